@@ -1,0 +1,28 @@
+/**
+ * The map of the whole logical key space: who owns which first byte. Everything below `sql` treats keys as bytes; this
+ * is the only file that says what lies where.
+ *
+ *   02            meta: one row per range, keyed 02 ‖ endKey of the range
+ *   03            system: cluster settings, id counters, SQL catalog
+ *   08 ‖ key      the SDK's own key-value space
+ *   10 ‖ prefix   SQL rows: 4-byte big-endian table prefix, then index id and key columns
+ */
+import { prefixEnd } from './bytes.ts';
+import type { Span } from './span.ts';
+
+export const metaPrefix: Uint8Array = Uint8Array.of(0x02);
+export const systemPrefix: Uint8Array = Uint8Array.of(0x03);
+export const kvPrefix: Uint8Array = Uint8Array.of(0x08);
+export const tablePrefix: Uint8Array = Uint8Array.of(0x10);
+
+/** Keys longer than this are refused with TOO_LARGE. Unit: bytes. Bounds index rows and frames. */
+export const keyBytesMax: number = 8 * 1024;
+/** Values longer than this are refused with TOO_LARGE. Unit: bytes. Half of a write request's limit. */
+export const valueBytesMax: number = 4 * 1024 * 1024;
+
+/** All keys that begin with `prefix`, which must not be empty or all 0xff. */
+export function prefixSpan(prefix: Uint8Array): Span {
+  const endKey = prefixEnd(prefix);
+  if (endKey === undefined) throw new RangeError('prefix has an end');
+  return { startKey: prefix, endKey };
+}

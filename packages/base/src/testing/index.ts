@@ -1,0 +1,2 @@
+/** In-memory twins and conformance suites of the ground floor's interfaces. For tests and the simulator. */
+export * from './manual-clock.ts';

@@ -1,0 +1,60 @@
+/**
+ * The contract of the write-ahead log: one append-only stream of records for all groups of a store, in preallocated
+ * segment files. What `append` resolved is on disk and survives any crash; what it did not may or may not. Opening
+ * tells a torn tail, which is cut, from damage to acknowledged bytes, which is `FatalError(ExitCode.walCorrupt)`.
+ * Format and recovery rules: `README.md` of this folder's package, "Write-ahead log".
+ */
+import type { LogIndex, RangeId, Term } from '@flotilla/base';
+import type { LogStorage } from '../core/raft-core.ts';
+import type { HardState, LogEntry } from '../messages.ts';
+
+/** What one group wants on disk in the next batch. */
+export interface GroupWrite {
+  readonly rangeId: RangeId;
+  readonly hardState: HardState | undefined;
+  /** Contiguous; replaces every entry of the group at index >= entries[0].index. */
+  readonly entries: readonly LogEntry[];
+}
+
+export interface GroupCompaction {
+  readonly rangeId: RangeId;
+  /** Entries up to and including it are forgotten. */
+  readonly index: LogIndex;
+  readonly term: Term;
+}
+
+/** The state machine's flush point: everything up to these indices survives a crash outside the log. */
+export interface Checkpoint {
+  readonly applied: readonly { readonly rangeId: RangeId; readonly appliedIndex: LogIndex }[];
+  /** No timestamp above it was issued before this checkpoint. */
+  readonly hlcUpperBound: number;
+}
+
+/** What recovery knows of one group. Also its log, readable until the next compaction. */
+export interface GroupLog extends LogStorage {
+  readonly rangeId: RangeId;
+  hardState(): HardState;
+  /** From the last checkpoint record; 0 if there is none. */
+  checkpointedIndex(): LogIndex;
+}
+
+export interface WriteAheadLog {
+  /** One write and one sync for all of `writes`, in order. At most one append or checkpoint is outstanding. */
+  append(writes: readonly GroupWrite[]): Promise<void>;
+  /** Records a flush point and compactions, syncs, and frees the segments that nothing needs any more. */
+  checkpoint(checkpoint: Checkpoint, compactions: readonly GroupCompaction[]): Promise<void>;
+  /** The group's log; made on first use. */
+  group(rangeId: RangeId): GroupLog;
+  /** Groups that recovery found or `group` made, sorted. */
+  rangeIds(): readonly RangeId[];
+  /** True if the last life ended in `close`: nothing above the checkpoint needs replay. */
+  readonly closedCleanly: boolean;
+  readonly lastCheckpoint: Checkpoint | undefined;
+  /** Live bytes on disk, all segments. */
+  sizeBytes(): number;
+  /** Syncs since opening, and the time the current one has been running (0 = none): for the stall watchdog. */
+  syncs(): number;
+  pendingSyncMs(now: number): number;
+  /** Writes the clean-stop mark and closes. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,9 @@
+/**
+ * The key-value protocol between clients and stores (`proto/kv.proto`), for both ends. `kv.Request.encode(...)`,
+ * `kv.Response.decode(...)` and so on. Field names are the camelCase of the proto's; 64-bit integers are numbers.
+ */
+import { flotilla } from '../../gen/kv.js';
+
+export const kv: typeof flotilla.kv = flotilla.kv;
+export type RangeInfo = flotilla.kv.IRangeInfo;
+export type StatusResponse = flotilla.kv.IStatusResponse;

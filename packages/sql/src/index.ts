@@ -1,0 +1,3 @@
+export * from './kv-transaction.ts';
+export * from './session-api.ts';
+export * from './sql-error.ts';

@@ -1,0 +1,80 @@
+/**
+ * The contract between SQL and those who speak it to users: the gateway (wire protocol) and the SDK. A session is one
+ * user's connection: settings, prepared statements are the caller's business, plans and execution are ours. Statements
+ * of one session run one after the other.
+ */
+
+/** PostgreSQL's type oid. 0 = not known yet. */
+export type Oid = number;
+
+/**
+ * A value in memory. int2/int4/oid: number. int8: bigint. float8: number. text/varchar: string. bool: boolean.
+ * timestamptz: bigint microseconds since 2000-01-01 UTC. SQL NULL: null.
+ */
+export type Datum = number | bigint | string | boolean | null;
+
+export interface ColumnDescription {
+  readonly name: string;
+  readonly typeOid: Oid;
+  /** pg_type.typlen: -1 for variable length. */
+  readonly typeLength: number;
+  /** -1, or for varchar(n): n + 4. */
+  readonly typeModifier: number;
+  /** 0 unless the column is a plain reference to a table's column. */
+  readonly tableOid: Oid;
+  readonly attributeNumber: number;
+}
+
+/** One statement of a source text, parsed. */
+export interface ParsedStatement {
+  /** The statement's own text. */
+  readonly text: string;
+  /** Opaque to callers. */
+  readonly node: unknown;
+}
+
+export interface PreparedStatement {
+  /** Types of $1, $2, …: declared or inferred. */
+  readonly parameterTypes: readonly Oid[];
+  /** Undefined where the statement returns no rows. */
+  readonly columns: readonly ColumnDescription[] | undefined;
+}
+
+export interface StatementResult {
+  readonly columns: readonly ColumnDescription[] | undefined;
+  /** Row batches, as they come. Consume to the end, or call `return`. Absent where `columns` is. */
+  readonly rows: AsyncIterable<readonly (readonly Datum[])[]> | undefined;
+  /** The command tag, complete only once `rows` has ended: `SELECT 3`, `INSERT 0 1`. */
+  commandTag(): string;
+}
+
+export interface Notice {
+  readonly severity: 'NOTICE' | 'WARNING' | 'INFO';
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface SqlSessionEvents {
+  onNotice(notice: Notice): void;
+  /** A setting that clients are told of changed: `application_name`, `TimeZone`, … */
+  onParameterStatus(name: string, value: string): void;
+}
+
+export interface SqlSession {
+  /** Splits and parses a source text. Throws SqlError 42601 with position. [] for an empty text. */
+  parse(text: string): readonly ParsedStatement[];
+  /** Resolves names and types. `parameterTypes` may be shorter than the parameters or hold 0s. */
+  prepare(statement: ParsedStatement, parameterTypes: readonly Oid[]): Promise<PreparedStatement>;
+  /** Runs a prepared statement in a transaction of its own (autocommit). All work is done and durable when `rows`
+   *  has ended (or on return, where there are none). */
+  execute(
+    prepared: PreparedStatement,
+    parameters: readonly Datum[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<StatementResult>;
+  /** Wire codecs: text (0) and binary (1) formats of a type. Decoding throws SqlError 22P02, 22P03, 22003, … */
+  encode(typeOid: Oid, format: 0 | 1, value: Datum): Uint8Array | null;
+  decode(typeOid: Oid, format: 0 | 1, bytes: Uint8Array): Datum;
+  /** The current value of a setting, as SHOW prints it. */
+  setting(name: string): string | undefined;
+}
