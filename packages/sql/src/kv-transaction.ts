@@ -42,7 +42,12 @@ export interface KvTransaction {
   rollback(): void;
 }
 
+export interface BeginOptions {
+  /** The caller will not write: what is read need not be remembered for commit. Writes then throw. */
+  readonly readOnly?: boolean;
+}
+
 /** Where transactions come from. */
 export interface KvDatabase {
-  begin(): KvTransaction;
+  begin(options?: BeginOptions): KvTransaction;
 }
