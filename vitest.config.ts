@@ -13,6 +13,10 @@ export default defineConfig({
       })),
       {
         extends: true as const,
+        test: { name: 'scripts', root: 'scripts', include: ['**/*.test.ts'], testTimeout: 60_000 },
+      },
+      {
+        extends: true as const,
         test: {
           name: 'e2e',
           root: 'e2e',

@@ -1,0 +1,183 @@
+/**
+ * Who may import whom. The floors of ARCHITECTURE.md as rules that a machine checks: `pnpm run boundaries` fails on an
+ * upward import, a cycle, a deep import past a package's doors, or a library outside its room. Every rule is shown to
+ * bite by `scripts/check-boundaries.test.ts`. Parsed with swc, because TypeScript 7 no longer has the API that
+ * dependency-cruiser's own TypeScript parser needs; `import type` counts like any other import.
+ */
+
+/** What product code of each package may import. Order: from the ground up. */
+const floors = {
+  base: [],
+  raft: ['base'],
+  shard: ['base', 'raft'],
+  router: ['base', 'shard/protocol'],
+  sql: ['base'],
+  client: ['base', 'router', 'sql'],
+  gateway: ['base', 'client', 'sql'],
+  cli: ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway'],
+  sim: ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway'],
+  bench: ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway'],
+};
+
+const isTest = '(\\.test|\\.prop|\\.suite|-suite)\\.ts$|/src/testing/|\\.test-[a-z-]+\\.ts$';
+const testOrTesting = `(${isTest})`;
+
+/** Everything below a package, however far: what its tests may use. */
+function below(name) {
+  const seen = new Set();
+  const visit = (door) => {
+    const target = door.split('/')[0];
+    if (seen.has(target)) return;
+    seen.add(target);
+    for (const next of floors[target]) visit(next);
+  };
+  for (const door of floors[name]) visit(door);
+  return [...seen];
+}
+
+/** `shard/protocol` -> the one file behind that door. */
+function doorFile(door) {
+  const [name, entry] = door.split('/');
+  return `^packages/${name}/src/${entry === undefined ? '' : `${entry}/`}index\\.ts$`;
+}
+
+/** A regular expression for a library, as pnpm lays it out. */
+function library(name) {
+  return `(^|/)node_modules/${name.replace('/', '\\/')}(/|$)`;
+}
+
+const floorRules = Object.entries(floors).flatMap(([name, doors]) => [
+  {
+    name: `floor-${name}`,
+    comment: `Product code of ${name} imports only: ${doors.join(', ') || 'nothing of the house'}.`,
+    severity: 'error',
+    from: { path: `^packages/${name}/src/`, pathNot: testOrTesting },
+    to: {
+      path: '^packages/',
+      pathNot: [`^packages/${name}/`, ...doors.map(doorFile)],
+    },
+  },
+  {
+    name: `floor-${name}-tests`,
+    comment: `Tests of ${name} may use any door of a package below it, './testing' included.`,
+    severity: 'error',
+    from: { path: `^packages/${name}/.*${testOrTesting}` },
+    to: {
+      path: '^packages/',
+      pathNot: [
+        `^packages/${name}/`,
+        ...below(name).map((lower) => `^packages/${lower}/src/((protocol|testing)/)?index\\.ts$`),
+      ],
+    },
+  },
+]);
+
+/** Libraries that are known to one room only. */
+const rooms = [
+  { name: 'classic-level', library: 'classic-level', room: '^packages/shard/src/engine/' },
+  { name: 'nats', library: '@nats-io/[^/]+', room: '^packages/router/src/nats/' },
+  { name: 'pg-gateway', library: 'pg-gateway', room: '^packages/gateway/src/' },
+  { name: 'libpg-query', library: 'libpg-query', room: '^packages/sql/src/' },
+  { name: 'pgsql-types', library: '@pgsql/types', room: '^packages/sql/src/' },
+  { name: 'protobufjs', library: 'protobufjs', room: '^packages/[^/]+/gen/' },
+  {
+    name: 'cli-libraries',
+    library: '(pino|pino-pretty|commander|zod|yaml|cli-table3|picocolors)',
+    room: '^packages/cli/',
+  },
+];
+
+const roomRules = rooms.map(({ name, library: pattern, room }) => ({
+  name: `room-of-${name}`,
+  comment: `${pattern} is known to ${room} alone.`,
+  severity: 'error',
+  from: { path: '^packages/', pathNot: room },
+  to: { path: library(pattern) },
+}));
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    {
+      name: 'no-cycle',
+      comment:
+        'A cycle means that two files are one thing, or that something lies on the wrong floor.',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'resolvable',
+      comment:
+        'The import leads nowhere: not a dependency, or not a door of that package (deep import).',
+      severity: 'error',
+      from: { path: '^packages/' },
+      to: { couldNotResolve: true, pathNot: ['/gen/'] },
+    },
+    ...floorRules,
+    {
+      name: 'no-testing-in-product',
+      comment: 'In-memory twins and suites under src/testing are for tests.',
+      severity: 'error',
+      from: { path: '^packages/[^/]+/src/', pathNot: testOrTesting },
+      to: { path: [testOrTesting, library('(vitest|fast-check|pg)')] },
+    },
+    {
+      name: 'raft-core-is-pure',
+      comment:
+        'raft/src/core sees messages and base, nothing else: no node:*, no driver, no log, no library.',
+      severity: 'error',
+      from: { path: '^packages/raft/src/core/', pathNot: testOrTesting },
+      to: {
+        pathNot: [
+          '^packages/raft/src/core/',
+          '^packages/raft/src/messages\\.ts$',
+          '^packages/raft/src/limits\\.ts$',
+          '^packages/base/src/index\\.ts$',
+        ],
+      },
+    },
+    {
+      name: 'files-behind-disk',
+      comment:
+        'Files are reached through the Disk of base; LevelDB and the programs open their own.',
+      severity: 'error',
+      from: {
+        path: '^packages/(base|raft|shard|router|sql|client|gateway)/src/',
+        pathNot: [testOrTesting, '^packages/base/src/node-disk', '^packages/shard/src/engine/'],
+      },
+      to: { dependencyTypes: ['core'], path: '^(node:)?fs(/|$)' },
+    },
+    {
+      name: 'sockets-behind-transport',
+      comment: 'Sockets belong to the gateway and to the NATS transport.',
+      severity: 'error',
+      from: {
+        path: '^packages/(base|raft|shard|router|sql|client)/src/',
+        pathNot: [testOrTesting, '^packages/router/src/nats/'],
+      },
+      to: { dependencyTypes: ['core'], path: '^(node:)?(net|tls|http|https|http2|dgram|dns)(/|$)' },
+    },
+    ...roomRules,
+    {
+      name: 'declared-dependencies',
+      comment: 'Product code imports only what its own package.json names under dependencies.',
+      severity: 'error',
+      from: { path: '^packages/[^/]+/src/', pathNot: testOrTesting },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
+        pathNot: [library('@pgsql/types')], // types only
+      },
+    },
+  ],
+  options: {
+    parser: 'swc',
+    exclude: { path: ['/dist/', '^packages/[^/]+/(testdata|proto)/'] },
+    doNotFollow: { path: ['node_modules', '/gen/'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['flotilla-source', 'import', 'node', 'default', 'types'],
+      extensions: ['.ts', '.js', '.mjs', '.cjs', '.d.ts', '.json'],
+    },
+  },
+};
