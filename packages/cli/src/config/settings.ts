@@ -1,0 +1,158 @@
+/**
+ * Every setting of a process, once: its key, what it accepts, its default. The key is the flag (`--store-id`), with
+ * `FLOTILLA_` in front the environment variable (`FLOTILLA_STORE_ID`), and as it stands the key of the config file.
+ */
+import { z } from 'zod';
+
+export type Role = 'store' | 'gateway';
+
+/** A host and port to listen on; port 0 = any free one. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ProcessConfig {
+  readonly roles: readonly Role[];
+  /** Needed on a store's first start; later the data directory knows it. */
+  readonly storeId: number | undefined;
+  /** The store's directory. */
+  readonly data: string;
+  readonly nats: readonly string[];
+  /** Part of every NATS subject: clusters of different names share servers without hearing each other. */
+  readonly cluster: string;
+  /** Stores of one machine never hold two replicas of one range. */
+  readonly machine: string;
+  readonly listen: ListenAddress;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly logPretty: boolean;
+  readonly readyFile: string | undefined;
+}
+
+export interface Setting {
+  readonly key: string;
+  /** As commander writes it, without the leading dashes. */
+  readonly argument: string | undefined;
+  readonly description: string;
+  /** As a person would write it; undefined = none. */
+  readonly defaultText: string | undefined;
+  /** What is accepted, for error texts: "expected …". */
+  readonly expected: string;
+  readonly schema: z.ZodType;
+}
+
+const list = (value: unknown): unknown =>
+  typeof value === 'string'
+    ? value
+        .split(',')
+        .map((part) => part.trim())
+        .filter((part) => part !== '')
+    : value;
+
+const wholeNumber = (value: unknown): unknown =>
+  typeof value === 'string' && /^\d+$/.test(value.trim()) ? Number(value) : value;
+
+const flag = (value: unknown): unknown => {
+  if (value === 'true' || value === '1') return true;
+  if (value === 'false' || value === '0') return false;
+  return value;
+};
+
+const natsUrl = /^((nats|tls|ws|wss):\/\/)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._@:-]+?)(:\d{1,5})?\/?$/;
+const listenPattern = /^(?:\[([0-9a-fA-F:]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/;
+
+function parseListen(value: unknown, context: z.RefinementCtx): ListenAddress {
+  const match = typeof value === 'string' ? listenPattern.exec(value) : null;
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host !== undefined && port <= 65_535) return { host, port };
+  context.addIssue({ code: 'custom', message: 'not a listening address' });
+  return z.NEVER;
+}
+
+export const settings: readonly Setting[] = [
+  {
+    key: 'roles',
+    argument: '<list>',
+    description: 'what this process is: store, gateway or both',
+    defaultText: 'store,gateway',
+    expected: 'a comma-separated list of store and gateway',
+    schema: z.preprocess(list, z.array(z.enum(['store', 'gateway'])).min(1)),
+  },
+  {
+    key: 'store-id',
+    argument: '<n>',
+    description: "the store's number; needed on its first start, later its data directory knows it",
+    defaultText: undefined,
+    expected: 'a whole number from 1',
+    schema: z.preprocess(wholeNumber, z.int().min(1)),
+  },
+  {
+    key: 'data',
+    argument: '<dir>',
+    description: "the store's data directory, made if it is not there",
+    defaultText: 'flotilla-data',
+    expected: 'a directory',
+    schema: z.string().min(1),
+  },
+  {
+    key: 'nats',
+    argument: '<urls>',
+    description: 'NATS servers, separated by commas',
+    defaultText: 'nats://127.0.0.1:4222',
+    expected: 'a comma-separated list like nats://10.0.0.1:4222,nats://10.0.0.2:4222',
+    schema: z.preprocess(list, z.array(z.string().regex(natsUrl)).min(1)),
+  },
+  {
+    key: 'cluster',
+    argument: '<name>',
+    description: 'name of the cluster; part of every NATS subject',
+    defaultText: 'main',
+    expected: 'up to 63 letters, digits, "-" and "_"',
+    schema: z.string().regex(/^[A-Za-z0-9_-]{1,63}$/),
+  },
+  {
+    key: 'machine',
+    argument: '<name>',
+    description: 'label of this machine; two replicas of a range never share one',
+    defaultText: 'the host name',
+    expected: 'a name of 1 to 128 printable characters',
+    schema: z.string().regex(/^[\x21-\x7e]{1,128}$/),
+  },
+  {
+    key: 'listen',
+    argument: '<host:port>',
+    description: 'where the gateway takes PostgreSQL connections; port 0 picks a free one',
+    defaultText: '127.0.0.1:26432',
+    expected: 'HOST:PORT, for example 127.0.0.1:26432 or [::1]:26432',
+    schema: z.unknown().transform(parseListen),
+  },
+  {
+    key: 'log-level',
+    argument: '<level>',
+    description: 'least severe log line that is written: debug, info, warn or error',
+    defaultText: 'info',
+    expected: 'debug, info, warn or error',
+    schema: z.enum(['debug', 'info', 'warn', 'error']),
+  },
+  {
+    key: 'log-pretty',
+    argument: undefined,
+    description: 'log lines for people instead of JSON',
+    defaultText: 'false',
+    expected: 'true or false',
+    schema: z.preprocess(flag, z.boolean()),
+  },
+  {
+    key: 'ready-file',
+    argument: '<file>',
+    description: 'write {"pid","ports"} there once the process serves',
+    defaultText: undefined,
+    expected: 'a file name',
+    schema: z.string().min(1),
+  },
+];
+
+export function environmentName(key: string): string {
+  return `FLOTILLA_${key.toUpperCase().replaceAll('-', '_')}`;
+}
