@@ -14,6 +14,7 @@ export * from './frame.ts';
 export * from './frame-reader.ts';
 export * from './hlc.ts';
 export * from './ids.ts';
+export * from './key-encoding.ts';
 export * from './key-space.ts';
 export * from './logger.ts';
 export * from './memory-transport.ts';
