@@ -1,0 +1,151 @@
+/**
+ * What one transaction has written and not yet committed: by key for reads, in key order for scans, with the spans that
+ * it will delete. Used by router-transaction.ts alone. Sends nothing and knows no ranges.
+ */
+import { asBuffer, compareBytes, keySuccessor, type Span, spanContains } from '@flotilla/base';
+
+/** `value` undefined: the key is deleted. */
+export interface OwnWrite {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+  /** The key must have no value when the transaction commits. */
+  readonly mustBeAbsent: boolean;
+}
+
+/** A key as a Map key: one character per byte, which V8 stores as one byte each. */
+export function keyText(key: Uint8Array): string {
+  return asBuffer(key).toString('latin1');
+}
+
+/** What a write adds to its request beyond key and value: tags, lengths, a condition. Unit: bytes. */
+const writeOverheadBytes = 32;
+
+export class WriteOverlay {
+  private readonly writes = new Map<string, OwnWrite>();
+  private spans: readonly Span[] = [];
+  private sorted: readonly OwnWrite[] | undefined;
+  private bytes = 0;
+
+  get isEmpty(): boolean {
+    return this.writes.size === 0 && this.spans.length === 0;
+  }
+
+  /** An upper bound of the request that commits these writes, spans aside. Unit: bytes. */
+  get requestBytes(): number {
+    return this.bytes;
+  }
+
+  /** Spans to delete, in no order. No key that is written with a value lies in one. */
+  get deletedSpans(): readonly Span[] {
+    return this.spans;
+  }
+
+  entries(): IterableIterator<[string, OwnWrite]> {
+    return this.writes.entries();
+  }
+
+  /** This transaction's own word about a key; undefined = it has none. */
+  lookup(key: Uint8Array): { readonly value: Uint8Array | undefined } | undefined {
+    const own = this.writes.get(keyText(key));
+    if (own !== undefined) return own;
+    return this.spans.some((span) => spanContains(span, key)) ? { value: undefined } : undefined;
+  }
+
+  /** What `put` would add to `requestBytes`. */
+  growthOf(key: Uint8Array, value: Uint8Array | undefined): number {
+    return bytesOf(key, value) - bytesOfEntry(this.writes.get(keyText(key)));
+  }
+
+  /** @param value undefined = delete. A demand that the key be absent, made earlier, stays. */
+  write(key: Uint8Array, value: Uint8Array | undefined, mustBeAbsent: boolean): void {
+    const text = keyText(key);
+    const before = this.writes.get(text);
+    if (value !== undefined) this.cutOutOfSpans(key);
+    const absent = before === undefined ? mustBeAbsent : before.mustBeAbsent;
+    this.writes.set(text, { key, value, mustBeAbsent: absent });
+    this.bytes += bytesOf(key, value) - bytesOfEntry(before);
+    this.sorted = undefined;
+  }
+
+  deleteSpan(span: Span): void {
+    for (const [text, own] of this.writes) {
+      if (!spanContains(span, own.key)) continue;
+      if (own.mustBeAbsent) {
+        // The demand is to be checked at commit, so the key stays a write of its own.
+        this.writes.set(text, { key: own.key, value: undefined, mustBeAbsent: true });
+        this.bytes -= own.value?.length ?? 0;
+      } else {
+        this.writes.delete(text);
+        this.bytes -= bytesOfEntry(own);
+      }
+    }
+    this.spans = [...this.spans, span];
+    this.sorted = undefined;
+  }
+
+  /** Own writes of the span in key order, as they are now: later writes do not show in what was returned. */
+  within(span: Span): readonly OwnWrite[] {
+    this.sorted ??= [...this.writes.values()].sort((a, b) => compareBytes(a.key, b.key));
+    const from = lowerBound(this.sorted, span.startKey);
+    const until = lowerBound(this.sorted, span.endKey);
+    return from === until ? none : this.sorted.slice(from, until);
+  }
+
+  /** The span less the deleted spans, in key order. */
+  remaining(span: Span): readonly Span[] {
+    let pieces: readonly Span[] = [span];
+    for (const hole of this.spans) pieces = pieces.flatMap((piece) => subtractSpan(piece, hole));
+    return pieces;
+  }
+
+  clear(): void {
+    this.writes.clear();
+    this.spans = [];
+    this.sorted = undefined;
+    this.bytes = 0;
+  }
+
+  /** A key written after its span was deleted must survive the deletion, which is made last. */
+  private cutOutOfSpans(key: Uint8Array): void {
+    if (!this.spans.some((span) => spanContains(span, key))) return;
+    const hole: Span = { startKey: key, endKey: keySuccessor(key) };
+    this.spans = this.spans.flatMap((span) => subtractSpan(span, hole));
+  }
+}
+
+const none: readonly OwnWrite[] = [];
+
+function bytesOf(key: Uint8Array, value: Uint8Array | undefined): number {
+  return 2 * key.length + (value?.length ?? 0) + writeOverheadBytes;
+}
+
+function bytesOfEntry(own: OwnWrite | undefined): number {
+  return own === undefined ? 0 : bytesOf(own.key, own.value);
+}
+
+function lowerBound(sorted: readonly OwnWrite[], key: Uint8Array): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const own = sorted[middle];
+    if (own !== undefined && compareBytes(own.key, key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The parts of `span` outside `hole`: none, one or two, in key order. */
+export function subtractSpan(span: Span, hole: Span): readonly Span[] {
+  if (
+    compareBytes(hole.endKey, span.startKey) <= 0 ||
+    compareBytes(span.endKey, hole.startKey) <= 0
+  )
+    return [span];
+  const parts: Span[] = [];
+  if (compareBytes(span.startKey, hole.startKey) < 0)
+    parts.push({ startKey: span.startKey, endKey: hole.startKey });
+  if (compareBytes(hole.endKey, span.endKey) < 0)
+    parts.push({ startKey: hole.endKey, endKey: span.endKey });
+  return parts;
+}
