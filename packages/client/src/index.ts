@@ -1,1 +1,32 @@
-export {};
+/**
+ * The SDK. `connect({ servers })` gives a `Flotilla`: `kv`, an ordered map of byte strings, and `sql`, a template tag
+ * whose values are always bound. It talks to the stores directly, over NATS, with no gateway in between: the router
+ * inside it knows which range holds a key and who leads it, and the SQL engine inside it plans and executes here.
+ *
+ * `createFlotilla` puts the same together over a router that the caller made: the gateway's process does that.
+ *
+ * Who must know what: a `DbError` or `SqlError` with `outcome: 'unknown'` (SQLSTATE 40003) means that a write may have
+ * been made. It is never retried here, because only the caller can tell whether doing it twice would be harmful. All
+ * other failures of writes mean that nothing was written. A write that was retried inside took effect once.
+ *
+ * `RouterDatabase` is the transaction that SQL runs on: reads are remembered, writes are buffered, and commit is one
+ * conditional write in one range.
+ *
+ * Not built: transactions of several statements, and transactions over several ranges; validation of what was read and
+ * not written; watching keys; streaming of SQL results (`createSession` gives row batches); pools of settings.
+ */
+export { DbError, type ErrorCode } from '@flotilla/base';
+export { SqlError } from '@flotilla/sql';
+export type { BytesLike } from './bytes-like.ts';
+export type { Flotilla, SessionOptions } from './flotilla.ts';
+export {
+  type Kv,
+  KvEntry,
+  type KvScanOptions,
+  type KvWriteOptions,
+  type KvWriteResult,
+  kvKeyBytesMax,
+} from './kv.ts';
+export { RouterDatabase, transactionBytesMax } from './router-transaction.ts';
+export type { SqlColumn, SqlOptions, SqlResult, SqlRow, SqlTag } from './sql-tag.ts';
+export type { SqlParameter, SqlValue } from './sql-values.ts';
