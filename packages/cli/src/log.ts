@@ -24,6 +24,7 @@ export function createLog(options: LogOptions): Logger {
       base: { name: options.name, pid: process.pid },
       messageKey: 'event',
       timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { error: pino.stdSerializers.err, cause: pino.stdSerializers.err },
       formatters: { level: (label) => ({ level: label }) },
     },
     destination,

@@ -1,0 +1,199 @@
+/**
+ * The `flotilla` command: its sub-commands, their flags and help. Each sub-command's work is in a file of its own;
+ * what starts there is loaded only when it is asked for, so that `--help` and `version` stay quick.
+ */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { ExitCode } from '@flotilla/base';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { loadConfig } from './config/load-config.ts';
+import { environmentName, type ProcessConfig, settings } from './config/settings.ts';
+import { UsageError } from './usage-error.ts';
+import { version } from './version.ts';
+
+/** Where a command writes. Programs hand in the process's own streams, tests their own. */
+export interface Output {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+/**
+ * Runs one command line to its end.
+ * @param args without node and script
+ * @returns the exit code; errors that are the caller's are printed, all others are thrown
+ */
+export async function runCommandLine(args: readonly string[], output: Output): Promise<number> {
+  let code: number = ExitCode.ok;
+  const program = createProgram(output, (result) => {
+    code = result;
+  });
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof UsageError) {
+      output.err(`flotilla: ${error.message}\n`);
+      return error.exitCode;
+    }
+    if (error instanceof CommanderError) {
+      return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage; // commander has printed it
+    }
+    throw error;
+  }
+}
+
+/** The keys that every command which talks to a cluster takes. */
+const connectionKeys = ['nats', 'cluster'] as const;
+
+function createProgram(output: Output, finish: (code: number) => void): Command {
+  const program = new Command('flotilla')
+    .description('A sharded, replicated SQL database that speaks the Postgres wire protocol.')
+    .version(version, '--version', 'print the version')
+    .configureOutput({ writeOut: output.out, writeErr: output.err })
+    .showHelpAfterError('(add --help for the list of options)')
+    .enablePositionalOptions()
+    .exitOverride();
+  addStart(program, finish);
+  addInit(program, output, finish);
+  addStatus(program, output, finish);
+  addSql(program, finish);
+  program
+    .command('version')
+    .description('print the version of this build')
+    .addHelpText('after', example('flotilla version'))
+    .action(() => output.out(`flotilla ${version} (node ${process.versions.node})\n`));
+  addInProcessCluster(program, finish);
+  program.addHelpText('after', example('flotilla start --store-id 1 --data /var/lib/flotilla'));
+  return program;
+}
+
+function addStart(program: Command, finish: (code: number) => void): void {
+  const command = program
+    .command('start')
+    .description('run one process: a store, a gateway, or both')
+    .addHelpText(
+      'after',
+      example(
+        'flotilla start --roles store --store-id 1 --data /var/lib/flotilla --nats nats://10.0.0.1:4222',
+        'flotilla start --roles gateway --listen 0.0.0.0:26432 --nats nats://10.0.0.1:4222',
+      ),
+    );
+  addSettings(
+    command,
+    settings.map((setting) => setting.key),
+  );
+  command.action(async () => {
+    const { runStart } = await import('./start-command.ts');
+    finish(await runStart(configOf(command)));
+  });
+}
+
+function addInit(program: Command, output: Output, finish: (code: number) => void): void {
+  const command = program
+    .command('init')
+    .description('found a new cluster on stores that are running; harmless to repeat')
+    .requiredOption('--stores <n>', 'how many stores the cluster is founded with', wholeNumber)
+    .option('--timeout <seconds>', 'how long to wait for them', wholeNumber, 60)
+    .addHelpText('after', example('flotilla init --nats nats://10.0.0.1:4222 --stores 3'));
+  addSettings(command, connectionKeys);
+  command.action(async () => {
+    const { runInit } = await import('./init-command.ts');
+    const options = command.opts<{ stores: number; timeout: number }>();
+    const request = { stores: options.stores, timeoutMs: options.timeout * 1000 };
+    finish(await runInit(configOf(command), request, output));
+  });
+}
+
+function addStatus(program: Command, output: Output, finish: (code: number) => void): void {
+  const command = program
+    .command('status')
+    .description('show stores and ranges: who leads, how far each replica is, who does not answer')
+    .option('--json', 'one JSON document instead of tables')
+    .option('--watch', 'again every two seconds, until Ctrl-C')
+    .option('--timeout <seconds>', 'how long a store may take to answer', wholeNumber, 2)
+    .addHelpText('after', example('flotilla status --nats nats://10.0.0.1:4222 --watch'));
+  addSettings(command, connectionKeys);
+  command.action(async () => {
+    const { runStatus } = await import('./status/status-command.ts');
+    const options = command.opts<{ json?: boolean; watch?: boolean; timeout: number }>();
+    const request = {
+      json: options.json ?? false,
+      watch: options.watch ?? false,
+      timeoutMs: options.timeout * 1000,
+    };
+    finish(await runStatus(configOf(command), request, output));
+  });
+}
+
+function addSql(program: Command, finish: (code: number) => void): void {
+  const command = program
+    .command('sql')
+    .description('open psql on a gateway; everything after the options is for psql')
+    .argument('[psql-arguments...]')
+    .passThroughOptions()
+    .allowUnknownOption()
+    .addHelpText(
+      'after',
+      example('flotilla sql', "flotilla sql --listen 127.0.0.1:26432 -c 'SELECT 1'"),
+    );
+  addSettings(command, ['listen']);
+  command.action(async (args: string[]) => {
+    const { runSql } = await import('./sql-command.ts');
+    finish(await runSql(configOf(command), args));
+  });
+}
+
+/** What bin/demo runs where there is no nats-server. Not for people, hence hidden. */
+function addInProcessCluster(program: Command, finish: (code: number) => void): void {
+  const command = program
+    .command('in-process-cluster', { hidden: true })
+    .description('run several stores and a gateway in one process, over an in-memory network')
+    .requiredOption('--stores <n>', 'number of stores', wholeNumber)
+    .addHelpText('after', example('flotilla in-process-cluster --stores 3 --data /tmp/cluster'));
+  addSettings(command, ['data', 'listen', 'log-level', 'log-pretty', 'ready-file']);
+  command.action(async () => {
+    const { runInProcessCluster } = await import('./start-command.ts');
+    const { stores } = command.opts<{ stores: number }>();
+    finish(await runInProcessCluster(configOf(command), stores));
+  });
+}
+
+function addSettings(command: Command, keys: readonly string[]): void {
+  for (const setting of settings) {
+    if (!keys.includes(setting.key)) continue;
+    const flags =
+      setting.argument === undefined ? `--${setting.key}` : `--${setting.key} ${setting.argument}`;
+    const fallback = setting.defaultText === undefined ? '' : ` (default: ${setting.defaultText})`;
+    command.addOption(new Option(flags, `${setting.description}${fallback}`));
+  }
+  command.option('--config <file>', 'YAML or JSON file with the same keys as the flags');
+  command.addHelpText(
+    'after',
+    `\nEach setting can also come from the environment (${environmentName(keys[0] ?? 'nats')}) or the config file.` +
+      '\nFlags win over the environment, the environment over the file.',
+  );
+}
+
+function configOf(command: Command): ProcessConfig {
+  const options: Record<string, unknown> = command.opts();
+  const flags: Record<string, unknown> = {};
+  for (const option of command.options) {
+    const value = options[option.attributeName()];
+    if (value !== undefined) flags[option.name()] = value;
+  }
+  return loadConfig({
+    flags,
+    environment: process.env,
+    readFile: (path) => readFileSync(path, 'utf8'),
+    hostName: hostname(),
+  });
+}
+
+function wholeNumber(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Expected a whole number from 1.');
+}
+
+function example(...lines: readonly string[]): string {
+  return `\nExample:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
+}

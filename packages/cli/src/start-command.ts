@@ -1,0 +1,128 @@
+/**
+ * `flotilla start`: one process from its start to its exit code. Says when it is ready, ends cleanly on SIGTERM or
+ * SIGINT within a hard bound, and turns everything it must not survive into one log line and an exit code.
+ */
+import { renameSync, writeFileSync } from 'node:fs';
+import { ExitCode, FatalError, InvariantViolation, type Logger } from '@flotilla/base';
+import type { ProcessConfig } from './config/settings.ts';
+import { createLog } from './log.ts';
+import { type RunningProcess, startProcess } from './start-process.ts';
+import { version } from './version.ts';
+
+/** From the first signal to the end, whatever happens. Unit: ms. */
+const stopBoundMs = 5_000;
+
+/** Runs until a signal. @returns the exit code of a clean end; a fatal error ends the process in here. */
+export function runStart(config: ProcessConfig): Promise<number> {
+  const name = config.storeId === undefined ? config.roles.join('+') : `store-${config.storeId}`;
+  const logger = createLog({ level: config.logLevel, pretty: config.logPretty, name });
+  return runUntilSignal(config, logger, (signal) =>
+    startProcess(config, { logger, signal, onFatal: (error) => die(logger, error) }),
+  );
+}
+
+/** The hidden command behind the demo without a nats-server. */
+export function runInProcessCluster(config: ProcessConfig, stores: number): Promise<number> {
+  const logger = createLog({ level: config.logLevel, pretty: config.logPretty, name: 'cluster' });
+  return runUntilSignal(config, logger, async (signal) => {
+    const { startInProcessCluster } = await import('./in-process-cluster.ts');
+    return startInProcessCluster(config, {
+      stores,
+      logger,
+      signal,
+      onFatal: (error) => die(logger, error),
+    });
+  });
+}
+
+async function runUntilSignal(
+  config: ProcessConfig,
+  logger: Logger,
+  start: (signal: AbortSignal) => Promise<RunningProcess>,
+): Promise<number> {
+  process.on('uncaughtException', (error) => die(logger, error));
+  process.on('unhandledRejection', (reason) => die(logger, reason));
+  const stopping = catchSignals(logger);
+  logger.info(
+    { version, roles: config.roles, cluster: config.cluster, node: process.versions.node },
+    'starting',
+  );
+  let running: RunningProcess;
+  try {
+    running = await start(stopping.signal);
+  } catch (error) {
+    if (stopping.signal.aborted) return ExitCode.ok; // told to stop before it had begun to serve
+    die(logger, error);
+  }
+  const startMs = Math.round(performance.now());
+  announceReady(config, running);
+  logger.info({ storeId: running.storeId, gateway: running.gateway, startMs }, 'ready');
+  const keepAlive = setInterval(() => {}, 1 << 30); // timers and sockets below may all be unref'd
+  await stopping.promise;
+  clearInterval(keepAlive);
+  await running.stop();
+  logger.info({}, 'stopped');
+  process.exit(ExitCode.ok); // nothing that is still open may hold the process
+}
+
+interface Stopping {
+  readonly signal: AbortSignal;
+  readonly promise: Promise<void>;
+}
+
+/** The first signal asks for a clean end within the bound; the second one, and the bound, do not ask. */
+function catchSignals(logger: Logger): Stopping {
+  const controller = new AbortController();
+  const promise = new Promise<void>((resolve) => {
+    const onSignal = (name: NodeJS.Signals, number: number): void => {
+      if (controller.signal.aborted) {
+        logger.warn({ signal: name }, 'second signal: leaving at once');
+        process.exit(128 + number);
+      }
+      logger.info({ signal: name, stopBoundMs }, 'stopping');
+      controller.abort();
+      setTimeout(() => {
+        logger.error(
+          { stopBoundMs },
+          'not stopped in time: leaving; the log is replayed at the next start',
+        );
+        process.exit(ExitCode.failure);
+      }, stopBoundMs - 200).unref();
+      resolve();
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+  return { signal: controller.signal, promise };
+}
+
+/** Whole or not at all: whoever waits for the file never reads half of it. */
+function announceReady(config: ProcessConfig, running: RunningProcess): void {
+  if (config.readyFile === undefined) return;
+  const ready = {
+    pid: process.pid,
+    storeId: running.storeId,
+    ports: running.gateway === undefined ? {} : { gateway: running.gateway.port },
+  };
+  const temporary = `${config.readyFile}.${process.pid}`;
+  writeFileSync(temporary, `${JSON.stringify(ready)}\n`);
+  renameSync(temporary, config.readyFile);
+}
+
+/** One line that says why, then the exit code that says what to do (docs/operations.md). */
+function die(logger: Logger, error: unknown): never {
+  if (error instanceof FatalError) {
+    const { exitCode, facts } = error;
+    logger.error({ exitCode, ...facts, error }, `fatal: ${error.message}`);
+    process.exit(exitCode);
+  }
+  if (error instanceof InvariantViolation) {
+    const exitCode = ExitCode.invariantViolation;
+    logger.error({ exitCode, ...error.facts, error }, error.message);
+    process.exit(exitCode);
+  }
+  // An error that nobody expected is a bug of ours as much as a broken invariant is.
+  const exitCode = ExitCode.invariantViolation;
+  logger.error({ exitCode, error }, `unexpected error: ${String(error)}`);
+  process.exit(exitCode);
+}

@@ -1,0 +1,116 @@
+/** The picture of the cluster as text for a terminal. Pure. */
+import Table from 'cli-table3';
+import type { ClusterStatus, RangeRow, StoreRow } from './cluster-status.ts';
+
+/** What colours mean here; picocolors, or nothing at all where the output is not a terminal. */
+export interface Paint {
+  readonly good: (text: string) => string;
+  readonly bad: (text: string) => string;
+  readonly head: (text: string) => string;
+}
+
+export const plainPaint: Paint = {
+  good: (text) => text,
+  bad: (text) => text,
+  head: (text) => text,
+};
+
+const borderless = {
+  chars: {
+    ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },
+    ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },
+    ...{ left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '' },
+    middle: '  ',
+  },
+  style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
+};
+
+export function statusText(status: ClusterStatus, paint: Paint = plainPaint): string {
+  const cluster =
+    status.clusterId === ''
+      ? paint.bad('Not founded yet: run `flotilla init`.')
+      : `Cluster ${status.clusterId}`;
+  return [cluster, '', storeTable(status.stores, paint), '', rangeTable(status.ranges, paint), '']
+    .map((part) => part.replace(/[ \t]+$/gm, ''))
+    .join('\n');
+}
+
+function storeTable(stores: readonly StoreRow[], paint: Paint): string {
+  if (stores.length === 0) return paint.bad('No store answers.');
+  const heads = ['store', 'machine', 'version', 'uptime', 'pid', 'replicas', 'leases', 'WAL'];
+  const table = new Table({ ...borderless, head: heads.map(paint.head) });
+  for (const store of stores) {
+    const id = `s${store.storeId}`;
+    table.push(
+      store.answers
+        ? [
+            ...[id, store.machine, store.version, durationText(store.uptimeMs)],
+            ...[store.pid, store.replicas, store.leases, bytesText(store.walBytes)],
+          ]
+        : [id, paint.bad('does not answer'), '', '', '', '', '', ''],
+    );
+  }
+  return table.toString();
+}
+
+function rangeTable(ranges: readonly RangeRow[], paint: Paint): string {
+  if (ranges.length === 0) return 'No ranges are known.';
+  const heads = ['range', 'span', 'leader', 'term', 'lease', 'applied on each store'];
+  const table = new Table({ ...borderless, head: heads.map(paint.head) });
+  for (const range of ranges) {
+    const leader =
+      range.leaseholderStoreId === undefined
+        ? paint.bad('no leader')
+        : `s${range.leaseholderStoreId}`;
+    table.push([
+      ...[`r${range.rangeId}`, range.span, leader, `t${range.term}`, leaseText(range, paint)],
+      range.replicas
+        .map((replica) =>
+          replica.role === 'unknown'
+            ? paint.bad(`s${replica.storeId}:?`)
+            : `s${replica.storeId}:i${replica.appliedIndex}`,
+        )
+        .join(' '),
+    ]);
+  }
+  return table.toString();
+}
+
+function leaseText(range: RangeRow, paint: Paint): string {
+  switch (range.lease) {
+    case 'valid':
+      return paint.good(`${Math.round(range.leaseRemainingMs)} ms`);
+    case 'expired':
+      return 'by quorum'; // reads are confirmed by a round of heartbeats instead
+    case 'none':
+      return paint.bad('none');
+  }
+}
+
+export function durationText(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  const parts: readonly (readonly [number, string])[] = [
+    [Math.floor(seconds / 86_400), 'd'],
+    [Math.floor(seconds / 3_600) % 24, 'h'],
+    [Math.floor(seconds / 60) % 60, 'm'],
+    [seconds % 60, 's'],
+  ];
+  const first = parts.findIndex(([count]) => count > 0);
+  if (first === -1) return '0s';
+  return parts
+    .slice(first, first + 2)
+    .map(([count, unit]) => `${count}${unit}`)
+    .join(' ');
+}
+
+export function bytesText(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes / 1024;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value.toFixed(1)} ${units[unit]}`;
+}
