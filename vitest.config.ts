@@ -4,7 +4,7 @@ const packages = ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway',
 
 /** Unit, paper, golden, property and conformance tests run on the sources; `e2e` runs the built programs. */
 export default defineConfig({
-  ssr: { resolve: { conditions: ['flotilla-source', 'node', 'import', 'default'] } },
+  ssr: { resolve: { conditions: ['flotilla-source', 'node'] } },
   test: {
     projects: [
       ...packages.map((name) => ({

@@ -1,0 +1,29 @@
+/** What all connections of one gateway share. */
+import type { Clock, Logger } from '@flotilla/base';
+import type { SqlSession, SqlSessionEvents } from '@flotilla/sql';
+import type { Admission } from './admission.ts';
+import type { AuthenticationMethod } from './authentication.ts';
+import type { CancelRegistry } from './cancel-registry.ts';
+import type { GatewayLimits } from './limits.ts';
+
+/** Who connected, as `SqlEngine.createSession` wants to know it. */
+export interface CreateSessionOptions {
+  readonly user: string;
+  readonly database: string;
+  readonly applicationName?: string;
+  readonly events?: Partial<SqlSessionEvents>;
+}
+
+export interface GatewayContext {
+  readonly clock: Clock;
+  readonly limits: GatewayLimits;
+  readonly logger: Logger;
+  readonly authentication: AuthenticationMethod;
+  readonly admission: Admission;
+  readonly cancels: CancelRegistry;
+  readonly serverVersion: string;
+  /** May throw SqlError, e.g. 3D000. */
+  createSession(options: CreateSessionOptions): SqlSession;
+  /** An InvariantViolation or FatalError was thrown: the process must end. */
+  onFatal(error: unknown): void;
+}

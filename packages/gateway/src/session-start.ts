@@ -1,0 +1,77 @@
+/** From "authenticated" to the first ReadyForQuery: makes the session, applies its settings, greets the client. */
+import { type Logger, silentLogger } from '@flotilla/base';
+import { SqlError } from '@flotilla/sql';
+import type { CancelKey } from './cancel-registry.ts';
+import type { GatewayContext } from './gateway-context.ts';
+import {
+  writeBackendKeyData,
+  writeParameterStatus,
+  writeReadyForQuery,
+} from './messages/backend-messages.ts';
+import { applySettings, startupSettings, writeServerParameters } from './server-parameters.ts';
+import type { ClientLink } from './session/client-link.ts';
+import { ProtocolSession } from './session/protocol-session.ts';
+import type { StartupMessage } from './startup.ts';
+
+/**
+ * Checks what a startup packet asks for, before anybody is authenticated. Throws SqlError with the SQLSTATE that
+ * PostgreSQL uses for it.
+ */
+export function checkStartup(startup: StartupMessage): { user: string; database: string } {
+  const user = startup.parameters.get('user') ?? '';
+  if (user === '') {
+    throw new SqlError('28000', 'no PostgreSQL user name specified in startup packet');
+  }
+  const replication = startup.parameters.get('replication') ?? 'off';
+  if (!/^(?:off|false|no|0)$/i.test(replication)) {
+    throw new SqlError('0A000', 'replication connections are not supported');
+  }
+  const database = startup.parameters.get('database') ?? '';
+  return { user, database: database === '' ? user : database };
+}
+
+export interface SessionStart {
+  readonly context: GatewayContext;
+  readonly startup: StartupMessage;
+  readonly link: ClientLink;
+  readonly key: CancelKey;
+  readonly logger?: Logger;
+}
+
+/** Rejects with the SqlError of a refused database or setting; the greeting has not begun then. */
+export async function startSession(options: SessionStart): Promise<ProtocolSession> {
+  const { context, startup, link, key } = options;
+  const { output } = link;
+  const { user, database } = checkStartup(startup);
+  const settings = startupSettings(startup.parameters);
+  const applicationName = startup.parameters.get('application_name') ?? '';
+  let greeted = false;
+  const session = context.createSession({
+    user,
+    database,
+    applicationName,
+    events: {
+      onNotice: (notice) => protocol.notice(notice),
+      onParameterStatus: (name, value) => {
+        if (greeted) writeParameterStatus(output, name, value);
+      },
+    },
+  });
+  const protocol = new ProtocolSession({
+    session,
+    link,
+    limits: context.limits,
+    logger: options.logger ?? silentLogger,
+  });
+  await applySettings(session, settings);
+  writeServerParameters(output, session, {
+    user,
+    applicationName,
+    serverVersion: context.serverVersion,
+  });
+  greeted = true;
+  writeBackendKeyData(output, key.processId, key.secret);
+  writeReadyForQuery(output);
+  link.flush();
+  return protocol;
+}

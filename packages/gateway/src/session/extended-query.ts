@@ -1,0 +1,225 @@
+/**
+ * The extended query protocol: Parse, Bind, Describe, Execute, Close on named and unnamed statements and portals.
+ * Every handler reads its whole message before its first `await`: the bytes do not outlive it. Errors are thrown; the
+ * caller reports them and skips to Sync.
+ */
+import { type Oid, SqlError, type SqlSession } from '@flotilla/sql';
+import type { GatewayLimits } from '../limits.ts';
+import {
+  writeBindComplete,
+  writeCloseComplete,
+  writeCommandComplete,
+  writeEmptyQueryResponse,
+  writeNoData,
+  writeParameterDescription,
+  writeParseComplete,
+  writePortalSuspended,
+  writeRowDescription,
+} from '../messages/backend-messages.ts';
+import { type Decode, readBindValues } from '../messages/bind-message.ts';
+import { invalid, type MessageReader } from '../messages/message-reader.ts';
+import {
+  type Portal,
+  type PortalState,
+  Portals,
+  PreparedStatements,
+  type Statement,
+} from './prepared-statements.ts';
+import { isReadOnly } from './read-only.ts';
+import { RowCursor, type RowTarget } from './row-cursor.ts';
+import { encoderOf } from './simple-query.ts';
+
+const statementKind = 0x53; // 'S'
+const portalKind = 0x50; // 'P'
+
+export class ExtendedQuery {
+  private readonly session: SqlSession;
+  private readonly target: RowTarget;
+  private readonly statements: PreparedStatements;
+  private readonly portals: Portals;
+  private readonly decode: Decode;
+  private readonly encode: SqlSession['encode'];
+
+  constructor(session: SqlSession, target: RowTarget, limits: GatewayLimits) {
+    this.session = session;
+    this.target = target;
+    this.statements = new PreparedStatements(limits);
+    this.portals = new Portals(limits);
+    this.decode = (typeOid, format, bytes) => session.decode(typeOid, format, bytes);
+    this.encode = encoderOf(session);
+  }
+
+  parse(reader: MessageReader): Promise<void> | undefined {
+    const name = reader.cString();
+    const text = reader.cString();
+    const count = reader.uint16();
+    if (reader.remaining !== count * 4) throw invalid('wrong number of parameter types');
+    const types: Oid[] = [];
+    for (let index = 0; index < count; index++) types.push(reader.uint32());
+    reader.end();
+    if (name === '') this.statements.delete('');
+    this.statements.checkFree(name);
+    const parsed = this.session.parse(text);
+    if (parsed.length > 1) {
+      throw new SqlError('42601', 'cannot insert multiple commands into a prepared statement');
+    }
+    const statement = parsed[0];
+    if (statement === undefined) {
+      this.addStatement(name, undefined, text);
+      return undefined;
+    }
+    return this.session.prepare(statement, types).then((prepared) => {
+      this.addStatement(name, prepared, text);
+    });
+  }
+
+  bind(reader: MessageReader): Promise<void> | undefined {
+    const retainedBytes = reader.remaining;
+    const portalName = reader.cString();
+    const statementName = reader.cString();
+    const statement = this.statements.get(statementName);
+    const { parameters, resultFormats } = readBindValues(
+      reader,
+      statementName,
+      statement.prepared?.parameterTypes ?? [],
+      statement.prepared?.columns?.length ?? 0,
+      this.decode,
+    );
+    this.portals.checkFree(portalName);
+    const replaced = portalName === '' ? this.portals.destroy('') : undefined;
+    const portal: Portal = {
+      name: portalName,
+      statement,
+      parameters,
+      resultFormats,
+      retainedBytes,
+      state: { kind: 'bound' },
+    };
+    if (replaced !== undefined) return replaced.then(() => this.addPortal(portal));
+    this.addPortal(portal);
+    return undefined;
+  }
+
+  describe(reader: MessageReader): void {
+    const kind = reader.byte();
+    const name = reader.cString();
+    reader.end();
+    const { output } = this.target.link;
+    if (kind === statementKind) {
+      const { prepared } = this.statements.get(name);
+      writeParameterDescription(output, prepared?.parameterTypes ?? []);
+      if (prepared?.columns === undefined) writeNoData(output);
+      else writeRowDescription(output, prepared.columns, []);
+    } else if (kind === portalKind) {
+      const portal = this.portals.get(name);
+      const columns = portal.statement.prepared?.columns;
+      if (columns === undefined) writeNoData(output);
+      else writeRowDescription(output, columns, portal.resultFormats);
+    } else {
+      throw new SqlError('08P01', `invalid DESCRIBE message subtype ${kind}`);
+    }
+  }
+
+  execute(reader: MessageReader): Promise<void> | undefined {
+    const portal = this.portals.get(reader.cString());
+    const rowsMax = Math.max(0, reader.int32()); // PostgreSQL takes a negative number for "all"
+    reader.end();
+    if (portal.statement.prepared === undefined) {
+      writeEmptyQueryResponse(this.target.link.output);
+      return undefined;
+    }
+    return this.run(portal, rowsMax);
+  }
+
+  /** Closing what does not exist is not an error. */
+  close(reader: MessageReader): Promise<void> | undefined {
+    const kind = reader.byte();
+    const name = reader.cString();
+    reader.end();
+    const { output } = this.target.link;
+    if (kind === statementKind) {
+      this.statements.delete(name);
+    } else if (kind === portalKind) {
+      const finished = this.portals.destroy(name);
+      if (finished !== undefined) return finished.then(() => writeCloseComplete(output));
+    } else {
+      throw new SqlError('08P01', `invalid CLOSE message subtype ${kind}`);
+    }
+    writeCloseComplete(output);
+    return undefined;
+  }
+
+  /** The implicit transaction's end: portals do not outlive it. */
+  endTransaction(): Promise<void> | undefined {
+    return this.portals.size === 0 ? undefined : this.portals.destroyAll();
+  }
+
+  /** A simple Query does away with the unnamed statement; portals have gone at the last Sync or go now. */
+  beforeSimpleQuery(): Promise<void> | undefined {
+    this.statements.delete('');
+    return this.endTransaction();
+  }
+
+  private addStatement(name: string, prepared: Statement['prepared'], text: string): void {
+    this.statements.add(name, {
+      prepared,
+      readOnly: isReadOnly(text),
+      retainedBytes: text.length,
+    });
+    writeParseComplete(this.target.link.output);
+  }
+
+  private addPortal(portal: Portal): void {
+    this.portals.add(portal);
+    writeBindComplete(this.target.link.output);
+  }
+
+  private async run(portal: Portal, rowsMax: number): Promise<void> {
+    const { state } = portal;
+    switch (state.kind) {
+      case 'bound':
+        return this.runFirst(portal, rowsMax);
+      case 'suspended':
+        return this.sendRows(portal, state, rowsMax, true);
+      case 'done':
+        if (state.columns === undefined || !portal.statement.readOnly) {
+          throw new SqlError('55000', `portal "${portal.name}" cannot be run`);
+        }
+        writeCommandComplete(this.target.link.output, 'SELECT 0');
+    }
+  }
+
+  private async runFirst(portal: Portal, rowsMax: number): Promise<void> {
+    const { prepared, readOnly } = portal.statement;
+    if (prepared === undefined) return;
+    const result = await this.target.runner.execute(prepared, portal.parameters, readOnly);
+    const { columns, rows } = result;
+    portal.state = { kind: 'done', columns };
+    if (columns === undefined || rows === undefined) {
+      writeCommandComplete(this.target.link.output, result.commandTag());
+      return;
+    }
+    const shape = { columns, formats: portal.resultFormats, encode: this.encode };
+    const suspended = { kind: 'suspended', result, cursor: new RowCursor(rows), shape } as const;
+    await this.sendRows(portal, suspended, rowsMax, false);
+  }
+
+  private async sendRows(
+    portal: Portal,
+    state: Extract<PortalState, { kind: 'suspended' }>,
+    rowsMax: number,
+    resumed: boolean,
+  ): Promise<void> {
+    const { output } = this.target.link;
+    portal.state = { kind: 'done', columns: state.result.columns }; // whatever may be thrown
+    const { sent, ended } = await state.cursor.send(this.target, state.shape, rowsMax);
+    if (!ended) {
+      portal.state = state;
+      writePortalSuspended(output);
+      return;
+    }
+    const tag = state.result.commandTag();
+    // Like PostgreSQL, a query's tag counts the rows of this Execute, not those of earlier ones.
+    writeCommandComplete(output, resumed && tag.startsWith('SELECT ') ? `SELECT ${sent}` : tag);
+  }
+}

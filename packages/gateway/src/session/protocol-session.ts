@@ -1,0 +1,216 @@
+/**
+ * One authenticated client's conversation: takes messages one at a time and in order, answers into the link's output.
+ * Owns the rule "after an error, skip to Sync". Knows nothing of sockets and framing.
+ */
+import { FatalError, InvariantViolation, type Logger } from '@flotilla/base';
+import { type Notice, SqlError, type SqlSession } from '@flotilla/sql';
+import type { GatewayLimits } from '../limits.ts';
+import { writeReadyForQuery } from '../messages/backend-messages.ts';
+import { toSqlError, writeErrorResponse, writeNoticeResponse } from '../messages/error-response.ts';
+import type { MessageReader } from '../messages/message-reader.ts';
+import { Frontend } from '../messages/message-types.ts';
+import { ClientGone, type ClientLink } from './client-link.ts';
+import { ExtendedQuery } from './extended-query.ts';
+import type { RowTarget } from './row-cursor.ts';
+import { runSimpleQuery } from './simple-query.ts';
+import { StatementRunner } from './statement-runner.ts';
+
+export interface ProtocolSessionOptions {
+  readonly session: SqlSession;
+  readonly link: ClientLink;
+  readonly limits: GatewayLimits;
+  readonly logger: Logger;
+}
+
+export class ProtocolSession {
+  private readonly session: SqlSession;
+  private readonly link: ClientLink;
+  private readonly logger: Logger;
+  private readonly runner: StatementRunner;
+  private readonly target: RowTarget;
+  private readonly extended: ExtendedQuery;
+  private skipUntilSync = false;
+  /** Nothing is owed to the client: the last thing said was ReadyForQuery. */
+  private atBoundary = true;
+
+  constructor(options: ProtocolSessionOptions) {
+    this.session = options.session;
+    this.link = options.link;
+    this.logger = options.logger;
+    this.runner = new StatementRunner(options.session);
+    this.target = {
+      link: options.link,
+      runner: this.runner,
+      flushBytes: options.limits.flushBytes,
+    };
+    this.extended = new ExtendedQuery(options.session, this.target, options.limits);
+  }
+
+  /** Whether the conversation may end here without leaving a question unanswered. */
+  get idle(): boolean {
+    return this.atBoundary;
+  }
+
+  /** Whether an ErrorResponse may be waiting in the output for a Sync that is yet to come. */
+  get failed(): boolean {
+    return this.skipUntilSync;
+  }
+
+  /** Stops the running statement; the client will read `reason`. Nothing if none runs. */
+  abort(reason: SqlError): void {
+    this.runner.abort(reason);
+  }
+
+  /** As `abort`, unless the running statement may write. */
+  abandonRead(reason: SqlError): void {
+    this.runner.abandonRead(reason);
+  }
+
+  notice(notice: Notice): void {
+    writeNoticeResponse(this.link.output, notice);
+  }
+
+  /**
+   * Works on one message.
+   * @param type a type byte that clients may send, Terminate and Password excepted
+   * @returns undefined if the work is done; otherwise a promise of that, during which no further message may be given.
+   * Rejects (and throws) only what must end the process: InvariantViolation, FatalError.
+   */
+  handle(type: number, reader: MessageReader): Promise<void> | undefined {
+    if (type === Frontend.sync) return this.sync(reader);
+    if (this.skipUntilSync) return undefined;
+    this.atBoundary = false;
+    this.runner.begin();
+    try {
+      const pending = this.dispatch(type, reader);
+      if (pending !== undefined) return this.settle(type, pending);
+    } catch (error) {
+      this.fail(error);
+      if (answersWithReady(type)) this.ready();
+    }
+    this.runner.end();
+    return undefined;
+  }
+
+  private dispatch(type: number, reader: MessageReader): Promise<void> | undefined {
+    switch (type) {
+      case Frontend.query:
+        return this.query(reader);
+      case Frontend.parse:
+        return this.extended.parse(reader);
+      case Frontend.bind:
+        return this.extended.bind(reader);
+      case Frontend.describe:
+        this.extended.describe(reader);
+        return undefined;
+      case Frontend.execute:
+        return this.extended.execute(reader);
+      case Frontend.close:
+        return this.extended.close(reader);
+      case Frontend.flush:
+        reader.end();
+        this.link.flush();
+        return undefined;
+      case Frontend.functionCall:
+        throw new SqlError('0A000', 'function calls by message are not supported', {
+          hint: 'Use SELECT.',
+        });
+      default:
+        // CopyData, CopyDone and CopyFail outside of a copy: some clients send them after an error.
+        return undefined;
+    }
+  }
+
+  private async settle(type: number, pending: Promise<void>): Promise<void> {
+    try {
+      await pending;
+    } catch (error) {
+      this.fail(error);
+    }
+    this.runner.end();
+    if (answersWithReady(type)) this.ready();
+  }
+
+  private query(reader: MessageReader): Promise<void> {
+    const text = reader.cString();
+    reader.end();
+    return this.simpleQuery(text);
+  }
+
+  private async simpleQuery(text: string): Promise<void> {
+    await this.extended.beforeSimpleQuery();
+    await runSimpleQuery(this.session, this.target, text);
+  }
+
+  /** Sync ends the skipping, and the implicit transaction with its portals. It is always answered. */
+  private sync(reader: MessageReader): Promise<void> | undefined {
+    try {
+      reader.end();
+      const pending = this.extended.endTransaction();
+      if (pending !== undefined) return this.finishSync(pending);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.ready();
+    return undefined;
+  }
+
+  private async finishSync(pending: Promise<void>): Promise<void> {
+    this.runner.begin();
+    try {
+      await pending;
+    } catch (error) {
+      this.fail(error);
+    }
+    this.runner.end();
+    this.ready();
+  }
+
+  private ready(): void {
+    this.atBoundary = true;
+    this.skipUntilSync = false;
+    writeReadyForQuery(this.link.output);
+    this.link.flush();
+  }
+
+  /** Reports what was thrown and goes on, unless the process must not. */
+  private fail(thrown: unknown): void {
+    if (thrown instanceof InvariantViolation || thrown instanceof FatalError) throw thrown;
+    if (thrown instanceof ClientGone) return;
+    const error = this.translate(thrown);
+    if (error.severity === 'FATAL') {
+      this.link.fatal(error);
+      return;
+    }
+    writeErrorResponse(this.link.output, error);
+    this.skipUntilSync = true;
+  }
+
+  private translate(thrown: unknown): SqlError {
+    const stopped = this.runner.abortReason;
+    if (stopped !== undefined && isAbort(thrown)) return stopped;
+    const error = toSqlError(thrown);
+    if (error !== undefined) return error;
+    const name = thrown instanceof Error ? thrown.name : typeof thrown;
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    this.logger.error({ name, stack }, 'gateway.internal_error');
+    return new SqlError('XX000', `internal error (${name})`);
+  }
+}
+
+/** Query and FunctionCall are answered with ReadyForQuery even when they fail; the others leave that to Sync. */
+function answersWithReady(type: number): boolean {
+  return type === Frontend.query || type === Frontend.functionCall;
+}
+
+/** What a stopped statement throws when it does not say why itself. An unknown outcome is never among these. */
+function isAbort(thrown: unknown): boolean {
+  if (thrown instanceof SqlError) return thrown.code === '57014';
+  if (!(thrown instanceof Error)) return false;
+  if (thrown.name === 'AbortError') return true;
+  return (
+    'code' in thrown &&
+    thrown.code === 'CANCELLED' &&
+    !('outcome' in thrown && thrown.outcome === 'unknown')
+  );
+}

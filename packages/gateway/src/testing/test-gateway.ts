@@ -1,0 +1,64 @@
+/** A gateway over scripted sessions on a free port, with a clock that the test moves. */
+import type { Logger } from '@flotilla/base';
+import { ManualClock } from '@flotilla/base/testing';
+import { SqlError } from '@flotilla/sql';
+import { type Gateway, type GatewayOptions, startGateway } from '../gateway.ts';
+import { ScriptedSession, Stage } from './scripted-session.ts';
+
+/** Timers by hand, turns of the event loop for real: sockets have them anyway. */
+export class SocketTestClock extends ManualClock {
+  override afterTurn(callback: () => void): void {
+    setImmediate(callback);
+  }
+}
+
+export interface TestGateway {
+  readonly gateway: Gateway;
+  readonly clock: SocketTestClock;
+  readonly stage: Stage;
+  readonly fatals: unknown[];
+  readonly logs: { event: string; facts: object }[];
+}
+
+export async function startTestGateway(
+  options: Partial<GatewayOptions> = {},
+): Promise<TestGateway> {
+  const clock = new SocketTestClock();
+  const stage = new Stage();
+  const fatals: unknown[] = [];
+  const logs: { event: string; facts: object }[] = [];
+  const gateway = await startGateway({
+    host: '127.0.0.1',
+    port: 0,
+    clock,
+    logger: recordingLogger(logs),
+    onFatal: (error) => fatals.push(error),
+    createSession: ({ user, database, events }) => {
+      if (database === 'missing') {
+        throw new SqlError('3D000', 'database "missing" does not exist');
+      }
+      return new ScriptedSession(stage, user, events);
+    },
+    ...options,
+  });
+  return { gateway, clock, stage, fatals, logs };
+}
+
+function recordingLogger(logs: { event: string; facts: object }[]): Logger {
+  const record = (facts: object, event: string): void => {
+    logs.push({ event, facts });
+  };
+  const logger: Logger = {
+    debug: record,
+    info: record,
+    warn: record,
+    error: record,
+    child: () => logger,
+  };
+  return logger;
+}
+
+/** Waits for a condition that sockets will make true; a turn of the event loop between looks. */
+export async function eventually(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
