@@ -18,6 +18,8 @@
 export { DbError, type ErrorCode } from '@flotilla/base';
 export { SqlError } from '@flotilla/sql';
 export type { BytesLike } from './bytes-like.ts';
+export { type ConnectOptions, connect } from './connect.ts';
+export { type CreateFlotillaOptions, createFlotilla } from './create-flotilla.ts';
 export type { Flotilla, SessionOptions } from './flotilla.ts';
 export {
   type Kv,
