@@ -75,14 +75,11 @@ export class PgWriters {
 
   /** The longest time without an acknowledgement in [from, until], of `performance.now()`. Unit: ms. */
   longestGapMs(from: number, until: number): number {
-    const times = this.acknowledged.map(({ at }) => at).filter((at) => at > from && at < until);
-    let before = from;
-    let longest = 0;
-    for (const at of [...times.sort((a, b) => a - b), until]) {
-      longest = Math.max(longest, at - before);
-      before = at;
-    }
-    return longest;
+    return longestGap(
+      this.acknowledged.map(({ at }) => at),
+      from,
+      until,
+    );
   }
 
   acknowledgedBetween(from: number, until: number): number {
@@ -183,4 +180,16 @@ class Connection {
       return undefined;
     }
   }
+}
+
+/** The longest stretch of [from, until] that holds none of `times`. */
+export function longestGap(times: readonly number[], from: number, until: number): number {
+  const inside = times.filter((at) => at > from && at < until).sort((a, b) => a - b);
+  let before = from;
+  let longest = 0;
+  for (const at of [...inside, until]) {
+    longest = Math.max(longest, at - before);
+    before = at;
+  }
+  return longest;
 }

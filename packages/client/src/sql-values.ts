@@ -23,7 +23,8 @@ export function toDatum(session: SqlSession, typeOid: Oid, value: SqlParameter):
   return text === null ? null : session.decode(typeOid, 0, Buffer.from(text, 'utf8'));
 }
 
-function parameterText(value: SqlParameter): string | null {
+/** What the value's text is to PostgreSQL's input functions; null for NULL. */
+export function parameterText(value: SqlParameter): string | null {
   switch (typeof value) {
     case 'string':
       return value;
