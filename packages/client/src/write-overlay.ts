@@ -46,6 +46,7 @@ export class WriteOverlay {
 
   /** This transaction's own word about a key; undefined = it has none. */
   lookup(key: Uint8Array): { readonly value: Uint8Array | undefined } | undefined {
+    if (this.isEmpty) return undefined; // the usual case: spares the key's text
     const own = this.writes.get(keyText(key));
     if (own !== undefined) return own;
     return this.spans.some((span) => spanContains(span, key)) ? { value: undefined } : undefined;
