@@ -43,7 +43,15 @@ export async function runCommandLine(args: readonly string[], output: Output): P
 }
 
 /** The keys that every command which talks to a cluster takes. */
-const connectionKeys = ['nats', 'cluster'] as const;
+const connectionKeys = [
+  'nats',
+  'nats-user',
+  'nats-password',
+  'nats-ca',
+  'nats-cert',
+  'nats-key',
+  'cluster',
+] as const;
 
 function createProgram(output: Output, finish: (code: number) => void): Command {
   const program = new Command('flotilla')

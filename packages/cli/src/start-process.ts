@@ -16,8 +16,9 @@ import {
 } from '@flotilla/base';
 import { createFlotilla, type Flotilla } from '@flotilla/client';
 import { type Gateway, startGateway } from '@flotilla/gateway';
-import { connectNats, createRouter } from '@flotilla/router';
+import { createRouter } from '@flotilla/router';
 import { openLevelEngine, openStore, type Store } from '@flotilla/shard';
+import { connectToNats } from './cluster-connection.ts';
 import type { ProcessConfig } from './config/settings.ts';
 import { version } from './version.ts';
 
@@ -25,6 +26,8 @@ import { version } from './version.ts';
 const gatewayGraceMs = 1_500;
 /** How long a store may take to hand over its leaderships and close its files. Unit: ms. */
 const storeStopMs = 2_500;
+/** Process ids that clients are given name their gateway by a number below this. */
+const gatewayIdsMax = 1024;
 /** Between two attempts of a gateway to find its cluster. Unit: ms. */
 const clusterRetryMs = 250;
 
@@ -54,13 +57,12 @@ export async function startProcess(
 ): Promise<RunningProcess> {
   const clock = parts.clock ?? new SystemClock();
   const prng = parts.prng ?? osPrng();
-  const { logger } = parts;
   const undo: (() => Promise<void>)[] = []; // in order of making; undone in reverse
   const stop = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
-    const transport = parts.transport ?? (await connect(config, logger));
+    const transport = parts.transport ?? (await connect(config, parts));
     if (parts.transport === undefined) undo.push(() => transport.close());
     let store: Store | undefined;
     if (config.roles.includes('store')) {
@@ -76,7 +78,9 @@ export async function startProcess(
         ...config.listen,
         createSession: (options) => flotilla.createSession(options),
         clock,
-        logger: logger.child({ part: 'gateway' }),
+        logger: parts.logger.child({ part: 'gateway' }),
+        gatewayId: prng.nextBelow(gatewayIdsMax),
+        onFatal: (error) => parts.onFatal(toError(error)),
       });
       const started = gateway;
       undo.push(() => started.stop({ graceMs: gatewayGraceMs }));
@@ -98,13 +102,18 @@ type Wired = ProcessParts & {
   readonly prng: Prng;
 };
 
-function connect(config: ProcessConfig, logger: Logger): Promise<Transport> {
-  return connectNats({
-    servers: [...config.nats],
-    cluster: config.cluster,
-    name: config.storeId === undefined ? config.roles.join('+') : `store-${config.storeId}`,
-    logger: logger.child({ part: 'nats' }),
+/** Waits for a nats-server as long as it takes, or until the signal. */
+async function connect(config: ProcessConfig, parts: ProcessParts): Promise<Transport> {
+  const { signal } = parts;
+  const name = config.storeId === undefined ? config.roles.join('+') : `store-${config.storeId}`;
+  const connecting = connectToNats(config, { name, logger: parts.logger.child({ part: 'nats' }) });
+  if (signal === undefined) return connecting;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    const abort = (): void => reject(new DbError('CANCELLED', 'told to stop while connecting'));
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
   });
+  return Promise.race([connecting, aborted]);
 }
 
 function openStoreOf(config: ProcessConfig, wired: Wired): Promise<Store> {
@@ -145,3 +154,7 @@ async function joinCluster(wired: Wired): Promise<Flotilla> {
 }
 
 const waitable: ReadonlySet<string> = new Set(['TIMEOUT', 'UNAVAILABLE', 'BUSY']);
+
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}

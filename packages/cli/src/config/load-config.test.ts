@@ -30,6 +30,10 @@ describe('loadConfig', () => {
       storeId: undefined,
       data: 'flotilla-data',
       nats: ['nats://127.0.0.1:4222'],
+      natsCredentials: {
+        ...{ user: undefined, password: undefined },
+        ...{ caFile: undefined, certFile: undefined, keyFile: undefined },
+      },
       cluster: 'main',
       machine: 'host-a',
       listen: { host: '127.0.0.1', port: 26_432 },
@@ -84,6 +88,11 @@ describe('loadConfig', () => {
     'store-id': ['0', '-1', 'one', '1.5', '', 1.5, true],
     data: ['', 7],
     nats: ['', 'http://x:1', 'nats://', 'a b'],
+    'nats-user': ['', 7],
+    'nats-password': ['', 7],
+    'nats-ca': ['', 7],
+    'nats-cert': ['', 7],
+    'nats-key': ['', 7],
     cluster: ['a.b', 'a b', '>', '*', 'x'.repeat(64), ''],
     machine: ['', 'a b', 'x'.repeat(129)],
     listen: ['26432', ':26432', 'host:', 'host:65536', '::1:5', 'host:-1', 5432],
@@ -102,7 +111,8 @@ describe('loadConfig', () => {
 
   it.each(cases)('refuses $key = $value, naming key, value and remedy', ({ key, value }) => {
     const text = problemsOf(() => load({ flags: { [key]: value } }));
-    expect(text).toContain(`--${key} is ${JSON.stringify(value)}: expected `);
+    const shown = key === 'nats-password' ? '(not shown)' : JSON.stringify(value);
+    expect(text).toContain(`--${key} is ${shown}: expected `);
     expect(text).toContain(environmentName(key));
   });
 

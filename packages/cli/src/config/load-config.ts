@@ -41,22 +41,30 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
     else problems.push(problem(setting, found));
   }
   if (problems.length > 0) throw new UsageError(problems.join('\n'));
+  const text = (key: string): string | undefined => values.get(key) as string | undefined;
   return {
     roles: [
       ...new Set((values.get('roles') as Role[] | undefined) ?? ['store', 'gateway']),
     ] as Role[],
     storeId: values.get('store-id') as number | undefined,
-    data: (values.get('data') as string | undefined) ?? 'flotilla-data',
+    data: text('data') ?? 'flotilla-data',
     nats: (values.get('nats') as string[] | undefined) ?? ['nats://127.0.0.1:4222'],
-    cluster: (values.get('cluster') as string | undefined) ?? 'main',
-    machine: (values.get('machine') as string | undefined) ?? sources.hostName,
+    natsCredentials: {
+      user: text('nats-user'),
+      password: text('nats-password'),
+      caFile: text('nats-ca'),
+      certFile: text('nats-cert'),
+      keyFile: text('nats-key'),
+    },
+    cluster: text('cluster') ?? 'main',
+    machine: text('machine') ?? sources.hostName,
     listen: (values.get('listen') as ListenAddress | undefined) ?? {
       host: '127.0.0.1',
       port: 26_432,
     },
     logLevel: (values.get('log-level') as ProcessConfig['logLevel'] | undefined) ?? 'info',
     logPretty: (values.get('log-pretty') as boolean | undefined) ?? false,
-    readyFile: values.get('ready-file') as string | undefined,
+    readyFile: text('ready-file'),
   };
 }
 
@@ -109,8 +117,9 @@ function find(
 }
 
 function problem(setting: Setting, found: Found): string {
+  const shown = setting.key === 'nats-password' ? '(not shown)' : JSON.stringify(found.value);
   return (
-    `${found.source} is ${JSON.stringify(found.value)}: expected ${setting.expected}. ` +
+    `${found.source} is ${shown}: expected ${setting.expected}. ` +
     `Set --${setting.key}, ${environmentName(setting.key)}, or "${setting.key}:" in the config file.`
   );
 }

@@ -12,6 +12,15 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** What a guarded nats-server asks for. Files are PEM. */
+export interface NatsCredentials {
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly caFile: string | undefined;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+}
+
 export interface ProcessConfig {
   readonly roles: readonly Role[];
   /** Needed on a store's first start; later the data directory knows it. */
@@ -19,6 +28,7 @@ export interface ProcessConfig {
   /** The store's directory. */
   readonly data: string;
   readonly nats: readonly string[];
+  readonly natsCredentials: NatsCredentials;
   /** Part of every NATS subject: clusters of different names share servers without hearing each other. */
   readonly cluster: string;
   /** Stores of one machine never hold two replicas of one range. */
@@ -103,6 +113,32 @@ export const settings: readonly Setting[] = [
     expected: 'a comma-separated list like nats://10.0.0.1:4222,nats://10.0.0.2:4222',
     schema: z.preprocess(list, z.array(z.string().regex(natsUrl)).min(1)),
   },
+  {
+    key: 'nats-user',
+    argument: '<name>',
+    description: 'user that nats-server knows this process by',
+    defaultText: undefined,
+    expected: 'a name',
+    schema: z.string().min(1),
+  },
+  {
+    key: 'nats-password',
+    argument: '<text>',
+    description: 'its password; better given by the environment or the file than as a flag',
+    defaultText: undefined,
+    expected: 'a password',
+    schema: z.string().min(1),
+  },
+  ...(
+    [
+      ['nats-ca', 'certificates that nats-server is checked against'],
+      ['nats-cert', "this process's certificate"],
+      ['nats-key', 'the key of its certificate'],
+    ] as const
+  ).map(([key, description]) => ({
+    ...{ key, argument: '<file>', description: `${description} (PEM)`, defaultText: undefined },
+    ...{ expected: 'a file name', schema: z.string().min(1) },
+  })),
   {
     key: 'cluster',
     argument: '<name>',

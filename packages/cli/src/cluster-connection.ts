@@ -1,0 +1,59 @@
+/** How commands and processes reach their cluster: NATS by the configuration, and a router over it. */
+import { type Logger, osPrng, SystemClock, silentLogger, type Transport } from '@flotilla/base';
+import { connectNats, createRouter, type Router } from '@flotilla/router';
+import type { ProcessConfig } from './config/settings.ts';
+
+export interface NatsConnectionOptions {
+  readonly name: string;
+  readonly logger?: Logger;
+  /** Unit: ms. Default: tries for ever. */
+  readonly firstConnectTimeoutMs?: number;
+}
+
+/** @throws DbError UNAVAILABLE once `firstConnectTimeoutMs` has passed */
+export function connectToNats(
+  config: ProcessConfig,
+  options: NatsConnectionOptions,
+): Promise<Transport> {
+  const { user, password, caFile, certFile, keyFile } = config.natsCredentials;
+  const files = {
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(certFile === undefined ? {} : { certFile }),
+    ...(keyFile === undefined ? {} : { keyFile }),
+  };
+  return connectNats({
+    servers: config.nats,
+    cluster: config.cluster,
+    ...options,
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+    ...(Object.keys(files).length === 0 ? {} : { tls: files }),
+  });
+}
+
+export interface ClusterConnection {
+  readonly transport: Transport;
+  readonly router: Router;
+  close(): Promise<void>;
+}
+
+/** For commands that ask and end. @throws DbError UNAVAILABLE where no nats-server answers within `timeoutMs` */
+export async function connectToCluster(
+  config: ProcessConfig,
+  timeoutMs: number,
+): Promise<ClusterConnection> {
+  const transport = await connectToNats(config, {
+    name: 'flotilla-command',
+    firstConnectTimeoutMs: timeoutMs,
+  });
+  const clock = new SystemClock();
+  const router = createRouter({ transport, clock, prng: osPrng(), logger: silentLogger });
+  return {
+    transport,
+    router,
+    async close() {
+      await router.close();
+      await transport.close();
+    },
+  };
+}
