@@ -55,6 +55,7 @@ class GatewayServer implements Gateway {
   private readonly server: Server;
   private readonly connections = new Set<Connection>();
   private stopping: Promise<void> | undefined;
+  private onLastGone: (() => void) | undefined;
   host = '';
   port = 0;
 
@@ -105,11 +106,15 @@ class GatewayServer implements Gateway {
 
   private async shutDown(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    const gone = new Promise<void>((resolve) => {
+      this.onLastGone = resolve;
+      if (this.connections.size === 0) resolve();
+    });
     for (const connection of this.connections) connection.drain();
     const grace = this.context.clock.setTimer(graceMs, () => {
       for (const connection of this.connections) connection.shutDown();
     });
-    await closed; // the server is closed when the last of its sockets is
+    await Promise.all([closed, gone]);
     grace.cancel();
   }
 
@@ -127,6 +132,7 @@ class GatewayServer implements Gateway {
     }
     const connection: Connection = new Connection(socket, this.context, () => {
       this.connections.delete(connection);
+      if (this.connections.size === 0) this.onLastGone?.();
     });
     this.connections.add(connection);
     if (this.stopping !== undefined) connection.drain();

@@ -43,6 +43,8 @@ export class Peer {
   private readTimer: Timer | undefined;
   private lingerTimer: Timer | undefined;
   private turnBytes = 0;
+  /** A message is being sent in pieces: nothing may come between them. */
+  private inPieces = false;
   /** Why the socket failed, for the log. */
   failure: string | undefined;
 
@@ -121,6 +123,10 @@ export class Peer {
   /** Sends what is encoded, then closes; waits a little for the client to close too, so that it can read the end. */
   end(): void {
     if (this.state !== 'open') return;
+    if (this.inPieces) {
+      this.destroy('closed within a message');
+      return;
+    }
     this.flush();
     this.state = 'closing';
     this.stopTimers();
@@ -141,6 +147,7 @@ export class Peer {
   private async pushInPieces(): Promise<void> {
     const bytes = this.output.take();
     this.output.settle(true);
+    this.inPieces = true;
     for (let at = 0; at < bytes.length; at += writeBytesMax) {
       if (this.state !== 'open') throw new ClientGone();
       this.socket.write(bytes.subarray(at, at + writeBytesMax));
@@ -149,6 +156,7 @@ export class Peer {
       if (this.blocked) await this.drained();
       else if (this.turnBytes >= this.limits.turnBytesMax) await this.nextTurn();
     }
+    this.inPieces = false;
   }
 
   private drained(): Promise<void> {

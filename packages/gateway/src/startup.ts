@@ -13,6 +13,8 @@ const cancelRequestBytes = 16;
 
 export interface StartupMessage {
   readonly kind: 'startup';
+  /** Of the whole packet. */
+  readonly bytes: number;
   readonly minorVersion: number;
   /** Settings as sent, `user` and `database` among them; a later one wins. Without `_pq_.` options. */
   readonly parameters: ReadonlyMap<string, string>;
@@ -91,5 +93,5 @@ function decodeStartup(body: Buffer, minorVersion: number): InitialPacket {
   if (at !== body.length - 1) {
     return { kind: 'malformed', reason: 'startup packet has bytes left over' };
   }
-  return { kind: 'startup', minorVersion, parameters, protocolOptions };
+  return { kind: 'startup', bytes: body.length + 8, minorVersion, parameters, protocolOptions };
 }

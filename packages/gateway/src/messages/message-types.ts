@@ -1,6 +1,9 @@
 /** Type bytes of the PostgreSQL wire protocol 3.0, both directions. Source: "Message Formats" of its documentation. */
 import type { GatewayLimits } from '../limits.ts';
 
+/** Type byte and length field. */
+export const frameHeaderBytes = 5;
+
 export const Frontend = {
   bind: 0x42, // B
   close: 0x43, // C
