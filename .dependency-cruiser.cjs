@@ -144,7 +144,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^packages/(base|raft|shard|router|sql|client|gateway)/src/',
-        pathNot: [testOrTesting, '^packages/base/src/node-disk', '^packages/shard/src/engine/'],
+        pathNot: [testOrTesting, '^packages/base/src/node-', '^packages/shard/src/engine/'],
       },
       to: { dependencyTypes: ['core'], path: '^(node:)?fs(/|$)' },
     },

@@ -8,14 +8,9 @@ import { ExitCode } from '@flotilla/base';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { loadConfig } from './config/load-config.ts';
 import { environmentName, type ProcessConfig, settings } from './config/settings.ts';
+import type { Output } from './output.ts';
 import { UsageError } from './usage-error.ts';
 import { version } from './version.ts';
-
-/** Where a command writes. Programs hand in the process's own streams, tests their own. */
-export interface Output {
-  out(text: string): void;
-  err(text: string): void;
-}
 
 /**
  * Runs one command line to its end.

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DbError, ExitCode } from '@flotilla/base';
 import picocolors from 'picocolors';
 import { type ClusterConnection, connectToCluster } from '../cluster-connection.ts';
-import type { Output } from '../command-line.ts';
 import type { ProcessConfig } from '../config/settings.ts';
+import type { Output } from '../output.ts';
 import { gatherStatus } from './cluster-status.ts';
 import { type Paint, plainPaint, statusText } from './status-table.ts';
 
