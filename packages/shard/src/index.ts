@@ -1,1 +1,34 @@
-export {};
+/**
+ * One storage process: `openStore` opens a data directory and serves the ranges in it. A request enters through
+ * `store/request-server.ts`, which finds its `Replica`; reads are answered by `store/reads.ts` from the engine under the
+ * leader's lease, writes go to the range's `Leaseholder`, which evaluates them and proposes the result. What the
+ * consensus driver commits comes back through `store/store-state-machine.ts`, is written to the engine in one batch for
+ * all ranges, and only then answered.
+ *
+ *   engine/    ordered key-value storage behind an interface; LevelDB is known here alone
+ *   state/     what lies in the engine and in which form: values, sessions, range checkpoints, engine keys
+ *   replica/   one range: evaluation, exactly-once, application of log entries
+ *   store/     the process: identity, founding, requests, reads, checkpoints, meta reports, balance, history
+ *   protocol/  the messages, for clients too
+ *   testing/   the engine in memory, its conformance suite, a cluster in one process
+ *
+ * The log is the truth and the engine a cache of it; whatever a client is told went through the log of the leader's own
+ * term, or was read under its lease.
+ *
+ * Not built: split and merge; change of membership and snapshots (a store that lost its disk stays out, and while a
+ * member is away the log is not compacted); intents, locks and transaction records (a write is one range, one entry);
+ * reads of the history (it is kept and swept, nobody asks for it yet); load-based placement.
+ */
+export type {
+  Engine,
+  EngineIterator,
+  EngineOperation,
+  EngineRow,
+  EngineSpan,
+} from './engine/engine.ts';
+export { openLevelEngine } from './engine/level-engine.ts';
+export { initialRanges, metaRangeId, preferredLeader } from './initial-ranges.ts';
+export { defaultStoreLimits, type StoreLimits } from './limits.ts';
+export type { RangeDescriptor, ReplicaPlace } from './range-descriptor.ts';
+export { openStore } from './store/open-store.ts';
+export type { Store, StoreOptions } from './store/store-api.ts';

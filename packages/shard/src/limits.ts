@@ -1,0 +1,77 @@
+/**
+ * Every bound of this package, with unit and reason. Tests and the simulator may hand in cruel values; nothing else may
+ * hold a queue, loop, batch or table without a limit from here.
+ */
+import { keyBytesMax, valueBytesMax } from '@flotilla/base';
+
+export interface StoreLimits {
+  /** Requests admitted and not yet answered. Above it: BUSY. */
+  readonly requestsInFlightMax: number;
+  /** Bytes of those requests. They pin the frames they came in. */
+  readonly requestBytesInFlightMax: number;
+  /** What BUSY tells the client to wait. Unit: ms. */
+  readonly busyRetryAfterMs: number;
+  /** Keys per get: 1,000 x 10 us keeps the loop under 10 ms. */
+  readonly getKeysMax: number;
+  /** Value bytes per get response, well under the largest message. */
+  readonly getBytesMax: number;
+  /** Rows and bytes per scan response. */
+  readonly scanRowsMax: number;
+  readonly scanBytesMax: number;
+  /** Rows fetched and checked between two yields to the loop. */
+  readonly scanChunkRows: number;
+  /** Scans running at once per store: each holds an iterator and a pool thread. Above it: BUSY. */
+  readonly scansMax: number;
+  /** Commands evaluated in one turn share log entries up to this size. Unit: bytes of keys and values. */
+  readonly entryBytesTarget: number;
+  /** The largest single command. Above it: TOO_LARGE. */
+  readonly commandBytesMax: number;
+  readonly commandConditionsMax: number;
+  readonly commandMutationsMax: number;
+  /** Keys that the spans of one command may delete. */
+  readonly deleteKeysMax: number;
+  /** Evaluated bytes per range that are not applied yet. Above it: BUSY. */
+  readonly overlayBytesMax: number;
+  /** Requests per range that wait for a new leaseholder to be ready or for a span to be read. Above it: BUSY. */
+  readonly parkedMax: number;
+  /** Sessions per range. One more evicts the one unused for longest, in log order. */
+  readonly sessionsMax: number;
+  /** Results per session that the client has not acknowledged, and commands under way. Above it: BUSY. */
+  readonly sessionResultsMax: number;
+  /** Applied log bytes between checkpoints: bounds replay after a crash and the size of the log. */
+  readonly checkpointBytes: number;
+  /** Ranges per RangeReport message. */
+  readonly reportRangesMax: number;
+  /** Versions older than this are history that may be forgotten. Unit: ms. */
+  readonly historyTtlMs: number;
+  /** History rows looked at per sweep step. */
+  readonly historySweepRows: number;
+}
+
+export const defaultStoreLimits: StoreLimits = {
+  requestsInFlightMax: 65_536,
+  requestBytesInFlightMax: 128 * 1024 * 1024,
+  busyRetryAfterMs: 20,
+  getKeysMax: 1000,
+  getBytesMax: 8 * 1024 * 1024,
+  scanRowsMax: 10_000,
+  scanBytesMax: 4 * 1024 * 1024,
+  scanChunkRows: 256,
+  scansMax: 256,
+  entryBytesTarget: 1024 * 1024,
+  commandBytesMax: 8 * 1024 * 1024,
+  commandConditionsMax: 20_000,
+  commandMutationsMax: 20_000,
+  deleteKeysMax: 10_000,
+  overlayBytesMax: 64 * 1024 * 1024,
+  parkedMax: 16_384,
+  sessionsMax: 4096,
+  sessionResultsMax: 1024,
+  checkpointBytes: 32 * 1024 * 1024,
+  reportRangesMax: 256,
+  historyTtlMs: 10 * 60 * 1000,
+  historySweepRows: 2000,
+};
+
+/** What `commandBytesMax` must leave room for: one value with the version that it replaces. */
+export const commandBytesLeast: number = 2 * (keyBytesMax + valueBytesMax);

@@ -1,0 +1,51 @@
+/**
+ * Who asked and how they are answered. Every admitted request is answered exactly once, by `Answers.send`, which also
+ * gives back what admission counted. Bodies are built here so that refusals read the same everywhere.
+ */
+import type { flotilla } from '../../gen/kv.js';
+import { kv } from '../protocol/index.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
+
+/** One admitted request. */
+export interface Caller {
+  readonly clientId: string;
+  readonly requestId: number;
+  /** Size of the request: what admission counted. */
+  readonly bytes: number;
+  /** Monotonic ms; nobody waits for the answer after it. */
+  readonly deadlineMs: number;
+}
+
+/** A Response without its request id. */
+export type Answer = flotilla.kv.Response.$Properties;
+
+export interface Answers {
+  send(caller: Caller, answer: Answer): void;
+}
+
+export type RefusalReason = flotilla.kv.RefusalReason;
+export const RefusalReason: typeof flotilla.kv.RefusalReason = kv.RefusalReason;
+
+export interface RefusalHints {
+  readonly ranges?: flotilla.kv.RangeInfo.$Properties[];
+  readonly retryAfterMs?: number;
+}
+
+export function refusal(reason: RefusalReason, message: string, hints: RefusalHints = {}): Answer {
+  return {
+    refusal: {
+      reason,
+      message,
+      ranges: hints.ranges ?? [],
+      retryAfterMs: hints.retryAfterMs ?? 0,
+    },
+  };
+}
+
+export function rangeInfo(
+  descriptor: RangeDescriptor,
+  leaseholderStoreId: number,
+  term: number,
+): flotilla.kv.RangeInfo.$Properties {
+  return { descriptor, leaseholderStoreId, term };
+}

@@ -1,0 +1,60 @@
+/**
+ * The in-memory form of evaluated commands and of the log entries that carry them. The leaseholder keeps what it
+ * proposed, so that only followers decode.
+ */
+import { asBuffer, InvariantViolation } from '@flotilla/base';
+import { flotilla } from '../../gen/kv.js';
+
+export interface PhysicalWrite {
+  readonly key: Uint8Array;
+  /** Stored form; empty in a delete. */
+  value: Uint8Array;
+  isDelete: boolean;
+  /** 0: the key was absent. */
+  readonly previousTimestamp: number;
+  /** Stored form of the version that is moved to the history. */
+  readonly previousValue: Uint8Array;
+}
+
+export interface Command {
+  /** 0: an internal write, outside exactly-once. */
+  readonly sessionId: number;
+  readonly serial: number;
+  readonly ackedUpTo: number;
+  readonly timestamp: number;
+  readonly writes: PhysicalWrite[];
+  /** Empty unless this registers a session. */
+  readonly registerNonce: Uint8Array;
+  readonly evictedSessionId: number;
+  /** 1 + index of the condition that did not hold. */
+  readonly failedCondition: number;
+  readonly foundTimestamp: number;
+}
+
+export interface CommandBatch {
+  readonly commands: readonly Command[];
+  readonly generation: number;
+  readonly term: number;
+}
+
+export function encodeCommandBatch(batch: CommandBatch): Uint8Array {
+  return flotilla.kv.CommandBatch.encode(batch as flotilla.kv.CommandBatch.$Properties).finish();
+}
+
+/** Values are views of `data`. An entry was checked by log and network: bytes that do not decode are our bug. */
+export function decodeCommandBatch(data: Uint8Array): CommandBatch {
+  try {
+    // Every field has its default on the prototype, so a decoded message is complete.
+    return flotilla.kv.CommandBatch.decode(asBuffer(data)) as unknown as CommandBatch;
+  } catch (error) {
+    throw new InvariantViolation('a committed entry decodes', { error: String(error) });
+  }
+}
+
+/** About what the command takes in a log entry. Unit: bytes. */
+export function commandBytes(command: Command): number {
+  let bytes = 48 + command.registerNonce.length;
+  for (const write of command.writes)
+    bytes += write.key.length + write.value.length + write.previousValue.length + 16;
+  return bytes;
+}

@@ -1,0 +1,240 @@
+/**
+ * Turns a write request into physical writes: conditions, mutations and deleted spans against what is applied plus what
+ * is proposed. Pure apart from reading; the caller puts the result into the overlay and the log.
+ */
+import {
+  compareBytes,
+  keyBytesMax,
+  keySuccessor,
+  type Span,
+  spanContains,
+  spanContainsSpan,
+  valueBytesMax,
+} from '@flotilla/base';
+import type { flotilla } from '../../gen/kv.js';
+import type { Engine } from '../engine/engine.ts';
+import type { StoreLimits } from '../limits.ts';
+import { kv } from '../protocol/index.ts';
+import { type StorageSpace, userKeyOf } from '../state/storage-keys.ts';
+import { checkStored, encodeStored, storedTimestamp } from '../state/stored-value.ts';
+import type { PhysicalWrite } from './command.ts';
+import { type Overlay, overlayKey } from './overlay.ts';
+
+type WriteRequest = flotilla.kv.WriteRequest.$Properties;
+
+const noBytes = Buffer.alloc(0);
+
+/** What evaluation reads. */
+export interface EvaluationView {
+  readonly engine: Engine;
+  readonly space: StorageSpace;
+  readonly overlay: Overlay;
+}
+
+/** Newest version of a key, proposed ones included, in stored form. Synchronous. */
+export function newestStored(
+  view: EvaluationView,
+  name: string,
+  key: Uint8Array,
+): Buffer | undefined {
+  const pending = view.overlay.get(name);
+  if (pending !== undefined) return pending.stored;
+  const stored = view.engine.get(view.space.dataKey(key));
+  return stored === undefined ? undefined : checkStored(key, stored);
+}
+
+export type RequestCheck =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly kind: 'invalid' | 'tooLarge'; readonly reason: string }
+  | { readonly ok: false; readonly kind: 'outside'; readonly span: Span };
+
+/** Sizes, counts and bounds; nothing that depends on state other than the range's bounds. */
+export function checkWriteRequest(
+  request: WriteRequest,
+  bounds: Span,
+  limits: StoreLimits,
+): RequestCheck {
+  const conditions = request.conditions ?? [];
+  const mutations = request.mutations ?? [];
+  if (conditions.length > limits.commandConditionsMax)
+    return tooLarge(`more than ${limits.commandConditionsMax} conditions`);
+  if (mutations.length > limits.commandMutationsMax)
+    return tooLarge(`more than ${limits.commandMutationsMax} mutations`);
+  let bytes = 0;
+  for (const { key, kind } of conditions) {
+    const checked = checkKey(key, bounds);
+    if (!checked.ok) return checked;
+    if (kind !== 0 && kind !== undefined && kind !== kv.ConditionKind.UNCHANGED)
+      return { ok: false, kind: 'invalid', reason: `unknown condition ${String(kind)}` };
+  }
+  for (const { key, value } of mutations) {
+    const checked = checkKey(key, bounds);
+    if (!checked.ok) return checked;
+    const valueBytes = value?.length ?? 0;
+    if (valueBytes > valueBytesMax) return tooLarge(`a value exceeds ${valueBytesMax} bytes`);
+    bytes += (key?.length ?? 0) + valueBytes;
+  }
+  if (bytes > limits.commandBytesMax)
+    return tooLarge(`the mutations exceed ${limits.commandBytesMax} bytes`);
+  for (const { startKey, endKey } of request.deleteSpans ?? []) {
+    if (!startKey || !endKey || compareBytes(startKey, endKey) >= 0)
+      return { ok: false, kind: 'invalid', reason: 'a span ends before it starts' };
+    const span = { startKey, endKey };
+    if (!spanContainsSpan(bounds, span)) return { ok: false, kind: 'outside', span };
+  }
+  return { ok: true };
+}
+
+function checkKey(key: Uint8Array | null | undefined, bounds: Span): RequestCheck {
+  if (!key || key.length === 0) return { ok: false, kind: 'invalid', reason: 'a key is empty' };
+  if (key.length > keyBytesMax) return tooLarge(`a key exceeds ${keyBytesMax} bytes`);
+  if (!spanContains(bounds, key))
+    return { ok: false, kind: 'outside', span: { startKey: key, endKey: keySuccessor(key) } };
+  return { ok: true };
+}
+
+function tooLarge(reason: string): RequestCheck {
+  return { ok: false, kind: 'tooLarge', reason };
+}
+
+export interface FailedCondition {
+  /** Index into the request's conditions. */
+  readonly index: number;
+  /** 0 = absent. */
+  readonly foundTimestamp: number;
+}
+
+/** The first condition that does not hold, or undefined. */
+export function firstFailedCondition(
+  view: EvaluationView,
+  conditions: WriteRequest['conditions'],
+): FailedCondition | undefined {
+  if (!conditions) return undefined;
+  for (let index = 0; index < conditions.length; index++) {
+    const condition = conditions[index];
+    const key = condition?.key ?? noBytes;
+    const stored = newestStored(view, overlayKey(key), key);
+    const foundTimestamp = stored === undefined ? 0 : storedTimestamp(stored);
+    const expected =
+      condition?.kind === kv.ConditionKind.UNCHANGED ? (condition.timestamp ?? 0) : 0;
+    if (foundTimestamp !== expected) return { index, foundTimestamp };
+  }
+  return undefined;
+}
+
+export interface EvaluatedWrite {
+  readonly name: string;
+  readonly write: PhysicalWrite;
+}
+
+/** Physical writes of the mutations and then of the deletes, one per key. */
+export function physicalWrites(
+  view: EvaluationView,
+  request: WriteRequest,
+  deletes: readonly SpanRow[],
+  timestamp: number,
+): EvaluatedWrite[] {
+  const mutations = request.mutations ?? [];
+  const evaluated: EvaluatedWrite[] = [];
+  // A key that the command names twice is written once, over the version from before the command.
+  const byName =
+    mutations.length + deletes.length > 1 ? new Map<string, EvaluatedWrite>() : undefined;
+  for (const { key: maybeKey, value, isDelete } of mutations) {
+    const key = maybeKey ?? noBytes;
+    const name = overlayKey(key);
+    const deleting = isDelete === true;
+    const stored = deleting ? noBytes : encodeStored(key, timestamp, value ?? noBytes);
+    const earlier = byName?.get(name);
+    if (earlier !== undefined) {
+      earlier.write.value = stored;
+      earlier.write.isDelete = deleting;
+      continue;
+    }
+    const previous = newestStored(view, name, key);
+    if (deleting && previous === undefined && byName === undefined) continue;
+    const entry = { name, write: physicalWrite(key, stored, deleting, previous) };
+    byName?.set(name, entry);
+    evaluated.push(entry);
+  }
+  for (const { key, stored } of deletes) {
+    const name = overlayKey(key);
+    if (byName?.has(name)) continue;
+    const entry = { name, write: physicalWrite(key, noBytes, true, stored) };
+    byName?.set(name, entry);
+    evaluated.push(entry);
+  }
+  for (const span of request.deleteSpans ?? []) {
+    const within = { startKey: span.startKey ?? noBytes, endKey: span.endKey ?? noBytes };
+    for (const { write } of evaluated) {
+      if (write.isDelete || !spanContains(within, write.key)) continue;
+      write.isDelete = true;
+      write.value = noBytes;
+    }
+  }
+  // Deleting what was not there before the command is no write at all.
+  return evaluated.filter(({ write }) => !write.isDelete || write.previousTimestamp !== 0);
+}
+
+function physicalWrite(
+  key: Uint8Array,
+  value: Buffer,
+  isDelete: boolean,
+  previous: Buffer | undefined,
+): PhysicalWrite {
+  return {
+    key,
+    value,
+    isDelete,
+    previousTimestamp: previous === undefined ? 0 : storedTimestamp(previous),
+    previousValue: previous ?? noBytes,
+  };
+}
+
+export interface SpanRow {
+  readonly key: Uint8Array;
+  readonly stored: Buffer;
+}
+
+export type SpanRows =
+  | { readonly ok: true; readonly rows: readonly SpanRow[] }
+  | { readonly ok: false; readonly limit: number };
+
+/**
+ * All keys of the spans as evaluation sees them at the time of the call. Reads in chunks; the caller keeps the range
+ * from being evaluated meanwhile.
+ */
+export async function rowsOfSpans(
+  view: EvaluationView,
+  spans: NonNullable<WriteRequest['deleteSpans']>,
+  limits: StoreLimits,
+): Promise<SpanRows> {
+  const sources = spans.map(({ startKey, endKey }) => {
+    const span = { startKey: startKey ?? noBytes, endKey: endKey ?? noBytes };
+    return {
+      iterator: view.engine.iterate(view.space.dataSpan(span.startKey, span.endKey)),
+      pending: view.overlay.within(span),
+    };
+  });
+  const rows = new Map<string, SpanRow>();
+  try {
+    for (const { iterator, pending } of sources) {
+      const hidden = new Set(pending.map((entry) => overlayKey(entry.key)));
+      for (const { key, stored } of pending)
+        if (stored !== undefined) rows.set(overlayKey(key), { key, stored });
+      for (;;) {
+        const chunk = await iterator.next(limits.scanChunkRows);
+        if (chunk.length === 0) break;
+        for (const { key: dataKey, value } of chunk) {
+          const key = userKeyOf(dataKey);
+          const name = overlayKey(key);
+          if (!hidden.has(name)) rows.set(name, { key, stored: checkStored(key, value) });
+        }
+        if (rows.size > limits.deleteKeysMax) return { ok: false, limit: limits.deleteKeysMax };
+      }
+      if (rows.size > limits.deleteKeysMax) return { ok: false, limit: limits.deleteKeysMax };
+    }
+  } finally {
+    for (const { iterator } of sources) await iterator.close();
+  }
+  return { ok: true, rows: [...rows.values()] };
+}

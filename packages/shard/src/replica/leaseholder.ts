@@ -1,0 +1,507 @@
+/**
+ * What a replica has while it leads its range, and loses with the leadership: writes under way. Evaluates commands in
+ * order, gathers those of one turn into one log entry, joins duplicates, answers when the entry has been applied.
+ *
+ * Every conclusion that reaches a client went through the log of this term: successes and failed conditions alike are
+ * replicated results, so nothing uncommitted and nothing stale is ever shown, and a late duplicate of a refused command
+ * finds the refusal. Evaluation begins when the term's own entry is applied: then everything that earlier leaders may
+ * have committed is in the state, and everything later is in the overlay.
+ */
+import {
+  asBuffer,
+  assert,
+  type HybridLogicalClock,
+  present,
+  type Span,
+  type Term,
+} from '@flotilla/base';
+import type { LogEntry, ProposeResult, ReadGrant } from '@flotilla/raft';
+import type { flotilla } from '../../gen/kv.js';
+import type { Engine } from '../engine/engine.ts';
+import type { StoreLimits } from '../limits.ts';
+import { descriptorSpan, type RangeDescriptor } from '../range-descriptor.ts';
+import type { Session, SessionResult, SessionTable } from '../state/session-table.ts';
+import { nonceKey } from '../state/session-table.ts';
+import type { StorageSpace } from '../state/storage-keys.ts';
+import { type Answer, type Answers, type Caller, RefusalReason, refusal } from './answers.ts';
+import { type Command, type CommandBatch, commandBytes, encodeCommandBatch } from './command.ts';
+import {
+  checkWriteRequest,
+  firstFailedCondition,
+  physicalWrites,
+  type RequestCheck,
+  rowsOfSpans,
+  type SpanRow,
+} from './evaluation.ts';
+import { Overlay } from './overlay.ts';
+
+type WriteRequest = flotilla.kv.WriteRequest.$Properties;
+
+/** What a leaseholder may see of its replica. */
+export interface LeaseholderReplica {
+  readonly descriptor: RangeDescriptor;
+  readonly sessions: SessionTable;
+  readonly space: StorageSpace;
+  readonly lastTimestamp: number;
+  notLeaseholder(): Answer;
+  keyMismatch(span: Span): Answer;
+}
+
+export interface LeaseholderContext {
+  readonly engine: Engine;
+  readonly hlc: HybridLogicalClock;
+  readonly limits: StoreLimits;
+  readonly answers: Answers;
+  readonly nowMs: () => number;
+  readonly propose: (data: Uint8Array) => ProposeResult;
+  readonly leaseValid: () => boolean;
+  readonly readBarrier: () => Promise<ReadGrant>;
+  /** There is something to propose at the end of this turn. */
+  readonly onDirty: () => void;
+  readonly onFatal: (error: unknown) => void;
+}
+
+interface PendingCommand {
+  readonly command: Command;
+  readonly bytes: number;
+  /** The first asker and its duplicates; none for an internal write. */
+  readonly callers: Caller[];
+}
+
+/** Commands that share a log entry. */
+export interface PendingBatch {
+  readonly commands: PendingCommand[];
+  bytes: number;
+  /** 0 until proposed. */
+  index: number;
+}
+
+type Parked =
+  | { readonly kind: 'write'; readonly caller: Caller; readonly request: WriteRequest }
+  | { readonly kind: 'register'; readonly caller: Caller; readonly nonce: Uint8Array };
+
+/** Nonces are random bytes; longer ones only cost memory. */
+const nonceBytesMax = 64;
+
+export class Leaseholder {
+  readonly term: Term;
+  private readonly replica: LeaseholderReplica;
+  private readonly context: LeaseholderContext;
+  private readonly overlay = new Overlay();
+  /** By session, then serial. */
+  private readonly inFlight = new Map<number, Map<number, PendingCommand>>();
+  private readonly registering = new Map<string, PendingCommand>();
+  private readonly evicting = new Set<number>();
+  /** Batches not yet proposed, then proposed ones, each in log order. */
+  private open: PendingBatch[] = [];
+  private proposed: PendingBatch[] = [];
+  private parked: Parked[] = [];
+  private overlayBytes = 0;
+  private lastTimestamp = 0;
+  private ready = false;
+  private resigned = false;
+  private readingSpans = false;
+
+  constructor(replica: LeaseholderReplica, term: Term, context: LeaseholderContext) {
+    this.replica = replica;
+    this.term = term;
+    this.context = context;
+  }
+
+  get isReady(): boolean {
+    return this.ready;
+  }
+
+  /** Nothing is waiting for an entry to be applied. */
+  get idle(): boolean {
+    return this.proposed.length === 0 && this.open.length === 0 && this.parked.length === 0;
+  }
+
+  /** Something waits to be proposed. */
+  get hasOpen(): boolean {
+    return this.open.length > 0;
+  }
+
+  /** The term's own entry is applied and visible. */
+  becomeReady(): void {
+    if (this.ready) return;
+    this.ready = true;
+    this.lastTimestamp = this.replica.lastTimestamp;
+    this.drainParked();
+  }
+
+  /** @returns the answer if there is one at once; otherwise it is sent when the log has decided */
+  write(caller: Caller, request: WriteRequest): Answer | undefined {
+    if (!this.mayEvaluate()) return this.park({ kind: 'write', caller, request });
+    return this.evaluateWrite(caller, request);
+  }
+
+  /** @returns as `write` */
+  register(caller: Caller, nonce: Uint8Array): Answer | undefined {
+    if (!this.mayEvaluate()) return this.park({ kind: 'register', caller, nonce });
+    return this.evaluateRegister(caller, nonce);
+  }
+
+  /** A write of the store's own, outside exactly-once: repeated by whoever wants it. False: not now. */
+  internalWrite(request: WriteRequest): boolean {
+    if (!this.mayEvaluate() || this.overlayBytes > this.context.limits.overlayBytesMax)
+      return false;
+    const checked = checkWriteRequest(request, this.bounds(), this.context.limits);
+    assert(checked.ok, 'an internal write is well-formed');
+    this.evaluateCommand(undefined, request, []);
+    return true;
+  }
+
+  /** Newest value including proposed writes, for internal writes that depend on it. */
+  view(): { engine: Engine; space: StorageSpace; overlay: Overlay } {
+    return { engine: this.context.engine, space: this.replica.space, overlay: this.overlay };
+  }
+
+  /** End of a turn: what was evaluated goes into the log. What the log does not take now is tried again. */
+  proposeOpen(): void {
+    while (!this.resigned) {
+      const batch = this.open[0];
+      if (batch === undefined) return;
+      const result = this.context.propose(
+        encodeCommandBatch({
+          commands: batch.commands.map((pending) => pending.command),
+          generation: this.replica.descriptor.generation,
+          term: this.term,
+        }),
+      );
+      // Not the leader any more: the change of role is on its way here and answers everybody.
+      if (!result.ok) return;
+      batch.index = result.index;
+      this.open.shift();
+      this.proposed.push(batch);
+    }
+  }
+
+  /** The batch that this leaseholder proposed as `entry`, or undefined: the entry is somebody else's. */
+  takeProposed(entry: LogEntry): { batch: PendingBatch; commands: CommandBatch } | undefined {
+    const batch = this.proposed[0];
+    if (batch === undefined || entry.term !== this.term || batch.index !== entry.index) {
+      assert(
+        batch === undefined || entry.term < this.term || batch.index > entry.index,
+        'proposed entries are applied in order',
+        { index: entry.index, expected: batch?.index },
+      );
+      return undefined;
+    }
+    this.proposed.shift();
+    return {
+      batch,
+      commands: {
+        commands: batch.commands.map((pending) => pending.command),
+        generation: this.replica.descriptor.generation,
+        term: this.term,
+      },
+    };
+  }
+
+  /** Reads see the batch: the overlay lets go and the askers hear. */
+  publish(batch: PendingBatch): void {
+    for (const pending of batch.commands) {
+      const { command } = pending;
+      for (const write of command.writes) this.overlay.settle(write.key, command.timestamp);
+      this.overlayBytes -= pending.bytes;
+      if (command.registerNonce.length > 0) {
+        this.registering.delete(nonceKey(command.registerNonce));
+        this.evicting.delete(command.evictedSessionId);
+      } else if (command.sessionId !== 0) {
+        const serials = this.inFlight.get(command.sessionId);
+        serials?.delete(command.serial);
+        if (serials?.size === 0) this.inFlight.delete(command.sessionId);
+      }
+      const answer = answerOf(command);
+      for (const caller of pending.callers) this.context.answers.send(caller, answer);
+    }
+  }
+
+  /** Leadership is gone: proposals may or may not be committed by others, the rest surely did nothing. */
+  resign(): void {
+    if (this.resigned) return;
+    this.resigned = true;
+    const unknown = refusal(
+      RefusalReason.UNKNOWN_OUTCOME,
+      'leadership was lost while the write was under way',
+      { ranges: this.replica.notLeaseholder().refusal?.ranges ?? [] },
+    );
+    this.answerAll(this.proposed, unknown);
+    this.answerAll(this.open, this.replica.notLeaseholder());
+    for (const { caller } of this.parked)
+      this.context.answers.send(caller, this.replica.notLeaseholder());
+    this.proposed = [];
+    this.open = [];
+    this.parked = [];
+    this.overlay.clear();
+  }
+
+  private answerAll(batches: readonly PendingBatch[], answer: Answer): void {
+    for (const batch of batches)
+      for (const pending of batch.commands)
+        for (const caller of pending.callers) this.context.answers.send(caller, answer);
+  }
+
+  private mayEvaluate(): boolean {
+    return this.ready && !this.resigned && !this.readingSpans;
+  }
+
+  private park(parked: Parked): Answer | undefined {
+    if (this.resigned) return this.replica.notLeaseholder();
+    if (this.parked.length >= this.context.limits.parkedMax) return this.busy();
+    this.parked.push(parked);
+    return undefined;
+  }
+
+  private drainParked(): void {
+    const waiting = this.parked;
+    this.parked = [];
+    for (let i = 0; i < waiting.length; i++) {
+      const next = present(waiting[i], 'parked request');
+      if (!this.mayEvaluate()) {
+        // Whatever a reading of spans holds up stays ahead of what came later.
+        this.parked = [...waiting.slice(i), ...this.parked];
+        return;
+      }
+      const answer = this.evaluateParked(next);
+      if (answer !== undefined) this.context.answers.send(next.caller, answer);
+    }
+  }
+
+  private evaluateParked(parked: Parked): Answer | undefined {
+    const { caller } = parked;
+    if (caller.deadlineMs <= this.context.nowMs())
+      return refusal(RefusalReason.DEADLINE, 'waited too long');
+    if (parked.kind === 'write') return this.evaluateWrite(caller, parked.request);
+    return this.evaluateRegister(caller, parked.nonce);
+  }
+
+  private evaluateWrite(caller: Caller, request: WriteRequest): Answer | undefined {
+    const sessionId = request.sessionId ?? 0;
+    const serial = request.serial ?? 0;
+    const ackedUpTo = request.ackedUpTo ?? 0;
+    if (!isCount(sessionId) || !isCount(serial) || !isCount(ackedUpTo) || sessionId < 1)
+      return refusal(RefusalReason.INVALID, 'a write needs a session and a serial');
+    if (serial <= ackedUpTo)
+      return refusal(RefusalReason.INVALID, 'a write cannot acknowledge its own serial');
+    const underWay = this.inFlight.get(sessionId)?.get(serial);
+    if (underWay !== undefined) {
+      underWay.callers.push(caller);
+      return undefined;
+    }
+    const session = this.replica.sessions.find(sessionId);
+    if (session === undefined) return this.confirmExpired(caller);
+    const known = session.results.get(serial);
+    if (known !== undefined) return answerOfResult(known);
+    if (serial <= session.ackedUpTo)
+      return refusal(RefusalReason.ALREADY_ANSWERED, 'this serial was acknowledged');
+    if (this.isFull(session)) return this.busy();
+    const checked = checkWriteRequest(request, this.bounds(), this.context.limits);
+    if (!checked.ok) return this.refused(checked);
+    if ((request.deleteSpans?.length ?? 0) === 0) return this.evaluateCommand(caller, request, []);
+    void this.evaluateWithSpans(caller, request);
+    return undefined;
+  }
+
+  private refused(check: RequestCheck & { readonly ok: false }): Answer {
+    switch (check.kind) {
+      case 'outside':
+        return this.replica.keyMismatch(check.span);
+      case 'tooLarge':
+        return refusal(RefusalReason.TOO_LARGE, check.reason);
+      case 'invalid':
+        return refusal(RefusalReason.INVALID, check.reason);
+    }
+  }
+
+  private isFull(session: Session): boolean {
+    const { limits } = this.context;
+    const underWay = this.inFlight.get(session.sessionId)?.size ?? 0;
+    return (
+      this.overlayBytes > limits.overlayBytesMax ||
+      this.evicting.has(session.sessionId) ||
+      session.results.size + underWay >= limits.sessionResultsMax
+    );
+  }
+
+  /** Keeps the range to itself while it reads: whatever arrives meanwhile is parked, in order. */
+  private async evaluateWithSpans(caller: Caller, request: WriteRequest): Promise<void> {
+    const { limits, answers } = this.context;
+    this.readingSpans = true;
+    try {
+      const found = await rowsOfSpans(this.view(), request.deleteSpans ?? [], limits);
+      this.readingSpans = false;
+      const answer = this.resigned
+        ? this.replica.notLeaseholder()
+        : found.ok
+          ? this.evaluateCommand(caller, request, found.rows)
+          : refusal(RefusalReason.TOO_LARGE, `a command deletes at most ${found.limit} keys`);
+      if (answer !== undefined) answers.send(caller, answer);
+      this.drainParked();
+    } catch (error) {
+      this.context.onFatal(error);
+    }
+  }
+
+  private evaluateCommand(
+    caller: Caller | undefined,
+    request: WriteRequest,
+    deletes: readonly SpanRow[],
+  ): Answer | undefined {
+    const failed = firstFailedCondition(this.view(), request.conditions);
+    const timestamp = this.nextTimestamp();
+    const evaluated =
+      failed === undefined ? physicalWrites(this.view(), request, deletes, timestamp) : [];
+    const command: Command = {
+      sessionId: request.sessionId ?? 0,
+      serial: request.serial ?? 0,
+      ackedUpTo: request.ackedUpTo ?? 0,
+      timestamp,
+      writes: evaluated.map((entry) => entry.write),
+      registerNonce: noBytes,
+      evictedSessionId: 0,
+      failedCondition: failed === undefined ? 0 : failed.index + 1,
+      foundTimestamp: failed?.foundTimestamp ?? 0,
+    };
+    const { commandBytesMax } = this.context.limits;
+    if (commandBytes(command) > commandBytesMax)
+      return refusal(
+        RefusalReason.TOO_LARGE,
+        `with the versions it replaces the write exceeds ${commandBytesMax} bytes`,
+      );
+    for (const { name, write } of evaluated)
+      this.overlay.set(name, {
+        key: write.key,
+        stored: write.isDelete ? undefined : asBuffer(write.value),
+        timestamp,
+      });
+    this.append(caller, command);
+    return undefined;
+  }
+
+  private evaluateRegister(caller: Caller, nonce: Uint8Array): Answer | undefined {
+    const { limits } = this.context;
+    if (nonce.length < 1 || nonce.length > nonceBytesMax)
+      return refusal(RefusalReason.INVALID, `a nonce has 1 to ${nonceBytesMax} bytes`);
+    const underWay = this.registering.get(nonceKey(nonce));
+    if (underWay !== undefined) {
+      underWay.callers.push(caller);
+      return undefined;
+    }
+    const known = this.replica.sessions.findByNonce(nonce);
+    if (known !== undefined) return { registerSession: { sessionId: known.sessionId } };
+    let evictedSessionId = 0;
+    const sessions = this.replica.sessions.size + this.registering.size - this.evicting.size;
+    if (sessions >= limits.sessionsMax) {
+      evictedSessionId = this.leastRecentlyUsed();
+      if (evictedSessionId === 0) return this.busy();
+      this.evicting.add(evictedSessionId);
+    }
+    const timestamp = this.nextTimestamp();
+    this.append(caller, {
+      sessionId: timestamp,
+      serial: 0,
+      ackedUpTo: 0,
+      timestamp,
+      writes: [],
+      // The nonce outlives the frame it came in.
+      registerNonce: Buffer.from(nonce),
+      evictedSessionId,
+      failedCondition: 0,
+      foundTimestamp: 0,
+    });
+    return undefined;
+  }
+
+  /** A session with nothing under way, so that every command already evaluated still finds its session when applied. */
+  private leastRecentlyUsed(): number {
+    for (const sessionId of this.replica.sessions.ids())
+      if (!this.evicting.has(sessionId) && !this.inFlight.has(sessionId)) return sessionId;
+    return 0;
+  }
+
+  private append(caller: Caller | undefined, command: Command): void {
+    const { limits } = this.context;
+    const bytes = commandBytes(command);
+    const pending: PendingCommand = {
+      command,
+      bytes,
+      callers: caller === undefined ? [] : [caller],
+    };
+    if (command.registerNonce.length > 0) {
+      this.registering.set(nonceKey(command.registerNonce), pending);
+    } else if (command.sessionId !== 0) {
+      let serials = this.inFlight.get(command.sessionId);
+      if (serials === undefined) {
+        serials = new Map();
+        this.inFlight.set(command.sessionId, serials);
+      }
+      serials.set(command.serial, pending);
+    }
+    this.overlayBytes += bytes;
+    let batch = this.open.at(-1);
+    if (batch === undefined || batch.bytes + bytes > limits.entryBytesTarget) {
+      batch = { commands: [], bytes: 0, index: 0 };
+      this.open.push(batch);
+    }
+    batch.commands.push(pending);
+    batch.bytes += bytes;
+    this.context.onDirty();
+  }
+
+  /** A leader that was deposed without knowing it must not call a session of its successor expired. */
+  private confirmExpired(caller: Caller): Answer | undefined {
+    const expired = refusal(RefusalReason.SESSION_EXPIRED, 'the session is unknown: register');
+    if (this.context.leaseValid()) return expired;
+    this.context
+      .readBarrier()
+      .then((grant) => {
+        const confirmed = grant.ok && !this.resigned;
+        this.context.answers.send(caller, confirmed ? expired : this.replica.notLeaseholder());
+      })
+      .catch((error: unknown) => this.context.onFatal(error));
+    return undefined;
+  }
+
+  private nextTimestamp(): number {
+    this.lastTimestamp = Math.max(this.context.hlc.now(), this.lastTimestamp + 1);
+    return this.lastTimestamp;
+  }
+
+  private bounds(): Span {
+    return descriptorSpan(this.replica.descriptor);
+  }
+
+  private busy(): Answer {
+    return refusal(RefusalReason.BUSY, 'too much under way in this range or session', {
+      retryAfterMs: this.context.limits.busyRetryAfterMs,
+    });
+  }
+}
+
+const noBytes = Buffer.alloc(0);
+
+function isCount(n: number): boolean {
+  return Number.isSafeInteger(n) && n >= 0;
+}
+
+function answerOf(command: Command): Answer {
+  if (command.registerNonce.length > 0)
+    return { registerSession: { sessionId: command.sessionId } };
+  return answerOfResult(command);
+}
+
+function answerOfResult(
+  result: Pick<SessionResult, 'timestamp' | 'failedCondition' | 'foundTimestamp'>,
+): Answer {
+  if (result.failedCondition === 0)
+    return { write: { applied: true, timestamp: result.timestamp } };
+  return {
+    write: {
+      applied: false,
+      failedCondition: result.failedCondition - 1,
+      foundTimestamp: result.foundTimestamp,
+    },
+  };
+}

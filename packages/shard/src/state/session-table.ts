@@ -1,0 +1,132 @@
+/**
+ * Who wrote what with which serial number, per range: the reason why a retried command takes effect once. Part of the
+ * replicated state: changed only by applying log entries, in their order, and saved with every checkpoint. Holds no
+ * clock and decides nothing; which session makes room for a new one is decided by the leaseholder and replicated.
+ */
+import { assert } from '@flotilla/base';
+import type { flotilla } from '../../gen/kv.js';
+
+export interface SessionResult {
+  /** Log index of the entry that took effect. */
+  readonly index: number;
+  readonly timestamp: number;
+  /** 1 + index of the condition that did not hold; 0 = the write was made. */
+  readonly failedCondition: number;
+  readonly foundTimestamp: number;
+}
+
+export interface Session {
+  readonly sessionId: number;
+  readonly nonce: Buffer;
+  /** Results up to and including this serial are forgotten. */
+  ackedUpTo: number;
+  lastIndex: number;
+  /** By serial. */
+  readonly results: Map<number, SessionResult>;
+}
+
+export class SessionTable {
+  /** In order of last use: the first is the next to go. */
+  private readonly sessions = new Map<number, Session>();
+  private readonly byNonce = new Map<string, Session>();
+
+  get size(): number {
+    return this.sessions.size;
+  }
+
+  find(sessionId: number): Session | undefined {
+    return this.sessions.get(sessionId);
+  }
+
+  findByNonce(nonce: Uint8Array): Session | undefined {
+    return this.byNonce.get(nonceKey(nonce));
+  }
+
+  /** Least recently used first. */
+  ids(): IterableIterator<number> {
+    return this.sessions.keys();
+  }
+
+  register(sessionId: number, nonce: Uint8Array, index: number): void {
+    assert(!this.sessions.has(sessionId), 'a session id is new', { sessionId });
+    this.add({
+      sessionId,
+      nonce: Buffer.from(nonce),
+      ackedUpTo: 0,
+      lastIndex: index,
+      results: new Map(),
+    });
+  }
+
+  evict(sessionId: number): void {
+    const session = this.sessions.get(sessionId);
+    if (session === undefined) return;
+    this.sessions.delete(sessionId);
+    this.byNonce.delete(nonceKey(session.nonce));
+  }
+
+  /** Notes the result of a serial and forgets what the client has acknowledged. */
+  record(session: Session, serial: number, ackedUpTo: number, result: SessionResult): void {
+    assert(serial > session.ackedUpTo && !session.results.has(serial), 'a serial is new', {
+      serial,
+    });
+    session.results.set(serial, result);
+    session.lastIndex = result.index;
+    if (ackedUpTo > session.ackedUpTo) forget(session, ackedUpTo);
+    this.sessions.delete(session.sessionId);
+    this.sessions.set(session.sessionId, session);
+  }
+
+  toRows(): flotilla.kv.SessionRow.$Properties[] {
+    return [...this.sessions.values()].map((session) => ({
+      version: 1,
+      sessionId: session.sessionId,
+      ackedUpTo: session.ackedUpTo,
+      lastIndex: session.lastIndex,
+      nonce: session.nonce,
+      results: [...session.results].map(([serial, result]) => ({ serial, ...result })),
+    }));
+  }
+
+  static fromRows(rows: readonly flotilla.kv.SessionRow.$Properties[]): SessionTable {
+    const table = new SessionTable();
+    for (const row of rows) {
+      assert(row.version === 1, 'session row has a known version', { version: row.version });
+      const results = new Map<number, SessionResult>();
+      for (const result of row.results ?? [])
+        results.set(result.serial ?? 0, {
+          index: result.index ?? 0,
+          timestamp: result.timestamp ?? 0,
+          failedCondition: result.failedCondition ?? 0,
+          foundTimestamp: result.foundTimestamp ?? 0,
+        });
+      table.add({
+        sessionId: row.sessionId ?? 0,
+        nonce: Buffer.from(row.nonce ?? new Uint8Array(0)),
+        ackedUpTo: row.ackedUpTo ?? 0,
+        lastIndex: row.lastIndex ?? 0,
+        results,
+      });
+    }
+    return table;
+  }
+
+  private add(session: Session): void {
+    this.sessions.set(session.sessionId, session);
+    this.byNonce.set(nonceKey(session.nonce), session);
+  }
+}
+
+function forget(session: Session, ackedUpTo: number): void {
+  const { results } = session;
+  if (ackedUpTo - session.ackedUpTo <= results.size) {
+    for (let serial = session.ackedUpTo + 1; serial <= ackedUpTo; serial++) results.delete(serial);
+  } else {
+    for (const serial of results.keys()) if (serial <= ackedUpTo) results.delete(serial);
+  }
+  session.ackedUpTo = ackedUpTo;
+}
+
+export function nonceKey(nonce: Uint8Array): string {
+  return Buffer.from(nonce).toString('latin1');
+}

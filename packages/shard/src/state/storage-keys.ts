@@ -1,0 +1,123 @@
+/**
+ * Where things lie in the engine. The only file that builds or takes apart engine keys.
+ *
+ *   d ‖ storageId u32 ‖ key                                     newest version of a key
+ *   h ‖ storageId u32 ‖ escaped key ‖ supersededAt u64          an older version, by when it ceased to be the newest
+ *   r ‖ rangeId u64 ‖ appliedIndex u64                          a range as of a checkpoint (RangeCheckpoint)
+ *   s                                                           whose engine this is
+ *
+ * All numbers big-endian. In the history a key's 00 becomes 00 ff and the key ends with 00 01, so that the rows of one
+ * key are neighbours, oldest first.
+ */
+import { assert } from '@flotilla/base';
+import type { EngineSpan } from '../engine/engine.ts';
+
+const dataTag = 0x64;
+const historyTag = 0x68;
+const rangeTag = 0x72;
+const ownerTag = 0x73;
+
+export const ownerRowKey: Buffer = Buffer.of(ownerTag);
+/** Everything that a store keeps in its engine. */
+export const wholeEngine: EngineSpan = { startKey: Buffer.alloc(0), endKey: Buffer.of(0xff) };
+export const allRangeRows: EngineSpan = {
+  startKey: Buffer.of(rangeTag),
+  endKey: Buffer.of(rangeTag + 1),
+};
+export const allHistory: EngineSpan = {
+  startKey: Buffer.of(historyTag),
+  endKey: Buffer.of(historyTag + 1),
+};
+
+/** Bytes before the user's key in a data key. */
+export const dataPrefixBytes = 5;
+
+function prefix(tag: number, storageId: number): Buffer {
+  assert(
+    Number.isInteger(storageId) && storageId >= 1 && storageId <= 0xffff_ffff,
+    'storage id is a u32',
+    {
+      storageId,
+    },
+  );
+  const bytes = Buffer.allocUnsafe(dataPrefixBytes);
+  bytes[0] = tag;
+  bytes.writeUInt32BE(storageId, 1);
+  return bytes;
+}
+
+/** The engine keys of one storage id. Hot: one allocation per key. */
+export class StorageSpace {
+  private readonly dataPrefix: Buffer;
+  private readonly historyPrefix: Buffer;
+
+  constructor(storageId: number) {
+    this.dataPrefix = prefix(dataTag, storageId);
+    this.historyPrefix = prefix(historyTag, storageId);
+  }
+
+  dataKey(key: Uint8Array): Buffer {
+    const bytes = Buffer.allocUnsafe(dataPrefixBytes + key.length);
+    bytes.set(this.dataPrefix, 0);
+    bytes.set(key, dataPrefixBytes);
+    return bytes;
+  }
+
+  dataSpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
+    return { startKey: this.dataKey(startKey), endKey: this.dataKey(endKey) };
+  }
+
+  /** @param supersededAt timestamp of the command that replaced or deleted this version */
+  historyKey(key: Uint8Array, supersededAt: number): Buffer {
+    let zeros = 0;
+    for (let i = 0; i < key.length; i++) if (key[i] === 0) zeros++;
+    const bytes = Buffer.allocUnsafe(dataPrefixBytes + key.length + zeros + 2 + 8);
+    bytes.set(this.historyPrefix, 0);
+    let at = dataPrefixBytes;
+    if (zeros === 0) {
+      bytes.set(key, at);
+      at += key.length;
+    } else {
+      for (let i = 0; i < key.length; i++) {
+        const byte = key[i] ?? 0;
+        bytes[at++] = byte;
+        if (byte === 0) bytes[at++] = 0xff;
+      }
+    }
+    bytes[at++] = 0x00;
+    bytes[at++] = 0x01;
+    writeU64(bytes, at, supersededAt);
+    return bytes;
+  }
+}
+
+/** The user's key inside a data key: a view. */
+export function userKeyOf(dataKey: Buffer): Buffer {
+  return dataKey.subarray(dataPrefixBytes);
+}
+
+export function supersededAtOf(historyKey: Buffer): number {
+  return readU64(historyKey, historyKey.length - 8);
+}
+
+export function rangeRowKey(rangeId: number, appliedIndex: number): Buffer {
+  const bytes = Buffer.allocUnsafe(17);
+  bytes[0] = rangeTag;
+  writeU64(bytes, 1, rangeId);
+  writeU64(bytes, 9, appliedIndex);
+  return bytes;
+}
+
+export function parseRangeRowKey(key: Buffer): { rangeId: number; appliedIndex: number } {
+  assert(key.length === 17 && key[0] === rangeTag, 'a range row key has 17 bytes');
+  return { rangeId: readU64(key, 1), appliedIndex: readU64(key, 9) };
+}
+
+export function writeU64(bytes: Buffer, at: number, n: number): void {
+  bytes.writeUInt32BE(Math.floor(n / 0x1_0000_0000), at);
+  bytes.writeUInt32BE(n % 0x1_0000_0000, at + 4);
+}
+
+export function readU64(bytes: Buffer, at: number): number {
+  return bytes.readUInt32BE(at) * 0x1_0000_0000 + bytes.readUInt32BE(at + 4);
+}

@@ -1,0 +1,63 @@
+/**
+ * What is under way on the kv channel, and the way back: admits requests up to a bound, encodes answers and hands them
+ * to the outbox, which sends all answers of a turn to one client as one frame.
+ */
+import { assert, type Outbox } from '@flotilla/base';
+import type { StoreLimits } from '../limits.ts';
+import { kv } from '../protocol/index.ts';
+import type { Answer, Answers, Caller } from '../replica/answers.ts';
+
+export class Admission implements Answers {
+  private readonly outbox: Outbox;
+  private readonly limits: StoreLimits;
+  private requests = 0;
+  private bytes = 0;
+  private readonly idleWaiters: (() => void)[] = [];
+
+  constructor(outbox: Outbox, limits: StoreLimits) {
+    this.outbox = outbox;
+    this.limits = limits;
+  }
+
+  get inFlight(): number {
+    return this.requests;
+  }
+
+  /** Undefined: too much is under way. An admitted request must be answered by `send`, once. */
+  admit(
+    clientId: string,
+    requestId: number,
+    bytes: number,
+    deadlineMs: number,
+  ): Caller | undefined {
+    if (
+      this.requests >= this.limits.requestsInFlightMax ||
+      this.bytes + bytes > this.limits.requestBytesInFlightMax
+    )
+      return undefined;
+    this.requests++;
+    this.bytes += bytes;
+    return { clientId, requestId, bytes, deadlineMs };
+  }
+
+  send(caller: Caller, answer: Answer): void {
+    this.requests--;
+    this.bytes -= caller.bytes;
+    assert(this.requests >= 0 && this.bytes >= 0, 'every request is answered once');
+    this.sendUncounted(caller.clientId, caller.requestId, answer);
+    if (this.requests > 0) return;
+    for (const wake of this.idleWaiters.splice(0)) wake();
+  }
+
+  /** For requests that were never admitted. */
+  sendUncounted(clientId: string, requestId: number, answer: Answer): void {
+    const response = kv.Response.encode({ requestId, ...answer }).finish();
+    this.outbox.enqueue({ kind: 'client', clientId }, response);
+  }
+
+  /** Resolves when nothing admitted is unanswered. */
+  whenIdle(): Promise<void> {
+    if (this.requests === 0) return Promise.resolve();
+    return new Promise((resolve) => this.idleWaiters.push(resolve));
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Flush points. The order is what makes them safe: note where every range stands and write that down beside the data,
+ * force the engine's memory to disk, and only then tell the log, which may now forget what came before. A crash between
+ * any two steps leaves the previous checkpoint in force.
+ */
+import { type HybridLogicalClock, type LogIndex, type RangeId, toLogIndex } from '@flotilla/base';
+import type { Engine } from '../engine/engine.ts';
+import type { EngineTurns } from '../engine/engine-turns.ts';
+import type { Replica } from '../replica/replica.ts';
+import { rangeCheckpointRow } from '../state/range-checkpoint.ts';
+import { rangeRowKey } from '../state/storage-keys.ts';
+
+export interface CheckpointerOptions {
+  readonly engine: Engine;
+  readonly turns: EngineTurns;
+  readonly replicas: ReadonlyMap<number, Replica>;
+  readonly hlc: HybridLogicalClock;
+  /** Writes the checkpoint to the log. */
+  readonly commit: (
+    applied: ReadonlyMap<RangeId, LogIndex>,
+    hlcUpperBound: number,
+  ) => Promise<void>;
+  /** Notes the checkpoint outside the log. */
+  readonly remember: (hlcUpperBound: number) => Promise<void>;
+  /** Position of the checkpoint in force, by range. */
+  readonly checkpointed: ReadonlyMap<RangeId, number>;
+}
+
+export class Checkpointer {
+  private readonly options: CheckpointerOptions;
+  private readonly checkpointed: Map<RangeId, number>;
+  private running: Promise<void> | undefined;
+
+  constructor(options: CheckpointerOptions) {
+    this.options = options;
+    this.checkpointed = new Map(options.checkpointed);
+  }
+
+  /** Takes a checkpoint, or joins the one that is under way. Rejections are fatal. */
+  run(): Promise<void> {
+    this.running ??= this.take().finally(() => {
+      this.running = undefined;
+    });
+    return this.running;
+  }
+
+  get isRunning(): boolean {
+    return this.running !== undefined;
+  }
+
+  private async take(): Promise<void> {
+    const { engine, turns, replicas, hlc } = this.options;
+    const applied = new Map<RangeId, LogIndex>();
+    const replaced: Buffer[] = [];
+    await turns.write(() => {
+      const rows = [];
+      for (const replica of replicas.values()) {
+        const { rangeId, appliedIndex } = replica;
+        applied.set(rangeId, toLogIndex(appliedIndex));
+        const before = this.checkpointed.get(rangeId);
+        if (before === appliedIndex) continue;
+        rows.push(rangeCheckpointRow(replica.state()));
+        if (before !== undefined) replaced.push(rangeRowKey(rangeId, before));
+      }
+      return rows;
+    });
+    await engine.flush();
+    const upperBound = hlc.now();
+    await this.options.commit(applied, upperBound);
+    for (const [rangeId, index] of applied) this.checkpointed.set(rangeId, index);
+    await this.options.remember(upperBound);
+    await turns.write(() => replaced.map((key) => ({ type: 'del', key })));
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Forgets old versions: a slow walk round the history key space that deletes, a bounded step at a time, what was
+ * superseded longer ago than the time to live. Local to the store; replaying the log may bring rows back, and the next
+ * round takes them again. Speeds up while most of what it sees is garbage.
+ */
+import { type Clock, keySuccessor, type Timer, timestampFromWallMs } from '@flotilla/base';
+import type { Engine } from '../engine/engine.ts';
+import type { EngineTurns } from '../engine/engine-turns.ts';
+import { allHistory, supersededAtOf } from '../state/storage-keys.ts';
+
+export interface HistorySweeperOptions {
+  readonly engine: Engine;
+  readonly turns: EngineTurns;
+  readonly clock: Clock;
+  readonly ttlMs: number;
+  readonly rowsPerStep: number;
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** Between steps of a round that finds little, between steps that find much, and between rounds. Unit: ms. */
+const calmStepMs = 1000;
+const busyStepMs = 50;
+const roundPauseMs = 30_000;
+
+export class HistorySweeper {
+  private readonly options: HistorySweeperOptions;
+  private cursor: Buffer = allHistory.startKey;
+  private timer: Timer | undefined;
+  private stopped = false;
+
+  constructor(options: HistorySweeperOptions) {
+    this.options = options;
+  }
+
+  start(): void {
+    this.schedule(roundPauseMs);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.timer?.cancel();
+  }
+
+  /** One bounded step. @returns rows looked at and deleted */
+  async step(): Promise<{ readonly seen: number; readonly deleted: number }> {
+    const { engine, turns, clock, ttlMs, rowsPerStep } = this.options;
+    const horizon = timestampFromWallMs(clock.wallMs() - ttlMs);
+    const iterator = engine.iterate({ startKey: this.cursor, endKey: allHistory.endKey });
+    const garbage: Buffer[] = [];
+    let seen = 0;
+    let last: Buffer | undefined;
+    try {
+      while (seen < rowsPerStep) {
+        const rows = await iterator.next(Math.min(500, rowsPerStep - seen));
+        if (rows.length === 0) break;
+        for (const { key } of rows) if (supersededAtOf(key) < horizon) garbage.push(key);
+        seen += rows.length;
+        last = rows.at(-1)?.key;
+      }
+    } finally {
+      await iterator.close();
+    }
+    this.cursor =
+      seen < rowsPerStep || last === undefined
+        ? allHistory.startKey
+        : Buffer.from(keySuccessor(last));
+    if (garbage.length > 0 && !this.stopped)
+      await turns.write(() => garbage.map((key) => ({ type: 'del', key })));
+    return { seen, deleted: garbage.length };
+  }
+
+  private schedule(delayMs: number): void {
+    if (this.stopped) return;
+    this.timer = this.options.clock.setTimer(delayMs, () => {
+      this.step().then(
+        ({ seen, deleted }) => {
+          const full = seen >= this.options.rowsPerStep;
+          this.schedule(full ? (deleted * 2 > seen ? busyStepMs : calmStepMs) : roundPauseMs);
+        },
+        (error: unknown) => {
+          if (!this.stopped) this.options.onFatal(error);
+        },
+      );
+    });
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Opens a data directory: takes it, makes sure that identity, log and engine belong together and are all there, and
+ * only then lets a store live on it. Everything suspicious ends here, with an exit code that says what to do.
+ */
+import {
+  type DirectoryLock,
+  ExitCode,
+  FatalError,
+  HybridLogicalClock,
+  type Prng,
+  present,
+  silentLogger,
+  toHex,
+  toTimestamp,
+} from '@flotilla/base';
+import type { WriteAheadLog } from '@flotilla/raft';
+import type { Engine } from '../engine/engine.ts';
+import { loadRanges, type RangeState } from '../state/range-checkpoint.ts';
+import { wholeEngine } from '../state/storage-keys.ts';
+import { isOwnEngine } from './bootstrap.ts';
+import { type Identity, identityPath, readIdentity, writeIdentity } from './identity.ts';
+import { raftParts } from './raft-parts.ts';
+import { RunningStore } from './running-store.ts';
+import type { Store, StoreOptions } from './store-api.ts';
+
+/** A peer's clock further ahead than this is not followed. Unit: ms. DESIGN §7. */
+const maxOffsetMs = 250;
+
+/** What a store is built on. */
+export interface StoreFoundation {
+  readonly identity: Identity;
+  readonly engine: Engine;
+  readonly wal: WriteAheadLog;
+  readonly hlc: HybridLogicalClock;
+  readonly ranges: readonly RangeState[];
+  readonly obsoleteRows: readonly Buffer[];
+  readonly lock: DirectoryLock;
+}
+
+/**
+ * Opens the store in `options.directory`; a new one waits to be founded, an existing one takes part at once.
+ * @throws FatalError: locked, identityMismatch, engineCorrupt, walCorrupt, usage, or a disk code
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const { directory, disk } = options;
+  await disk.makeDirectory(directory);
+  const lock = await disk.lock(directory);
+  if (lock === undefined)
+    throw new FatalError(ExitCode.locked, `another process holds ${directory}`, { directory });
+  const opened: { close(): Promise<void> }[] = [{ close: () => lock.release() }];
+  try {
+    const known = await readIdentity(disk, directory);
+    const engine = await options.openEngine(`${directory}/engine`);
+    opened.push(engine);
+    const before = known ?? (await newIdentity(options, engine));
+    checkIdentity(options, before, engine);
+    // The new incarnation is on disk before the store says or writes anything.
+    const identity = { ...before, incarnation: before.incarnation + 1 };
+    await writeIdentity(disk, directory, identity);
+    const wal = await raftParts.openWriteAheadLog({
+      disk,
+      directory: `${directory}/wal`,
+      clock: options.clock,
+      logger: options.logger ?? silentLogger,
+    });
+    opened.push(wal);
+    checkLog(options, identity, wal);
+    const hlc = new HybridLogicalClock(options.clock, {
+      maxOffsetMs,
+      floor: toTimestamp(wal.lastCheckpoint?.hlcUpperBound ?? 0),
+    });
+    const { ranges, obsolete } = await foundedRanges(identity, engine, wal);
+    return new RunningStore(options, {
+      identity,
+      engine,
+      wal,
+      hlc,
+      ranges,
+      obsoleteRows: obsolete,
+      lock,
+    });
+  } catch (error) {
+    // The reason for giving up is what counts; closing is a courtesy to tests and to a retry in this process.
+    for (const each of opened.reverse()) await each.close().catch(() => {});
+    throw error;
+  }
+}
+
+function randomHex(prng: Prng, bytes: number): string {
+  return toHex(Uint8Array.from({ length: bytes }, () => prng.nextBelow(256)));
+}
+
+async function newIdentity(options: StoreOptions, engine: Engine): Promise<Identity> {
+  const { directory, disk, storeId } = options;
+  const iterator = engine.iterate(wholeEngine);
+  const rows = await iterator.next(1);
+  await iterator.close();
+  const segments = await disk.list(`${directory}/wal`);
+  if (rows.length > 0 || segments.length > 0)
+    throw new FatalError(
+      ExitCode.identityMismatch,
+      `${directory} holds data but no ${identityPath(directory)}: it cannot be told whose it is`,
+      { directory },
+    );
+  if (storeId === undefined)
+    throw new FatalError(ExitCode.usage, `${directory} is new: a store id is needed`, {
+      directory,
+    });
+  return {
+    storeId,
+    storeUuid: randomHex(options.prng, 16),
+    incarnation: 0,
+    clusterId: undefined,
+    checkpointHlc: 0,
+    metaDescriptor: undefined,
+  };
+}
+
+function checkIdentity(options: StoreOptions, identity: Identity, engine: Engine): void {
+  const { directory, storeId } = options;
+  if (storeId !== undefined && storeId !== identity.storeId)
+    throw new FatalError(
+      ExitCode.identityMismatch,
+      `${directory} belongs to store ${identity.storeId}, not ${storeId}`,
+      { directory },
+    );
+  if (identity.clusterId !== undefined && !isOwnEngine(engine, identity.storeUuid))
+    throw new FatalError(
+      ExitCode.engineCorrupt,
+      `the state in ${directory}/engine is gone or another store's; rebuild this store from its peers under a new id`,
+      { directory },
+    );
+}
+
+function checkLog(options: StoreOptions, identity: Identity, wal: WriteAheadLog): void {
+  if (identity.clusterId === undefined) return;
+  const { lastCheckpoint } = wal;
+  const { directory } = options;
+  if (lastCheckpoint !== undefined && lastCheckpoint.hlcUpperBound >= identity.checkpointHlc)
+    return;
+  throw new FatalError(
+    ExitCode.identityMismatch,
+    `the log in ${directory}/wal is gone or older than this store; ` +
+      'it could vote twice: rebuild the store from its peers under a new id',
+    {
+      directory,
+      expected: identity.checkpointHlc,
+      found: lastCheckpoint?.hlcUpperBound,
+    },
+  );
+}
+
+async function foundedRanges(
+  identity: Identity,
+  engine: Engine,
+  wal: WriteAheadLog,
+): Promise<{ ranges: readonly RangeState[]; obsolete: readonly Buffer[] }> {
+  if (identity.clusterId === undefined) return { ranges: [], obsolete: [] };
+  const positions = new Map<number, number>();
+  for (const { rangeId, appliedIndex } of present(wal.lastCheckpoint, 'checkpoint').applied)
+    positions.set(rangeId, appliedIndex);
+  const loaded = await loadRanges(engine, (rangeId) => positions.get(rangeId) ?? 0);
+  for (const { descriptor } of loaded.ranges) positions.delete(descriptor.rangeId);
+  const [missing] = positions.keys();
+  if (missing !== undefined)
+    throw new FatalError(
+      ExitCode.engineCorrupt,
+      `the state of r${missing} is missing: rebuild this store from its peers under a new id`,
+      { missing: [...positions.keys()] },
+    );
+  return loaded;
+}

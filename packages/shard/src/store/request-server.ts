@@ -1,0 +1,182 @@
+/**
+ * The kv channel of a store: reads frames, refuses what is for another cluster, range or time, and hands the rest to
+ * whoever serves it. Bad bytes are counted and dropped; nothing that a client sends may throw here.
+ */
+import {
+  asBuffer,
+  type Clock,
+  equalBytes,
+  type FrameHeader,
+  FrameReader,
+  type Logger,
+  noClusterId,
+} from '@flotilla/base';
+import { flotilla } from '../../gen/kv.js';
+import type { StoreLimits } from '../limits.ts';
+import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
+import type { Leaseholder } from '../replica/leaseholder.ts';
+import type { Replica } from '../replica/replica.ts';
+import type { Admission } from './admission.ts';
+import type { Reads } from './reads.ts';
+
+type Request = flotilla.kv.Request;
+
+/** What the server asks of the rest of the store. */
+export interface RequestServerOptions {
+  readonly clock: Clock;
+  readonly limits: StoreLimits;
+  readonly admission: Admission;
+  readonly logger: Logger;
+  readonly replicas: ReadonlyMap<number, Replica>;
+  /** Undefined until the store is founded. */
+  readonly reads: () => Reads | undefined;
+  readonly clusterId: () => Uint8Array | undefined;
+  readonly observeHeader: (header: FrameHeader) => void;
+  readonly discover: () => Answer;
+  readonly status: () => Answer;
+  readonly bootstrap: (request: flotilla.kv.BootstrapRequest.$Properties) => Promise<Answer>;
+  readonly onReport: (ranges: flotilla.kv.RangeInfo.$Properties[]) => void;
+  readonly onFatal: (error: unknown) => void;
+}
+
+const defaultTimeoutMs = 10_000;
+
+export class RequestServer {
+  private readonly options: RequestServerOptions;
+  private readonly reader: FrameReader;
+  private stopping = false;
+  /** Frames and messages that did not decode. */
+  refusedBytes = 0;
+
+  constructor(options: RequestServerOptions) {
+    this.options = options;
+    this.reader = new FrameReader({ clock: options.clock });
+  }
+
+  /** From now on requests to ranges are answered STOPPING. */
+  refuseNewWork(): void {
+    this.stopping = true;
+  }
+
+  onFrame(frame: Uint8Array): void {
+    try {
+      const read = this.reader.read(asBuffer(frame));
+      if (!read.ok) {
+        this.refusedBytes++;
+        this.options.logger.warn({ reason: read.reason }, 'frame refused');
+        return;
+      }
+      this.options.observeHeader(read.header);
+      for (const message of read.messages) this.onMessage(read.header, message);
+    } catch (error) {
+      this.options.onFatal(error);
+    }
+  }
+
+  private onMessage(header: FrameHeader, message: Uint8Array): void {
+    let request: Request;
+    try {
+      request = flotilla.kv.Request.decode(asBuffer(message));
+    } catch (error) {
+      this.refusedBytes++;
+      this.options.logger.warn({ error: String(error) }, 'request refused');
+      return;
+    }
+    if (request.rangeReport) {
+      if (this.isOurs(header)) this.options.onReport(request.rangeReport.ranges ?? []);
+      return;
+    }
+    if (header.sender.kind !== 'client') return;
+    const { clientId } = header.sender;
+    if (request.discover || request.status || request.bootstrap) this.serveStore(clientId, request);
+    else this.serveRange(header, clientId, request, message.length);
+  }
+
+  private serveStore(clientId: string, request: Request): void {
+    const { admission, discover, status, bootstrap, onFatal } = this.options;
+    const { requestId } = request;
+    if (request.discover) admission.sendUncounted(clientId, requestId, discover());
+    else if (request.status) admission.sendUncounted(clientId, requestId, status());
+    else
+      bootstrap(request.bootstrap ?? {}).then(
+        (answer) => admission.sendUncounted(clientId, requestId, answer),
+        onFatal,
+      );
+  }
+
+  private serveRange(header: FrameHeader, clientId: string, request: Request, bytes: number): void {
+    const { admission, clock, limits } = this.options;
+    const target = this.targetOf(header, request);
+    if (!target.ok) {
+      admission.sendUncounted(clientId, request.requestId, target.refused);
+      return;
+    }
+    const deadlineMs =
+      clock.nowMs() + (request.timeoutMs > 0 ? request.timeoutMs : defaultTimeoutMs);
+    const caller = admission.admit(clientId, request.requestId, bytes, deadlineMs);
+    if (caller === undefined) {
+      const busy = refusal(RefusalReason.BUSY, 'too much is under way', {
+        retryAfterMs: limits.busyRetryAfterMs,
+      });
+      admission.sendUncounted(clientId, request.requestId, busy);
+      return;
+    }
+    const answer = dispatch(caller, target, request);
+    if (answer !== undefined) admission.send(caller, answer);
+  }
+
+  /** What serves the request, or why nothing here does. */
+  private targetOf(header: FrameHeader, request: Request): Target {
+    const reads = this.options.reads();
+    if (reads === undefined)
+      return refused(RefusalReason.NOT_BOOTSTRAPPED, 'this store is not part of a cluster yet');
+    if (!this.isOurs(header))
+      return refused(RefusalReason.WRONG_CLUSTER, 'this store belongs to another cluster');
+    if (this.stopping) return refused(RefusalReason.STOPPING, 'the store is stopping');
+    const replica = this.options.replicas.get(request.rangeId);
+    if (replica === undefined)
+      return refused(RefusalReason.RANGE_NOT_FOUND, `no replica of r${request.rangeId} here`);
+    const { leaseholder } = replica;
+    const { generation } = replica.descriptor;
+    // Somebody knows a newer shape of the range than this replica: whoever made it leads.
+    if (leaseholder === undefined || request.generation > generation)
+      return { ok: false, refused: replica.notLeaseholder() };
+    if (request.generation < generation)
+      return { ok: false, refused: replica.keyMismatch(replica.descriptor) };
+    return { ok: true, replica, leaseholder, reads };
+  }
+
+  private isOurs(header: FrameHeader): boolean {
+    const clusterId = this.options.clusterId() ?? noClusterId;
+    return equalBytes(header.clusterId, clusterId);
+  }
+}
+
+type Target =
+  | { readonly ok: false; readonly refused: Answer }
+  | {
+      readonly ok: true;
+      readonly replica: Replica;
+      readonly leaseholder: Leaseholder;
+      readonly reads: Reads;
+    };
+
+const noBytes = Buffer.alloc(0);
+
+function refused(reason: RefusalReason, message: string): Target {
+  return { ok: false, refused: refusal(reason, message) };
+}
+
+function dispatch(
+  caller: Caller,
+  target: Target & { readonly ok: true },
+  request: Request,
+): Answer | undefined {
+  const { replica, leaseholder, reads } = target;
+  if (request.get) return reads.get(caller, replica, request.get.keys ?? []);
+  if (request.scan) return reads.scan(caller, replica, request.scan);
+  if (request.write) return leaseholder.write(caller, request.write);
+  if (request.registerSession)
+    return leaseholder.register(caller, request.registerSession.nonce ?? noBytes);
+  return refusal(RefusalReason.INVALID, 'this request is not known here');
+}

@@ -1,0 +1,46 @@
+/** A store's own account of itself and its replicas, for operators and tests. */
+import type { StoreId } from '@flotilla/base';
+import type { MultiRaft } from '@flotilla/raft';
+import type { flotilla } from '../../gen/kv.js';
+import type { Replica } from '../replica/replica.ts';
+
+export interface StatusFacts {
+  readonly storeId: StoreId;
+  readonly machine: string;
+  readonly version: string;
+  readonly uptimeMs: number;
+  readonly pid: number;
+  readonly walBytes: number;
+  readonly replicas: ReadonlyMap<number, Replica>;
+  /** Undefined before founding. */
+  readonly raft: MultiRaft | undefined;
+}
+
+export function statusOf(facts: StatusFacts): flotilla.kv.StatusResponse.$Properties {
+  const { raft, replicas, ...rest } = facts;
+  return {
+    ...rest,
+    uptimeMs: Math.floor(facts.uptimeMs),
+    replicas: [...replicas.values()].map((replica) => replicaStatus(replica, raft)),
+  };
+}
+
+function replicaStatus(
+  replica: Replica,
+  raft: MultiRaft | undefined,
+): flotilla.kv.ReplicaStatus.$Properties {
+  const status = raft?.status(replica.rangeId);
+  return {
+    info: replica.info(),
+    replicaId: replica.replicaId,
+    role: status?.role ?? replica.role,
+    term: status?.term ?? replica.term,
+    leaderReplicaId: status?.leader ?? 0,
+    commitIndex: status?.commitIndex ?? 0,
+    appliedIndex: replica.appliedIndex,
+    firstIndex: status?.firstIndex ?? 0,
+    lastIndex: status?.lastIndex ?? 0,
+    leaseValid: status?.leaseValid ?? false,
+    leaseRemainingMs: Math.floor(status?.leaseRemainingMs ?? 0),
+  };
+}

@@ -1,0 +1,41 @@
+/** What the composition root may know of a store. */
+import type { Clock, Disk, Logger, Prng, StoreId, Transport } from '@flotilla/base';
+import type { RaftLimits, RaftTimings } from '@flotilla/raft';
+import type { Engine } from '../engine/engine.ts';
+import type { StoreLimits } from '../limits.ts';
+
+export interface StoreOptions {
+  /** Holds `identity.json`, `wal/` and `engine/`. Made if absent; locked while the store is open. */
+  readonly directory: string;
+  /** Needed for a new directory; must match that of an existing one. */
+  readonly storeId?: StoreId;
+  /** Label of the machine: replicas of a range are kept on different ones. */
+  readonly machine: string;
+  /** Of the program, for status. */
+  readonly version: string;
+  /** Stays the caller's: the store never closes it. */
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly disk: Disk;
+  readonly openEngine: (directory: string) => Promise<Engine>;
+  readonly logger?: Logger;
+  /** Called at most once. The store serves nothing afterwards; the process must end. */
+  readonly onFatal: (error: Error) => void;
+  readonly timings?: RaftTimings;
+  readonly raftLimits?: RaftLimits;
+  readonly limits?: Partial<StoreLimits>;
+  /** Shown by status. Default: this process's id. */
+  readonly pid?: number;
+}
+
+export interface Store {
+  readonly storeId: StoreId;
+  /** Resolves once the store is founded and knows a leader for each of its ranges. May never resolve. */
+  readonly ready: Promise<void>;
+  /** Refuses new work, lets go of leadership, finishes, takes a last checkpoint, closes. Idempotent. Resolves when
+   *  closed; handing over and finishing are given up after `timeoutMs`. */
+  stop(options: { readonly timeoutMs: number }): Promise<void>;
+  /** Takes a checkpoint now. For tests and operators. */
+  checkpoint(): Promise<void>;
+}
