@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import {
+  bind,
   cancelRequest,
+  execute,
   fields,
   gssEncRequest,
   parse,
@@ -313,7 +315,6 @@ describe('cancel', () => {
     const { client, processId, secret } = await keyed(world);
     client.send(parse('wait 1'), sync);
     await client.untilReady();
-    const { bind, execute } = await import('./testing/raw-client.ts');
     client.send(bind(), execute(), execute(), sync);
     await world.stage.until(() => world.stage.begun.length === 1);
     await cancel(world, processId, secret);

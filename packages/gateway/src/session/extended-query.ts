@@ -121,9 +121,10 @@ export class ExtendedQuery {
   }
 
   execute(reader: MessageReader): Promise<void> | undefined {
-    const portal = this.portals.get(reader.cString());
+    const name = reader.cString();
     const rowsMax = Math.max(0, reader.int32()); // PostgreSQL takes a negative number for "all"
     reader.end();
+    const portal = this.portals.get(name);
     if (portal.statement.prepared === undefined) {
       writeEmptyQueryResponse(this.target.link.output);
       return undefined;

@@ -1,6 +1,6 @@
 /**
  * A SqlSession that follows a tiny script language, so that the gateway can be tested without an SQL engine:
- * `select 1`, `select $1`, `series <rows> <width>`, `insert … [returning]`, `wait` (until aborted or released),
+ * `select 1`, `select $1`, `values <rows> <width>`, `insert … [returning]`, `wait` (until aborted or released),
  * `fail <sqlstate>`, `boom`, `set <name> = '<value>'`, `copy …`, `notice <text>`, `broken` (a value that cannot be encoded).
  */
 import { InvariantViolation } from '@flotilla/base';
@@ -37,7 +37,7 @@ export class Stage {
   readonly aborted: string[] = [];
   /** Results given up before their end. */
   readonly returned: string[] = [];
-  /** Batches made by `series`. */
+  /** Batches made by `values`. */
   batches = 0;
   private waiters: (() => void)[] = [];
   private watchers: (() => void)[] = [];
@@ -131,7 +131,7 @@ export class ScriptedSession implements SqlSession {
       try {
         for (const batch of batchesOf(script, parameters)) {
           signal?.throwIfAborted();
-          stage.batches++;
+          if (word === 'values') stage.batches++;
           count += batch.length;
           yield batch;
         }
@@ -223,7 +223,7 @@ function columnsOf(script: string, types: readonly Oid[]): ColumnDescription[] |
       if (argument.startsWith('$'))
         return types.map((type, index) => column(`c${index + 1}`, type));
       return [column('?column?', /^-?\d+$/.test(argument) ? int4 : text, 4)];
-    case 'series':
+    case 'values':
       return [column('i', int4, 4), column('filler', text)];
     case 'insert':
       return script.includes('returning') ? [column('id', int4, 4)] : undefined;
@@ -244,7 +244,7 @@ function* batchesOf(
       if (first.startsWith('$')) yield [[...parameters]];
       else yield [[/^-?\d+$/.test(first) ? Number(first) : first === 'null' ? null : first]];
       return;
-    case 'series': {
+    case 'values': {
       const total = Number(first);
       const filler = 'x'.repeat(Number(second || '1'));
       const batchRows = 100;
@@ -266,7 +266,7 @@ function* batchesOf(
 
 function commandTag(script: string, rows: number): string {
   const word = (script.split(/\s+/)[0] ?? '').toUpperCase();
-  if (word === 'SELECT' || word === 'SERIES' || word === 'BROKEN') return `SELECT ${rows}`;
+  if (word === 'SELECT' || word === 'VALUES' || word === 'BROKEN') return `SELECT ${rows}`;
   if (word === 'INSERT') return `INSERT 0 ${rows}`;
   return word;
 }

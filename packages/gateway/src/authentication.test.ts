@@ -1,0 +1,84 @@
+import pg from 'pg';
+import { createScramSha256Data } from 'pg-gateway';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { fields, message, query, RawClient, startup, sync } from './testing/raw-client.ts';
+import { startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+
+let world: TestGateway;
+let lookups: string[];
+beforeEach(async () => {
+  const alice = await createScramSha256Data('correct horse');
+  lookups = [];
+  world = await startTestGateway({
+    authentication: {
+      method: 'scram-sha-256',
+      lookup: async (user) => {
+        lookups.push(user);
+        return alice;
+      },
+    },
+  });
+});
+afterEach(async () => {
+  const stopped = world.gateway.stop({ graceMs: 0 });
+  world.clock.advance(10_000);
+  await stopped;
+  expect(world.fatals).toEqual([]);
+});
+
+function clientWith(password: string): pg.Client {
+  const { port } = world.gateway;
+  return new pg.Client({ host: '127.0.0.1', port, user: 'älice', password });
+}
+
+describe('SCRAM-SHA-256', () => {
+  test('lets the right password in', async () => {
+    const client = clientWith('correct horse');
+    await client.connect();
+    expect((await client.query('select 1')).rows).toEqual([{ '?column?': 1 }]);
+    expect(lookups).toEqual(['älice']);
+    await client.end();
+  });
+
+  test('keeps a wrong one out with 28P01, and logs no secret', async () => {
+    await expect(clientWith('hunter2hunter2').connect()).rejects.toMatchObject({ code: '28P01' });
+    expect(JSON.stringify(world.logs)).not.toContain('hunter2');
+  });
+});
+
+describe('authentication can not be skipped', () => {
+  test.each([
+    ['a query', query('select 1')],
+    ['a Sync', sync],
+    [
+      'a query behind a password that is none',
+      Buffer.concat([message('p', Buffer.from('x\0')), query('select 1')]),
+    ],
+    ['an empty password', message('p')],
+    ['a second start-up packet', startup()],
+    ['a mechanism that we do not have', message('p', Buffer.from('PLAIN\0\0\0\0\x01x'))],
+    ['a password of a wrong length', message('p', Buffer.alloc(0), 20_000)],
+    ['a password of length 0', message('p', Buffer.alloc(0), 0)],
+    [
+      'a SASL response with a wild length',
+      message('p', Buffer.from('SCRAM-SHA-256\0\x7f\xff\xff\xffn,,n=,r=x', 'latin1')),
+    ],
+  ])('by %s', async (_name, bytes) => {
+    const client = await RawClient.connect(world.gateway.port);
+    client.send(startup(), bytes);
+    const messages = await client.untilEnd();
+    expect(messages.map(({ type }) => type).join('')).toMatch(/^RR?E$/);
+    expect(fields(messages.at(-1)?.body ?? Buffer.alloc(0)).C).toMatch(/^(08P01|28P01)$/);
+    expect(messages.filter(({ type, body }) => type === 'R' && body.readInt32BE(0) === 0)).toEqual(
+      [],
+    );
+    expect(world.stage.begun).toEqual([]);
+  });
+
+  test('by Terminate', async () => {
+    const client = await RawClient.connect(world.gateway.port);
+    client.send(startup(), message('X'), query('select 1'));
+    await client.untilEnd();
+    expect(world.stage.begun).toEqual([]);
+  });
+});
