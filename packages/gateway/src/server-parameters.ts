@@ -9,8 +9,15 @@ import type { OutputBuffer } from './messages/output-buffer.ts';
 /** Clients pick their catalog queries and features by this; psql and JDBC read the number at its start. */
 export const defaultServerVersion = '15.8 (Flotilla 0.1.0)';
 
-/** Startup parameters that are not settings. */
-const notSettings = new Set(['user', 'database', 'options', 'replication', 'client_encoding']);
+/** Startup parameters that are not settings, or that the session is made with. */
+const notSettings = new Set([
+  'user',
+  'database',
+  'options',
+  'replication',
+  'client_encoding',
+  'application_name',
+]);
 
 /**
  * The settings that a startup packet asks for, those in `options` (`-c name=value`) first, as PostgreSQL does.
