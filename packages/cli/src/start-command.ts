@@ -57,9 +57,7 @@ async function runUntilSignal(
   const startMs = Math.round(performance.now());
   announceReady(config, running);
   logger.info({ storeId: running.storeId, gateway: running.gateway, startMs }, 'ready');
-  const keepAlive = setInterval(() => {}, 1 << 30); // timers and sockets below may all be unref'd
   await stopping.promise;
-  clearInterval(keepAlive);
   await running.stop();
   logger.info({}, 'stopped');
   process.exit(ExitCode.ok); // nothing that is still open may hold the process

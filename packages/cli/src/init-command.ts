@@ -1,0 +1,74 @@
+/** `flotilla init`: founds a cluster on running stores. Harmless to repeat: a founded cluster is only checked. */
+import {
+  type Clock,
+  DbError,
+  ExitCode,
+  type Logger,
+  osPrng,
+  type Prng,
+  SystemClock,
+  type Transport,
+  toHex,
+} from '@flotilla/base';
+import { type BootstrapResult, bootstrapCluster } from '@flotilla/router';
+import { initialRanges } from '@flotilla/shard';
+import { connectToNats } from './cluster-connection.ts';
+import type { ProcessConfig } from './config/settings.ts';
+import type { Output } from './output.ts';
+
+export interface InitRequest {
+  readonly stores: number;
+  readonly timeoutMs: number;
+}
+
+/** @returns 0 when the cluster is founded and every range has a leader, now or before; 1 otherwise */
+export async function runInit(
+  config: ProcessConfig,
+  request: InitRequest,
+  output: Output,
+): Promise<number> {
+  const say = (line: string): void => output.out(`${line}\n`);
+  const startedAt = performance.now();
+  let transport: Transport | undefined;
+  try {
+    say(`Connecting to NATS at ${config.nats.join(', ')} ...`);
+    const timeoutMs = request.timeoutMs;
+    transport = await connectToNats(config, {
+      name: 'flotilla-init',
+      firstConnectTimeoutMs: timeoutMs,
+    });
+    say(`Looking for ${request.stores} stores of cluster "${config.cluster}" ...`);
+    const clock = new SystemClock();
+    const { clusterId, storeIds, ranges, founded } = await foundCluster({
+      ...{ transport, clock, prng: osPrng(), stores: request.stores },
+      timeoutMs: Math.max(1, timeoutMs - (performance.now() - startedAt)),
+    });
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+    const what = founded ? 'Founded' : 'Already founded:';
+    const who = storeIds.map((id) => `s${id}`).join(', ');
+    say(`${what} cluster ${toHex(clusterId)} on stores ${who}.`);
+    say(`${ranges.length} ranges, all of them led (${seconds} s).`);
+    return ExitCode.ok;
+  } catch (error) {
+    if (!(error instanceof DbError)) throw error;
+    output.err(`flotilla: the cluster is not founded: ${error.message}\n`);
+    return ExitCode.failure;
+  } finally {
+    await transport?.close();
+  }
+}
+
+export interface FoundingParts {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly logger?: Logger;
+  readonly stores: number;
+  readonly timeoutMs: number;
+}
+
+/** Router's founding with shard's first cut of the key space. @throws DbError UNAVAILABLE, INVALID_ARGUMENT */
+export function foundCluster(parts: FoundingParts): Promise<BootstrapResult> {
+  const { stores, ...rest } = parts;
+  return bootstrapCluster({ ...rest, expectedStores: stores, ranges: initialRanges });
+}

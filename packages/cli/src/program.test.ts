@@ -1,0 +1,208 @@
+/**
+ * The built program as a process: exit codes, signals, the ready file. Runs `packages/cli/bin/flotilla`, so it needs
+ * `pnpm run build` first (as bin/test does) and nats-server.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ExitCode } from '@flotilla/base';
+import { TestNatsServer } from '@flotilla/router/testing';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+const program = join(dirname(fileURLToPath(import.meta.url)), '../bin/flotilla');
+const limitMs = 20_000;
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the program to its end. */
+function run(args: readonly string[], environment: Record<string, string> = {}): Ended {
+  const env = { PATH: process.env.PATH ?? '', ...environment };
+  const ended = spawnSync(program, args, { encoding: 'utf8', env, timeout: limitMs });
+  return { code: ended.status, out: ended.stdout, err: ended.stderr };
+}
+
+class Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  output = '';
+
+  constructor(args: readonly string[]) {
+    this.child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const take = (chunk: Buffer): void => {
+      this.output += chunk.toString('utf8');
+    };
+    this.child.stdout?.on('data', take);
+    this.child.stderr?.on('data', take);
+    this.ended = new Promise((resolve) => {
+      this.child.once('close', (code, signal) => resolve({ code, signal }));
+    });
+  }
+
+  /** Resolves when a log line with this event has come. */
+  async event(name: string): Promise<Record<string, unknown>> {
+    const deadline = performance.now() + limitMs;
+    for (;;) {
+      for (const line of this.output.split('\n').filter((text) => text.startsWith('{'))) {
+        const facts = JSON.parse(line) as Record<string, unknown>;
+        if (facts.event === name) return facts;
+      }
+      if (performance.now() > deadline || this.child.exitCode !== null) {
+        throw new Error(`no event "${name}" in:\n${this.output}`);
+      }
+      await sleep(20);
+    }
+  }
+}
+
+let directory = '';
+let running: Running[] = [];
+
+function start(...args: readonly string[]): Running {
+  const one = new Running(['start', ...args]);
+  running.push(one);
+  return one;
+}
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'flotilla-program-'));
+});
+
+afterEach(async () => {
+  for (const one of running) one.child.kill('SIGKILL');
+  await Promise.all(running.map((one) => one.ended));
+  running = [];
+  rmSync(directory, { recursive: true, force: true });
+});
+
+describe('usage', () => {
+  it.each([
+    [['nonsense']],
+    [['start', '--nonsense']],
+    [['start', '--listen', 'nowhere']],
+    [['start', '--store-id', '0']],
+    [['start', '--config', '/nonexistent/flotilla.yaml']],
+    [['init']],
+    [['init', '--stores', 'three']],
+    [['start', 'extra']],
+    [[]],
+  ])('flotilla %j exits with 64 and says why', (args) => {
+    const { code, out, err } = run(args);
+    expect(code).toBe(ExitCode.usage);
+    expect(out).toBe('');
+    expect(err.length).toBeGreaterThan(20);
+  });
+
+  it.each([[['--help']], [['start', '--help']], [['version']], [['--version']]])(
+    'flotilla %j exits with 0',
+    (args) => {
+      expect(run(args)).toMatchObject({ code: 0, err: '' });
+    },
+  );
+
+  it('says what to do where psql is missing', () => {
+    const node = { PATH: directory, FLOTILLA_NODE: process.execPath };
+    // The wrapper itself needs its shell's friends; psql is not among them.
+    for (const tool of ['dirname', 'readlink']) {
+      writeFileSync(join(directory, tool), `#!/bin/sh\nexec /usr/bin/${tool} "$@"\n`);
+      chmodSync(join(directory, tool), 0o755);
+    }
+    const { code, err } = run(['sql'], node);
+    expect(code).toBe(ExitCode.usage);
+    expect(err).toContain('psql is not on PATH');
+  });
+
+  it('exits with 1 where nobody answers', () => {
+    const { code, err } = run(['status', '--nats', 'nats://127.0.0.1:1']);
+    expect(code).toBe(ExitCode.failure);
+    expect(err).toContain('nats://127.0.0.1:1');
+  });
+});
+
+describe('the wrapper', () => {
+  it.each([
+    ['', '16'],
+    ['4', '16'],
+    ['64', '64'],
+    ['many', '16'],
+  ])('turns UV_THREADPOOL_SIZE=%s into %s', (given, expected) => {
+    const node = join(directory, 'node');
+    writeFileSync(node, '#!/bin/sh\necho "$UV_THREADPOOL_SIZE"\n');
+    chmodSync(node, 0o755);
+    const { out } = run([], { FLOTILLA_NODE: node, UV_THREADPOOL_SIZE: given });
+    expect(out.trim()).toBe(expected);
+  });
+});
+
+describe('a process', () => {
+  let nats: TestNatsServer;
+  beforeAll(async () => {
+    nats = await TestNatsServer.start();
+  });
+  afterAll(() => nats.stop());
+
+  const store = (): readonly string[] => [
+    ...['--roles', 'store', '--store-id', '1', '--data', join(directory, 'data')],
+    ...['--nats', nats.url, '--ready-file', join(directory, 'ready.json')],
+  ];
+
+  it('says when it is ready, and ends with 0 within the bound', async () => {
+    const one = start(...store());
+    expect(await one.event('ready')).toMatchObject({ storeId: 1, level: 'info' });
+    const ready: unknown = JSON.parse(readFileSync(join(directory, 'ready.json'), 'utf8'));
+    expect(ready).toEqual({ pid: one.child.pid, storeId: 1, ports: {} });
+    const askedAt = performance.now();
+    one.child.kill('SIGTERM');
+    expect(await one.ended).toEqual({ code: 0, signal: null });
+    expect(performance.now() - askedAt).toBeLessThan(5_000);
+  });
+
+  it('refuses a directory that another process holds, with 77', async () => {
+    await start(...store()).event('ready');
+    const second = start(...store());
+    expect(await second.ended).toEqual({ code: ExitCode.locked, signal: null });
+    expect(second.output).toContain(`"exitCode":${ExitCode.locked}`);
+  });
+
+  it('refuses the directory of another store, with 75', async () => {
+    const first = start(...store());
+    await first.event('ready');
+    first.child.kill('SIGTERM');
+    await first.ended;
+    const second = start(...store(), '--store-id', '2');
+    expect(await second.ended).toEqual({ code: ExitCode.identityMismatch, signal: null });
+  });
+
+  it('keeps the bound when the network stands still', async () => {
+    const one = start(...store());
+    await one.event('ready');
+    nats.signal('SIGSTOP');
+    const askedAt = performance.now();
+    one.child.kill('SIGTERM');
+    const { code } = await one.ended;
+    expect(performance.now() - askedAt).toBeLessThan(5_000);
+    expect([ExitCode.ok, ExitCode.failure]).toContain(code);
+    nats.signal('SIGCONT');
+  });
+
+  it('leaves at once when told to while it waits for its cluster', async () => {
+    const gateway = start('--roles', 'gateway', '--nats', nats.url, '--listen', '127.0.0.1:0');
+    await gateway.event('starting');
+    gateway.child.kill('SIGTERM');
+    expect(await gateway.ended).toEqual({ code: 0, signal: null });
+    expect(existsSync(join(directory, 'ready.json'))).toBe(false);
+  });
+
+  it('leaves at once when told to while it waits for the network', async () => {
+    const gateway = start('--roles', 'gateway', '--nats', 'nats://127.0.0.1:1');
+    await gateway.event('starting');
+    gateway.child.kill('SIGINT');
+    expect(await gateway.ended).toEqual({ code: 0, signal: null });
+  });
+});
