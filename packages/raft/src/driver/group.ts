@@ -1,0 +1,125 @@
+/**
+ * One group as the driver sees it: the core, what of it waits for the disk, for the state machine, for a read point.
+ * Passive: `driver.ts` decides when anything happens.
+ */
+import {
+  assert,
+  type LogIndex,
+  type RangeId,
+  type ReplicaId,
+  type StoreId,
+  toLogIndex,
+} from '@flotilla/base';
+import type { RaftCore, ReadPoint, Ready, SoftState } from '../core/raft-core.ts';
+import type { LogEntry } from '../messages.ts';
+import type { Deadlined } from './deadlines.ts';
+import type { ReadGrant } from './multi-raft.ts';
+
+export type Resolve = (grant: ReadGrant) => void;
+
+interface WaitingForApply {
+  readonly index: LogIndex;
+  readonly waiters: readonly Resolve[];
+}
+
+export class Group implements Deadlined {
+  readonly rangeId: RangeId;
+  readonly core: RaftCore;
+  readonly storeOf: ReadonlyMap<ReplicaId, StoreId>;
+  softState: SoftState | undefined;
+  /** In the driver's list of groups to look at in the next turn. */
+  dirty = false;
+
+  deadline: number = Number.POSITIVE_INFINITY;
+  armedAt: number = Number.POSITIVE_INFINITY;
+
+  /** Readys taken and not yet advanced, oldest first. */
+  readonly unpersisted: Ready[] = [];
+
+  /** Committed entries not yet handed to the state machine, oldest first; and their data bytes. */
+  committed: LogEntry[] = [];
+  lastApplied: LogIndex;
+
+  /** Barriers that ask for a read point in the next turn; they share one. */
+  askingReads: Resolve[] = [];
+  /** Barriers whose read point is on its way, by context. */
+  readonly confirmingReads: Map<number, readonly Resolve[]> = new Map();
+  /** Barriers with a read point that is not applied yet. */
+  private applyingReads: WaitingForApply[] = [];
+
+  constructor(core: RaftCore, storeOf: ReadonlyMap<ReplicaId, StoreId>, applied: LogIndex) {
+    this.rangeId = core.rangeId;
+    this.core = core;
+    this.storeOf = storeOf;
+    this.lastApplied = applied;
+  }
+
+  get isLeader(): boolean {
+    return this.softState?.role === 'leader';
+  }
+
+  /** Takes committed entries off the front, at least one, up to about `bytesMax`. */
+  takeCommitted(bytesMax: number): { entries: readonly LogEntry[]; bytes: number } {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.committed.length) {
+      const size = this.committed[count]?.data.length ?? 0;
+      if (count > 0 && bytes + size > bytesMax) break;
+      bytes += size;
+      count++;
+    }
+    if (count === this.committed.length) {
+      const entries = this.committed;
+      this.committed = [];
+      return { entries, bytes };
+    }
+    return { entries: this.committed.splice(0, count), bytes };
+  }
+
+  /** A read point came for barriers that waited for it. */
+  onReadPoint(point: ReadPoint): void {
+    const waiters = this.confirmingReads.get(point.context);
+    if (waiters === undefined) return;
+    this.confirmingReads.delete(point.context);
+    if (!point.ok) {
+      for (const resolve of waiters)
+        resolve({ ok: false, reason: 'notLeader', leader: point.leader });
+      return;
+    }
+    if (point.index <= this.lastApplied) {
+      for (const resolve of waiters) resolve({ ok: true });
+      return;
+    }
+    this.applyingReads.push({ index: point.index, waiters });
+  }
+
+  onApplied(entries: readonly LogEntry[]): void {
+    const last = entries[entries.length - 1];
+    assert(last !== undefined, 'a batch for a group holds entries');
+    assert(entries[0]?.index === this.lastApplied + 1, 'entries are applied in order, once each', {
+      range: this.rangeId,
+      first: entries[0]?.index,
+      lastApplied: this.lastApplied,
+    });
+    this.lastApplied = toLogIndex(last.index);
+    if (this.applyingReads.length === 0) return;
+    const still: WaitingForApply[] = [];
+    for (const waiting of this.applyingReads) {
+      if (waiting.index > this.lastApplied) still.push(waiting);
+      else for (const resolve of waiting.waiters) resolve({ ok: true });
+    }
+    this.applyingReads = still;
+  }
+
+  /** The process stops: nobody waits for ever. */
+  failReads(): void {
+    const grant: ReadGrant = { ok: false, reason: 'stopped', leader: undefined };
+    for (const resolve of this.askingReads) resolve(grant);
+    for (const waiters of this.confirmingReads.values())
+      for (const resolve of waiters) resolve(grant);
+    for (const { waiters } of this.applyingReads) for (const resolve of waiters) resolve(grant);
+    this.askingReads = [];
+    this.confirmingReads.clear();
+    this.applyingReads = [];
+  }
+}
