@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ExitCode, FatalError } from '@flotilla/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { engineSuite } from '../testing/engine-suite.ts';
+import { engineCases } from '../testing/engine-suite.ts';
 import { openLevelEngine } from './level-engine.ts';
 
 function temporary(): string {
@@ -19,21 +19,22 @@ function withoutUnsyncedLogs(from: string, to: string): void {
   }
 }
 
-engineSuite('LevelDB', async () => {
-  const root = temporary();
-  const engine = await openLevelEngine(join(root, 'live'));
-  return {
-    engine,
+describe('LevelDB', () => {
+  it.each(engineCases)('$name', async ({ run }) => {
+    const root = temporary();
+    const engine = await openLevelEngine(join(root, 'live'));
     // The claim under test: `flush` puts everything into table files, so losing the whole log loses nothing of it.
-    afterPowerLoss: async () => {
+    const afterPowerLoss = (): ReturnType<typeof openLevelEngine> => {
       withoutUnsyncedLogs(join(root, 'live'), join(root, 'copy'));
       return openLevelEngine(join(root, 'copy'));
-    },
-    cleanUp: async () => {
+    };
+    try {
+      await run({ engine, afterPowerLoss });
+    } finally {
       await engine.close();
       rmSync(root, { recursive: true, force: true });
-    },
-  };
+    }
+  });
 });
 
 describe('LevelDB only', () => {

@@ -314,7 +314,7 @@ class Harness {
   }
 }
 
-const keys = fc.constantFrom('b', 'c', 'd', 'e\0', 'f');
+const keys = fc.constantFrom('b', 'c', 'd\0');
 const mutation = fc.record({ key: keys, isDelete: fc.boolean() });
 const condition = fc.record({ key: keys, kind: fc.constantFrom(0, 1), stale: fc.boolean() });
 const step = fc.oneof(
@@ -325,7 +325,7 @@ const step = fc.oneof(
       session: fc.nat(2),
       conditions: fc.array(condition, { maxLength: 2 }),
       mutations: fc.array(mutation, { maxLength: 3 }),
-      span: fc.option(fc.tuple(keys, keys), { freq: 6 }),
+      span: fc.option(fc.tuple(keys, keys), { freq: 3 }),
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('again' as const), back: fc.nat(6) }) },
@@ -346,85 +346,89 @@ async function settle(): Promise<void> {
 describe('a replica', () => {
   it('does what a naive model does, whatever happens', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer(), fc.array(step, { maxLength: 60 }), async (seed, steps) => {
-        const harness = new Harness(seed);
-        await harness.start();
-        const sessions = [
-          await harness.session('one'),
-          await harness.session('two'),
-          await harness.session('three'),
-        ];
-        const serials = [0, 0, 0];
-        const sent: WriteRequest[] = [];
-        for (const next of steps) {
-          switch (next.kind) {
-            case 'write': {
-              const serial = (serials[next.session] ?? 0) + 1;
-              serials[next.session] = serial;
-              const [from, to] = next.span ?? ['', ''];
-              const request: WriteRequest = {
-                sessionId: sessions[next.session] ?? 0,
-                serial,
-                ackedUpTo: Math.max(0, serial - 10),
-                conditions: next.conditions.map(({ key, kind, stale }) => ({
-                  key: Buffer.from(key),
-                  kind,
-                  timestamp: kind === 0 ? 0 : harness.timestampOf(key) + (stale ? 1 : 0),
-                })),
-                mutations: next.mutations.map(({ key, isDelete }) => ({
-                  key: Buffer.from(key),
-                  isDelete,
-                  value: isDelete ? Buffer.alloc(0) : Buffer.from(`${next.session}/${serial}`),
-                })),
-                deleteSpans:
-                  from < to ? [{ startKey: Buffer.from(from), endKey: Buffer.from(to) }] : [],
-              };
-              sent.push(request);
-              harness.write(request);
-              break;
+      fc.asyncProperty(
+        fc.integer(),
+        fc.array(step, { maxLength: 60, size: 'max' }),
+        async (seed, steps) => {
+          const harness = new Harness(seed);
+          await harness.start();
+          const sessions = [
+            await harness.session('one'),
+            await harness.session('two'),
+            await harness.session('three'),
+          ];
+          const serials = [0, 0, 0];
+          const sent: WriteRequest[] = [];
+          for (const next of steps) {
+            switch (next.kind) {
+              case 'write': {
+                const serial = (serials[next.session] ?? 0) + 1;
+                serials[next.session] = serial;
+                const [from, to] = next.span ?? ['', ''];
+                const request: WriteRequest = {
+                  sessionId: sessions[next.session] ?? 0,
+                  serial,
+                  ackedUpTo: Math.max(0, serial - 10),
+                  conditions: next.conditions.map(({ key, kind, stale }) => ({
+                    key: Buffer.from(key),
+                    kind,
+                    timestamp: kind === 0 ? 0 : harness.timestampOf(key) + (stale ? 1 : 0),
+                  })),
+                  mutations: next.mutations.map(({ key, isDelete }) => ({
+                    key: Buffer.from(key),
+                    isDelete,
+                    value: isDelete ? Buffer.alloc(0) : Buffer.from(`${next.session}/${serial}`),
+                  })),
+                  deleteSpans:
+                    from < to ? [{ startKey: Buffer.from(from), endKey: Buffer.from(to) }] : [],
+                };
+                sent.push(request);
+                harness.write(request);
+                break;
+              }
+              case 'again': {
+                const request = sent.at(-1 - next.back);
+                if (request !== undefined) harness.write(request);
+                break;
+              }
+              case 'turn':
+                await settle();
+                harness.propose();
+                break;
+              case 'commit':
+                await harness.commit(next.entries);
+                break;
+              case 'lose':
+                harness.loseLeadership(next.keep);
+                break;
+              case 'failover':
+                harness.loseLeadership(next.keep);
+                harness.becomeLeader();
+                break;
+              case 'lead':
+                harness.becomeLeader();
+                break;
+              case 'checkpoint':
+                await harness.checkpoint();
+                break;
+              case 'crash':
+                await harness.crash();
+                break;
             }
-            case 'again': {
-              const request = sent.at(-1 - next.back);
-              if (request !== undefined) harness.write(request);
-              break;
-            }
-            case 'turn':
-              await settle();
-              harness.propose();
-              break;
-            case 'commit':
-              await harness.commit(next.entries);
-              break;
-            case 'lose':
-              harness.loseLeadership(next.keep);
-              break;
-            case 'failover':
-              harness.loseLeadership(next.keep);
-              harness.becomeLeader();
-              break;
-            case 'lead':
-              harness.becomeLeader();
-              break;
-            case 'checkpoint':
-              await harness.checkpoint();
-              break;
-            case 'crash':
-              await harness.crash();
-              break;
           }
-        }
-        // In the end everybody asks again and must hear one and the same outcome.
-        harness.becomeLeader();
-        await harness.commit(1000);
-        for (const request of sent.slice(-8)) harness.write(request);
-        await settle();
-        harness.propose();
-        await harness.commit(1000);
-        await harness.check();
-        await harness.crash();
-        await harness.check();
-      }),
-      { numRuns: 300 },
+          // In the end everybody asks again and must hear one and the same outcome.
+          harness.becomeLeader();
+          await harness.commit(1000);
+          for (const request of sent.slice(-8)) harness.write(request);
+          await settle();
+          harness.propose();
+          await harness.commit(1000);
+          await harness.check();
+          await harness.crash();
+          await harness.check();
+        },
+      ),
+      { numRuns: 200 },
     );
   });
 });

@@ -62,6 +62,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       directory: `${directory}/wal`,
       clock: options.clock,
       logger: options.logger ?? silentLogger,
+      ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
     });
     opened.push(wal);
     checkLog(options, identity, wal);

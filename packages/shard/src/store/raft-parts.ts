@@ -15,6 +15,7 @@ export interface RaftParts {
     readonly disk: Disk;
     readonly directory: string;
     readonly clock: Clock;
+    readonly segmentBytes?: number;
     readonly logger?: Logger;
   }): Promise<WriteAheadLog>;
   createMultiRaft(options: {

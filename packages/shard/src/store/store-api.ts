@@ -25,6 +25,8 @@ export interface StoreOptions {
   readonly timings?: RaftTimings;
   readonly raftLimits?: RaftLimits;
   readonly limits?: Partial<StoreLimits>;
+  /** Size of a log segment, preallocated. Default: the log's own. Unit: bytes. */
+  readonly walSegmentBytes?: number;
   /** Shown by status. Default: this process's id. */
   readonly pid?: number;
 }

@@ -1,12 +1,11 @@
 import { SeededPrng } from '@flotilla/base';
-import { engineSuite } from './engine-suite.ts';
+import { describe, it } from 'vitest';
+import { engineCases } from './engine-suite.ts';
 import { MemoryEngine } from './memory-engine.ts';
 
-engineSuite('memory', async () => {
-  const engine = new MemoryEngine();
-  return {
-    engine,
-    afterPowerLoss: async () => engine.crash(new SeededPrng(1)),
-    cleanUp: async () => {},
-  };
+describe('the engine in memory', () => {
+  it.each(engineCases)('$name', async ({ run }) => {
+    const engine = new MemoryEngine();
+    await run({ engine, afterPowerLoss: async () => engine.crash(new SeededPrng(1)) });
+  });
 });

@@ -26,6 +26,7 @@ export class MemoryEngine implements Engine {
   private unflushed: (readonly EngineOperation[])[] = [];
   private writing = false;
   private closed = false;
+  private crashed = false;
   private failure: Error | undefined;
 
   constructor(tree: Tree = emptyTree()) {
@@ -94,9 +95,9 @@ export class MemoryEngine implements Engine {
           : { type: 'del', key: Buffer.from(operation.key) },
     );
     await Promise.resolve();
+    await this.whileAlive();
     this.writing = false;
     if (this.failure !== undefined) throw this.failure;
-    if (this.closed) return;
     applyTo(this.tree, copies);
     this.unflushed.push(copies);
   }
@@ -105,6 +106,7 @@ export class MemoryEngine implements Engine {
     this.assertOpen();
     const upTo = this.unflushed.length;
     await Promise.resolve();
+    await this.whileAlive();
     if (this.failure !== undefined) throw this.failure;
     for (const operations of this.unflushed.splice(0, upTo)) applyTo(this.durable, operations);
   }
@@ -120,16 +122,16 @@ export class MemoryEngine implements Engine {
 
   /** What a restart finds after power loss. This engine is dead afterwards. */
   crash(prng: Prng): MemoryEngine {
-    this.closed = true;
+    this.crashed = true;
     const survived = this.durable.clone();
     for (const operations of this.unflushed)
       if (prng.nextBelow(2) === 0) applyTo(survived, operations);
     return new MemoryEngine(survived);
   }
 
-  /** What a restart finds after a clean end of the process. */
+  /** What a restart finds after the end of the process on a machine that lives on. */
   reopen(): MemoryEngine {
-    this.closed = true;
+    this.crashed = true;
     return new MemoryEngine(this.tree.clone());
   }
 
@@ -142,6 +144,11 @@ export class MemoryEngine implements Engine {
   tamper(key: Buffer, value: Buffer | undefined): void {
     if (value === undefined) this.tree.delete(key);
     else this.tree.set(key, value);
+  }
+
+  /** A call that a crash overtook never returns: its process is dead. */
+  private whileAlive(): Promise<void> {
+    return this.crashed ? new Promise(() => {}) : Promise.resolve();
   }
 
   private assertOpen(): void {
