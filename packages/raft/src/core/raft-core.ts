@@ -50,7 +50,7 @@ export interface Ready {
   readonly hardState: HardState | undefined;
   /** 1. Replace every entry at index >= entries[0].index. */
   readonly entries: readonly LogEntry[];
-  /** True if hardState's term or vote changed or entries is not empty: 1. needs a sync before 2. */
+  /** True if there is anything to write: a sync before 2., and `advance` after it. */
   readonly mustSync: boolean;
   /** May leave at once, before 1: leader to follower replication (thesis §10.2.1). */
   readonly messages: readonly RaftMessage[];

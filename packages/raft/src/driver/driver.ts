@@ -318,13 +318,10 @@ export class Driver implements MultiRaft {
         this.options.stateMachine.onSoftState(group.rangeId, ready.softState);
       }
       this.send(group, ready.messages);
-      if (ready.mustSync || group.unpersisted.length > 0) {
-        // Whatever may only leave after this or an earlier write waits in the group's line.
-        group.unpersisted.push(ready);
-        this.writes.push({ group, ready });
-      } else {
-        this.settle(group, ready, now);
-      }
+      if (ready.mustSync) this.writes.push({ group, ready });
+      // What may only leave after this or an earlier write waits in the group's line.
+      if (ready.mustSync || group.unpersisted.length > 0) group.unpersisted.push(ready);
+      else this.settle(group, ready, now);
       if (ready.committed.length > 0) {
         if (group.committed.length === 0) this.applyQueue.push(group);
         for (const entry of ready.committed) group.committed.push(entry);
@@ -336,7 +333,7 @@ export class Driver implements MultiRaft {
 
   /** What a Ready promised is on disk, or it promised nothing. */
   private settle(group: Group, ready: Ready, now: number): void {
-    if (ready.hardState !== undefined || ready.entries.length > 0) group.core.advance(ready, now);
+    if (ready.mustSync) group.core.advance(ready, now);
     this.send(group, ready.messagesAfterPersist);
   }
 
@@ -362,21 +359,12 @@ export class Driver implements MultiRaft {
     if (this.writes.length === 0) return;
     const writes = this.writes;
     this.writes = [];
-    const records: GroupWrite[] = [];
-    for (const { group, ready } of writes) {
-      if (ready.hardState === undefined && ready.entries.length === 0) continue;
-      records.push({
-        rangeId: group.rangeId,
-        hardState: ready.hardState,
-        entries: ready.entries,
-      });
-    }
+    const records: GroupWrite[] = writes.map(({ group, ready }) => ({
+      rangeId: group.rangeId,
+      hardState: ready.hardState,
+      entries: ready.entries,
+    }));
     this.logBusy = true;
-    if (records.length === 0) {
-      // Only messages that waited for the write before: it is done.
-      this.onPersisted(writes);
-      return;
-    }
     this.armWatchdog();
     this.wal.append(records).then(
       () => this.guarded(() => this.onPersisted(writes)),
@@ -392,6 +380,11 @@ export class Driver implements MultiRaft {
       const first = group.unpersisted.shift();
       assert(first === ready, 'Readys become durable in order', { range: group.rangeId });
       this.settle(group, ready, now);
+      for (let next = group.unpersisted[0]; next !== undefined && !next.mustSync; ) {
+        group.unpersisted.shift();
+        this.settle(group, next, now);
+        next = group.unpersisted[0];
+      }
       this.touch(group);
     }
     this.schedule();

@@ -33,7 +33,7 @@ export class Group implements Deadlined {
   deadline: number = Number.POSITIVE_INFINITY;
   armedAt: number = Number.POSITIVE_INFINITY;
 
-  /** Readys taken and not yet advanced, oldest first. */
+  /** Readys whose turn to be settled has not come: the first waits for its write. Oldest first. */
   readonly unpersisted: Ready[] = [];
 
   /** Committed entries not yet handed to the state machine, oldest first; and their data bytes. */
