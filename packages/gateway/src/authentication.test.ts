@@ -48,27 +48,29 @@ describe('SCRAM-SHA-256', () => {
 
 describe('authentication can not be skipped', () => {
   test.each([
-    ['a query', query('select 1')],
-    ['a Sync', sync],
+    ['a query', '08P01', query('select 1')],
+    ['a Sync', '08P01', sync],
+    ['a second start-up packet', '08P01', startup()],
+    ['a password of a wrong length', '08P01', message('p', Buffer.alloc(0), 20_000)],
+    ['a password of length 0', '08P01', message('p', Buffer.alloc(0), 0)],
+    ['an empty password', '28P01', message('p')],
+    ['a mechanism that we do not have', '28P01', message('p', Buffer.from('PLAIN\0\0\0\0\x01x'))],
     [
       'a query behind a password that is none',
+      '28P01',
       Buffer.concat([message('p', Buffer.from('x\0')), query('select 1')]),
     ],
-    ['an empty password', message('p')],
-    ['a second start-up packet', startup()],
-    ['a mechanism that we do not have', message('p', Buffer.from('PLAIN\0\0\0\0\x01x'))],
-    ['a password of a wrong length', message('p', Buffer.alloc(0), 20_000)],
-    ['a password of length 0', message('p', Buffer.alloc(0), 0)],
     [
       'a SASL response with a wild length',
+      '28P01',
       message('p', Buffer.from('SCRAM-SHA-256\0\x7f\xff\xff\xffn,,n=,r=x', 'latin1')),
     ],
-  ])('by %s', async (_name, bytes) => {
+  ])('by %s', async (_name, code, bytes) => {
     const client = await RawClient.connect(world.gateway.port);
     client.send(startup(), bytes);
     const messages = await client.untilEnd();
-    expect(messages.map(({ type }) => type).join('')).toMatch(/^RR?E$/);
-    expect(fields(messages.at(-1)?.body ?? Buffer.alloc(0)).C).toMatch(/^(08P01|28P01)$/);
+    expect(messages.map(({ type }) => type).join('')).toBe('RE');
+    expect(fields(messages.at(-1)?.body ?? Buffer.alloc(0)).C).toBe(code);
     expect(messages.filter(({ type, body }) => type === 'R' && body.readInt32BE(0) === 0)).toEqual(
       [],
     );

@@ -72,9 +72,8 @@ class GatewayServer implements Gateway {
       createSession: options.createSession,
       onFatal: options.onFatal ?? throwUncaught,
     };
-    this.server = createServer(
-      { allowHalfOpen: true, highWaterMark: 64 * 1024, pauseOnConnect: false },
-      (socket) => this.accept(socket),
+    this.server = createServer({ allowHalfOpen: true, highWaterMark: 64 * 1024 }, (socket) =>
+      this.accept(socket),
     );
   }
 
