@@ -139,7 +139,7 @@ async function joinCluster(wired: Wired): Promise<Flotilla> {
   for (;;) {
     const router = createRouter({ transport, clock, prng, logger });
     try {
-      return await createFlotilla({ router, clock, logger });
+      return await createFlotilla({ router, clock, prng, logger });
     } catch (error) {
       await router.close();
       if (!(error instanceof DbError) || !waitable.has(error.code)) throw error;

@@ -33,9 +33,10 @@ export async function connect(options: ConnectOptions): Promise<Flotilla> {
     firstConnectTimeoutMs: timeoutMs,
   });
   const clock = new SystemClock();
-  const router = createRouter({ transport, clock, prng: osPrng(), logger });
+  const prng = osPrng();
+  const router = createRouter({ transport, clock, prng, logger });
   try {
-    const flotilla = await createFlotilla({ router, clock, logger });
+    const flotilla = await createFlotilla({ router, clock, prng, logger });
     return {
       kv: flotilla.kv,
       sql: flotilla.sql,

@@ -1,5 +1,5 @@
 /** The client as a whole: SQL over the transaction over a router in memory. */
-import { DbError, SystemClock } from '@flotilla/base';
+import { DbError, SeededPrng, SystemClock } from '@flotilla/base';
 import { SqlError } from '@flotilla/sql';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createFlotilla } from './create-flotilla.ts';
@@ -11,7 +11,7 @@ let db: Flotilla;
 
 beforeEach(async () => {
   router = new MemoryRouter();
-  db = await createFlotilla({ router, clock: new SystemClock() });
+  db = await createFlotilla({ router, clock: new SystemClock(), prng: new SeededPrng(1) });
 });
 
 async function sqlstate(promise: Promise<unknown>): Promise<string> {

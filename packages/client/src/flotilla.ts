@@ -1,16 +1,9 @@
 /** A client of the database in this process: SQL and key-value over one router. Made by `connect` or `createFlotilla`. */
 import { DbError } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
-import type { SqlSession, SqlSessionEvents } from '@flotilla/sql';
+import type { SessionOptions, SqlEngine, SqlSession } from '@flotilla/sql';
 import { createKv, type Kv } from './kv.ts';
 import { createSqlTag, type SqlTag } from './sql-tag.ts';
-
-export interface SessionOptions {
-  readonly user: string;
-  readonly database: string;
-  readonly applicationName?: string;
-  readonly events?: Partial<SqlSessionEvents>;
-}
 
 export interface Flotilla {
   /** An ordered map of byte strings, apart from the SQL tables. */
@@ -26,7 +19,7 @@ export interface Flotilla {
 /** What a Flotilla is made of. `close` releases what its maker handed in. */
 export interface FlotillaParts {
   readonly router: Router;
-  readonly engine: { createSession(options: SessionOptions): SqlSession };
+  readonly engine: SqlEngine;
   close(): Promise<void>;
 }
 

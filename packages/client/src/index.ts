@@ -16,11 +16,11 @@
  * not written; watching keys; streaming of SQL results (`createSession` gives row batches); pools of settings.
  */
 export { DbError, type ErrorCode } from '@flotilla/base';
-export { SqlError } from '@flotilla/sql';
+export { type SessionOptions, SqlError } from '@flotilla/sql';
 export type { BytesLike } from './bytes-like.ts';
 export { type ConnectOptions, connect } from './connect.ts';
 export { type CreateFlotillaOptions, createFlotilla } from './create-flotilla.ts';
-export type { Flotilla, SessionOptions } from './flotilla.ts';
+export type { Flotilla } from './flotilla.ts';
 export {
   type Kv,
   KvEntry,
