@@ -1,3 +1,4 @@
-/** The conformance suite of `Transport` and a nats-server of one's own. For tests and the simulator. */
+/** The conformance suite of `Transport`, a nats-server of one's own, and stores that only pretend. For tests. */
+export * from './fake-cluster.ts';
 export * from './nats-server.ts';
 export * from './transport-suite.ts';

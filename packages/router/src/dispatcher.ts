@@ -1,0 +1,429 @@
+/**
+ * Moves calls: finds the range and its leaseholder, sends, learns from refusals and silence, retries until the deadline.
+ * Where a leaseholder is unknown or suspect, one call per range (the scout) asks the replicas in turn, quickly, and all
+ * others wait for what it finds: so an election costs one request per range and round, and ends for all at once.
+ * Never retries what may not be retried: writes carry a session and a serial number, which `WriteCall` looks after.
+ */
+import type { Clock, ErrorCode, Prng } from '@flotilla/base';
+import { kv } from '@flotilla/shard/protocol';
+import type { ClientLink, Response } from './client-link.ts';
+import type { Jittered, RouterLimits, RouterTimings } from './limits.ts';
+import { RangeCache } from './range-cache.ts';
+import type { CallPiece, CallRangeState, RangeCall } from './range-call.ts';
+import { StoreHealth } from './store-health.ts';
+import { TimedSet } from './timed-set.ts';
+
+type Refusal = NonNullable<Response['refusal']>;
+
+/** Who finds a descriptor for calls that have none. */
+export interface DescriptorFinder {
+  /** Dispatches the call again when it has learned something, or has failed to. */
+  join(call: RangeCall): void;
+  leave(call: RangeCall): void;
+  /** Looks the range of a key up again in the background; what comes of it is in the cache. */
+  refresh(key: Uint8Array): void;
+}
+
+export interface DispatcherOptions {
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly timings: RouterTimings;
+  readonly limits: RouterLimits;
+}
+
+const { RefusalReason } = kv;
+/** Refusals by which a store says that it does not hold the lease. */
+const disowns: ReadonlySet<number> = new Set([
+  RefusalReason.NOT_LEASEHOLDER,
+  RefusalReason.UNKNOWN_OUTCOME,
+  RefusalReason.STOPPING,
+  RefusalReason.RANGE_NOT_FOUND,
+]);
+/** Redirects followed at once, before a pause. */
+const redirectsMax = 4;
+/** While searching, every so many requests go to the next replica even if it is suspect. */
+const askSuspectEvery = 4;
+
+export class Dispatcher {
+  readonly cache: RangeCache<RangeCall>;
+  readonly health: StoreHealth;
+  /** Every call that is not done is in here, exactly while it waits for anything. */
+  readonly timers: TimedSet<RangeCall>;
+  readonly clock: Clock;
+  readonly timings: RouterTimings;
+  readonly limits: RouterLimits;
+  private readonly prng: Prng;
+  private readonly flying = new Map<number, RangeCall>();
+  private readonly flyingPerStore = new Map<number, number>();
+  private link: ClientLink | undefined;
+  private finder: DescriptorFinder | undefined;
+  private lateCount = 0;
+
+  constructor(options: DispatcherOptions) {
+    this.clock = options.clock;
+    this.prng = options.prng;
+    this.timings = options.timings;
+    this.limits = options.limits;
+    this.health = new StoreHealth(options.clock, options.timings.suspicionMs);
+    this.cache = new RangeCache((state) => this.releaseWaiters(state));
+    this.timers = new TimedSet(options.clock, (call) => this.onDue(call));
+  }
+
+  /** Joins the parts that know each other. Once, before anything is dispatched. */
+  wire(link: ClientLink, finder: DescriptorFinder): void {
+    this.link = link;
+    this.finder = finder;
+  }
+
+  /** Answers to requests that nobody waits for any more, and doubled ones. */
+  get lateResponses(): number {
+    return this.lateCount;
+  }
+
+  jittered([least, most]: Jittered): number {
+    return least + this.prng.nextFloat() * (most - least);
+  }
+
+  /** Sends the call on its way, wherever it has to go or wait now. */
+  dispatch(call: RangeCall): void {
+    if (call.phase === 'done') return;
+    if (call.deadlineAtMs <= this.clock.nowMs()) {
+      this.expire(call);
+      return;
+    }
+    if (this.link?.connected !== true) {
+      this.leaveSearch(call);
+      this.waitIn('offline', call);
+      return;
+    }
+    const piece = call.routeBefore
+      ? this.cache.findBefore(call.routeKey)
+      : this.cache.find(call.routeKey);
+    if (piece === undefined) {
+      this.leaveSearch(call);
+      this.waitIn('lookup', call);
+      this.finder?.join(call);
+      return;
+    }
+    if (!call.fit(piece)) {
+      this.leaveSearch(call);
+      return;
+    }
+    const { state } = piece.range;
+    if (call.scouting !== undefined && call.scouting !== state) this.leaveSearch(call);
+    const { leaseholder } = state;
+    if (leaseholder !== 0 && !this.health.isSuspect(leaseholder)) {
+      this.send(call, piece, leaseholder);
+      this.leaveSearch(call);
+      return;
+    }
+    if (state.scout !== undefined && state.scout !== call) {
+      call.waitingOn = state;
+      state.waiters.add(call);
+      this.waitIn('search', call);
+      return;
+    }
+    state.scout = call;
+    call.scouting = state;
+    this.send(call, piece, this.nextReplica(state, piece));
+  }
+
+  /** Waits in `phase` until the deadline or until somebody dispatches the call. */
+  waitIn(phase: RangeCall['phase'], call: RangeCall): void {
+    call.phase = phase;
+    this.timers.set(call, call.deadlineAtMs);
+  }
+
+  /** Dispatches the call again after a while. */
+  pause(call: RangeCall, ms: number): void {
+    call.tries = 0;
+    call.pauses++;
+    call.phase = 'paused';
+    this.timers.set(call, Math.min(call.deadlineAtMs, this.clock.nowMs() + ms));
+  }
+
+  /** Takes the call out of everything. Whoever calls this then says how it ended. */
+  finish(call: RangeCall): void {
+    if (call.phase === 'done') return;
+    if (call.phase === 'lookup') this.finder?.leave(call);
+    call.phase = 'done';
+    this.timers.remove(call);
+    if (call.requestId !== 0) this.land(call);
+    if (call.earlierIds !== undefined) for (const id of call.earlierIds) this.flying.delete(id);
+    this.leaveSearch(call);
+    call.onDone();
+  }
+
+  fail(call: RangeCall, code: ErrorCode, message: string): void {
+    if (call.phase === 'done') return;
+    this.finish(call);
+    call.failWith(code, message);
+  }
+
+  onHeard(storeId: number): void {
+    if (!this.health.heard(storeId)) return;
+    for (const state of this.cache.ledBy(storeId)) this.releaseWaiters(state);
+  }
+
+  /** @returns false: nobody here asked for this */
+  onResponse(response: Response, fromStore: number): boolean {
+    const call = this.flying.get(response.requestId);
+    if (call === undefined) {
+      this.lateCount++;
+      return false;
+    }
+    const current = call.requestId === response.requestId;
+    if (current) this.land(call);
+    else this.forgetEarlier(call, response.requestId);
+    call.answered = true;
+    if (response.refusal) this.onRefusal(call, response.refusal, fromStore, current);
+    else if (call.accepts(response)) this.onAnswer(call, response, fromStore);
+    else if (current) this.retryElsewhere(call);
+    return true;
+  }
+
+  /** Nobody listens at this store: whatever is under way there goes elsewhere now. */
+  onUnreachable(storeId: number): void {
+    this.health.suspect(storeId);
+    if ((this.flyingPerStore.get(storeId) ?? 0) === 0) return;
+    for (const call of [...this.flying.values()]) {
+      if (call.requestId === 0 || call.storeId !== storeId) continue;
+      this.giveUpAttempt(call);
+      this.retryElsewhere(call);
+    }
+  }
+
+  /** What was under way when the connection went may be lost; everything starts again when it is back. */
+  onConnection(connected: boolean): void {
+    if (!connected) return;
+    for (const call of this.timers.snapshot()) {
+      if (call.phase === 'flying') this.giveUpAttempt(call);
+      else if (call.phase !== 'offline') continue;
+      this.dispatch(call);
+    }
+  }
+
+  closeAll(code: ErrorCode, message: string): void {
+    for (const call of this.timers.snapshot()) this.fail(call, code, message);
+    this.timers.close();
+  }
+
+  private onDue(call: RangeCall): void {
+    if (call.deadlineAtMs <= this.clock.nowMs()) this.expire(call);
+    else if (call.phase === 'flying') this.onSilence(call);
+    else this.dispatch(call);
+  }
+
+  private expire(call: RangeCall): void {
+    const code = call.answered ? 'TIMEOUT' : 'UNAVAILABLE';
+    const what = call.answered ? 'no final answer' : 'no store answered';
+    this.fail(call, code, `${what} before the deadline (${describe(call)})`);
+  }
+
+  private send(call: RangeCall, piece: CallPiece, storeId: number): void {
+    const { link, timings } = this;
+    if (link === undefined) return;
+    const now = this.clock.nowMs();
+    const requestId = link.nextRequestId();
+    call.requestId = requestId;
+    call.storeId = storeId;
+    call.sentAtMs = now;
+    call.extended = false;
+    call.range = piece.range;
+    call.phase = 'flying';
+    this.flying.set(requestId, call);
+    this.flyingPerStore.set(storeId, (this.flyingPerStore.get(storeId) ?? 0) + 1);
+    link.send(storeId, call.encode(requestId, Math.ceil(call.deadlineAtMs - now), piece));
+    call.onAttempt();
+    const wait = call.scouting === undefined ? timings.attemptTimeoutMs : timings.searchTimeoutMs;
+    this.timers.set(call, Math.min(call.deadlineAtMs, now + this.jittered(wait)));
+  }
+
+  /** The attempt is over: answered, or nobody waits for it in particular. */
+  private land(call: RangeCall): void {
+    this.flying.delete(call.requestId);
+    call.requestId = 0;
+    this.flyingPerStore.set(call.storeId, (this.flyingPerStore.get(call.storeId) ?? 1) - 1);
+  }
+
+  /** Goes on without this attempt, though its answer may still come. */
+  private giveUpAttempt(call: RangeCall): void {
+    const { requestId } = call;
+    this.land(call);
+    this.flying.set(requestId, call);
+    call.earlierIds ??= [];
+    call.earlierIds.push(requestId);
+    if (call.earlierIds.length > this.limits.earlierAttemptsMax)
+      this.flying.delete(call.earlierIds.shift() ?? 0);
+  }
+
+  private forgetEarlier(call: RangeCall, requestId: number): void {
+    this.flying.delete(requestId);
+    const index = call.earlierIds?.indexOf(requestId) ?? -1;
+    if (index >= 0) call.earlierIds?.splice(index, 1);
+  }
+
+  private onSilence(call: RangeCall): void {
+    const { health, timings } = this;
+    if (health.heardSince(call.storeId, call.sentAtMs)) {
+      if (!call.extended && call.scouting === undefined) {
+        call.extended = true;
+        const until = call.sentAtMs + this.jittered(timings.slowAttemptTimeoutMs);
+        this.timers.set(call, Math.min(call.deadlineAtMs, until));
+        return;
+      }
+    } else {
+      health.suspect(call.storeId);
+    }
+    this.giveUpAttempt(call);
+    this.retryElsewhere(call);
+  }
+
+  private onAnswer(call: RangeCall, response: Response, fromStore: number): void {
+    const state = call.range?.state;
+    this.finish(call);
+    if (state !== undefined && fromStore !== 0 && state.leaseholder !== fromStore) {
+      // It answered as the leaseholder, where nobody else is known to be.
+      if (state.leaseholder === 0 || this.health.isSuspect(state.leaseholder))
+        this.cache.found(state, fromStore);
+    }
+    call.complete(response);
+  }
+
+  private onRefusal(call: RangeCall, refusal: Refusal, from: number, current: boolean): void {
+    const reason = refusal.reason ?? RefusalReason.UNSPECIFIED;
+    if (reason !== RefusalReason.UNKNOWN_OUTCOME) call.onAttemptRefused();
+    if (current && disowns.has(reason) && call.range !== undefined)
+      this.cache.forgetLeaseholder(call.range.state, from);
+    // Learning may release other calls, and through them this one's range may change hands.
+    for (const info of refusal.ranges ?? []) this.cache.learn(info);
+    if (!current || call.phase === 'done') return;
+    switch (reason) {
+      case RefusalReason.NOT_LEASEHOLDER:
+      case RefusalReason.UNKNOWN_OUTCOME:
+      case RefusalReason.STOPPING:
+        this.onNotLeaseholder(call);
+        return;
+      case RefusalReason.RANGE_KEY_MISMATCH:
+        if (this.hasMoved(call)) this.follow(call);
+        else this.retryElsewhere(call);
+        return;
+      case RefusalReason.RANGE_NOT_FOUND:
+        this.onRangeNotFound(call);
+        return;
+      case RefusalReason.BUSY: {
+        const wait = Math.min(1000, Math.max(1, refusal.retryAfterMs ?? 0));
+        this.pause(call, this.jittered([wait, 2 * wait]));
+        return;
+      }
+      case RefusalReason.SESSION_EXPIRED:
+        if (call.onSessionExpired()) this.dispatch(call);
+        else this.fail(call, 'OUTCOME_UNKNOWN', 'the session expired while the write was in doubt');
+        return;
+      case RefusalReason.ALREADY_ANSWERED:
+        this.fail(call, 'OUTCOME_UNKNOWN', 'the result of the write is no longer kept');
+        return;
+      case RefusalReason.INVALID:
+        this.fail(call, 'INVALID_ARGUMENT', refusal.message || 'the store refused the request');
+        return;
+      case RefusalReason.TOO_LARGE:
+        this.fail(call, 'TOO_LARGE', refusal.message || 'the request is too large');
+        return;
+      case RefusalReason.WRONG_CLUSTER:
+        this.fail(call, 'UNAVAILABLE', `store ${from} belongs to another cluster`);
+        return;
+      default:
+        // DEADLINE, NOT_BOOTSTRAPPED, and reasons of newer stores.
+        this.retryElsewhere(call);
+    }
+  }
+
+  private onNotLeaseholder(call: RangeCall): void {
+    const leaseholder = call.range?.state.leaseholder ?? 0;
+    if (leaseholder !== 0 && !this.health.isSuspect(leaseholder)) this.follow(call);
+    else this.retryElsewhere(call);
+  }
+
+  private onRangeNotFound(call: RangeCall): void {
+    const { range } = call;
+    call.notFound++;
+    if (range !== undefined && call.notFound >= range.storeIds.length) {
+      // No store that should have it has it: what we know is wrong. One that lags behind does not get us here.
+      call.notFound = 0;
+      this.cache.evict(range);
+      this.pause(call, this.jittered(this.timings.searchPauseMs));
+    } else {
+      this.retryElsewhere(call);
+    }
+  }
+
+  private hasMoved(call: RangeCall): boolean {
+    const piece = call.routeBefore
+      ? this.cache.findBefore(call.routeKey)
+      : this.cache.find(call.routeKey);
+    return piece?.range !== call.range;
+  }
+
+  /** Somebody else was named: go there at once, but not for ever. */
+  private follow(call: RangeCall): void {
+    call.tries++;
+    if (call.tries > redirectsMax) this.pauseSearching(call);
+    else this.dispatch(call);
+  }
+
+  /** Nobody better was named: the next replica at once, and a pause when all have been asked. */
+  private retryElsewhere(call: RangeCall): void {
+    call.tries++;
+    if (call.tries >= (call.range?.storeIds.length ?? 1)) this.pauseSearching(call);
+    else this.dispatch(call);
+  }
+
+  private pauseSearching(call: RangeCall): void {
+    const { timings } = this;
+    const quick = call.pauses < timings.searchRoundsQuick;
+    this.pause(call, this.jittered(quick ? timings.searchPauseMs : timings.searchLaterPauseMs));
+    if (call.pauses % timings.searchRoundsPerRefresh === 0) this.finder?.refresh(call.routeKey);
+  }
+
+  private nextReplica(state: CallRangeState, piece: CallPiece): number {
+    const { storeIds } = piece.range;
+    const start = state.nextReplica++;
+    const evenSuspects = start % askSuspectEvery === askSuspectEvery - 1;
+    for (let i = 0; i < storeIds.length; i++) {
+      const storeId = storeIds[(start + i) % storeIds.length] ?? 0;
+      if (evenSuspects || !this.health.isSuspect(storeId)) return storeId;
+      state.nextReplica++;
+    }
+    return storeIds[start % storeIds.length] ?? 0;
+  }
+
+  private leaveSearch(call: RangeCall): void {
+    const { scouting, waitingOn } = call;
+    if (waitingOn !== undefined) {
+      waitingOn.waiters.delete(call);
+      call.waitingOn = undefined;
+    }
+    if (scouting === undefined) return;
+    call.scouting = undefined;
+    if (scouting.scout !== call) return;
+    scouting.scout = undefined;
+    this.releaseWaiters(scouting);
+  }
+
+  private releaseWaiters(state: CallRangeState): void {
+    if (state.waiters.size === 0) return;
+    const waiting = [...state.waiters];
+    state.waiters.clear();
+    for (const call of waiting) {
+      call.waitingOn = undefined;
+      if (call.phase === 'search') this.dispatch(call);
+    }
+  }
+}
+
+function describe(call: RangeCall): string {
+  const { range } = call;
+  return range === undefined
+    ? 'no range found'
+    : `r${range.rangeId}, stores ${range.storeIds.join(', ')}`;
+}

@@ -1,0 +1,177 @@
+/**
+ * Finds descriptors for keys that the cache knows nothing about: by reading the meta range, whose rows are keyed
+ * `02 ‖ endKey`, or, for the meta range itself, by asking all stores. One look-up per gap of the cache is under way,
+ * whoever waits for it. What the meta range says may be old; stores put it right.
+ */
+import {
+  compareBytes,
+  concatBytes,
+  type ErrorCode,
+  keySuccessor,
+  metaPrefix,
+  prefixSpan,
+  systemPrefix,
+  toHex,
+} from '@flotilla/base';
+import { kv } from '@flotilla/shard/protocol';
+import type { Response } from './client-link.ts';
+import type { DescriptorFinder, Dispatcher } from './dispatcher.ts';
+import { type CallPiece, RangeCall } from './range-call.ts';
+
+const metaSpan = prefixSpan(metaPrefix);
+
+export interface Discovery {
+  /** Asks all stores where the meta range is, now and then again until `stop`. Answers go to the cache. */
+  start(onAnswer: () => void): void;
+  stop(): void;
+}
+
+export class Lookups implements DescriptorFinder {
+  private readonly dispatcher: Dispatcher;
+  private readonly discovery: Discovery;
+  /** By the start of the gap. */
+  private readonly underWay = new Map<string, LookupCall>();
+  private readonly lookupOf = new Map<RangeCall, LookupCall>();
+  /** Calls for the meta range itself, and what lies below it. */
+  private readonly discovering = new Set<RangeCall>();
+
+  constructor(dispatcher: Dispatcher, discovery: Discovery) {
+    this.dispatcher = dispatcher;
+    this.discovery = discovery;
+  }
+
+  join(call: RangeCall): void {
+    if (isMetaKey(call.routeKey, call.routeBefore)) {
+      if (this.discovering.size === 0) this.discovery.start(() => this.onDiscovered());
+      this.discovering.add(call);
+      return;
+    }
+    const gap = this.dispatcher.cache.gapBefore(call.routeKey);
+    const key = gap === undefined ? '' : toHex(gap);
+    let lookup = this.underWay.get(key);
+    if (lookup === undefined) {
+      lookup = this.begin(key, call.routeKey, call.routeBefore);
+      lookup.waiters.add(call);
+      this.lookupOf.set(call, lookup);
+      this.dispatcher.dispatch(lookup);
+      return;
+    }
+    lookup.waiters.add(call);
+    this.lookupOf.set(call, lookup);
+  }
+
+  leave(call: RangeCall): void {
+    this.lookupOf.get(call)?.waiters.delete(call);
+    this.lookupOf.delete(call);
+    if (this.discovering.delete(call) && this.discovering.size === 0) this.discovery.stop();
+  }
+
+  refresh(key: Uint8Array): void {
+    if (isMetaKey(key, false)) {
+      if (this.discovering.size === 0) this.discovery.start(() => this.discovery.stop());
+      return;
+    }
+    const name = `refresh ${toHex(key)}`;
+    if (!this.underWay.has(name)) this.dispatcher.dispatch(this.begin(name, key, false));
+  }
+
+  private begin(name: string, key: Uint8Array, before: boolean): LookupCall {
+    const { clock, timings, limits } = this.dispatcher;
+    const lookup = new LookupCall({
+      key,
+      before,
+      rows: limits.lookupRows,
+      deadlineAtMs: clock.nowMs() + timings.helperTimeoutMs,
+      learn: (bytes) => this.learn(bytes),
+      done: () => this.onLookupDone(name, lookup),
+    });
+    this.underWay.set(name, lookup);
+    return lookup;
+  }
+
+  private learn(row: Uint8Array): void {
+    try {
+      this.dispatcher.cache.learn(kv.RangeInfo.decode(row));
+    } catch {
+      // A row that cannot be read is as good as none: the stores themselves know.
+    }
+  }
+
+  private onLookupDone(name: string, lookup: LookupCall): void {
+    if (this.underWay.get(name) === lookup) this.underWay.delete(name);
+    for (const call of lookup.waiters) {
+      this.lookupOf.delete(call);
+      this.goOn(call);
+    }
+    lookup.waiters.clear();
+  }
+
+  private onDiscovered(): void {
+    if (this.dispatcher.cache.find(metaPrefix) === undefined) return;
+    this.discovery.stop();
+    const waiting = [...this.discovering];
+    this.discovering.clear();
+    for (const call of waiting) this.goOn(call);
+  }
+
+  /** What is still unknown is asked for again, but not at once. */
+  private goOn(call: RangeCall): void {
+    const { cache, timings } = this.dispatcher;
+    const known = call.routeBefore ? cache.findBefore(call.routeKey) : cache.find(call.routeKey);
+    if (known !== undefined) this.dispatcher.dispatch(call);
+    else this.dispatcher.pause(call, this.dispatcher.jittered(timings.searchPauseMs));
+  }
+}
+
+/** The meta range says where everything else is; where it is itself, only stores say. */
+function isMetaKey(key: Uint8Array, before: boolean): boolean {
+  const order = compareBytes(key, systemPrefix);
+  return before ? order <= 0 : order < 0;
+}
+
+interface LookupOptions {
+  readonly key: Uint8Array;
+  readonly before: boolean;
+  readonly rows: number;
+  readonly deadlineAtMs: number;
+  readonly learn: (row: Uint8Array) => void;
+  readonly done: () => void;
+}
+
+class LookupCall extends RangeCall {
+  readonly waiters: Set<RangeCall> = new Set();
+  override readonly routeKey: Uint8Array;
+  private readonly options: LookupOptions;
+
+  constructor(options: LookupOptions) {
+    super(options.deadlineAtMs);
+    this.options = options;
+    const row = concatBytes(metaPrefix, options.key);
+    // The range that holds `key` ends above it; the one below `key` ends at or above it.
+    this.routeKey = options.before ? row : keySuccessor(row);
+  }
+
+  override fit(): boolean {
+    return true;
+  }
+
+  override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {
+    const { rangeId, generation } = piece.range;
+    const endKey = compareBytes(metaSpan.endKey, piece.endKey) < 0 ? metaSpan.endKey : piece.endKey;
+    const scan = { startKey: this.routeKey, endKey, maxRows: this.options.rows };
+    return kv.Request.encode({ requestId, timeoutMs, rangeId, generation, scan }).finish();
+  }
+
+  override accepts(response: Response): boolean {
+    return !!response.scan;
+  }
+
+  override complete(response: Response): void {
+    for (const { value } of response.scan?.rows ?? []) if (value) this.options.learn(value);
+    this.options.done();
+  }
+
+  override failWith(_code: ErrorCode): void {
+    this.options.done();
+  }
+}

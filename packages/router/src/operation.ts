@@ -1,0 +1,74 @@
+/**
+ * One thing that a user waits for: a promise, a deadline, perhaps an abort signal, and its share of what may be under
+ * way at once. Cut into calls by its kind.
+ */
+import { DbError, type ErrorCode } from '@flotilla/base';
+import type { Admission } from './admission.ts';
+
+export abstract class Operation<Result> {
+  readonly promise: Promise<Result>;
+  readonly deadlineAtMs: number;
+  /** Keys and values: what admission counts. */
+  abstract readonly bytes: number;
+  admitted = false;
+  settled = false;
+  private readonly admission: Admission;
+  private readonly signal: AbortSignal | undefined;
+  private onAbort: (() => void) | undefined;
+  private resolve: (result: Result) => void = unset;
+  private reject: (error: Error) => void = unset;
+
+  constructor(admission: Admission, deadlineAtMs: number, signal: AbortSignal | undefined) {
+    this.admission = admission;
+    this.deadlineAtMs = deadlineAtMs;
+    this.signal = signal;
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+
+  /** Starts as soon as there is room. */
+  start(): Promise<Result> {
+    const { signal } = this;
+    if (signal !== undefined) {
+      if (signal.aborted) {
+        this.fail('CANCELLED', 'the caller cancelled');
+        return this.promise;
+      }
+      this.onAbort = (): void => this.abort('CANCELLED', 'the caller cancelled');
+      signal.addEventListener('abort', this.onAbort);
+    }
+    this.admission.enter(this);
+    return this.promise;
+  }
+
+  /** There is room: sends calls. */
+  abstract begin(): void;
+
+  /** There is no room yet: waits until `begin`, but not beyond the deadline. */
+  abstract wait(): void;
+
+  /** Ends every call and fails with what can be said then. */
+  abstract abort(code: ErrorCode, message: string): void;
+
+  succeed(result: Result): void {
+    if (this.settle()) this.resolve(result);
+  }
+
+  fail(code: ErrorCode, message: string): void {
+    if (!this.settle()) return;
+    const outcome = code === 'OUTCOME_UNKNOWN' ? 'unknown' : 'not_applied';
+    this.reject(new DbError(code, message, { outcome }));
+  }
+
+  private settle(): boolean {
+    if (this.settled) return false;
+    this.settled = true;
+    if (this.onAbort !== undefined) this.signal?.removeEventListener('abort', this.onAbort);
+    this.admission.leave(this);
+    return true;
+  }
+}
+
+function unset(): void {}

@@ -1,0 +1,280 @@
+/** Puts the parts of a router together, checks what callers ask for, and hands it on. */
+import {
+  type Clock,
+  compareBytes,
+  DbError,
+  equalBytes,
+  keyBytesMax,
+  type Logger,
+  messageBytesMax,
+  noClusterId,
+  type Prng,
+  type Span,
+  type StoreId,
+  silentLogger,
+  type Transport,
+  valueBytesMax,
+} from '@flotilla/base';
+import { kv, type RangeInfo } from '@flotilla/shard/protocol';
+import { Admission } from './admission.ts';
+import { ClientLink, type Response } from './client-link.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { GetOperation } from './get-operation.ts';
+import {
+  defaultRouterLimits,
+  defaultRouterTimings,
+  type RouterLimits,
+  type RouterTimings,
+} from './limits.ts';
+import { LookupOperation } from './lookup-operation.ts';
+import { type Discovery, Lookups } from './lookups.ts';
+import type {
+  DiscoveredStore,
+  KvRow,
+  KvValue,
+  OperationOptions,
+  Router,
+  ScanOptions,
+  StoreStatus,
+  WriteBatch,
+  WriteOutcome,
+} from './router-api.ts';
+import { scanSpan } from './scan.ts';
+import { Sessions } from './sessions.ts';
+import { StoreRequests } from './store-requests.ts';
+import { hullOf, WriteOperation, type WriteParts } from './write-operation.ts';
+
+export interface RouterOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly logger?: Logger;
+  readonly timings?: Partial<RouterTimings>;
+  readonly limits?: Partial<RouterLimits>;
+}
+
+/** The transport stays the caller's: `close` leaves it open. */
+export function createRouter(options: RouterOptions): Router {
+  return new RouterOfRanges(options);
+}
+
+/** Room that a write leaves for ids and lengths around its keys and values. */
+const writeBytesMax = messageBytesMax - 64 * 1024;
+const statusEveryMs = 500;
+
+class RouterOfRanges implements Router {
+  private readonly link: ClientLink;
+  private readonly dispatcher: Dispatcher;
+  private readonly admission: Admission;
+  private readonly requests: StoreRequests;
+  private readonly writeParts: WriteParts;
+  private isClosed = false;
+
+  constructor(options: RouterOptions) {
+    const { transport, clock, prng, logger = silentLogger } = options;
+    const timings = { ...defaultRouterTimings, ...options.timings };
+    const limits = { ...defaultRouterLimits, ...options.limits };
+    this.dispatcher = new Dispatcher({ clock, prng, timings, limits });
+    this.admission = new Admission(limits);
+    this.requests = new StoreRequests(clock, kv.Request.encode);
+    this.link = new ClientLink({
+      transport,
+      clock,
+      prng,
+      logger,
+      onResponse: (response, fromStore) => this.onResponse(response, fromStore),
+      onHeard: (storeId) => this.dispatcher.onHeard(storeId),
+      onUnreachable: (storeId) => this.dispatcher.onUnreachable(storeId),
+      onConnection: (connected) => this.dispatcher.onConnection(connected),
+    });
+    this.requests.wire(this.link);
+    this.dispatcher.wire(this.link, new Lookups(this.dispatcher, this.discovery()));
+    this.writeParts = {
+      dispatcher: this.dispatcher,
+      admission: this.admission,
+      sessions: new Sessions(this.dispatcher, this.link.clientId),
+    };
+  }
+
+  async get(
+    keys: readonly Uint8Array[],
+    options?: OperationOptions,
+  ): Promise<readonly (KvValue | undefined)[]> {
+    this.checkOpen();
+    for (const key of keys) checkKey(key);
+    if (keys.length === 0) return [];
+    return new GetOperation(this.dispatcher, this.admission, keys, options).start();
+  }
+
+  scan(span: Span, options?: ScanOptions): AsyncIterable<readonly KvRow[]> {
+    this.checkOpen();
+    return scanSpan(this.dispatcher, this.admission, span, options);
+  }
+
+  async write(batch: WriteBatch, options?: OperationOptions): Promise<WriteOutcome> {
+    this.checkOpen();
+    const bytes = checkBatch(batch);
+    const hull = hullOf(batch);
+    if (hull === undefined)
+      throw new DbError('INVALID_ARGUMENT', 'a write names at least one key or span');
+    return new WriteOperation(this.writeParts, batch, hull, bytes, options).start();
+  }
+
+  async lookup(key: Uint8Array, options?: OperationOptions): Promise<RangeInfo> {
+    this.checkOpen();
+    return new LookupOperation(this.dispatcher, this.admission, key, options).start();
+  }
+
+  discover(options: { readonly timeoutMs: number }): Promise<readonly DiscoveredStore[]> {
+    this.checkOpen();
+    return new Promise((resolve) => {
+      const found = new Map<string, DiscoveredStore>();
+      this.requests.ask({
+        to: 0,
+        body: { discover: {} },
+        // Asked twice: one frame may be lost.
+        everyMs: Math.max(1, options.timeoutMs / 2),
+        timeoutMs: options.timeoutMs,
+        onAnswer: (response) => {
+          const store = discoveredStore(response);
+          if (store !== undefined) found.set(storeKey(store), store);
+          return false;
+        },
+        onEnd: () => resolve([...found.values()].sort((a, b) => a.storeId - b.storeId)),
+      });
+    });
+  }
+
+  status(storeId: StoreId, options: OperationOptions = {}): Promise<StoreStatus> {
+    this.checkOpen();
+    const { signal } = options;
+    const timeoutMs = options.timeoutMs ?? this.dispatcher.timings.operationTimeoutMs;
+    return new Promise((resolve, reject) => {
+      let status: StoreStatus | undefined;
+      const end = (): void => {
+        signal?.removeEventListener('abort', abort);
+        if (status !== undefined) resolve(status);
+        else reject(new DbError('UNAVAILABLE', `store ${storeId} does not answer`));
+      };
+      const abort = (): void => {
+        forget();
+        reject(new DbError('CANCELLED', 'the caller cancelled'));
+      };
+      const forget = this.requests.ask({
+        to: storeId,
+        body: { status: {} },
+        everyMs: statusEveryMs,
+        timeoutMs,
+        onAnswer: (response) => {
+          status = response.status ?? undefined;
+          return status !== undefined;
+        },
+        onEnd: end,
+      });
+      if (signal?.aborted === true) abort();
+      else signal?.addEventListener('abort', abort);
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.dispatcher.closeAll('CLOSED', 'the router was closed');
+    this.requests.close();
+    this.link.close();
+  }
+
+  private onResponse(response: Response, fromStore: number): void {
+    // Few store requests are ever open, many calls are: but both draw their ids from one sequence.
+    if (!this.dispatcher.onResponse(response, fromStore)) this.requests.onResponse(response);
+  }
+
+  /** How look-ups find the meta range. */
+  private discovery(): Discovery {
+    let forget: (() => void) | undefined;
+    const stop = (): void => {
+      forget?.();
+      forget = undefined;
+    };
+    return {
+      stop,
+      start: (onAnswer) => {
+        stop();
+        const { timings } = this.dispatcher;
+        forget = this.requests.ask({
+          to: 0,
+          body: { discover: {} },
+          everyMs: this.dispatcher.jittered(timings.discoverEveryMs),
+          timeoutMs: Number.MAX_SAFE_INTEGER,
+          onAnswer: (response) => {
+            const { discover } = response;
+            if (discover?.clusterId) this.link.adoptCluster(discover.clusterId);
+            if (this.isOurs(discover?.clusterId) && discover?.meta) {
+              this.dispatcher.cache.learn(discover.meta);
+              onAnswer();
+            }
+            return false;
+          },
+          onEnd: () => {},
+        });
+      },
+    };
+  }
+
+  private isOurs(clusterId: Uint8Array | null | undefined): boolean {
+    const ours = this.link.clusterId;
+    return !!clusterId && !equalBytes(ours, noClusterId) && equalBytes(clusterId, ours);
+  }
+
+  private checkOpen(): void {
+    if (this.isClosed) throw new DbError('CLOSED', 'the router is closed');
+  }
+}
+
+function discoveredStore(response: Response): DiscoveredStore | undefined {
+  const { discover } = response;
+  if (!discover) return undefined;
+  return {
+    storeId: discover.storeId ?? 0,
+    clusterId: Uint8Array.from(discover.clusterId ?? []),
+    version: discover.version ?? '',
+    knownStoreIds: (discover.knownStoreIds ?? []).slice(),
+  };
+}
+
+function storeKey(store: DiscoveredStore): string {
+  return `${store.storeId} ${Buffer.from(store.clusterId).toString('hex')}`;
+}
+
+function checkKey(key: Uint8Array): void {
+  if (key.length === 0) throw new DbError('INVALID_ARGUMENT', 'a key is empty');
+  if (key.length > keyBytesMax)
+    throw new DbError('TOO_LARGE', `a key has more than ${keyBytesMax} bytes`, { key });
+}
+
+/** @returns bytes of keys and values */
+function checkBatch(batch: WriteBatch): number {
+  let bytes = 0;
+  for (const { key } of batch.conditions) {
+    checkKey(key);
+    bytes += key.length + 24;
+  }
+  for (const mutation of batch.mutations) {
+    checkKey(mutation.key);
+    bytes += mutation.key.length + 16;
+    if (mutation.kind === 'delete') continue;
+    if (mutation.value.length > valueBytesMax) {
+      const message = `a value has more than ${valueBytesMax} bytes`;
+      throw new DbError('TOO_LARGE', message, { key: mutation.key });
+    }
+    bytes += mutation.value.length;
+  }
+  for (const { startKey, endKey } of batch.deleteSpans) {
+    if (compareBytes(startKey, endKey) >= 0)
+      throw new DbError('INVALID_ARGUMENT', 'a span ends after it starts');
+    bytes += startKey.length + endKey.length + 16;
+  }
+  if (bytes > writeBytesMax)
+    throw new DbError('TOO_LARGE', `a write has more than ${writeBytesMax} bytes`);
+  return bytes;
+}

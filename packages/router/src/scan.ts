@@ -1,0 +1,148 @@
+/** Reads of rows in key order: one request after the other, range after range, each as large as the caller wants. */
+import { compareBytes, type ErrorCode, type Span } from '@flotilla/base';
+import { kv } from '@flotilla/shard/protocol';
+import type { Admission } from './admission.ts';
+import type { Response } from './client-link.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { Operation } from './operation.ts';
+import { type CallPiece, RangeCall } from './range-call.ts';
+import type { KvRow, OperationOptions, ScanOptions } from './router-api.ts';
+
+const defaultBatchRows = 1000;
+
+/** Forward: from startKey up. Reverse: from endKey down. Each batch has a deadline of its own. */
+export async function* scanSpan(
+  dispatcher: Dispatcher,
+  admission: Admission,
+  span: Span,
+  options: ScanOptions = {},
+): AsyncGenerator<readonly KvRow[], void, void> {
+  let { startKey, endKey } = span;
+  let left = options.limit ?? Number.POSITIVE_INFINITY;
+  const reverse = options.reverse === true;
+  const batchRows = Math.max(1, options.batchRows ?? defaultBatchRows);
+  while (left > 0 && compareBytes(startKey, endKey) < 0) {
+    const maxRows = Math.min(left, batchRows);
+    const batch = await new ScanOperation(
+      dispatcher,
+      admission,
+      { span: { startKey, endKey }, maxRows, reverse },
+      options,
+    ).start();
+    left -= batch.rows.length;
+    if (reverse) endKey = batch.next;
+    else startKey = batch.next;
+    if (batch.rows.length > 0) yield batch.rows;
+  }
+}
+
+interface ScanRequest {
+  readonly span: Span;
+  readonly maxRows: number;
+  readonly reverse: boolean;
+}
+
+interface ScanBatch {
+  readonly rows: readonly KvRow[];
+  /** Where to go on: the next startKey, or in reverse the next endKey. */
+  readonly next: Uint8Array;
+}
+
+class ScanOperation extends Operation<ScanBatch> {
+  override readonly bytes: number;
+  private readonly dispatcher: Dispatcher;
+  private readonly call: ScanCall;
+
+  constructor(
+    dispatcher: Dispatcher,
+    admission: Admission,
+    request: ScanRequest,
+    options: OperationOptions,
+  ) {
+    const timeoutMs = options.timeoutMs ?? dispatcher.timings.operationTimeoutMs;
+    super(admission, dispatcher.clock.nowMs() + timeoutMs, options.signal);
+    this.dispatcher = dispatcher;
+    this.bytes = request.span.startKey.length + request.span.endKey.length;
+    this.call = new ScanCall(this, request);
+  }
+
+  override begin(): void {
+    this.dispatcher.dispatch(this.call);
+  }
+
+  override wait(): void {
+    this.dispatcher.waitIn('admission', this.call);
+  }
+
+  override abort(code: ErrorCode, message: string): void {
+    this.dispatcher.fail(this.call, code, message);
+  }
+}
+
+class ScanCall extends RangeCall {
+  private readonly operation: ScanOperation;
+  private readonly request: ScanRequest;
+  /** The part of the span that the latest attempt asked for. */
+  private asked: Span;
+
+  constructor(operation: ScanOperation, request: ScanRequest) {
+    super(operation.deadlineAtMs);
+    this.operation = operation;
+    this.request = request;
+    this.asked = request.span;
+  }
+
+  override get routeKey(): Uint8Array {
+    return this.request.reverse ? this.request.span.endKey : this.request.span.startKey;
+  }
+
+  override get routeBefore(): boolean {
+    return this.request.reverse;
+  }
+
+  override fit(piece: CallPiece): boolean {
+    const { startKey, endKey } = this.request.span;
+    this.asked = {
+      startKey: compareBytes(startKey, piece.startKey) > 0 ? startKey : piece.startKey,
+      endKey: compareBytes(endKey, piece.endKey) < 0 ? endKey : piece.endKey,
+    };
+    return true;
+  }
+
+  override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {
+    const { rangeId, generation } = piece.range;
+    const { maxRows, reverse } = this.request;
+    const scan = { ...this.asked, maxRows, reverse };
+    return kv.Request.encode({ requestId, timeoutMs, rangeId, generation, scan }).finish();
+  }
+
+  override accepts(response: Response): boolean {
+    const { scan } = response;
+    if (!scan) return false;
+    const resume = scan.resumeKey;
+    if (!resume || resume.length === 0) return true;
+    // A store that does not move on would keep us here for ever.
+    const { startKey, endKey } = this.request.span;
+    return this.request.reverse
+      ? compareBytes(resume, endKey) < 0 && compareBytes(resume, startKey) > 0
+      : compareBytes(resume, startKey) > 0 && compareBytes(resume, endKey) < 0;
+  }
+
+  override complete(response: Response): void {
+    const rows = (response.scan?.rows ?? []).map(({ key, value, timestamp }) => ({
+      key: key ?? noBytes,
+      value: value ?? noBytes,
+      timestamp: timestamp ?? 0,
+    }));
+    const resume = response.scan?.resumeKey;
+    const asked = this.request.reverse ? this.asked.startKey : this.asked.endKey;
+    const next = resume && resume.length > 0 ? resume : asked;
+    this.operation.succeed({ rows, next });
+  }
+
+  override failWith(code: ErrorCode, message: string): void {
+    this.operation.fail(code, message);
+  }
+}
+
+const noBytes = new Uint8Array(0);

@@ -1,0 +1,165 @@
+/**
+ * Requests of the hot path as protobuf bytes, written by hand into one buffer of the exact size: the same bytes that
+ * the generated code makes (a test compares them), in a fraction of its time. Everything else uses the generated code.
+ */
+import type { WriteBatch } from './router-api.ts';
+
+/** Fields that every request to a range carries. */
+export interface RequestHead {
+  readonly requestId: number;
+  readonly timeoutMs: number;
+  readonly rangeId: number;
+  readonly generation: number;
+}
+
+export interface WriteIds {
+  readonly sessionId: number;
+  readonly serial: number;
+  readonly ackedUpTo: number;
+}
+
+// Tags: field number << 3 | wire type (0 varint, 2 length-delimited).
+const requestIdTag = 0x08;
+const timeoutTag = 0x10;
+const rangeIdTag = 0x18;
+const generationTag = 0x20;
+const getTag = 0x52; // field 10
+const writeTag = 0x62; // field 12
+
+export function encodeGet(head: RequestHead, keys: readonly Uint8Array[]): Uint8Array {
+  let body = 0;
+  for (const key of keys) body += bytesFieldSize(key.length);
+  const buffer = Buffer.allocUnsafe(headSize(head) + 1 + varintSize(body) + body);
+  let at = writeHead(buffer, head);
+  buffer[at++] = getTag;
+  at = writeVarint(buffer, at, body);
+  for (const key of keys) at = writeBytesField(buffer, at, 0x0a, key);
+  return buffer;
+}
+
+export function encodeWrite(head: RequestHead, ids: WriteIds, batch: WriteBatch): Uint8Array {
+  const body = writeBodySize(ids, batch);
+  const buffer = Buffer.allocUnsafe(headSize(head) + 1 + varintSize(body) + body);
+  let at = writeHead(buffer, head);
+  buffer[at++] = writeTag;
+  at = writeVarint(buffer, at, body);
+  at = writeVarintField(buffer, at, 0x08, ids.sessionId);
+  at = writeVarintField(buffer, at, 0x10, ids.serial);
+  at = writeVarintField(buffer, at, 0x18, ids.ackedUpTo);
+  for (const condition of batch.conditions) {
+    buffer[at++] = 0x22;
+    at = writeVarint(buffer, at, conditionSize(condition));
+    if (condition.key.length > 0) at = writeBytesField(buffer, at, 0x0a, condition.key);
+    if (condition.kind === 'unchanged') {
+      at = writeVarintField(buffer, at, 0x10, 1);
+      at = writeVarintField(buffer, at, 0x18, condition.timestamp);
+    }
+  }
+  for (const mutation of batch.mutations) {
+    buffer[at++] = 0x2a;
+    at = writeVarint(buffer, at, mutationSize(mutation));
+    if (mutation.key.length > 0) at = writeBytesField(buffer, at, 0x0a, mutation.key);
+    if (mutation.kind === 'delete') at = writeVarintField(buffer, at, 0x18, 1);
+    else if (mutation.value.length > 0) at = writeBytesField(buffer, at, 0x12, mutation.value);
+  }
+  for (const { startKey, endKey } of batch.deleteSpans) {
+    buffer[at++] = 0x32;
+    at = writeVarint(buffer, at, spanSize(startKey, endKey));
+    if (startKey.length > 0) at = writeBytesField(buffer, at, 0x0a, startKey);
+    if (endKey.length > 0) at = writeBytesField(buffer, at, 0x12, endKey);
+  }
+  return buffer;
+}
+
+function writeBodySize(ids: WriteIds, batch: WriteBatch): number {
+  let size =
+    varintFieldSize(ids.sessionId) + varintFieldSize(ids.serial) + varintFieldSize(ids.ackedUpTo);
+  for (const condition of batch.conditions) size += bytesFieldSize(conditionSize(condition));
+  for (const mutation of batch.mutations) size += bytesFieldSize(mutationSize(mutation));
+  for (const span of batch.deleteSpans)
+    size += bytesFieldSize(spanSize(span.startKey, span.endKey));
+  return size;
+}
+
+function conditionSize(condition: WriteBatch['conditions'][number]): number {
+  const key = optionalBytesSize(condition.key);
+  return condition.kind === 'absent' ? key : key + 2 + varintFieldSize(condition.timestamp);
+}
+
+function mutationSize(mutation: WriteBatch['mutations'][number]): number {
+  const key = optionalBytesSize(mutation.key);
+  return mutation.kind === 'delete' ? key + 2 : key + optionalBytesSize(mutation.value);
+}
+
+function spanSize(startKey: Uint8Array, endKey: Uint8Array): number {
+  return optionalBytesSize(startKey) + optionalBytesSize(endKey);
+}
+
+function headSize(head: RequestHead): number {
+  return (
+    varintFieldSize(head.requestId) +
+    varintFieldSize(head.timeoutMs) +
+    varintFieldSize(head.rangeId) +
+    varintFieldSize(head.generation)
+  );
+}
+
+function writeHead(buffer: Buffer, head: RequestHead): number {
+  let at = writeVarintField(buffer, 0, requestIdTag, head.requestId);
+  at = writeVarintField(buffer, at, timeoutTag, head.timeoutMs);
+  at = writeVarintField(buffer, at, rangeIdTag, head.rangeId);
+  return writeVarintField(buffer, at, generationTag, head.generation);
+}
+
+/** Zero is the default and is left out. */
+function varintFieldSize(value: number): number {
+  return value === 0 ? 0 : 1 + varintSize(value);
+}
+
+function bytesFieldSize(length: number): number {
+  return 1 + varintSize(length) + length;
+}
+
+function optionalBytesSize(bytes: Uint8Array): number {
+  return bytes.length === 0 ? 0 : bytesFieldSize(bytes.length);
+}
+
+/** Bytes of a safe integer >= 0 as a varint. */
+function varintSize(value: number): number {
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  if (value < 0x20_0000) return 3;
+  if (value < 0x1000_0000) return 4;
+  if (value < 0x8_0000_0000) return 5;
+  if (value < 0x400_0000_0000) return 6;
+  if (value < 0x2_0000_0000_0000) return 7;
+  return 8;
+}
+
+function writeVarint(buffer: Buffer, start: number, value: number): number {
+  let at = start;
+  let rest = value;
+  while (rest >= 0x1000_0000) {
+    buffer[at++] = (rest & 0x7f) | 0x80; // `&` sees the low 32 bits, which is enough for the low 7
+    rest = Math.floor(rest / 0x80);
+  }
+  while (rest >= 0x80) {
+    buffer[at++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  buffer[at++] = rest;
+  return at;
+}
+
+function writeVarintField(buffer: Buffer, start: number, tag: number, value: number): number {
+  if (value === 0) return start;
+  buffer[start] = tag;
+  return writeVarint(buffer, start + 1, value);
+}
+
+function writeBytesField(buffer: Buffer, start: number, tag: number, bytes: Uint8Array): number {
+  buffer[start] = tag;
+  const at = writeVarint(buffer, start + 1, bytes.length);
+  buffer.set(bytes, at);
+  return at + bytes.length;
+}

@@ -1,0 +1,182 @@
+/**
+ * A conditional write to one range. Knows at every moment whether it may have taken effect: then it is retried only
+ * under the session and serial number it was first sent with, and ends as OUTCOME_UNKNOWN unless a store knows better.
+ */
+import { compareBytes, type ErrorCode, keySuccessor, type Span } from '@flotilla/base';
+import type { Admission } from './admission.ts';
+import type { Response } from './client-link.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { Operation } from './operation.ts';
+import { type CallPiece, RangeCall } from './range-call.ts';
+import type { OperationOptions, WriteBatch, WriteOutcome } from './router-api.ts';
+import type { Session, Sessions } from './sessions.ts';
+import { encodeWrite } from './wire.ts';
+
+export interface WriteParts {
+  readonly dispatcher: Dispatcher;
+  readonly admission: Admission;
+  readonly sessions: Sessions;
+}
+
+export class WriteOperation extends Operation<WriteOutcome> {
+  override readonly bytes: number;
+  private readonly parts: WriteParts;
+  private readonly call: WriteCall;
+
+  /** @param hull smallest span around all keys and spans of the batch */
+  constructor(
+    parts: WriteParts,
+    batch: WriteBatch,
+    hull: Span,
+    bytes: number,
+    options?: OperationOptions,
+  ) {
+    const { clock, timings } = parts.dispatcher;
+    const timeoutMs = options?.timeoutMs ?? timings.operationTimeoutMs;
+    super(parts.admission, clock.nowMs() + timeoutMs, options?.signal);
+    this.parts = parts;
+    this.bytes = bytes;
+    this.call = new WriteCall(this, parts, batch, hull);
+  }
+
+  override begin(): void {
+    this.parts.dispatcher.dispatch(this.call);
+  }
+
+  override wait(): void {
+    this.parts.dispatcher.waitIn('admission', this.call);
+  }
+
+  override abort(code: ErrorCode, message: string): void {
+    this.parts.dispatcher.fail(this.call, code, message);
+  }
+}
+
+class WriteCall extends RangeCall {
+  private readonly operation: WriteOperation;
+  private readonly dispatcher: Dispatcher;
+  private readonly sessions: Sessions;
+  private readonly batch: WriteBatch;
+  private readonly hull: Span;
+  private session: Session | undefined;
+  private waitingFor: Session | undefined;
+  private serial = 0;
+  /** Attempts under the present session that have left and were not refused: the write may have taken effect. */
+  private inDoubt = 0;
+
+  constructor(operation: WriteOperation, parts: WriteParts, batch: WriteBatch, hull: Span) {
+    super(operation.deadlineAtMs);
+    this.operation = operation;
+    this.dispatcher = parts.dispatcher;
+    this.sessions = parts.sessions;
+    this.batch = batch;
+    this.hull = hull;
+  }
+
+  override get routeKey(): Uint8Array {
+    return this.hull.startKey;
+  }
+
+  override fit(piece: CallPiece): boolean {
+    if (compareBytes(this.hull.endKey, piece.endKey) > 0) {
+      this.dispatcher.fail(this, 'NOT_SUPPORTED', 'a write must lie within one range');
+      return false;
+    }
+    if (this.session !== undefined) {
+      // After a split the other half knows the session too: a write in doubt keeps its number there.
+      if (this.inDoubt > 0 || this.session.rangeId === piece.range.rangeId) return true;
+      this.releaseSerial();
+    }
+    const session = this.sessions.of(piece.range.rangeId, this.routeKey);
+    if (!this.sessions.isOpen(session)) {
+      this.waitingFor?.waiters.delete(this);
+      this.waitingFor = session;
+      this.sessions.waitFor(session, this);
+      return false;
+    }
+    this.waitingFor = undefined;
+    this.session = session;
+    this.serial = session.takeSerial();
+    return true;
+  }
+
+  override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {
+    const { rangeId, generation } = piece.range;
+    const { session, serial } = this;
+    const ids = {
+      sessionId: session?.sessionId ?? 0,
+      serial,
+      ackedUpTo: session?.ackedUpTo ?? 0,
+    };
+    return encodeWrite({ requestId, timeoutMs, rangeId, generation }, ids, this.batch);
+  }
+
+  override accepts(response: Response): boolean {
+    return !!response.write;
+  }
+
+  override complete(response: Response): void {
+    const { applied, timestamp, failedCondition, foundTimestamp } = response.write ?? {};
+    this.operation.succeed(
+      applied
+        ? { applied: true, timestamp: timestamp ?? 0 }
+        : {
+            applied: false,
+            failedCondition: failedCondition ?? 0,
+            foundTimestamp: foundTimestamp ?? 0,
+          },
+    );
+  }
+
+  override onAttempt(): void {
+    this.inDoubt++;
+  }
+
+  override onAttemptRefused(): void {
+    this.inDoubt--;
+  }
+
+  override onSessionExpired(): boolean {
+    const { session } = this;
+    if (session === undefined) return false;
+    this.sessions.expire(session);
+    if (this.inDoubt > 0) return false;
+    this.session = undefined;
+    return true;
+  }
+
+  override failWith(code: ErrorCode, message: string): void {
+    if (this.inDoubt > 0 && code !== 'OUTCOME_UNKNOWN')
+      this.operation.fail('OUTCOME_UNKNOWN', `the write may have taken effect: ${message}`);
+    else this.operation.fail(code, message);
+  }
+
+  override onDone(): void {
+    this.waitingFor?.waiters.delete(this);
+    this.releaseSerial();
+  }
+
+  private releaseSerial(): void {
+    const { session } = this;
+    this.session = undefined;
+    if (session !== undefined) this.sessions.answer(session, this.serial);
+  }
+}
+
+/** The smallest span around everything that a batch names; undefined if it names nothing. */
+export function hullOf(batch: WriteBatch): Span | undefined {
+  let startKey: Uint8Array | undefined;
+  let lastKey: Uint8Array | undefined;
+  for (const part of [batch.conditions, batch.mutations])
+    for (const { key } of part) {
+      if (startKey === undefined || compareBytes(key, startKey) < 0) startKey = key;
+      if (lastKey === undefined || compareBytes(key, lastKey) > 0) lastKey = key;
+    }
+  let endKey = lastKey === undefined ? undefined : keySuccessor(lastKey);
+  for (const span of batch.deleteSpans) {
+    if (startKey === undefined || compareBytes(span.startKey, startKey) < 0)
+      startKey = span.startKey;
+    if (endKey === undefined || compareBytes(span.endKey, endKey) > 0) endKey = span.endKey;
+  }
+  return startKey === undefined || endKey === undefined ? undefined : { startKey, endKey };
+}
