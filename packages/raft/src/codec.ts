@@ -1,0 +1,290 @@
+/**
+ * Raft messages as bytes: the generated protobuf code, and the strict border behind it. What comes out of
+ * `decodeRaftMessage` is well formed, so that no rule of consensus has to check it again; what is not is refused with a
+ * reason. Entries' data are slices of the input: nothing is copied, and the input stays alive with them.
+ * Called by the driver's network side. Wire version: bumped with the frame's, `proto/raft.proto` says when.
+ */
+import {
+  assertNever,
+  type LogIndex,
+  type RangeId,
+  type ReplicaId,
+  type Term,
+  toLogIndex,
+  toRangeId,
+  toReplicaId,
+  toTerm,
+} from '@flotilla/base';
+import { flotilla } from '../gen/raft.js';
+import type { EntryKind, LogEntry, RaftMessage } from './messages.ts';
+
+const wire = flotilla.raft;
+const kinds = wire.MessageKind;
+
+type WireMessage = flotilla.raft.Message.$Properties;
+
+export type DecodeResult =
+  | { readonly ok: true; readonly message: RaftMessage }
+  | { readonly ok: false; readonly reason: string };
+
+/** @param message whose entries follow each other (the core makes no others) */
+export function encodeRaftMessage(message: RaftMessage): Uint8Array {
+  return wire.Message.encode(toWire(message)).finish();
+}
+
+/** Never throws. Reasons are for people; callers count and drop. */
+export function decodeRaftMessage(bytes: Uint8Array): DecodeResult {
+  let decoded: flotilla.raft.Message;
+  try {
+    decoded = wire.Message.decode(bytes);
+  } catch (error) {
+    return { ok: false, reason: `not protobuf: ${error instanceof Error ? error.message : error}` };
+  }
+  const reason = findFault(decoded);
+  if (reason !== undefined) return { ok: false, reason };
+  return { ok: true, message: fromWire(decoded) };
+}
+
+function toWire(message: RaftMessage): WireMessage {
+  const { rangeId, from, to, term } = message;
+  const envelope = { rangeId, from, to, term };
+  switch (message.kind) {
+    case 'appendEntriesRequest':
+      return {
+        ...envelope,
+        kind: kinds.APPEND_ENTRIES_REQUEST,
+        prevLogIndex: message.prevLogIndex,
+        prevLogTerm: message.prevLogTerm,
+        entries: message.entries.map(entryToWire),
+        leaderCommit: message.leaderCommit,
+        sentAtMs: message.sentAtMs,
+        readSequence: message.readSequence,
+        replicatedIndex: message.replicatedIndex,
+      };
+    case 'appendEntriesResponse':
+      return {
+        ...envelope,
+        kind: kinds.APPEND_ENTRIES_RESPONSE,
+        success: message.success,
+        matchIndex: message.matchIndex,
+        rejectedIndex: message.rejectedIndex,
+        conflictTerm: message.conflictTerm,
+        conflictIndex: message.conflictIndex,
+        sentAtMs: message.sentAtMs,
+        readSequence: message.readSequence,
+      };
+    case 'requestVoteRequest':
+      return {
+        ...envelope,
+        kind: kinds.REQUEST_VOTE_REQUEST,
+        lastLogIndex: message.lastLogIndex,
+        lastLogTerm: message.lastLogTerm,
+        leadershipTransfer: message.leadershipTransfer,
+      };
+    case 'requestVoteResponse':
+      return { ...envelope, kind: kinds.REQUEST_VOTE_RESPONSE, success: message.voteGranted };
+    case 'preVoteRequest':
+      return {
+        ...envelope,
+        kind: kinds.PRE_VOTE_REQUEST,
+        lastLogIndex: message.lastLogIndex,
+        lastLogTerm: message.lastLogTerm,
+      };
+    case 'preVoteResponse':
+      return { ...envelope, kind: kinds.PRE_VOTE_RESPONSE, success: message.voteGranted };
+    case 'timeoutNow':
+      return { ...envelope, kind: kinds.TIMEOUT_NOW, lastLogIndex: message.lastLogIndex };
+    case 'readIndexRequest':
+      return { ...envelope, kind: kinds.READ_INDEX_REQUEST, context: message.context };
+    case 'readIndexResponse':
+      return {
+        ...envelope,
+        kind: kinds.READ_INDEX_RESPONSE,
+        context: message.context,
+        readIndex: message.readIndex,
+        success: message.success,
+      };
+    default:
+      return assertNever(message);
+  }
+}
+
+function entryToWire(entry: LogEntry): flotilla.raft.Entry.$Properties {
+  return {
+    index: entry.index,
+    term: entry.term,
+    kind: entryKindToWire(entry.kind),
+    data: entry.data,
+  };
+}
+
+function entryKindToWire(kind: EntryKind): flotilla.raft.EntryKind {
+  switch (kind) {
+    case 'command':
+      return wire.EntryKind.COMMAND;
+    case 'noop':
+      return wire.EntryKind.NOOP;
+    case 'configuration':
+      return wire.EntryKind.CONFIGURATION;
+    default:
+      return assertNever(kind);
+  }
+}
+
+function entryKindFromWire(kind: number): EntryKind | undefined {
+  switch (kind) {
+    case wire.EntryKind.COMMAND:
+      return 'command';
+    case wire.EntryKind.NOOP:
+      return 'noop';
+    case wire.EntryKind.CONFIGURATION:
+      return 'configuration';
+    default:
+      return undefined;
+  }
+}
+
+function isCount(n: number): boolean {
+  return Number.isSafeInteger(n) && n >= 0;
+}
+
+/** Why the message is refused, or undefined if it is well formed. */
+function findFault(m: flotilla.raft.Message): string | undefined {
+  if (m.kind < kinds.APPEND_ENTRIES_REQUEST || m.kind > kinds.READ_INDEX_RESPONSE)
+    return `unknown message kind ${m.kind}`;
+  if (!(isCount(m.rangeId) && m.rangeId >= 1)) return 'rangeId is not an id';
+  if (!(isCount(m.from) && m.from >= 1)) return 'from is not an id';
+  if (!(isCount(m.to) && m.to >= 1)) return 'to is not an id';
+  if (!isCount(m.term)) return 'term is not a term';
+  if (
+    !(
+      isCount(m.prevLogIndex) &&
+      isCount(m.prevLogTerm) &&
+      isCount(m.leaderCommit) &&
+      isCount(m.readSequence) &&
+      isCount(m.replicatedIndex) &&
+      isCount(m.matchIndex) &&
+      isCount(m.rejectedIndex) &&
+      isCount(m.conflictTerm) &&
+      isCount(m.conflictIndex) &&
+      isCount(m.lastLogIndex) &&
+      isCount(m.lastLogTerm) &&
+      isCount(m.context) &&
+      isCount(m.readIndex)
+    )
+  )
+    return 'a number is negative or not exact';
+  if (!(Number.isFinite(m.sentAtMs) && m.sentAtMs >= 0)) return 'sentAtMs is not a time';
+  if (m.kind === kinds.APPEND_ENTRIES_REQUEST) return findAppendFault(m);
+  if (m.entries.length > 0) return 'entries outside of an append';
+  if (m.kind === kinds.REQUEST_VOTE_REQUEST || m.kind === kinds.PRE_VOTE_REQUEST) {
+    if (m.term < 1) return 'a campaign has a term';
+    if (m.lastLogTerm > m.term) return 'lastLogTerm is above the term';
+  }
+  return undefined;
+}
+
+/** Entries must follow prevLogIndex one by one, with terms that do not fall and do not pass the leader's. */
+function findAppendFault(m: flotilla.raft.Message): string | undefined {
+  if (m.term < 1) return 'a leader has a term';
+  if (m.prevLogTerm > m.term) return 'prevLogTerm is above the term';
+  if (!Number.isSafeInteger(m.prevLogIndex + m.entries.length)) return 'indexes leave the numbers';
+  let index = m.prevLogIndex;
+  let term = m.prevLogTerm;
+  for (const entry of m.entries) {
+    const entryIndex = entry.index ?? 0;
+    const entryTerm = entry.term ?? 0;
+    if (entryIndex !== index + 1) return `entries are not contiguous after ${index}`;
+    if (!isCount(entryTerm) || entryTerm < 1 || entryTerm < term || entryTerm > m.term)
+      return `term of entry ${entryIndex} is out of order`;
+    if (entryKindFromWire(entry.kind ?? 0) === undefined)
+      return `unknown kind of entry ${entryIndex}`;
+    index = entryIndex;
+    term = entryTerm;
+  }
+  return undefined;
+}
+
+interface Envelope {
+  readonly rangeId: RangeId;
+  readonly from: ReplicaId;
+  readonly to: ReplicaId;
+  readonly term: Term;
+}
+
+/** The message has no fault. */
+function fromWire(m: flotilla.raft.Message): RaftMessage {
+  const envelope: Envelope = {
+    rangeId: toRangeId(m.rangeId),
+    from: toReplicaId(m.from),
+    to: toReplicaId(m.to),
+    term: toTerm(m.term),
+  };
+  switch (m.kind) {
+    case kinds.APPEND_ENTRIES_REQUEST:
+      return {
+        kind: 'appendEntriesRequest',
+        ...envelope,
+        prevLogIndex: toLogIndex(m.prevLogIndex),
+        prevLogTerm: toTerm(m.prevLogTerm),
+        entries: m.entries.map(entryFromWire),
+        leaderCommit: toLogIndex(m.leaderCommit),
+        sentAtMs: m.sentAtMs,
+        readSequence: m.readSequence,
+        replicatedIndex: toLogIndex(m.replicatedIndex),
+      };
+    case kinds.APPEND_ENTRIES_RESPONSE:
+      return {
+        kind: 'appendEntriesResponse',
+        ...envelope,
+        success: m.success,
+        matchIndex: toLogIndex(m.matchIndex),
+        rejectedIndex: toLogIndex(m.rejectedIndex),
+        conflictTerm: toTerm(m.conflictTerm),
+        conflictIndex: toLogIndex(m.conflictIndex),
+        sentAtMs: m.sentAtMs,
+        readSequence: m.readSequence,
+      };
+    case kinds.REQUEST_VOTE_REQUEST:
+      return {
+        kind: 'requestVoteRequest',
+        ...envelope,
+        ...lastEntryFromWire(m),
+        leadershipTransfer: m.leadershipTransfer,
+      };
+    case kinds.REQUEST_VOTE_RESPONSE:
+      return { kind: 'requestVoteResponse', ...envelope, voteGranted: m.success };
+    case kinds.PRE_VOTE_REQUEST:
+      return { kind: 'preVoteRequest', ...envelope, ...lastEntryFromWire(m) };
+    case kinds.PRE_VOTE_RESPONSE:
+      return { kind: 'preVoteResponse', ...envelope, voteGranted: m.success };
+    case kinds.TIMEOUT_NOW:
+      return { kind: 'timeoutNow', ...envelope, lastLogIndex: toLogIndex(m.lastLogIndex) };
+    case kinds.READ_INDEX_REQUEST:
+      return { kind: 'readIndexRequest', ...envelope, context: m.context };
+    default:
+      return {
+        kind: 'readIndexResponse',
+        ...envelope,
+        context: m.context,
+        readIndex: toLogIndex(m.readIndex),
+        success: m.success,
+      };
+  }
+}
+
+function lastEntryFromWire(m: flotilla.raft.Message): {
+  readonly lastLogIndex: LogIndex;
+  readonly lastLogTerm: Term;
+} {
+  return { lastLogIndex: toLogIndex(m.lastLogIndex), lastLogTerm: toTerm(m.lastLogTerm) };
+}
+
+function entryFromWire(entry: flotilla.raft.Entry.$Properties): LogEntry {
+  return {
+    index: toLogIndex(entry.index ?? 0),
+    term: toTerm(entry.term ?? 0),
+    kind: entryKindFromWire(entry.kind ?? 0) ?? 'command',
+    data: entry.data ?? new Uint8Array(0),
+  };
+}

@@ -1,0 +1,198 @@
+/**
+ * The door of the machine: takes messages, time, proposals and the driver's confirmations, sorts them by term and role,
+ * and hands them to the file that knows the rule. Terms are dealt with here, once, before anything else (Raft §5.1).
+ */
+import {
+  assert,
+  assertNever,
+  type LogIndex,
+  type Prng,
+  type RangeId,
+  type ReplicaId,
+  type Term,
+  toLogIndex,
+} from '@flotilla/base';
+import type { RaftMessage } from '../messages.ts';
+import {
+  handlePreVoteRequest,
+  handlePreVoteResponse,
+  handleRequestVoteRequest,
+  handleRequestVoteResponse,
+  isPromised,
+  onElectionTimeout,
+  onOwnVoteDurable,
+} from './election.ts';
+import { handleAppendEntriesRequest, refuseOldTerm } from './follower.ts';
+import { initialState } from './initial-state.ts';
+import { leaderDeadline, propose, tickLeader } from './leader.ts';
+import { leaseRemainingMs } from './lease.ts';
+import type {
+  ProposeResult,
+  RaftCore,
+  RaftCoreOptions,
+  RaftStatus,
+  ReadIndexResult,
+  Ready,
+  TransferResult,
+} from './raft-core.ts';
+import { handleReadIndexRequest, readIndex } from './read-index.ts';
+import { takeReady } from './ready.ts';
+import {
+  handleAppendEntriesResponse,
+  onOwnEntriesDurable,
+  updateReplicatedIndex,
+} from './replication.ts';
+import { becomeFollower } from './roles.ts';
+import type { RaftState } from './state.ts';
+import { compactableIndex, statusOf } from './status.ts';
+import { handleTimeoutNow, transferLeadership } from './transfer.ts';
+
+/** Makes the replica as its disk left it: a follower that knows no leader. Throws only for options that break rules. */
+export function createRaftCore(options: RaftCoreOptions, prng: Prng): RaftCore {
+  return new RaftMachine(initialState(options, prng));
+}
+
+/** The implementation. Outside of `core` and its tests, use `RaftCore`. */
+export class RaftMachine implements RaftCore {
+  /** For `invariants.ts` and tests. Nobody else looks inside. */
+  readonly state: RaftState;
+
+  constructor(state: RaftState) {
+    this.state = state;
+  }
+
+  get rangeId(): RangeId {
+    return this.state.rangeId;
+  }
+  get self(): ReplicaId {
+    return this.state.self;
+  }
+
+  step(message: RaftMessage, now: number): void {
+    const { state } = this;
+    if (message.to !== state.self || message.rangeId !== state.rangeId) return;
+    if (message.from === state.self || !state.members.includes(message.from)) return;
+    if (message.term > state.currentTerm) {
+      if (!admitsHigherTerm(state, message, now)) return;
+    } else if (message.term < state.currentTerm && !answersLowerTerm(state, message)) return;
+    switch (message.kind) {
+      case 'appendEntriesRequest':
+        handleAppendEntriesRequest(state, message, now);
+        return;
+      case 'appendEntriesResponse':
+        handleAppendEntriesResponse(state, message, now);
+        return;
+      case 'requestVoteRequest':
+        handleRequestVoteRequest(state, message, now);
+        return;
+      case 'requestVoteResponse':
+        handleRequestVoteResponse(state, message, now);
+        return;
+      case 'preVoteRequest':
+        handlePreVoteRequest(state, message, now);
+        return;
+      case 'preVoteResponse':
+        handlePreVoteResponse(state, message, now);
+        return;
+      case 'timeoutNow':
+        handleTimeoutNow(state, message, now);
+        return;
+      case 'readIndexRequest':
+        handleReadIndexRequest(state, message);
+        return;
+      case 'readIndexResponse':
+        return; // reads of followers are not asked for yet
+      default:
+        assertNever(message);
+    }
+  }
+
+  tick(now: number): void {
+    const { state } = this;
+    if (state.role.kind === 'leader') tickLeader(state, state.role, now);
+    else if (now >= state.electionDueMs) onElectionTimeout(state, now);
+  }
+
+  nextDeadline(): number {
+    const { role } = this.state;
+    return role.kind === 'leader' ? leaderDeadline(role) : this.state.electionDueMs;
+  }
+
+  propose(data: Uint8Array, _now: number): ProposeResult {
+    return propose(this.state, data);
+  }
+
+  readIndex(_now: number): ReadIndexResult {
+    return readIndex(this.state);
+  }
+
+  leaseValid(now: number): boolean {
+    return leaseRemainingMs(this.state, now) > 0;
+  }
+
+  transferLeadership(target: ReplicaId, now: number): TransferResult {
+    return transferLeadership(this.state, target, now);
+  }
+
+  takeReady(now: number): Ready | undefined {
+    return takeReady(this.state, now);
+  }
+
+  advance(ready: Ready, now: number): void {
+    const { state } = this;
+    const { hardState } = ready;
+    const moved = state.persistence.onPersisted(ready);
+    if (moved && state.role.kind === 'leader')
+      onOwnEntriesDurable(state, state.role, state.persistence.persistedIndex);
+    if (hardState?.currentTerm === state.currentTerm && hardState.votedFor === state.self)
+      onOwnVoteDurable(state, now);
+  }
+
+  appliedTo(index: LogIndex, _now: number): void {
+    const { state } = this;
+    assert(index >= state.lastApplied, 'lastApplied does not fall', { index });
+    assert(index <= state.handedOutIndex, 'only handed out entries are applied', { index });
+    state.lastApplied = index;
+    state.log.setEvictable(index);
+    if (state.role.kind === 'leader') updateReplicatedIndex(state, state.role);
+  }
+
+  compact(index: LogIndex): Term {
+    assert(index <= compactableIndex(this.state), 'every member has what is compacted', { index });
+    return this.state.log.compact(toLogIndex(index));
+  }
+
+  status(now: number): RaftStatus {
+    return statusOf(this.state, now);
+  }
+}
+
+/**
+ * A newer term: adopts it and goes on, or ignores the message. Pre-votes are of a term that does not exist yet. A vote
+ * request does not get to raise the term of a replica that promised silence (thesis §4.2.3).
+ */
+function admitsHigherTerm(state: RaftState, message: RaftMessage, now: number): boolean {
+  if (message.kind === 'preVoteRequest') return true;
+  if (message.kind === 'requestVoteRequest' && !message.leadershipTransfer) {
+    if (isPromised(state, now)) return false;
+  }
+  const leader = message.kind === 'appendEntriesRequest' ? message.from : undefined;
+  becomeFollower(state, message.term, leader, now);
+  return true;
+}
+
+/** An older term: true if the message means something all the same. Requests are answered with the own term. */
+function answersLowerTerm(state: RaftState, message: RaftMessage): boolean {
+  switch (message.kind) {
+    case 'appendEntriesRequest':
+      refuseOldTerm(state, message);
+      return false;
+    case 'requestVoteRequest':
+    case 'preVoteRequest':
+    case 'readIndexRequest':
+    case 'preVoteResponse':
+      return true;
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Who leads: campaigns, pre-votes and votes, and the promise behind leases: a replica that heard a leader, or that just
+ * restarted, takes part in no election until E has passed (rules L2, L3), save one that a leader asked for.
+ * Raft §5.2, §5.4.1, thesis §3.8, §4.2.3, §9.6.
+ */
+import { nextTerm } from '@flotilla/base';
+import type {
+  PreVoteRequest,
+  PreVoteResponse,
+  RequestVoteRequest,
+  RequestVoteResponse,
+} from '../messages.ts';
+import type { Progress } from './progress.ts';
+import { isSoleVoter, isVoter, jointQuorumValue, voteResult } from './quorum.ts';
+import {
+  becomeCandidate,
+  becomeFollower,
+  becomeLeader,
+  becomePreCandidate,
+  resetRetryTimer,
+} from './roles.ts';
+import { type LeaderRole, leaderOf, type RaftState } from './state.ts';
+
+const lastHeardMs = (progress: Progress): number => progress.lastHeardMs;
+
+/** Until when the leader may believe that a quorum hears it. */
+export function quorumHeardUntilMs(state: RaftState, leader: LeaderRole): number {
+  return jointQuorumValue(leader.voterSets, lastHeardMs) + state.timings.electionTimeoutMs;
+}
+
+/** True while a leader may rely on this replica's silence. A leader relies on itself while it has a quorum. */
+export function isPromised(state: RaftState, now: number): boolean {
+  if (state.role.kind === 'leader') return now < quorumHeardUntilMs(state, state.role);
+  return now < state.promisedUntilMs;
+}
+
+/** A replica that is no leader has waited long enough. One decision per call. */
+export function onElectionTimeout(state: RaftState, now: number): void {
+  if (!isVoter(state.configuration, state.self)) {
+    state.electionDueMs = Infinity;
+    return;
+  }
+  if (now < state.promisedUntilMs) {
+    state.electionDueMs = state.promisedUntilMs;
+    return;
+  }
+  if (isSoleVoter(state.configuration, state.self)) {
+    campaign(state, { leadershipTransfer: false }, now);
+    return;
+  }
+  becomePreCandidate(state, now);
+  broadcastToVoters(state, (to) => ({
+    kind: 'preVoteRequest',
+    rangeId: state.rangeId,
+    from: state.self,
+    to,
+    term: nextTerm(state.currentTerm),
+    lastLogIndex: state.log.lastIndex,
+    lastLogTerm: state.log.lastTerm,
+  }));
+}
+
+/** Stands for election in the next term. */
+export function campaign(
+  state: RaftState,
+  options: { readonly leadershipTransfer: boolean },
+  now: number,
+): void {
+  becomeCandidate(state, options, now);
+  broadcastToVoters(state, (to) => ({
+    kind: 'requestVoteRequest',
+    rangeId: state.rangeId,
+    from: state.self,
+    to,
+    term: state.currentTerm,
+    lastLogIndex: state.log.lastIndex,
+    lastLogTerm: state.log.lastTerm,
+    leadershipTransfer: options.leadershipTransfer,
+  }));
+}
+
+/** The candidate's own vote for the current term has become durable: now it counts (thesis §3.8). */
+export function onOwnVoteDurable(state: RaftState, now: number): void {
+  if (state.role.kind !== 'candidate') return;
+  state.role.votes.set(state.self, true);
+  concludeElection(state, now);
+}
+
+/** The message's term is at most the current one: `core.ts` has seen to it, and to the promise. */
+export function handleRequestVoteRequest(
+  state: RaftState,
+  message: RequestVoteRequest,
+  now: number,
+): void {
+  const voteGranted =
+    message.term === state.currentTerm &&
+    (state.votedFor === undefined || state.votedFor === message.from) &&
+    leaderOf(state) === undefined &&
+    state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm) &&
+    (message.leadershipTransfer || !isPromised(state, now));
+  if (voteGranted) {
+    becomeFollower(state, state.currentTerm, undefined, now);
+    state.votedFor = message.from;
+  }
+  state.outbox.messagesAfterPersist.push({
+    kind: 'requestVoteResponse',
+    rangeId: state.rangeId,
+    from: state.self,
+    to: message.from,
+    term: state.currentTerm,
+    voteGranted,
+  });
+}
+
+/** Changes nothing here. A refusal carries the own term, which frees a longer log in an older term (bug 12). */
+export function handlePreVoteRequest(state: RaftState, message: PreVoteRequest, now: number): void {
+  const voteGranted =
+    message.term > state.currentTerm &&
+    state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm) &&
+    !isPromised(state, now);
+  state.outbox.messagesAfterPersist.push({
+    kind: 'preVoteResponse',
+    rangeId: state.rangeId,
+    from: state.self,
+    to: message.from,
+    term: state.currentTerm,
+    voteGranted,
+  });
+}
+
+export function handleRequestVoteResponse(
+  state: RaftState,
+  message: RequestVoteResponse,
+  now: number,
+): void {
+  if (state.role.kind !== 'candidate' || message.term !== state.currentTerm) return;
+  if (!state.role.votes.has(message.from)) state.role.votes.set(message.from, message.voteGranted);
+  concludeElection(state, now);
+}
+
+/** A voter in an older term than ours may grant too: it would follow us into the next. */
+export function handlePreVoteResponse(
+  state: RaftState,
+  message: PreVoteResponse,
+  now: number,
+): void {
+  if (state.role.kind !== 'preCandidate') return;
+  state.role.votes.set(message.from, message.voteGranted);
+  switch (voteResult(state.configuration, state.role.votes)) {
+    case 'won':
+      campaign(state, { leadershipTransfer: false }, now);
+      return;
+    case 'lost':
+      becomeFollower(state, state.currentTerm, undefined, now);
+      resetRetryTimer(state, now);
+      return;
+    case 'pending':
+  }
+}
+
+function concludeElection(state: RaftState, now: number): void {
+  if (state.role.kind !== 'candidate') return;
+  switch (voteResult(state.configuration, state.role.votes)) {
+    case 'won':
+      becomeLeader(state, now);
+      return;
+    case 'lost':
+      becomeFollower(state, state.currentTerm, undefined, now);
+      resetRetryTimer(state, now);
+      return;
+    case 'pending':
+  }
+}
+
+function broadcastToVoters<Message extends PreVoteRequest | RequestVoteRequest>(
+  state: RaftState,
+  build: (to: Message['to']) => Message,
+): void {
+  for (const member of state.members)
+    if (member !== state.self && isVoter(state.configuration, member))
+      state.outbox.messagesAfterPersist.push(build(member));
+}

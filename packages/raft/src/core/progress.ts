@@ -1,0 +1,144 @@
+/**
+ * Leader's view of one member: what it surely has, what to send next, how much may be in flight, and what it echoed.
+ * Called only by leader-side code. Holds no messages, sends nothing, knows no clock. Raft Fig. 2 (leaders), §5.3.
+ */
+import { assert, type LogIndex, type ReplicaId, toLogIndex } from '@flotilla/base';
+import type { RaftLimits } from './raft-core.ts';
+
+/** Requests on their way to one follower: the last index and the data bytes of each, in the order of sending. */
+export class Inflights {
+  private lastIndexes: number[] = [];
+  private sizes: number[] = [];
+  private head = 0;
+  private totalBytes = 0;
+
+  get count(): number {
+    return this.lastIndexes.length - this.head;
+  }
+  get bytes(): number {
+    return this.totalBytes;
+  }
+
+  add(lastIndex: number, bytes: number): void {
+    this.lastIndexes.push(lastIndex);
+    this.sizes.push(bytes);
+    this.totalBytes += bytes;
+  }
+
+  /** Forgets every request whose last index is at most `index`. Amortised O(1). */
+  freeTo(index: number): void {
+    const { lastIndexes, sizes } = this;
+    while (this.head < lastIndexes.length && (lastIndexes[this.head] as number) <= index) {
+      this.totalBytes -= sizes[this.head] as number;
+      this.head++;
+    }
+    if (this.head === lastIndexes.length) this.clear();
+    else if (this.head > 64 && this.head * 2 > lastIndexes.length) {
+      lastIndexes.splice(0, this.head);
+      sizes.splice(0, this.head);
+      this.head = 0;
+    }
+  }
+
+  clear(): void {
+    this.lastIndexes.length = 0;
+    this.sizes.length = 0;
+    this.head = 0;
+    this.totalBytes = 0;
+  }
+}
+
+/**
+ * `probe`: where the logs part is not known; one request with entries at a time, then empty ones at heartbeats.
+ * `replicate`: it is known; requests are pipelined and `nextIndex` runs ahead of the answers.
+ */
+export type ProgressState = 'probe' | 'replicate';
+
+export class Progress {
+  readonly replicaId: ReplicaId;
+  /** The leader's own record: it has heard itself, echoed itself and acknowledged itself, always and now. */
+  readonly isSelf: boolean;
+  state: ProgressState = 'probe';
+  /** Highest index known to be durable there. 0 <= matchIndex < nextIndex. Never falls. */
+  matchIndex = 0;
+  /** First index that was not sent yet. */
+  nextIndex: number;
+  /** A probe with entries is out; until an answer or a heartbeat nothing else is sent. */
+  probeOut = false;
+  readonly inflights: Inflights = new Inflights();
+  /** When the last answer of this term arrived: CheckQuorum. */
+  lastHeardMs: number;
+  /** The newest own send time that was echoed: leases. */
+  ackedSentAtMs: number;
+  /** The newest ReadIndex round that was sent, and that was echoed. */
+  sentReadSequence = 0;
+  ackedReadSequence: number;
+
+  constructor(options: { replicaId: ReplicaId; isSelf: boolean; nextIndex: number; now: number }) {
+    this.replicaId = options.replicaId;
+    this.isSelf = options.isSelf;
+    this.nextIndex = options.nextIndex;
+    this.lastHeardMs = options.isSelf ? Infinity : options.now;
+    this.ackedSentAtMs = options.isSelf ? Infinity : -Infinity;
+    this.ackedReadSequence = options.isSelf ? Infinity : 0;
+  }
+
+  /** True if a request with entries may leave now. The byte window may be passed by one request. */
+  maySendEntries(limits: RaftLimits): boolean {
+    if (this.state === 'probe') return !this.probeOut;
+    return (
+      this.inflights.count < limits.inflightMessagesMax &&
+      this.inflights.bytes < limits.inflightBytesMax
+    );
+  }
+
+  /** A request with entries up to `lastIndex` leaves. */
+  onSentEntries(lastIndex: number, bytes: number): void {
+    assert(lastIndex >= this.nextIndex, 'sent entries are new');
+    if (this.state === 'probe') {
+      this.probeOut = true;
+      return;
+    }
+    this.nextIndex = lastIndex + 1;
+    this.inflights.add(lastIndex, bytes);
+  }
+
+  /** An answer says that everything up to `index` matches and is durable. True if that is news. */
+  onMatched(index: LogIndex): boolean {
+    const news = index > this.matchIndex;
+    if (news) this.matchIndex = index;
+    if (this.state === 'probe') {
+      this.state = 'replicate';
+      this.probeOut = false;
+      this.inflights.clear();
+      this.nextIndex = this.matchIndex + 1;
+      return news;
+    }
+    this.inflights.freeTo(index);
+    if (this.nextIndex <= this.matchIndex) this.nextIndex = this.matchIndex + 1;
+    return news;
+  }
+
+  /**
+   * A request whose prevLogIndex was `rejectedIndex` was refused; sending should go on at `hint`. Answers to requests
+   * that newer knowledge has overtaken are ignored. True if `nextIndex` was moved.
+   */
+  onRejected(rejectedIndex: LogIndex, hint: number): boolean {
+    if (rejectedIndex <= this.matchIndex) return false;
+    if (this.state === 'replicate') {
+      if (rejectedIndex >= this.nextIndex) return false;
+      this.state = 'probe';
+      this.inflights.clear();
+    } else if (rejectedIndex !== this.nextIndex - 1) {
+      return false;
+    }
+    this.probeOut = false;
+    this.nextIndex = Math.max(this.matchIndex + 1, Math.min(hint, rejectedIndex));
+    return true;
+  }
+
+  /** For status and invariants. */
+  get match(): LogIndex {
+    return toLogIndex(this.matchIndex);
+  }
+}

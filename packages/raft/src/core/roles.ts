@@ -1,0 +1,125 @@
+/**
+ * The changes of role, and nothing else sets `role`. What each role starts with is decided here; when it starts is
+ * decided in `election.ts`, `follower.ts`, `leader.ts`. Raft Fig. 2, Fig. 4.
+ */
+import { assert, emptyBytes, nextIndex, nextTerm, type ReplicaId, type Term } from '@flotilla/base';
+import { renewLease } from './lease.ts';
+import { Progress } from './progress.ts';
+import { isVoter } from './quorum.ts';
+import { failReads } from './read-index.ts';
+import type { LeaderRole, RaftState } from './state.ts';
+
+/** Draws this term's timeout and waits it out from `now`. Raft §5.2: randomized election timeouts. */
+export function resetElectionTimer(state: RaftState, now: number): void {
+  const { electionTimeoutMs, electionJitterMs } = state.timings;
+  state.electionTimeoutMs = electionTimeoutMs + state.prng.nextFloat() * electionJitterMs;
+  state.electionDueMs = now + state.electionTimeoutMs;
+}
+
+/** After a campaign that did not win. Pre-votes make a retry harmless, so it need not wait for E again. */
+export function resetRetryTimer(state: RaftState, now: number): void {
+  const { heartbeatIntervalMs, electionJitterMs } = state.timings;
+  const retryMs = heartbeatIntervalMs + state.prng.nextFloat() * electionJitterMs;
+  state.electionDueMs = Math.max(now + retryMs, state.promisedUntilMs);
+}
+
+/** Enters `term` as a follower. The promise not to vote (L2) outlives the change; the vote of an older term does not. */
+export function becomeFollower(
+  state: RaftState,
+  term: Term,
+  leader: ReplicaId | undefined,
+  now: number,
+): void {
+  assert(term >= state.currentTerm, 'terms do not fall');
+  const before = state.role;
+  if (term > state.currentTerm) {
+    state.currentTerm = term;
+    state.votedFor = undefined;
+    state.outbox.ack = undefined; // its leader is gone
+  }
+  state.role = { kind: 'follower', leader };
+  resetElectionTimer(state, now);
+  if (before.kind === 'leader') failReads(state, before);
+}
+
+/** Asks whether a campaign could win, without touching term or vote. Thesis §9.6. */
+export function becomePreCandidate(state: RaftState, now: number): void {
+  assert(state.role.kind !== 'leader', 'a leader does not pre-campaign');
+  assert(isVoter(state.configuration, state.self), 'only voters campaign');
+  assert(now >= state.promisedUntilMs, 'a promise is kept (L2, L3)');
+  state.role = { kind: 'preCandidate', votes: new Map([[state.self, true]]) };
+  resetRetryTimer(state, now);
+}
+
+/** Enters the next term with its own vote. The vote counts once it is durable (`election.ts`). */
+export function becomeCandidate(
+  state: RaftState,
+  options: { readonly leadershipTransfer: boolean },
+  now: number,
+): void {
+  const before = state.role;
+  assert(isVoter(state.configuration, state.self), 'only voters campaign');
+  assert(
+    before.kind !== 'leader' || (before.leaseForfeited && options.leadershipTransfer),
+    'a leader campaigns only to replace a forfeited lease',
+  );
+  state.currentTerm = nextTerm(state.currentTerm);
+  state.votedFor = state.self;
+  state.outbox.ack = undefined;
+  state.role = {
+    kind: 'candidate',
+    votes: new Map(),
+    leadershipTransfer: options.leadershipTransfer,
+  };
+  resetRetryTimer(state, now);
+  if (before.kind === 'leader') failReads(state, before);
+}
+
+/** Won: appends the no-op of the term (thesis §6.4) and assumes nothing about anyone's log. */
+export function becomeLeader(state: RaftState, now: number): void {
+  assert(state.role.kind === 'candidate', 'only a candidate becomes leader');
+  assert(state.votedFor === state.self, 'a leader voted for itself');
+  const firstIndex = nextIndex(state.log.lastIndex);
+  const progress = new Map<ReplicaId, Progress>();
+  for (const replicaId of state.members)
+    progress.set(
+      replicaId,
+      new Progress({ replicaId, isSelf: replicaId === state.self, nextIndex: firstIndex, now }),
+    );
+  const own = progress.get(state.self);
+  assert(own !== undefined, 'a leader is a member');
+  own.matchIndex = state.persistence.persistedIndex;
+  const recordsOf = (replicas: readonly ReplicaId[]): readonly Progress[] =>
+    replicas.map((replica) => progress.get(replica)).filter((record) => record !== undefined);
+  const { voters, votersOutgoing } = state.configuration;
+  const alone = progress.size === 1;
+  const role: LeaderRole = {
+    kind: 'leader',
+    progress,
+    peers: [...progress.values()].filter((record) => !record.isSelf),
+    voterSets:
+      votersOutgoing.length === 0
+        ? [recordsOf(voters)]
+        : [recordsOf(voters), recordsOf(votersOutgoing)],
+    own,
+    termStartIndex: firstIndex,
+    uncommittedBytes: 0,
+    heartbeatDueMs: alone ? Infinity : now + state.timings.heartbeatIntervalMs,
+    heartbeatWanted: !alone,
+    sendWanted: !alone,
+    checkQuorumDueMs: alone ? Infinity : now + state.timings.electionTimeoutMs,
+    leaseStartMs: -Infinity,
+    leaseForfeited: false,
+    transfer: undefined,
+    reelectionDueMs: Infinity,
+    reads: { pending: [], sentSequence: 0, forcedSequence: 0, confirmedSequence: 0 },
+  };
+  renewLease(role);
+  state.role = role;
+  state.log.append({
+    index: firstIndex,
+    term: state.currentTerm,
+    kind: 'noop',
+    data: emptyBytes,
+  });
+}
