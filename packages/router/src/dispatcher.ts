@@ -8,7 +8,7 @@ import type { Clock, ErrorCode, Prng } from '@flotilla/base';
 import { kv } from '@flotilla/shard/protocol';
 import type { ClientLink, Response } from './client-link.ts';
 import type { Jittered, RouterLimits, RouterTimings } from './limits.ts';
-import { RangeCache } from './range-cache.ts';
+import { isSame, RangeCache } from './range-cache.ts';
 import type { CallPiece, CallRangeState, RangeCall } from './range-call.ts';
 import { StoreHealth } from './store-health.ts';
 import { TimedSet } from './timed-set.ts';
@@ -361,7 +361,8 @@ export class Dispatcher {
     const piece = call.routeBefore
       ? this.cache.findBefore(call.routeKey)
       : this.cache.find(call.routeKey);
-    return piece?.range !== call.range;
+    if (piece === undefined || call.range === undefined) return true;
+    return !isSame(piece.range, call.range);
   }
 
   /** Somebody else was named: go there at once, but not for ever. */

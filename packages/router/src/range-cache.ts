@@ -20,7 +20,7 @@ export interface RangeState<Waiter> {
   nextReplica: number;
 }
 
-/** Compared by identity: two pieces with the same `CachedRange` came from the same descriptor. */
+/** One descriptor as it was told. The same one may be told twice: compare with `isSame`. */
 export interface CachedRange<Waiter> {
   readonly rangeId: number;
   readonly generation: number;
@@ -101,9 +101,12 @@ export class RangeCache<Waiter> {
 
   /** Removes a descriptor that turned out wrong; newer ones that were learned meanwhile stay. */
   evict(range: CachedRange<Waiter>): void {
-    for (let i = this.pieces.length - 1; i >= 0; i--)
-      if (this.pieces[i]?.range === range) this.pieces.splice(i, 1);
-    if (this.newest.get(range.rangeId) === range) this.newest.delete(range.rangeId);
+    for (let i = this.pieces.length - 1; i >= 0; i--) {
+      const piece = this.pieces[i];
+      if (piece !== undefined && isSame(piece.range, range)) this.pieces.splice(i, 1);
+    }
+    const newest = this.newest.get(range.rangeId);
+    if (newest !== undefined && isSame(newest, range)) this.newest.delete(range.rangeId);
   }
 
   /** Ranges whose leaseholder is this store. */
@@ -146,7 +149,8 @@ export class RangeCache<Waiter> {
   private covers(range: CachedRange<Waiter>): boolean {
     const piece = this.find(range.descriptor.startKey ?? new Uint8Array(0));
     return (
-      piece?.range === range &&
+      piece !== undefined &&
+      isSame(piece.range, range) &&
       compareBytes(piece.endKey, range.descriptor.endKey ?? new Uint8Array(0)) === 0
     );
   }
@@ -202,7 +206,8 @@ export class RangeCache<Waiter> {
   }
 }
 
-function isSame<Waiter>(a: CachedRange<Waiter>, b: CachedRange<Waiter>): boolean {
+/** One descriptor, though perhaps told twice. */
+export function isSame<Waiter>(a: CachedRange<Waiter>, b: CachedRange<Waiter>): boolean {
   return a.rangeId === b.rangeId && a.generation === b.generation;
 }
 
