@@ -34,4 +34,11 @@ export interface Disk {
   remove(path: string): Promise<void>;
   /** Makes creates, renames and removes in this directory durable. */
   syncDirectory(directory: string): Promise<void>;
+  /** Takes the directory for this process, until `release` or the end of the process, however it ends. Undefined if a
+   *  living process (this one included) holds it. */
+  lock(directory: string): Promise<DirectoryLock | undefined>;
+}
+
+export interface DirectoryLock {
+  release(): Promise<void>;
 }

@@ -18,6 +18,7 @@ export * from './key-encoding.ts';
 export * from './key-space.ts';
 export * from './logger.ts';
 export * from './memory-transport.ts';
+export * from './node-disk.ts';
 export * from './outbox.ts';
 export * from './prng.ts';
 export * from './span.ts';

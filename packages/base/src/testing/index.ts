@@ -1,2 +1,5 @@
 /** In-memory twins and conformance suites of the ground floor's interfaces. For tests and the simulator. */
+
+export * from './disk-suite.ts';
 export * from './manual-clock.ts';
+export * from './memory-disk.ts';
