@@ -1,0 +1,473 @@
+/** Three drivers in one process on a clock moved by hand: what is written, sent and applied when. */
+import {
+  ExitCode,
+  FatalError,
+  type LogIndex,
+  type RangeId,
+  SeededPrng,
+  type StoreId,
+  toLogIndex,
+  toRangeId,
+  toReplicaId,
+  toStoreId,
+} from '@flotilla/base';
+import { ManualClock } from '@flotilla/base/testing';
+import { describe, expect, it } from 'vitest';
+import type { RaftMessage } from '../messages.ts';
+import { MemoryLog } from '../testing/memory-log.ts';
+import { createMultiRaft } from './create-multi-raft.ts';
+import type { CommittedEntries, MultiRaft } from './multi-raft.ts';
+
+const storeIds = [1, 2, 3].map(toStoreId);
+const text = (data: Uint8Array): string => Buffer.from(data).toString();
+
+class Machine {
+  readonly applied = new Map<RangeId, { index: LogIndex; commands: string[] }>();
+  batches = 0;
+  /** Set: apply waits until `finish`. */
+  hold = false;
+  private finishApply: (() => void) | undefined;
+
+  apply(batch: readonly CommittedEntries[]): Promise<void> {
+    this.batches++;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        for (const { rangeId, entries } of batch) {
+          const state = this.applied.get(rangeId) ?? { index: toLogIndex(0), commands: [] };
+          for (const entry of entries) {
+            expect(entry.index).toBe(state.index + 1);
+            state.index = entry.index;
+            if (entry.kind === 'command') state.commands.push(text(entry.data));
+          }
+          this.applied.set(rangeId, state);
+        }
+        resolve();
+      };
+      if (this.hold) this.finishApply = done;
+      else done();
+    });
+  }
+  finish(): void {
+    this.finishApply?.();
+    this.finishApply = undefined;
+  }
+  onSoftState(): void {}
+}
+
+class Node {
+  readonly machine = new Machine();
+  log: MemoryLog;
+  raft: MultiRaft;
+  fatal: Error | undefined;
+  cut = false;
+  sent = 0;
+
+  constructor(cluster: Cluster, storeId: StoreId, log: MemoryLog, fresh: boolean) {
+    this.log = log;
+    this.raft = createMultiRaft({
+      storeId,
+      clock: cluster.clock,
+      prng: new SeededPrng(storeId * 7919 + cluster.generation++),
+      wal: log,
+      send: (to, message) => {
+        this.sent++;
+        if (!this.cut) cluster.wire.push({ from: storeId, to, message });
+      },
+      stateMachine: this.machine,
+      onFatal: (error) => {
+        this.fatal = error;
+      },
+    });
+    for (const rangeId of cluster.rangeIds)
+      this.raft.addGroup({
+        rangeId,
+        self: toReplicaId(storeId),
+        configuration: {
+          voters: storeIds.map((id) => toReplicaId(id)),
+          votersOutgoing: [],
+          learners: [],
+        },
+        storeOf: new Map(storeIds.map((id) => [toReplicaId(id), id])),
+        appliedIndex: toLogIndex(0),
+        freshGroup: fresh,
+      });
+  }
+}
+
+class Cluster {
+  readonly clock = new ManualClock();
+  readonly rangeIds: readonly RangeId[];
+  readonly nodes: Node[] = [];
+  wire: { from: StoreId; to: StoreId; message: RaftMessage }[] = [];
+  generation = 1;
+
+  constructor(ranges: number) {
+    this.rangeIds = Array.from({ length: ranges }, (_, i) => toRangeId(i + 1));
+    for (const id of storeIds) this.nodes.push(new Node(this, id, new MemoryLog(this.clock), true));
+  }
+
+  node(id: number): Node {
+    const node = this.nodes[id - 1];
+    if (node === undefined) throw new Error(`no node ${id}`);
+    return node;
+  }
+
+  /** Lets everything happen that can happen without time passing. */
+  async settle(): Promise<void> {
+    for (let quiet = 0; quiet < 3; ) {
+      this.clock.runTurn();
+      const wire = this.wire;
+      this.wire = [];
+      for (const { from, to, message } of wire) {
+        const target = this.node(to);
+        if (!target.cut) target.raft.receive(from, [message]);
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+      this.clock.runTurn();
+      quiet = wire.length === 0 && this.wire.length === 0 ? quiet + 1 : 0;
+    }
+  }
+
+  async run(ms: number, stepMs = 10): Promise<void> {
+    for (let at = 0; at < ms; at += stepMs) {
+      this.clock.advance(stepMs);
+      await this.settle();
+    }
+  }
+
+  leader(rangeId: RangeId = toRangeId(1)): Node | undefined {
+    const leaders = this.nodes.filter(
+      (node) => !node.cut && node.raft.status(rangeId)?.role === 'leader',
+    );
+    return leaders.sort(
+      (a, b) => (b.raft.status(rangeId)?.term ?? 0) - (a.raft.status(rangeId)?.term ?? 0),
+    )[0];
+  }
+
+  async elected(): Promise<void> {
+    for (let i = 0; i < 400 && this.rangeIds.some((id) => this.leader(id) === undefined); i++)
+      await this.run(10);
+    for (const id of this.rangeIds) if (this.leader(id) === undefined) throw new Error('no leader');
+    await this.run(50);
+  }
+
+  propose(rangeId: RangeId, command: string): void {
+    const result = this.leader(rangeId)?.raft.propose(rangeId, Buffer.from(command));
+    expect(result?.ok).toBe(true);
+  }
+
+  commands(id: number, rangeId: RangeId): readonly string[] {
+    return this.node(id).machine.applied.get(rangeId)?.commands ?? [];
+  }
+}
+
+function cluster(ranges: number): Cluster {
+  return new Cluster(ranges);
+}
+
+const range = toRangeId(1);
+
+describe('driver', () => {
+  it('elects leaders for twenty groups and applies what they take on every store, in order', async () => {
+    const c = cluster(20);
+    await c.elected();
+    for (let i = 0; i < 50; i++) {
+      for (const id of c.rangeIds) c.propose(id, `${id}-${i}`);
+      if (i % 10 === 0) await c.settle();
+    }
+    await c.run(300);
+    for (const id of c.rangeIds) {
+      const expected = Array.from({ length: 50 }, (_, i) => `${id}-${i}`);
+      for (const store of storeIds) expect(c.commands(store, id)).toEqual(expected);
+    }
+  });
+
+  it('writes all groups of a turn with one sync and applies them as one batch', async () => {
+    const c = cluster(20);
+    await c.elected();
+    await c.run(1000);
+    for (const node of c.nodes) {
+      node.log.batches.length = 0;
+      node.machine.batches = 0;
+    }
+    for (const id of c.rangeIds) c.propose(id, 'x');
+    await c.settle();
+    for (const node of c.nodes) {
+      expect(node.log.batches.length).toBeLessThanOrEqual(3);
+      const groups = new Set(node.log.batches.flat().map((write) => write.rangeId));
+      expect(groups.size).toBe(20);
+    }
+  });
+
+  it('sends appends before its own sync, acknowledges only after, and commits without its own disk', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(300);
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    const followers = c.nodes.filter((node) => node !== leader);
+    for (const node of c.nodes) node.log.manual = true;
+    c.propose(range, 'a');
+    c.clock.runTurn();
+    const appends = c.wire.filter(({ message }) => message.kind === 'appendEntriesRequest');
+    expect(appends).toHaveLength(2);
+    await c.settle();
+    const committed = (): number => leader.raft.status(range)?.commitIndex ?? 0;
+    const before = committed();
+    expect(before).toBe(1);
+    followers[0]?.log.completeSync();
+    await c.settle();
+    expect(committed()).toBe(before); // one follower is no quorum while the leader's own sync is pending
+    followers[1]?.log.completeSync();
+    await c.settle();
+    expect(committed()).toBe(before + 1);
+    expect(c.commands(1, range).length + c.commands(2, range).length).toBeLessThanOrEqual(2);
+    expect(leader.machine.applied.get(range)?.index).toBe(before); // durable here before it is applied here
+    leader.log.completeSync();
+    await c.settle();
+    expect(leader.machine.applied.get(range)?.index).toBe(before + 1);
+  });
+
+  it('forms the next batch from what arrives during a sync', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(300);
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    leader.log.manual = true;
+    leader.log.batches.length = 0;
+    for (let i = 0; i < 10; i++) {
+      c.propose(range, `c${i}`);
+      await c.settle();
+    }
+    expect(leader.log.batches).toHaveLength(1);
+    leader.log.completeSync();
+    await c.settle();
+    expect(leader.log.batches).toHaveLength(2);
+    const second = leader.log.batches[1]?.flatMap((write) => write.entries) ?? [];
+    expect(second.map((entry) => text(entry.data))).toEqual(
+      Array.from({ length: 9 }, (_, i) => `c${i + 1}`),
+    );
+    leader.log.completeSync();
+    await c.settle();
+  });
+
+  it('loses nothing that was applied when a store dies with unsynced writes and comes back', async () => {
+    const c = cluster(3);
+    await c.elected();
+    for (let i = 0; i < 30; i++) c.propose(range, `c${i}`);
+    await c.run(300);
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    const id = c.nodes.indexOf(leader) + 1;
+    leader.log.manual = true;
+    leader.raft.propose(range, Buffer.from('unsynced'));
+    c.clock.runTurn();
+    leader.cut = true;
+    c.wire = [];
+    await c.run(3000);
+    for (let i = 30; i < 40; i++) c.propose(range, `c${i}`);
+    await c.run(300);
+    c.nodes[id - 1] = new Node(c, toStoreId(id), leader.log.crash(), false);
+    await c.run(2000);
+    const expected = Array.from({ length: 40 }, (_, i) => `c${i}`);
+    for (const store of storeIds) expect(c.commands(store, range)).toEqual(expected);
+  });
+
+  it('gives lease reads to a leader that a quorum hears, and takes them away when it is cut off', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(500);
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    expect(leader.raft.leaseValid(range)).toBe(true);
+    expect(c.nodes.filter((node) => node.raft.leaseValid(range))).toHaveLength(1);
+    leader.cut = true;
+    await c.run(900);
+    expect(leader.raft.leaseValid(range)).toBe(false);
+  });
+
+  it('drops the lease and falls silent while its disk hangs, then ends the process', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(500);
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    leader.log.manual = true;
+    c.propose(range, 'x');
+    await c.run(900);
+    expect(leader.raft.leaseValid(range)).toBe(true);
+    await c.run(700);
+    expect(leader.raft.leaseValid(range)).toBe(false);
+    const sent = leader.sent;
+    await c.run(2000);
+    expect(leader.sent).toBe(sent);
+    expect(c.leader()).not.toBe(leader);
+    await c.run(18_000, 100);
+    expect(leader.fatal).toBeInstanceOf(FatalError);
+    expect((leader.fatal as FatalError).exitCode).toBe(ExitCode.diskStalled);
+  });
+
+  it('distrusts leases for their length after the clocks parted', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(500);
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    c.clock.stepWall(60_000);
+    expect(leader.raft.leaseValid(range)).toBe(false);
+    await c.run(800);
+    expect(leader.raft.leaseValid(range)).toBe(false);
+    await c.run(200);
+    expect(leader.raft.leaseValid(range)).toBe(true);
+  });
+
+  it('lets queued heartbeats count before silence when a timer was held up', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(500);
+    const leader = c.leader();
+    const follower = c.nodes.find((node) => node !== leader);
+    if (leader === undefined || follower === undefined) throw new Error('no leader');
+    const term = follower.raft.status(range)?.term;
+    // The whole process sleeps for 5 s; its peer's heartbeat lies in the socket.
+    const heartbeat: RaftMessage[] = [];
+    await c.run(200);
+    leader.raft.propose(range, Buffer.from('beat'));
+    c.clock.runTurn();
+    for (const { message } of c.wire) heartbeat.push(message);
+    c.wire = [];
+    const callbacks: (() => void)[] = [];
+    c.clock.afterTurn = (callback) => void callbacks.push(callback);
+    c.clock.advance(5000);
+    expect(callbacks.length).toBeGreaterThan(0);
+    for (const callback of callbacks.splice(0)) callback();
+    follower.raft.receive(
+      toStoreId(1),
+      heartbeat.filter((message) => message.to === follower.raft.status(range)?.self),
+    );
+    for (let i = 0; i < 5; i++) for (const callback of callbacks.splice(0)) callback();
+    expect(follower.raft.status(range)?.role).toBe('follower');
+    expect(follower.raft.status(range)?.term).toBe(term);
+  });
+
+  it('answers a barrier by a quorum round when there is no lease, after what was committed is applied', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(500);
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    c.clock.stepWall(60_000); // no lease
+    leader.machine.hold = true;
+    c.propose(range, 'x');
+    await c.settle();
+    const grants: boolean[] = [];
+    void leader.raft.readBarrier(range).then((grant) => grants.push(grant.ok));
+    void leader.raft.readBarrier(range).then((grant) => grants.push(grant.ok));
+    await c.settle();
+    expect(grants).toEqual([]);
+    leader.machine.hold = false;
+    leader.machine.finish();
+    await c.settle();
+    expect(grants).toEqual([true, true]);
+  });
+
+  it('refuses barriers of a leader that lost its quorum, and those of followers', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(500);
+    const leader = c.leader();
+    const follower = c.nodes.find((node) => node !== leader);
+    if (leader === undefined || follower === undefined) throw new Error('no leader');
+    const refused = await Promise.race([
+      follower.raft.readBarrier(range),
+      c.settle().then(() => undefined),
+    ]);
+    expect(refused).toMatchObject({ ok: false, reason: 'notLeader' });
+    leader.cut = true;
+    await c.run(950);
+    let grant: unknown;
+    void leader.raft.readBarrier(range).then((g) => {
+      grant = g;
+    });
+    await c.run(1500);
+    expect(grant).toMatchObject({ ok: false, reason: 'notLeader' });
+  });
+
+  it('does nothing for idle groups between heartbeats', async () => {
+    const c = cluster(20);
+    await c.elected();
+    await c.run(2000);
+    const syncs = c.nodes.map((node) => node.log.syncs());
+    const sent = c.nodes.map((node) => node.sent);
+    await c.run(1000);
+    expect(c.nodes.map((node) => node.log.syncs())).toEqual(syncs);
+    const messages = c.nodes.reduce((sum, node, i) => sum + node.sent - (sent[i] ?? 0), 0);
+    // 20 groups * 2 followers * (heartbeat + answer) * 5 a second
+    expect(messages).toBeLessThanOrEqual(20 * 2 * 2 * 6);
+  });
+
+  it('hands over leadership when it stops, and closes after its work is done', async () => {
+    const c = cluster(6);
+    await c.elected();
+    await c.run(500);
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    let stopped = false;
+    void leader.raft.stop({ transferTimeoutMs: 1000 }).then(() => {
+      stopped = true;
+    });
+    await c.run(200);
+    expect(stopped).toBe(true);
+    leader.cut = true;
+    await c.run(20);
+    for (const id of c.rangeIds) {
+      const next = c.leader(id);
+      expect(next).toBeDefined();
+      expect(next).not.toBe(leader);
+    }
+  });
+
+  it('compacts what every member has and no more, and a checkpoint waits for its turn', async () => {
+    const c = cluster(1);
+    await c.elected();
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    const away = c.nodes.find((node) => node !== leader);
+    if (away === undefined) throw new Error('no follower');
+    for (let i = 0; i < 10; i++) c.propose(range, `a${i}`);
+    await c.run(500);
+    away.cut = true;
+    for (let i = 0; i < 10; i++) c.propose(range, `b${i}`);
+    await c.run(500);
+    const applied = leader.machine.applied.get(range)?.index ?? toLogIndex(0);
+    let done = false;
+    void leader.raft.checkpoint(new Map([[range, applied]]), 1).then(() => {
+      done = true;
+    });
+    await c.settle();
+    expect(done).toBe(true);
+    const compacted = (leader.raft.status(range)?.firstIndex ?? 0) - 1;
+    expect(compacted).toBe(applied - 10);
+    away.cut = false;
+    await c.run(1500);
+    expect(c.commands(c.nodes.indexOf(away) + 1, range)).toHaveLength(20);
+  });
+
+  it('ends the process when the log cannot be written, and promises nothing afterwards', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(300);
+    const leader = c.leader();
+    if (leader === undefined) throw new Error('no leader');
+    leader.log.failNext = new FatalError(ExitCode.diskFull, 'no space');
+    c.propose(range, 'x');
+    await c.settle();
+    expect(leader.fatal).toBeInstanceOf(FatalError);
+    expect(leader.raft.propose(range, Buffer.from('y')).ok).toBe(false);
+    expect(await leader.raft.readBarrier(range)).toMatchObject({ ok: false, reason: 'stopped' });
+    const sent = leader.sent;
+    await c.run(1000);
+    expect(leader.sent).toBe(sent);
+  });
+});
