@@ -72,16 +72,24 @@ export class Lookups implements DescriptorFinder {
       return;
     }
     const name = `refresh ${toHex(key)}`;
-    if (!this.underWay.has(name)) this.dispatcher.dispatch(this.begin(name, key, false));
+    if (this.underWay.has(name)) return;
+    this.dispatcher.dispatch(this.begin(name, key, false, () => false));
   }
 
-  private begin(name: string, key: Uint8Array, before: boolean): LookupCall {
+  private begin(
+    name: string,
+    key: Uint8Array,
+    before: boolean,
+    isKnown: () => boolean = () => this.isKnown(key, before),
+  ): LookupCall {
     const { clock, timings, limits } = this.dispatcher;
     const lookup = new LookupCall({
       key,
       before,
       rows: limits.lookupRows,
       deadlineAtMs: clock.nowMs() + timings.helperTimeoutMs,
+      isKnown,
+      endEarly: (call) => this.dispatcher.finish(call),
       learn: (bytes) => this.learn(bytes),
       done: () => this.onLookupDone(name, lookup),
     });
@@ -116,10 +124,14 @@ export class Lookups implements DescriptorFinder {
 
   /** What is still unknown is asked for again, but not at once. */
   private goOn(call: RangeCall): void {
-    const { cache, timings } = this.dispatcher;
-    const known = call.routeBefore ? cache.findBefore(call.routeKey) : cache.find(call.routeKey);
-    if (known !== undefined) this.dispatcher.dispatch(call);
+    const { timings } = this.dispatcher;
+    if (this.isKnown(call.routeKey, call.routeBefore)) this.dispatcher.dispatch(call);
     else this.dispatcher.pause(call, this.dispatcher.jittered(timings.searchPauseMs));
+  }
+
+  private isKnown(key: Uint8Array, before: boolean): boolean {
+    const { cache } = this.dispatcher;
+    return (before ? cache.findBefore(key) : cache.find(key)) !== undefined;
   }
 }
 
@@ -134,6 +146,8 @@ interface LookupOptions {
   readonly before: boolean;
   readonly rows: number;
   readonly deadlineAtMs: number;
+  readonly isKnown: () => boolean;
+  readonly endEarly: (lookup: LookupCall) => void;
   readonly learn: (row: Uint8Array) => void;
   readonly done: () => void;
 }
@@ -152,7 +166,11 @@ class LookupCall extends RangeCall {
   }
 
   override fit(): boolean {
-    return true;
+    if (!this.options.isKnown()) return true;
+    // Learned on the way, as in a cluster of one range: nothing is left to look up.
+    this.options.endEarly(this);
+    this.options.done();
+    return false;
   }
 
   override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {

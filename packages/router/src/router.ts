@@ -96,13 +96,18 @@ class RouterOfRanges implements Router {
     };
   }
 
-  async get(
+  // Not `async`: that would be a second promise per read.
+  get(
     keys: readonly Uint8Array[],
     options?: OperationOptions,
   ): Promise<readonly (KvValue | undefined)[]> {
-    this.checkOpen();
-    for (const key of keys) checkKey(key);
-    if (keys.length === 0) return [];
+    try {
+      this.checkOpen();
+      for (const key of keys) checkKey(key);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (keys.length === 0) return Promise.resolve([]);
     return new GetOperation(this.dispatcher, this.admission, keys, options).start();
   }
 
@@ -111,12 +116,16 @@ class RouterOfRanges implements Router {
     return scanSpan(this.dispatcher, this.admission, span, options);
   }
 
-  async write(batch: WriteBatch, options?: OperationOptions): Promise<WriteOutcome> {
-    this.checkOpen();
-    const bytes = checkBatch(batch);
-    const hull = hullOf(batch);
-    if (hull === undefined)
-      throw new DbError('INVALID_ARGUMENT', 'a write names at least one key or span');
+  write(batch: WriteBatch, options?: OperationOptions): Promise<WriteOutcome> {
+    let bytes: number;
+    let hull: Span;
+    try {
+      this.checkOpen();
+      bytes = checkBatch(batch);
+      hull = hullOf(batch);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     return new WriteOperation(this.writeParts, batch, hull, bytes, options).start();
   }
 

@@ -2,7 +2,7 @@
  * A conditional write to one range. Knows at every moment whether it may have taken effect: then it is retried only
  * under the session and serial number it was first sent with, and ends as OUTCOME_UNKNOWN unless a store knows better.
  */
-import { compareBytes, type ErrorCode, keySuccessor, type Span } from '@flotilla/base';
+import { compareBytes, DbError, type ErrorCode, keySuccessor, type Span } from '@flotilla/base';
 import type { Admission } from './admission.ts';
 import type { Response } from './client-link.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -163,8 +163,8 @@ class WriteCall extends RangeCall {
   }
 }
 
-/** The smallest span around everything that a batch names; undefined if it names nothing. */
-export function hullOf(batch: WriteBatch): Span | undefined {
+/** The smallest span around everything that a batch names. Throws INVALID_ARGUMENT if it names nothing. */
+export function hullOf(batch: WriteBatch): Span {
   let startKey: Uint8Array | undefined;
   let lastKey: Uint8Array | undefined;
   for (const part of [batch.conditions, batch.mutations])
@@ -178,5 +178,7 @@ export function hullOf(batch: WriteBatch): Span | undefined {
       startKey = span.startKey;
     if (endKey === undefined || compareBytes(span.endKey, endKey) > 0) endKey = span.endKey;
   }
-  return startKey === undefined || endKey === undefined ? undefined : { startKey, endKey };
+  if (startKey === undefined || endKey === undefined)
+    throw new DbError('INVALID_ARGUMENT', 'a write names at least one key or span');
+  return { startKey, endKey };
 }
