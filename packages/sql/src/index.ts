@@ -1,3 +1,37 @@
+/**
+ * SQL over an ordered key-value store: PostgreSQL's grammar, types, operators, errors and formats; a primary-key planner;
+ * a streaming executor; a catalog kept in the store itself. A caller makes one engine for a process and a session for
+ * each connection:
+ *
+ *   const engine = await createSqlEngine({ database, clock });
+ *   const session = engine.createSession({ user: 'ann', database: 'main' });
+ *   for (const statement of session.parse('select 1')) {
+ *     const prepared = await session.prepare(statement, []);
+ *     const result = await session.execute(prepared, []);
+ *     for await (const batch of result.rows ?? []) …
+ *   }
+ *
+ * The way of a statement, room by room:
+ *
+ *   parse/      text → PostgreSQL's syntax tree (libpg-query in WebAssembly), cached by text
+ *   bind/       tree → typed expressions and statements: names, overloads, coercions, parameter types
+ *   plan/       bound statement → plan: key points and spans from the predicate, order from the key, closures
+ *   execute/    plan → rows: scans, grouping, sorting, writes, retries; sessions' utility statements
+ *   types/      the types: text and binary forms, comparison, casts, numeric and time arithmetic
+ *   functions/  operators, functions, aggregates, and how an overload is chosen
+ *   catalog/    descriptors in the system key space, their cache, and DDL
+ *   storage/    rows as keys and values
+ *
+ * Invariants: a construct is either executed as PostgreSQL 15 executes it, or refused with 0A000 and its name (what
+ * differs is listed in docs/sql.md); a statement is one transaction; rows that left are never taken back; nothing here
+ * knows of ranges, stores, sockets or consensus.
+ *
+ * Not built: transaction blocks, joins, subqueries, WITH, UNION, window functions, secondary indexes, UNIQUE, CHECK and
+ * foreign keys, ALTER TABLE, views, sequences, COPY, arrays, date, time, interval, bytea, json, uuid, char(n) and
+ * numeric columns, schemas other than public, system catalogs, roles and privileges, pushing filters to the stores.
+ */
+export * from './engine.ts';
+export * from './kv-errors.ts';
 export * from './kv-transaction.ts';
 export * from './session-api.ts';
 export * from './sql-error.ts';

@@ -1,0 +1,426 @@
+/** From the grammar's expression tree to typed expressions. One binder per clause: it knows what that clause allows. */
+import type { A_Const, A_Expr, CaseExpr, ColumnRef, Node } from 'libpg-query';
+import type { ComparisonOperator } from '../functions/signature.ts';
+import { parseNumeric } from '../types/numeric.ts';
+import {
+  boolType,
+  int4Type,
+  int8Type,
+  isText,
+  nameType,
+  numericType,
+  type SqlType,
+  textType,
+  timestamptzType,
+  unknownType,
+} from '../types/type.ts';
+import { describeKind, kindOf, listItems, nameParts } from './ast.ts';
+import { bindFunction } from './bind-function.ts';
+import { bindOperator } from './bind-operator.ts';
+import {
+  castTo,
+  coerceImplicitly,
+  coerceToBoolean,
+  coerceToCommon,
+  commonType,
+  requireCommonType,
+  tryCoerce,
+} from './coerce.ts';
+import type { BindContext } from './context.ts';
+import { constant, type Expression, type LogicalExpression } from './expression.ts';
+import { fold } from './fold.ts';
+import type { Scope } from './scope.ts';
+import { bindTypeName } from './type-name.ts';
+
+/** The clause an expression stands in, in PostgreSQL's words. */
+export type Clause =
+  | 'SELECT'
+  | 'WHERE'
+  | 'HAVING'
+  | 'GROUP BY'
+  | 'ORDER BY'
+  | 'LIMIT'
+  | 'OFFSET'
+  | 'VALUES'
+  | 'UPDATE'
+  | 'RETURNING'
+  | 'DEFAULT'
+  | 'FROM';
+
+const aggregateClauses: ReadonlySet<Clause> = new Set(['SELECT', 'HAVING', 'ORDER BY']);
+
+export class ExpressionBinder {
+  readonly context: BindContext;
+  readonly scope: Scope;
+  readonly clause: Clause;
+  /** Set while the argument of an aggregate is bound. */
+  insideAggregate = false;
+
+  constructor(context: BindContext, scope: Scope, clause: Clause) {
+    this.context = context;
+    this.scope = scope;
+    this.clause = clause;
+  }
+
+  get allowsAggregates(): boolean {
+    return aggregateClauses.has(this.clause);
+  }
+
+  bind(node: Node | undefined): Expression {
+    if (node === undefined) throw this.context.unsupported('empty expression');
+    return this.context.nested(() => this.bindNode(node));
+  }
+
+  bindBoolean(node: Node | undefined, construct: string): Expression {
+    return coerceToBoolean(this.context, this.bind(node), construct);
+  }
+
+  private bindNode(node: Node): Expression {
+    if ('A_Const' in node) return bindConstant(this.context, node.A_Const);
+    if ('ColumnRef' in node) return this.bindColumn(node.ColumnRef);
+    if ('ParamRef' in node) {
+      const { number = 0, location } = node.ParamRef;
+      const type = this.context.parameterType(number, location);
+      return { kind: 'parameter', type, modifier: -1, location, index: number - 1 };
+    }
+    if ('A_Expr' in node) return this.bindOperatorNode(node.A_Expr);
+    if ('BoolExpr' in node) {
+      const { boolop, args, location } = node.BoolExpr;
+      return this.bindLogical(boolop ?? 'AND_EXPR', args ?? [], location);
+    }
+    if ('FuncCall' in node) return bindFunction(this, node.FuncCall);
+    if ('TypeCast' in node) {
+      const { arg, typeName, location } = node.TypeCast;
+      if (typeName === undefined) throw this.context.unsupported('CAST');
+      const { type, modifier } = bindTypeName(this.context, typeName);
+      return castTo(this.context, this.bind(arg), type, modifier, location ?? typeName.location);
+    }
+    if ('NullTest' in node) {
+      const { arg, nulltesttype, location } = node.NullTest;
+      const argument = resolveOpen(this.context, this.bind(arg));
+      const negated = nulltesttype === 'IS_NOT_NULL';
+      return { kind: 'is-null', type: boolType, modifier: -1, location, negated, argument };
+    }
+    if ('BooleanTest' in node) {
+      const { arg, booltesttype = 'IS_TRUE', location } = node.BooleanTest;
+      const construct = booltesttype.replaceAll('_', ' ');
+      return {
+        kind: 'boolean-test',
+        type: boolType,
+        modifier: -1,
+        location,
+        expected: construct.endsWith('TRUE') ? true : construct.endsWith('FALSE') ? false : null,
+        negated: construct.includes('NOT'),
+        argument: this.bindBoolean(arg, construct),
+      };
+    }
+    if ('CaseExpr' in node) return this.bindCase(node.CaseExpr);
+    if ('CoalesceExpr' in node) {
+      const { args, location } = node.CoalesceExpr;
+      const [bound, type] = this.bindCommon(args ?? [], 'COALESCE');
+      return { kind: 'coalesce', type, modifier: -1, location, arguments: bound };
+    }
+    if ('MinMaxExpr' in node) {
+      const { args, op, location } = node.MinMaxExpr;
+      const greatest = op === 'IS_GREATEST';
+      const [bound, type] = this.bindCommon(args ?? [], greatest ? 'GREATEST' : 'LEAST');
+      const direction = greatest ? 1 : -1;
+      return { kind: 'extreme', type, modifier: -1, location, direction, arguments: bound };
+    }
+    if ('SQLValueFunction' in node) return this.bindValueFunction(node.SQLValueFunction);
+    if ('CollateClause' in node) {
+      const { arg, collname, location } = node.CollateClause;
+      const name = nameParts(collname).pop() ?? '';
+      const bound = resolveOpen(this.context, this.bind(arg));
+      if (!['default', 'C', 'POSIX'].includes(name))
+        throw this.context.unsupported(`collation "${name}"`, location);
+      if (!isText(bound.type))
+        throw this.context.error(
+          '42804',
+          `collations are not supported by type ${bound.type.display}`,
+          location,
+        );
+      return bound;
+    }
+    if ('SetToDefault' in node)
+      throw this.context.error(
+        '42601',
+        'DEFAULT is not allowed in this context',
+        node.SetToDefault.location,
+      );
+    const kind = kindOf(node);
+    throw this.context.unsupported(describeKind(kind), locationOf(node));
+  }
+
+  private bindColumn(reference: ColumnRef): Expression {
+    const { location } = reference;
+    const fields = reference.fields ?? [];
+    const last = fields[fields.length - 1];
+    if (last !== undefined && 'A_Star' in last)
+      throw this.context.error('42601', 'row expansion via "*" is not supported here', location);
+    const [first = '', second, third] = nameParts(fields);
+    if (this.clause === 'DEFAULT')
+      throw this.context.error(
+        '0A000',
+        'cannot use column reference in DEFAULT expression',
+        location,
+      );
+    if (this.clause === 'LIMIT' || this.clause === 'OFFSET')
+      throw this.context.error(
+        '42P10',
+        `argument of ${this.clause} must not contain variables`,
+        location,
+      );
+    if (second === undefined) return this.scope.column(this.context, first, location);
+    if (third === undefined) return this.scope.qualified(this.context, first, second, location);
+    if (fields.length > 3 || first !== 'public')
+      throw this.context.error(
+        '42P01',
+        `missing FROM-clause entry for table "${nameParts(fields).slice(0, -1).join('.')}"`,
+        location,
+      );
+    return this.scope.qualified(this.context, second, third, location);
+  }
+
+  private bindLogical(op: string, nodes: readonly Node[], location?: number): Expression {
+    if (op === 'NOT_EXPR') {
+      const argument = this.bindBoolean(nodes[0], 'NOT');
+      return { kind: 'not', type: boolType, modifier: -1, location, argument };
+    }
+    const kind: LogicalExpression['kind'] = op === 'AND_EXPR' ? 'and' : 'or';
+    const construct = kind === 'and' ? 'AND' : 'OR';
+    const bound = nodes.map((node) => this.bindBoolean(node, construct));
+    return { kind, type: boolType, modifier: -1, location, arguments: bound };
+  }
+
+  private bindOperatorNode(node: A_Expr): Expression {
+    const { kind = 'AEXPR_OP', location } = node;
+    const parts = nameParts(node.name);
+    const name = parts[parts.length - 1] ?? '';
+    if (parts.length > 1 && parts[0] !== 'pg_catalog')
+      throw this.context.error('42883', `operator does not exist: ${parts.join('.')}`, location);
+    switch (kind) {
+      case 'AEXPR_OP':
+      case 'AEXPR_LIKE':
+      case 'AEXPR_ILIKE': {
+        const right = node.rexpr;
+        if (node.lexpr === undefined)
+          return bindOperator(this.context, name, [this.bind(right)], location);
+        return bindOperator(
+          this.context,
+          name,
+          [this.bind(node.lexpr), this.bind(right)],
+          location,
+        );
+      }
+      case 'AEXPR_IN':
+        return this.bindIn(node, name === '<>');
+      case 'AEXPR_DISTINCT':
+      case 'AEXPR_NOT_DISTINCT': {
+        const { left, right } = this.bindEquality(node, 'IS DISTINCT FROM');
+        const negated = kind === 'AEXPR_NOT_DISTINCT';
+        return { kind: 'distinct', type: boolType, modifier: -1, location, negated, left, right };
+      }
+      case 'AEXPR_NULLIF': {
+        const comparison = this.bindEquality(node, 'NULLIF');
+        // The result is the first argument as it was before it was widened for the comparison, where its type is known.
+        const { left } = comparison;
+        const { type, modifier } = left;
+        return { kind: 'nullif', type, modifier, location, comparison, left };
+      }
+      case 'AEXPR_BETWEEN':
+      case 'AEXPR_NOT_BETWEEN':
+      case 'AEXPR_BETWEEN_SYM':
+      case 'AEXPR_NOT_BETWEEN_SYM':
+        return this.bindBetween(node);
+      case 'AEXPR_OP_ANY':
+        throw this.context.unsupported('ANY (array)', location);
+      case 'AEXPR_OP_ALL':
+        throw this.context.unsupported('ALL (array)', location);
+      case 'AEXPR_SIMILAR':
+        throw this.context.unsupported('SIMILAR TO', location);
+      default:
+        throw this.context.unsupported(kind, location);
+    }
+  }
+
+  private bindEquality(node: A_Expr, construct: string) {
+    const { location } = node;
+    const bound = bindOperator(
+      this.context,
+      '=',
+      [this.bind(node.lexpr), this.bind(node.rexpr)],
+      location,
+      false,
+    );
+    if (bound.kind === 'comparison') return bound;
+    throw this.context.unsupported(construct, location);
+  }
+
+  private bindBetween(node: A_Expr): Expression {
+    const { kind = '', location, lexpr } = node;
+    const [low, high] = listItems(node.rexpr);
+    const compare = (operator: ComparisonOperator, bound: Node | undefined) =>
+      bindOperator(this.context, operator, [this.bind(lexpr), this.bind(bound)], location);
+    const join = (joint: 'and' | 'or', all: readonly Expression[]): Expression => ({
+      kind: joint,
+      type: boolType,
+      modifier: -1,
+      location,
+      arguments: all,
+    });
+    const inside = (from: Node | undefined, to: Node | undefined) =>
+      join('and', [compare('>=', from), compare('<=', to)]);
+    const outside = (from: Node | undefined, to: Node | undefined) =>
+      join('or', [compare('<', from), compare('>', to)]);
+    if (kind === 'AEXPR_BETWEEN') return inside(low, high);
+    if (kind === 'AEXPR_NOT_BETWEEN') return outside(low, high);
+    if (kind === 'AEXPR_BETWEEN_SYM') return join('or', [inside(low, high), inside(high, low)]);
+    return join('and', [outside(low, high), outside(high, low)]);
+  }
+
+  /** One comparison type for the whole list where there is one, as a PostgreSQL array has; else one for each item. */
+  private bindIn(node: A_Expr, negated: boolean): Expression {
+    const { location } = node;
+    if (node.rexpr !== undefined && 'SubLink' in node.rexpr)
+      throw this.context.unsupported('subquery', location);
+    const left = this.bind(node.lexpr);
+    let items = listItems(node.rexpr).map((item) => this.bind(item));
+    const common = commonType([left, ...items.filter((item) => item.kind !== 'column')]);
+    if (common !== undefined && items.length > 1)
+      items = items.map((item) =>
+        item.kind === 'column' ? item : coerceToCommon(this.context, item, common, 'IN'),
+      );
+    let shared = left;
+    const operator = negated ? '<>' : '=';
+    const compared = items.map((item) => {
+      const bound = bindOperator(this.context, operator, [left, item], location, false);
+      if (bound.kind !== 'comparison') throw this.context.unsupported('IN', location);
+      return bound;
+    });
+    const [first] = compared;
+    if (first !== undefined) shared = first.left;
+    if (compared.every((one) => one.left.type === shared.type)) {
+      items = compared.map((one) => one.right);
+      return fold(this.context, {
+        kind: 'in',
+        type: boolType,
+        modifier: -1,
+        location,
+        negated,
+        left: shared,
+        items,
+      });
+    }
+    const kind = negated ? 'and' : 'or';
+    return { kind, type: boolType, modifier: -1, location, arguments: compared };
+  }
+
+  private bindCase(node: CaseExpr): Expression {
+    const { arg, args, defresult, location } = node;
+    const subject = arg === undefined ? undefined : resolveOpen(this.context, this.bind(arg));
+    const whens: Expression[] = [];
+    const results: Expression[] = [];
+    for (const item of args ?? []) {
+      if (!('CaseWhen' in item)) throw this.context.unsupported(describeKind(kindOf(item)));
+      const { expr, result } = item.CaseWhen;
+      whens.push(
+        subject === undefined
+          ? this.bindBoolean(expr, 'CASE/WHEN')
+          : bindOperator(this.context, '=', [subject, this.bind(expr)], item.CaseWhen.location),
+      );
+      results.push(this.bind(result));
+    }
+    const otherwise = defresult === undefined ? undefined : this.bind(defresult);
+    // PostgreSQL looks at ELSE first when it settles on a type.
+    const all = otherwise === undefined ? results : [otherwise, ...results];
+    const type = requireCommonType(this.context, all, 'CASE');
+    const coerced = (one: Expression, construct: string) =>
+      coerceToCommon(this.context, one, type, construct);
+    return {
+      kind: 'case',
+      type,
+      modifier: -1,
+      location,
+      branches: whens.map((when, i) => ({
+        when,
+        result: coerced(results[i] ?? constant(unknownType, null), 'CASE/WHEN'),
+      })),
+      otherwise: otherwise === undefined ? undefined : coerced(otherwise, 'CASE/ELSE'),
+    };
+  }
+
+  private bindCommon(nodes: readonly Node[], construct: string): [Expression[], SqlType] {
+    const bound = nodes.map((node) => this.bind(node));
+    const type = requireCommonType(this.context, bound, construct);
+    return [bound.map((one) => coerceToCommon(this.context, one, type, construct)), type];
+  }
+
+  private bindValueFunction(node: { op?: string; typmod?: number; location?: number }): Expression {
+    const { op = '', location } = node;
+    const named: Readonly<Record<string, readonly [string, SqlType]>> = {
+      SVFOP_CURRENT_TIMESTAMP: ['now', timestamptzType],
+      SVFOP_CURRENT_USER: ['current_user', nameType],
+      SVFOP_CURRENT_ROLE: ['current_user', nameType],
+      SVFOP_USER: ['current_user', nameType],
+      SVFOP_SESSION_USER: ['session_user', nameType],
+      SVFOP_CURRENT_CATALOG: ['current_database', nameType],
+      SVFOP_CURRENT_SCHEMA: ['current_schema', nameType],
+    };
+    const known = named[op];
+    if (known === undefined)
+      throw this.context.unsupported(op.replace(/^SVFOP_/, '').replace(/_N$/, '(n)'), location);
+    return bindFunction(this, {
+      funcname: [{ String: { sval: known[0] } }],
+      ...(location === undefined ? {} : { location }),
+    });
+  }
+}
+
+function bindConstant(context: BindContext, node: A_Const): Expression {
+  const { location } = node;
+  if (node.isnull === true) return constant(unknownType, null, location);
+  if (node.ival !== undefined) return constant(int4Type, node.ival.ival ?? 0, location);
+  if (node.sval !== undefined) return constant(unknownType, node.sval.sval ?? '', location);
+  if (node.boolval !== undefined)
+    return constant(boolType, node.boolval.boolval ?? false, location);
+  if (node.fval !== undefined) return bindNumber(node.fval.fval ?? '0', location);
+  throw context.unsupported('bit string', location);
+}
+
+/** Integers beyond int4 and decimals; the grammar has already checked the form. */
+function bindNumber(written: string, location: number | undefined): Expression {
+  const text = written.replaceAll('_', '');
+  if (/^-?(?:\d+|0[xob][0-9a-f]+)$/i.test(text)) {
+    const negative = text.startsWith('-');
+    const magnitude = BigInt(negative ? text.slice(1) : text);
+    const value = negative ? -magnitude : magnitude;
+    if (BigInt.asIntN(64, value) === value) return constant(int8Type, value, location);
+    return constant(numericType, value.toString(), location);
+  }
+  return constant(numericType, parseNumeric(text), location);
+}
+
+function resolveOpen(context: BindContext, expression: Expression): Expression {
+  return expression.type === unknownType
+    ? coerceImplicitly(context, expression, textType)
+    : expression;
+}
+
+export function locationOf(node: Node): number | undefined {
+  const inner: unknown = Object.values(node)[0];
+  if (typeof inner !== 'object' || inner === null || !('location' in inner)) return undefined;
+  return typeof inner.location === 'number' ? inner.location : undefined;
+}
+
+/** A value that must be a bigint: LIMIT and OFFSET. Throws 42804. */
+export function bindCount(binder: ExpressionBinder, node: Node): Expression {
+  const bound = binder.bind(node);
+  const cast = tryCoerce(binder.context, bound, int8Type, 'assignment');
+  if (cast !== undefined) return cast;
+  throw binder.context.error(
+    '42804',
+    `argument of ${binder.clause} must be type bigint, not type ${bound.type.display}`,
+    bound.location,
+  );
+}

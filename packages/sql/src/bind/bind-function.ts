@@ -1,0 +1,210 @@
+/** Function calls: ordinary functions, aggregates, and the few that take arguments of any type. */
+import type { FuncCall } from 'libpg-query';
+import { aggregates, foreignAggregates } from '../functions/aggregates.ts';
+import { resolveFunction } from '../functions/resolve.ts';
+import { foreignFunctions, scalarFunctions } from '../functions/scalar.ts';
+import { type SqlType, textType, typeByName, unknownType } from '../types/type.ts';
+import { nameParts, refuseOthers } from './ast.ts';
+import type { ExpressionBinder } from './bind-expression.ts';
+import { castTo, coerceImplicitly, resolveUnknown, tryCoerce } from './coerce.ts';
+import type { BindContext } from './context.ts';
+import type { Expression } from './expression.ts';
+import { fold } from './fold.ts';
+
+const modifiers: Readonly<Record<string, string>> = {
+  agg_order: 'ORDER BY in an aggregate',
+  agg_filter: 'FILTER',
+  over: 'window function',
+  agg_within_group: 'WITHIN GROUP',
+  func_variadic: 'VARIADIC',
+};
+
+/** Throws 42883, 42725, 42803, 0A000. */
+export function bindFunction(binder: ExpressionBinder, call: FuncCall): Expression {
+  const { context } = binder;
+  const { location } = call;
+  const parts = nameParts(call.funcname);
+  const name = parts[parts.length - 1] ?? '';
+  refuseOthers(
+    context,
+    call,
+    ['funcname', 'args', 'agg_star', 'agg_distinct', 'funcformat', 'location'],
+    modifiers,
+    location,
+  );
+  const inCatalog = parts.length === 1 || parts[0] === 'pg_catalog';
+  if (inCatalog && aggregates.has(name)) return bindAggregate(binder, call, name);
+  const named = (call.args ?? []).find((argument) => 'NamedArgExpr' in argument);
+  if (named !== undefined) throw context.unsupported('named argument', location);
+  const bound = (call.args ?? []).map((argument) => binder.bind(argument));
+  if (!inCatalog) throw noFunction(context, parts.join('.'), bound, location);
+  if (call.agg_star === true)
+    throw context.error(
+      '42809',
+      `${name}(*) specified, but ${name} is not an aggregate function`,
+      location,
+    );
+  if (call.agg_distinct === true)
+    throw context.error(
+      '42809',
+      `DISTINCT specified, but ${name} is not an aggregate function`,
+      location,
+    );
+  if (name === 'concat' || name === 'concat_ws') return bindConcat(context, name, bound, location);
+  return bindScalar(context, name, bound, location);
+}
+
+function bindScalar(
+  context: BindContext,
+  name: string,
+  bound: readonly Expression[],
+  location: number | undefined,
+): Expression {
+  const overloads = scalarFunctions.get(name);
+  const types = bound.map((one) => one.type);
+  const resolution =
+    overloads === undefined ? ({ kind: 'none' } as const) : resolveFunction(overloads, types);
+  if (resolution.kind === 'ambiguous')
+    throw context.error('42725', `function ${shown(name, types)} is not unique`, location, {
+      hint: 'Could not choose a best candidate function. You might need to add explicit type casts.',
+    });
+  if (resolution.kind === 'none') {
+    const cast = functionStyleCast(context, name, bound, location);
+    if (cast !== undefined) return cast;
+    if (name === 'generate_series')
+      throw context.unsupported('set-returning function outside FROM', location);
+    throw noFunction(context, name, bound, location);
+  }
+  const { overload } = resolution;
+  if (overload.unsupported === true)
+    throw context.unsupported(`function ${shown(name, overload.parameters)}`, location);
+  return fold(context, {
+    kind: 'call',
+    type: overload.result,
+    modifier: -1,
+    location,
+    signature: overload,
+    arguments: bound.map((one, i) =>
+      coerceImplicitly(context, one, overload.parameters[i] ?? one.type),
+    ),
+  });
+}
+
+/** `int4('7')`: a type's name called as a function of one argument. */
+function functionStyleCast(
+  context: BindContext,
+  name: string,
+  bound: readonly Expression[],
+  location: number | undefined,
+): Expression | undefined {
+  const type = typeByName(name);
+  const [only] = bound;
+  if (type?.supported !== true || only === undefined || bound.length !== 1) return undefined;
+  if (type === unknownType || type.category === 'P') return undefined;
+  return castTo(context, only, type, -1, location);
+}
+
+function bindConcat(
+  context: BindContext,
+  name: string,
+  bound: readonly Expression[],
+  location: number | undefined,
+): Expression {
+  const withSeparator = name === 'concat_ws';
+  if (bound.length < (withSeparator ? 2 : 1)) throw noFunction(context, name, bound, location);
+  const texts = bound.map((one, i) => {
+    if (withSeparator && i === 0) {
+      const separator = tryCoerce(context, one, textType, 'implicit');
+      if (separator === undefined) throw noFunction(context, name, bound, location);
+      return separator;
+    }
+    return resolveUnknown(context, one);
+  });
+  return {
+    kind: 'concat',
+    type: textType,
+    modifier: -1,
+    location,
+    withSeparator,
+    arguments: texts,
+  };
+}
+
+function bindAggregate(binder: ExpressionBinder, call: FuncCall, name: string): Expression {
+  const { context } = binder;
+  const { location } = call;
+  if (binder.insideAggregate)
+    throw context.error('42803', 'aggregate function calls cannot be nested', location);
+  if (!binder.allowsAggregates) {
+    const clause = binder.clause === 'DEFAULT' ? 'DEFAULT expressions' : binder.clause;
+    throw context.error('42803', `aggregate functions are not allowed in ${clause}`, location);
+  }
+  const overloads = aggregates.get(name) ?? [];
+  if (call.agg_star === true) {
+    const [count] = overloads;
+    if (name !== 'count' || count === undefined)
+      throw context.error('42883', `function ${name}() does not exist`, location);
+    return {
+      kind: 'aggregate',
+      type: count.result,
+      modifier: -1,
+      location,
+      signature: count,
+      argument: undefined,
+      distinct: false,
+    };
+  }
+  if (name === 'count' && (call.args ?? []).length === 0)
+    throw context.error(
+      '42809',
+      'count(*) must be used to call a parameterless aggregate function',
+      location,
+    );
+  binder.insideAggregate = true;
+  let bound: readonly Expression[];
+  try {
+    bound = (call.args ?? []).map((argument) => binder.bind(argument));
+  } finally {
+    binder.insideAggregate = false;
+  }
+  const types = bound.map((one) => one.type);
+  const resolution = resolveFunction(overloads, types);
+  if (resolution.kind === 'none') throw noFunction(context, name, bound, location);
+  if (resolution.kind === 'ambiguous')
+    throw context.error('42725', `function ${shown(name, types)} is not unique`, location, {
+      hint: 'Could not choose a best candidate function. You might need to add explicit type casts.',
+    });
+  const [first] = bound;
+  const parameter = resolution.overload.parameters[0];
+  const argument =
+    first === undefined || parameter === undefined
+      ? first
+      : resolveUnknown(context, coerceImplicitly(context, first, parameter));
+  return {
+    kind: 'aggregate',
+    type: resolution.overload.result,
+    modifier: -1,
+    location,
+    signature: resolution.overload,
+    argument,
+    distinct: call.agg_distinct === true,
+  };
+}
+
+function noFunction(
+  context: BindContext,
+  name: string,
+  bound: readonly Expression[],
+  location: number | undefined,
+) {
+  if (foreignFunctions.has(name)) return context.unsupported(`function ${name}`, location);
+  if (foreignAggregates.has(name)) return context.unsupported(`aggregate ${name}`, location);
+  const types = bound.map((one) => one.type);
+  return context.error('42883', `function ${shown(name, types)} does not exist`, location, {
+    hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',
+  });
+}
+
+function shown(name: string, types: readonly SqlType[]): string {
+  return `${name}(${types.map((type) => type.display).join(', ')})`;
+}

@@ -1,0 +1,81 @@
+/** Operators over bound operands: resolution, coercion, and the comparisons as expressions of their own. */
+import { operators } from '../functions/operators.ts';
+import { resolveOperator } from '../functions/resolve.ts';
+import { isText, type SqlType, textType, unknownType } from '../types/type.ts';
+import { castTo, coerceImplicitly } from './coerce.ts';
+import type { BindContext } from './context.ts';
+import { comparison, type Expression } from './expression.ts';
+import { fold } from './fold.ts';
+
+const castHint =
+  'No operator matches the given name and argument types. You might need to add explicit type casts.';
+
+/** @param folded false where the caller needs the operator itself. Throws 42883, 42725, 0A000. */
+export function bindOperator(
+  context: BindContext,
+  name: string,
+  operands: readonly Expression[],
+  location: number | undefined,
+  folded = true,
+): Expression {
+  const types = operands.map((operand) => operand.type);
+  if (name === '||') return bindConcatenation(context, operands, location);
+  const overloads = operators.get(name);
+  const resolution =
+    overloads === undefined ? ({ kind: 'none' } as const) : resolveOperator(overloads, types);
+  if (resolution.kind === 'ambiguous')
+    throw context.error('42725', `operator is not unique: ${shown(name, types)}`, location, {
+      hint: 'Could not choose a best candidate operator. You might need to add explicit type casts.',
+    });
+  if (resolution.kind === 'none')
+    throw context.error('42883', `operator does not exist: ${shown(name, types)}`, location, {
+      hint: castHint,
+    });
+  const { overload } = resolution;
+  if (overload.unsupported === true)
+    throw context.unsupported(`operator ${shown(name, overload.parameters)}`, location);
+  const coerced = operands.map((operand, i) =>
+    coerceImplicitly(context, operand, overload.parameters[i] ?? operand.type),
+  );
+  const [left, right] = coerced;
+  let bound: Expression = {
+    kind: 'call',
+    type: overload.result,
+    modifier: -1,
+    location,
+    signature: overload,
+    arguments: coerced,
+  };
+  if (overload.comparison !== undefined && left !== undefined && right !== undefined)
+    bound = comparison(overload.comparison, left, right, location);
+  return folded ? fold(context, bound) : bound;
+}
+
+/** `text || anything` prints the other side; two values that are no text have no `||`. */
+function bindConcatenation(
+  context: BindContext,
+  operands: readonly Expression[],
+  location: number | undefined,
+): Expression {
+  const types = operands.map((operand) => operand.type);
+  const stringLike = types.map((type) => isText(type) || type === unknownType);
+  const overload = operators.get('||')?.[0];
+  if (overload === undefined || types.length !== 2 || !stringLike.includes(true))
+    throw context.error('42883', `operator does not exist: ${shown('||', types)}`, location, {
+      hint: castHint,
+    });
+  const texts = operands.map((operand) => castTo(context, operand, textType, -1, location));
+  return fold(context, {
+    kind: 'call',
+    type: textType,
+    modifier: -1,
+    location,
+    signature: overload,
+    arguments: texts,
+  });
+}
+
+function shown(name: string, types: readonly SqlType[]): string {
+  const [left, right] = types.map((type) => type.display);
+  return right === undefined ? `${name} ${left}` : `${left} ${name} ${right}`;
+}

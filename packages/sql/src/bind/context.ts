@@ -1,0 +1,98 @@
+/**
+ * What binding one statement shares: its source text for positions, its parameters' types as they become known, the
+ * tables it names, and the session's text conventions. Lives for one `prepare`.
+ */
+import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { EvalContext } from '../functions/signature.ts';
+import { expressionDepthMax, parametersMax } from '../limits.ts';
+import type { SourceText } from '../parse/position.ts';
+import type { Notice, Oid } from '../session-api.ts';
+import { SqlError, type SqlErrorFields } from '../sql-error.ts';
+import { type SqlType, typeByOid, unknownType } from '../types/type.ts';
+
+export interface BindContextOptions {
+  readonly source: SourceText;
+  readonly parameterTypes: readonly Oid[];
+  readonly evaluation: EvalContext;
+  /** By name; a name that is not in the map does not exist. */
+  readonly tables: ReadonlyMap<string, TableDescriptor>;
+}
+
+export class BindContext {
+  readonly source: SourceText;
+  readonly evaluation: EvalContext;
+  readonly tables: ReadonlyMap<string, TableDescriptor>;
+  /** Sent when the statement runs. */
+  readonly notices: Notice[] = [];
+  private readonly types: SqlType[];
+  private depth = 0;
+
+  constructor(options: BindContextOptions) {
+    this.source = options.source;
+    this.evaluation = options.evaluation;
+    this.tables = options.tables;
+    this.types = options.parameterTypes.map((oid) => {
+      const type = oid === 0 ? unknownType : typeByOid(oid);
+      if (type === undefined)
+        throw new SqlError('0A000', `parameter type with oid ${oid} is not supported yet`);
+      if (!type.supported)
+        throw new SqlError('0A000', `parameter type ${type.display} is not supported yet`);
+      return type;
+    });
+  }
+
+  error(
+    code: string,
+    message: string,
+    location: number | undefined,
+    fields: SqlErrorFields = {},
+  ): SqlError {
+    const position = this.source.position(location);
+    return new SqlError(code, message, position === undefined ? fields : { ...fields, position });
+  }
+
+  /** @param what the construct's name, singular, as a user would call it */
+  unsupported(what: string, location?: number): SqlError {
+    return this.error('0A000', `${what} is not supported yet`, location);
+  }
+
+  /** Runs one level of recursion. Throws 54001 where there are too many. */
+  nested<T>(run: () => T): T {
+    if (++this.depth > expressionDepthMax)
+      throw new SqlError('54001', 'statement is nested too deeply', {
+        detail: `Expressions may be nested up to ${expressionDepthMax} levels.`,
+      });
+    try {
+      return run();
+    } finally {
+      this.depth--;
+    }
+  }
+
+  /** @param number from 1, as in `$1` */
+  parameterType(number: number, location: number | undefined): SqlType {
+    if (number < 1 || number > parametersMax)
+      throw this.error('42P02', `there is no parameter $${number}`, location);
+    while (this.types.length < number) this.types.push(unknownType);
+    return this.types[number - 1] ?? unknownType;
+  }
+
+  /** What a use of a parameter tells of its type. Throws 42P08 where two uses disagree. */
+  inferParameter(number: number, type: SqlType, location: number | undefined): void {
+    const known = this.parameterType(number, location);
+    if (known !== unknownType && known !== type)
+      throw this.error('42P08', `inconsistent types deduced for parameter $${number}`, location, {
+        detail: `${known.display} versus ${type.display}`,
+      });
+    this.types[number - 1] = type;
+  }
+
+  /** The types at the end. Throws 42P18 where one never became known. */
+  finalParameterTypes(): readonly Oid[] {
+    return this.types.map((type, index) => {
+      if (type === unknownType)
+        throw new SqlError('42P18', `could not determine data type of parameter $${index + 1}`);
+      return type.oid;
+    });
+  }
+}

@@ -1,0 +1,48 @@
+/** The SQL engine of one process: what its sessions share. Wires parser, catalog, planner and executor together. */
+import { type Clock, type Logger, osPrng, type Prng, silentLogger } from '@flotilla/base';
+import { Catalog } from './catalog/catalog.ts';
+import { ClockRowIds } from './execute/row-ids.ts';
+import { Runner } from './execute/runner.ts';
+import type { KvDatabase } from './kv-transaction.ts';
+import { loadGrammar } from './parse/grammar.ts';
+import { Parser } from './parse/parser.ts';
+import { Preparer } from './prepare.ts';
+import { EngineSession, type SessionShared } from './session.ts';
+import type { SqlSession, SqlSessionEvents } from './session-api.ts';
+
+export interface SqlEngineOptions {
+  readonly database: KvDatabase;
+  readonly clock: Clock;
+  readonly logger?: Logger;
+  /** For jitter and row ids. Default: seeded by the operating system. */
+  readonly prng?: Prng;
+}
+
+export interface SessionOptions {
+  readonly user: string;
+  readonly database: string;
+  readonly applicationName?: string;
+  readonly events?: Partial<SqlSessionEvents>;
+}
+
+export interface SqlEngine {
+  /** A new session with settings of its own. Holds no resources: it needs no closing. */
+  createSession(options: SessionOptions): SqlSession;
+}
+
+/** Loads the grammar (WebAssembly, tens of milliseconds the first time) and makes an engine over `database`. */
+export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEngine> {
+  await loadGrammar();
+  const { database, clock, logger = silentLogger, prng = osPrng() } = options;
+  const catalog = new Catalog(database, clock);
+  const shared: SessionShared = {
+    database,
+    clock,
+    logger,
+    catalog,
+    parser: new Parser(),
+    preparer: new Preparer(catalog),
+    runner: new Runner({ database, catalog, clock, prng, rowIds: new ClockRowIds(clock, prng) }),
+  };
+  return { createSession: (session) => new EngineSession(shared, session) };
+}

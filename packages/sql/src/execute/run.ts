@@ -1,0 +1,94 @@
+/** What one run of a plan shares: transaction, parameters, cancellation, pace and memory. */
+import type { Clock } from '@flotilla/base';
+import type { EvalContext } from '../functions/signature.ts';
+import { cancelledMessage } from '../kv-errors.ts';
+import type { KvTransaction } from '../kv-transaction.ts';
+import { turnBudgetMs } from '../limits.ts';
+import type { Datum } from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
+
+export interface Run {
+  readonly transaction: KvTransaction;
+  readonly evaluation: EvalContext;
+  readonly pace: Pace;
+}
+
+/** Keeps one statement from holding the event loop, and notices that it was cancelled. */
+export class Pace {
+  readonly signal: AbortSignal | undefined;
+  private readonly clock: Clock;
+  private since: number;
+
+  constructor(clock: Clock, signal: AbortSignal | undefined) {
+    this.clock = clock;
+    this.signal = signal;
+    this.since = clock.nowMs();
+  }
+
+  /** Throws 57014 if the statement was cancelled. */
+  check(): void {
+    if (this.signal?.aborted !== true) return;
+    const { reason } = this.signal;
+    throw reason instanceof SqlError ? reason : new SqlError('57014', cancelledMessage);
+  }
+
+  /** The promise's result, unless the statement is cancelled first: then 57014, and the result is dropped. */
+  async unlessCancelled<T>(promise: Promise<T>): Promise<T> {
+    const { signal } = this;
+    if (signal === undefined) return promise;
+    let onAbort: (() => void) | undefined;
+    const aborted = new Promise<void>((resolve) => {
+      onAbort = () => resolve();
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+    try {
+      this.check();
+      const first = await Promise.race([promise, aborted]);
+      this.check();
+      return first === undefined ? await promise : first;
+    } finally {
+      if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+      promise.catch(() => undefined); // nobody waits for it once the statement is cancelled
+    }
+  }
+
+  /** True when it is time to let others run: then `await rest()`. */
+  due(): boolean {
+    return this.clock.nowMs() - this.since > turnBudgetMs;
+  }
+
+  async rest(): Promise<void> {
+    await new Promise<void>((resolve) => this.clock.afterTurn(resolve));
+    this.since = this.clock.nowMs();
+    this.check();
+  }
+}
+
+/** Counts what a statement holds; sizes are estimates of what V8 needs. */
+export class MemoryAccount {
+  private readonly most: number;
+  private used = 0;
+
+  constructor(most: number) {
+    this.most = most;
+  }
+
+  /** Throws 53200. */
+  add(bytes: number): void {
+    this.used += bytes;
+    if (this.used > this.most)
+      throw new SqlError('53200', 'out of memory', {
+        detail: `The statement needs more than ${this.most} bytes of working memory.`,
+      });
+  }
+
+  release(bytes: number): void {
+    this.used -= bytes;
+  }
+}
+
+export function rowBytes(row: readonly Datum[]): number {
+  let bytes = 32;
+  for (const value of row) bytes += typeof value === 'string' ? 24 + value.length * 2 : 16;
+  return bytes;
+}

@@ -1,0 +1,221 @@
+/**
+ * Runs plans that read or write rows, each in a transaction of its own. While nothing of a result has left, a statement
+ * whose plan went stale or whose writes met a conflict is run again; after that it fails. See docs/adr/0002.
+ */
+import { type Clock, DbError, type Prng } from '@flotilla/base';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { EvalContext } from '../functions/signature.ts';
+import { toSqlError } from '../kv-errors.ts';
+import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
+import { conflictBackoffMs, conflictRunsMax, staleRunsMax } from '../limits.ts';
+import type { DeletePlan, InsertPlan, PreparedPlan, SelectPlan, UpdatePlan } from '../plan/plan.ts';
+import { SqlError } from '../sql-error.ts';
+import type { Row } from './evaluate.ts';
+import { Pace, type Run } from './run.ts';
+import { pointKeys } from './scan.ts';
+import { runSelect, type ScanFacts } from './select.ts';
+import {
+  duplicateKey,
+  isKeyExists,
+  isRowKey,
+  type RowIds,
+  runDelete,
+  runInsert,
+  runUpdate,
+  type Written,
+} from './write.ts';
+
+export type WritePlan = InsertPlan | UpdatePlan | DeletePlan;
+
+/** A prepared plan of a known kind. */
+export interface Prepared<P> extends PreparedPlan {
+  readonly plan: P & PreparedPlan['plan'];
+}
+
+export interface Statement<P> {
+  readonly prepared: Prepared<P>;
+  readonly evaluation: EvalContext;
+  readonly signal: AbortSignal | undefined;
+  /** The same statement prepared on the catalog as it is now. Throws if that is no longer possible. */
+  replan(): Promise<Prepared<P>>;
+}
+
+export interface RunnerOptions {
+  readonly database: KvDatabase;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly rowIds: RowIds;
+}
+
+export class Runner {
+  private readonly options: RunnerOptions;
+
+  constructor(options: RunnerOptions) {
+    this.options = options;
+  }
+
+  /** `SELECT … WHERE key = …`: the row, if there is one, by one read beside the catalog check. */
+  async lookup(statement: Statement<SelectPlan>): Promise<Row[]> {
+    const { catalog } = this.options;
+    let { prepared } = statement;
+    for (let attempt = 1; ; attempt++) {
+      const { plan } = prepared;
+      const { source } = plan;
+      if (source.kind !== 'table') throw new RangeError('a point lookup reads a table');
+      const run = this.begin(statement);
+      run.pace.check();
+      const [key] = pointKeys(source, run);
+      const both = Promise.all([
+        catalog.confirm(prepared),
+        key === undefined ? undefined : run.transaction.get(key),
+      ]);
+      const [current, value] = await run.pace.unlessCancelled(both);
+      if (current && key !== undefined && value !== undefined) {
+        const row = source.store.decodeRow(key, value, source.needed);
+        const output = plan.outputs.map((evaluate) => evaluate(row, statement.evaluation));
+        if (plan.visible < output.length) output.length = plan.visible;
+        return [output];
+      }
+      if (current && (key === undefined || (await catalog.confirm(prepared, true)))) return [];
+      prepared = await this.replan(statement, attempt);
+    }
+  }
+
+  /** Rows in batches. Once one has left, a table that is dropped meanwhile fails the statement with 40001. */
+  async *select(statement: Statement<SelectPlan>): AsyncGenerator<Row[], void, undefined> {
+    const { catalog } = this.options;
+    let { prepared } = statement;
+    for (let attempt = 1; ; attempt++) {
+      const run = this.begin(statement);
+      const facts: ScanFacts = { mayHaveMissed: false };
+      const confirmed = catalog.confirm(prepared);
+      confirmed.catch(() => undefined); // reported where it is awaited
+      let current: boolean | undefined;
+      let held: Row[] | undefined;
+      let left = false;
+      // One batch is held back, so that a result of one batch is checked before any of it leaves.
+      for await (const batch of runSelect(prepared.plan, run, facts)) {
+        run.pace.check();
+        if (held !== undefined) {
+          current ??= await confirmed;
+          if (!current) break;
+          yield held;
+          left = true;
+        }
+        held = batch;
+      }
+      current ??= await confirmed;
+      if (current && facts.mayHaveMissed) current = await catalog.confirm(prepared, true);
+      if (current) {
+        if (held !== undefined) yield held;
+        return;
+      }
+      if (left)
+        throw new SqlError('40001', 'a table was dropped while the statement was reading it');
+      prepared = await this.replan(statement, attempt);
+    }
+  }
+
+  /** Commits. What it returns is durable. */
+  async write(statement: Statement<WritePlan>): Promise<Written> {
+    const { catalog } = this.options;
+    let { prepared } = statement;
+    let stale = 0;
+    for (let attempt = 1; ; attempt++) {
+      const run = this.begin(statement);
+      const facts: ScanFacts = { mayHaveMissed: false };
+      const confirmed = catalog.confirm(prepared);
+      confirmed.catch(() => undefined); // reported where it is awaited
+      try {
+        const written = await runWrite(prepared.plan, run, facts, this.options.rowIds);
+        run.pace.check();
+        const fresh = !facts.mayHaveMissed || (await catalog.confirm(prepared, true));
+        if (fresh) {
+          const [current] = await Promise.all([confirmed, commit(run.transaction, written)]);
+          if (current) return written;
+        } else run.transaction.rollback();
+      } catch (error) {
+        run.transaction.rollback();
+        if (mayHaveHappened(error)) throw error;
+        if (await confirmed) {
+          if (isKeyExists(error) && !retryableKey(prepared.plan, error))
+            throw this.duplicate(prepared.plan, error, statement.evaluation);
+          if (!isConflict(error) || attempt >= conflictRunsMax) throw error;
+          await this.backOff(attempt, statement.signal);
+          continue;
+        }
+      }
+      prepared = await this.replan(statement, ++stale);
+    }
+  }
+
+  /** Waits before run `attempt + 1`: doubling, with jitter. Throws 57014 if the statement is cancelled meanwhile. */
+  async backOff(attempt: number, signal?: AbortSignal): Promise<void> {
+    const { clock, prng } = this.options;
+    const ceiling = Math.min(conflictBackoffMs.most, conflictBackoffMs.first * 2 ** (attempt - 1));
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimer(ceiling * (0.5 + prng.nextFloat() / 2), resolve);
+      signal?.addEventListener(
+        'abort',
+        () => {
+          timer.cancel();
+          resolve();
+        },
+        { once: true },
+      );
+    });
+    new Pace(clock, signal).check();
+  }
+
+  private begin(statement: Statement<unknown>): Run {
+    return {
+      transaction: this.options.database.begin(),
+      evaluation: statement.evaluation,
+      pace: new Pace(this.options.clock, statement.signal),
+    };
+  }
+
+  private async replan<P>(statement: Statement<P>, attempt: number): Promise<Prepared<P>> {
+    if (attempt >= staleRunsMax)
+      throw new SqlError('40001', 'the catalog changed again and again under the statement');
+    return statement.replan();
+  }
+
+  private duplicate(plan: WritePlan, error: DbError, context: EvalContext): unknown {
+    const store = plan.kind === 'insert' ? plan.store : plan.scan.store;
+    if (error.key === undefined || !isRowKey(store, error.key)) return toSqlError(error);
+    return duplicateKey(store, error.key, context);
+  }
+}
+
+function runWrite(plan: WritePlan, run: Run, facts: ScanFacts, rowIds: RowIds): Promise<Written> {
+  switch (plan.kind) {
+    case 'insert':
+      return runInsert(plan, run, facts, rowIds);
+    case 'update':
+      return runUpdate(plan, run, facts, rowIds);
+    case 'delete':
+      return runDelete(plan, run, facts);
+  }
+}
+
+async function commit(transaction: KvTransaction, written: Written): Promise<void> {
+  if (written.count > 0) await transaction.commit();
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof DbError && (error.code === 'CONFLICT' || error.code === 'KEY_EXISTS');
+}
+
+function mayHaveHappened(error: unknown): boolean {
+  return (
+    error instanceof DbError && (error.code === 'OUTCOME_UNKNOWN' || error.outcome === 'unknown')
+  );
+}
+
+/** A hidden row id met another: the next run draws new ones. */
+function retryableKey(plan: WritePlan, error: DbError): boolean {
+  const store = plan.kind === 'insert' ? plan.store : plan.scan.store;
+  return store.keyColumns.length === 0 || (error.key !== undefined && !isRowKey(store, error.key));
+}

@@ -1,0 +1,246 @@
+/** Aggregate functions. NULLs never reach an accumulator; `count(*)` is the executor's own. */
+import type { Datum } from '../session-api.ts';
+import { type Comparator, comparatorOf } from '../types/compare.ts';
+import { addNumeric, divideNumeric } from '../types/numeric.ts';
+import {
+  anyType,
+  boolType,
+  float8Type,
+  int2Type,
+  int4Type,
+  int8Type,
+  numericType,
+  oidType,
+  type SqlType,
+  textType,
+  timestamptzType,
+} from '../types/type.ts';
+import { addFloat, checkBig } from './arithmetic.ts';
+
+export interface Accumulator {
+  add(value: Datum): void;
+  result(): Datum;
+}
+
+export interface AggregateSignature {
+  readonly name: string;
+  readonly parameters: readonly SqlType[];
+  readonly result: SqlType;
+  create(): Accumulator;
+}
+
+class Count implements Accumulator {
+  private count = 0;
+
+  add(): void {
+    this.count++;
+  }
+
+  result(): Datum {
+    return BigInt(this.count);
+  }
+}
+
+const flushAbove = 2 ** 52;
+
+/** Sums integers of any width without loss: small ones in a number that is emptied into a bigint in time. */
+class IntegerSum {
+  count = 0;
+  private small = 0;
+  private total = 0n;
+
+  add(value: Datum): void {
+    this.count++;
+    if (typeof value === 'bigint') {
+      this.total += value;
+      return;
+    }
+    this.small += value as number;
+    if (Math.abs(this.small) > flushAbove) {
+      this.total += BigInt(this.small);
+      this.small = 0;
+    }
+  }
+
+  sum(): bigint {
+    return this.total + BigInt(this.small);
+  }
+}
+
+class SumToBigint extends IntegerSum implements Accumulator {
+  result(): Datum {
+    return this.count === 0 ? null : checkBig(this.sum());
+  }
+}
+
+class SumToNumeric extends IntegerSum implements Accumulator {
+  result(): Datum {
+    return this.count === 0 ? null : this.sum().toString();
+  }
+}
+
+class IntegerAverage extends IntegerSum implements Accumulator {
+  result(): Datum {
+    return this.count === 0 ? null : divideNumeric(this.sum().toString(), String(this.count));
+  }
+}
+
+class FloatSum implements Accumulator {
+  private sum: number | null = null;
+
+  add(value: Datum): void {
+    this.sum = this.sum === null ? (value as number) : addFloat(this.sum, value as number);
+  }
+
+  result(): Datum {
+    return this.sum;
+  }
+}
+
+class FloatAverage implements Accumulator {
+  private count = 0;
+  private sum = 0;
+
+  add(value: Datum): void {
+    this.count++;
+    this.sum = addFloat(this.sum, value as number);
+  }
+
+  result(): Datum {
+    return this.count === 0 ? null : this.sum / this.count;
+  }
+}
+
+class NumericSum implements Accumulator {
+  protected count = 0;
+  protected sum = '0';
+
+  add(value: Datum): void {
+    this.count++;
+    this.sum = addNumeric(this.sum, value as string);
+  }
+
+  result(): Datum {
+    return this.count === 0 ? null : this.sum;
+  }
+}
+
+class NumericAverage extends NumericSum {
+  override result(): Datum {
+    return this.count === 0 ? null : divideNumeric(this.sum, String(this.count));
+  }
+}
+
+class Extreme implements Accumulator {
+  private value: Datum = null;
+  private readonly compare: Comparator;
+  private readonly direction: number;
+
+  constructor(type: SqlType, direction: 1 | -1) {
+    this.compare = comparatorOf(type);
+    this.direction = direction;
+  }
+
+  add(value: Datum): void {
+    if (this.value === null || this.compare(value, this.value) * this.direction > 0)
+      this.value = value;
+  }
+
+  result(): Datum {
+    return this.value;
+  }
+}
+
+class BooleanFold implements Accumulator {
+  private value: boolean | null = null;
+  private readonly all: boolean;
+
+  constructor(all: boolean) {
+    this.all = all;
+  }
+
+  add(value: Datum): void {
+    const next = value === true;
+    if (this.value === null) this.value = next;
+    else this.value = this.all ? this.value && next : this.value || next;
+  }
+
+  result(): Datum {
+    return this.value;
+  }
+}
+
+function define(
+  name: string,
+  parameters: readonly SqlType[],
+  result: SqlType,
+  create: () => Accumulator,
+): AggregateSignature {
+  return { name, parameters, result, create };
+}
+
+const extremes = [
+  int2Type,
+  int4Type,
+  int8Type,
+  float8Type,
+  numericType,
+  oidType,
+  textType,
+  timestamptzType,
+];
+
+const all: readonly AggregateSignature[] = [
+  define('count', [anyType], int8Type, () => new Count()),
+  define('sum', [int2Type], int8Type, () => new SumToBigint()),
+  define('sum', [int4Type], int8Type, () => new SumToBigint()),
+  define('sum', [int8Type], numericType, () => new SumToNumeric()),
+  define('sum', [float8Type], float8Type, () => new FloatSum()),
+  define('sum', [numericType], numericType, () => new NumericSum()),
+  ...[int2Type, int4Type, int8Type].map((type) =>
+    define('avg', [type], numericType, () => new IntegerAverage()),
+  ),
+  define('avg', [float8Type], float8Type, () => new FloatAverage()),
+  define('avg', [numericType], numericType, () => new NumericAverage()),
+  ...extremes.map((type) => define('min', [type], type, () => new Extreme(type, -1))),
+  ...extremes.map((type) => define('max', [type], type, () => new Extreme(type, 1))),
+  define('bool_and', [boolType], boolType, () => new BooleanFold(true)),
+  define('every', [boolType], boolType, () => new BooleanFold(true)),
+  define('bool_or', [boolType], boolType, () => new BooleanFold(false)),
+];
+
+export const aggregates: ReadonlyMap<string, readonly AggregateSignature[]> = (() => {
+  const index = new Map<string, AggregateSignature[]>();
+  for (const one of all) {
+    const overloads = index.get(one.name);
+    if (overloads === undefined) index.set(one.name, [one]);
+    else overloads.push(one);
+  }
+  return index;
+})();
+
+/** PostgreSQL's other aggregates, refused by name. */
+export const foreignAggregates: ReadonlySet<string> = new Set([
+  'array_agg',
+  'bit_and',
+  'bit_or',
+  'bit_xor',
+  'corr',
+  'covar_pop',
+  'covar_samp',
+  'json_agg',
+  'json_object_agg',
+  'jsonb_agg',
+  'jsonb_object_agg',
+  'mode',
+  'percentile_cont',
+  'percentile_disc',
+  'stddev',
+  'stddev_pop',
+  'stddev_samp',
+  'string_agg',
+  'var_pop',
+  'var_samp',
+  'variance',
+  'xmlagg',
+]);

@@ -1,0 +1,254 @@
+/**
+ * The operators: one signature for each pair of operand types, as pg_operator has them. Comparisons across integer widths
+ * are operators of their own, so that a key column is never wrapped in a cast.
+ */
+import type { Datum } from '../session-api.ts';
+import {
+  addNumeric,
+  divideNumeric,
+  multiplyNumeric,
+  negateNumeric,
+  remainderNumeric,
+  subtractNumeric,
+} from '../types/numeric.ts';
+import {
+  boolType,
+  dateType,
+  float8Type,
+  inetType,
+  int2Type,
+  int4Type,
+  int8Type,
+  intervalType,
+  moneyType,
+  nameType,
+  numericType,
+  oidType,
+  pointType,
+  type SqlType,
+  textType,
+  timestamptzType,
+} from '../types/type.ts';
+import * as arithmetic from './arithmetic.ts';
+import { compileLike, matchLike } from './like.ts';
+import {
+  type ComparisonOperator,
+  indexByName,
+  type Signature,
+  signature,
+  unsupportedSignature,
+} from './signature.ts';
+
+const integers = [int2Type, int4Type, int8Type] as const;
+const comparisons: readonly ComparisonOperator[] = ['=', '<>', '<', '<=', '>', '>='];
+
+function compareSignatures(): Signature[] {
+  const pairs: (readonly [SqlType, SqlType])[] = [
+    [float8Type, float8Type],
+    [numericType, numericType],
+    [oidType, oidType],
+    [boolType, boolType],
+    [textType, textType],
+    [nameType, nameType],
+    [nameType, textType],
+    [textType, nameType],
+    [timestamptzType, timestamptzType],
+  ];
+  for (const left of integers) for (const right of integers) pairs.push([left, right]);
+  return comparisons.flatMap((comparison) =>
+    pairs.map(([left, right]) => ({
+      ...signature(comparison, [left, right], boolType, () => null),
+      comparison,
+    })),
+  );
+}
+
+type Small = (type: SqlType, a: number, b: number) => number;
+type Big = (a: bigint, b: bigint) => bigint;
+
+/** One arithmetic operator over all pairs of integer types; the result is the wider operand's. */
+function integerSignatures(name: string, small: Small, big: Big): Signature[] {
+  return integers.flatMap((left) =>
+    integers.map((right) => {
+      const result = left.length >= right.length ? left : right;
+      if (result === int8Type)
+        return signature(name, [left, right], result, (a, b) =>
+          big(BigInt(a as bigint), BigInt(b as bigint)),
+        );
+      return signature(name, [left, right], result, (a, b) =>
+        small(result, a as number, b as number),
+      );
+    }),
+  );
+}
+
+function sameWidthSignatures(name: string, small: Small, big: Big): Signature[] {
+  return integers.map((type) =>
+    type === int8Type
+      ? signature(name, [type, type], type, (a, b) => big(a as bigint, b as bigint))
+      : signature(name, [type, type], type, (a, b) => small(type, a as number, b as number)),
+  );
+}
+
+function floatSignature(name: string, operate: (a: number, b: number) => number): Signature {
+  return signature(name, [float8Type, float8Type], float8Type, (a, b) =>
+    operate(a as number, b as number),
+  );
+}
+
+function numericSignature(name: string, operate: (a: string, b: string) => string): Signature {
+  return signature(name, [numericType, numericType], numericType, (a, b) =>
+    operate(a as string, b as string),
+  );
+}
+
+/** Shifts take their distance modulo the width, as the C operators on common machines do. */
+function shiftSignatures(): Signature[] {
+  return integers.flatMap((type) => {
+    const bits = type.length * 8;
+    const shift = (name: string, operate: (value: bigint, by: bigint) => bigint) =>
+      signature(name, [type, int4Type], type, (a, b) => {
+        const distance = BigInt((b as number) & Math.max(31, bits - 1));
+        const value = BigInt.asIntN(bits, operate(BigInt(a as bigint), distance));
+        return type === int8Type ? value : Number(value);
+      });
+    return [shift('<<', (v, by) => v << by), shift('>>', (v, by) => v >> by)];
+  });
+}
+
+function prefixSignatures(): Signature[] {
+  const unary = (name: string, type: SqlType, operate: (a: Datum) => Datum) =>
+    signature(name, [type], type, operate);
+  const small = integers.filter((type) => type !== int8Type);
+  return [
+    ...small.map((type) => unary('-', type, (a) => arithmetic.checkSmall(type, -(a as number)))),
+    unary('-', int8Type, (a) => arithmetic.checkBig(-(a as bigint))),
+    unary('-', float8Type, (a) => -(a as number)),
+    unary('-', numericType, (a) => negateNumeric(a as string)),
+    unsupportedSignature('-', [intervalType], intervalType),
+    ...[...integers, float8Type, numericType].map((type) => unary('+', type, (a) => a)),
+    ...small.map((type) => unary('~', type, (a) => ~(a as number))),
+    unary('~', int8Type, (a) => ~(a as bigint)),
+    unsupportedSignature('~', [inetType], inetType),
+    ...small.map((type) =>
+      unary('@', type, (a) => arithmetic.checkSmall(type, Math.abs(a as number))),
+    ),
+    unary('@', int8Type, (a) =>
+      arithmetic.checkBig((a as bigint) < 0n ? -(a as bigint) : (a as bigint)),
+    ),
+    unary('@', float8Type, (a) => Math.abs(a as number)),
+    unsupportedSignature('@', [numericType], numericType),
+  ];
+}
+
+function likeSignatures(): Signature[] {
+  const make = (name: string, negated: boolean, fold: boolean) =>
+    [textType, nameType].map((left) =>
+      signature(name, [left, textType], boolType, (a, b) => {
+        const [text, pattern] = fold
+          ? [(a as string).toLowerCase(), (b as string).toLowerCase()]
+          : [a as string, b as string];
+        return matchLike(text, compileLike(pattern, '\\')) !== negated;
+      }),
+    );
+  return [
+    ...make('~~', false, false),
+    ...make('!~~', true, false),
+    ...make('~~*', false, true),
+    ...make('!~~*', true, true),
+  ];
+}
+
+/** What PostgreSQL has beside ours: needed where an untyped operand could mean it too. */
+function foreignSignatures(): Signature[] {
+  const u = unsupportedSignature;
+  return [
+    u('+', [intervalType, intervalType], intervalType),
+    u('+', [timestamptzType, intervalType], timestamptzType),
+    u('+', [intervalType, timestamptzType], timestamptzType),
+    u('+', [dateType, int4Type], dateType),
+    u('+', [int4Type, dateType], dateType),
+    u('+', [pointType, pointType], pointType),
+    u('+', [moneyType, moneyType], moneyType),
+    u('+', [inetType, int8Type], inetType),
+    u('-', [timestamptzType, timestamptzType], intervalType),
+    u('-', [timestamptzType, intervalType], timestamptzType),
+    u('-', [intervalType, intervalType], intervalType),
+    u('-', [dateType, int4Type], dateType),
+    u('-', [dateType, dateType], int4Type),
+    u('-', [pointType, pointType], pointType),
+    u('-', [moneyType, moneyType], moneyType),
+    u('-', [inetType, int8Type], inetType),
+    u('*', [intervalType, float8Type], intervalType),
+    u('*', [float8Type, intervalType], intervalType),
+    u('*', [pointType, pointType], pointType),
+    u('*', [moneyType, float8Type], moneyType),
+    u('*', [moneyType, int4Type], moneyType),
+    u('/', [intervalType, float8Type], intervalType),
+    u('/', [pointType, pointType], pointType),
+    u('/', [moneyType, moneyType], float8Type),
+    u('/', [moneyType, int4Type], moneyType),
+    u('^', [numericType, numericType], numericType),
+    u('~', [textType, textType], boolType),
+    u('!~', [textType, textType], boolType),
+    u('~*', [textType, textType], boolType),
+    u('!~*', [textType, textType], boolType),
+    u('^@', [textType, textType], boolType),
+    u('&', [inetType, inetType], inetType),
+    u('|', [inetType, inetType], inetType),
+    u('||/', [float8Type], float8Type),
+  ];
+}
+
+const a = arithmetic;
+const binary: readonly Signature[] = [
+  ...compareSignatures(),
+  ...integerSignatures(
+    '+',
+    (t, x, y) => a.checkSmall(t, x + y),
+    (x, y) => a.checkBig(x + y),
+  ),
+  ...integerSignatures(
+    '-',
+    (t, x, y) => a.checkSmall(t, x - y),
+    (x, y) => a.checkBig(x - y),
+  ),
+  ...integerSignatures('*', a.multiplySmall, (x, y) => a.checkBig(x * y)),
+  ...integerSignatures('/', a.divideSmall, a.divideBig),
+  ...sameWidthSignatures('%', (_t, x, y) => a.remainderSmall(x, y), a.remainderBig),
+  ...sameWidthSignatures(
+    '&',
+    (_t, x, y) => x & y,
+    (x, y) => x & y,
+  ),
+  ...sameWidthSignatures(
+    '|',
+    (_t, x, y) => x | y,
+    (x, y) => x | y,
+  ),
+  ...sameWidthSignatures(
+    '#',
+    (_t, x, y) => x ^ y,
+    (x, y) => x ^ y,
+  ),
+  ...shiftSignatures(),
+  floatSignature('+', a.addFloat),
+  floatSignature('-', (x, y) => a.addFloat(x, -y)),
+  floatSignature('*', a.multiplyFloat),
+  floatSignature('/', a.divideFloat),
+  floatSignature('^', a.powerFloat),
+  numericSignature('+', addNumeric),
+  numericSignature('-', subtractNumeric),
+  numericSignature('*', multiplyNumeric),
+  numericSignature('/', divideNumeric),
+  numericSignature('%', remainderNumeric),
+  signature('||', [textType, textType], textType, (x, y) => `${x}${y}`),
+  ...likeSignatures(),
+];
+
+/** All operators by name; prefix operators have one parameter. `!=` is `<>` already in the grammar's output. */
+export const operators: ReadonlyMap<string, readonly Signature[]> = indexByName([
+  ...binary,
+  ...prefixSignatures(),
+  ...foreignSignatures(),
+]);

@@ -1,0 +1,76 @@
+/** The shape of functions and operators: what overload resolution and evaluation need to know of one. */
+import type { Datum } from '../session-api.ts';
+import type { TextContext } from '../types/text-codec.ts';
+import type { SqlType } from '../types/type.ts';
+
+/** What an evaluation may see besides its arguments: constant for one run of a statement. */
+export interface EvalContext extends TextContext {
+  readonly parameters: readonly Datum[];
+  readonly user: string;
+  readonly database: string;
+  /** The value of a setting, as SHOW prints it. */
+  setting(name: string): string | undefined;
+}
+
+/** Immutable: may be folded into a constant. Stable: one value for one run of a statement. */
+export type Volatility = 'immutable' | 'stable';
+
+/** Absent arguments are null. Strict functions never see a NULL. */
+export type Implementation = (a: Datum, b: Datum, c: Datum, context: EvalContext) => Datum;
+
+export type ComparisonOperator = '=' | '<>' | '<' | '<=' | '>' | '>=';
+
+export interface Signature {
+  readonly name: string;
+  readonly parameters: readonly SqlType[];
+  readonly result: SqlType;
+  readonly strict: boolean;
+  readonly volatility: Volatility;
+  readonly implementation: Implementation;
+  /** Set for the six comparisons, which planner and executor treat by themselves. */
+  readonly comparison?: ComparisonOperator;
+  /** PostgreSQL has it and we have not: it takes part in resolution and is refused if it wins. */
+  readonly unsupported?: true;
+}
+
+export interface SignatureOptions {
+  readonly strict?: boolean;
+  readonly volatility?: Volatility;
+}
+
+export function signature(
+  name: string,
+  parameters: readonly SqlType[],
+  result: SqlType,
+  implementation: Implementation,
+  options: SignatureOptions = {},
+): Signature {
+  return {
+    name,
+    parameters,
+    result,
+    implementation,
+    strict: options.strict ?? true,
+    volatility: options.volatility ?? 'immutable',
+  };
+}
+
+export function unsupportedSignature(
+  name: string,
+  parameters: readonly SqlType[],
+  result: SqlType,
+): Signature {
+  const implementation = () => null;
+  return { ...signature(name, parameters, result, implementation), unsupported: true };
+}
+
+/** Overloads by name. */
+export function indexByName(signatures: readonly Signature[]): Map<string, Signature[]> {
+  const index = new Map<string, Signature[]>();
+  for (const one of signatures) {
+    const overloads = index.get(one.name);
+    if (overloads === undefined) index.set(one.name, [one]);
+    else overloads.push(one);
+  }
+  return index;
+}

@@ -1,0 +1,43 @@
+/** Functions about the session and the moment. */
+import { SqlError } from '../sql-error.ts';
+import { nameType, textType, timestamptzType } from '../types/type.ts';
+import { type Signature, signature } from './signature.ts';
+
+/** What clients are told in `server_version`: the PostgreSQL whose behaviour is the model. */
+export const serverVersion: string = '15.0';
+export const serverVersionNumber: string = '150000';
+export const flotillaVersion: string = '0.1.0';
+
+const stable = { volatility: 'stable' } as const;
+
+export const systemFunctions: readonly Signature[] = [
+  ...['now', 'transaction_timestamp', 'statement_timestamp'].map((name) =>
+    signature(name, [], timestamptzType, (_a, _b, _c, context) => context.now, stable),
+  ),
+  signature(
+    'version',
+    [],
+    textType,
+    () => `PostgreSQL ${serverVersion} (Flotilla ${flotillaVersion})`,
+    stable,
+  ),
+  ...['current_database', 'current_catalog'].map((name) =>
+    signature(name, [], nameType, (_a, _b, _c, context) => context.database, stable),
+  ),
+  signature('current_schema', [], nameType, () => 'public', stable),
+  ...['current_user', 'session_user', 'current_role', 'user'].map((name) =>
+    signature(name, [], nameType, (_a, _b, _c, context) => context.user, stable),
+  ),
+  signature(
+    'current_setting',
+    [textType],
+    textType,
+    (a, _b, _c, context) => {
+      const value = context.setting(a as string);
+      if (value === undefined)
+        throw new SqlError('42704', `unrecognized configuration parameter "${a}"`);
+      return value;
+    },
+    stable,
+  ),
+];

@@ -1,0 +1,58 @@
+/** Errors of the key-value layer in PostgreSQL's codes. */
+import { DbError } from '@flotilla/base';
+import { SqlError } from './sql-error.ts';
+
+export const cancelledMessage: string = 'canceling statement due to user request';
+
+/** As `toSqlError`; where a cancelled statement's signal says why it was cancelled, that is the error. */
+export function statementError(error: unknown, signal: AbortSignal | undefined): unknown {
+  const mapped = toSqlError(error);
+  const cancelled = mapped instanceof SqlError && mapped.code === '57014';
+  return cancelled && signal?.reason instanceof SqlError ? signal.reason : mapped;
+}
+
+/** SqlErrors and everything that is not a DbError pass through unchanged. */
+export function toSqlError(error: unknown): unknown {
+  if (!(error instanceof DbError)) return error;
+  const cause = { cause: error };
+  if (error.outcome === 'unknown')
+    return new SqlError(
+      '40003',
+      `it is not known whether the statement took effect: ${error.message}`,
+      cause,
+    );
+  switch (error.code) {
+    case 'OUTCOME_UNKNOWN':
+      return new SqlError(
+        '40003',
+        `it is not known whether the statement took effect: ${error.message}`,
+        cause,
+      );
+    case 'CONFLICT':
+      return new SqlError('40001', 'could not serialize access due to concurrent update', cause);
+    case 'KEY_EXISTS':
+      return new SqlError('23505', 'duplicate key value violates unique constraint', cause);
+    case 'CANCELLED':
+      return new SqlError('57014', cancelledMessage, cause);
+    case 'TIMEOUT':
+      return new SqlError(
+        '57014',
+        `canceling statement: the store did not answer in time: ${error.message}`,
+        cause,
+      );
+    case 'UNAVAILABLE':
+      return new SqlError('08006', `no store answers for the data: ${error.message}`, cause);
+    case 'BUSY':
+      return new SqlError('53000', `the store is overloaded: ${error.message}`, cause);
+    case 'TOO_LARGE':
+      return new SqlError('54000', `row, key or statement is too large: ${error.message}`, cause);
+    case 'NOT_SUPPORTED':
+      return new SqlError('0A000', error.message, cause);
+    case 'CORRUPTION':
+      return new SqlError('XX001', error.message, cause);
+    case 'CLOSED':
+      return new SqlError('57P01', 'terminating connection: the database is shutting down', cause);
+    case 'INVALID_ARGUMENT':
+      return new SqlError('XX000', error.message, cause);
+  }
+}

@@ -1,0 +1,45 @@
+/** Every bound of the SQL layer: unit, reason, and what a user sees when it is met. */
+
+/** Longest source text of one parse. Unit: UTF-16 units. The parser's heap grows by about 100 bytes for each. 54001. */
+export const statementCharactersMax: number = 16 * 1024 * 1024;
+/** Deepest nesting of an expression. Bounds the recursion of binder and executor. 54001. */
+export const expressionDepthMax: number = 1_500;
+/** Source texts whose parse is kept. */
+export const parseCacheEntries: number = 1_000;
+/** Longer texts are parsed anew each time: bulk loads would push everything else out. Unit: UTF-16 units. */
+export const parseCacheTextMax: number = 8 * 1024;
+/** Plans kept for one source text: one for each set of declared parameter types and time zone. */
+export const plansPerStatement: number = 4;
+/** Highest parameter number, as the wire protocol has it. 54000. */
+export const parametersMax: number = 65_535;
+/** Columns of a table, as in PostgreSQL. 54011. */
+export const tableColumnsMax: number = 1_600;
+/** Columns of a primary key, as in PostgreSQL. 54011. */
+export const keyColumnsMax: number = 32;
+/** Target list entries, as in PostgreSQL. 54011. */
+export const targetColumnsMax: number = 1_664;
+/** What one statement may hold in memory for sorting, grouping and distinct rows. Unit: bytes, estimated. 53200. */
+export const workMemoryBytes: number = 64 * 1024 * 1024;
+/** What one statement may write. It is one atomic message to the store. Unit: bytes, estimated. 53200. */
+export const statementWriteBytes: number = 64 * 1024 * 1024;
+/** Bytes of names, as in PostgreSQL; longer ones are cut by the grammar. */
+export const nameBytesMax: number = 63;
+/** Longest stretch of work between two turns of the event loop. Unit: ms. */
+export const turnBudgetMs: number = 4;
+/** Rows that an operator hands on at once. */
+export const batchRows: number = 512;
+/** Key points or spans that one predicate may expand to before the planner falls back to a wider span. */
+export const accessPointsMax: number = 10_000;
+/** Runs of one statement that met a conflict before it fails with 40001. */
+export const conflictRunsMax: number = 24;
+/** First and longest pause between such runs, before jitter. Unit: ms. */
+export const conflictBackoffMs: { readonly first: number; readonly most: number } = {
+  first: 1,
+  most: 100,
+};
+/** Runs of one statement whose plan went stale under it. */
+export const staleRunsMax: number = 10;
+/** Result of generate_series and the like is bounded by time and memory alone; strings are not. Unit: UTF-16 units. */
+export const stringCharactersMax: number = 64 * 1024 * 1024;
+/** Rows whose keys one chunk of a slow DROP TABLE deletes. */
+export const dropChunkRows: number = 1_000;

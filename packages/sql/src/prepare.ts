@@ -1,0 +1,151 @@
+/** From a parsed statement to a plan: looks up the tables it names, binds, plans, and remembers the plan by its text. */
+
+import { bindStatement, referencedTables } from './bind/bind-statement.ts';
+import type { BoundStatement } from './bind/bound.ts';
+import { BindContext } from './bind/context.ts';
+import type { Catalog } from './catalog/catalog.ts';
+import type { TableDescriptor } from './catalog/descriptor.ts';
+import type { EvalContext } from './functions/signature.ts';
+import { plansPerStatement, staleRunsMax } from './limits.ts';
+import type { Statement, StatementNode } from './parse/parser.ts';
+import type { PreparedPlan } from './plan/plan.ts';
+import { planStatement } from './plan/planner.ts';
+import type { ColumnDescription, Oid } from './session-api.ts';
+import { canonicalSettingName } from './settings.ts';
+import { SqlError } from './sql-error.ts';
+import { textType } from './types/type.ts';
+
+export class Preparer {
+  private readonly catalog: Catalog;
+  private readonly plans = new WeakMap<StatementNode, Map<string, PreparedPlan>>();
+
+  constructor(catalog: Catalog) {
+    this.catalog = catalog;
+  }
+
+  /** A plan that is right as of the catalog version known here. Throws SqlError, DbError. */
+  async prepare(
+    statement: Statement,
+    declared: readonly Oid[],
+    evaluation: EvalContext,
+  ): Promise<PreparedPlan> {
+    const key = `${declared.join()};${evaluation.zone.name}`;
+    const cached = this.plans.get(statement.node)?.get(key);
+    if (cached !== undefined) {
+      if (cached.catalogVersion === this.catalog.version) return cached;
+      if (await this.catalog.stillNamed(cached)) return cached;
+    }
+    const fresh = await this.build(statement, declared, evaluation);
+    if (fresh.shareable) this.remember(statement.node, key, fresh);
+    return fresh;
+  }
+
+  private remember(node: StatementNode, key: string, plan: PreparedPlan): void {
+    let plans = this.plans.get(node);
+    if (plans === undefined) {
+      plans = new Map();
+      this.plans.set(node, plans);
+    }
+    if (plans.size >= plansPerStatement) plans.clear();
+    plans.set(key, plan);
+  }
+
+  private async build(
+    statement: Statement,
+    declared: readonly Oid[],
+    evaluation: EvalContext,
+  ): Promise<PreparedPlan> {
+    const names = referencedTables(statement.node.tree);
+    for (let attempt = 1; ; attempt++) {
+      const tables = await this.findTables(names);
+      const version = this.catalog.version;
+      try {
+        return bindAndPlan({ statement, declared, evaluation, tables, version });
+      } catch (error) {
+        // What was not found may have come into being since; what was found may be gone.
+        if (!(error instanceof SqlError) || names.length === 0 || attempt >= staleRunsMax)
+          throw error;
+        const newest = await this.catalog.readVersion();
+        if (newest === version) throw error;
+        this.catalog.advance(newest);
+      }
+    }
+  }
+
+  private async findTables(names: readonly string[]): Promise<Map<string, TableDescriptor>> {
+    for (;;) {
+      const tables = new Map<string, TableDescriptor>();
+      let version: number | undefined;
+      for (const name of new Set(names)) {
+        const table = await this.catalog.lookup('public', name);
+        version ??= this.catalog.version;
+        if (table !== undefined) tables.set(name, table);
+      }
+      if (version === undefined || version === this.catalog.version) return tables;
+    }
+  }
+}
+
+function bindAndPlan(options: {
+  readonly statement: Statement;
+  readonly declared: readonly Oid[];
+  readonly evaluation: EvalContext;
+  readonly tables: ReadonlyMap<string, TableDescriptor>;
+  readonly version: number;
+}): PreparedPlan {
+  const { statement, declared, evaluation, tables, version } = options;
+  let shareable = true;
+  const noting: EvalContext = {
+    zone: evaluation.zone,
+    extraFloatDigits: evaluation.extraFloatDigits,
+    now: evaluation.now,
+    parameters: [],
+    user: evaluation.user,
+    database: evaluation.database,
+    setting: (name) => evaluation.setting(name),
+    onDependsOnNow: () => {
+      shareable = false;
+    },
+  };
+  const { source, tree } = statement.node;
+  const context = new BindContext({ source, parameterTypes: declared, evaluation: noting, tables });
+  const bound = bindStatement(context, tree);
+  const plan = planStatement(bound);
+  return {
+    plan,
+    parameterTypes: context.finalParameterTypes(),
+    columns: columnsOf(bound),
+    tables: [...tables.values()],
+    notices: context.notices,
+    catalogVersion: version,
+    shareable,
+  };
+}
+
+function columnsOf(bound: BoundStatement): readonly ColumnDescription[] | undefined {
+  switch (bound.kind) {
+    case 'select':
+      return bound.columns;
+    case 'insert':
+    case 'update':
+    case 'delete':
+      return bound.returning?.columns;
+    case 'explain':
+      return [textColumn('QUERY PLAN')];
+    case 'show':
+      return [textColumn(canonicalSettingName(bound.name))];
+    default:
+      return undefined;
+  }
+}
+
+function textColumn(name: string): ColumnDescription {
+  return {
+    name,
+    typeOid: textType.oid,
+    typeLength: textType.length,
+    typeModifier: -1,
+    tableOid: 0,
+    attributeNumber: 0,
+  };
+}

@@ -1,0 +1,309 @@
+/**
+ * Settings of a session: the ones that drivers and tools set and show. A setting that changes how statements run is
+ * honoured or its unsupported values are refused; the rest are kept and shown, as PostgreSQL keeps them for parts that
+ * do not exist here.
+ */
+import { serverVersion, serverVersionNumber } from './functions/system.ts';
+import { SqlError } from './sql-error.ts';
+import { type TimeZone, utcZone, zoneBySetting } from './types/time-zone.ts';
+
+interface SettingDefinition {
+  /** As PostgreSQL spells it. */
+  readonly name: string;
+  readonly initial: string;
+  /** Sent to clients when it changes. */
+  readonly reported?: true;
+  readonly readOnly?: true;
+  /** The value as it is kept. Throws 22023, 0A000. */
+  readonly check?: (value: string, name: string) => string;
+}
+
+function invalid(name: string, value: string): SqlError {
+  return new SqlError('22023', `invalid value for parameter "${name}": "${value}"`);
+}
+
+function booleanValue(value: string, name: string): string {
+  const word = value.toLowerCase();
+  if (['on', 'true', 'yes', '1', 't', 'y'].includes(word)) return 'on';
+  if (['off', 'false', 'no', '0', 'f', 'n'].includes(word)) return 'off';
+  throw new SqlError('22023', `parameter "${name}" requires a Boolean value`);
+}
+
+function integerValue(min: number, max: number): (value: string, name: string) => string {
+  return (value, name) => {
+    if (!/^[+-]?\d+$/.test(value.trim())) throw invalid(name, value);
+    const number = Number(value);
+    if (number < min || number > max)
+      throw new SqlError(
+        '22023',
+        `${number} is outside the valid range for parameter "${name}" (${min} .. ${max})`,
+      );
+    return String(number);
+  };
+}
+
+const units: Readonly<Record<string, number>> = {
+  '': 1,
+  us: 0.001,
+  ms: 1,
+  s: 1_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** Milliseconds, kept in the largest unit that divides them, as PostgreSQL shows them. */
+function durationValue(value: string, name: string): string {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*$/.exec(value);
+  if (match === null) throw invalid(name, value);
+  const ms = Math.round(Number(match[1]) * (units[match[2] ?? ''] ?? 1));
+  if (ms > 2_147_483_647)
+    throw new SqlError(
+      '22023',
+      `${ms} ms is outside the valid range for parameter "${name}" (0 .. 2147483647)`,
+    );
+  if (ms === 0) return '0';
+  for (const unit of ['d', 'h', 'min', 's'])
+    if (ms % (units[unit] ?? 1) === 0) return `${ms / (units[unit] ?? 1)}${unit}`;
+  return `${ms}ms`;
+}
+
+/** The value of a duration setting. Unit: ms. */
+function durationMs(value: string): number {
+  const match = /^(\d+)(ms|s|min|h|d)?$/.exec(value);
+  return match === null ? 0 : Number(match[1]) * (units[match[2] ?? ''] ?? 1);
+}
+
+function oneOf(...allowed: readonly string[]): (value: string, name: string) => string {
+  return (value, name) => {
+    const word = value.toLowerCase();
+    if (!allowed.includes(word)) throw invalid(name, value);
+    return word;
+  };
+}
+
+/** Only UTF-8 is spoken; its spellings are many. */
+function encodingValue(value: string, name: string): string {
+  const word = value.toLowerCase().replace(/['"_-]/g, '');
+  if (word === 'utf8' || word === 'unicode') return 'UTF8';
+  if (/^(latin|iso8859|win|koi8|sqlascii|euc|sjis|big5|gbk|gb18030|johab|uhc|mule)/.test(word))
+    throw new SqlError('0A000', `client encoding ${value} is not supported yet`);
+  throw invalid(name, value);
+}
+
+/** Dates are printed in ISO form; the order of ambiguous input is kept for SHOW. */
+function dateStyleValue(value: string, name: string): string {
+  let order = 'MDY';
+  for (const part of value.split(',').map((word) => word.trim().toLowerCase())) {
+    if (part === 'iso' || part === '' || part === 'default') continue;
+    if (['mdy', 'dmy', 'ymd'].includes(part)) order = part.toUpperCase();
+    else if (part === 'us' || part.startsWith('noneuro')) order = 'MDY';
+    else if (part.startsWith('euro')) order = 'DMY';
+    else if (['sql', 'postgres', 'german'].includes(part))
+      throw new SqlError('0A000', `DateStyle ${part} is not supported yet`);
+    else throw invalid(name, value);
+  }
+  return `ISO, ${order}`;
+}
+
+/** Every statement is serializable by itself, which is what each weaker level allows. */
+const isolationValue = oneOf(
+  'serializable',
+  'repeatable read',
+  'read committed',
+  'read uncommitted',
+);
+
+function mustBe(expected: string, what: string): (value: string, name: string) => string {
+  return (value, name) => {
+    if (booleanValue(value, name) !== expected)
+      throw new SqlError('0A000', `${what} is not supported yet`);
+    return expected;
+  };
+}
+
+const definitions: readonly SettingDefinition[] = [
+  { name: 'application_name', initial: '', reported: true },
+  { name: 'client_encoding', initial: 'UTF8', reported: true, check: encodingValue },
+  { name: 'DateStyle', initial: 'ISO, MDY', reported: true, check: dateStyleValue },
+  {
+    name: 'default_transaction_read_only',
+    initial: 'off',
+    reported: true,
+    check: mustBe('off', 'a read-only session'),
+  },
+  { name: 'in_hot_standby', initial: 'off', reported: true, readOnly: true },
+  { name: 'integer_datetimes', initial: 'on', reported: true, readOnly: true },
+  {
+    name: 'IntervalStyle',
+    initial: 'postgres',
+    reported: true,
+    check: oneOf('postgres', 'postgres_verbose', 'sql_standard', 'iso_8601'),
+  },
+  { name: 'is_superuser', initial: 'on', reported: true, readOnly: true },
+  { name: 'server_encoding', initial: 'UTF8', reported: true, readOnly: true },
+  { name: 'server_version', initial: serverVersion, reported: true, readOnly: true },
+  {
+    name: 'standard_conforming_strings',
+    initial: 'on',
+    reported: true,
+    check: mustBe('on', 'standard_conforming_strings = off'),
+  },
+  { name: 'TimeZone', initial: 'UTC', reported: true, check: (value) => zoneBySetting(value).name },
+  { name: 'server_version_num', initial: serverVersionNumber, readOnly: true },
+  { name: 'backslash_quote', initial: 'safe_encoding' },
+  { name: 'bytea_output', initial: 'hex', check: oneOf('hex', 'escape') },
+  { name: 'check_function_bodies', initial: 'on', check: booleanValue },
+  {
+    name: 'client_min_messages',
+    initial: 'notice',
+    check: oneOf(
+      'debug5',
+      'debug4',
+      'debug3',
+      'debug2',
+      'debug1',
+      'debug',
+      'log',
+      'notice',
+      'warning',
+      'error',
+    ),
+  },
+  { name: 'default_table_access_method', initial: 'heap', check: oneOf('heap') },
+  { name: 'default_tablespace', initial: '' },
+  { name: 'default_transaction_deferrable', initial: 'off', check: booleanValue },
+  { name: 'default_transaction_isolation', initial: 'serializable', check: isolationValue },
+  { name: 'extra_float_digits', initial: '1', check: integerValue(-15, 3) },
+  { name: 'idle_in_transaction_session_timeout', initial: '0', check: durationValue },
+  { name: 'idle_session_timeout', initial: '0', check: durationValue },
+  { name: 'lc_collate', initial: 'C', readOnly: true },
+  { name: 'lc_ctype', initial: 'C.UTF-8', readOnly: true },
+  { name: 'lc_messages', initial: 'C' },
+  { name: 'lc_monetary', initial: 'C' },
+  { name: 'lc_numeric', initial: 'C' },
+  { name: 'lc_time', initial: 'C' },
+  { name: 'lock_timeout', initial: '0', check: durationValue },
+  { name: 'max_identifier_length', initial: '63', readOnly: true },
+  { name: 'max_index_keys', initial: '32', readOnly: true },
+  { name: 'row_security', initial: 'on', check: booleanValue },
+  { name: 'search_path', initial: '"$user", public' },
+  { name: 'ssl_renegotiation_limit', initial: '0', check: integerValue(0, 0) },
+  { name: 'statement_timeout', initial: '0', check: durationValue },
+  {
+    name: 'synchronous_commit',
+    initial: 'on',
+    check: oneOf('on', 'off', 'local', 'remote_write', 'remote_apply'),
+  },
+  { name: 'transaction_deferrable', initial: 'off', readOnly: true },
+  { name: 'transaction_isolation', initial: 'serializable', readOnly: true },
+  { name: 'transaction_read_only', initial: 'off', readOnly: true },
+  { name: 'work_mem', initial: '4MB' },
+  { name: 'xmloption', initial: 'content', check: oneOf('content', 'document') },
+];
+
+const byName = new Map(definitions.map((one) => [one.name.toLowerCase(), one]));
+byName.set('session_authorization', {
+  name: 'session_authorization',
+  initial: '',
+  reported: true,
+  readOnly: true,
+});
+
+/** The name as SHOW heads its column with it. */
+export function canonicalSettingName(name: string): string {
+  return byName.get(name.toLowerCase())?.name ?? name;
+}
+
+const lengthMax = 16 * 1024;
+const customMax = 100;
+
+export interface SettingChange {
+  readonly name: string;
+  readonly value: string;
+}
+
+export class Settings {
+  /** As TimeZone says. */
+  zone: TimeZone = utcZone;
+  /** As extra_float_digits says. */
+  extraFloatDigits = 1;
+  /** As statement_timeout says; 0 = none. */
+  statementTimeoutMs = 0;
+  private readonly values = new Map<string, string>();
+  private readonly custom = new Map<string, string>();
+  private readonly user: string;
+  private readonly applicationName: string;
+
+  constructor(options: { readonly user: string; readonly applicationName: string }) {
+    this.user = options.user;
+    this.applicationName = options.applicationName;
+  }
+
+  /** As SHOW prints it. */
+  get(name: string): string | undefined {
+    const key = name.toLowerCase();
+    const definition = byName.get(key);
+    if (definition === undefined) return this.custom.get(key);
+    return this.values.get(key) ?? this.initial(definition);
+  }
+
+  /**
+   * @param value undefined = the initial one
+   * @returns the change that clients must be told of, if there is one
+   * Throws 42704, 55P02, 22023, 0A000.
+   */
+  set(name: string, value: string | undefined): SettingChange | undefined {
+    const key = name.toLowerCase();
+    if (value !== undefined && value.length > lengthMax)
+      throw new SqlError('22023', `value of parameter "${name}" is too long`);
+    const definition = byName.get(key);
+    if (definition === undefined) {
+      this.setCustom(name, value);
+      return undefined;
+    }
+    if (definition.readOnly === true)
+      throw new SqlError('55P02', `parameter "${definition.name}" cannot be changed`);
+    const before = this.get(name);
+    if (value === undefined) this.values.delete(key);
+    else this.values.set(key, definition.check?.(value, definition.name) ?? value);
+    if (key === 'timezone') this.zone = zoneBySetting(value ?? definition.initial);
+    if (key === 'extra_float_digits') this.extraFloatDigits = Number(this.get(name));
+    if (key === 'statement_timeout') this.statementTimeoutMs = durationMs(this.get(name) ?? '0');
+    const after = this.get(name) ?? '';
+    if (definition.reported !== true || after === before) return undefined;
+    return { name: definition.name, value: after };
+  }
+
+  /** All back to their initial values; the changes that clients must be told of. */
+  resetAll(): SettingChange[] {
+    this.custom.clear();
+    return [...this.values.keys()].flatMap((key) => this.set(key, undefined) ?? []);
+  }
+
+  /** What clients are told of at the start of a session. */
+  reported(): SettingChange[] {
+    return [...byName.values()]
+      .filter((definition) => definition.reported === true)
+      .map(({ name }) => ({ name, value: this.get(name) ?? '' }));
+  }
+
+  private initial(definition: SettingDefinition): string {
+    if (definition.name === 'session_authorization') return this.user;
+    if (definition.name === 'application_name') return this.applicationName;
+    return definition.initial;
+  }
+
+  /** Names with a dot are anybody's. */
+  private setCustom(name: string, value: string | undefined): void {
+    const key = name.toLowerCase();
+    if (!/^[a-z_][\w$]*(\.[a-z_][\w$]*)+$/i.test(name))
+      throw new SqlError('42704', `unrecognized configuration parameter "${name}"`);
+    if (value === undefined) this.custom.delete(key);
+    else {
+      if (this.custom.size >= customMax && !this.custom.has(key))
+        throw new SqlError('53400', `a session may have ${customMax} settings of its own at most`);
+      this.custom.set(key, value);
+    }
+  }
+}

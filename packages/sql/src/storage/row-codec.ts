@@ -1,0 +1,255 @@
+/**
+ * The value of a row's key: one byte of format version, the number of columns, a bitmap of NULLs, then the columns that are
+ * not NULL in order of definition. Columns that the key already holds exactly are left out; float8 is not among them,
+ * because a key does not tell -0 from 0.
+ *
+ *   int2 int4 int8     zigzag varint            bool         one byte
+ *   float8             8 bytes, little-endian   timestamptz  8 bytes, little-endian
+ *   text varchar       varint length, UTF-8
+ */
+import { asBuffer, DbError } from '@flotilla/base';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { Datum } from '../session-api.ts';
+import { float8Type, type SqlType } from '../types/type.ts';
+
+const formatVersion = 1;
+
+type Kind = 'small' | 'big' | 'float' | 'text' | 'bool' | 'timestamp';
+
+interface StoredColumn {
+  /** Offset into the table's columns. */
+  readonly index: number;
+  readonly kind: Kind;
+}
+
+function kindOf(type: SqlType): Kind {
+  switch (type.name) {
+    case 'int2':
+    case 'int4':
+      return 'small';
+    case 'int8':
+      return 'big';
+    case 'float8':
+      return 'float';
+    case 'bool':
+      return 'bool';
+    case 'timestamptz':
+      return 'timestamp';
+    default:
+      return 'text';
+  }
+}
+
+let scratch = Buffer.allocUnsafe(4096);
+
+/** Encodes and decodes the rows of one table. */
+export class RowCodec {
+  private readonly stored: readonly StoredColumn[];
+  private readonly bitmapBytes: number;
+
+  constructor(table: TableDescriptor) {
+    const inKey = new Set(table.primaryKey?.columns ?? []);
+    this.stored = table.columns
+      .map((column, index) => ({ index, type: column.type }))
+      .filter(({ index, type }) => !inKey.has(index) || type === float8Type)
+      .map(({ index, type }) => ({ index, kind: kindOf(type) }));
+    this.bitmapBytes = Math.ceil(this.stored.length / 8);
+  }
+
+  encode(row: readonly Datum[]): Uint8Array {
+    let at = this.begin(row);
+    for (const { index, kind } of this.stored) {
+      const value = row[index] ?? null;
+      if (value === null) continue;
+      if (kind === 'text') {
+        at = writeText(value as string, at);
+        continue;
+      }
+      reserve(at + 10);
+      if (kind === 'small') at = writeVarint(zigzag(value as number), at);
+      else if (kind === 'big') at = writeBig(value as bigint, at);
+      else if (kind === 'float') at = scratch.writeDoubleLE(value as number, at);
+      else if (kind === 'bool') scratch[at++] = value === true ? 1 : 0;
+      else at = scratch.writeBigInt64LE(value as bigint, at);
+    }
+    const bytes = new Uint8Array(at);
+    bytes.set(scratch.subarray(0, at));
+    return bytes;
+  }
+
+  /** Header: version, column count, NULL bitmap. */
+  private begin(row: readonly Datum[]): number {
+    reserve(4 + this.bitmapBytes);
+    scratch[0] = formatVersion;
+    const start = writeVarint(this.stored.length, 1);
+    scratch.fill(0, start, start + this.bitmapBytes);
+    for (let i = 0; i < this.stored.length; i++) {
+      const value = row[this.stored[i]?.index ?? -1] ?? null;
+      if (value === null)
+        scratch[start + (i >> 3)] = (scratch[start + (i >> 3)] ?? 0) | (1 << (i & 7));
+    }
+    return start + this.bitmapBytes;
+  }
+
+  /**
+   * Fills the stored columns of `row`.
+   * @param needed by offset into the table's columns; columns that are not needed are left as they are
+   * Throws DbError CORRUPTION.
+   */
+  decodeInto(row: Datum[], bytes: Uint8Array, needed: readonly boolean[]): void {
+    const reader = new RowReader(asBuffer(bytes));
+    const nulls = reader.header(this.stored.length, this.bitmapBytes);
+    let last = this.stored.length - 1;
+    while (last >= 0 && needed[this.stored[last]?.index ?? -1] !== true) last--;
+    for (let i = 0; i <= last; i++) {
+      const column = this.stored[i];
+      if (column === undefined) return;
+      const isNull = (((bytes[nulls + (i >> 3)] ?? 0) >> (i & 7)) & 1) === 1;
+      const wanted = needed[column.index] === true;
+      if (isNull) {
+        if (wanted) row[column.index] = null;
+      } else if (wanted) row[column.index] = reader.read(column.kind);
+      else reader.skip(column.kind);
+    }
+  }
+}
+
+function zigzag(value: number): number {
+  return value >= 0 ? value * 2 : value * -2 - 1;
+}
+
+function reserve(bytes: number): void {
+  if (bytes <= scratch.length) return;
+  const larger = Buffer.allocUnsafe(Math.max(bytes, scratch.length * 2));
+  scratch.copy(larger);
+  scratch = larger;
+}
+
+function writeVarint(value: number, at: number): number {
+  let rest = value;
+  let end = at;
+  while (rest >= 0x80) {
+    scratch[end++] = (rest % 0x80) | 0x80;
+    rest = Math.floor(rest / 0x80);
+  }
+  scratch[end++] = rest;
+  return end;
+}
+
+function writeBig(value: bigint, at: number): number {
+  const narrow = Number(value);
+  if (Math.abs(narrow) < 2 ** 52) return writeVarint(zigzag(narrow), at);
+  let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
+  let end = at;
+  while (rest >= 0x80n) {
+    scratch[end++] = Number(rest & 0x7fn) | 0x80;
+    rest >>= 7n;
+  }
+  scratch[end++] = Number(rest);
+  return end;
+}
+
+function writeText(value: string, at: number): number {
+  reserve(at + 5 + value.length * 3);
+  if (value.length < 0x2a) {
+    const written = scratch.write(value, at + 1, 'utf8');
+    scratch[at] = written; // at most 0x29 units of 3 bytes each: below 0x80
+    return at + 1 + written;
+  }
+  const length = Buffer.byteLength(value, 'utf8');
+  const start = writeVarint(length, at);
+  return start + scratch.write(value, start, 'utf8');
+}
+
+class RowReader {
+  private readonly bytes: Buffer;
+  private at = 0;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  /** @returns offset of the NULL bitmap */
+  header(columns: number, bitmapBytes: number): number {
+    if (this.byte() !== formatVersion) throw this.corrupt('format version');
+    if (this.varint() !== columns) throw this.corrupt('column count');
+    const bitmap = this.at;
+    this.at += bitmapBytes;
+    if (this.at > this.bytes.length) throw this.corrupt('bitmap');
+    return bitmap;
+  }
+
+  read(kind: Kind): Datum {
+    switch (kind) {
+      case 'small': {
+        const value = this.varint();
+        return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+      }
+      case 'big':
+        return this.big();
+      case 'float':
+        return this.bytes.readDoubleLE(this.advance(8));
+      case 'timestamp':
+        return this.bytes.readBigInt64LE(this.advance(8));
+      case 'bool':
+        return this.byte() === 1;
+      case 'text': {
+        const length = this.varint();
+        const start = this.advance(length);
+        return this.bytes.toString('utf8', start, start + length);
+      }
+    }
+  }
+
+  skip(kind: Kind): void {
+    if (kind === 'float' || kind === 'timestamp') this.advance(8);
+    else if (kind === 'bool') this.advance(1);
+    else if (kind === 'text') this.advance(this.varint());
+    else while (this.byte() >= 0x80);
+  }
+
+  private varint(): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < 8; i++) {
+      const byte = this.byte();
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+      scale *= 0x80;
+    }
+    throw this.corrupt('varint');
+  }
+
+  private big(): bigint {
+    const start = this.at;
+    let end = start;
+    while ((this.bytes[end] ?? 0) >= 0x80) end++;
+    if (end - start < 7) {
+      const value = this.varint();
+      return BigInt(value % 2 === 0 ? value / 2 : -(value + 1) / 2);
+    }
+    if (end - start >= 10 || end >= this.bytes.length) throw this.corrupt('varint');
+    let value = 0n;
+    for (let i = end; i >= start; i--) value = (value << 7n) | BigInt((this.bytes[i] ?? 0) & 0x7f);
+    this.at = end + 1;
+    return BigInt.asIntN(64, (value >> 1n) ^ -(value & 1n));
+  }
+
+  private byte(): number {
+    const byte = this.bytes[this.at];
+    if (byte === undefined) throw this.corrupt('byte');
+    this.at++;
+    return byte;
+  }
+
+  private advance(length: number): number {
+    const start = this.at;
+    if (start + length > this.bytes.length) throw this.corrupt('length');
+    this.at += length;
+    return start;
+  }
+
+  private corrupt(what: string): DbError {
+    return new DbError('CORRUPTION', `row has no valid ${what} at byte ${this.at}`);
+  }
+}
