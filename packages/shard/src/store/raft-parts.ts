@@ -37,4 +37,4 @@ export interface RaftParts {
     | { readonly ok: true; readonly message: RaftMessage }
     | { readonly ok: false; readonly reason: string };
 }
-export const raftParts: RaftParts = raft as unknown as RaftParts;
+export const raftParts: RaftParts = { ...(raft as unknown as RaftParts) };

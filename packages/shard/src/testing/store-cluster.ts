@@ -197,7 +197,9 @@ export class StoreCluster {
     this.network.isolate(`store-${storeId}`);
   }
 
-  client(options: { readonly attemptMs?: number } = {}): TestClient {
+  client(
+    options: { readonly attemptMs?: number; readonly clusterId?: Uint8Array } = {},
+  ): TestClient {
     const clientId = `client-${++this.clients}`;
     return new TestClient({
       clientId,
@@ -232,7 +234,10 @@ export class StoreCluster {
     const deadline = this.clock.nowMs() + ms;
     await this.settle();
     while (!settled) {
-      assert(this.clock.nowMs() < deadline, 'the promise settles in time', { ms });
+      assert(this.clock.nowMs() < deadline, 'the promise settles in time', {
+        ms,
+        fatal: this.fatal.map(({ storeId, error }) => `${storeId}: ${error.stack}`),
+      });
       await this.run(5);
     }
     return watched;
