@@ -113,7 +113,12 @@ function addStatus(program: Command, output: Output, finish: (code: number) => v
     .description('show stores and ranges: who leads, how far each replica is, who does not answer')
     .option('--json', 'one JSON document instead of tables')
     .option('--watch', 'again every two seconds, until Ctrl-C')
-    .option('--timeout <seconds>', 'how long a store may take to answer', wholeNumber, 2)
+    .option(
+      '--timeout <seconds>',
+      'how long nats-server, then each store, may take to answer',
+      wholeNumber,
+      2,
+    )
     .addHelpText('after', example('flotilla status --nats nats://10.0.0.1:4222 --watch'));
   addSettings(command, connectionKeys);
   command.action(async () => {

@@ -132,23 +132,27 @@ function openStoreOf(config: ProcessConfig, wired: Wired): Promise<Store> {
   });
 }
 
-/** Waits as long as it takes for a cluster to be there: gateways may start before it is founded. */
+/** Waits as long as it takes for a cluster to be there, or until the signal: gateways may start before it is founded. */
 async function joinCluster(wired: Wired): Promise<Flotilla> {
   const logger = wired.logger.child({ part: 'client' });
-  const { transport, clock, prng } = wired;
+  const { transport, clock, prng, signal } = wired;
   for (;;) {
+    signal?.throwIfAborted();
     const router = createRouter({ transport, clock, prng, logger });
+    const giveUp = (): void => void router.close(); // ends what is under way
+    signal?.addEventListener('abort', giveUp);
     try {
       return await createFlotilla({ router, clock, prng, logger });
     } catch (error) {
       await router.close();
+      signal?.throwIfAborted();
       if (!(error instanceof DbError) || !waitable.has(error.code)) throw error;
-      wired.signal?.throwIfAborted();
       logger.info({ code: error.code, reason: error.message }, 'waiting for the cluster');
       await new Promise<void>((resolve) => {
         setTimeout(resolve, clusterRetryMs);
       });
-      wired.signal?.throwIfAborted();
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
     }
   }
 }

@@ -126,17 +126,19 @@ function rangeRow(rangeId: number, replicas: ReadonlyMap<number, ReplicaStatus>)
     leaseholderStoreId: leader?.[0],
     lease: leader === undefined ? 'none' : leader[1].leaseValid === true ? 'valid' : 'expired',
     leaseRemainingMs: leader?.[1].leaseRemainingMs ?? 0,
-    replicas: (descriptor?.replicas ?? []).map((member) => {
-      const storeId = member.storeId ?? 0;
-      const status = replicas.get(storeId);
-      return {
-        replicaId: member.replicaId ?? 0,
-        storeId,
-        role: status?.role ?? 'unknown',
-        appliedIndex: status?.appliedIndex ?? 0,
-        commitIndex: status?.commitIndex ?? 0,
-      };
-    }),
+    replicas: (descriptor?.replicas ?? [])
+      .map((member) => {
+        const storeId = member.storeId ?? 0;
+        const status = replicas.get(storeId);
+        return {
+          replicaId: member.replicaId ?? 0,
+          storeId,
+          role: status?.role ?? 'unknown',
+          appliedIndex: status?.appliedIndex ?? 0,
+          commitIndex: status?.commitIndex ?? 0,
+        };
+      })
+      .sort((a, b) => a.storeId - b.storeId),
   };
 }
 

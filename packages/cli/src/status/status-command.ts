@@ -9,13 +9,12 @@ import { gatherStatus } from './cluster-status.ts';
 import { type Paint, plainPaint, statusText } from './status-table.ts';
 
 const watchIntervalMs = 2_000;
-const connectTimeoutMs = 5_000;
 const clearScreen = '\u001b[2J\u001b[H';
 
 export interface StatusRequest {
   readonly json: boolean;
   readonly watch: boolean;
-  /** How long a store may take to answer. */
+  /** How long nats-server may take to answer, and then each store. */
   readonly timeoutMs: number;
 }
 
@@ -27,7 +26,7 @@ export async function runStatus(
 ): Promise<number> {
   let connection: ClusterConnection;
   try {
-    connection = await connectToCluster(config, connectTimeoutMs);
+    connection = await connectToCluster(config, request.timeoutMs);
   } catch (error) {
     if (!(error instanceof DbError)) throw error;
     output.err(`flotilla: no nats-server answers at ${config.nats.join(', ')}: ${error.message}\n`);
