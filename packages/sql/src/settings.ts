@@ -15,7 +15,7 @@ interface SettingDefinition {
   readonly reported?: true;
   readonly readOnly?: true;
   /** The value as it is kept. Throws 22023, 0A000. */
-  readonly check?: (value: string, name: string) => string;
+  readonly check?: (value: string, name: string, current: string) => string;
 }
 
 function invalid(name: string, value: string): SqlError {
@@ -92,11 +92,12 @@ function encodingValue(value: string, name: string): string {
 }
 
 /** Dates are printed in ISO form; the order of ambiguous input is kept for SHOW. */
-function dateStyleValue(value: string, name: string): string {
-  let order = 'MDY';
+function dateStyleValue(value: string, name: string, current: string): string {
+  let order = current.slice(-3);
   for (const part of value.split(',').map((word) => word.trim().toLowerCase())) {
-    if (part === 'iso' || part === '' || part === 'default') continue;
-    if (['mdy', 'dmy', 'ymd'].includes(part)) order = part.toUpperCase();
+    if (part === 'iso' || part === '') continue;
+    if (part === 'default') order = 'MDY';
+    else if (['mdy', 'dmy', 'ymd'].includes(part)) order = part.toUpperCase();
     else if (part === 'us' || part.startsWith('noneuro')) order = 'MDY';
     else if (part.startsWith('euro')) order = 'DMY';
     else if (['sql', 'postgres', 'german'].includes(part))
@@ -266,7 +267,7 @@ export class Settings {
       throw new SqlError('55P02', `parameter "${definition.name}" cannot be changed`);
     const before = this.get(name);
     if (value === undefined) this.values.delete(key);
-    else this.values.set(key, definition.check?.(value, definition.name) ?? value);
+    else this.values.set(key, definition.check?.(value, definition.name, before ?? '') ?? value);
     if (key === 'timezone') this.zone = zoneBySetting(value ?? definition.initial);
     if (key === 'extra_float_digits') this.extraFloatDigits = Number(this.get(name));
     if (key === 'statement_timeout') this.statementTimeoutMs = durationMs(this.get(name) ?? '0');

@@ -2,7 +2,7 @@
 import type { DeleteStmt, InsertStmt, Node, SelectStmt, UpdateStmt } from 'libpg-query';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { listItems, refuseOthers } from './ast.ts';
-import { ExpressionBinder } from './bind-expression.ts';
+import { ExpressionBinder, locationOf } from './bind-expression.ts';
 import { findTable } from './bind-from.ts';
 import { bindSelect } from './bind-select.ts';
 import type {
@@ -100,21 +100,29 @@ function insertSource(
   if (selectStmt === undefined) return { bound: { kind: 'values', rows: [[]] }, width: 0 };
   if (!('SelectStmt' in selectStmt)) throw context.unsupported('INSERT source');
   const select = selectStmt.SelectStmt;
-  const explicit = (statement.cols ?? []).length > 0;
   const lists = select.valuesLists ?? [];
   if (lists.length > 0 && isPlainValues(select)) {
-    const rows = lists.map((list) => {
-      const items = listItems(list);
-      checkWidth(context, items.length, targets.length, explicit, items);
-      return items.map((node, i) => bindAssigned(context, node, targets[i]));
-    });
-    const width = rows[0]?.length ?? 0;
-    if (rows.some((row) => row.length !== width))
-      throw context.error('42601', 'VALUES lists must all be the same length', undefined);
+    const items = lists.map(listItems);
+    const width = items[0]?.length ?? 0;
+    const uneven = items.find((row) => row.length !== width);
+    if (uneven !== undefined)
+      throw context.error(
+        '42601',
+        'VALUES lists must all be the same length',
+        nodeLocation(uneven[0]),
+      );
+    checkWidth(context, nodeLocations(items[0]), targets.length, statement.cols);
+    const rows = items.map((row) => row.map((node, i) => bindAssigned(context, node, targets[i])));
     return { bound: { kind: 'values', rows }, width };
   }
   const bound = bindSelect(context, select, true);
-  checkWidth(context, bound.columns.length, targets.length, explicit, []);
+  const shown = bound.outputs.slice(0, bound.columns.length);
+  checkWidth(
+    context,
+    shown.map((output) => output.location),
+    targets.length,
+    statement.cols,
+  );
   return {
     bound: { kind: 'select', select: assign(context, bound, targets) },
     width: bound.columns.length,
@@ -130,29 +138,33 @@ function isPlainValues(select: SelectStmt): boolean {
   );
 }
 
+/** @param values locations of the values for one row */
 function checkWidth(
   context: BindContext,
-  width: number,
+  values: readonly (number | undefined)[],
   targets: number,
-  explicit: boolean,
-  items: readonly Node[],
+  named: readonly Node[] | undefined,
 ): void {
-  if (width > targets)
+  if (values.length > targets)
     throw context.error(
       '42601',
       'INSERT has more expressions than target columns',
-      nodeLocation(items[targets]),
+      values[targets],
     );
-  if (explicit && width < targets)
-    throw context.error('42601', 'INSERT has more target columns than expressions', undefined);
+  if (named !== undefined && named.length > 0 && values.length < targets)
+    throw context.error(
+      '42601',
+      'INSERT has more target columns than expressions',
+      nodeLocation(named[values.length]),
+    );
+}
+
+function nodeLocations(nodes: readonly Node[] | undefined): (number | undefined)[] {
+  return (nodes ?? []).map(nodeLocation);
 }
 
 function nodeLocation(node: Node | undefined): number | undefined {
-  if (node === undefined) return undefined;
-  const inner: unknown = Object.values(node)[0];
-  return typeof inner === 'object' && inner !== null && 'location' in inner
-    ? Number(inner.location)
-    : undefined;
+  return node === undefined ? undefined : locationOf(node);
 }
 
 /** A value of VALUES or SET; undefined = DEFAULT. */
@@ -197,7 +209,7 @@ export function bindUpdate(context: BindContext, statement: UpdateStmt): BoundUp
     if (indirection !== undefined) throw context.unsupported('subscripted UPDATE target', location);
     const { index, column } = columnByName(context, table, name, location);
     if (seen.has(index))
-      throw context.error('42601', `multiple assignments to same column "${name}"`, location);
+      throw context.error('42601', `multiple assignments to same column "${name}"`, undefined);
     seen.add(index);
     if (val === undefined || 'SetToDefault' in val)
       return { column: index, value: defaultExpression(context, column) };

@@ -97,7 +97,7 @@ export class ExpressionBinder {
     }
     if ('NullTest' in node) {
       const { arg, nulltesttype, location } = node.NullTest;
-      const argument = resolveOpen(this.context, this.bind(arg));
+      const argument = this.bind(arg);
       const negated = nulltesttype === 'IS_NOT_NULL';
       return { kind: 'is-null', type: boolType, modifier: -1, location, negated, argument };
     }
@@ -198,7 +198,9 @@ export class ExpressionBinder {
     const parts = nameParts(node.name);
     const name = parts[parts.length - 1] ?? '';
     if (parts.length > 1 && parts[0] !== 'pg_catalog')
-      throw this.context.error('42883', `operator does not exist: ${parts.join('.')}`, location);
+      throw parts[0] === 'public'
+        ? this.context.error('42883', `operator does not exist: ${parts.join('.')}`, location)
+        : this.context.error('3F000', `schema "${parts[0]}" does not exist`, location);
     switch (kind) {
       case 'AEXPR_OP':
       case 'AEXPR_LIKE':
@@ -395,6 +397,7 @@ function bindNumber(written: string, location: number | undefined): Expression {
     const negative = text.startsWith('-');
     const magnitude = BigInt(negative ? text.slice(1) : text);
     const value = negative ? -magnitude : magnitude;
+    if (BigInt.asIntN(32, value) === value) return constant(int4Type, Number(value), location);
     if (BigInt.asIntN(64, value) === value) return constant(int8Type, value, location);
     return constant(numericType, value.toString(), location);
   }

@@ -57,15 +57,23 @@ export function checkTableName(context: BindContext, variable: RangeVar): void {
     throw context.unsupported(`system catalog "${relname}"`, location);
 }
 
-/** Throws 42P01. */
-export function findTable(context: BindContext, variable: RangeVar): TableDescriptor {
+/** @param located whether the error points at the name. Throws 42P01. */
+export function findTable(
+  context: BindContext,
+  variable: RangeVar,
+  located = true,
+): TableDescriptor {
   const { schemaname, relname = '', location } = variable;
   checkTableName(context, variable);
   if (variable.inh !== true) throw context.unsupported('ONLY', location);
   const table =
     schemaname === undefined || schemaname === 'public' ? context.tables.get(relname) : undefined;
   if (table !== undefined) return table;
-  throw context.error('42P01', `relation "${shownName(variable)}" does not exist`, location);
+  throw context.error(
+    '42P01',
+    `relation "${shownName(variable)}" does not exist`,
+    located ? location : undefined,
+  );
 }
 
 /** Column aliases: `t AS a(x, y)`. */

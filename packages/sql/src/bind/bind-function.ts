@@ -38,12 +38,7 @@ export function bindFunction(binder: ExpressionBinder, call: FuncCall): Expressi
   if (named !== undefined) throw context.unsupported('named argument', location);
   const bound = (call.args ?? []).map((argument) => binder.bind(argument));
   if (!inCatalog) throw noFunction(context, parts.join('.'), bound, location);
-  if (call.agg_star === true)
-    throw context.error(
-      '42809',
-      `${name}(*) specified, but ${name} is not an aggregate function`,
-      location,
-    );
+  if (call.agg_star === true) throw noFunction(context, name, [], location);
   if (call.agg_distinct === true)
     throw context.error(
       '42809',
@@ -118,7 +113,7 @@ function bindConcat(
       if (separator === undefined) throw noFunction(context, name, bound, location);
       return separator;
     }
-    return resolveUnknown(context, one);
+    return resolveLiteral(context, one);
   });
   return {
     kind: 'concat',
@@ -174,12 +169,14 @@ function bindAggregate(binder: ExpressionBinder, call: FuncCall, name: string): 
     throw context.error('42725', `function ${shown(name, types)} is not unique`, location, {
       hint: 'Could not choose a best candidate function. You might need to add explicit type casts.',
     });
+  if (resolution.overload.unsupported === true)
+    throw context.unsupported(`aggregate ${shown(name, resolution.overload.parameters)}`, location);
   const [first] = bound;
   const parameter = resolution.overload.parameters[0];
   const argument =
     first === undefined || parameter === undefined
       ? first
-      : resolveUnknown(context, coerceImplicitly(context, first, parameter));
+      : resolveLiteral(context, coerceImplicitly(context, first, parameter));
   return {
     kind: 'aggregate',
     type: resolution.overload.result,
@@ -189,6 +186,11 @@ function bindAggregate(binder: ExpressionBinder, call: FuncCall, name: string): 
     argument,
     distinct: call.agg_distinct === true,
   };
+}
+
+/** As an argument of any type a literal is text; a parameter stays open, and fails at the end as in PostgreSQL. */
+function resolveLiteral(context: BindContext, expression: Expression): Expression {
+  return expression.kind === 'parameter' ? expression : resolveUnknown(context, expression);
 }
 
 function noFunction(

@@ -169,12 +169,6 @@ function bindColumnConstraints(
       throw context.unsupported(constraintWords[contype] ?? contype, location);
     }
   }
-  if (nullability === false && keys.some((key) => key.names.includes(column.name)))
-    throw context.error(
-      '42601',
-      `conflicting NULL/NOT NULL declarations for column "${column.name}" of table "${table}"`,
-      undefined,
-    );
 }
 
 function tableKey(context: BindContext, constraint: Constraint): KeyClause {
@@ -272,7 +266,7 @@ export function bindTruncate(context: BindContext, statement: TruncateStmt): Bou
   const tables: TableDescriptor[] = [];
   for (const node of statement.relations ?? []) {
     if (!('RangeVar' in node)) throw context.unsupported('TRUNCATE target');
-    const table = findTable(context, node.RangeVar);
+    const table = findTable(context, node.RangeVar, false);
     if (!tables.includes(table)) tables.push(table);
   }
   return { kind: 'truncate', tables };

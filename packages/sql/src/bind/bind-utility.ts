@@ -109,7 +109,7 @@ export function bindVacuum(
   for (const node of rels ?? []) {
     if (!('VacuumRelation' in node) || node.VacuumRelation.relation === undefined)
       throw context.unsupported('VACUUM target');
-    findTable(context, node.VacuumRelation.relation);
+    findTable(context, node.VacuumRelation.relation, false);
   }
   return { kind: 'no-op', tag: isVacuum ? 'VACUUM' : 'ANALYZE' };
 }

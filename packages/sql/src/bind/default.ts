@@ -23,7 +23,9 @@ export function bindDefault(
   const bound = new ExpressionBinder(context, emptyScope, 'DEFAULT').bind(node);
   if (bound.kind === 'parameter')
     throw context.error('42P02', `there is no parameter $${bound.index + 1}`, bound.location);
-  const value = coerceDefault(context, bound, column);
+  const coerced = coerceDefault(context, bound, column);
+  // A text that is too long for its column fails when it is inserted, not here.
+  const value = coerced.kind === 'length' ? coerced.argument : coerced;
   if (isNow(value)) return { kind: 'now' };
   if (value.kind !== 'constant')
     throw context.unsupported(
@@ -46,7 +48,7 @@ function coerceDefault(
       throw context.error(
         '42804',
         `column "${column.name}" is of type ${column.type.display} but default expression is of type ${bound.type.display}`,
-        bound.location,
+        undefined,
         { hint: 'You will need to rewrite or cast the expression.' },
       );
     throw error;
@@ -71,7 +73,7 @@ export function defaultExpression(
   if (stored.kind === 'constant') {
     if (stored.text === null) return undefined;
     const value = parseText(column.type, stored.text, storedText);
-    return constant(column.type, value, undefined, column.modifier);
+    return coerceToColumn(context, constant(column.type, value), column);
   }
   const [now] = scalarFunctions.get('now') ?? [];
   if (now === undefined || column.type !== timestamptzType)

@@ -33,10 +33,9 @@ export class Grouping {
     for (const key of keys) this.addKey(key);
     const primary = table?.primaryKey?.columns;
     this.keyDetermines =
-      primary !== undefined &&
-      primary.every((index) =>
+      primary?.every((index) =>
         this.keys.some((key) => key.kind === 'column' && key.index === index),
-      );
+      ) ?? false;
   }
 
   /** Rewrites an expression over the group's row. Throws 42803. Follow with `settle` once all are lifted. */

@@ -79,6 +79,8 @@ export async function dropTables(
       else dropped.push(table);
     }
     const [first] = missing;
+    if (first !== undefined && !ifExists && first.schema !== 'public')
+      throw new SqlError('3F000', `schema "${first.schema}" does not exist`);
     if (first !== undefined && !ifExists)
       throw new SqlError('42P01', `table "${first.name}" does not exist`);
     for (const { schema, name } of missing)

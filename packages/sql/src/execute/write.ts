@@ -6,6 +6,7 @@ import type { DeletePlan, InsertPlan, ReturningPlan, UpdatePlan } from '../plan/
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import type { TableStore } from '../storage/table-store.ts';
+import { quoteIdentifier } from '../types/identifier.ts';
 import { formatText } from '../types/text-codec.ts';
 import type { Evaluator, Row } from './evaluate.ts';
 import { MemoryAccount, type Run, rowBytes } from './run.ts';
@@ -230,7 +231,7 @@ export function duplicateKey(store: TableStore, key: Uint8Array, context: EvalCo
   const constraint = table.primaryKey?.constraint ?? '';
   const row = new Array<Datum>(table.columns.length).fill(null);
   store.decodeKeyInto(row, key);
-  const names = keyColumns.map(({ index }) => table.columns[index]?.name ?? '');
+  const names = keyColumns.map(({ index }) => quoteIdentifier(table.columns[index]?.name ?? ''));
   const values = keyColumns.map(({ index, type }) => formatText(type, row[index] ?? null, context));
   return new SqlError('23505', `duplicate key value violates unique constraint "${constraint}"`, {
     detail: `Key (${names.join(', ')})=(${values.join(', ')}) already exists.`,

@@ -9,6 +9,7 @@ import {
   int2Type,
   int4Type,
   int8Type,
+  intervalType,
   numericType,
   oidType,
   type SqlType,
@@ -27,6 +28,8 @@ export interface AggregateSignature {
   readonly parameters: readonly SqlType[];
   readonly result: SqlType;
   create(): Accumulator;
+  /** PostgreSQL has it and we have not: it takes part in resolution and is refused if it wins. */
+  readonly unsupported?: true;
 }
 
 class Count implements Accumulator {
@@ -202,6 +205,10 @@ const all: readonly AggregateSignature[] = [
   ),
   define('avg', [float8Type], float8Type, () => new FloatAverage()),
   define('avg', [numericType], numericType, () => new NumericAverage()),
+  ...['sum', 'avg'].map((name) => ({
+    ...define(name, [intervalType], intervalType, () => new Count()),
+    unsupported: true as const,
+  })),
   ...extremes.map((type) => define('min', [type], type, () => new Extreme(type, -1))),
   ...extremes.map((type) => define('max', [type], type, () => new Extreme(type, 1))),
   define('bool_and', [boolType], boolType, () => new BooleanFold(true)),

@@ -13,17 +13,20 @@ interface Segment {
 
 export interface LikePattern {
   readonly segments: readonly Segment[];
+  /** An escape with nothing behind it: an error for texts that get that far, which the segments then match. */
+  readonly endsInEscape: boolean;
 }
 
 const cacheMax = 256;
 const cache = new Map<string, LikePattern>();
 
-/** @param escape one character, or '' for none. Throws 22025. */
-export function compileLike(pattern: string, escape: string): LikePattern {
-  const key = `${escape}\0${pattern}`;
+/** @param mark the escape character, or '' for none */
+export function compileLike(pattern: string, mark: string): LikePattern {
+  const key = `${mark}\0${pattern}`;
   const cached = cache.get(key);
   if (cached !== undefined) return cached;
   const segments: Segment[] = [];
+  let endsInEscape = false;
   let current: (string | undefined)[] = [];
   const characters = [...pattern];
   const close = () => {
@@ -33,22 +36,33 @@ export function compileLike(pattern: string, escape: string): LikePattern {
   };
   for (let i = 0; i < characters.length; i++) {
     const character = characters[i];
-    if (character === escape && escape !== '') {
+    if (character === mark && mark !== '') {
       i++;
-      if (i >= characters.length)
-        throw new SqlError('22025', 'LIKE pattern must not end with escape character');
-      current.push(characters[i]);
+      if (i < characters.length) current.push(characters[i]);
+      else endsInEscape = true;
     } else if (character === '%') close();
     else current.push(character === '_' ? undefined : character);
   }
+  if (endsInEscape) {
+    current.push(undefined);
+    close();
+  }
   close();
-  const compiled = { segments };
+  const compiled = { segments, endsInEscape };
   if (cache.size >= cacheMax) cache.clear();
   if (key.length <= 1_000) cache.set(key, compiled);
   return compiled;
 }
 
+/** Throws 22025. */
 export function matchLike(text: string, pattern: LikePattern): boolean {
+  const matched = matchSegments(text, pattern);
+  if (matched && pattern.endsInEscape)
+    throw new SqlError('22025', 'LIKE pattern must not end with escape character');
+  return matched;
+}
+
+function matchSegments(text: string, pattern: LikePattern): boolean {
   const { segments } = pattern;
   const [first, last] = [segments[0], segments[segments.length - 1]];
   if (first === undefined || last === undefined) return false;
@@ -109,8 +123,8 @@ function stepAt(text: string, at: number): number {
 }
 
 /** The pattern with an ESCAPE clause applied: like_escape of like_match.c. Throws 22019. */
-export function likeEscape(pattern: string, escape: string): string {
-  const characters = [...escape];
+export function likeEscape(pattern: string, escapeText: string): string {
+  const characters = [...escapeText];
   if (characters.length > 1)
     throw new SqlError('22019', 'invalid escape string', {
       hint: 'Escape string must be empty or one character.',

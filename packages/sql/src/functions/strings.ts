@@ -98,7 +98,7 @@ function fold(text: string, how: (character: string) => string): string {
 
 function chr(code: number): string {
   if (code === 0) throw new SqlError('54000', 'null character not permitted');
-  if (code < 0) throw new SqlError('54000', 'character number must be positive');
+  if (code < 0) throw new SqlError('22023', 'character number must be positive');
   if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
     throw new SqlError('54000', `requested character not valid for encoding: ${code}`);
   return String.fromCodePoint(code);

@@ -111,10 +111,18 @@ export function zoneByName(name: string): TimeZone | undefined {
     throw error;
   }
   const resolved = format.resolvedOptions().timeZone;
-  const zone = new IcuZone(resolved.toLowerCase() === folded ? resolved : name, format);
+  const zone = new IcuZone(resolved.toLowerCase() === folded ? resolved : spelled(name), format);
   if (zones.size >= zonesMax) zones.clear();
   zones.set(folded, zone);
   return zone;
+}
+
+/** ICU resolves old names to others and does not tell their spelling: words begin with capitals, nearly always. */
+function spelled(name: string): string {
+  if (name !== name.toLowerCase()) return name;
+  return name.replace(/(^|[/_-])([a-z])/g, (_all, mark: string, letter: string) => {
+    return `${mark}${letter.toUpperCase()}`;
+  });
 }
 
 /** The value of SET TimeZone. Throws 22023. */
