@@ -1,0 +1,158 @@
+import { keyMax, kvPrefix, SeededPrng, type StoreId, toStoreId } from '@flotilla/base';
+import { initialRanges } from '@flotilla/shard';
+import { StoreCluster } from '@flotilla/shard/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+import { bootstrapCluster } from './bootstrap.ts';
+import { createRouter } from './router.ts';
+import type { KvRow, Router, WriteBatch } from './router-api.ts';
+
+/** The router against real stores: consensus, logs, leases and all, on one manual clock. */
+
+let cluster: StoreCluster;
+let router: Router;
+
+afterEach(async () => {
+  await router?.close();
+  await cluster?.stopAll();
+});
+
+async function start(seed: number): Promise<void> {
+  cluster = new StoreCluster({ seed });
+  for (const storeId of cluster.storeIds) await cluster.startStore(storeId);
+  const founded = bootstrapCluster({
+    transport: cluster.network.connect('init'),
+    clock: cluster.clock,
+    prng: new SeededPrng(seed, 7),
+    expectedStores: 3,
+    ranges: initialRanges,
+    timeoutMs: 20_000,
+  });
+  expect(await cluster.until(founded, 30_000)).toMatchObject({ founded: true });
+  router = createRouter({
+    transport: cluster.network.connect('router'),
+    clock: cluster.clock,
+    prng: new SeededPrng(seed, 8),
+  });
+}
+
+function keyOf(n: number): Uint8Array {
+  // Spread over the four ranges of the key-value space.
+  return Buffer.from([...kvPrefix, (n * 67) % 256, n >> 8, n & 255]);
+}
+
+function putOf(n: number, value: string): WriteBatch {
+  const mutation = { kind: 'put', key: keyOf(n), value: Buffer.from(value) } as const;
+  return { conditions: [], mutations: [mutation], deleteSpans: [] };
+}
+
+async function valueAt(n: number): Promise<string | undefined> {
+  const [found] = await cluster.until(router.get([keyOf(n)], { timeoutMs: 20_000 }), 30_000);
+  return found === undefined ? undefined : Buffer.from(found.value).toString();
+}
+
+/** Reads, adds one, writes on condition that nobody else did; over and over. Counts what surely took effect. */
+async function increment(n: number, times: number): Promise<{ sure: number; unknown: number }> {
+  let sure = 0;
+  let unknown = 0;
+  for (let i = 0; i < times; i++) {
+    const [found] = await router.get([keyOf(n)], { timeoutMs: 20_000 });
+    const value = found === undefined ? 0 : Number(Buffer.from(found.value).toString());
+    const batch = putOf(n, String(value + 1));
+    const timestamp = found?.timestamp ?? 0;
+    const condition = { kind: 'unchanged', key: keyOf(n), timestamp } as const;
+    try {
+      const outcome = await router.write(
+        { ...batch, conditions: [condition] },
+        { timeoutMs: 20_000 },
+      );
+      if (outcome.applied) sure++;
+    } catch (error) {
+      if (!(error instanceof Error && 'outcome' in error)) throw error;
+      if (error.outcome === 'unknown') unknown++;
+    }
+  }
+  return { sure, unknown };
+}
+
+describe('router and three stores', () => {
+  it('found a cluster, write, read and scan over many ranges', async () => {
+    await start(1);
+    const count = 300;
+    const writes = Array.from({ length: count }, (_, n) => router.write(putOf(n, `v${n}`)));
+    const outcomes = await cluster.until(Promise.all(writes), 20_000);
+    expect(outcomes.every((outcome) => outcome.applied)).toBe(true);
+    const keys = Array.from({ length: count }, (_, n) => keyOf(n));
+    const values = await cluster.until(router.get(keys), 10_000);
+    expect(values.map((found) => Buffer.from(found?.value ?? []).toString())).toEqual(
+      keys.map((_key, n) => `v${n}`),
+    );
+    const scanned = async (reverse: boolean): Promise<string[]> => {
+      const rows: KvRow[] = [];
+      const span = { startKey: kvPrefix, endKey: keyMax };
+      for await (const batch of router.scan(span, { batchRows: 37, reverse })) rows.push(...batch);
+      return rows.map((row) => Buffer.from(row.key).toString('hex'));
+    };
+    const sorted = keys.map((key) => Buffer.from(key).toString('hex')).sort();
+    expect(await cluster.until(scanned(false), 10_000)).toEqual(sorted);
+    expect(await cluster.until(scanned(true), 10_000)).toEqual(sorted.reverse());
+    expect(await cluster.until(router.discover({ timeoutMs: 50 }), 1000)).toHaveLength(3);
+    expect(cluster.fatal).toEqual([]);
+  });
+
+  it('a store dies: operations go on within two seconds, and no write is lost or made twice', async () => {
+    for (const seed of [1, 2, 3]) {
+      await start(seed);
+      const before = await cluster.until(router.lookup(keyOf(1)), 5000);
+      await cluster.until(increment(1, 3), 20_000);
+      const info = await cluster.until(router.lookup(keyOf(1)), 5000);
+      const victim = toStoreId(info.leaseholderStoreId || before.leaseholderStoreId || 1);
+      const counting = Promise.all([1, 2, 3, 4].map((n) => increment(n, 40)));
+      await cluster.run(3);
+      cluster.crash(victim, { powerLoss: false });
+      const crashedAt = cluster.clock.nowMs();
+      await cluster.until(router.write(putOf(500, 'after')), 20_000);
+      await cluster.until(router.get([keyOf(1)]), 20_000);
+      expect(cluster.clock.nowMs() - crashedAt).toBeLessThan(2000);
+      const results = await cluster.until(counting, 60_000);
+      for (const [i, { sure, unknown }] of results.entries()) {
+        const value = Number(await valueAt(i + 1));
+        const least = sure + (i === 0 ? 3 : 0);
+        expect(value).toBeGreaterThanOrEqual(least);
+        expect(value).toBeLessThanOrEqual(least + unknown);
+      }
+      await cluster.startStore(victim);
+      await cluster.run(3000);
+      expect(await valueAt(500)).toBe('after');
+      expect(cluster.fatal).toEqual([]);
+      await router.close();
+      await cluster.stopAll();
+    }
+  });
+
+  it('on a network that loses, doubles and delays, counters count', async () => {
+    await start(5);
+    const victims: StoreId[] = [toStoreId(1), toStoreId(2)];
+    const faults = {
+      dropProbability: 0.02,
+      duplicateProbability: 0.02,
+      delayMsMin: 0,
+      delayMsMax: 10,
+    };
+    cluster.network.setFaults(faults);
+    const counting = Promise.all([1, 2, 3, 4].map((n) => increment(n, 40)));
+    for (const victim of victims) {
+      await cluster.run(300);
+      cluster.isolate(victim);
+      await cluster.run(1500);
+      cluster.network.heal();
+      cluster.network.setFaults(faults);
+    }
+    const results = await cluster.until(counting, 120_000);
+    for (const [i, { sure, unknown }] of results.entries()) {
+      const value = Number(await valueAt(i + 1));
+      expect(value).toBeGreaterThanOrEqual(sure);
+      expect(value).toBeLessThanOrEqual(sure + unknown);
+    }
+    expect(cluster.fatal).toEqual([]);
+  });
+});
