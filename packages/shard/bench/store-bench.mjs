@@ -24,6 +24,8 @@ const outstanding = 256;
 const keyCount = 100_000;
 const value = Buffer.alloc(64, 'v');
 const clock = new SystemClock();
+// The clock's own timers do not keep a process alive.
+const alive = setInterval(() => {}, 1000);
 const network = new MemoryNetwork({ clock });
 const root = mkdtempSync(join(tmpdir(), 'flotilla-bench-'));
 const storeIds = [1, 2, 3].map(toStoreId);
@@ -188,3 +190,4 @@ await drive(
 );
 await Promise.all(stores.map((store) => store.stop({ timeoutMs: 3000 })));
 rmSync(root, { recursive: true, force: true });
+clearInterval(alive);

@@ -2,8 +2,6 @@
  * Every bound of this package, with unit and reason. Tests and the simulator may hand in cruel values; nothing else may
  * hold a queue, loop, batch or table without a limit from here.
  */
-import { keyBytesMax, valueBytesMax } from '@flotilla/base';
-
 export interface StoreLimits {
   /** Requests admitted and not yet answered. Above it: BUSY. */
   readonly requestsInFlightMax: number;
@@ -24,7 +22,8 @@ export interface StoreLimits {
   readonly scansMax: number;
   /** Commands evaluated in one turn share log entries up to this size. Unit: bytes of keys and values. */
   readonly entryBytesTarget: number;
-  /** The largest single command. Above it: TOO_LARGE. */
+  /** The largest single command, with the versions that it replaces: a largest value may replace a largest value.
+   *  Above it: TOO_LARGE. */
   readonly commandBytesMax: number;
   readonly commandConditionsMax: number;
   readonly commandMutationsMax: number;
@@ -59,7 +58,7 @@ export const defaultStoreLimits: StoreLimits = {
   scanChunkRows: 256,
   scansMax: 256,
   entryBytesTarget: 1024 * 1024,
-  commandBytesMax: 8 * 1024 * 1024,
+  commandBytesMax: 8 * 1024 * 1024 + 64 * 1024,
   commandConditionsMax: 20_000,
   commandMutationsMax: 20_000,
   deleteKeysMax: 10_000,
@@ -72,6 +71,3 @@ export const defaultStoreLimits: StoreLimits = {
   historyTtlMs: 10 * 60 * 1000,
   historySweepRows: 2000,
 };
-
-/** What `commandBytesMax` must leave room for: one value with the version that it replaces. */
-export const commandBytesLeast: number = 2 * (keyBytesMax + valueBytesMax);

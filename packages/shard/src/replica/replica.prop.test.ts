@@ -428,7 +428,7 @@ describe('a replica', () => {
           await harness.check();
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 120 },
     );
   });
 });

@@ -13,13 +13,12 @@ import {
   toHex,
   toTimestamp,
 } from '@flotilla/base';
-import type { WriteAheadLog } from '@flotilla/raft';
+import { openWriteAheadLog, type WriteAheadLog } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import { loadRanges, type RangeState } from '../state/range-checkpoint.ts';
 import { wholeEngine } from '../state/storage-keys.ts';
 import { isOwnEngine } from './bootstrap.ts';
 import { type Identity, identityPath, readIdentity, writeIdentity } from './identity.ts';
-import { raftParts } from './raft-parts.ts';
 import { RunningStore } from './running-store.ts';
 import type { Store, StoreOptions } from './store-api.ts';
 
@@ -57,7 +56,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     // The new incarnation is on disk before the store says or writes anything.
     const identity = { ...before, incarnation: before.incarnation + 1 };
     await writeIdentity(disk, directory, identity);
-    const wal = await raftParts.openWriteAheadLog({
+    const wal = await openWriteAheadLog({
       disk,
       directory: `${directory}/wal`,
       clock: options.clock,

@@ -31,7 +31,7 @@ export function absorbReport(meta: Replica, ranges: readonly RangeInfo[]): void 
   if (leaseholder === undefined || !leaseholder.isReady) return;
   for (const said of ranges) {
     const checked = checkDescriptor(said.descriptor ?? {});
-    if (!checked.ok) continue;
+    if (!checked.ok || !Number.isSafeInteger(said.term)) continue;
     const key = metaKey(checked.descriptor.endKey);
     const stored = newestStored(leaseholder.view(), overlayKey(key), key);
     if (stored !== undefined) {

@@ -83,7 +83,8 @@ export class RequestServer {
       return;
     }
     if (request.rangeReport) {
-      if (this.isOurs(header)) this.options.onReport(request.rangeReport.ranges ?? []);
+      if (header.sender.kind === 'store' && this.isOurs(header))
+        this.options.onReport(request.rangeReport.ranges ?? []);
       return;
     }
     if (header.sender.kind !== 'client') return;

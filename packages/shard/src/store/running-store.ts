@@ -21,7 +21,13 @@ import {
   toLogIndex,
   toTimestamp,
 } from '@flotilla/base';
-import type { MultiRaft, RaftMessage } from '@flotilla/raft';
+import {
+  createMultiRaft,
+  decodeRaftMessage,
+  encodeRaftMessage,
+  type MultiRaft,
+  type RaftMessage,
+} from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine } from '../engine/engine.ts';
 import { EngineTurns } from '../engine/engine-turns.ts';
@@ -45,7 +51,6 @@ import { HistorySweeper } from './history-sweeper.ts';
 import { type Identity, writeIdentity } from './identity.ts';
 import { LeaseBalancer } from './lease-balancer.ts';
 import type { StoreFoundation } from './open-store.ts';
-import { raftParts } from './raft-parts.ts';
 import { absorbReport, RangeReporter } from './range-reports.ts';
 import { Reads } from './reads.ts';
 import { RequestServer } from './request-server.ts';
@@ -159,7 +164,7 @@ export class RunningStore implements Store {
       onApplied: (bytes) => this.onApplied(bytes),
       onRoleChange: () => this.member?.reporter.onChange(),
     });
-    const raft = raftParts.createMultiRaft({
+    const raft = createMultiRaft({
       storeId: this.storeId,
       clock,
       prng,
@@ -413,7 +418,11 @@ export class RunningStore implements Store {
   }
 
   private observeHeader(header: FrameHeader): void {
-    if (!this.hlc.observe(header.timestamp).ok) this.farAheadFrames++;
+    const observed = this.hlc.observe(header.timestamp);
+    if (observed.ok) return;
+    // One warning for the first and then for every thousandth: a wrong clock shows in every frame.
+    if (this.farAheadFrames++ % 1000 === 0)
+      this.logger.warn({ aheadMs: observed.aheadMs, sender: header.sender }, 'clock too far ahead');
   }
 
   private observe(timestamp: number): void {
@@ -424,7 +433,7 @@ export class RunningStore implements Store {
   private sendRaft(to: StoreId, message: RaftMessage): void {
     this.outbox.enqueue(
       { kind: 'store', storeId: to, channel: 'raft' },
-      raftParts.encodeRaftMessage(message),
+      encodeRaftMessage(message),
     );
   }
 
@@ -439,7 +448,7 @@ export class RunningStore implements Store {
       this.observeHeader(read.header);
       const messages: RaftMessage[] = [];
       for (const bytes of read.messages) {
-        const decoded = raftParts.decodeRaftMessage(bytes);
+        const decoded = decodeRaftMessage(bytes);
         if (decoded.ok) messages.push(decoded.message);
         else this.droppedRaftFrames++;
       }
