@@ -10,10 +10,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ExitCode } from '@flotilla/base';
 import { TestNatsServer } from '@flotilla/router/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 const program = join(dirname(fileURLToPath(import.meta.url)), '../bin/flotilla');
 const limitMs = 20_000;
+
+vi.setConfig({ testTimeout: limitMs });
 
 interface Ended {
   readonly code: number | null;
@@ -177,9 +179,9 @@ describe('a process', () => {
     nats.signal('SIGCONT');
   });
 
-  it('leaves at once when told to while it waits for its cluster', async () => {
+  it('is not ready without a cluster, and leaves when told to', async () => {
     const gateway = start('--roles', 'gateway', '--nats', nats.url, '--listen', '127.0.0.1:0');
-    await gateway.event('starting');
+    await gateway.event('waiting for the cluster');
     gateway.child.kill('SIGTERM');
     expect(await gateway.ended).toEqual({ code: 0, signal: null });
     expect(existsSync(join(directory, 'ready.json'))).toBe(false);

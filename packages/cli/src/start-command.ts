@@ -51,8 +51,9 @@ async function runUntilSignal(
   try {
     running = await start(stopping.signal);
   } catch (error) {
-    if (stopping.signal.aborted) return ExitCode.ok; // told to stop before it had begun to serve
-    die(logger, error);
+    if (!stopping.signal.aborted) die(logger, error);
+    logger.info({}, 'stopped'); // before it had begun to serve
+    process.exit(ExitCode.ok);
   }
   const startMs = Math.round(performance.now());
   announceReady(config, running);

@@ -11,6 +11,7 @@ import {
   type Prng,
   type StoreId,
   SystemClock,
+  systemPrefix,
   type Transport,
   toStoreId,
 } from '@flotilla/base';
@@ -28,6 +29,8 @@ const gatewayGraceMs = 1_500;
 const storeStopMs = 2_500;
 /** Process ids that clients are given name their gateway by a number below this. */
 const gatewayIdsMax = 1024;
+/** How long one attempt of a gateway to read from its cluster may take. Unit: ms. */
+const clusterProbeMs = 2_000;
 /** Between two attempts of a gateway to find its cluster. Unit: ms. */
 const clusterRetryMs = 250;
 
@@ -142,6 +145,7 @@ async function joinCluster(wired: Wired): Promise<Flotilla> {
     const giveUp = (): void => void router.close(); // ends what is under way
     signal?.addEventListener('abort', giveUp);
     try {
+      await router.get([systemPrefix], { timeoutMs: clusterProbeMs }); // any key will do
       return await createFlotilla({ router, clock, prng, logger });
     } catch (error) {
       await router.close();
