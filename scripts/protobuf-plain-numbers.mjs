@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 const [file] = process.argv.slice(2);
 const text = readFileSync(file, 'utf8');
 const anchor = 'import $protobuf from "protobufjs/minimal.js";\n';
-if (!text.includes(anchor)) throw new Error(`${file}: the import of protobufjs is not where it was`);
+if (!text.includes(anchor))
+  throw new Error(`${file}: the import of protobufjs is not where it was`);
 const patch = '$protobuf.util.Long = null;\n$protobuf.configure();\n';
 if (!text.includes(patch)) writeFileSync(file, text.replace(anchor, anchor + patch));

@@ -8,7 +8,14 @@ import { UsageError } from '../usage-error.ts';
 import { withDemoLock } from './demo-lock.ts';
 import { parseDemoOptions } from './demo-options.ts';
 import { type DemoPlaces, planProcesses, quote, restartCommand } from './demo-plan.ts';
-import { type DemoState, loadState, saveState, stateFile, withProcess } from './demo-state.ts';
+import {
+  type DemoState,
+  loadState,
+  type ManagedProcess,
+  saveState,
+  stateFile,
+  withProcess,
+} from './demo-state.ts';
 import { describeForPeople, describeForPrograms } from './describe-demo.ts';
 import { freePort, portAnswers, portIsFree } from './ports.ts';
 import {
@@ -165,14 +172,16 @@ describe('stopDemo', () => {
     );
     await new Promise((resolve) => stubborn.stdout.once('data', resolve));
     const stubbornPid = stubborn.pid ?? 0;
-    const processes = [
+    const processes: ManagedProcess[] = [
       { name: 'store-1', role: 'store', ...willing },
       { name: 'store-2', role: 'store', pid: stranger.pid, startTime: 'another' },
       {
-        ...{ name: 'gateway-1', role: 'gateway' },
-        ...{ pid: stubbornPid, startTime: startTimeOf(stubbornPid) ?? '' },
+        name: 'gateway-1',
+        role: 'gateway',
+        pid: stubbornPid,
+        startTime: startTimeOf(stubbornPid) ?? '',
       },
-    ] as const;
+    ];
     const result = await stopDemo(data, { ...state, processes }, { graceMs: 200 });
     expect(result).toEqual({ stopped: ['store-1'], killed: ['gateway-1'] });
     expect(isAlive(stranger)).toBe(true);
