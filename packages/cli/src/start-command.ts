@@ -3,10 +3,11 @@
  * SIGINT within a hard bound, and turns everything it must not survive into one log line and an exit code.
  */
 import { renameSync, writeFileSync } from 'node:fs';
-import { ExitCode, FatalError, InvariantViolation, type Logger } from '@flotilla/base';
+import { DbError, ExitCode, FatalError, InvariantViolation, type Logger } from '@flotilla/base';
 import type { ProcessConfig } from './config/settings.ts';
 import { createLog } from './log.ts';
 import { type RunningProcess, startProcess } from './start-process.ts';
+import { UsageError } from './usage-error.ts';
 import { version } from './version.ts';
 
 /** From the first signal to the end, whatever happens. Unit: ms. */
@@ -110,18 +111,35 @@ function announceReady(config: ProcessConfig, running: RunningProcess): void {
 
 /** One line that says why, then the exit code that says what to do (docs/operations.md). */
 function die(logger: Logger, error: unknown): never {
+  const { exitCode, facts, event } = explain(error);
+  logger.error({ exitCode, ...facts, error }, event);
+  process.exit(exitCode);
+}
+
+interface Explanation {
+  readonly exitCode: ExitCode;
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly event: string;
+}
+
+/** Exported for tests. */
+export function explain(error: unknown): Explanation {
   if (error instanceof FatalError) {
-    const { exitCode, facts } = error;
-    logger.error({ exitCode, ...facts, error }, `fatal: ${error.message}`);
-    process.exit(exitCode);
+    return { exitCode: error.exitCode, facts: error.facts, event: `fatal: ${error.message}` };
   }
   if (error instanceof InvariantViolation) {
-    const exitCode = ExitCode.invariantViolation;
-    logger.error({ exitCode, ...error.facts, error }, error.message);
-    process.exit(exitCode);
+    const { facts, message } = error;
+    return { exitCode: ExitCode.invariantViolation, facts, event: message };
+  }
+  if (error instanceof UsageError) {
+    return { exitCode: ExitCode.usage, facts: {}, event: error.message };
+  }
+  if (error instanceof DbError) {
+    const { code, message } = error;
+    const exitCode = code === 'INVALID_ARGUMENT' ? ExitCode.usage : ExitCode.failure;
+    return { exitCode, facts: { code }, event: message };
   }
   // An error that nobody expected is a bug of ours as much as a broken invariant is.
-  const exitCode = ExitCode.invariantViolation;
-  logger.error({ exitCode, error }, `unexpected error: ${String(error)}`);
-  process.exit(exitCode);
+  const event = `unexpected error: ${String(error)}`;
+  return { exitCode: ExitCode.invariantViolation, facts: {}, event };
 }

@@ -21,6 +21,7 @@ import { createRouter } from '@flotilla/router';
 import { openLevelEngine, openStore, type Store } from '@flotilla/shard';
 import { connectToNats } from './cluster-connection.ts';
 import type { ProcessConfig } from './config/settings.ts';
+import { UsageError } from './usage-error.ts';
 import { version } from './version.ts';
 
 /** How long open connections may finish what they do before the gateway closes them. Unit: ms. */
@@ -77,14 +78,7 @@ export async function startProcess(
     if (config.roles.includes('gateway')) {
       const flotilla = await joinCluster({ ...parts, transport, clock, prng });
       undo.push(() => flotilla.close());
-      gateway = await startGateway({
-        ...config.listen,
-        createSession: (options) => flotilla.createSession(options),
-        clock,
-        logger: parts.logger.child({ part: 'gateway' }),
-        gatewayId: prng.nextBelow(gatewayIdsMax),
-        onFatal: (error) => parts.onFatal(toError(error)),
-      });
+      gateway = await startGatewayOf(config, flotilla, { ...parts, transport, clock, prng });
       const started = gateway;
       undo.push(() => started.stop({ graceMs: gatewayGraceMs }));
     }
@@ -158,6 +152,31 @@ async function joinCluster(wired: Wired): Promise<Flotilla> {
     } finally {
       signal?.removeEventListener('abort', giveUp);
     }
+  }
+}
+
+/** @throws UsageError if the address cannot be listened on */
+async function startGatewayOf(
+  config: ProcessConfig,
+  flotilla: Flotilla,
+  wired: Wired,
+): Promise<Gateway> {
+  const { host, port } = config.listen;
+  try {
+    return await startGateway({
+      host,
+      port,
+      createSession: (options) => flotilla.createSession(options),
+      clock: wired.clock,
+      logger: wired.logger.child({ part: 'gateway' }),
+      gatewayId: wired.prng.nextBelow(gatewayIdsMax),
+      onFatal: (error) => wired.onFatal(toError(error)),
+    });
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    throw new UsageError(
+      `--listen is "${host}:${port}": ${error.message}. Give an address of this machine and a free port.`,
+    );
   }
 }
 

@@ -54,7 +54,7 @@ export function describeForPeople(places: DemoPlaces, state: DemoState): string 
       '  Node.js, with the SDK (no gateway in between):',
       "    import { connect } from '@flotilla/client';",
       `    const db = await connect({ servers: '${natsUrl(state)}', cluster: '${clusterName}' });`,
-      '    console.log(await db.sql`SELECT 1 AS one`);',
+      '    console.log((await db.sql`SELECT 1 AS one`).rows);',
       '',
       '  State of the cluster:',
       `    ${join(places.root, 'bin/flotilla')} status --nats ${natsUrl(state)} --cluster ${clusterName}`,
