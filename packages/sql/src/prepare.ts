@@ -65,7 +65,7 @@ export class Preparer {
         // What was not found may have come into being since; what was found may be gone.
         if (!(error instanceof SqlError) || names.length === 0 || attempt >= staleRunsMax)
           throw error;
-        const newest = await this.catalog.readVersion();
+        const newest = await this.catalog.readVersionAfresh();
         if (newest === version) throw error;
         this.catalog.advance(newest);
       }

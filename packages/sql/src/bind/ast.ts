@@ -35,6 +35,7 @@ const words: Readonly<Record<string, string>> = {
   RangeTableSample: 'TABLESAMPLE',
   RowExpr: 'row constructor',
   SubLink: 'subquery',
+  TableLikeClause: 'LIKE',
   XmlExpr: 'XML expression',
 };
 

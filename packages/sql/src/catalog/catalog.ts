@@ -36,8 +36,8 @@ export class Catalog {
   }
 
   /**
-   * The version now: a read that begins no earlier than the turn of the event loop in which it is asked for, and after
-   * every change of the catalog that this process has made. Errors: those of KvTransaction.get.
+   * The version now: a read that is not answered yet and began no earlier than the turn of the event loop in which it is
+   * asked for, and after every change of the catalog that this process has made. Errors: those of KvTransaction.get.
    */
   readVersion(): Promise<number> {
     if (this.shared === undefined) return this.readVersionAfresh();
@@ -48,7 +48,10 @@ export class Catalog {
   readVersionAfresh(): Promise<number> {
     const reading = this.database.begin().get(catalogVersionKey).then(decodeCounter);
     this.shared = reading;
-    this.clock.afterTurn(() => this.forget(reading));
+    const forget = () => this.forget(reading);
+    // A read that has been answered, or that began in an earlier turn, may be older than who asks now.
+    reading.then(forget, forget);
+    this.clock.afterTurn(forget);
     return reading;
   }
 

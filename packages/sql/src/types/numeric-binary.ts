@@ -8,9 +8,12 @@ const signs: Readonly<Record<string, number>> = {
   '-Infinity': 0xf000,
 };
 
+/** The display scale that PostgreSQL sends with an infinity. */
+const infinityScale = 32;
+
 export function sendNumeric(datum: string): Uint8Array {
   const special = signs[datum];
-  if (special !== undefined) return header(0, 0, special, 0, []);
+  if (special !== undefined) return header(0, 0, special, datum === 'NaN' ? 0 : infinityScale, []);
   const { unscaled, scale } = toDecimal(datum);
   const negative = unscaled < 0n;
   const text = (negative ? -unscaled : unscaled).toString().padStart(scale + 1, '0');

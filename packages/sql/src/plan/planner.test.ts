@@ -1,0 +1,157 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createHarness, type Harness } from '../testing/harness.ts';
+
+let harness: Harness;
+
+beforeAll(async () => {
+  harness = await createHarness();
+  await harness.query('create table t (id int primary key, name text, n int8)');
+  await harness.query(
+    'create table c (a int, b text, d float8, v varchar(5), primary key (a, b, v))',
+  );
+  await harness.query('create table h (x int)');
+});
+
+async function explain(sql: string): Promise<string[]> {
+  const parameters = (sql.match(/\$\d/g) ?? []).map(() => null);
+  const rows = await harness.query(`explain ${sql}`, parameters);
+  return rows.map(([line]) => String(line));
+}
+
+const chosen: readonly (readonly [string, readonly string[]])[] = [
+  ['select * from t where id = 1', ['Point Lookup on t', '  Key Cond: (id = 1)']],
+  ['select * from t where 1 = id', ['Point Lookup on t', '  Key Cond: (id = 1)']],
+  ['select * from t where id = $1', ['Point Lookup on t', '  Key Cond: (id = $1)']],
+  ['select * from t where id = 1::int8', ['Point Lookup on t', "  Key Cond: (id = '1'::bigint)"]],
+  ['select * from t where id = $1::int2', ['Point Lookup on t', '  Key Cond: (id = $1)']],
+  ['select * from t where id in (3, 1)', ['Point Lookup on t', '  Key Cond: (id IN (3, 1))']],
+  [
+    'select * from t where id in ($1, 2::int8)',
+    ['Point Lookup on t', "  Key Cond: (id IN ($1, '2'::bigint))"],
+  ],
+  [
+    'select * from t where id = 1 and name = $1',
+    ['Point Lookup on t', '  Key Cond: (id = 1)', '  Filter: (name = $1)'],
+  ],
+  [
+    'select * from t where id = 1 and id = 2',
+    ['Point Lookup on t', '  Key Cond: (id = 1)', '  Filter: (id = 2)'],
+  ],
+  ['select * from t where id = 1.5', ['Full Scan on t', '  Filter: (id::numeric = 1.5)']],
+  ['select * from t where id = id', ['Full Scan on t', '  Filter: (id = id)']],
+  [
+    'select * from t where id = 1 or id = 2',
+    ['Full Scan on t', '  Filter: ((id = 1) OR (id = 2))'],
+  ],
+  ['select * from t where id not in (1, 2)', ['Full Scan on t', '  Filter: (id NOT IN (1, 2))']],
+  [
+    'select * from t where id between 2 and 4',
+    ['Key Range Scan on t', '  Key Cond: (id >= 2) AND (id <= 4)'],
+  ],
+  ['select * from t where id > 2', ['Key Range Scan on t', '  Key Cond: (id > 2)']],
+  ['select * from t where 5 > id', ['Key Range Scan on t', '  Key Cond: (id < 5)']],
+  [
+    'select * from t where id > 2 and id > 3',
+    ['Key Range Scan on t', '  Key Cond: (id > 2)', '  Filter: (id > 3)'],
+  ],
+  ['select * from t order by id', ['Full Scan on t']],
+  ['select * from t order by id desc', ['Full Scan Backward on t']],
+  [
+    'select * from t where id < 9 order by id desc limit 2',
+    ['Limit', '  ->  Key Range Scan Backward on t', '        Key Cond: (id < 9)'],
+  ],
+  ['select id from t order by id, name', ['Full Scan on t']],
+  ['select id from t order by name, id', ['Sort', '  Sort Key: name, id', '  ->  Full Scan on t']],
+  ['select id from t order by id nulls first', ['Full Scan on t']],
+  ['select -id from t order by -id', ['Sort', '  Sort Key: (- id)', '  ->  Full Scan on t']],
+  [
+    'select * from t where id in (2, 1) order by id desc',
+    ['Point Lookup Backward on t', '  Key Cond: (id IN (2, 1))'],
+  ],
+  ['select * from c where a = 1', ['Key Range Scan on c', '  Key Cond: (a = 1)']],
+  [
+    "select * from c where a = 1 and b > 'x'",
+    ['Key Range Scan on c', "  Key Cond: (a = 1) AND (b > 'x'::text)"],
+  ],
+  [
+    "select * from c where a in (1, 2) and b = 'x' and v = 'y'",
+    ['Point Lookup on c', "  Key Cond: (a IN (1, 2)) AND (b = 'x'::text) AND (v = 'y'::text)"],
+  ],
+  ["select * from c where b = 'x'", ['Full Scan on c', "  Filter: (b = 'x'::text)"]],
+  [
+    'select * from c where a > 1 and b = $1',
+    ['Key Range Scan on c', '  Key Cond: (a > 1)', '  Filter: (b = $1)'],
+  ],
+  ['select * from c where a = 1 order by b', ['Key Range Scan on c', '  Key Cond: (a = 1)']],
+  ['select * from c order by a, b, v, d', ['Full Scan on c']],
+  ['select * from c order by a desc, b desc', ['Full Scan Backward on c']],
+  ['select a from c order by a, b desc', ['Sort', '  Sort Key: a, b DESC', '  ->  Full Scan on c']],
+  ['select a from c order by b', ['Sort', '  Sort Key: b', '  ->  Full Scan on c']],
+  [
+    'select a from c where a in (1, 2) order by b',
+    ['Sort', '  Sort Key: b', '  ->  Key Range Scan on c', '        Key Cond: (a IN (1, 2))'],
+  ],
+  ['select x from h order by x', ['Sort', '  Sort Key: x', '  ->  Full Scan on h']],
+  ['select count(*) from t', ['Aggregate', '  ->  Full Scan on t']],
+  [
+    'select name, sum(n) from t where id > 1 group by name having sum(n) > 5 order by 1',
+    [
+      'Sort',
+      '  Sort Key: name',
+      '  ->  HashAggregate',
+      '        Group Key: name',
+      '        Filter: (?column? > 5)',
+      '        ->  Key Range Scan on t',
+      '              Key Cond: (id > 1)',
+    ],
+  ],
+  ['select distinct name from t', ['Unique (hashed)', '  ->  Full Scan on t']],
+  ['select 1', ['Result']],
+  [
+    'update t set n = 1 where id = 2',
+    ['Update on t', '  ->  Point Lookup on t', '        Key Cond: (id = 2)'],
+  ],
+  [
+    'delete from t where id < 2',
+    ['Delete on t', '  ->  Key Range Scan on t', '        Key Cond: (id < 2)'],
+  ],
+  ['insert into t values (1)', ['Insert on t', '  ->  Values']],
+  ['insert into h select id from t', ['Insert on h', '  ->  Full Scan on t']],
+];
+
+describe('the planner', () => {
+  for (const [sql, lines] of chosen)
+    it(sql, async () => {
+      expect(await explain(sql)).toEqual(lines);
+    });
+});
+
+describe('what storage is asked for', () => {
+  beforeAll(async () => {
+    await harness.query('insert into t select x, null, x from generate_series(1, 5000) x');
+  });
+
+  async function operations(sql: string): Promise<{ get: number; scan: number }> {
+    await new Promise(setImmediate); // a turn of its own: nothing shared with what ran before
+    const before = { ...harness.database.counts };
+    await harness.query(sql);
+    const { get, scan } = harness.database.counts;
+    return { get: get - before.get, scan: scan - before.scan };
+  }
+
+  it('reads one key and the catalog version for a point', async () => {
+    expect(await operations('select * from t where id = 17')).toEqual({ get: 2, scan: 0 });
+  });
+
+  it('looks again at the catalog when a point has no row', async () => {
+    expect(await operations('select * from t where id = -17')).toEqual({ get: 3, scan: 0 });
+  });
+
+  it('stops scanning when the limit is met', async () => {
+    expect((await operations('select * from t order by id limit 10')).scan).toBe(1);
+    expect((await operations('select * from t where n > 5 order by id desc limit 10')).scan).toBe(
+      1,
+    );
+    expect((await operations('select count(*) from t')).scan).toBe(5);
+  });
+});

@@ -1,0 +1,145 @@
+/** What is not built is refused by name, with SQLSTATE 0A000, and never ignored. */
+import { SystemClock } from '@flotilla/base';
+import { beforeAll, expect, it } from 'vitest';
+import { createSqlEngine } from './engine.ts';
+import type { SqlSession } from './session-api.ts';
+import { MemoryKvDatabase } from './testing/memory-kv-database.ts';
+import { answerSqlCase } from './testing/sql-cases.ts';
+
+/** Statement → the construct that its error names, and the position of it where the grammar gives one. */
+const refused: readonly (readonly [string, string])[] = [
+  ['select * from t, t u', 'join of several tables'],
+  ['select * from t join t u on true', 'JOIN'],
+  ['select * from (select 1) x', 'subquery in FROM'],
+  ['select (select 1)', '@8 subquery'],
+  ['select 1 where exists (select 1)', '@16 subquery'],
+  ['select 1 where 1 in (select 1)', '@18 subquery'],
+  ['with x as (select 1) select 1', 'WITH'],
+  ['select 1 union select 2', 'UNION'],
+  ['select 1 intersect select 2', 'INTERSECT'],
+  ['select id from t for update', 'FOR UPDATE and FOR SHARE'],
+  ['select 1 into x', 'SELECT INTO'],
+  ['select distinct on (id) id from t', 'DISTINCT ON'],
+  ['select id from t group by rollup (id)', '@27 GROUPING SETS, CUBE and ROLLUP'],
+  ['select id from t order by id fetch first 1 row with ties', 'WITH TIES'],
+  ['select count(*) over () from t', '@8 window function'],
+  ['select count(*) filter (where true) from t', '@8 FILTER'],
+  ['select string_agg(name, name) from t', '@8 aggregate string_agg'],
+  ['select count(id order by id) from t', '@8 ORDER BY in an aggregate'],
+  ['select array[1]', '@8 ARRAY[…]'],
+  ["select 1 = any ('{1}')", '@10 ANY (array)'],
+  ['select (1, 2)', '@8 row constructor'],
+  ['select row(1)', '@8 row constructor'],
+  ['select t from t', '@8 whole-row reference "t"'],
+  ['select ctid from t', '@8 system column "ctid"'],
+  ["select date '2020-01-01'", '@8 type date'],
+  ["select interval '1 day'", '@8 type interval'],
+  ["select '{1}'::int[]", '@15 array type integer[]'],
+  ["select 'x'::uuid", '@13 type uuid'],
+  ["select 'x'::bytea", '@13 type bytea'],
+  ["select 'x'::char(3)", '@13 type character'],
+  ['select 1.5::numeric(10,1)', '@13 type modifier of numeric'],
+  ["select now() - '1 day'", '@14 operator timestamp with time zone - timestamp with time zone'],
+  ["select 'a' ~ 'b'", '@12 operator text ~ text'],
+  ["select 'a' similar to 'b'", '@12 SIMILAR TO'],
+  ['select 2.0 ^ 3', '@12 operator numeric ^ numeric'],
+  ["select date_trunc('day', now())", '@8 function date_trunc'],
+  ['select extract(year from now())', '@8 function extract'],
+  ['select random()', '@8 function random'],
+  ['select current_date', '@8 CURRENT_DATE'],
+  ['select current_timestamp(3)', '@8 CURRENT_TIMESTAMP(n)'],
+  ['select \'a\' collate "de_DE"', '@12 collation "de_DE"'],
+  ["select b'1'", '@8 bit string'],
+  ['select generate_series(1, 3)', '@8 set-returning function outside FROM'],
+  ['select * from generate_series(1.5, 3)', '@15 generate_series over numeric'],
+  ['select * from generate_series(1, 3) with ordinality', 'WITH ORDINALITY'],
+  ['select * from unnest(1)', '@15 function unnest in FROM'],
+  ['select * from only t', '@20 ONLY'],
+  ['select * from pg_class', '@15 system catalog "pg_class"'],
+  ['select * from information_schema.tables', '@15 system catalog "information_schema.tables"'],
+  ['select * from t tablesample system (1)', 'TABLESAMPLE'],
+  ['insert into t values (1) on conflict do nothing', 'ON CONFLICT'],
+  ['with x as (select 1) insert into t values (1)', 'WITH'],
+  ['insert into t overriding user value values (1)', 'OVERRIDING'],
+  ['update t set name = u.name from t u', 'UPDATE … FROM'],
+  ["update t set (id, name) = (1, 'x')", 'SET (…) = …'],
+  ['update t set id = 1 where current of c', 'WHERE CURRENT OF'],
+  ['delete from t using t u', 'DELETE … USING'],
+  ['create table x (a int unique)', '@23 UNIQUE constraint'],
+  ['create table x (a int check (a > 0))', '@23 CHECK constraint'],
+  ['create table x (a int references t)', '@23 FOREIGN KEY constraint'],
+  ['create table x (a int generated always as identity)', '@23 GENERATED AS IDENTITY'],
+  ['create table x (a int, b int generated always as (a) stored)', '@30 GENERATED column'],
+  ['create table x (a int, unique (a))', '@24 UNIQUE constraint'],
+  ['create table x (a serial)', '@19 type serial'],
+  ['create table x (a numeric)', '@19 column of type numeric'],
+  ['create table x (a text collate "C")', '@17 COLLATE'],
+  [
+    'create table x (a int default length(current_user))',
+    '@31 DEFAULT expression that is neither a constant nor now()',
+  ],
+  ['create table x (a int primary key deferrable)', '@35 DEFERRABLE'],
+  ['create table x (a int, primary key (a) include (a))', '@24 INCLUDE'],
+  ['create table x (like t)', 'LIKE'],
+  ['create temp table x (a int)', '@19 TEMPORARY table'],
+  ['create unlogged table x (a int)', '@23 UNLOGGED table'],
+  ['create table x (a int) inherits (t)', 'INHERITS and PARTITION OF'],
+  ['create table x (a int) partition by range (a)', 'PARTITION BY'],
+  [
+    'create table x (a int) with (autovacuum_enabled=off)',
+    '@30 storage parameter "autovacuum_enabled"',
+  ],
+  ['create table x (a int) tablespace y', 'TABLESPACE'],
+  ['create table x as select 1', 'CREATE TABLE AS'],
+  ['alter table t add column x int', 'ALTER TABLE'],
+  ['create index on t (id)', 'CREATE INDEX'],
+  ['create view v as select 1', 'CREATE VIEW'],
+  ['create schema s', 'CREATE SCHEMA'],
+  ['create role r', 'CREATE ROLE'],
+  ['create sequence s', 'CREATE SEQUENCE'],
+  ['drop index i', 'DROP INDEX'],
+  ['drop schema s', 'DROP SCHEMA'],
+  ['copy t from stdin', 'COPY'],
+  ['grant all on t to x', 'GRANT and REVOKE'],
+  ['prepare p as select 1', 'PREPARE'],
+  ['declare c cursor for select 1', 'DECLARE CURSOR'],
+  ['listen x', 'LISTEN'],
+  ['lock table t', 'LOCK TABLE'],
+  ['do $$ begin end $$', 'DO'],
+  ['explain analyze select 1', '@9 EXPLAIN (ANALYZE)'],
+  ['explain create table x as select 1', 'CREATE TABLE AS'],
+  ['show all', 'SHOW ALL'],
+  ['discard plans', 'DISCARD PLANS'],
+  ["prepare transaction 'x'", 'prepared transaction'],
+  ["set time zone interval '1' hour", 'SET TIME ZONE INTERVAL'],
+  ['set datestyle = german', 'DateStyle german'],
+  ["set client_encoding = 'latin1'", 'client encoding latin1'],
+  ['set standard_conforming_strings = off', 'standard_conforming_strings = off'],
+];
+
+let session: SqlSession;
+
+beforeAll(async () => {
+  const engine = await createSqlEngine({
+    database: new MemoryKvDatabase(),
+    clock: new SystemClock(),
+  });
+  session = engine.createSession({ user: 'ann', database: 'main' });
+  await run('create table t (id int primary key, name text)');
+});
+
+function run(sql: string): Promise<string> {
+  return answerSqlCase(session, { sql, parameters: undefined, expected: '' }, []);
+}
+
+for (const [sql, what] of refused)
+  it(sql, async () => {
+    const [, position = '', construct = ''] = /^(@\d+ )?(.*)$/s.exec(what) ?? [];
+    expect(await run(sql)).toBe(`ERROR 0A000 ${position}${construct} is not supported yet`);
+  });
+
+it('names transaction blocks', async () => {
+  expect(await run('begin')).toBe(
+    'ERROR 0A000 transaction blocks are not supported yet; each statement commits by itself',
+  );
+});
