@@ -4,12 +4,14 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ExitCode } from '@flotilla/base';
 import { TestNatsServer } from '@flotilla/router/testing';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 const program = join(dirname(fileURLToPath(import.meta.url)), '../bin/flotilla');
@@ -67,7 +69,11 @@ let directory = '';
 let running: Running[] = [];
 
 function start(...args: readonly string[]): Running {
-  const one = new Running(['start', ...args]);
+  return launch('start', ...args);
+}
+
+function launch(...args: readonly string[]): Running {
+  const one = new Running(args);
   running.push(one);
   return one;
 }
@@ -194,3 +200,54 @@ describe('a process', () => {
     expect(await gateway.ended).toEqual({ code: 0, signal: null });
   });
 });
+
+describe('stores and a gateway in one process, over the in-memory network', () => {
+  const cluster = (port: number): Running =>
+    launch(
+      ...['in-process-cluster', '--stores', '3', '--data', join(directory, 'data')],
+      ...['--listen', `127.0.0.1:${port}`],
+    );
+
+  it('serve SQL, stop within the bound, and find their data again', async () => {
+    const first = cluster(0);
+    await query(await gatewayPort(first), 'CREATE TABLE t (id int PRIMARY KEY)');
+    await query(await gatewayPort(first), 'INSERT INTO t VALUES (7)');
+    const askedAt = performance.now();
+    first.child.kill('SIGTERM');
+    expect(await first.ended).toEqual({ code: 0, signal: null });
+    expect(performance.now() - askedAt).toBeLessThan(5_000);
+    const second = cluster(0);
+    expect(await query(await gatewayPort(second), 'SELECT id FROM t')).toEqual([{ id: 7 }]);
+    second.child.kill('SIGKILL'); // and once more, uncleanly
+    await second.ended;
+    const third = cluster(0);
+    expect(await query(await gatewayPort(third), 'SELECT id FROM t')).toEqual([{ id: 7 }]);
+    const fourth = cluster(await gatewayPort(third));
+    expect((await fourth.ended).code).toBe(ExitCode.locked);
+  });
+
+  it('end with 64 where the port is taken', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen({ host: '127.0.0.1', port: 0 }, resolve));
+    const { port } = taken.address() as AddressInfo;
+    const one = cluster(port);
+    expect((await one.ended).code).toBe(ExitCode.usage);
+    expect(one.output).toContain(`--listen is \\"127.0.0.1:${port}\\"`);
+    await new Promise((resolve) => taken.close(resolve));
+  });
+});
+
+async function gatewayPort(running: Running): Promise<number> {
+  const { gateway } = await running.event('ready');
+  return (gateway as { port: number }).port;
+}
+
+async function query(port: number, text: string): Promise<unknown[]> {
+  const client = new pg.Client(`postgres://flotilla@127.0.0.1:${port}/flotilla`);
+  await client.connect();
+  try {
+    return (await client.query(text)).rows as unknown[];
+  } finally {
+    await client.end();
+  }
+}
