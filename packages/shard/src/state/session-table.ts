@@ -29,6 +29,8 @@ export class SessionTable {
   /** In order of last use: the first is the next to go. */
   private readonly sessions = new Map<number, Session>();
   private readonly byNonce = new Map<string, Session>();
+  /** The last in that order, even if evicted since. */
+  private newest: Session | undefined;
 
   get size(): number {
     return this.sessions.size;
@@ -73,8 +75,7 @@ export class SessionTable {
     session.results.set(serial, result);
     session.lastIndex = result.index;
     if (ackedUpTo > session.ackedUpTo) forget(session, ackedUpTo);
-    this.sessions.delete(session.sessionId);
-    this.sessions.set(session.sessionId, session);
+    this.touch(session);
   }
 
   toRows(): flotilla.kv.SessionRow.$Properties[] {
@@ -111,7 +112,16 @@ export class SessionTable {
     return table;
   }
 
+  /** Makes it the last to go. Mostly it is already: commands of one client come in runs. */
+  private touch(session: Session): void {
+    if (this.newest === session) return;
+    this.newest = session;
+    this.sessions.delete(session.sessionId);
+    this.sessions.set(session.sessionId, session);
+  }
+
   private add(session: Session): void {
+    this.newest = session;
     this.sessions.set(session.sessionId, session);
     this.byNonce.set(nonceKey(session.nonce), session);
   }
