@@ -2,8 +2,8 @@
 
 /** Longest source text of one parse. Unit: UTF-16 units. The parser's heap grows by about 100 bytes for each. 54001. */
 export const statementCharactersMax: number = 16 * 1024 * 1024;
-/** Deepest nesting of an expression. Bounds the recursion of binder and executor. 54001. */
-export const expressionDepthMax: number = 1_500;
+/** Deepest nesting of an expression. Bounds the recursion of binder and executor to half of V8's usual stack. 54001. */
+export const expressionDepthMax: number = 500;
 /** Source texts whose parse is kept. */
 export const parseCacheEntries: number = 1_000;
 /** Longer texts are parsed anew each time: bulk loads would push everything else out. Unit: UTF-16 units. */

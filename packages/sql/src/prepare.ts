@@ -62,6 +62,8 @@ export class Preparer {
       try {
         return bindAndPlan({ statement, declared, evaluation, tables, version });
       } catch (error) {
+        if (error instanceof RangeError && error.message.includes('call stack'))
+          throw new SqlError('54001', 'statement is nested too deeply', { cause: error });
         // What was not found may have come into being since; what was found may be gone.
         if (!(error instanceof SqlError) || names.length === 0 || attempt >= staleRunsMax)
           throw error;
