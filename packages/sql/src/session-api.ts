@@ -9,7 +9,7 @@ export type Oid = number;
 
 /**
  * A value in memory. int2/int4/oid: number. int8: bigint. float8: number. text/varchar: string. bool: boolean.
- * timestamptz: bigint microseconds since 2000-01-01 UTC. SQL NULL: null.
+ * timestamptz: bigint microseconds since 2000-01-01 UTC. numeric: its decimal text. SQL NULL: null.
  */
 export type Datum = number | bigint | string | boolean | null;
 

@@ -1,7 +1,7 @@
 /**
  * The catalog as one process sees it: a cache of names and descriptors that is valid for one catalog version. Statements
  * ask `confirm` whether what they rest on still holds; the answer costs one read of the version key, which all
- * statements that start in one turn of the event loop share. See docs/adr/0002-catalog-version-check.md.
+ * statements that start in one turn of the event loop share. See docs/adr/0006-catalog-version-check.md.
  */
 import { type Clock, DbError } from '@flotilla/base';
 import type { KvDatabase } from '../kv-transaction.ts';

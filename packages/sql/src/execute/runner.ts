@@ -1,6 +1,6 @@
 /**
  * Runs plans that read or write rows, each in a transaction of its own. While nothing of a result has left, a statement
- * whose plan went stale or whose writes met a conflict is run again; after that it fails. See docs/adr/0002.
+ * whose plan went stale or whose writes met a conflict is run again; after that it fails. See docs/adr/0006.
  */
 import { type Clock, DbError, type Prng } from '@flotilla/base';
 import type { Catalog } from '../catalog/catalog.ts';
