@@ -21,7 +21,12 @@ import type { EntryKind, LogEntry, RaftMessage } from './messages.ts';
 const wire = flotilla.raft;
 const kinds = wire.MessageKind;
 
-type WireMessage = flotilla.raft.Message.$Properties;
+/**
+ * The one record that is encoded from, over and over: encoding is synchronous, and one shape for all kinds keeps the
+ * generated code fast. Fields that are 0 do not reach the wire.
+ */
+const record = new wire.Message();
+const noEntries: flotilla.raft.Entry.$Properties[] = [];
 
 export type DecodeResult =
   | { readonly ok: true; readonly message: RaftMessage }
@@ -29,7 +34,8 @@ export type DecodeResult =
 
 /** @param message whose entries follow each other (the core makes no others) */
 export function encodeRaftMessage(message: RaftMessage): Uint8Array {
-  return wire.Message.encode(toWire(message)).finish();
+  fillRecord(message);
+  return wire.Message.encode(record).finish();
 }
 
 /** Never throws. Reasons are for people; callers count and drop. */
@@ -45,68 +51,89 @@ export function decodeRaftMessage(bytes: Uint8Array): DecodeResult {
   return { ok: true, message: fromWire(decoded) };
 }
 
-function toWire(message: RaftMessage): WireMessage {
-  const { rangeId, from, to, term } = message;
-  const envelope = { rangeId, from, to, term };
+function fillRecord(message: RaftMessage): void {
+  clearRecord();
+  record.rangeId = message.rangeId;
+  record.from = message.from;
+  record.to = message.to;
+  record.term = message.term;
   switch (message.kind) {
     case 'appendEntriesRequest':
-      return {
-        ...envelope,
-        kind: kinds.APPEND_ENTRIES_REQUEST,
-        prevLogIndex: message.prevLogIndex,
-        prevLogTerm: message.prevLogTerm,
-        entries: message.entries.map(entryToWire),
-        leaderCommit: message.leaderCommit,
-        sentAtMs: message.sentAtMs,
-        readSequence: message.readSequence,
-        replicatedIndex: message.replicatedIndex,
-      };
+      record.kind = kinds.APPEND_ENTRIES_REQUEST;
+      record.prevLogIndex = message.prevLogIndex;
+      record.prevLogTerm = message.prevLogTerm;
+      record.entries = message.entries.length === 0 ? noEntries : message.entries.map(entryToWire);
+      record.leaderCommit = message.leaderCommit;
+      record.sentAtMs = message.sentAtMs;
+      record.readSequence = message.readSequence;
+      record.replicatedIndex = message.replicatedIndex;
+      return;
     case 'appendEntriesResponse':
-      return {
-        ...envelope,
-        kind: kinds.APPEND_ENTRIES_RESPONSE,
-        success: message.success,
-        matchIndex: message.matchIndex,
-        rejectedIndex: message.rejectedIndex,
-        conflictTerm: message.conflictTerm,
-        conflictIndex: message.conflictIndex,
-        sentAtMs: message.sentAtMs,
-        readSequence: message.readSequence,
-      };
+      record.kind = kinds.APPEND_ENTRIES_RESPONSE;
+      record.success = message.success;
+      record.matchIndex = message.matchIndex;
+      record.rejectedIndex = message.rejectedIndex;
+      record.conflictTerm = message.conflictTerm;
+      record.conflictIndex = message.conflictIndex;
+      record.sentAtMs = message.sentAtMs;
+      record.readSequence = message.readSequence;
+      return;
     case 'requestVoteRequest':
-      return {
-        ...envelope,
-        kind: kinds.REQUEST_VOTE_REQUEST,
-        lastLogIndex: message.lastLogIndex,
-        lastLogTerm: message.lastLogTerm,
-        leadershipTransfer: message.leadershipTransfer,
-      };
+      record.kind = kinds.REQUEST_VOTE_REQUEST;
+      record.lastLogIndex = message.lastLogIndex;
+      record.lastLogTerm = message.lastLogTerm;
+      record.leadershipTransfer = message.leadershipTransfer;
+      return;
     case 'requestVoteResponse':
-      return { ...envelope, kind: kinds.REQUEST_VOTE_RESPONSE, success: message.voteGranted };
+      record.kind = kinds.REQUEST_VOTE_RESPONSE;
+      record.success = message.voteGranted;
+      return;
     case 'preVoteRequest':
-      return {
-        ...envelope,
-        kind: kinds.PRE_VOTE_REQUEST,
-        lastLogIndex: message.lastLogIndex,
-        lastLogTerm: message.lastLogTerm,
-      };
+      record.kind = kinds.PRE_VOTE_REQUEST;
+      record.lastLogIndex = message.lastLogIndex;
+      record.lastLogTerm = message.lastLogTerm;
+      return;
     case 'preVoteResponse':
-      return { ...envelope, kind: kinds.PRE_VOTE_RESPONSE, success: message.voteGranted };
+      record.kind = kinds.PRE_VOTE_RESPONSE;
+      record.success = message.voteGranted;
+      return;
     case 'timeoutNow':
-      return { ...envelope, kind: kinds.TIMEOUT_NOW, lastLogIndex: message.lastLogIndex };
+      record.kind = kinds.TIMEOUT_NOW;
+      record.lastLogIndex = message.lastLogIndex;
+      return;
     case 'readIndexRequest':
-      return { ...envelope, kind: kinds.READ_INDEX_REQUEST, context: message.context };
+      record.kind = kinds.READ_INDEX_REQUEST;
+      record.context = message.context;
+      return;
     case 'readIndexResponse':
-      return {
-        ...envelope,
-        kind: kinds.READ_INDEX_RESPONSE,
-        context: message.context,
-        readIndex: message.readIndex,
-        success: message.success,
-      };
+      record.kind = kinds.READ_INDEX_RESPONSE;
+      record.context = message.context;
+      record.readIndex = message.readIndex;
+      record.success = message.success;
+      return;
     default:
-      return assertNever(message);
+      assertNever(message);
   }
+}
+
+function clearRecord(): void {
+  record.prevLogIndex = 0;
+  record.prevLogTerm = 0;
+  record.entries = noEntries;
+  record.leaderCommit = 0;
+  record.sentAtMs = 0;
+  record.readSequence = 0;
+  record.replicatedIndex = 0;
+  record.success = false;
+  record.matchIndex = 0;
+  record.rejectedIndex = 0;
+  record.conflictTerm = 0;
+  record.conflictIndex = 0;
+  record.lastLogIndex = 0;
+  record.lastLogTerm = 0;
+  record.leadershipTransfer = false;
+  record.context = 0;
+  record.readIndex = 0;
 }
 
 function entryToWire(entry: LogEntry): flotilla.raft.Entry.$Properties {

@@ -124,7 +124,8 @@ function checkLeader(state: RaftState, leader: LeaderRole): void {
   const { log, limits } = state;
   assert(state.votedFor === state.self, 'a leader voted for itself');
   assert(log.lastTerm === state.currentTerm, "a leader's last entry is of its term");
-  assert(log.term(leader.termStartIndex) === state.currentTerm, 'the term starts at its no-op');
+  if (leader.termStartIndex >= log.firstIndex)
+    assert(log.term(leader.termStartIndex) === state.currentTerm, 'the term starts at its no-op');
   assert(leader.own.matchIndex === state.persistence.persistedIndex, 'self-ack is durability');
   let uncommitted = 0;
   for (let i = Math.max(state.commitIndex, leader.termStartIndex) + 1; i <= log.lastIndex; i++)

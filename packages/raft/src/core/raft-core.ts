@@ -24,7 +24,8 @@ export interface RaftCore {
   readIndex(now: number): ReadIndexResult;
   /**
    * True if this replica is a leader whose lease covers `now`: by rules L1–L6 no other replica can have been elected.
-   * The caller takes the value first and asks afterwards (rule L4), and adds the disk and clock guards (L8).
+   * The caller takes the value first and asks afterwards (rule L4), in one turn: a value taken before this replica
+   * became leader proves nothing. It adds the disk and clock guards (L8).
    * False while a transfer is under way or was tried in this term (L5), and before the term's own entry is applied.
    */
   leaseValid(now: number): boolean;
