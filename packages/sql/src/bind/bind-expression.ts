@@ -27,7 +27,13 @@ import {
   tryCoerce,
 } from './coerce.ts';
 import type { BindContext } from './context.ts';
-import { constant, type Expression, type LogicalExpression } from './expression.ts';
+import {
+  constant,
+  type Expression,
+  isRowIndependent,
+  type LogicalExpression,
+  startOf,
+} from './expression.ts';
 import { fold } from './fold.ts';
 import type { Scope } from './scope.ts';
 import { bindTypeName } from './type-name.ts';
@@ -288,10 +294,11 @@ export class ExpressionBinder {
       throw this.context.unsupported('subquery', location);
     const left = this.bind(node.lexpr);
     let items = listItems(node.rexpr).map((item) => this.bind(item));
-    const common = commonType([left, ...items.filter((item) => item.kind !== 'column')]);
-    if (common !== undefined && items.length > 1)
+    const fixed = items.filter(isRowIndependent);
+    const common = fixed.length > 1 ? commonType([left, ...fixed]) : undefined;
+    if (common !== undefined)
       items = items.map((item) =>
-        item.kind === 'column' ? item : coerceToCommon(this.context, item, common, 'IN'),
+        isRowIndependent(item) ? coerceToCommon(this.context, item, common, 'IN') : item,
       );
     let shared = left;
     const operator = negated ? '<>' : '=';
@@ -424,6 +431,6 @@ export function bindCount(binder: ExpressionBinder, node: Node): Expression {
   throw binder.context.error(
     '42804',
     `argument of ${binder.clause} must be type bigint, not type ${bound.type.display}`,
-    bound.location,
+    startOf(bound),
   );
 }

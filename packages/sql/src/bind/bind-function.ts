@@ -46,21 +46,23 @@ export function bindFunction(binder: ExpressionBinder, call: FuncCall): Expressi
       location,
     );
   if (name === 'concat' || name === 'concat_ws') return bindConcat(context, name, bound, location);
-  return bindScalar(context, name, bound, location);
+  return bindScalar(context, { name, written: parts.join('.') }, bound, location);
 }
 
+/** @param called the function's name, and as the statement has it, for messages */
 function bindScalar(
   context: BindContext,
-  name: string,
+  called: { readonly name: string; readonly written: string },
   bound: readonly Expression[],
   location: number | undefined,
 ): Expression {
+  const { name, written } = called;
   const overloads = scalarFunctions.get(name);
   const types = bound.map((one) => one.type);
   const resolution =
     overloads === undefined ? ({ kind: 'none' } as const) : resolveFunction(overloads, types);
   if (resolution.kind === 'ambiguous')
-    throw context.error('42725', `function ${shown(name, types)} is not unique`, location, {
+    throw context.error('42725', `function ${shown(written, types)} is not unique`, location, {
       hint: 'Could not choose a best candidate function. You might need to add explicit type casts.',
     });
   if (resolution.kind === 'none') {
@@ -68,7 +70,7 @@ function bindScalar(
     if (cast !== undefined) return cast;
     if (name === 'generate_series')
       throw context.unsupported('set-returning function outside FROM', location);
-    throw noFunction(context, name, bound, location);
+    throw noFunction(context, written, bound, location);
   }
   const { overload } = resolution;
   if (overload.unsupported === true)
@@ -199,8 +201,9 @@ function noFunction(
   bound: readonly Expression[],
   location: number | undefined,
 ) {
-  if (foreignFunctions.has(name)) return context.unsupported(`function ${name}`, location);
-  if (foreignAggregates.has(name)) return context.unsupported(`aggregate ${name}`, location);
+  const bare = name.replace(/^pg_catalog\./, '');
+  if (foreignFunctions.has(bare)) return context.unsupported(`function ${bare}`, location);
+  if (foreignAggregates.has(bare)) return context.unsupported(`aggregate ${bare}`, location);
   const types = bound.map((one) => one.type);
   return context.error('42883', `function ${shown(name, types)} does not exist`, location, {
     hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',

@@ -20,7 +20,7 @@ import {
   varcharType,
 } from '../types/type.ts';
 import type { BindContext } from './context.ts';
-import { constant, type Expression } from './expression.ts';
+import { constant, type Expression, startOf } from './expression.ts';
 import { fold } from './fold.ts';
 
 /** The expression as a value of `target`, or undefined where no cast of this context leads there. */
@@ -136,7 +136,7 @@ export function coerceImplicitly(
   throw context.error(
     '42846',
     `cannot cast type ${expression.type.display} to ${target.display}`,
-    expression.location,
+    startOf(expression),
   );
 }
 
@@ -157,7 +157,7 @@ export function coerceToColumn(
   throw context.error(
     '42804',
     `column "${column.name}" is of type ${displayType(column.type, -1)} but expression is of type ${expression.type.display}`,
-    expression.location,
+    startOf(expression),
     { hint: 'You will need to rewrite or cast the expression.' },
   );
 }
@@ -173,7 +173,7 @@ export function coerceToBoolean(
   throw context.error(
     '42804',
     `argument of ${construct} must be type boolean, not type ${expression.type.display}`,
-    expression.location,
+    startOf(expression),
   );
 }
 
@@ -200,7 +200,7 @@ export function requireCommonType(
   throw context.error(
     '42804',
     `${construct} types ${clash?.first.display} and ${clash?.second.type.display} cannot be matched`,
-    clash?.second.location,
+    clash === undefined ? undefined : startOf(clash.second),
   );
 }
 
@@ -235,7 +235,7 @@ export function coerceToCommon(
   throw context.error(
     '42846',
     `${construct} could not convert type ${expression.type.display} to ${type.display}`,
-    expression.location,
+    startOf(expression),
   );
 }
 

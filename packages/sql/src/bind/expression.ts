@@ -270,6 +270,15 @@ export function mapChildren(
   }
 }
 
+/** Where an expression begins in the source text: an operator's own place lies behind its left operand. */
+export function startOf(expression: Expression): number | undefined {
+  const [first] = children(expression);
+  const inner = first === undefined ? undefined : startOf(first);
+  const { location } = expression;
+  if (location === undefined || location < 0) return inner;
+  return inner === undefined ? location : Math.min(location, inner);
+}
+
 export function some(expression: Expression, test: (node: Expression) => boolean): boolean {
   return test(expression) || children(expression).some((child) => some(child, test));
 }

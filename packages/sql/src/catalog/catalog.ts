@@ -46,7 +46,7 @@ export class Catalog {
 
   /** As `readVersion`, but the read begins after this call. */
   readVersionAfresh(): Promise<number> {
-    const reading = this.database.begin().get(catalogVersionKey).then(decodeCounter);
+    const reading = this.database.begin({ readOnly: true }).get(catalogVersionKey).then(decodeCounter);
     this.shared = reading;
     const forget = () => this.forget(reading);
     // A read that has been answered, or that began in an earlier turn, may be older than who asks now.
@@ -86,7 +86,7 @@ export class Catalog {
       const version = this.known;
       if (version > 0 && this.names.has(key)) return this.names.get(key);
       const [versionBytes, idBytes] = await this.database
-        .begin()
+        .begin({ readOnly: true })
         .getMany([catalogVersionKey, nameKey(schema, name)]);
       const read = decodeCounter(versionBytes);
       if (read < this.known) continue; // an older answer came late
@@ -113,7 +113,7 @@ export class Catalog {
   private async descriptor(id: number): Promise<TableDescriptor | undefined> {
     const cached = this.descriptors.get(id);
     if (cached !== undefined) return cached;
-    const bytes = await this.database.begin().get(descriptorKey(id));
+    const bytes = await this.database.begin({ readOnly: true }).get(descriptorKey(id));
     if (bytes === undefined) return undefined;
     const table = decodeDescriptor(bytes);
     if (table.id !== id) throw new DbError('CORRUPTION', `descriptor ${id} says it is ${table.id}`);

@@ -63,7 +63,7 @@ export class Runner {
       const { plan } = prepared;
       const { source } = plan;
       if (source.kind !== 'table') throw new RangeError('a point lookup reads a table');
-      const run = this.begin(statement);
+      const run = this.begin(statement, 'read');
       run.pace.check();
       const [key] = pointKeys(source, run);
       const both = Promise.all([
@@ -87,7 +87,7 @@ export class Runner {
     const { catalog } = this.options;
     let { prepared } = statement;
     for (let attempt = 1; ; attempt++) {
-      const run = this.begin(statement);
+      const run = this.begin(statement, 'read');
       const facts: ScanFacts = { mayHaveMissed: false };
       const confirmed = catalog.confirm(prepared);
       confirmed.catch(() => undefined); // reported where it is awaited
@@ -123,7 +123,7 @@ export class Runner {
     let { prepared } = statement;
     let stale = 0;
     for (let attempt = 1; ; attempt++) {
-      const run = this.begin(statement);
+      const run = this.begin(statement, 'write');
       const facts: ScanFacts = { mayHaveMissed: false };
       const confirmed = catalog.confirm(prepared);
       confirmed.catch(() => undefined); // reported where it is awaited
@@ -168,9 +168,10 @@ export class Runner {
     new Pace(clock, signal).check();
   }
 
-  private begin(statement: Statement<unknown>): Run {
+  /** @param purpose a transaction that only reads need not remember what it saw */
+  private begin(statement: Statement<unknown>, purpose: 'read' | 'write'): Run {
     return {
-      transaction: this.options.database.begin(),
+      transaction: this.options.database.begin({ readOnly: purpose === 'read' }),
       evaluation: statement.evaluation,
       pace: new Pace(this.options.clock, statement.signal),
     };

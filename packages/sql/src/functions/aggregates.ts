@@ -1,5 +1,6 @@
 /** Aggregate functions. NULLs never reach an accumulator; `count(*)` is the executor's own. */
 import type { Datum } from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
 import { type Comparator, comparatorOf } from '../types/compare.ts';
 import { addNumeric, divideNumeric } from '../types/numeric.ts';
 import {
@@ -100,18 +101,36 @@ class FloatSum implements Accumulator {
   }
 }
 
+/** Also sums squared deviations, as PostgreSQL's transition does, because it fails when those overflow. */
 class FloatAverage implements Accumulator {
   private count = 0;
   private sum = 0;
+  private squares = 0;
 
   add(value: Datum): void {
+    const next = value as number;
+    const before = this.sum;
     this.count++;
-    this.sum = addFloat(this.sum, value as number);
+    this.sum += next;
+    if (this.count === 1) {
+      if (!Number.isFinite(next)) this.squares = Number.NaN;
+      return;
+    }
+    const deviation = next * this.count - this.sum;
+    this.squares += (deviation * deviation) / (this.count * (this.count - 1));
+    if (!isInfinite(this.sum) && !isInfinite(this.squares)) return;
+    if (!isInfinite(before) && !isInfinite(next))
+      throw new SqlError('22003', 'value out of range: overflow');
+    this.squares = Number.NaN;
   }
 
   result(): Datum {
     return this.count === 0 ? null : this.sum / this.count;
   }
+}
+
+function isInfinite(value: number): boolean {
+  return value === Infinity || value === -Infinity;
 }
 
 class NumericSum implements Accumulator {

@@ -14,6 +14,7 @@ import {
   int2Type,
   int4Type,
   int8Type,
+  macaddrType,
   numericType,
   type SqlType,
 } from '../types/type.ts';
@@ -57,10 +58,11 @@ function roundings(): Signature[] {
     signature('trunc', [numericType, int4Type], numericType, (a, b) =>
       truncateNumeric(a as string, b as number),
     ),
+    unsupportedSignature('trunc', [macaddrType], macaddrType),
     ...both('floor', Math.floor, floorNumeric),
     ...both('ceil', Math.ceil, ceilNumeric),
     ...both('ceiling', Math.ceil, ceilNumeric),
-    ...both('sign', (a) => (a > 0 ? 1 : a < 0 ? -1 : Number.isNaN(a) ? a : 0), signNumeric),
+    ...both('sign', (a) => (a > 0 ? 1 : a < 0 ? -1 : 0), signNumeric),
   ];
 }
 

@@ -87,6 +87,9 @@ export const moneyType: SqlType = define(790, 'money', 'money', 8, 'N', known);
 export const dateType: SqlType = define(1082, 'date', 'date', 4, 'D', known);
 export const inetType: SqlType = define(869, 'inet', 'inet', -1, 'U', known);
 
+export const jsonbType: SqlType = define(3802, 'jsonb', 'jsonb', -1, 'U', known);
+export const macaddrType: SqlType = define(829, 'macaddr', 'macaddr', 6, 'U', known);
+
 const supportedTypes: readonly SqlType[] = [
   boolType,
   nameType,
@@ -123,7 +126,7 @@ const knownTypes: readonly SqlType[] = [
   define(700, 'float4', 'real', 4, 'N', known),
   define(718, 'circle', 'circle', 24, 'G', known),
   define(774, 'macaddr8', 'macaddr8', 8, 'U', known),
-  define(829, 'macaddr', 'macaddr', 6, 'U', known),
+  macaddrType,
   define(1042, 'bpchar', 'character', -1, 'S', known),
   define(1083, 'time', 'time without time zone', 8, 'D', known),
   define(1114, 'timestamp', 'timestamp without time zone', 8, 'D', known),
@@ -141,7 +144,7 @@ const knownTypes: readonly SqlType[] = [
   define(3220, 'pg_lsn', 'pg_lsn', 8, 'U', known),
   define(3614, 'tsvector', 'tsvector', -1, 'U', known),
   define(3615, 'tsquery', 'tsquery', -1, 'U', known),
-  define(3802, 'jsonb', 'jsonb', -1, 'U', known),
+  jsonbType,
   define(4072, 'jsonpath', 'jsonpath', -1, 'U', known),
   define(4089, 'regnamespace', 'regnamespace', 4, 'N', known),
   define(4096, 'regrole', 'regrole', 4, 'N', known),
