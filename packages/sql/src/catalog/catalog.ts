@@ -46,7 +46,10 @@ export class Catalog {
 
   /** As `readVersion`, but the read begins after this call. */
   readVersionAfresh(): Promise<number> {
-    const reading = this.database.begin({ readOnly: true }).get(catalogVersionKey).then(decodeCounter);
+    const reading = this.database
+      .begin({ readOnly: true })
+      .get(catalogVersionKey)
+      .then(decodeCounter);
     this.shared = reading;
     const forget = () => this.forget(reading);
     // A read that has been answered, or that began in an earlier turn, may be older than who asks now.
