@@ -67,7 +67,7 @@ need_pnpm() {
 }
 
 lock_sum() {
-  cat "$root/pnpm-lock.yaml" "$root/pnpm-workspace.yaml" "$root"/package.json "$root"/packages/*/package.json | cksum
+  cat "$root/pnpm-lock.yaml" "$root/pnpm-workspace.yaml" "$root"/package.json "$root"/packages/*/package.json "$root"/e2e/package.json | cksum
 }
 
 install_dependencies() {
