@@ -86,8 +86,9 @@ function addStart(program: Command, finish: (code: number) => void): void {
     settings.map((setting) => setting.key),
   );
   command.action(async () => {
+    const config = configOf(command);
     const { runStart } = await import('./start-command.ts');
-    finish(await runStart(configOf(command)));
+    finish(await runStart(config));
   });
 }
 
@@ -100,10 +101,11 @@ function addInit(program: Command, output: Output, finish: (code: number) => voi
     .addHelpText('after', example('flotilla init --nats nats://10.0.0.1:4222 --stores 3'));
   addSettings(command, connectionKeys);
   command.action(async () => {
+    const config = configOf(command);
     const { runInit } = await import('./init-command.ts');
     const options = command.opts<{ stores: number; timeout: number }>();
     const request = { stores: options.stores, timeoutMs: options.timeout * 1000 };
-    finish(await runInit(configOf(command), request, output));
+    finish(await runInit(config, request, output));
   });
 }
 
@@ -122,6 +124,7 @@ function addStatus(program: Command, output: Output, finish: (code: number) => v
     .addHelpText('after', example('flotilla status --nats nats://10.0.0.1:4222 --watch'));
   addSettings(command, connectionKeys);
   command.action(async () => {
+    const config = configOf(command);
     const { runStatus } = await import('./status/status-command.ts');
     const options = command.opts<{ json?: boolean; watch?: boolean; timeout: number }>();
     const request = {
@@ -129,7 +132,7 @@ function addStatus(program: Command, output: Output, finish: (code: number) => v
       watch: options.watch ?? false,
       timeoutMs: options.timeout * 1000,
     };
-    finish(await runStatus(configOf(command), request, output));
+    finish(await runStatus(config, request, output));
   });
 }
 
@@ -146,8 +149,9 @@ function addSql(program: Command, finish: (code: number) => void): void {
     );
   addSettings(command, ['listen']);
   command.action(async (args: string[]) => {
+    const config = configOf(command);
     const { runSql } = await import('./sql-command.ts');
-    finish(await runSql(configOf(command), args));
+    finish(await runSql(config, args));
   });
 }
 
@@ -160,9 +164,10 @@ function addInProcessCluster(program: Command, finish: (code: number) => void): 
     .addHelpText('after', example('flotilla in-process-cluster --stores 3 --data /tmp/cluster'));
   addSettings(command, ['data', 'listen', 'log-level', 'log-pretty', 'ready-file']);
   command.action(async () => {
+    const config = configOf(command);
     const { runInProcessCluster } = await import('./start-command.ts');
     const { stores } = command.opts<{ stores: number }>();
-    finish(await runInProcessCluster(configOf(command), stores));
+    finish(await runInProcessCluster(config, stores));
   });
 }
 

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { type Logger, MemoryNetwork, osPrng, SystemClock } from '@flotilla/base';
 import type { ProcessConfig } from './config/settings.ts';
 import { foundCluster } from './init-command.ts';
-import { type RunningProcess, startProcess } from './start-process.ts';
+import type { RunningProcess } from './process-parts.ts';
+import { startProcess } from './start-process.ts';
 
 export interface InProcessOptions {
   readonly stores: number;

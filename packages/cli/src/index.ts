@@ -9,5 +9,6 @@
 export { runCommandLine } from './command-line.ts';
 export { type ConfigSources, loadConfig } from './config/load-config.ts';
 export type { ListenAddress, ProcessConfig, Role } from './config/settings.ts';
-export { type ProcessParts, type RunningProcess, startProcess } from './start-process.ts';
+export type { ProcessParts, RunningProcess } from './process-parts.ts';
+export { startProcess } from './start-process.ts';
 export { UsageError } from './usage-error.ts';

@@ -3,8 +3,7 @@
  * takes base's `Logger` and never imports pino.
  */
 import type { Logger } from '@flotilla/base';
-import { pino } from 'pino';
-import { build as prettyStream } from 'pino-pretty';
+import { type DestinationStream, pino } from 'pino';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -14,11 +13,11 @@ export interface LogOptions {
 }
 
 /** Writes synchronously, so that the line that says why a process ends is never lost. */
-export function createLog(options: LogOptions): Logger {
+export async function createLog(options: LogOptions): Promise<Logger> {
   const destination = options.pretty
-    ? prettyStream({ colorize: process.stdout.isTTY, sync: true, ignore: 'hostname' })
+    ? await prettyDestination()
     : pino.destination({ fd: 1, sync: true });
-  return pino(
+  const log: Logger = pino(
     {
       level: options.level,
       base: { name: options.name, pid: process.pid },
@@ -29,4 +28,16 @@ export function createLog(options: LogOptions): Logger {
     },
     destination,
   );
+  return log;
+}
+
+/** Loaded only where it is wanted: most processes never are read by people directly. */
+async function prettyDestination(): Promise<DestinationStream> {
+  const { build } = await import('pino-pretty');
+  return build({
+    colorize: process.stdout.isTTY,
+    sync: true,
+    ignore: 'name,pid',
+    messageKey: 'event',
+  });
 }

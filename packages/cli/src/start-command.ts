@@ -6,7 +6,8 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { DbError, ExitCode, FatalError, InvariantViolation, type Logger } from '@flotilla/base';
 import type { ProcessConfig } from './config/settings.ts';
 import { createLog } from './log.ts';
-import { type RunningProcess, startProcess } from './start-process.ts';
+import type { RunningProcess } from './process-parts.ts';
+import { startProcess } from './start-process.ts';
 import { UsageError } from './usage-error.ts';
 import { version } from './version.ts';
 
@@ -14,17 +15,21 @@ import { version } from './version.ts';
 const stopBoundMs = 5_000;
 
 /** Runs until a signal. @returns the exit code of a clean end; a fatal error ends the process in here. */
-export function runStart(config: ProcessConfig): Promise<number> {
+export async function runStart(config: ProcessConfig): Promise<number> {
   const name = config.storeId === undefined ? config.roles.join('+') : `store-${config.storeId}`;
-  const logger = createLog({ level: config.logLevel, pretty: config.logPretty, name });
+  const logger = await createLog({ level: config.logLevel, pretty: config.logPretty, name });
   return runUntilSignal(config, logger, (signal) =>
     startProcess(config, { logger, signal, onFatal: (error) => die(logger, error) }),
   );
 }
 
 /** The hidden command behind the demo without a nats-server. */
-export function runInProcessCluster(config: ProcessConfig, stores: number): Promise<number> {
-  const logger = createLog({ level: config.logLevel, pretty: config.logPretty, name: 'cluster' });
+export async function runInProcessCluster(config: ProcessConfig, stores: number): Promise<number> {
+  const logger = await createLog({
+    level: config.logLevel,
+    pretty: config.logPretty,
+    name: 'cluster',
+  });
   return runUntilSignal(config, logger, async (signal) => {
     const { startInProcessCluster } = await import('./in-process-cluster.ts');
     return startInProcessCluster(config, {

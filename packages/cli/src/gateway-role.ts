@@ -1,0 +1,95 @@
+/** The gateway of a process: finds its cluster, then listens. Called by `start-process.ts`. */
+import { DbError, systemPrefix } from '@flotilla/base';
+import { createFlotilla, type Flotilla } from '@flotilla/client';
+import { type Gateway, startGateway } from '@flotilla/gateway';
+import { createRouter } from '@flotilla/router';
+import type { ProcessConfig } from './config/settings.ts';
+import type { RoleParts } from './process-parts.ts';
+import { UsageError } from './usage-error.ts';
+
+/** How long statements under way may go on before their connections are closed. Unit: ms. */
+const graceMs = 1_500;
+/** How long one attempt to read from the cluster may take. Unit: ms. */
+const probeTimeoutMs = 2_000;
+/** Between two attempts. Unit: ms. */
+const retryMs = 250;
+/** Process ids that clients are given name their gateway by a number below this. */
+const gatewayIdsMax = 1024;
+
+export interface GatewayRole {
+  readonly address: { readonly host: string; readonly port: number };
+  stop(): Promise<void>;
+}
+
+/** @throws UsageError if the address cannot be listened on; whatever `signal` was aborted with */
+export async function startGatewayRole(
+  config: ProcessConfig,
+  parts: RoleParts,
+): Promise<GatewayRole> {
+  const flotilla = await joinCluster(parts);
+  try {
+    const gateway = await listen(config, flotilla, parts);
+    return {
+      address: { host: gateway.host, port: gateway.port },
+      async stop() {
+        await gateway.stop({ graceMs });
+        await flotilla.close();
+      },
+    };
+  } catch (error) {
+    await flotilla.close();
+    throw error;
+  }
+}
+
+/** Waits as long as it takes for a cluster to be there, or until the signal: gateways may start before it is founded. */
+async function joinCluster(parts: RoleParts): Promise<Flotilla> {
+  const logger = parts.logger.child({ part: 'client' });
+  const { transport, clock, prng, signal } = parts;
+  for (;;) {
+    signal?.throwIfAborted();
+    const router = createRouter({ transport, clock, prng, logger });
+    const giveUp = (): void => void router.close(); // ends what is under way
+    signal?.addEventListener('abort', giveUp);
+    try {
+      await router.get([systemPrefix], { timeoutMs: probeTimeoutMs }); // any key will do
+      return await createFlotilla({ router, clock, prng, logger });
+    } catch (error) {
+      await router.close();
+      signal?.throwIfAborted();
+      if (!(error instanceof DbError) || !worthWaiting.has(error.code)) throw error;
+      logger.info({ code: error.code, reason: error.message }, 'waiting for the cluster');
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, retryMs);
+      });
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+    }
+  }
+}
+
+const worthWaiting: ReadonlySet<string> = new Set(['TIMEOUT', 'UNAVAILABLE', 'BUSY']);
+
+async function listen(
+  config: ProcessConfig,
+  flotilla: Flotilla,
+  parts: RoleParts,
+): Promise<Gateway> {
+  const { host, port } = config.listen;
+  try {
+    return await startGateway({
+      host,
+      port,
+      createSession: (options) => flotilla.createSession(options),
+      clock: parts.clock,
+      logger: parts.logger.child({ part: 'gateway' }),
+      gatewayId: parts.prng.nextBelow(gatewayIdsMax),
+      onFatal: (error) => parts.onFatal(error instanceof Error ? error : new Error(String(error))),
+    });
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    throw new UsageError(
+      `--listen is "${host}:${port}": ${error.message}. Give an address of this machine and a free port.`,
+    );
+  }
+}

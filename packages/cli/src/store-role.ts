@@ -1,0 +1,32 @@
+/** The store of a process: shard's store on the real disk and LevelDB. Called by `start-process.ts`. */
+import { NodeDisk, type StoreId, toStoreId } from '@flotilla/base';
+import { openLevelEngine, openStore } from '@flotilla/shard';
+import type { ProcessConfig } from './config/settings.ts';
+import type { RoleParts } from './process-parts.ts';
+import { version } from './version.ts';
+
+/** How long it may take to hand over leaderships and close its files. Unit: ms. */
+const stopTimeoutMs = 2_500;
+
+export interface StoreRole {
+  readonly storeId: StoreId;
+  stop(): Promise<void>;
+}
+
+/** @throws FatalError: the directory is locked, damaged, or another store's */
+export async function startStoreRole(config: ProcessConfig, parts: RoleParts): Promise<StoreRole> {
+  const store = await openStore({
+    directory: config.data,
+    ...(config.storeId === undefined ? {} : { storeId: toStoreId(config.storeId) }),
+    machine: config.machine,
+    version,
+    transport: parts.transport,
+    clock: parts.clock,
+    prng: parts.prng,
+    disk: new NodeDisk(),
+    openEngine: openLevelEngine,
+    logger: parts.logger.child({ part: 'store' }),
+    onFatal: parts.onFatal,
+  });
+  return { storeId: store.storeId, stop: () => store.stop({ timeoutMs: stopTimeoutMs }) };
+}
