@@ -16,7 +16,9 @@ import { figure } from './harness/figures.ts';
 import { PgWriters } from './harness/pg-writer.ts';
 
 const gapMsMax = 3000;
-const settleMs = 1500;
+const settleMs = 1000;
+/** How long a killed store stays away: longer than a failover takes. */
+const deadMs = 2000;
 
 let cluster: DemoCluster;
 let router: Router;
