@@ -68,7 +68,7 @@ describe('kill -9 of one store at a time', () => {
           await sleep(settleMs);
           const killedAt = performance.now();
           await cluster.kill(name);
-          await sleep(gapMsMax);
+          await sleep(deadMs);
           await cluster.restart(name);
           const caughtUp = await eventually(
             `${name} has caught up`,
