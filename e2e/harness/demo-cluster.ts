@@ -2,7 +2,7 @@
  * A whole cluster of real processes, driven as a user would: `bin/demo --background --json`, the `restart` commands that
  * it prints, `bin/demo --stop`. Whatever happens, `stop` leaves no process of it alive and no file of it behind.
  */
-import { execFile } from 'node:child_process';
+import { type ExecFileException, execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -152,10 +152,20 @@ export async function run(
       { timeout: timeoutMs, maxBuffer: 64 * 1024 * 1024, env: childEnvironment() },
       (error, stdout, stderr) => {
         if (error === null) resolve({ stdout, stderr });
-        else reject(new Error(`${file} ${args.join(' ')}\n${stderr}${stdout}`, { cause: error }));
+        else reject(new Error(failureOf(file, args, error, `${stderr}${stdout}`)));
       },
     );
   });
+}
+
+function failureOf(
+  file: string,
+  args: readonly string[],
+  error: ExecFileException,
+  output: string,
+): string {
+  const how = error.killed ? 'took too long' : `ended with ${error.signal ?? error.code}`;
+  return `${file} ${args.join(' ')} ${how}\n${output}`;
 }
 
 /** The test runner's own settings must not change what the programs do. */
