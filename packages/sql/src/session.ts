@@ -166,11 +166,13 @@ export class EngineSession implements SqlSession {
     stream: StreamOptions,
   ): Promise<StatementResult> {
     const { signal } = stream;
-    const values = parameters.map((value, i) => {
-      const type = preparation.types[i];
-      return type === undefined ? value : normalizeParameter(type, value, this.text());
-    });
+    const values: Datum[] = [];
     const evaluation = this.evaluation(values);
+    for (let i = 0; i < parameters.length; i++) {
+      const type = preparation.types[i];
+      if (type !== undefined)
+        values.push(normalizeParameter(type, parameters[i] ?? null, evaluation));
+    }
     const { prepared } = preparation;
     for (const notice of prepared.notices) this.notify(notice);
     const { plan, columns } = prepared;

@@ -3,7 +3,7 @@
  * conflicts and runs again on what the other left. A table's rows are deleted after its descriptor is gone; what fails
  * then is invisible garbage, because ids are never used again.
  */
-import { DbError, type Logger, type Span } from '@flotilla/base';
+import { DbError, keySuccessor, type Logger, type Span } from '@flotilla/base';
 import type { TableDefinition, TableName } from '../bind/bound.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import { conflictRunsMax, dropChunkRows } from '../limits.ts';
@@ -38,12 +38,12 @@ export async function createTable(
   definition: TableDefinition,
   ifNotExists: boolean,
 ): Promise<void> {
-  await change(options, async (transaction) => {
+  await change(options, async (transaction, notices) => {
     const { schema, name } = definition;
     const existing = await transaction.get(nameKey(schema, name));
     if (existing !== undefined) {
       if (!ifNotExists) throw new SqlError('42P07', `relation "${name}" already exists`);
-      options.onNotice({
+      notices.push({
         severity: 'NOTICE',
         code: '42P07',
         message: `relation "${name}" already exists, skipping`,
@@ -70,7 +70,7 @@ export async function dropTables(
 ): Promise<void> {
   const names = distinctNames(tables);
   let dropped: TableDescriptor[] = [];
-  await change(options, async (transaction) => {
+  await change(options, async (transaction, notices) => {
     dropped = [];
     const missing: TableName[] = [];
     for (const { schema, name } of names) {
@@ -84,7 +84,7 @@ export async function dropTables(
     if (first !== undefined && !ifExists)
       throw new SqlError('42P01', `table "${first.name}" does not exist`);
     for (const { schema, name } of missing)
-      options.onNotice({
+      notices.push({
         severity: 'NOTICE',
         code: '00000',
         message:
@@ -136,22 +136,22 @@ function distinctNames(tables: readonly TableName[]): TableName[] {
   });
 }
 
-/** Runs one change until it meets no conflict. @param apply false = nothing to change */
+/** Runs one change until it meets no conflict; notices are sent once. @param apply false = nothing to change */
 async function change(
   options: DdlOptions,
-  apply: (transaction: KvTransaction) => Promise<boolean>,
+  apply: (transaction: KvTransaction, notices: Notice[]) => Promise<boolean>,
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const transaction = options.database.begin();
+    const notices: Notice[] = [];
     try {
       const version = decodeCounter(await transaction.get(catalogVersionKey)) + 1;
-      if (!(await apply(transaction))) {
-        transaction.rollback();
-        return;
-      }
-      transaction.put(catalogVersionKey, encodeCounter(version));
-      await transaction.commit();
-      options.catalog.advance(version);
+      if (await apply(transaction, notices)) {
+        transaction.put(catalogVersionKey, encodeCounter(version));
+        await transaction.commit();
+        options.catalog.advance(version);
+      } else transaction.rollback();
+      for (const notice of notices) options.onNotice(notice);
       return;
     } catch (error) {
       transaction.rollback();
@@ -217,7 +217,7 @@ async function deleteWhole(database: KvDatabase, span: Span): Promise<void> {
       last = batch[batch.length - 1]?.key ?? last;
     }
     if (last === undefined) return;
-    const endKey = Buffer.concat([last, Uint8Array.of(0)]);
+    const endKey = keySuccessor(last);
     if (await tryDelete(database, { startKey, endKey })) {
       startKey = endKey;
       if (rows < chunkRows) return;

@@ -33,9 +33,11 @@ export class Pace {
   }
 
   /** The promise's result, unless the statement is cancelled first: then 57014, and the result is dropped. */
-  async unlessCancelled<T>(promise: Promise<T>): Promise<T> {
-    const { signal } = this;
-    if (signal === undefined) return promise;
+  unlessCancelled<T>(promise: Promise<T>): Promise<T> {
+    return this.signal === undefined ? promise : this.race(promise, this.signal);
+  }
+
+  private async race<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     let onAbort: (() => void) | undefined;
     const aborted = new Promise<void>((resolve) => {
       onAbort = () => resolve();

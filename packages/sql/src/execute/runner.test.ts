@@ -119,6 +119,25 @@ describe('failures of the store', () => {
     expect(one.database.counts.commit).toBe(3); // create, load, update
   });
 
+  it('says that an outcome is unknown when the row is written and the catalog cannot be checked', async () => {
+    await one.query('insert into t values (3000, 1)');
+    await new Promise(setImmediate);
+    one.database.onOperation = async (operation) => {
+      if (operation.kind !== 'get') return;
+      await new Promise(setImmediate); // the commit is done by now
+      throw new DbError('UNAVAILABLE', 'down');
+    };
+    expect((await failure(one.query('insert into t values (3001, 1)'))).code).toBe('40003');
+    one.database.onOperation = undefined;
+    expect(await one.query('select id from t where id = 3001')).toEqual([[3001]]);
+  });
+
+  it('sends notices once, however often DDL runs', async () => {
+    failing('commit', () => new DbError('CONFLICT', 'again'), 3);
+    await one.query('drop table if exists nosuch, t');
+    expect(one.notices).toHaveLength(1);
+  });
+
   const mapped: readonly (readonly [DbError, string])[] = [
     [new DbError('TIMEOUT', 'slow'), '57014'],
     [new DbError('TIMEOUT', 'slow', { outcome: 'unknown' }), '40003'],

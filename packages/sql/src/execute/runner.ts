@@ -12,7 +12,7 @@ import type { DeletePlan, InsertPlan, PreparedPlan, SelectPlan, UpdatePlan } fro
 import { SqlError } from '../sql-error.ts';
 import type { Row } from './evaluate.ts';
 import { Pace, type Run } from './run.ts';
-import { pointKeys } from './scan.ts';
+import { pointKey } from './scan.ts';
 import { runSelect, type ScanFacts } from './select.ts';
 import {
   duplicateKey,
@@ -65,7 +65,7 @@ export class Runner {
       if (source.kind !== 'table') throw new RangeError('a point lookup reads a table');
       const run = this.begin(statement, 'read');
       run.pace.check();
-      const [key] = pointKeys(source, run);
+      const key = pointKey(source, statement.evaluation);
       const both = Promise.all([
         catalog.confirm(prepared),
         key === undefined ? undefined : run.transaction.get(key),
@@ -132,8 +132,7 @@ export class Runner {
         run.pace.check();
         const fresh = !facts.mayHaveMissed || (await catalog.confirm(prepared, true));
         if (fresh) {
-          const [current] = await Promise.all([confirmed, commit(run.transaction, written)]);
-          if (current) return written;
+          if (await commitBeside(confirmed, run.transaction, written)) return written;
         } else run.transaction.rollback();
       } catch (error) {
         run.transaction.rollback();
@@ -201,8 +200,23 @@ function runWrite(plan: WritePlan, run: Run, facts: ScanFacts, rowIds: RowIds): 
   }
 }
 
-async function commit(transaction: KvTransaction, written: Written): Promise<void> {
-  if (written.count > 0) await transaction.commit();
+/** Commits while the catalog is being checked; waits for both. @returns whether the plan was current */
+async function commitBeside(
+  confirmed: Promise<boolean>,
+  transaction: KvTransaction,
+  written: Written,
+): Promise<boolean> {
+  if (written.count === 0) return confirmed;
+  await transaction.commit();
+  try {
+    return await confirmed;
+  } catch (cause) {
+    // Written, but perhaps into a table that is gone: nobody can say now what that means.
+    throw new DbError('OUTCOME_UNKNOWN', 'the catalog could not be checked', {
+      outcome: 'unknown',
+      cause,
+    });
+  }
 }
 
 function isConflict(error: unknown): boolean {

@@ -1,5 +1,6 @@
 /** Reads a table along its access path: points by `getMany`, spans by `scan`, rows decoded as far as they are needed. */
 import { compareBytes, prefixEnd, type Span } from '@flotilla/base';
+import type { EvalContext } from '../functions/signature.ts';
 import { batchRows } from '../limits.ts';
 import type { CompiledBound, TableScan } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
@@ -68,9 +69,20 @@ async function* scanSpans(
 }
 
 /** The keys of a point access, in key order or reverse, each once. A NULL equals nothing. */
-export function pointKeys(scan: TableScan, run: Run): Uint8Array[] {
+function pointKeys(scan: TableScan, run: Run): Uint8Array[] {
   const keys = prefixes(scan, run).map((values) => scan.store.prefixKey(values));
   return distinctSorted(keys, scan.reverse);
+}
+
+/** The key where every key column has one value, as in a point lookup; undefined where one of them is NULL. */
+export function pointKey(scan: TableScan, evaluation: EvalContext): Uint8Array | undefined {
+  const values: Datum[] = [];
+  for (const [evaluate] of scan.equals) {
+    const value = evaluate?.([], evaluation) ?? null;
+    if (value === null) return undefined;
+    values.push(value);
+  }
+  return scan.store.prefixKey(values);
 }
 
 function distinctSorted(keys: Uint8Array[], reverse: boolean): Uint8Array[] {

@@ -68,8 +68,8 @@ export interface SelectPlan {
   readonly offset: Evaluator | undefined;
   /** One row at most, by its whole key, no more to do than to look and project. */
   readonly isPointLookup: boolean;
-  /** For EXPLAIN. */
-  readonly lines: readonly string[];
+  /** For EXPLAIN; made only when asked for. */
+  lines(): readonly string[];
 }
 
 export interface ReturningPlan {
@@ -85,7 +85,7 @@ export interface InsertPlan {
     | { readonly kind: 'select'; readonly select: SelectPlan };
   readonly defaults: readonly (Evaluator | undefined)[];
   readonly returning: ReturningPlan | undefined;
-  readonly lines: readonly string[];
+  lines(): readonly string[];
 }
 
 export interface UpdatePlan {
@@ -98,7 +98,7 @@ export interface UpdatePlan {
   }[];
   readonly changesKey: boolean;
   readonly returning: ReturningPlan | undefined;
-  readonly lines: readonly string[];
+  lines(): readonly string[];
 }
 
 export interface DeletePlan {
@@ -106,7 +106,7 @@ export interface DeletePlan {
   readonly scan: TableScan;
   readonly filter: Evaluator | undefined;
   readonly returning: ReturningPlan | undefined;
-  readonly lines: readonly string[];
+  lines(): readonly string[];
 }
 
 export interface ExplainPlan {

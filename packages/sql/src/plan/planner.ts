@@ -51,7 +51,10 @@ export function planStatement(statement: BoundStatement): Plan {
       return planDelete(statement);
     case 'explain': {
       const inner = planStatement(statement.statement);
-      return { kind: 'explain', lines: 'lines' in inner ? inner.lines : [] };
+      return {
+        kind: 'explain',
+        lines: inner.kind !== 'explain' && 'lines' in inner ? inner.lines() : [],
+      };
     }
     default:
       return statement;
@@ -111,7 +114,7 @@ function planSelect(select: BoundSelect): SelectPlan {
     offset: compile(select.offset),
     isPointLookup: isPointLookup(select, compiled, chosen.filter),
   } as const;
-  return { ...plan, lines: explainSelect(select, plan, chosen.filter) };
+  return { ...plan, lines: () => explainSelect(select, plan, chosen.filter) };
 }
 
 function isPointLookup(
@@ -221,7 +224,7 @@ function planInsert(insert: BoundInsert): InsertPlan {
         : { kind: 'select', select: select ?? planSelect(source.select) },
     defaults: insert.defaults.map(compile),
     returning: compileReturning(insert.returning),
-    lines: explainWrite('Insert', table.name, select?.lines ?? ['Values']),
+    lines: () => explainWrite('Insert', table.name, select?.lines() ?? ['Values']),
   };
 }
 
@@ -243,7 +246,7 @@ function planUpdate(update: BoundUpdate): UpdatePlan {
     assignments: update.assignments.map(({ column, value }) => ({ column, value: compile(value) })),
     changesKey: update.assignments.some(({ column }) => keyOffsets.has(column)),
     returning: compileReturning(update.returning),
-    lines: explainWrite('Update', table.name, explainScan(scan, update.alias, filter)),
+    lines: () => explainWrite('Update', table.name, explainScan(scan, update.alias, filter)),
   };
 }
 
@@ -256,6 +259,6 @@ function planDelete(statement: BoundDelete): DeletePlan {
     scan,
     filter: compile(filter),
     returning: compileReturning(statement.returning),
-    lines: explainWrite('Delete', table.name, explainScan(scan, statement.alias, filter)),
+    lines: () => explainWrite('Delete', table.name, explainScan(scan, statement.alias, filter)),
   };
 }

@@ -84,10 +84,10 @@ export class TableStore {
   /** A key that begins with these values of the first key columns. */
   prefixKey(values: readonly Datum[]): Uint8Array {
     writer.begin(this.indexPrefix);
-    values.forEach((value, i) => {
+    for (let i = 0; i < values.length; i++) {
       const column = this.keyColumns[i];
-      if (column !== undefined) writeKeyValue(writer, column.type, value);
-    });
+      if (column !== undefined) writeKeyValue(writer, column.type, values[i] ?? null);
+    }
     return writer.finish();
   }
 
