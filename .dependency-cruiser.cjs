@@ -15,9 +15,10 @@ const floors = {
   client: ['base', 'router', 'sql'],
   gateway: ['base', 'client', 'sql'],
   cli: ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway'],
-  sim: ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway'],
-  bench: ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway'],
 };
+
+/** Private packages that see everything, testing doors included, and that nobody imports. */
+const workshops = ['sim', 'bench'];
 
 const isTest = '(\\.test|\\.prop|\\.suite|-suite)\\.ts$|/src/testing/|\\.test-[a-z-]+\\.ts$';
 const testOrTesting = `(${isTest})`;
@@ -72,6 +73,23 @@ const floorRules = Object.entries(floors).flatMap(([name, doors]) => [
   },
 ]);
 
+/** Workshops use doors like everybody else. */
+const workshopRules = workshops.map((name) => ({
+  name: `doors-for-${name}`,
+  comment: `${name} may use any door of any package, and nothing behind the doors.`,
+  severity: 'error',
+  from: { path: `^packages/${name}/` },
+  to: {
+    path: '^packages/',
+    pathNot: [
+      `^packages/${name}/`,
+      ...Object.keys(floors).map(
+        (lower) => `^packages/${lower}/src/((protocol|testing)/)?index\\.ts$`,
+      ),
+    ],
+  },
+}));
+
 /** Libraries that are known to one room only. */
 const rooms = [
   { name: 'classic-level', library: 'classic-level', room: '^packages/shard/src/engine/' },
@@ -115,11 +133,12 @@ module.exports = {
       to: { couldNotResolve: true, pathNot: ['/gen/'] },
     },
     ...floorRules,
+    ...workshopRules,
     {
       name: 'no-testing-in-product',
       comment: 'In-memory twins and suites under src/testing are for tests.',
       severity: 'error',
-      from: { path: '^packages/[^/]+/src/', pathNot: testOrTesting },
+      from: { path: `^packages/(${Object.keys(floors).join('|')})/src/`, pathNot: testOrTesting },
       to: { path: [testOrTesting, library('(vitest|fast-check|pg)')] },
     },
     {

@@ -144,6 +144,24 @@ const plants: readonly Plant[] = [
     rules: ['floor-sql-tests'],
   },
   {
+    title: 'product code that imports a workshop',
+    file: 'packages/cli/src/planted-workshop.ts',
+    text: "import { x } from '../../bench/src/index.ts';\nexport const planted: unknown = x;\n",
+    rules: ['floor-cli'],
+  },
+  {
+    title: 'a workshop that goes behind a door',
+    file: 'packages/bench/src/planted-deep.ts',
+    text: "import { assert } from '../../base/src/assert.ts';\nexport const planted: unknown = assert;\n",
+    rules: ['doors-for-bench'],
+  },
+  {
+    title: 'legal: a workshop with testing doors',
+    file: 'packages/bench/src/planted-legal.ts',
+    text: "import { ManualClock } from '../../base/src/testing/index.ts';\nexport const planted: unknown = ManualClock;\n",
+    rules: [],
+  },
+  {
     title: 'legal: the doors of the floors below',
     file: 'packages/router/src/planted-legal.ts',
     text: "import { assert } from '@flotilla/base';\nimport { kv } from '@flotilla/shard/protocol';\nexport const planted: unknown = [assert, kv];\n",
@@ -168,6 +186,7 @@ const companions: readonly { readonly file: string; readonly text: string }[] = 
     file: 'packages/gateway/src/planted-cycle-b.ts',
     text: "import { a } from './planted-cycle-a.ts';\nexport const b: () => unknown = () => a;\n",
   },
+  { file: 'packages/bench/src/index.ts', text: 'export const x = 1;\n' },
 ];
 
 describe('import directions', () => {
