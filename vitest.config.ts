@@ -1,6 +1,7 @@
+import { readdirSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
-const packages = ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway', 'cli'];
+const packages = readdirSync(new URL('./packages', import.meta.url)).sort();
 
 /** Unit, paper, golden, property and conformance tests run on the sources; `e2e` runs the built programs. */
 export default defineConfig({
