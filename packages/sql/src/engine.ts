@@ -7,8 +7,10 @@ import type { KvDatabase } from './kv-transaction.ts';
 import { loadGrammar } from './parse/grammar.ts';
 import { Parser } from './parse/parser.ts';
 import { Preparer } from './prepare.ts';
-import { EngineSession, type SessionShared } from './session.ts';
-import type { SqlSession, SqlSessionEvents } from './session-api.ts';
+import { EngineSession, type SessionOptions, type SessionShared } from './session.ts';
+import type { SqlSession } from './session-api.ts';
+
+export type { SessionOptions } from './session.ts';
 
 export interface SqlEngineOptions {
   readonly database: KvDatabase;
@@ -16,13 +18,6 @@ export interface SqlEngineOptions {
   readonly logger?: Logger;
   /** For jitter and row ids. Default: seeded by the operating system. */
   readonly prng?: Prng;
-}
-
-export interface SessionOptions {
-  readonly user: string;
-  readonly database: string;
-  readonly applicationName?: string;
-  readonly events?: Partial<SqlSessionEvents>;
 }
 
 export interface SqlEngine {

@@ -1,7 +1,6 @@
 /** One user's session: settings, and the way of a statement from text to result. Implements `SqlSession`. */
 import type { Clock, Logger } from '@flotilla/base';
 import type { Catalog } from './catalog/catalog.ts';
-import type { SessionOptions } from './engine.ts';
 import { normalizeParameter } from './execute/parameter.ts';
 import { emptyResult, listResult, type StreamOptions, streamResult } from './execute/result.ts';
 import type { Prepared, Runner, Statement as Running, WritePlan } from './execute/runner.ts';
@@ -20,6 +19,7 @@ import type {
   ParsedStatement,
   PreparedStatement,
   SqlSession,
+  SqlSessionEvents,
   StatementResult,
 } from './session-api.ts';
 import { type SettingChange, Settings } from './settings.ts';
@@ -28,6 +28,13 @@ import type { TextContext } from './types/text-codec.ts';
 import { timestampFromUnixMs } from './types/timestamp.ts';
 import { type SqlType, typeByOid } from './types/type.ts';
 import { decodeValue, encodeValue } from './types/wire-codec.ts';
+
+export interface SessionOptions {
+  readonly user: string;
+  readonly database: string;
+  readonly applicationName?: string;
+  readonly events?: Partial<SqlSessionEvents>;
+}
 
 export interface SessionShared {
   readonly database: KvDatabase;

@@ -21,6 +21,13 @@ export function listItems(node: Node | undefined): readonly Node[] {
   return 'List' in node ? (node.List.items ?? []) : [node];
 }
 
+/** Byte offset of a node, where it has one. */
+export function locationOf(node: Node): number | undefined {
+  const inner: unknown = Object.values(node)[0];
+  if (typeof inner !== 'object' || inner === null || !('location' in inner)) return undefined;
+  return typeof inner.location === 'number' ? inner.location : undefined;
+}
+
 const words: Readonly<Record<string, string>> = {
   A_ArrayExpr: 'ARRAY[…]',
   A_Indirection: 'subscript or field selection',

@@ -1,8 +1,8 @@
 /** INSERT, UPDATE and DELETE. */
 import type { DeleteStmt, InsertStmt, Node, SelectStmt, UpdateStmt } from 'libpg-query';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
-import { listItems, refuseOthers } from './ast.ts';
-import { ExpressionBinder, locationOf } from './bind-expression.ts';
+import { listItems, locationOf, refuseOthers } from './ast.ts';
+import { ExpressionBinder } from './bind-expression.ts';
 import { findTable } from './bind-from.ts';
 import { bindSelect } from './bind-select.ts';
 import type {

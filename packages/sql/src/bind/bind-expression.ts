@@ -1,22 +1,21 @@
 /** From the grammar's expression tree to typed expressions. One binder per clause: it knows what that clause allows. */
-import type { A_Const, A_Expr, CaseExpr, ColumnRef, Node } from 'libpg-query';
+import type { A_Expr, CaseExpr, ColumnRef, Node } from 'libpg-query';
 import type { ComparisonOperator } from '../functions/signature.ts';
-import { parseNumeric } from '../types/numeric.ts';
 import {
   boolType,
-  int4Type,
   int8Type,
   isText,
   nameType,
-  numericType,
   type SqlType,
   textType,
   timestamptzType,
   unknownType,
 } from '../types/type.ts';
-import { describeKind, kindOf, listItems, nameParts } from './ast.ts';
+import { describeKind, kindOf, listItems, locationOf, nameParts } from './ast.ts';
+import { bindConstant } from './bind-constant.ts';
 import { bindFunction } from './bind-function.ts';
 import { bindOperator } from './bind-operator.ts';
+import type { Binder, Clause } from './binder.ts';
 import {
   castTo,
   coerceImplicitly,
@@ -38,24 +37,9 @@ import { fold } from './fold.ts';
 import type { Scope } from './scope.ts';
 import { bindTypeName } from './type-name.ts';
 
-/** The clause an expression stands in, in PostgreSQL's words. */
-export type Clause =
-  | 'SELECT'
-  | 'WHERE'
-  | 'HAVING'
-  | 'GROUP BY'
-  | 'ORDER BY'
-  | 'LIMIT'
-  | 'OFFSET'
-  | 'VALUES'
-  | 'UPDATE'
-  | 'RETURNING'
-  | 'DEFAULT'
-  | 'FROM';
-
 const aggregateClauses: ReadonlySet<Clause> = new Set(['SELECT', 'HAVING', 'ORDER BY']);
 
-export class ExpressionBinder {
+export class ExpressionBinder implements Binder {
   readonly context: BindContext;
   readonly scope: Scope;
   readonly clause: Clause;
@@ -386,41 +370,10 @@ export class ExpressionBinder {
   }
 }
 
-function bindConstant(context: BindContext, node: A_Const): Expression {
-  const { location } = node;
-  if (node.isnull === true) return constant(unknownType, null, location);
-  if (node.ival !== undefined) return constant(int4Type, node.ival.ival ?? 0, location);
-  if (node.sval !== undefined) return constant(unknownType, node.sval.sval ?? '', location);
-  if (node.boolval !== undefined)
-    return constant(boolType, node.boolval.boolval ?? false, location);
-  if (node.fval !== undefined) return bindNumber(node.fval.fval ?? '0', location);
-  throw context.unsupported('bit string', location);
-}
-
-/** Integers beyond int4 and decimals; the grammar has already checked the form. */
-function bindNumber(written: string, location: number | undefined): Expression {
-  const text = written.replaceAll('_', '');
-  if (/^-?(?:\d+|0[xob][0-9a-f]+)$/i.test(text)) {
-    const negative = text.startsWith('-');
-    const magnitude = BigInt(negative ? text.slice(1) : text);
-    const value = negative ? -magnitude : magnitude;
-    if (BigInt.asIntN(32, value) === value) return constant(int4Type, Number(value), location);
-    if (BigInt.asIntN(64, value) === value) return constant(int8Type, value, location);
-    return constant(numericType, value.toString(), location);
-  }
-  return constant(numericType, parseNumeric(text), location);
-}
-
 function resolveOpen(context: BindContext, expression: Expression): Expression {
   return expression.type === unknownType
     ? coerceImplicitly(context, expression, textType)
     : expression;
-}
-
-export function locationOf(node: Node): number | undefined {
-  const inner: unknown = Object.values(node)[0];
-  if (typeof inner !== 'object' || inner === null || !('location' in inner)) return undefined;
-  return typeof inner.location === 'number' ? inner.location : undefined;
 }
 
 /** A value that must be a bigint: LIMIT and OFFSET. Throws 42804. */

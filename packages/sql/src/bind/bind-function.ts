@@ -5,7 +5,7 @@ import { resolveFunction } from '../functions/resolve.ts';
 import { foreignFunctions, scalarFunctions } from '../functions/scalar.ts';
 import { type SqlType, textType, typeByName, unknownType } from '../types/type.ts';
 import { nameParts, refuseOthers } from './ast.ts';
-import type { ExpressionBinder } from './bind-expression.ts';
+import type { Binder } from './binder.ts';
 import { castTo, coerceImplicitly, resolveUnknown, tryCoerce } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
@@ -20,7 +20,7 @@ const modifiers: Readonly<Record<string, string>> = {
 };
 
 /** Throws 42883, 42725, 42803, 0A000. */
-export function bindFunction(binder: ExpressionBinder, call: FuncCall): Expression {
+export function bindFunction(binder: Binder, call: FuncCall): Expression {
   const { context } = binder;
   const { location } = call;
   const parts = nameParts(call.funcname);
@@ -127,7 +127,7 @@ function bindConcat(
   };
 }
 
-function bindAggregate(binder: ExpressionBinder, call: FuncCall, name: string): Expression {
+function bindAggregate(binder: Binder, call: FuncCall, name: string): Expression {
   const { context } = binder;
   const { location } = call;
   if (binder.insideAggregate)

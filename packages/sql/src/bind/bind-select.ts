@@ -2,8 +2,8 @@
 import type { Node, SelectStmt } from 'libpg-query';
 import type { SqlType } from '../types/type.ts';
 import { boolType } from '../types/type.ts';
-import { describeKind, kindOf, listItems, nameParts, refuseOthers } from './ast.ts';
-import { bindCount, ExpressionBinder, locationOf } from './bind-expression.ts';
+import { describeKind, kindOf, listItems, locationOf, nameParts, refuseOthers } from './ast.ts';
+import { bindCount, ExpressionBinder } from './bind-expression.ts';
 import { bindFrom } from './bind-from.ts';
 import type { BoundGrouping, BoundSelect, SortKey } from './bound.ts';
 import { coerceToCommon, requireCommonType, resolveUnknown } from './coerce.ts';

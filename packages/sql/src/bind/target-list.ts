@@ -2,9 +2,8 @@
 import type { Node } from 'libpg-query';
 import { targetColumnsMax } from '../limits.ts';
 import type { ColumnDescription } from '../session-api.ts';
-import { kindOf, nameParts } from './ast.ts';
+import { kindOf, locationOf, nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
-import { locationOf } from './bind-expression.ts';
 import { resolveUnknown } from './coerce.ts';
 import type { Expression } from './expression.ts';
 
