@@ -18,23 +18,13 @@ import type { Engine } from '../engine/engine.ts';
 import { loadRanges, type RangeState } from '../state/range-checkpoint.ts';
 import { wholeEngine } from '../state/storage-keys.ts';
 import { isOwnEngine } from './bootstrap.ts';
+import type { StoreFoundation } from './foundation.ts';
 import { type Identity, identityPath, readIdentity, writeIdentity } from './identity.ts';
 import { RunningStore } from './running-store.ts';
 import type { Store, StoreOptions } from './store-api.ts';
 
 /** A peer's clock further ahead than this is not followed. Unit: ms. DESIGN §7. */
 const maxOffsetMs = 250;
-
-/** What a store is built on. */
-export interface StoreFoundation {
-  readonly identity: Identity;
-  readonly engine: Engine;
-  readonly wal: WriteAheadLog;
-  readonly hlc: HybridLogicalClock;
-  readonly ranges: readonly RangeState[];
-  readonly obsoleteRows: readonly Buffer[];
-  readonly lock: DirectoryLock;
-}
 
 /**
  * Opens the store in `options.directory`; a new one waits to be founded, an existing one takes part at once.

@@ -50,7 +50,7 @@ import { Checkpointer } from './checkpointer.ts';
 import { HistorySweeper } from './history-sweeper.ts';
 import { type Identity, writeIdentity } from './identity.ts';
 import { LeaseBalancer } from './lease-balancer.ts';
-import type { StoreFoundation } from './open-store.ts';
+import type { StoreFoundation } from './foundation.ts';
 import { absorbReport, RangeReporter } from './range-reports.ts';
 import { Reads } from './reads.ts';
 import { RequestServer } from './request-server.ts';
@@ -152,6 +152,14 @@ export class RunningStore implements Store {
   stop(options: { readonly timeoutMs: number }): Promise<void> {
     this.stopped ??= this.shutDown(options.timeoutMs);
     return this.stopped;
+  }
+
+  /** For `testing/inspect.ts` alone, which shows it to the simulator. */
+  inside(): {
+    readonly raft: MultiRaft | undefined;
+    readonly replicas: ReadonlyMap<number, Replica>;
+  } {
+    return { raft: this.member?.raft, replicas: this.replicas };
   }
 
   // ---- life ---------------------------------------------------------------------------------------------------------

@@ -134,6 +134,7 @@ export class StoreCluster {
     } catch (error) {
       clock.kill();
       await transport.close();
+      machine.engine = machine.engine.reopen();
       throw error;
     }
     machine.running = { clock, transport, store };

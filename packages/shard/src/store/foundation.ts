@@ -1,0 +1,16 @@
+/** What opening a directory yields and a running store lives on. Apart, because both ends of the hand-over need it. */
+import type { DirectoryLock, HybridLogicalClock } from '@flotilla/base';
+import type { WriteAheadLog } from '@flotilla/raft';
+import type { Engine } from '../engine/engine.ts';
+import type { RangeState } from '../state/range-checkpoint.ts';
+import type { Identity } from './identity.ts';
+
+export interface StoreFoundation {
+  readonly identity: Identity;
+  readonly engine: Engine;
+  readonly wal: WriteAheadLog;
+  readonly hlc: HybridLogicalClock;
+  readonly ranges: readonly RangeState[];
+  readonly obsoleteRows: readonly Buffer[];
+  readonly lock: DirectoryLock;
+}
