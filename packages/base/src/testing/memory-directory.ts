@@ -1,11 +1,17 @@
 /** Names of a MemoryDisk. Creates, renames and removes reach the disk at `sync` of their directory, or by luck. */
+import { present } from '../assert.ts';
 import type { Prng } from '../prng.ts';
 import type { MemoryInode } from './memory-inode.ts';
 
 type Change =
   | { readonly kind: 'create'; readonly path: string; readonly inode: MemoryInode }
   | { readonly kind: 'remove'; readonly path: string }
-  | { readonly kind: 'rename'; readonly from: string; readonly path: string };
+  | {
+      readonly kind: 'rename';
+      readonly from: string;
+      readonly path: string;
+      readonly inode: MemoryInode;
+    };
 
 export class MemoryDirectory {
   private current = new Map<string, MemoryInode>();
@@ -41,7 +47,8 @@ export class MemoryDirectory {
   }
 
   rename(from: string, to: string): void {
-    this.make({ kind: 'rename', from, path: to });
+    const inode = present(this.current.get(from), 'the file to rename');
+    this.make({ kind: 'rename', from, path: to, inode });
   }
 
   addDurably(path: string, inode: MemoryInode): void {
@@ -78,9 +85,8 @@ function perform(names: Map<string, MemoryInode>, change: Change): void {
   } else if (change.kind === 'remove') {
     names.delete(change.path);
   } else {
-    const inode = names.get(change.from);
-    if (inode === undefined) return; // its create was lost
+    // The file is moved even if the change that gave it its old name was lost.
     names.delete(change.from);
-    names.set(change.path, inode);
+    names.set(change.path, change.inode);
   }
 }

@@ -106,6 +106,21 @@ describe('MemoryDisk faults', () => {
     expect(done).toEqual(['write']);
   });
 
+  it('a session ends with the life it was taken in', async () => {
+    const disk = new MemoryDisk();
+    const session = disk.session();
+    await session.replaceFile('d/x', of(1, 1));
+    const file = await session.open('d/x', 'existing');
+    disk.kill();
+    const done: string[] = [];
+    void session.replaceFile('d/x', of(1, 2)).then(() => done.push('replaced'));
+    void file.write(0, of(1, 3)).then(() => done.push('written'));
+    await new Promise(setImmediate);
+    expect(done).toEqual([]);
+    expect(disk.content('d/x')).toEqual(of(1, 1));
+    expect(await disk.session().readFile('d/x')).toEqual(of(1, 1));
+  });
+
   it('takes as long as it is told', async () => {
     const clock = new ManualClock();
     const disk = new MemoryDisk({ clock, faults: { syncDelayMs: [5, 5] } });

@@ -40,6 +40,9 @@ export interface MemoryDiskCounters {
 
 type Operation = 'write' | 'sync';
 
+/** What a call of a dead process comes back with. */
+const never: Promise<never> = new Promise(() => {});
+
 export class MemoryDisk implements Disk {
   readonly faults: MemoryDiskFaults;
   readonly counters: MemoryDiskCounters = { writes: 0, syncs: 0, bytesWritten: 0 };
@@ -134,10 +137,32 @@ export class MemoryDisk implements Disk {
     return total;
   }
 
+  /**
+   * The disk as one life of one process sees it: after the next `crash` or `kill`, calls through it neither return nor
+   * do anything. Code of a dead process that is still on the microtask queue cannot reach the next life's files.
+   */
+  session(): Disk {
+    const { life } = this;
+    const alive = <T>(call: () => Promise<T>): Promise<T> => (life === this.life ? call() : never);
+    return {
+      open: (path, mode) => alive(() => this.open(path, mode)),
+      readFile: (path) => alive(() => this.readFile(path)),
+      replaceFile: (path, bytes) => alive(() => this.replaceFile(path, bytes)),
+      list: (directory) => alive(() => this.list(directory)),
+      makeDirectory: (path) => alive(() => this.makeDirectory(path)),
+      rename: (from, to) => alive(() => this.rename(from, to)),
+      remove: (path) => alive(() => this.remove(path)),
+      syncDirectory: (directory) => alive(() => this.syncDirectory(directory)),
+      lock: (directory) => alive(() => this.lock(directory)),
+    };
+  }
+
   // ---- Disk
 
   async open(path: string, mode: 'create' | 'existing'): Promise<DiskFile> {
+    const { life } = this;
     await this.proceed(0);
+    if (life !== this.life) return never;
     let inode = this.names.lookup(path);
     if (mode === 'create') {
       if (inode !== undefined) throw systemError('EEXIST', `open '${path}'`);
@@ -154,15 +179,19 @@ export class MemoryDisk implements Disk {
   }
 
   async replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+    const { life } = this;
     const temporary = `${path}.tmp`;
     await this.beforeWrite(bytes.length);
+    if (life !== this.life) return never;
     const inode = new MemoryInode();
     this.names.create(temporary, inode);
     inode.write(0, bytes);
     await this.beforeSync(inode);
+    if (life !== this.life) return never;
     inode.sync();
     this.names.rename(temporary, path);
     await this.beforeSync(undefined);
+    if (life !== this.life) return never;
     this.names.sync(parentOf(path));
   }
 
@@ -177,19 +206,25 @@ export class MemoryDisk implements Disk {
   }
 
   async rename(from: string, to: string): Promise<void> {
+    const { life } = this;
     await this.proceed(0);
+    if (life !== this.life) return never;
     if (this.names.lookup(from) === undefined) throw systemError('ENOENT', `rename '${from}'`);
     this.names.rename(from, to);
   }
 
   async remove(path: string): Promise<void> {
+    const { life } = this;
     await this.proceed(0);
+    if (life !== this.life) return never;
     if (this.names.lookup(path) === undefined) throw systemError('ENOENT', `unlink '${path}'`);
     this.names.remove(path);
   }
 
   async syncDirectory(directory: string): Promise<void> {
+    const { life } = this;
     await this.beforeSync(undefined);
+    if (life !== this.life) return never;
     this.names.sync(directory);
   }
 
@@ -211,22 +246,26 @@ export class MemoryDisk implements Disk {
     let open = true;
     const check = (): void => {
       assert(open, 'file is open', { path });
-      assert(life === this.life, 'file belongs to this life', { path });
     };
     const write = async (offset: number, bytes: Uint8Array): Promise<void> => {
       check();
+      if (life !== this.life) return never;
       const grows = Math.max(0, offset + bytes.length - inode.size());
       await this.beforeWrite(bytes.length, { inode, offset, bytes, grows });
+      if (life !== this.life) return never;
       inode.write(offset, bytes);
     };
     const datasync = async (): Promise<void> => {
       check();
+      if (life !== this.life) return never;
       await this.beforeSync(inode);
+      if (life !== this.life) return never;
       inode.sync();
     };
     return {
       readSync: (offset, length) => {
         check();
+        assert(life === this.life, 'file belongs to this life', { path });
         if (offset + length > inode.size())
           throw new Error(`${path}: read of ${length} bytes at ${offset} passes the end`);
         return inode.read(offset, length);
@@ -239,7 +278,9 @@ export class MemoryDisk implements Disk {
       },
       truncate: async (length) => {
         check();
+        if (life !== this.life) return never;
         await this.beforeWrite(0);
+        if (life !== this.life) return never;
         inode.truncate(length);
       },
       size: () => inode.size(),
@@ -255,8 +296,10 @@ export class MemoryDisk implements Disk {
   ): Promise<void> {
     this.counters.writes += 1;
     this.counters.bytesWritten += length;
+    const { life } = this;
     const failure = this.takeFailure('write');
     await this.proceed(this.delay(this.faults.writeDelayMs));
+    if (life !== this.life) return never;
     const room = this.faults.capacityBytes - this.usedBytesIfLimited();
     const full = (target?.grows ?? length) > room;
     const chance = this.faults.writeErrorChance;
@@ -272,8 +315,10 @@ export class MemoryDisk implements Disk {
 
   private async beforeSync(inode: MemoryInode | undefined): Promise<void> {
     this.counters.syncs += 1;
+    const { life } = this;
     const failure = this.takeFailure('sync');
     await this.proceed(this.delay(this.faults.syncDelayMs));
+    if (life !== this.life) return never;
     const chance = this.faults.syncErrorChance;
     const code = failure ?? (chance > 0 && this.prng.nextFloat() < chance ? 'EIO' : '');
     if (code === '') return;
