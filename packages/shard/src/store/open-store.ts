@@ -3,7 +3,6 @@
  * only then lets a store live on it. Everything suspicious ends here, with an exit code that says what to do.
  */
 import {
-  type DirectoryLock,
   ExitCode,
   FatalError,
   HybridLogicalClock,
@@ -18,7 +17,6 @@ import type { Engine } from '../engine/engine.ts';
 import { loadRanges, type RangeState } from '../state/range-checkpoint.ts';
 import { wholeEngine } from '../state/storage-keys.ts';
 import { isOwnEngine } from './bootstrap.ts';
-import type { StoreFoundation } from './foundation.ts';
 import { type Identity, identityPath, readIdentity, writeIdentity } from './identity.ts';
 import { RunningStore } from './running-store.ts';
 import type { Store, StoreOptions } from './store-api.ts';

@@ -47,10 +47,10 @@ import {
   writeFoundingState,
 } from './bootstrap.ts';
 import { Checkpointer } from './checkpointer.ts';
+import type { StoreFoundation } from './foundation.ts';
 import { HistorySweeper } from './history-sweeper.ts';
 import { type Identity, writeIdentity } from './identity.ts';
 import { LeaseBalancer } from './lease-balancer.ts';
-import type { StoreFoundation } from './foundation.ts';
 import { absorbReport, RangeReporter } from './range-reports.ts';
 import { Reads } from './reads.ts';
 import { RequestServer } from './request-server.ts';
