@@ -40,11 +40,17 @@ export function tickLeader(state: RaftState, leader: LeaderRole, now: number): v
       return;
     }
   }
-  if (leader.transfer !== undefined && now >= leader.transfer.deadlineMs)
+  if (leader.transfer !== undefined && now >= leader.transfer.deadlineMs) {
     abortTransfer(state, leader, now);
-  if (now < leader.heartbeatDueMs) return;
+    beat(state, leader, now);
+  } else if (now >= leader.heartbeatDueMs) {
+    beat(state, leader, now);
+    if (reelectionWanted(state, leader, now)) campaign(state, { leadershipTransfer: true }, now);
+  }
+}
+
+function beat(state: RaftState, leader: LeaderRole, now: number): void {
   leader.heartbeatDueMs = now + state.timings.heartbeatIntervalMs;
   leader.heartbeatWanted = true;
   leader.sendWanted = true;
-  if (reelectionWanted(state, leader, now)) campaign(state, { leadershipTransfer: true }, now);
 }

@@ -1,1 +1,3 @@
-export {};
+export * from './manual-group.ts';
+export * from './memory-log-storage.ts';
+export * from './raft-cluster.ts';

@@ -1,0 +1,200 @@
+/** Messages through bytes and back, and bytes that are no messages. */
+import { toLogIndex, toRangeId, toReplicaId, toTerm } from '@flotilla/base';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { flotilla } from '../gen/raft.js';
+import { decodeRaftMessage, encodeRaftMessage } from './codec.ts';
+import type { LogEntry, RaftMessage } from './messages.ts';
+
+const count = fc.oneof(fc.nat(100), fc.constantFrom(2 ** 31, 2 ** 32, 2 ** 40, 2 ** 52));
+const index = count.map(toLogIndex);
+const term = count.map(toTerm);
+const id = count.map((n) => n + 1);
+const time = fc.double({ min: 0, max: 1e12, noNaN: true });
+const envelope = {
+  rangeId: id.map(toRangeId),
+  from: id.map(toReplicaId),
+  to: id.map(toReplicaId),
+};
+const response = { ...envelope, term };
+
+interface EntrySeed {
+  readonly step: number;
+  readonly kind: LogEntry['kind'];
+  readonly data: Uint8Array;
+}
+
+const entrySeed: fc.Arbitrary<EntrySeed> = fc.record({
+  step: fc.nat(2),
+  kind: fc.constantFrom('command' as const, 'noop' as const, 'configuration' as const),
+  data: fc.uint8Array({ maxLength: 40 }),
+});
+
+const append: fc.Arbitrary<RaftMessage> = fc
+  .record({
+    ...envelope,
+    prevLogIndex: index,
+    prevLogTerm: term,
+    seeds: fc.array(entrySeed, { maxLength: 6 }),
+    leaderCommit: index,
+    sentAtMs: time,
+    readSequence: count,
+    replicatedIndex: index,
+  })
+  .map(({ seeds, ...fields }) => {
+    let last: number = fields.prevLogTerm;
+    const entries = seeds.map(({ step, kind, data }, i) => {
+      last = Math.max(1, last + step);
+      return { index: toLogIndex(fields.prevLogIndex + i + 1), term: toTerm(last), kind, data };
+    });
+    return { ...fields, kind: 'appendEntriesRequest', entries, term: toTerm(Math.max(1, last)) };
+  });
+
+const campaign = { ...envelope, lastLogIndex: index, lastLogTerm: fc.nat(50).map(toTerm) };
+const campaignTerm = fc.integer({ min: 50, max: 99 }).map(toTerm);
+
+const message: fc.Arbitrary<RaftMessage> = fc.oneof(
+  append,
+  fc.record({
+    ...response,
+    kind: fc.constant('appendEntriesResponse' as const),
+    success: fc.boolean(),
+    matchIndex: index,
+    rejectedIndex: index,
+    conflictTerm: term,
+    conflictIndex: index,
+    sentAtMs: time,
+    readSequence: count,
+  }),
+  fc.record({
+    ...campaign,
+    term: campaignTerm,
+    kind: fc.constant('requestVoteRequest' as const),
+    leadershipTransfer: fc.boolean(),
+  }),
+  fc.record({ ...campaign, term: campaignTerm, kind: fc.constant('preVoteRequest' as const) }),
+  fc.record({
+    ...response,
+    kind: fc.constantFrom('requestVoteResponse' as const, 'preVoteResponse' as const),
+    voteGranted: fc.boolean(),
+  }),
+  fc.record({ ...response, kind: fc.constant('timeoutNow' as const), lastLogIndex: index }),
+  fc.record({ ...response, kind: fc.constant('readIndexRequest' as const), context: count }),
+  fc.record({
+    ...response,
+    kind: fc.constant('readIndexResponse' as const),
+    context: count,
+    readIndex: index,
+    success: fc.boolean(),
+  }),
+);
+
+/** Buffers and arrays with the same bytes are the same. */
+function plain(value: RaftMessage): unknown {
+  if (value.kind !== 'appendEntriesRequest') return value;
+  return { ...value, entries: value.entries.map((each) => ({ ...each, data: [...each.data] })) };
+}
+
+const good: flotilla.raft.Message.$Properties = {
+  kind: flotilla.raft.MessageKind.APPEND_ENTRIES_REQUEST,
+  rangeId: 1,
+  from: 1,
+  to: 2,
+  term: 5,
+  prevLogIndex: 3,
+  prevLogTerm: 4,
+  entries: [
+    { index: 4, term: 4, kind: 0 },
+    { index: 5, term: 5, kind: 1 },
+  ],
+};
+
+function reasonFor(changes: flotilla.raft.Message.$Properties): string {
+  const bytes = flotilla.raft.Message.encode({ ...good, ...changes }).finish();
+  const decoded = decodeRaftMessage(bytes);
+  return decoded.ok ? 'accepted' : decoded.reason;
+}
+
+describe('codec', () => {
+  test('what is encoded is decoded', () => {
+    fc.assert(
+      fc.property(message, (original) => {
+        const decoded = decodeRaftMessage(encodeRaftMessage(original));
+        expect(decoded.ok).toBe(true);
+        if (decoded.ok) expect(plain(decoded.message)).toEqual(plain(original));
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  test('entries are slices of the input', () => {
+    const data = Buffer.from('some data');
+    const bytes = flotilla.raft.Message.encode({
+      ...good,
+      entries: [{ index: 4, term: 5, data }],
+    }).finish();
+    const decoded = decodeRaftMessage(bytes);
+    if (!decoded.ok || decoded.message.kind !== 'appendEntriesRequest') throw new Error('decodes');
+    expect(decoded.message.entries[0]?.data.buffer).toBe(bytes.buffer);
+  });
+
+  test('bytes from outside never throw', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        expect(typeof decodeRaftMessage(bytes).ok).toBe('boolean');
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('a message with a flipped byte or a cut tail is refused, or is another well-formed message', () => {
+    fc.assert(
+      fc.property(message, fc.nat(), fc.integer({ min: 1, max: 255 }), (original, at, flip) => {
+        const bytes = Uint8Array.from(encodeRaftMessage(original));
+        const place = at % bytes.length;
+        bytes[place] = (bytes[place] ?? 0) ^ flip;
+        for (const damaged of [bytes, bytes.subarray(0, place)]) {
+          const decoded = decodeRaftMessage(damaged);
+          if (decoded.ok)
+            expect(decodeRaftMessage(encodeRaftMessage(decoded.message)).ok).toBe(true);
+        }
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  test('each rule of the border has its reason', () => {
+    expect(reasonFor({})).toBe('accepted');
+    expect(reasonFor({ kind: 0 })).toBe('unknown message kind 0');
+    expect(reasonFor({ kind: 99 as flotilla.raft.MessageKind })).toBe('unknown message kind 99');
+    expect(reasonFor({ rangeId: 0 })).toBe('rangeId is not an id');
+    expect(reasonFor({ from: -1 })).toBe('from is not an id');
+    expect(reasonFor({ to: 2 ** 60 })).toBe('to is not an id');
+    expect(reasonFor({ term: -3 })).toBe('term is not a term');
+    expect(reasonFor({ term: 0, entries: [], prevLogTerm: 0 })).toBe('a leader has a term');
+    expect(reasonFor({ leaderCommit: -1 })).toBe('a number is negative or not exact');
+    expect(reasonFor({ readSequence: 2 ** 54 })).toBe('a number is negative or not exact');
+    expect(reasonFor({ sentAtMs: Number.NaN })).toBe('sentAtMs is not a time');
+    expect(reasonFor({ sentAtMs: -1 })).toBe('sentAtMs is not a time');
+    expect(reasonFor({ prevLogTerm: 9 })).toBe('prevLogTerm is above the term');
+    expect(reasonFor({ prevLogIndex: 2 })).toBe('entries are not contiguous after 2');
+    expect(
+      reasonFor({
+        entries: [
+          { index: 4, term: 5 },
+          { index: 6, term: 5 },
+        ],
+      }),
+    ).toBe('entries are not contiguous after 4');
+    expect(reasonFor({ entries: [{ index: 4, term: 3 }] })).toBe('term of entry 4 is out of order');
+    expect(reasonFor({ entries: [{ index: 4, term: 6 }] })).toBe('term of entry 4 is out of order');
+    const kind = 7 as flotilla.raft.EntryKind;
+    expect(reasonFor({ entries: [{ index: 4, term: 5, kind }] })).toBe('unknown kind of entry 4');
+    const response = flotilla.raft.MessageKind.APPEND_ENTRIES_RESPONSE;
+    expect(reasonFor({ kind: response })).toBe('entries outside of an append');
+    const vote = flotilla.raft.MessageKind.REQUEST_VOTE_REQUEST;
+    expect(reasonFor({ kind: vote, entries: [], lastLogTerm: 9 })).toBe(
+      'lastLogTerm is above the term',
+    );
+  });
+});
