@@ -1,5 +1,5 @@
 # Brings a checkout from nothing to built. Sourced by bin/demo and bin/test; works in any POSIX shell, needs no root,
-# writes only inside the checkout (a system package manager is asked for nats-server alone, and only where that is
+# writes only inside the checkout (a system package manager is asked for nats-server and psql, and only where that is
 # allowed). Everything it says goes to standard error. Expects $root: the checkout's absolute path.
 
 node_version_least=20.19.0
@@ -149,4 +149,30 @@ need_nats() {
     step "nats-server (brew)" brew install nats-server || true
   fi
   find_nats || say "  nats-server is not here and no package manager could bring it"
+}
+
+apt_install_psql() {
+  as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y postgresql-client
+}
+
+# pgbench lies in the server's package. The server is not wanted here, so the package is unpacked, not installed.
+apt_unpack_pgbench() {
+  pg_major=$(psql --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+  mkdir -p "$tools/postgresql" && cd "$tools/postgresql" &&
+    as_root apt-get update && apt-get download "postgresql-$pg_major" &&
+    dpkg -x postgresql-*.deb . && rm -f postgresql-*.deb &&
+    mkdir -p bin && ln -sf "../usr/lib/postgresql/$pg_major/bin/pgbench" bin/pgbench
+}
+
+# The tests drive the gateway with PostgreSQL's own clients; they say so loudly where these are missing.
+need_postgres_clients() {
+  PATH=$tools/postgresql/bin:$PATH
+  if ! psql --version >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 && may_be_root; then
+    step "psql (apt-get)" apt_install_psql || true
+  fi
+  if ! pgbench --version >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 && may_be_root; then
+    step "pgbench (apt-get download)" apt_unpack_pgbench || true
+  fi
+  psql --version >/dev/null 2>&1 && pgbench --version >/dev/null 2>&1 ||
+    say "  psql or pgbench is missing and could not be brought: install PostgreSQL's clients"
 }
