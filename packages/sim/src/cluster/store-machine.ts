@@ -1,0 +1,206 @@
+/**
+ * A machine with a disk and a store process on it, and the supervisor that starts the process again. The store is the
+ * real one; the disk and the engine are twins that lose what they may lose.
+ */
+import {
+  ExitCode,
+  FatalError,
+  type MemoryNetwork,
+  type Prng,
+  type StoreId,
+  toStoreId,
+} from '@flotilla/base';
+import { MemoryDisk } from '@flotilla/base/testing';
+import { defaultLimits as defaultRaftLimits } from '@flotilla/raft';
+import { openStore, type Store } from '@flotilla/shard';
+import { MemoryEngine } from '@flotilla/shard/testing';
+import { SimFailure } from '../failure.ts';
+import type { Swarm } from '../swarm.ts';
+import { Host } from '../world/host.ts';
+import { HostTransport, type ReplayFaults } from '../world/host-transport.ts';
+import { SlowEngine } from '../world/slow-engine.ts';
+import { Stream, type World } from '../world/world.ts';
+
+export interface MachineOptions {
+  readonly world: World;
+  readonly swarm: Swarm;
+  readonly number: number;
+  readonly network: MemoryNetwork;
+  readonly replay: () => ReplayFaults | undefined;
+  /** A store process has begun: faults of its connection are still in force. */
+  readonly onStart: (machine: StoreMachine) => void;
+  readonly onFailure: (failure: SimFailure) => void;
+}
+
+/** How long the supervisor waits after a process ended by itself. Unit: ms. */
+const restartMs = 300;
+
+export class StoreMachine {
+  readonly storeId: StoreId;
+  readonly host: Host;
+  readonly disk: MemoryDisk;
+  engine: MemoryEngine = new MemoryEngine();
+  /** Undefined while the process is down or opening. */
+  store: Store | undefined;
+  transport: HostTransport | undefined;
+  /** Ends of the process by its own decision, by exit code. */
+  readonly exits: Map<number, number> = new Map();
+  private readonly options: MachineOptions;
+  private readonly fates: Prng;
+  /** Disk or engine were made to fail in this life: it may end. */
+  private excused = false;
+  /** The machine starts anew when the process ends by itself. */
+  private reboots = false;
+  private ending = false;
+
+  constructor(options: MachineOptions) {
+    const { world, swarm, number } = options;
+    this.options = options;
+    this.storeId = toStoreId(number);
+    const prng = world.stream(Stream.fates + 10 * number);
+    this.fates = prng;
+    const spread = (): number => prng.nextFloat() * 2 - 1;
+    this.host = new Host(world, `store-${number}`, number, {
+      rate: 1 + spread() * swarm.drift,
+      wallOffsetMs: Math.round(spread() * swarm.wallOffsetMsMax),
+      timerLateMsMax: swarm.timerLateMsMax,
+    });
+    this.disk = new MemoryDisk({
+      prng: world.stream(Stream.disks + number),
+      clock: this.host.deviceClock(),
+      faults: { syncDelayMs: swarm.syncMs },
+    });
+  }
+
+  start(): void {
+    if (this.host.alive) return;
+    const { world, swarm, network, replay } = this.options;
+    const { host, storeId } = this;
+    host.start();
+    const { life } = host;
+    this.ending = false;
+    const stream =
+      Stream.processes + 100 * storeId + (life % 100) + 100_000 * Math.floor(life / 100);
+    this.transport = new HostTransport({
+      host,
+      network,
+      prng: world.stream(stream + 50_000),
+      replay,
+    });
+    this.options.onStart(this);
+    openStore({
+      directory: 'data',
+      storeId,
+      machine: `machine-${storeId}`,
+      version: 'sim',
+      transport: this.transport,
+      clock: host.clock(),
+      prng: world.stream(stream),
+      disk: this.disk,
+      openEngine: async () =>
+        new SlowEngine({
+          inner: this.engine,
+          host,
+          prng: world.stream(Stream.engines + 100 * storeId + life),
+          delayMsMax: swarm.engineMsMax,
+        }),
+      onFatal: (error) => this.endSoon(life, error),
+      timings: swarm.timings,
+      raftLimits: { ...defaultRaftLimits, ...swarm.raftLimits },
+      limits: {
+        checkpointBytes: swarm.checkpointBytes,
+        entryBytesTarget: swarm.entryBytesTarget,
+        sessionsMax: swarm.sessionsMax,
+      },
+      walSegmentBytes: swarm.walSegmentBytes,
+      pid: life,
+    }).then(
+      (store) => {
+        if (life === host.life) this.store = store;
+      },
+      (error: unknown) => this.endSoon(life, error),
+    );
+  }
+
+  /** The process is killed. With `powerLoss` its machine too. */
+  crash(powerLoss: boolean, downMs: number | undefined): void {
+    if (this.host.alive || powerLoss) this.kill(powerLoss);
+    if (downMs !== undefined) this.startAfter(downMs);
+  }
+
+  /** A clean stop, as by SIGTERM; SIGKILL follows if it takes too long. */
+  stop(downMs: number): void {
+    const { store, host } = this;
+    const { world } = this.options;
+    if (store === undefined || this.ending) return;
+    this.ending = true;
+    const { life } = host;
+    const end = (): void => {
+      if (host.life === life) this.crash(false, downMs);
+    };
+    store.stop({ timeoutMs: 1000 }).then(
+      () => world.after(0, { kind: 'world', run: end }),
+      (error: unknown) => this.endSoon(life, error),
+    );
+    world.after(8000, { kind: 'world', run: end });
+  }
+
+  /** From now on the process may end for a reason of its disk. */
+  excuse(options: { readonly reboots: boolean } = { reboots: false }): void {
+    this.excused = true;
+    this.reboots ||= options.reboots;
+  }
+
+  startAfter(ms: number): void {
+    const { life } = this.host;
+    this.options.world.after(ms, {
+      kind: 'world',
+      run: () => {
+        if (this.host.life === life) this.start();
+      },
+    });
+  }
+
+  /** The process found a reason to end: it does so at the end of what it does now. */
+  private endSoon(life: number, error: unknown): void {
+    const { world, onFailure } = this.options;
+    if (life !== this.host.life) return;
+    const code = error instanceof FatalError ? error.exitCode : ExitCode.failure;
+    this.exits.set(code, (this.exits.get(code) ?? 0) + 1);
+    if (!this.mayEndWith(error)) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      onFailure(new SimFailure('exit', `${this.host.name} ended with ${code}: ${text}`, error));
+      return;
+    }
+    world.after(0, {
+      kind: 'world',
+      run: () => {
+        if (life === this.host.life)
+          this.crash(this.reboots, restartMs + this.fates.nextFloat() * restartMs);
+      },
+    });
+  }
+
+  private mayEndWith(error: unknown): boolean {
+    if (!this.excused) return false;
+    if (!(error instanceof FatalError)) return String(error).includes('EIO');
+    const { exitCode } = error;
+    return (
+      exitCode === ExitCode.diskFull ||
+      exitCode === ExitCode.diskFailed ||
+      exitCode === ExitCode.diskStalled
+    );
+  }
+
+  private kill(powerLoss: boolean): void {
+    this.host.die();
+    this.store = undefined;
+    void this.transport?.close();
+    this.transport = undefined;
+    this.reboots = false;
+    this.excused = Number.isFinite(this.disk.faults.capacityBytes);
+    if (powerLoss) this.disk.crash();
+    else this.disk.kill();
+    this.engine = powerLoss ? this.engine.crash(this.fates) : this.engine.reopen();
+  }
+}

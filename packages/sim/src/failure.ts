@@ -1,0 +1,36 @@
+/** A run has shown a bug: of the product, or of the simulator. `kind` is what the shrinker keeps the same. */
+
+export type FailureKind =
+  /** A history that no order explains. */
+  | 'linearizability'
+  | 'exactlyOnce'
+  /** Two keys that are always written together were seen apart. */
+  | 'atomicity'
+  | 'twoLeaders'
+  | 'twoLeases'
+  | 'monotone'
+  | 'committedLost'
+  /** Replicas differ at equal positions. */
+  | 'divergence'
+  /** The world is well, the cluster is not. */
+  | 'liveness'
+  /** A process ended for no reason that a fault gave it. */
+  | 'exit'
+  /** A client got an error that no contract names. */
+  | 'clientError'
+  /** The checker ran out of budget: nothing is shown. */
+  | 'undecided'
+  /** Two runs of a seed differed. */
+  | 'nondeterminism'
+  /** The simulator itself. */
+  | 'simulator';
+
+export class SimFailure extends Error {
+  readonly kind: FailureKind;
+
+  constructor(kind: FailureKind, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'SimFailure';
+    this.kind = kind;
+  }
+}

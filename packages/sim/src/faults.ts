@@ -1,0 +1,168 @@
+/**
+ * What goes wrong and when, as data: generated up front from the seed, handed to the cluster, cut down by the shrinker.
+ * Stores are numbered from 1, clients from 1; a number beyond what the world has is taken modulo it.
+ */
+import { type Prng, SeededPrng } from '@flotilla/base';
+import { type FaultClass, pick, type Swarm } from './swarm.ts';
+import { Stream } from './world/world.ts';
+
+interface At {
+  /** Since the faults began. Unit: ms. */
+  readonly atMs: number;
+  /** The class that it belongs to: the shrinker drops whole classes first. */
+  readonly class: FaultClass;
+}
+
+interface Lasting {
+  readonly lastsMs: number;
+}
+
+export type Fault = At &
+  (
+    | {
+        readonly kind: 'crash';
+        readonly store: number;
+        readonly powerLoss: boolean;
+        readonly downMs: number;
+      }
+    | { readonly kind: 'crashAll'; readonly powerLoss: boolean; readonly downMs: readonly number[] }
+    | { readonly kind: 'stop'; readonly store: number; readonly downMs: number }
+    | ({ readonly kind: 'pause'; readonly host: HostName; readonly timersFirst: boolean } & Lasting)
+    | ({ readonly kind: 'isolate'; readonly host: HostName } & Lasting)
+    | ({ readonly kind: 'cut'; readonly from: HostName; readonly to: HostName } & Lasting)
+    | ({ readonly kind: 'partition'; readonly side: readonly HostName[] } & Lasting)
+    | ({ readonly kind: 'disconnect'; readonly host: HostName; readonly keeps: boolean } & Lasting)
+    | ({
+        readonly kind: 'storm';
+        readonly drop: number;
+        readonly duplicate: number;
+        readonly delayMs: readonly [number, number];
+      } & Lasting)
+    | ({
+        readonly kind: 'replay';
+        readonly probability: number;
+        readonly delayMsMax: number;
+      } & Lasting)
+    | { readonly kind: 'clockStep'; readonly host: HostName; readonly deltaMs: number }
+    | ({ readonly kind: 'diskStall'; readonly store: number } & Lasting)
+    | ({
+        readonly kind: 'slowDisk';
+        readonly store: number;
+        readonly syncMs: readonly [number, number];
+      } & Lasting)
+    | {
+        readonly kind: 'diskError';
+        readonly store: number;
+        readonly call: 'write' | 'sync';
+        readonly downMs: number;
+      }
+    | ({ readonly kind: 'diskFull'; readonly store: number } & Lasting)
+    | { readonly kind: 'engineError'; readonly store: number }
+    | { readonly kind: 'transfer'; readonly range: number; readonly target: number }
+    | { readonly kind: 'checkpoint'; readonly store: number }
+  );
+
+/** `store-1`, `client-2`: as on the network. */
+export type HostName = string;
+
+export function scheduleOf(swarm: Swarm): readonly Fault[] {
+  if (swarm.faultClasses.length === 0) return [];
+  const prng = new SeededPrng(swarm.seed, Stream.faults);
+  const faults: Fault[] = [];
+  let atMs = 0;
+  for (;;) {
+    // Exponential gaps: bursts and lulls.
+    atMs += -Math.log(1 - prng.nextFloat()) * swarm.faultEveryMs;
+    if (atMs >= swarm.faultsMs) return faults;
+    const [first, ...others] = swarm.faultClasses;
+    if (first === undefined) return faults;
+    faults.push(faultOf(pick(prng, [first, ...others]), round(atMs), swarm, prng));
+  }
+}
+
+function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Fault {
+  const store = 1 + prng.nextBelow(swarm.stores);
+  const storeName = `store-${store}`;
+  const anyHost =
+    prng.nextBelow(4) === 0 ? `client-${1 + prng.nextBelow(swarm.clients)}` : storeName;
+  const at = { atMs, class: kind };
+  // Inside the lease, about an election, or long.
+  const { electionTimeoutMs } = swarm.timings;
+  const scale = pick(prng, [0.1, 0.8, 2, 4]) * electionTimeoutMs;
+  const lastsMs = round(prng.nextFloat() * scale);
+  const downMs = round(prng.nextFloat() * pick(prng, [0.3, 1, 4]) * electionTimeoutMs);
+  switch (kind) {
+    case 'crash':
+      return { ...at, kind, store, powerLoss: false, downMs };
+    case 'powerLoss':
+      return { ...at, kind: 'crash', store, powerLoss: true, downMs };
+    case 'crashAll': {
+      const each = Array.from({ length: swarm.stores }, () => round(prng.nextFloat() * downMs));
+      return { ...at, kind, powerLoss: prng.nextBelow(2) === 0, downMs: each };
+    }
+    case 'stop':
+      return { ...at, kind, store, downMs };
+    case 'pause':
+      return { ...at, kind, host: anyHost, timersFirst: prng.nextBelow(2) === 0, lastsMs };
+    case 'isolate':
+      return { ...at, kind, host: anyHost, lastsMs };
+    case 'oneWay': {
+      const to = `store-${1 + prng.nextBelow(swarm.stores)}`;
+      const reverse = prng.nextBelow(2) === 0;
+      return {
+        ...at,
+        kind: 'cut',
+        from: reverse ? to : anyHost,
+        to: reverse ? anyHost : to,
+        lastsMs,
+      };
+    }
+    case 'partition': {
+      const side: string[] = [];
+      for (let i = 1; i <= swarm.stores; i++) if (prng.nextBelow(2) === 0) side.push(`store-${i}`);
+      for (let i = 1; i <= swarm.clients; i++)
+        if (prng.nextBelow(2) === 0) side.push(`client-${i}`);
+      return { ...at, kind, side, lastsMs };
+    }
+    case 'disconnect':
+      return { ...at, kind, host: anyHost, keeps: prng.nextBelow(2) === 0, lastsMs };
+    case 'storm': {
+      const drop = pick(prng, [0, 0.02, 0.1, 0.3]);
+      const duplicate = pick(prng, [0, 0.02, 0.1, 0.3]);
+      const most = pick(prng, [1, 20, 100, 500]);
+      return { ...at, kind, drop, duplicate, delayMs: [0, most], lastsMs };
+    }
+    case 'replay':
+      return {
+        ...at,
+        kind,
+        probability: pick(prng, [0.01, 0.05, 0.2]),
+        delayMsMax: pick(prng, [50, 1000, 5000]),
+        lastsMs,
+      };
+    case 'clockStep': {
+      const size = pick(prng, [40, 300, 5000, 3_600_000]);
+      return { ...at, kind, host: anyHost, deltaMs: round((prng.nextFloat() * 2 - 1) * size) };
+    }
+    case 'diskStall':
+      return { ...at, kind, store, lastsMs };
+    case 'slowDisk': {
+      const most = pick(prng, [10, 100, 800]);
+      return { ...at, kind, store, syncMs: [most / 10, most], lastsMs };
+    }
+    case 'diskError':
+      return { ...at, kind, store, call: pick(prng, ['write', 'sync']), reboots: true };
+    case 'diskFull':
+      return { ...at, kind, store, lastsMs };
+    case 'engineError':
+      return { ...at, kind, store };
+    case 'transfer':
+      return { ...at, kind, range: 1 + prng.nextBelow(swarm.ranges), target: store };
+    case 'checkpoint':
+      return { ...at, kind, store };
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

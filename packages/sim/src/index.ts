@@ -1,0 +1,3 @@
+/** see README */
+export * from './failure.ts';
+export * from './run-seed.ts';

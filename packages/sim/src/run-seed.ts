@@ -1,0 +1,189 @@
+/**
+ * One seed, from an empty disk to the verdict: found, work under faults, heal, serve, converge, judge. Everything that
+ * happens follows from the seed and the schedule; `overrides` is how the shrinker takes faults away.
+ */
+import { type Prng, systemPrefix } from '@flotilla/base';
+import type { Router } from '@flotilla/router';
+import { inspectStore } from '@flotilla/shard/testing';
+import { checkSameState, haveConverged, Invariants } from './check/invariants.ts';
+import { keyOf } from './cluster/ranges.ts';
+import { SimCluster } from './cluster/sim-cluster.ts';
+import { SimFailure } from './failure.ts';
+import { type Fault, scheduleOf } from './faults.ts';
+import { type Swarm, swarmOf } from './swarm.ts';
+import { Client, nameToKey } from './workload/client.ts';
+import { Record } from './workload/record.ts';
+import type { TraceListener } from './world/trace.ts';
+import { Stream, World } from './world/world.ts';
+
+export interface SeedOptions {
+  /** Instead of what the seed says. */
+  readonly swarm?: Swarm;
+  readonly faults?: readonly Fault[];
+  readonly onEvent?: TraceListener;
+}
+
+export interface SeedResult {
+  readonly seed: number;
+  readonly swarm: Swarm;
+  readonly faults: readonly Fault[];
+  /** Undefined: everything held. */
+  readonly failure: SimFailure | undefined;
+  readonly traceHash: string;
+  readonly events: number;
+  readonly virtualMs: number;
+  readonly operations: { readonly ok: number; readonly unknown: number; readonly failed: number };
+  /** Distinct (range, term) with a leader. */
+  readonly leaders: number;
+  /** Processes that ended by their own decision, by exit code. */
+  readonly exits: Readonly<{ [code: string]: number }>;
+}
+
+/** How often the invariants are looked at. Unit: ms. */
+const lookEveryMs = 5;
+/** After the faults every range must serve within this, and replicas must agree. Unit: ms. */
+const serveMsMax = 15_000;
+const convergeMsMax = 20_000;
+
+export async function runSeed(seed: number, options: SeedOptions = {}): Promise<SeedResult> {
+  const swarm = options.swarm ?? swarmOf(seed);
+  const faults = options.faults ?? scheduleOf(swarm);
+  const world = new World(seed, options.onEvent);
+  const cluster = new SimCluster(world, swarm);
+  const invariants = new Invariants(cluster.machines);
+  const record = new Record();
+  let failure: SimFailure | undefined;
+  try {
+    let lookedAt = 0;
+    world.watch(() => {
+      if (cluster.failure !== undefined) throw cluster.failure;
+      if (world.nowMs() - lookedAt < lookEveryMs) return;
+      lookedAt = world.nowMs();
+      invariants.check();
+    });
+    await cluster.found();
+    await underFaults(cluster, faults, record);
+    await recover(cluster, record);
+    record.checkKeys();
+  } catch (error) {
+    failure =
+      error instanceof SimFailure
+        ? error
+        : new SimFailure('simulator', error instanceof Error ? (error.stack ?? '') : String(error));
+  }
+  const exits: { [code: string]: number } = {};
+  for (const machine of cluster.machines)
+    for (const [code, count] of machine.exits) exits[code] = (exits[code] ?? 0) + count;
+  return {
+    seed,
+    swarm,
+    faults,
+    failure,
+    traceHash: world.trace.hash,
+    events: world.trace.events,
+    virtualMs: Math.round(world.nowMs()),
+    operations: { ok: record.ok, unknown: record.unknown, failed: record.failed },
+    leaders: invariants.leaders,
+    exits,
+  };
+}
+
+async function underFaults(
+  cluster: SimCluster,
+  faults: readonly Fault[],
+  record: Record,
+): Promise<void> {
+  const { world, swarm } = cluster;
+  let stopped = false;
+  const working = cluster.clients.slice(1).map((client, i) => {
+    const prng: Prng = world.stream(Stream.workloads + i);
+    return new Client({
+      number: i + 1,
+      client,
+      swarm,
+      prng,
+      record,
+      stopped: () => stopped,
+    }).run();
+  });
+  const done = Promise.all(working);
+  // A client's failure ends the run at once.
+  done.catch((error: unknown) => cluster.fail(asFailure(error)));
+  cluster.schedule(faults);
+  await world.run(world.nowMs() + swarm.faultsMs, () => cluster.failure !== undefined);
+  cluster.heal();
+  stopped = true;
+  await cluster.until(
+    done,
+    2 * swarm.operationTimeoutMs + 20_000,
+    'clients hear of every operation',
+  );
+}
+
+function asFailure(error: unknown): SimFailure {
+  if (error instanceof SimFailure) return error;
+  return new SimFailure('clientError', String(error), error);
+}
+
+/** The world is well: within bounded time every range serves and replicas agree, and nothing was lost. */
+async function recover(cluster: SimCluster, record: Record): Promise<void> {
+  const { world, swarm } = cluster;
+  const router = cluster.clients[0]?.router;
+  if (router === undefined) throw new SimFailure('simulator', 'there is a client');
+  await cluster.until(servesEverywhere(router, swarm), serveMsMax + 1000, 'every range serves');
+  for (const list of record.lists()) {
+    const read = router.get([nameToKey(list)], { timeoutMs: serveMsMax });
+    const [found] = await cluster.until(read, serveMsMax + 1000, `${list} is read`);
+    const text = found === undefined ? '' : Buffer.from(found.value).toString();
+    record.checkList(list, text === '' ? [] : text.split(','));
+  }
+  const until = world.nowMs() + convergeMsMax;
+  let lookedAt = 0;
+  let converged = false;
+  await world.run(until, () => {
+    if (world.nowMs() - lookedAt < lookEveryMs) return converged;
+    lookedAt = world.nowMs();
+    converged = haveConverged(cluster.machines, swarm.ranges);
+    return converged;
+  });
+  if (!converged) throw new SimFailure('liveness', `replicas do not converge: ${stateOf(cluster)}`);
+  checkSameState(cluster.machines);
+}
+
+async function servesEverywhere(router: Router, swarm: Swarm): Promise<void> {
+  const keys: Buffer[] = [Buffer.of(...systemPrefix, 1)];
+  for (let n = 0; n < 40; n++) keys.push(keyOf('z', n));
+  await Promise.all(
+    keys.map(async (key, n) => {
+      const value = Buffer.from(`alive ${n}`);
+      const batch = {
+        conditions: [],
+        mutations: [{ kind: 'put' as const, key, value }],
+        deleteSpans: [],
+      };
+      const options = { timeoutMs: serveMsMax };
+      try {
+        await router.write(batch, options);
+        const [found] = await router.get([key], options);
+        if (found !== undefined && Buffer.from(found.value).equals(value)) return;
+      } catch (error) {
+        throw new SimFailure('liveness', `of ${swarm.ranges} ranges one does not serve: ${error}`);
+      }
+      throw new SimFailure('linearizability', `${key.toString('hex')}: a write is not read`);
+    }),
+  );
+}
+
+function stateOf(cluster: SimCluster): string {
+  const lines = cluster.machines.map(({ host, store }) => {
+    if (store === undefined) return `${host.name} is down`;
+    const views = inspectStore(store).map(({ raft: r }) => {
+      const progress = r.progress
+        .map((p) => `${p.replicaId}:${p.matchIndex}/${p.nextIndex}`)
+        .join(' ');
+      return `r${r.rangeId} ${r.role} t${r.term} last ${r.lastIndex} commit ${r.commitIndex} applied ${r.lastApplied} ${progress}`;
+    });
+    return `${host.name}: ${views.join('; ')}`;
+  });
+  return lines.join('\n');
+}

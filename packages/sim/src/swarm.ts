@@ -1,0 +1,125 @@
+/**
+ * What kind of world a seed makes: how many of everything, which faults may happen at all, how fast and how tight. Every
+ * fault class is on in about half of the seeds, so that most pairs of classes meet, also without the others; one seed in
+ * eight has none. All numbers are drawn here, up front; a run prints them.
+ */
+import { type Prng, SeededPrng } from '@flotilla/base';
+import { defaultTimings, type RaftLimits, type RaftTimings } from '@flotilla/raft';
+import { Stream } from './world/world.ts';
+
+export const faultClasses = [
+  'crash',
+  'powerLoss',
+  'crashAll',
+  'stop',
+  'pause',
+  'isolate',
+  'oneWay',
+  'partition',
+  'disconnect',
+  'storm',
+  'replay',
+  'clockStep',
+  'diskStall',
+  'slowDisk',
+  'diskError',
+  'diskFull',
+  'engineError',
+  'transfer',
+  'checkpoint',
+] as const;
+export type FaultClass = (typeof faultClasses)[number];
+
+export interface Swarm {
+  readonly seed: number;
+  readonly stores: number;
+  readonly ranges: number;
+  readonly clients: number;
+  readonly keys: number;
+  readonly faultClasses: readonly FaultClass[];
+  /** Time under faults. Unit: ms. */
+  readonly faultsMs: number;
+  /** Mean time between two faults. Unit: ms. */
+  readonly faultEveryMs: number;
+  /** Pause of a client between two operations, uniform up to this. Unit: ms. */
+  readonly thinkMsMax: number;
+  readonly operationTimeoutMs: number;
+  /** Of every frame, uniform. Unit: ms. */
+  readonly delayMs: readonly [number, number];
+  readonly syncMs: readonly [number, number];
+  readonly engineMsMax: number;
+  readonly timerLateMsMax: number;
+  /** Clocks run at 1 ± this. Leases are promised up to 0.01. */
+  readonly drift: number;
+  readonly wallOffsetMsMax: number;
+  readonly timings: RaftTimings;
+  readonly raftLimits: Partial<RaftLimits>;
+  readonly checkpointBytes: number;
+  readonly entryBytesTarget: number;
+  readonly sessionsMax: number;
+  readonly walSegmentBytes: number;
+}
+
+export function swarmOf(seed: number): Swarm {
+  const prng = new SeededPrng(seed, Stream.swarm);
+  const calm = prng.nextBelow(8) === 0;
+  const classes = faultClasses.filter(() => prng.nextBelow(2) === 0);
+  const stores = pick(prng, [3, 3, 3, 3, 3, 5, 5, 4, 2, 1]);
+  const delayMost = pick(prng, [0, 0.2, 1, 5, 20]);
+  const fast = prng.nextBelow(3) === 0;
+  const timings: RaftTimings = fast
+    ? {
+        electionTimeoutMs: 300,
+        electionJitterMs: 100,
+        heartbeatIntervalMs: 60,
+        // As the defaults are made: E less 2 % of drift, less what clocks cannot resolve.
+        leaseDurationMs: 270,
+      }
+    : defaultTimings;
+  const cruel = prng.nextBelow(3) === 0;
+  return {
+    seed,
+    stores,
+    ranges: pick(prng, [2, 3, 4, 6]),
+    clients: pick(prng, [2, 3, 4, 6]),
+    keys: pick(prng, [2, 4, 8, 16]),
+    faultClasses: calm ? [] : classes,
+    faultsMs: pick(prng, [4000, 8000, 12_000]),
+    faultEveryMs: pick(prng, [150, 400, 1000]),
+    thinkMsMax: pick(prng, [0, 10, 50, 150]),
+    operationTimeoutMs: pick(prng, [300, 1500, 5000, 10_000]),
+    delayMs: [delayMost / pick(prng, [2, 10]), delayMost],
+    syncMs: pick(prng, [
+      [0, 0],
+      [0.1, 2],
+      [1, 20],
+    ]),
+    engineMsMax: pick(prng, [0, 0.5, 5, 30]),
+    timerLateMsMax: pick(prng, [0, 1, 8]),
+    drift: pick(prng, [0, 0.001, 0.01]),
+    wallOffsetMsMax: pick(prng, [0, 50, 1000, 60_000]),
+    timings,
+    raftLimits: cruel ? cruelLimits(prng) : {},
+    checkpointBytes: pick(prng, [2_000, 20_000, 32 * 1024 * 1024]),
+    entryBytesTarget: pick(prng, [1, 1000, 1024 * 1024]),
+    // Below the number of clients sessions are evicted and expire.
+    sessionsMax: pick(prng, [2, 4096, 4096, 4096]),
+    walSegmentBytes: pick(prng, [64 * 1024, 256 * 1024]),
+  };
+}
+
+function cruelLimits(prng: Prng): Partial<RaftLimits> {
+  return {
+    appendBytesMax: pick(prng, [1, 200, 128 * 1024]),
+    inflightMessagesMax: pick(prng, [1, 2, 128]),
+    inflightBytesMax: pick(prng, [1, 1000, 1024 * 1024]),
+    uncommittedBytesMax: pick(prng, [1, 1000, 4 * 1024 * 1024]),
+    cachedBytesMax: pick(prng, [0, 1000]),
+    applyBytesMax: pick(prng, [1, 500, 1024 * 1024]),
+    pendingReadsMax: pick(prng, [1, 4096]),
+  };
+}
+
+export function pick<T>(prng: Prng, choices: readonly [T, ...T[]]): T {
+  return choices[prng.nextBelow(choices.length)] ?? choices[0];
+}

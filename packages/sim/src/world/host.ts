@@ -1,0 +1,188 @@
+/**
+ * A machine with one process on it: its clocks, its event loop, its life and death. Clocks run at their own speed; a
+ * stopped process hears everything at once when it goes on; nothing of a dead process ever runs again.
+ */
+import type { Clock, Prng, Timer } from '@flotilla/base';
+import { cancelling, type EventOwner, Stream, type World, type WorldEvent } from './world.ts';
+
+export interface HostClocks {
+  /** Speed of the monotonic and the wall clock; 1 is true. Leases bear up to 1 % of difference from it. */
+  readonly rate: number;
+  /** Wall clock less true time at the beginning. Unit: ms. */
+  readonly wallOffsetMs: number;
+  /** How late a timer may fire. Unit: ms. */
+  readonly timerLateMsMax: number;
+}
+
+/** 2026-01-01: where the wall clocks of all hosts begin, but for their offsets. */
+const wallStartMs = Date.UTC(2026, 0, 1);
+
+export class Host implements EventOwner {
+  readonly name: string;
+  readonly world: World;
+  /** Of the process. 0: none has run yet. Odd and even alike: only equality counts. */
+  life = 0;
+  alive = false;
+  private readonly clocks: HostClocks;
+  private readonly prng: Prng;
+  private wallStepMs = 0;
+  private backlog: WorldEvent[] | undefined;
+  private turn: (() => void)[] = [];
+  private turnScheduled = false;
+
+  constructor(world: World, name: string, number: number, clocks: HostClocks) {
+    this.world = world;
+    this.name = name;
+    this.clocks = clocks;
+    this.prng = world.stream(Stream.hosts + number);
+  }
+
+  /** A process begins; what is left of the one before is gone. */
+  start(): void {
+    this.life++;
+    this.alive = true;
+    this.backlog = undefined;
+    this.turn = [];
+    this.turnScheduled = false;
+  }
+
+  die(): void {
+    this.life++;
+    this.alive = false;
+    this.turn = [];
+    this.turnScheduled = false;
+    if (this.backlog !== undefined) this.backlog = [];
+  }
+
+  stepWall(deltaMs: number): void {
+    this.wallStepMs += deltaMs;
+  }
+
+  get isPaused(): boolean {
+    return this.backlog !== undefined;
+  }
+
+  /** SIGSTOP: time goes on, nothing runs. */
+  pause(): void {
+    this.backlog ??= [];
+  }
+
+  /**
+   * SIGCONT: everything that came due meanwhile happens now.
+   * @param timersFirst the process was stopped inside a callback: expired timers run before sockets are read
+   */
+  resume(timersFirst: boolean): void {
+    const waiting = this.backlog ?? [];
+    this.backlog = undefined;
+    const rank = (event: WorldEvent): number => ((event.kind === 'timer') === timersFirst ? 0 : 1);
+    const ordered = [...waiting].sort(
+      (a, b) => rank(a) - rank(b) || a.at - b.at || a.sequence - b.sequence,
+    );
+    for (const event of ordered) {
+      if (event.cancelled) continue;
+      // The process may still cancel it: by the handle that it has.
+      this.world.after(0, {
+        kind: event.kind,
+        owner: this,
+        life: event.life,
+        digest: event.digest,
+        run: () => {
+          if (!event.cancelled) event.run();
+        },
+      });
+    }
+  }
+
+  claim(event: WorldEvent): 'run' | 'drop' | 'keep' {
+    if (event.life !== this.life) return 'drop';
+    if (this.backlog === undefined) return 'run';
+    this.backlog.push(event);
+    return 'keep';
+  }
+
+  /** Something from outside reaches the process: a frame, the end of a disk call. */
+  deliver(
+    kind: 'frame' | 'disk',
+    run: () => void,
+    options: { delayMs?: number; digest?: number } = {},
+  ): void {
+    this.world.after(options.delayMs ?? 0, {
+      kind,
+      owner: this,
+      life: this.life,
+      digest: options.digest ?? 0,
+      run,
+    });
+  }
+
+  /** Of the process that lives now. */
+  clock(): Clock {
+    const { world, clocks } = this;
+    const life = this.life;
+    return {
+      nowMs: () => 1000 + world.nowMs() * clocks.rate,
+      wallMs: () =>
+        Math.floor(
+          wallStartMs + clocks.wallOffsetMs + this.wallStepMs + world.nowMs() * clocks.rate,
+        ),
+      setTimer: (delayMs, callback): Timer => {
+        const late = this.prng.nextFloat() * clocks.timerLateMsMax;
+        return cancelling(
+          world.after(Math.max(0, delayMs) / clocks.rate + late, {
+            kind: 'timer',
+            owner: this,
+            life,
+            run: callback,
+          }),
+        );
+      },
+      afterTurn: (callback) => {
+        if (life === this.life) this.afterTurn(callback);
+      },
+    };
+  }
+
+  /** Of its disk: calls take true time and end in the process's loop. */
+  deviceClock(): Clock {
+    const { world } = this;
+    return {
+      nowMs: () => world.nowMs(),
+      wallMs: () => Math.floor(world.nowMs()),
+      setTimer: (delayMs, run): Timer =>
+        cancelling(world.after(delayMs, { kind: 'disk', owner: this, life: this.life, run })),
+      afterTurn: (run) => this.afterTurn(run),
+    };
+  }
+
+  private afterTurn(callback: () => void): void {
+    this.turn.push(callback);
+    if (!this.turnScheduled) this.scheduleTurn(this.world.turnDelayMs());
+  }
+
+  private scheduleTurn(delayMs: number): void {
+    this.turnScheduled = true;
+    this.world.after(delayMs, {
+      kind: 'turn',
+      owner: this,
+      life: this.life,
+      run: () => {
+        const due = this.turn;
+        this.turn = [];
+        this.turnScheduled = false;
+        this.runTurn(due, 0);
+      },
+    });
+  }
+
+  /** One callback per event, as Node runs promise jobs between two immediates. */
+  private runTurn(due: readonly (() => void)[], next: number): void {
+    if (next + 1 < due.length)
+      this.world.after(0, {
+        kind: 'turn',
+        owner: this,
+        life: this.life,
+        run: () => this.runTurn(due, next + 1),
+      });
+    due[next]?.();
+  }
+}
