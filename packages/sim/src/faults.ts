@@ -54,7 +54,11 @@ export type Fault = At &
         readonly kind: 'diskError';
         readonly store: number;
         readonly call: 'write' | 'sync';
-        readonly downMs: number;
+        /**
+         * The machine starts anew after the process has ended. Without it, what a failed sync left in the page cache is
+         * read by the next process, looks durable and is not.
+         */
+        readonly reboots: boolean;
       }
     | ({ readonly kind: 'diskFull'; readonly store: number } & Lasting)
     | { readonly kind: 'engineError'; readonly store: number }
