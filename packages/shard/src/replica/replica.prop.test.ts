@@ -344,7 +344,7 @@ async function settle(): Promise<void> {
 }
 
 describe('a replica', () => {
-  it('does what a naive model does, whatever happens', async () => {
+  it('does what a naive model does, whatever happens', { timeout: 30_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer(),
