@@ -240,7 +240,7 @@ describe('write-ahead log against a naive model', () => {
           steps,
         );
       }),
-      { numRuns: 250 },
+      { numRuns: 120 },
     );
   }, 60_000);
 
@@ -257,7 +257,7 @@ describe('write-ahead log against a naive model', () => {
           await rm(directory, { recursive: true });
         }
       }),
-      { numRuns: 15 },
+      { numRuns: 10 },
     );
   }, 60_000);
 });
