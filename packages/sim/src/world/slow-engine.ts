@@ -56,10 +56,13 @@ export class SlowEngine implements Engine {
           ? { type: 'put', key: Buffer.from(operation.key), value: Buffer.from(operation.value) }
           : { type: 'del', key: Buffer.from(operation.key) },
     );
-    await this.pause();
-    await this.inner.write(copies);
-    await this.pause();
-    this.writing = false;
+    try {
+      await this.pause();
+      await this.inner.write(copies);
+      await this.pause();
+    } finally {
+      this.writing = false;
+    }
   }
 
   async flush(): Promise<void> {
