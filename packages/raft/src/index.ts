@@ -1,3 +1,11 @@
+/**
+ * Agreement between stores. `createRaftCore` is one replica of one group, a pure machine (`core/raft-core.ts` is its
+ * contract); `encodeRaftMessage` and `decodeRaftMessage` are the border to the network; `openWriteAheadLog` is the log
+ * that all groups of a store share; `createMultiRaft` drives all of them in one loop. A store uses the driver; tests and
+ * the simulator also use the core alone. Twins and harnesses are in `@flotilla/raft/testing`.
+ *
+ * Not built: membership changes, snapshots, reads asked for by followers, heartbeats per store instead of per group.
+ */
 export { type DecodeResult, decodeRaftMessage, encodeRaftMessage } from './codec.ts';
 export { createRaftCore } from './core/core.ts';
 export { defaultLimits, defaultTimings } from './core/limits.ts';

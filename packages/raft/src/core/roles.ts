@@ -16,11 +16,18 @@ export function resetElectionTimer(state: RaftState, now: number): void {
   state.electionDueMs = now + state.electionTimeoutMs;
 }
 
-/** After a campaign that did not win. Pre-votes make a retry harmless, so it need not wait for E again. */
-export function resetRetryTimer(state: RaftState, now: number): void {
-  const { heartbeatIntervalMs, electionJitterMs } = state.timings;
-  const retryMs = heartbeatIntervalMs + state.prng.nextFloat() * electionJitterMs;
+/**
+ * When to try again: pre-votes make a retry harmless, so it need not wait for E. `patienceMs` is at least two writes
+ * and two messages, or slow disks would keep a group without a leader.
+ */
+function armRetry(state: RaftState, patienceMs: number, now: number): void {
+  const retryMs = patienceMs + state.prng.nextFloat() * state.timings.electionJitterMs;
   state.electionDueMs = Math.max(now + retryMs, state.promisedUntilMs);
+}
+
+/** After a campaign that cannot be won any more. */
+export function resetRetryTimer(state: RaftState, now: number): void {
+  armRetry(state, state.timings.heartbeatIntervalMs, now);
 }
 
 /** Enters `term` as a follower. The promise not to vote (L2) outlives the change; the vote of an older term does not. */
@@ -48,7 +55,7 @@ export function becomePreCandidate(state: RaftState, now: number): void {
   assert(isVoter(state.configuration, state.self), 'only voters campaign');
   assert(now >= state.promisedUntilMs, 'a promise is kept (L2, L3)');
   state.role = { kind: 'preCandidate', votes: new Map([[state.self, true]]) };
-  resetRetryTimer(state, now);
+  armRetry(state, state.timings.heartbeatIntervalMs, now);
 }
 
 /** Enters the next term with its own vote. The vote counts once it is durable (`election.ts`). */
@@ -71,7 +78,7 @@ export function becomeCandidate(
     votes: new Map(),
     leadershipTransfer: options.leadershipTransfer,
   };
-  resetRetryTimer(state, now);
+  armRetry(state, state.timings.electionTimeoutMs / 2, now);
   if (before.kind === 'leader') failReads(state, before);
 }
 
