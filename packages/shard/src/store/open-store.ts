@@ -48,6 +48,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       disk,
       directory: `${directory}/wal`,
       clock: options.clock,
+      prng: options.prng,
       logger: options.logger ?? silentLogger,
       ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
     });
