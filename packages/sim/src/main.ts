@@ -4,6 +4,7 @@ import { scheduleOf } from './faults.ts';
 import { runSeed, type SeedResult } from './run-seed.ts';
 import { shrink } from './shrink.ts';
 import { type Swarm, swarmOf } from './swarm.ts';
+import { armTripWires } from './world/trip-wires.ts';
 
 const usage = `Usage: pnpm sim --seed N [--trace] [--shrink]
        pnpm sim --seeds N [--from S] [--seconds T] [--once] [--shrink]
@@ -109,4 +110,5 @@ async function main(): Promise<number> {
   return failed.length === 0 ? 0 : 1;
 }
 
+armTripWires();
 process.exitCode = await main();
