@@ -324,9 +324,11 @@ export class Driver implements MultiRaft {
       else this.settle(group, ready, now);
       if (ready.committed.length > 0) {
         if (group.committed.length === 0) this.applyQueue.push(group);
-        for (const entry of ready.committed) group.committed.push(entry);
+        group.addCommitted(ready.committed);
       }
       for (const point of ready.reads) group.onReadPoint(point);
+      // A replay must not load the whole log into memory: `onApplied` looks at the group again.
+      if (group.committedBytes >= this.options.driverLimits.applyBatchBytesMax) return;
       ready = group.core.takeReady(now);
     }
   }

@@ -38,6 +38,7 @@ export class Group implements Deadlined {
 
   /** Committed entries not yet handed to the state machine, oldest first; and their data bytes. */
   committed: LogEntry[] = [];
+  committedBytes = 0;
   lastApplied: LogIndex;
 
   /** Barriers that ask for a read point in the next turn; they share one. */
@@ -58,6 +59,13 @@ export class Group implements Deadlined {
     return this.softState?.role === 'leader';
   }
 
+  addCommitted(entries: readonly LogEntry[]): void {
+    for (const entry of entries) {
+      this.committed.push(entry);
+      this.committedBytes += entry.data.length;
+    }
+  }
+
   /** Takes committed entries off the front, at least one, up to about `bytesMax`. */
   takeCommitted(bytesMax: number): { entries: readonly LogEntry[]; bytes: number } {
     let bytes = 0;
@@ -68,6 +76,7 @@ export class Group implements Deadlined {
       bytes += size;
       count++;
     }
+    this.committedBytes -= bytes;
     if (count === this.committed.length) {
       const entries = this.committed;
       this.committed = [];
