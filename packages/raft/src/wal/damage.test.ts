@@ -292,3 +292,38 @@ describe('files that do not belong', () => {
     await expect(open(disk.clone(), 1)).rejects.toThrow(/format version 2; this program reads 1/);
   });
 });
+
+it('a batch that a killed process had not synced is durable before the next segment says so', async () => {
+  let crossed = 0;
+  for (let bytes = 300; bytes < 1500; bytes += 100) {
+    const onDisk = new ManualClock();
+    const disk = new MemoryDisk({
+      clock: onDisk,
+      faults: { crash: { newData: 0, oldData: 1, zeros: 0, garbage: 0 } },
+    });
+    const write = (index: number): GroupWrite => ({
+      rangeId: toRangeId(1),
+      hardState: hardState(1, 1, index - 1),
+      entries: [entry(index, 1, new Uint8Array(bytes).fill(index))],
+    });
+    let index = 1;
+    const { log } = await open(disk, 0);
+    const end = segmentBytes - sectorBytes - 2 * bytes;
+    for (; index * (bytes + sectorBytes) < end; index++) await log.append([write(index)]);
+    // The last batch is written, and its sync never comes back.
+    disk.faults.syncDelayMs = [1000, 1000];
+    void log.append([write(index)]);
+    await settle();
+    disk.kill();
+    disk.faults.syncDelayMs = [0, 0];
+
+    const second = await open(disk, 1);
+    const before = describeLog(second.log, [1]);
+    if (second.log.group(toRangeId(1)).lastIndex() === index) crossed++;
+    disk.crash();
+    const third = await open(disk, 2);
+    expect(describeLog(third.log, [1])).toEqual(before);
+    await third.log.close();
+  }
+  expect(crossed).toBeGreaterThan(0);
+});

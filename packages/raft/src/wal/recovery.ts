@@ -60,6 +60,7 @@ class Recovery {
     const end = { segment: number, offset };
     this.refuseIfAcknowledged(end);
     const cutBytes = await this.cut(end);
+    await this.secure(end);
     this.checkNothingMissing();
     return {
       groups: this.groups,
@@ -113,6 +114,14 @@ class Recovery {
         });
       }
     }
+  }
+
+  /**
+   * A process killed between a write and its sync leaves a batch that can be read and would not survive the machine.
+   * From here on it counts as durable, and the next batch, whose sync would make it so, may go into another file.
+   */
+  private async secure(end: Position): Promise<void> {
+    await this.segments.get(end.segment).file.datasync();
   }
 
   /** Zeroes what is left of a torn tail, so that it can never be taken for part of what is written over it. */
