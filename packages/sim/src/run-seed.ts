@@ -152,7 +152,7 @@ async function recover(cluster: SimCluster, record: Record): Promise<void> {
 
 async function servesEverywhere(router: Router, swarm: Swarm): Promise<void> {
   const keys: Buffer[] = [Buffer.of(...systemPrefix, 1)];
-  for (let n = 0; n < 40; n++) keys.push(keyOf('z', n));
+  for (let n = 0; n < 12; n++) keys.push(keyOf('z', n));
   await Promise.all(
     keys.map(async (key, n) => {
       const value = Buffer.from(`alive ${n}`);

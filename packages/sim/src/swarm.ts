@@ -84,9 +84,9 @@ export function swarmOf(seed: number): Swarm {
     clients: pick(prng, [2, 3, 4, 6]),
     keys: pick(prng, [2, 4, 8, 16]),
     faultClasses: calm ? [] : classes,
-    faultsMs: pick(prng, [4000, 8000, 12_000]),
+    faultsMs: pick(prng, [2000, 4000, 8000]),
     faultEveryMs: pick(prng, [150, 400, 1000]),
-    thinkMsMax: pick(prng, [0, 10, 50, 150]),
+    thinkMsMax: pick(prng, [2, 10, 50, 150]),
     operationTimeoutMs: pick(prng, [300, 1500, 5000, 10_000]),
     delayMs: [delayMost / pick(prng, [2, 10]), delayMost],
     syncMs: pick(prng, [

@@ -96,7 +96,7 @@ export class StoreMachine {
       transport: this.transport,
       clock: host.clock(),
       prng: world.stream(stream),
-      disk: this.disk,
+      disk: this.disk.session(),
       openEngine: async () =>
         new SlowEngine({
           inner: this.engine,
