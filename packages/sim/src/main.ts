@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { scheduleOf } from './faults.ts';
 import { runSeed, type SeedResult } from './run-seed.ts';
 import { shrink } from './shrink.ts';
-import { type Swarm, swarmOf } from './swarm.ts';
+import { type FaultClass, faultClasses, type Swarm, swarmOf } from './swarm.ts';
 import { armTripWires } from './world/trip-wires.ts';
 
 const usage = `Usage: pnpm sim --seed N [--trace] [--shrink]
@@ -15,6 +15,7 @@ const usage = `Usage: pnpm sim --seed N [--trace] [--shrink]
   --trace       prints every event; one run
   --shrink      takes from a failing seed all faults that it does not need
   --keep-going  goes on after a failing seed
+  --only A,B    these classes of faults instead of the seed's own: ${faultClasses.join(' ')}
 `;
 
 const write = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -35,8 +36,21 @@ function describeSwarm(swarm: Swarm): string {
   return JSON.stringify(swarm);
 }
 
-async function runOne(seed: number, options: { once: boolean; trace: boolean }): Promise<boolean> {
+interface Options {
+  readonly once: boolean;
+  readonly trace: boolean;
+  readonly only: readonly FaultClass[] | undefined;
+}
+
+function chosenSwarm(seed: number, only: readonly FaultClass[] | undefined): Swarm {
+  const swarm = swarmOf(seed);
+  return only === undefined ? swarm : { ...swarm, faultClasses: only };
+}
+
+async function runOne(seed: number, options: Options): Promise<boolean> {
+  const swarm = chosenSwarm(seed, options.only);
   const result = await runSeed(seed, {
+    swarm,
     ...(options.trace
       ? {
           onEvent: (at, host, what, digest) =>
@@ -53,18 +67,19 @@ async function runOne(seed: number, options: { once: boolean; trace: boolean }):
     write(result.failure.message);
   }
   if (!options.once && !options.trace) {
-    const again = await runSeed(seed);
+    const again = await runSeed(seed, { swarm });
     if (again.traceHash !== result.traceHash) {
       write(`seed ${seed}: NOT REPEATABLE: ${result.traceHash} and then ${again.traceHash}`);
       good = false;
     }
   }
-  if (!good) write(`replay: pnpm sim --seed ${seed}`);
+  if (!good)
+    write(`replay: pnpm sim --seed ${seed}${options.only ? ` --only ${options.only}` : ''}`);
   return good;
 }
 
-async function shrinkSeed(seed: number): Promise<void> {
-  const swarm = swarmOf(seed);
+async function shrinkSeed(swarm: Swarm): Promise<void> {
+  const { seed } = swarm;
   const { faults, runs, kind } = await shrink(swarm, scheduleOf(swarm), (line) => write(line));
   write(`seed ${seed} fails (${kind}) with ${faults.length} faults, found in ${runs} runs:`);
   for (const fault of faults) write(`  ${JSON.stringify(fault)}`);
@@ -81,6 +96,7 @@ async function main(): Promise<number> {
       trace: { type: 'boolean', default: false },
       shrink: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
+      only: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -93,13 +109,18 @@ async function main(): Promise<number> {
   const count = single ? 1 : Number(values.seeds);
   const secondsMax =
     values.seconds === undefined ? Number.POSITIVE_INFINITY : Number(values.seconds);
+  const only = values.only?.split(',').map((name) => {
+    const found = faultClasses.find((each) => each === name);
+    if (found === undefined) throw new Error(`${name}: no such class of faults`);
+    return found;
+  });
   const failed: number[] = [];
   let ran = 0;
   for (let seed = from; seed < from + count && seconds() < secondsMax; seed++) {
     ran++;
-    if (await runOne(seed, { once: values.once, trace: values.trace })) continue;
+    if (await runOne(seed, { once: values.once, trace: values.trace, only })) continue;
     failed.push(seed);
-    if (values.shrink) await shrinkSeed(seed);
+    if (values.shrink) await shrinkSeed(chosenSwarm(seed, only));
     if (!values['keep-going']) break;
   }
   if (!single)
