@@ -15,19 +15,13 @@ export function statementError(error: unknown, signal: AbortSignal | undefined):
 export function toSqlError(error: unknown): unknown {
   if (!(error instanceof DbError)) return error;
   const cause = { cause: error };
-  if (error.outcome === 'unknown')
+  if (error.outcome === 'unknown' || error.code === 'OUTCOME_UNKNOWN')
     return new SqlError(
       '40003',
       `it is not known whether the statement took effect: ${error.message}`,
       cause,
     );
   switch (error.code) {
-    case 'OUTCOME_UNKNOWN':
-      return new SqlError(
-        '40003',
-        `it is not known whether the statement took effect: ${error.message}`,
-        cause,
-      );
     case 'CONFLICT':
       return new SqlError('40001', 'could not serialize access due to concurrent update', cause);
     case 'KEY_EXISTS':
@@ -41,7 +35,11 @@ export function toSqlError(error: unknown): unknown {
         cause,
       );
     case 'UNAVAILABLE':
-      return new SqlError('08006', `no store answers for the data: ${error.message}`, cause);
+      // Not of class 08: to a client that means a lost connection and so an unknown outcome. Nothing happened here.
+      return new SqlError('57P03', `no store answers for the data: ${error.message}`, {
+        ...cause,
+        hint: 'Nothing was changed: the statement can be run again.',
+      });
     case 'BUSY':
       return new SqlError('53000', `the store is overloaded: ${error.message}`, cause);
     case 'TOO_LARGE':

@@ -141,7 +141,7 @@ describe('failures of the store', () => {
   const mapped: readonly (readonly [DbError, string])[] = [
     [new DbError('TIMEOUT', 'slow'), '57014'],
     [new DbError('TIMEOUT', 'slow', { outcome: 'unknown' }), '40003'],
-    [new DbError('UNAVAILABLE', 'down'), '08006'],
+    [new DbError('UNAVAILABLE', 'down'), '57P03'],
     [new DbError('CANCELLED', 'gone'), '57014'],
     [new DbError('TOO_LARGE', 'big'), '54000'],
     [new DbError('NOT_SUPPORTED', 'two ranges'), '0A000'],
@@ -157,9 +157,9 @@ describe('failures of the store', () => {
 
   it('reports a failed read of a scan and of a point', async () => {
     failing('scan', () => new DbError('UNAVAILABLE', 'down'));
-    expect((await failure(one.query('select * from t'))).code).toBe('08006');
+    expect((await failure(one.query('select * from t'))).code).toBe('57P03');
     failing('get', () => new DbError('UNAVAILABLE', 'down'));
-    expect((await failure(one.query('select * from t where id = 1'))).code).toBe('08006');
+    expect((await failure(one.query('select * from t where id = 1'))).code).toBe('57P03');
   });
 
   it('refuses a row that no key or value can hold', async () => {
