@@ -13,54 +13,42 @@ export interface CrashChoices {
 
 export const defaultCrashChoices: CrashChoices = { newData: 4, oldData: 4, zeros: 1, garbage: 1 };
 
-interface Unsynced {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
+type Unsynced =
+  | { readonly kind: 'write'; readonly offset: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'truncate'; readonly length: number };
 
 export class MemoryInode {
-  private current: Uint8Array;
-  private length: number;
-  private durable: Uint8Array;
+  private readonly current: Content;
+  private readonly durable: Content;
   private unsynced: Unsynced[] = [];
 
   constructor(content: Uint8Array = new Uint8Array(0)) {
-    this.current = content;
-    this.length = content.length;
-    this.durable = content.slice();
+    this.current = new Content(content);
+    this.durable = new Content(content);
   }
 
   size(): number {
-    return this.length;
+    return this.current.length;
   }
 
   read(offset: number, length: number): Uint8Array {
-    return this.current.slice(offset, Math.min(this.length, offset + length));
+    return this.current.read(offset, length);
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    this.reserve(offset + bytes.length);
-    this.current.set(bytes, offset);
-    this.length = Math.max(this.length, offset + bytes.length);
-    this.unsynced.push({ offset, bytes: bytes.slice() });
+    this.current.write(offset, bytes);
+    this.unsynced.push({ kind: 'write', offset, bytes: bytes.slice() });
   }
 
   truncate(length: number): void {
-    this.reserve(length);
-    if (length < this.length) this.current.fill(0, length, this.length);
-    this.length = length;
-    // Simplification: a change of size is durable with the next sync or not at all (file systems journal it).
-    this.unsynced = this.unsynced.filter((write) => write.offset < length);
+    this.current.truncate(length);
+    this.unsynced.push({ kind: 'truncate', length });
   }
 
   sync(): void {
-    if (this.durable.length === this.length && this.unsynced.length < 64) {
-      for (const write of this.unsynced) {
-        const end = Math.min(this.length, write.offset + write.bytes.length);
-        this.durable.set(this.current.subarray(write.offset, end), write.offset);
-      }
-    } else {
-      this.durable = this.current.slice(0, this.length);
+    for (const each of this.unsynced) {
+      if (each.kind === 'write') this.durable.write(each.offset, each.bytes);
+      else this.durable.truncate(each.length);
     }
     this.unsynced = [];
   }
@@ -71,42 +59,75 @@ export class MemoryInode {
   }
 
   crash(prng: Prng, choices: CrashChoices): void {
-    let image = this.durable;
-    for (const { offset, bytes } of this.unsynced) {
-      const first = Math.floor(offset / sectorBytes) * sectorBytes;
-      for (let at = first; at < offset + bytes.length; at += sectorBytes) {
-        const from = Math.max(at, offset);
-        const to = Math.min(at + sectorBytes, offset + bytes.length);
-        const fate = choose(prng, choices);
-        if (fate === 'oldData') continue;
-        image = resized(image, Math.max(image.length, to));
-        if (fate === 'zeros') image.fill(0, from, to);
-        else if (fate === 'newData') image.set(bytes.subarray(from - offset, to - offset), from);
-        else for (let i = from; i < to; i++) image[i] = prng.nextBelow(256);
-      }
+    for (const each of this.unsynced) {
+      if (each.kind === 'write') this.tear(each.offset, each.bytes, prng, choices);
+      else if (choose(prng, choices) === 'newData') this.durable.truncate(each.length);
     }
-    this.durable = image;
-    this.current = image.slice();
-    this.length = image.length;
     this.unsynced = [];
+    this.current.become(this.durable);
   }
 
   overwriteDurably(offset: number, bytes: Uint8Array): void {
-    this.write(offset, bytes);
-    this.unsynced.pop();
-    this.durable = resized(this.durable, Math.max(this.durable.length, offset + bytes.length));
-    this.durable.set(bytes, offset);
+    this.current.write(offset, bytes);
+    this.durable.write(offset, bytes);
   }
 
   copy(): MemoryInode {
-    return new MemoryInode(this.read(0, this.length));
+    return new MemoryInode(this.read(0, this.size()));
+  }
+
+  private tear(offset: number, bytes: Uint8Array, prng: Prng, choices: CrashChoices): void {
+    const first = Math.floor(offset / sectorBytes) * sectorBytes;
+    for (let at = first; at < offset + bytes.length; at += sectorBytes) {
+      const from = Math.max(at, offset);
+      const to = Math.min(at + sectorBytes, offset + bytes.length);
+      const fate = choose(prng, choices);
+      if (fate === 'oldData') continue;
+      const sector =
+        fate === 'newData' ? bytes.slice(from - offset, to - offset) : new Uint8Array(to - from);
+      if (fate === 'garbage')
+        for (let i = 0; i < sector.length; i++) sector[i] = prng.nextBelow(256);
+      this.durable.write(from, sector);
+    }
+  }
+}
+
+/** A byte array that grows by doubling. */
+class Content {
+  private bytes: Uint8Array;
+  length: number;
+
+  constructor(content: Uint8Array) {
+    this.bytes = content.slice();
+    this.length = content.length;
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    return this.bytes.slice(offset, Math.min(this.length, offset + length));
+  }
+
+  write(offset: number, bytes: Uint8Array): void {
+    this.reserve(offset + bytes.length);
+    this.bytes.set(bytes, offset);
+    this.length = Math.max(this.length, offset + bytes.length);
+  }
+
+  truncate(length: number): void {
+    this.reserve(length);
+    if (length < this.length) this.bytes.fill(0, length, this.length);
+    this.length = length;
+  }
+
+  become(other: Content): void {
+    this.bytes = other.read(0, other.length);
+    this.length = other.length;
   }
 
   private reserve(length: number): void {
-    if (length <= this.current.length) return;
-    const larger = new Uint8Array(Math.max(length, this.current.length * 2));
-    larger.set(this.current.subarray(0, this.length));
-    this.current = larger;
+    if (length <= this.bytes.length) return;
+    const larger = new Uint8Array(Math.max(length, this.bytes.length * 2));
+    larger.set(this.bytes.subarray(0, this.length));
+    this.bytes = larger;
   }
 }
 
@@ -116,11 +137,4 @@ function choose(prng: Prng, choices: CrashChoices): keyof CrashChoices {
   if (at < newData) return 'newData';
   if (at < newData + oldData) return 'oldData';
   return at < newData + oldData + zeros ? 'zeros' : 'garbage';
-}
-
-function resized(bytes: Uint8Array, length: number): Uint8Array {
-  if (bytes.length === length) return bytes;
-  const copy = new Uint8Array(length);
-  copy.set(bytes.subarray(0, length));
-  return copy;
 }

@@ -58,7 +58,7 @@ export async function openWriteAheadLog(options: WriteAheadLogOptions): Promise<
     const segmentBytes = options.segmentBytes ?? defaultSegmentBytes;
     const prng = options.prng ?? osPrng();
     segments = new Segments({ disk, directory, prng, segmentBytes }, manifest);
-    if (manifest.lastSegment < manifest.firstSegment) await segments.prepare();
+    if (manifest.lastSegment < manifest.firstSegment) await segments.prepare(async () => true);
     const recovered = await recover(segments);
     const logger = options.logger ?? silentLogger;
     const { end, cutBytes, closedCleanly } = recovered;

@@ -63,8 +63,13 @@ export class SegmentedLog implements WriteAheadLog {
   private batchNumber: number;
   private headerCrc: number;
 
-  private next: Promise<Segment> | undefined;
+  private next: Promise<Segment | undefined> | undefined;
+  /** A preparation that waits until the current segment has filled up some more. */
+  private paused: { readonly doneBytes: number; readonly goOn: (go: boolean) => void } | undefined;
   private maintenance: Promise<void> = Promise.resolve();
+  /** What to tell the preparation: a batch waits for it; the log closes without it. */
+  private hurry = false;
+  private abandon = false;
   private busy = false;
   private busySinceMs = 0;
   private syncCount = 0;
@@ -186,6 +191,8 @@ export class SegmentedLog implements WriteAheadLog {
       await this.markerWrite;
       if (this.failure === undefined)
         await this.commit({ fill: (writer) => writer.mark('closed'), onDurable: () => {} });
+      this.abandon = true;
+      this.resumePreparation();
       await this.next?.catch(() => {}); // its failure is in `failure`
       await this.maintenance;
       if (this.failure !== undefined && !this.failureTold) throw this.failure;
@@ -231,6 +238,7 @@ export class SegmentedLog implements WriteAheadLog {
     } finally {
       this.busy = false;
     }
+    this.resumePreparation();
     this.noteWork();
   }
 
@@ -276,7 +284,10 @@ export class SegmentedLog implements WriteAheadLog {
       this.synced = { segment: current.number, offset: this.offset };
     }
     if (this.next === undefined) this.prepareNext();
+    this.hurry = true;
+    this.resumePreparation();
     const next = await this.next;
+    this.hurry = false;
     assert(next?.number === current.number + 1, 'the next segment is the next');
     this.next = undefined;
     this.current = next;
@@ -288,9 +299,25 @@ export class SegmentedLog implements WriteAheadLog {
     const next =
       this.segments.lastNumber > number
         ? Promise.resolve(this.segments.get(number + 1))
-        : this.segments.prepare();
+        : this.segments.prepare((doneBytes) => this.pace(doneBytes));
     this.next = next;
     next.catch((error: unknown) => this.fail(error)); // whoever waits for it hears of it too
+  }
+
+  /** Zeros are written twice as fast as the current segment fills up: no burst that batches would have to wait for. */
+  private pace(doneBytes: number): Promise<boolean> {
+    return new Promise((goOn) => {
+      this.paused = { doneBytes, goOn };
+      this.resumePreparation();
+    });
+  }
+
+  private resumePreparation(): void {
+    const { paused } = this;
+    if (paused === undefined) return;
+    if (!this.abandon && !this.hurry && paused.doneBytes > 2 * this.offset) return;
+    this.paused = undefined;
+    paused.goOn(!this.abandon);
   }
 
   private inBackground(work: () => Promise<void>): void {

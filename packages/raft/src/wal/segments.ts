@@ -145,8 +145,12 @@ export class Segments implements SegmentStore {
     return this.keep({ path, number, file, nonce: header.nonce, capacity: header.capacity });
   }
 
-  /** Makes the next segment: zeros, header, sync, name, manifest. May run beside appends to the current one. */
-  async prepare(): Promise<Segment> {
+  /**
+   * Makes the next segment: zeros, header, sync, name, manifest. May run beside appends to the current one.
+   * @param pace asked before every piece, with the bytes written so far; false = give up and leave no trace
+   * @returns undefined if it gave up
+   */
+  async prepare(pace: (doneBytes: number) => Promise<boolean>): Promise<Segment | undefined> {
     const { disk, directory, prng, segmentBytes } = this.options;
     const number = this.manifest.lastSegment + 1;
     const path = `${directory}/${segmentFileName(number)}`;
@@ -154,6 +158,11 @@ export class Segments implements SegmentStore {
     const file = await disk.open(path, 'create');
     const zeros = new Uint8Array(Math.min(preallocationPieceBytes, segmentBytes));
     for (let at = 0; at < segmentBytes; at += zeros.length) {
+      if (!(await pace(at))) {
+        await file.close();
+        await disk.remove(path);
+        return undefined;
+      }
       const piece = Math.min(zeros.length, segmentBytes - at);
       await file.write(at, zeros.subarray(0, piece));
       // Piece by piece, so that the file system never has 64 MiB to write when a batch wants its sync.

@@ -208,6 +208,32 @@ describe('space', () => {
     expect((await segmentsOf(disk))[0]).toBe(before[0]);
   });
 
+  it('prepares the next segment as fast as it will be needed, and leaves no half of one behind', async () => {
+    const disk = new MemoryDisk();
+    const clock = new ManualClock();
+    const mib = 1024 * 1024;
+    const options = { disk, directory: 'wal', clock, segmentBytes: 8 * mib };
+    const log = await openWriteAheadLog(options);
+    const prepared = () => disk.content('wal/segment-0000000002.wal')?.length ?? 0;
+    await settle();
+    expect(prepared()).toBe(mib);
+    for (let i = 0; i < 16; i++) {
+      await log.append([write(1, 1 + i, 1, 256 * 1024)]);
+      await settle();
+      expect(prepared()).toBeGreaterThanOrEqual(i * 512 * 1024);
+      expect(prepared()).toBeLessThanOrEqual((i + 1) * 512 * 1024 + 2 * mib);
+    }
+    await log.close();
+    const again = await openWriteAheadLog(options);
+    await again.append([write(1, 17, 1, 100)]);
+    await settle();
+    expect(prepared()).toBe(8 * mib);
+    await again.close();
+    const third = await openWriteAheadLog({ ...options, directory: 'other' });
+    await third.close();
+    expect(await disk.list('other')).toEqual(['MANIFEST', 'segment-0000000001.wal']);
+  });
+
   it('finishes a removal or a preparation that a crash cut short', async () => {
     for (let seed = 1; seed <= 12; seed++) {
       const disk = new MemoryDisk({ prng: new SeededPrng(seed) });
