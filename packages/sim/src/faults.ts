@@ -29,6 +29,12 @@ export type Fault = At &
     | { readonly kind: 'stop'; readonly store: number; readonly downMs: number }
     | ({ readonly kind: 'pause'; readonly host: HostName; readonly timersFirst: boolean } & Lasting)
     | ({ readonly kind: 'isolate'; readonly host: HostName } & Lasting)
+    | ({
+        readonly kind: 'slowLink';
+        readonly from: HostName;
+        readonly to: HostName;
+        readonly delayMs: number;
+      } & Lasting)
     | ({ readonly kind: 'cut'; readonly from: HostName; readonly to: HostName } & Lasting)
     | ({ readonly kind: 'partition'; readonly side: readonly HostName[] } & Lasting)
     | ({ readonly kind: 'disconnect'; readonly host: HostName; readonly keeps: boolean } & Lasting)
@@ -66,7 +72,7 @@ export type Fault = At &
     | { readonly kind: 'checkpoint'; readonly store: number }
   );
 
-/** `store-1`, `client-2`: as on the network. */
+/** `store-1`, `client-2`: as on the network. `*` where a fault takes it: everybody. */
 export type HostName = string;
 
 export function scheduleOf(swarm: Swarm): readonly Fault[] {
@@ -111,15 +117,14 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
     case 'isolate':
       return { ...at, kind, host: anyHost, lastsMs };
     case 'oneWay': {
-      const to = `store-${1 + prng.nextBelow(swarm.stores)}`;
-      const reverse = prng.nextBelow(2) === 0;
-      return {
-        ...at,
-        kind: 'cut',
-        from: reverse ? to : anyHost,
-        to: reverse ? anyHost : to,
-        lastsMs,
-      };
+      const others = pick(prng, ['*', `store-${1 + prng.nextBelow(swarm.stores)}`]);
+      const [from, to] = prng.nextBelow(2) === 0 ? [others, anyHost] : [anyHost, others];
+      return { ...at, kind: 'cut', from, to, lastsMs };
+    }
+    case 'slowLink': {
+      const [from, to] = prng.nextBelow(2) === 0 ? ['*', storeName] : [storeName, '*'];
+      const delayMs = round(prng.nextFloat() * electionTimeoutMs);
+      return { ...at, kind, from, to, delayMs, lastsMs };
     }
     case 'partition': {
       const side: string[] = [];

@@ -15,6 +15,7 @@ export const faultClasses = [
   'pause',
   'isolate',
   'oneWay',
+  'slowLink',
   'partition',
   'disconnect',
   'storm',

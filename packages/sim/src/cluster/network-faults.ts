@@ -53,7 +53,7 @@ export class NetworkFaults {
           for (const other of hosts) if (other !== fault.host) this.cutBoth(fault.host, other);
           break;
         case 'cut':
-          network.cut(fault.from, fault.to);
+          for (const [from, to] of this.links(fault)) network.cut(from, to);
           break;
         case 'partition':
           for (const one of fault.side)
@@ -63,12 +63,30 @@ export class NetworkFaults {
           break;
       }
     }
+    for (const fault of this.active) {
+      if (fault.kind !== 'slowLink') continue;
+      for (const [from, to] of this.links(fault))
+        network.setLinkFaults(from, to, {
+          dropProbability: faults.drop,
+          duplicateProbability: faults.duplicate,
+          // Nearly in order: a queue rather than a storm.
+          delayMsMin: fault.delayMs,
+          delayMsMax: fault.delayMs + faults.delayMs[1],
+        });
+    }
     network.setFaults({
       dropProbability: faults.drop,
       duplicateProbability: faults.duplicate,
       delayMsMin: faults.delayMs[0],
       delayMsMax: faults.delayMs[1],
     });
+  }
+
+  private links(fault: { readonly from: string; readonly to: string }): [string, string][] {
+    const named = (name: string): readonly string[] => (name === '*' ? this.hosts : [name]);
+    return named(fault.from).flatMap((from) =>
+      named(fault.to).flatMap((to): [string, string][] => (from === to ? [] : [[from, to]])),
+    );
   }
 
   private cutBoth(one: string, other: string): void {

@@ -147,6 +147,7 @@ export class SimCluster {
       }
       case 'isolate':
       case 'cut':
+      case 'slowLink':
       case 'partition':
       case 'storm':
       case 'replay':
