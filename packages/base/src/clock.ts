@@ -13,7 +13,8 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds since 1970 by the wall clock. May jump; used only to seed hybrid logical clocks and for people. */
   wallMs(): number;
-  /** Runs `callback` once, not before `delayMs` have passed. Does not keep the process alive. */
+  /** Runs `callback` once, when about `delayMs` have passed (a rounding error early at most); under 1 ms counts as
+   *  1 ms, as Node has it. Does not keep the process alive. */
   setTimer(delayMs: number, callback: () => void): Timer;
   /** Runs `callback` after the I/O callbacks that are already due: the end of this turn of the event loop. */
   afterTurn(callback: () => void): void;

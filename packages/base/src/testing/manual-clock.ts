@@ -34,7 +34,7 @@ export class ManualClock implements Clock {
 
   setTimer(delayMs: number, callback: () => void): Timer {
     const entry: Armed = {
-      at: this.now + Math.max(0, delayMs),
+      at: this.now + Math.max(1, delayMs),
       sequence: this.sequence++,
       callback,
     };

@@ -365,7 +365,8 @@ export class SegmentedLog implements WriteAheadLog {
       if (this.closing || this.failure !== undefined || !this.markerDue) return;
       const quietMs = this.clock.nowMs() - this.lastWorkMs;
       if (this.busy) return; // the end of this batch arms it again
-      if (quietMs < idleMarkerMs) this.armIdleTimer(idleMarkerMs - quietMs);
+      // A timer may come a rounding error early: at least 1 ms more, or it would come again at this very moment.
+      if (quietMs < idleMarkerMs) this.armIdleTimer(Math.max(1, idleMarkerMs - quietMs));
       else this.writeMarker();
     });
   }
