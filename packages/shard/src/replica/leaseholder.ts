@@ -68,6 +68,13 @@ interface PendingCommand {
   readonly callers: Caller[];
 }
 
+/** What one session has under way. */
+interface SessionUnderWay {
+  readonly bySerial: Map<number, PendingCommand>;
+  /** What these commands will acknowledge when they are applied: a late copy below it must not be evaluated. */
+  ackedUpTo: number;
+}
+
 /** Commands that share a log entry. */
 export interface PendingBatch {
   readonly commands: PendingCommand[];
@@ -88,8 +95,8 @@ export class Leaseholder {
   private readonly replica: LeaseholderReplica;
   private readonly context: LeaseholderContext;
   private readonly overlay = new Overlay();
-  /** By session, then serial. */
-  private readonly inFlight = new Map<number, Map<number, PendingCommand>>();
+  /** By session. */
+  private readonly inFlight = new Map<number, SessionUnderWay>();
   private readonly registering = new Map<string, PendingCommand>();
   private readonly evicting = new Set<number>();
   /** Batches not yet proposed, then proposed ones, each in log order. */
@@ -208,9 +215,9 @@ export class Leaseholder {
         this.registering.delete(nonceKey(command.registerNonce));
         this.evicting.delete(command.evictedSessionId);
       } else if (command.sessionId !== 0) {
-        const serials = this.inFlight.get(command.sessionId);
-        serials?.delete(command.serial);
-        if (serials?.size === 0) this.inFlight.delete(command.sessionId);
+        const bySerial = this.inFlight.get(command.sessionId)?.bySerial;
+        bySerial?.delete(command.serial);
+        if (bySerial?.size === 0) this.inFlight.delete(command.sessionId);
       }
       const answer = answerOf(command);
       for (const caller of pending.callers) this.context.answers.send(caller, answer);
@@ -284,16 +291,17 @@ export class Leaseholder {
       return refusal(RefusalReason.INVALID, 'a write needs a session and a serial');
     if (serial <= ackedUpTo)
       return refusal(RefusalReason.INVALID, 'a write cannot acknowledge its own serial');
-    const underWay = this.inFlight.get(sessionId)?.get(serial);
-    if (underWay !== undefined) {
-      underWay.callers.push(caller);
+    const underWay = this.inFlight.get(sessionId);
+    const same = underWay?.bySerial.get(serial);
+    if (same !== undefined) {
+      same.callers.push(caller);
       return undefined;
     }
     const session = this.replica.sessions.find(sessionId);
     if (session === undefined) return this.confirmExpired(caller);
     const known = session.results.get(serial);
     if (known !== undefined) return answerOfResult(known);
-    if (serial <= session.ackedUpTo)
+    if (serial <= Math.max(session.ackedUpTo, underWay?.ackedUpTo ?? 0))
       return refusal(RefusalReason.ALREADY_ANSWERED, 'this serial was acknowledged');
     if (this.isFull(session)) return this.busy();
     const checked = checkWriteRequest(request, this.bounds(), this.context.limits);
@@ -316,7 +324,7 @@ export class Leaseholder {
 
   private isFull(session: Session): boolean {
     const { limits } = this.context;
-    const underWay = this.inFlight.get(session.sessionId)?.size ?? 0;
+    const underWay = this.inFlight.get(session.sessionId)?.bySerial.size ?? 0;
     return (
       this.overlayBytes > limits.overlayBytesMax ||
       this.evicting.has(session.sessionId) ||
@@ -431,12 +439,13 @@ export class Leaseholder {
     if (command.registerNonce.length > 0) {
       this.registering.set(nonceKey(command.registerNonce), pending);
     } else if (command.sessionId !== 0) {
-      let serials = this.inFlight.get(command.sessionId);
-      if (serials === undefined) {
-        serials = new Map();
-        this.inFlight.set(command.sessionId, serials);
+      let underWay = this.inFlight.get(command.sessionId);
+      if (underWay === undefined) {
+        underWay = { bySerial: new Map(), ackedUpTo: 0 };
+        this.inFlight.set(command.sessionId, underWay);
       }
-      serials.set(command.serial, pending);
+      underWay.bySerial.set(command.serial, pending);
+      underWay.ackedUpTo = Math.max(underWay.ackedUpTo, command.ackedUpTo);
     }
     this.overlayBytes += bytes;
     let batch = this.open.at(-1);

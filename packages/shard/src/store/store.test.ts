@@ -263,6 +263,28 @@ describe('a young cluster', () => {
     expectNoFatal();
   });
 
+  it('refuses a late write that one under way acknowledges', async () => {
+    const client = await started();
+    await cluster.until(client.put(key, 'a'));
+    const leader = present(client.leaderOf(key), 'leader');
+    const { rangeId } = client.rangeOf(key);
+    const register = await cluster.until(
+      client.request(leader, { rangeId, generation: 1, registerSession: { nonce: key } }),
+    );
+    const sessionId = register?.registerSession?.sessionId ?? 0;
+    const send = (serial: number, ackedUpTo: number) =>
+      client.request(leader, {
+        rangeId,
+        generation: 1,
+        write: { sessionId, serial, ackedUpTo, mutations: [{ key, value: key }] },
+      });
+    // The client gave serial 1 up and went on; the network delivers it right behind the next one.
+    const answers = await cluster.until(Promise.all([send(2, 1), send(1, 0)]));
+    expect(answers[0]?.write?.applied).toBe(true);
+    expect(answers[1]?.refusal?.reason).toBe(Reason.ALREADY_ANSWERED);
+    expectNoFatal();
+  });
+
   it('makes room for sessions in order of last use', async () => {
     const client = await started({ limits: { sessionsMax: 2 } });
     const range = client.rangeOf(key);
