@@ -21,6 +21,7 @@ export * from './memory-transport.ts';
 export * from './node-disk.ts';
 export * from './outbox.ts';
 export * from './prng.ts';
+export * from './probe.ts';
 export * from './span.ts';
 export * from './system-clock.ts';
 export * from './transport.ts';
