@@ -5,6 +5,8 @@
 import type { flotilla } from '../../gen/kv.js';
 import { kv } from '../protocol/index.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
+import type { SessionResult } from '../state/session-table.ts';
+import type { Command } from './command.ts';
 
 /** One admitted request. */
 export interface Caller {
@@ -48,4 +50,26 @@ export function rangeInfo(
   term: number,
 ): flotilla.kv.RangeInfo.$Properties {
   return { descriptor, leaseholderStoreId, term };
+}
+
+/** What the asker hears once the command is applied. */
+export function answerOf(command: Command): Answer {
+  if (command.registerNonce.length > 0)
+    return { registerSession: { sessionId: command.sessionId } };
+  return answerOfResult(command);
+}
+
+/** What a duplicate hears of a serial that the table knows. */
+export function answerOfResult(
+  result: Pick<SessionResult, 'timestamp' | 'failedCondition' | 'foundTimestamp'>,
+): Answer {
+  if (result.failedCondition === 0)
+    return { write: { applied: true, timestamp: result.timestamp } };
+  return {
+    write: {
+      applied: false,
+      failedCondition: result.failedCondition - 1,
+      foundTimestamp: result.foundTimestamp,
+    },
+  };
 }

@@ -7,24 +7,25 @@
  * finds the refusal. Evaluation begins when the term's own entry is applied: then everything that earlier leaders may
  * have committed is in the state, and everything later is in the overlay.
  */
-import {
-  asBuffer,
-  assert,
-  type HybridLogicalClock,
-  present,
-  type Span,
-  type Term,
-} from '@flotilla/base';
+import { asBuffer, type HybridLogicalClock, present, type Span, type Term } from '@flotilla/base';
 import type { LogEntry, ProposeResult, ReadGrant } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine } from '../engine/engine.ts';
 import type { StoreLimits } from '../limits.ts';
 import { descriptorSpan, type RangeDescriptor } from '../range-descriptor.ts';
-import type { Session, SessionResult, SessionTable } from '../state/session-table.ts';
-import { nonceKey } from '../state/session-table.ts';
+import type { Session, SessionTable } from '../state/session-table.ts';
 import type { StorageSpace } from '../state/storage-keys.ts';
-import { type Answer, type Answers, type Caller, RefusalReason, refusal } from './answers.ts';
-import { type Command, type CommandBatch, commandBytes, encodeCommandBatch } from './command.ts';
+import {
+  type Answer,
+  type Answers,
+  answerOf,
+  answerOfResult,
+  type Caller,
+  RefusalReason,
+  refusal,
+} from './answers.ts';
+import { type Command, type CommandBatch, commandBytes } from './command.ts';
+import { CommandsUnderWay } from './commands-under-way.ts';
 import {
   checkWriteRequest,
   firstFailedCondition,
@@ -34,6 +35,7 @@ import {
   type SpanRow,
 } from './evaluation.ts';
 import { Overlay } from './overlay.ts';
+import { type PendingBatch, type PendingCommand, Proposals } from './proposals.ts';
 
 type WriteRequest = flotilla.kv.WriteRequest.$Properties;
 
@@ -61,28 +63,6 @@ export interface LeaseholderContext {
   readonly onFatal: (error: unknown) => void;
 }
 
-interface PendingCommand {
-  readonly command: Command;
-  readonly bytes: number;
-  /** The first asker and its duplicates; none for an internal write. */
-  readonly callers: Caller[];
-}
-
-/** What one session has under way. */
-interface SessionUnderWay {
-  readonly bySerial: Map<number, PendingCommand>;
-  /** What these commands will acknowledge when they are applied: a late copy below it must not be evaluated. */
-  ackedUpTo: number;
-}
-
-/** Commands that share a log entry. */
-export interface PendingBatch {
-  readonly commands: PendingCommand[];
-  bytes: number;
-  /** 0 until proposed. */
-  index: number;
-}
-
 type Parked =
   | { readonly kind: 'write'; readonly caller: Caller; readonly request: WriteRequest }
   | { readonly kind: 'register'; readonly caller: Caller; readonly nonce: Uint8Array };
@@ -95,13 +75,8 @@ export class Leaseholder {
   private readonly replica: LeaseholderReplica;
   private readonly context: LeaseholderContext;
   private readonly overlay = new Overlay();
-  /** By session. */
-  private readonly inFlight = new Map<number, SessionUnderWay>();
-  private readonly registering = new Map<string, PendingCommand>();
-  private readonly evicting = new Set<number>();
-  /** Batches not yet proposed, then proposed ones, each in log order. */
-  private open: PendingBatch[] = [];
-  private proposed: PendingBatch[] = [];
+  private readonly underWay = new CommandsUnderWay();
+  private readonly proposals: Proposals;
   private parked: Parked[] = [];
   private overlayBytes = 0;
   private lastTimestamp = 0;
@@ -113,6 +88,7 @@ export class Leaseholder {
     this.replica = replica;
     this.term = term;
     this.context = context;
+    this.proposals = new Proposals(term, context.limits.entryBytesTarget);
   }
 
   get isReady(): boolean {
@@ -121,12 +97,12 @@ export class Leaseholder {
 
   /** Nothing is waiting for an entry to be applied. */
   get idle(): boolean {
-    return this.proposed.length === 0 && this.open.length === 0 && this.parked.length === 0;
+    return this.proposals.isEmpty && this.parked.length === 0;
   }
 
   /** Something waits to be proposed. */
   get hasOpen(): boolean {
-    return this.open.length > 0;
+    return this.proposals.hasOpen;
   }
 
   /** The term's own entry is applied and visible. */
@@ -165,44 +141,13 @@ export class Leaseholder {
 
   /** End of a turn: what was evaluated goes into the log. What the log does not take now is tried again. */
   proposeOpen(): void {
-    while (!this.resigned) {
-      const batch = this.open[0];
-      if (batch === undefined) return;
-      const result = this.context.propose(
-        encodeCommandBatch({
-          commands: batch.commands.map((pending) => pending.command),
-          generation: this.replica.descriptor.generation,
-          term: this.term,
-        }),
-      );
-      // Not the leader any more: the change of role is on its way here and answers everybody.
-      if (!result.ok) return;
-      batch.index = result.index;
-      this.open.shift();
-      this.proposed.push(batch);
-    }
+    // Not the leader any more: the change of role is on its way here and answers everybody.
+    if (!this.resigned) this.proposals.proposeOpen(this.context.propose);
   }
 
   /** The batch that this leaseholder proposed as `entry`, or undefined: the entry is somebody else's. */
   takeProposed(entry: LogEntry): { batch: PendingBatch; commands: CommandBatch } | undefined {
-    const batch = this.proposed[0];
-    if (batch === undefined || entry.term !== this.term || batch.index !== entry.index) {
-      assert(
-        batch === undefined || entry.term < this.term || batch.index > entry.index,
-        'proposed entries are applied in order',
-        { index: entry.index, expected: batch?.index },
-      );
-      return undefined;
-    }
-    this.proposed.shift();
-    return {
-      batch,
-      commands: {
-        commands: batch.commands.map((pending) => pending.command),
-        generation: this.replica.descriptor.generation,
-        term: this.term,
-      },
-    };
+    return this.proposals.take(entry);
   }
 
   /** Reads see the batch: the overlay lets go and the askers hear. */
@@ -211,14 +156,7 @@ export class Leaseholder {
       const { command } = pending;
       for (const write of command.writes) this.overlay.settle(write.key, command.timestamp);
       this.overlayBytes -= pending.bytes;
-      if (command.registerNonce.length > 0) {
-        this.registering.delete(nonceKey(command.registerNonce));
-        this.evicting.delete(command.evictedSessionId);
-      } else if (command.sessionId !== 0) {
-        const bySerial = this.inFlight.get(command.sessionId)?.bySerial;
-        bySerial?.delete(command.serial);
-        if (bySerial?.size === 0) this.inFlight.delete(command.sessionId);
-      }
+      this.underWay.settle(command);
       const answer = answerOf(command);
       for (const caller of pending.callers) this.context.answers.send(caller, answer);
     }
@@ -233,12 +171,11 @@ export class Leaseholder {
       'leadership was lost while the write was under way',
       { ranges: this.replica.notLeaseholder().refusal?.ranges ?? [] },
     );
-    this.answerAll(this.proposed, unknown);
-    this.answerAll(this.open, this.replica.notLeaseholder());
+    const { proposed, open } = this.proposals.abandon();
+    this.answerAll(proposed, unknown);
+    this.answerAll(open, this.replica.notLeaseholder());
     for (const { caller } of this.parked)
       this.context.answers.send(caller, this.replica.notLeaseholder());
-    this.proposed = [];
-    this.open = [];
     this.parked = [];
     this.overlay.clear();
   }
@@ -291,8 +228,7 @@ export class Leaseholder {
       return refusal(RefusalReason.INVALID, 'a write needs a session and a serial');
     if (serial <= ackedUpTo)
       return refusal(RefusalReason.INVALID, 'a write cannot acknowledge its own serial');
-    const underWay = this.inFlight.get(sessionId);
-    const same = underWay?.bySerial.get(serial);
+    const same = this.underWay.find(sessionId, serial);
     if (same !== undefined) {
       same.callers.push(caller);
       return undefined;
@@ -301,7 +237,7 @@ export class Leaseholder {
     if (session === undefined) return this.confirmExpired(caller);
     const known = session.results.get(serial);
     if (known !== undefined) return answerOfResult(known);
-    if (serial <= Math.max(session.ackedUpTo, underWay?.ackedUpTo ?? 0))
+    if (serial <= Math.max(session.ackedUpTo, this.underWay.ackedUpTo(sessionId)))
       return refusal(RefusalReason.ALREADY_ANSWERED, 'this serial was acknowledged');
     if (this.isFull(session)) return this.busy();
     const checked = checkWriteRequest(request, this.bounds(), this.context.limits);
@@ -324,11 +260,11 @@ export class Leaseholder {
 
   private isFull(session: Session): boolean {
     const { limits } = this.context;
-    const underWay = this.inFlight.get(session.sessionId)?.bySerial.size ?? 0;
+    const { sessionId, results } = session;
     return (
       this.overlayBytes > limits.overlayBytesMax ||
-      this.evicting.has(session.sessionId) ||
-      session.results.size + underWay >= limits.sessionResultsMax
+      this.underWay.isEvicting(sessionId) ||
+      results.size + this.underWay.count(sessionId) >= limits.sessionResultsMax
     );
   }
 
@@ -391,7 +327,7 @@ export class Leaseholder {
     const { limits } = this.context;
     if (nonce.length < 1 || nonce.length > nonceBytesMax)
       return refusal(RefusalReason.INVALID, `a nonce has 1 to ${nonceBytesMax} bytes`);
-    const underWay = this.registering.get(nonceKey(nonce));
+    const underWay = this.underWay.findRegistration(nonce);
     if (underWay !== undefined) {
       underWay.callers.push(caller);
       return undefined;
@@ -399,11 +335,10 @@ export class Leaseholder {
     const known = this.replica.sessions.findByNonce(nonce);
     if (known !== undefined) return { registerSession: { sessionId: known.sessionId } };
     let evictedSessionId = 0;
-    const sessions = this.replica.sessions.size + this.registering.size - this.evicting.size;
+    const sessions = this.replica.sessions.size + this.underWay.sessionsGained;
     if (sessions >= limits.sessionsMax) {
       evictedSessionId = this.leastRecentlyUsed();
       if (evictedSessionId === 0) return this.busy();
-      this.evicting.add(evictedSessionId);
     }
     const timestamp = this.nextTimestamp();
     this.append(caller, {
@@ -424,37 +359,21 @@ export class Leaseholder {
   /** A session with nothing under way, so that every command already evaluated still finds its session when applied. */
   private leastRecentlyUsed(): number {
     for (const sessionId of this.replica.sessions.ids())
-      if (!this.evicting.has(sessionId) && !this.inFlight.has(sessionId)) return sessionId;
+      if (!this.underWay.isEvicting(sessionId) && this.underWay.count(sessionId) === 0)
+        return sessionId;
     return 0;
   }
 
   private append(caller: Caller | undefined, command: Command): void {
-    const { limits } = this.context;
     const bytes = commandBytes(command);
     const pending: PendingCommand = {
       command,
       bytes,
       callers: caller === undefined ? [] : [caller],
     };
-    if (command.registerNonce.length > 0) {
-      this.registering.set(nonceKey(command.registerNonce), pending);
-    } else if (command.sessionId !== 0) {
-      let underWay = this.inFlight.get(command.sessionId);
-      if (underWay === undefined) {
-        underWay = { bySerial: new Map(), ackedUpTo: 0 };
-        this.inFlight.set(command.sessionId, underWay);
-      }
-      underWay.bySerial.set(command.serial, pending);
-      underWay.ackedUpTo = Math.max(underWay.ackedUpTo, command.ackedUpTo);
-    }
+    this.underWay.add(pending);
     this.overlayBytes += bytes;
-    let batch = this.open.at(-1);
-    if (batch === undefined || batch.bytes + bytes > limits.entryBytesTarget) {
-      batch = { commands: [], bytes: 0, index: 0 };
-      this.open.push(batch);
-    }
-    batch.commands.push(pending);
-    batch.bytes += bytes;
+    this.proposals.add(pending, this.replica.descriptor.generation);
     this.context.onDirty();
   }
 
@@ -492,24 +411,4 @@ const noBytes = Buffer.alloc(0);
 
 function isCount(n: number): boolean {
   return Number.isSafeInteger(n) && n >= 0;
-}
-
-function answerOf(command: Command): Answer {
-  if (command.registerNonce.length > 0)
-    return { registerSession: { sessionId: command.sessionId } };
-  return answerOfResult(command);
-}
-
-function answerOfResult(
-  result: Pick<SessionResult, 'timestamp' | 'failedCondition' | 'foundTimestamp'>,
-): Answer {
-  if (result.failedCondition === 0)
-    return { write: { applied: true, timestamp: result.timestamp } };
-  return {
-    write: {
-      applied: false,
-      failedCondition: result.failedCondition - 1,
-      foundTimestamp: result.foundTimestamp,
-    },
-  };
 }

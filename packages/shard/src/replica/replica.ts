@@ -21,12 +21,8 @@ import type { SessionTable } from '../state/session-table.ts';
 import { StorageSpace } from '../state/storage-keys.ts';
 import { type Answer, RefusalReason, rangeInfo, refusal } from './answers.ts';
 import { type Command, type CommandBatch, decodeCommandBatch } from './command.ts';
-import {
-  Leaseholder,
-  type LeaseholderContext,
-  type LeaseholderReplica,
-  type PendingBatch,
-} from './leaseholder.ts';
+import { Leaseholder, type LeaseholderContext, type LeaseholderReplica } from './leaseholder.ts';
+import type { PendingBatch } from './proposals.ts';
 
 export interface ReplicaContext {
   readonly leaseholder: LeaseholderContext;

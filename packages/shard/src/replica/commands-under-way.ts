@@ -1,0 +1,75 @@
+/**
+ * Which serials, registrations and evictions of a leaseholder are evaluated and not yet applied: what a duplicate joins,
+ * and what keeps a session from being evicted under its own commands. Bookkeeping only; decides nothing.
+ */
+import { nonceKey } from '../state/session-table.ts';
+import type { Command } from './command.ts';
+import type { PendingCommand } from './proposals.ts';
+
+/** What one session has under way. */
+interface SessionUnderWay {
+  readonly bySerial: Map<number, PendingCommand>;
+  /** What these commands will acknowledge when they are applied: a late copy below it must not be evaluated. */
+  ackedUpTo: number;
+}
+
+export class CommandsUnderWay {
+  private readonly sessions = new Map<number, SessionUnderWay>();
+  private readonly registering = new Map<string, PendingCommand>();
+  private readonly evicting = new Set<number>();
+
+  find(sessionId: number, serial: number): PendingCommand | undefined {
+    return this.sessions.get(sessionId)?.bySerial.get(serial);
+  }
+
+  findRegistration(nonce: Uint8Array): PendingCommand | undefined {
+    return this.registering.get(nonceKey(nonce));
+  }
+
+  /** Greatest serial that a command under way will acknowledge; 0 = none. */
+  ackedUpTo(sessionId: number): number {
+    return this.sessions.get(sessionId)?.ackedUpTo ?? 0;
+  }
+
+  /** Commands of the session. */
+  count(sessionId: number): number {
+    return this.sessions.get(sessionId)?.bySerial.size ?? 0;
+  }
+
+  isEvicting(sessionId: number): boolean {
+    return this.evicting.has(sessionId);
+  }
+
+  /** By how many sessions the table will have grown when everything under way is applied. */
+  get sessionsGained(): number {
+    return this.registering.size - this.evicting.size;
+  }
+
+  add(pending: PendingCommand): void {
+    const { command } = pending;
+    if (command.registerNonce.length > 0) {
+      this.registering.set(nonceKey(command.registerNonce), pending);
+      if (command.evictedSessionId !== 0) this.evicting.add(command.evictedSessionId);
+    } else if (command.sessionId !== 0) {
+      let session = this.sessions.get(command.sessionId);
+      if (session === undefined) {
+        session = { bySerial: new Map(), ackedUpTo: 0 };
+        this.sessions.set(command.sessionId, session);
+      }
+      session.bySerial.set(command.serial, pending);
+      session.ackedUpTo = Math.max(session.ackedUpTo, command.ackedUpTo);
+    }
+  }
+
+  /** The command is applied and visible. */
+  settle(command: Command): void {
+    if (command.registerNonce.length > 0) {
+      this.registering.delete(nonceKey(command.registerNonce));
+      this.evicting.delete(command.evictedSessionId);
+    } else if (command.sessionId !== 0) {
+      const bySerial = this.sessions.get(command.sessionId)?.bySerial;
+      bySerial?.delete(command.serial);
+      if (bySerial?.size === 0) this.sessions.delete(command.sessionId);
+    }
+  }
+}
