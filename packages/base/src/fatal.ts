@@ -2,6 +2,7 @@
  * Conditions that a process must not survive: the environment is unusable or its disk cannot be trusted. Code that
  * finds one throws `FatalError`; the composition root logs it and exits with its code. Nothing in between catches it.
  */
+import { type ProbeName, probe } from './probe.ts';
 
 /** Process exit codes. Stable; listed in `docs/operations.md`. 64..78 overlap with sysexits(3) on purpose. */
 export const ExitCode = {
@@ -29,6 +30,13 @@ export const ExitCode = {
 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
+const probeOf: ReadonlyMap<ExitCode, ProbeName> = new Map([
+  [ExitCode.walCorrupt, 'walCorruptExit'],
+  [ExitCode.engineCorrupt, 'engineCorruptExit'],
+  [ExitCode.diskFull, 'diskFullExit'],
+  [ExitCode.diskFailed, 'diskFailedExit'],
+]);
+
 export class FatalError extends Error {
   readonly exitCode: ExitCode;
   readonly facts: Readonly<Record<string, unknown>>;
@@ -43,6 +51,8 @@ export class FatalError extends Error {
     this.name = 'FatalError';
     this.exitCode = exitCode;
     this.facts = facts;
+    const reached = probeOf.get(exitCode);
+    if (reached !== undefined) probe(reached);
   }
 }
 

@@ -7,6 +7,7 @@ import {
   assertNever,
   type LogIndex,
   type Prng,
+  probe,
   type RangeId,
   type ReplicaId,
   type Term,
@@ -174,7 +175,10 @@ export class RaftMachine implements RaftCore {
 function admitsHigherTerm(state: RaftState, message: RaftMessage, now: number): boolean {
   if (message.kind === 'preVoteRequest') return true;
   if (message.kind === 'requestVoteRequest' && !message.leadershipTransfer) {
-    if (isPromised(state, now)) return false;
+    if (isPromised(state, now)) {
+      probe('voteRefusedByLease');
+      return false;
+    }
   }
   const leader = message.kind === 'appendEntriesRequest' ? message.from : undefined;
   becomeFollower(state, message.term, leader, now);
@@ -192,6 +196,9 @@ function answersLowerTerm(state: RaftState, message: RaftMessage): boolean {
     case 'readIndexRequest':
     case 'preVoteResponse':
       return true;
+    case 'timeoutNow':
+      probe('lateTimeoutNowIgnored');
+      return false;
     default:
       return false;
   }

@@ -3,7 +3,7 @@
  * restarted, takes part in no election until E has passed (rules L2, L3), save one that a leader asked for.
  * Raft §5.2, §5.4.1, thesis §3.8, §4.2.3, §9.6.
  */
-import { nextTerm } from '@flotilla/base';
+import { nextTerm, probe } from '@flotilla/base';
 import type {
   PreVoteRequest,
   PreVoteResponse,
@@ -101,6 +101,8 @@ export function handleRequestVoteRequest(
   if (voteGranted) {
     becomeFollower(state, state.currentTerm, undefined, now);
     state.votedFor = message.from;
+  } else if (!state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm)) {
+    probe('voteRefusedByLog');
   }
   state.outbox.messagesAfterPersist.push({
     kind: 'requestVoteResponse',
@@ -114,10 +116,11 @@ export function handleRequestVoteRequest(
 
 /** Changes nothing here. A refusal carries the own term, which frees a longer log in an older term (bug 12). */
 export function handlePreVoteRequest(state: RaftState, message: PreVoteRequest, now: number): void {
-  const voteGranted =
+  const electable =
     message.term > state.currentTerm &&
-    state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm) &&
-    !isPromised(state, now);
+    state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+  const voteGranted = electable && !isPromised(state, now);
+  if (electable && !voteGranted) probe('preVoteRefusedByLease');
   state.outbox.messagesAfterPersist.push({
     kind: 'preVoteResponse',
     rangeId: state.rangeId,

@@ -3,7 +3,7 @@
  * "AppendEntries RPC, receiver implementation". An acknowledgement waits in the outbox until a Ready takes it along
  * after everything it confirms.
  */
-import { assert, type LogIndex, type Term, toLogIndex, toTerm } from '@flotilla/base';
+import { assert, type LogIndex, probe, type Term, toLogIndex, toTerm } from '@flotilla/base';
 import type { AppendEntriesRequest } from '../messages.ts';
 import { becomeFollower } from './roles.ts';
 import type { RaftState } from './state.ts';
@@ -81,6 +81,7 @@ function storeEntries(state: RaftState, message: AppendEntriesRequest, from: num
     if (entry.index > log.lastIndex) break;
     if (log.term(entry.index) !== entry.term) {
       assert(entry.index > state.commitIndex, 'committed entries are never replaced');
+      probe('logTruncatedConflict');
       log.truncateFrom(entry.index);
       state.persistence.onTruncated(entry.index);
       break;

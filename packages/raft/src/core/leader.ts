@@ -2,7 +2,7 @@
  * What a leader does on its own account: take proposals, beat, check that a quorum still hears it (L6), give up on
  * transfers. Answers of followers are handled in `replication.ts`. Raft Fig. 2 "Rules for Servers: Leaders", thesis §6.2.
  */
-import { nextIndex } from '@flotilla/base';
+import { nextIndex, probe } from '@flotilla/base';
 import { campaign, quorumHeardUntilMs } from './election.ts';
 import type { ProposeResult } from './raft-core.ts';
 import { becomeFollower } from './roles.ts';
@@ -36,6 +36,7 @@ export function tickLeader(state: RaftState, leader: LeaderRole, now: number): v
   if (now >= leader.checkQuorumDueMs) {
     leader.checkQuorumDueMs = quorumHeardUntilMs(state, leader);
     if (now >= leader.checkQuorumDueMs) {
+      probe('leaderSteppedDownNoQuorum');
       becomeFollower(state, state.currentTerm, undefined, now);
       return;
     }
@@ -45,7 +46,10 @@ export function tickLeader(state: RaftState, leader: LeaderRole, now: number): v
     beat(state, leader, now);
   } else if (now >= leader.heartbeatDueMs) {
     beat(state, leader, now);
-    if (reelectionWanted(state, leader, now)) campaign(state, { leadershipTransfer: true }, now);
+    if (reelectionWanted(state, leader, now)) {
+      probe('reelectedAfterTransfer');
+      campaign(state, { leadershipTransfer: true }, now);
+    }
   }
 }
 

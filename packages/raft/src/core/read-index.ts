@@ -4,7 +4,7 @@
  * has carried yet, so an echo of it proves that the leader still led *after* the read arrived. Rounds and contexts are
  * never used twice, so duplicated, delayed or reordered echoes prove nothing they should not.
  */
-import { assert, type ReplicaId, toLogIndex } from '@flotilla/base';
+import { assert, probe, type ReplicaId, toLogIndex } from '@flotilla/base';
 import type { ReadIndexRequest } from '../messages.ts';
 import type { Progress } from './progress.ts';
 import { isSoleVoter, jointQuorumValue } from './quorum.ts';
@@ -82,6 +82,7 @@ export function releaseReads(state: RaftState, leader: LeaderRole): void {
 export function failReads(state: RaftState, leader: LeaderRole): void {
   const { pending } = leader.reads;
   leader.reads.pending = [];
+  if (pending.length > 0) probe('readIndexAcrossLeaderChange');
   for (const read of pending) answer(state, read, undefined);
 }
 

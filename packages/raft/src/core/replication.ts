@@ -3,7 +3,7 @@
  * Ready is taken, not when something is proposed: all that one turn brought leaves as few messages. Raft §5.3, §5.4.2,
  * thesis §10.2.1 (appends leave before the leader's own write).
  */
-import { assert, type LogIndex, toLogIndex } from '@flotilla/base';
+import { assert, type LogIndex, probe, toLogIndex } from '@flotilla/base';
 import type { AppendEntriesResponse, LogEntry } from '../messages.ts';
 import { renewLease } from './lease.ts';
 import type { Progress } from './progress.ts';
@@ -111,9 +111,13 @@ export function maybeCommit(state: RaftState, leader: LeaderRole): void {
     bytes += state.log.cached(i).data.length;
   leader.uncommittedBytes -= bytes;
   assert(leader.uncommittedBytes >= 0, 'uncommitted bytes are counted once');
-  const first = state.commitIndex < leader.termStartIndex;
+  const committedBefore = state.commitIndex;
+  const first = committedBefore < leader.termStartIndex;
   state.commitIndex = toLogIndex(reached);
-  if (first) releaseReads(state, leader);
+  if (first) {
+    if (leader.termStartIndex > committedBefore + 1) probe('oldTermCommittedIndirectly');
+    releaseReads(state, leader);
+  }
 }
 
 /** The own write is durable: only now does the leader count itself. */

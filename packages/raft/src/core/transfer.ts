@@ -3,7 +3,7 @@
  * The forced campaign bypasses the promise that leases rest on, so the lease is given up first and for the whole term
  * (rule L5), also when the transfer fails: a TimeoutNow that is still under way may elect the target at any moment.
  */
-import { assert, type ReplicaId } from '@flotilla/base';
+import { assert, probe, type ReplicaId } from '@flotilla/base';
 import type { TimeoutNow } from '../messages.ts';
 import { campaign } from './election.ts';
 import { isVoter } from './quorum.ts';
@@ -56,6 +56,7 @@ export function maybeSendTimeoutNow(
 /** The target did not take over within E: serve again, without a lease. */
 export function abortTransfer(state: RaftState, leader: LeaderRole, now: number): void {
   assert(leader.transfer !== undefined, 'a transfer is under way');
+  probe('transferAborted');
   leader.transfer = undefined;
   leader.reelectionDueMs = now + state.timings.electionTimeoutMs;
 }
@@ -71,8 +72,15 @@ export function reelectionWanted(state: RaftState, leader: LeaderRole, now: numb
 
 /** Campaigns at once, if it is still this term's follower with the very log that the leader saw (bug 4). */
 export function handleTimeoutNow(state: RaftState, message: TimeoutNow, now: number): void {
-  if (message.term !== state.currentTerm || message.lastLogIndex !== state.log.lastIndex) return;
-  if (state.role.kind !== 'follower' || state.role.leader !== message.from) return;
+  if (
+    message.term !== state.currentTerm ||
+    message.lastLogIndex !== state.log.lastIndex ||
+    state.role.kind !== 'follower' ||
+    state.role.leader !== message.from
+  ) {
+    probe('lateTimeoutNowIgnored');
+    return;
+  }
   if (!isVoter(state.configuration, state.self)) return;
   campaign(state, { leadershipTransfer: true }, now);
 }

@@ -10,6 +10,7 @@ import {
   type Logger,
   type LogIndex,
   type Prng,
+  probe,
   type RangeId,
   type ReplicaId,
   type StoreId,
@@ -439,6 +440,7 @@ export class Driver implements MultiRaft {
       }
       if (pendingMs > electionTimeoutMs && !this.diskStalled) {
         this.diskStalled = true;
+        probe('leaseDroppedByDisk');
         this.logger.error({ pendingMs }, 'disk_stalled_falling_silent');
       }
       this.armWatchdog();

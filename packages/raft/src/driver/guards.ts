@@ -4,6 +4,8 @@
  * ReadIndex.
  */
 
+import { probe } from '@flotilla/base';
+
 /** Wall and monotonic clock may drift apart by this much between two looks. NTP slews 0.5 ms a second at most. */
 const clockDivergenceMsMax = 50;
 
@@ -23,7 +25,10 @@ export class ClockGuard {
    *  it have run out. Stepping the wall clock costs a lease's length of ReadIndex reads, never a stale one. */
   trusted(now: number, wall: number): boolean {
     const divergence = Math.abs(wall - this.lastWall - (now - this.lastNow));
-    if (divergence > clockDivergenceMsMax) this.distrustUntil = now + this.leaseDurationMs;
+    if (divergence > clockDivergenceMsMax) {
+      probe('leaseDroppedByClock');
+      this.distrustUntil = now + this.leaseDurationMs;
+    }
     this.lastNow = now;
     this.lastWall = wall;
     return now >= this.distrustUntil;

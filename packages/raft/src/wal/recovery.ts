@@ -3,7 +3,7 @@
  * matters: was that batch never acknowledged (a torn tail, cut off) or is it damaged (refused)? It is damaged if any
  * batch after it says that the log was durable beyond this point. README, "Write-ahead log", has the rules.
  */
-import { assert, crc32c, type RangeId } from '@flotilla/base';
+import { assert, crc32c, probe, type RangeId } from '@flotilla/base';
 import {
   alignToSector,
   type BatchHeader,
@@ -60,6 +60,7 @@ class Recovery {
     const end = { segment: number, offset };
     this.refuseIfAcknowledged(end);
     const cutBytes = await this.cut(end);
+    if (cutBytes > 0) probe('walTornTail');
     await this.secure(end);
     this.checkNothingMissing();
     return {

@@ -6,6 +6,7 @@
 import {
   asBuffer,
   assert,
+  probe,
   type RangeId,
   type ReplicaId,
   type Span,
@@ -159,14 +160,20 @@ export class Replica implements LeaseholderReplica {
     }
     if (command.registerNonce.length > 0) {
       if (sessions.findByNonce(command.registerNonce) !== undefined) return false;
-      if (command.evictedSessionId !== 0) sessions.evict(command.evictedSessionId);
+      if (command.evictedSessionId !== 0) {
+        probe('sessionExpired');
+        sessions.evict(command.evictedSessionId);
+      }
       sessions.register(sessionId, command.registerNonce, entry.index);
       return true;
     }
     if (sessionId !== 0) {
       const session = sessions.find(sessionId);
       if (session === undefined) return false;
-      if (serial <= session.ackedUpTo || session.results.has(serial)) return false;
+      if (serial <= session.ackedUpTo || session.results.has(serial)) {
+        probe('duplicateCommandSkipped');
+        return false;
+      }
       sessions.record(session, serial, command.ackedUpTo, {
         index: entry.index,
         timestamp,
