@@ -2,15 +2,7 @@
  * The kv channel of a store: reads frames, refuses what is for another cluster, range or time, and hands the rest to
  * whoever serves it. Bad bytes are counted and dropped; nothing that a client sends may throw here.
  */
-import {
-  asBuffer,
-  type Clock,
-  equalBytes,
-  type FrameHeader,
-  FrameReader,
-  type Logger,
-  noClusterId,
-} from '@flotilla/base';
+import { asBuffer, type Clock, type FrameHeader, FrameReader, type Logger } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import type { StoreLimits } from '../limits.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
@@ -30,7 +22,7 @@ export interface RequestServerOptions {
   readonly replicas: ReadonlyMap<number, Replica>;
   /** Undefined until the store is founded. */
   readonly reads: () => Reads | undefined;
-  readonly clusterId: () => Uint8Array | undefined;
+  readonly isOurs: (header: FrameHeader) => boolean;
   readonly observeHeader: (header: FrameHeader) => void;
   readonly discover: () => Answer;
   readonly status: () => Answer;
@@ -83,7 +75,7 @@ export class RequestServer {
       return;
     }
     if (request.rangeReport) {
-      if (header.sender.kind === 'store' && this.isOurs(header))
+      if (header.sender.kind === 'store' && this.options.isOurs(header))
         this.options.onReport(request.rangeReport.ranges ?? []);
       return;
     }
@@ -131,7 +123,7 @@ export class RequestServer {
     const reads = this.options.reads();
     if (reads === undefined)
       return refused(RefusalReason.NOT_BOOTSTRAPPED, 'this store is not part of a cluster yet');
-    if (!this.isOurs(header))
+    if (!this.options.isOurs(header))
       return refused(RefusalReason.WRONG_CLUSTER, 'this store belongs to another cluster');
     if (this.stopping) return refused(RefusalReason.STOPPING, 'the store is stopping');
     const replica = this.options.replicas.get(request.rangeId);
@@ -145,11 +137,6 @@ export class RequestServer {
     if (request.generation < generation)
       return { ok: false, refused: replica.keyMismatch(replica.descriptor) };
     return { ok: true, replica, leaseholder, reads };
-  }
-
-  private isOurs(header: FrameHeader): boolean {
-    const clusterId = this.options.clusterId() ?? noClusterId;
-    return equalBytes(header.clusterId, clusterId);
   }
 }
 

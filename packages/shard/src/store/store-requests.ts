@@ -1,0 +1,131 @@
+/**
+ * Requests to the store itself rather than to a range: who is there, how it does, and found yourself. Answered before
+ * the store is founded too.
+ */
+import { asBuffer, equalBytes, noClusterId } from '@flotilla/base';
+import type { MultiRaft } from '@flotilla/raft';
+import type { flotilla } from '../../gen/kv.js';
+import { metaRangeId } from '../initial-ranges.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
+import { type Answer, rangeInfo } from '../replica/answers.ts';
+import type { RangeState } from '../state/range-checkpoint.ts';
+import {
+  checkFounding,
+  type Founding,
+  foundingPositions,
+  foundingStates,
+  writeFoundingState,
+} from './bootstrap.ts';
+import type { StoreContext } from './context.ts';
+import { statusOf } from './status.ts';
+
+export interface StoreRequestsOptions {
+  readonly context: StoreContext;
+  readonly clusterId: () => Buffer | undefined;
+  /** Undefined before founding. */
+  readonly raft: () => MultiRaft | undefined;
+  /** The state is on disk: the store is part of this cluster from now on. */
+  readonly onFounded: (clusterId: Buffer, states: readonly RangeState[]) => void;
+}
+
+export class StoreRequests {
+  private readonly options: StoreRequestsOptions;
+  private readonly startedAtMs: number;
+  private founding: Promise<Answer> | undefined;
+
+  constructor(options: StoreRequestsOptions) {
+    this.options = options;
+    this.startedAtMs = options.context.options.clock.nowMs();
+  }
+
+  /** Where ranges are looked up, as far as this store knows. */
+  metaDescriptor(): RangeDescriptor | undefined {
+    const { replicas, identity } = this.options.context;
+    return replicas.get(metaRangeId)?.descriptor ?? identity().metaDescriptor;
+  }
+
+  discover(): Answer {
+    const { storeId, replicas, options } = this.options.context;
+    const meta = replicas.get(metaRangeId);
+    const descriptor = this.metaDescriptor();
+    const known = new Set<number>([storeId]);
+    for (const replica of replicas.values())
+      for (const member of replica.descriptor.replicas) known.add(member.storeId);
+    return {
+      discover: {
+        storeId,
+        clusterId: this.clusterIdOrNone(),
+        meta: meta?.info() ?? (descriptor === undefined ? null : rangeInfo(descriptor, 0, 0)),
+        knownStoreIds: [...known].sort((a, b) => a - b),
+        version: options.version,
+      },
+    };
+  }
+
+  status(): Answer {
+    const { storeId, replicas, options, wal } = this.options.context;
+    return {
+      status: statusOf({
+        storeId,
+        machine: options.machine,
+        version: options.version,
+        uptimeMs: options.clock.nowMs() - this.startedAtMs,
+        pid: options.pid ?? process.pid,
+        walBytes: wal.sizeBytes(),
+        replicas,
+        raft: this.options.raft(),
+      }),
+    };
+  }
+
+  async bootstrap(request: flotilla.kv.BootstrapRequest.$Properties): Promise<Answer> {
+    const { storeId, isStopping } = this.options.context;
+    // One founding at a time; a repeated request waits and then finds its cluster.
+    while (this.founding !== undefined) await this.founding;
+    if (isStopping()) return this.bootstrapped(false, 'stopping');
+    const clusterId = this.options.clusterId();
+    if (clusterId !== undefined) {
+      const same = equalBytes(asBuffer(request.clusterId ?? noClusterId), clusterId);
+      return this.bootstrapped(same, same ? '' : 'this store belongs to another cluster');
+    }
+    const checked = checkFounding(request, storeId);
+    if (!checked.ok) return this.bootstrapped(false, checked.reason);
+    this.founding = this.found(checked.founding);
+    try {
+      return await this.founding;
+    } finally {
+      this.founding = undefined;
+    }
+  }
+
+  private async found(founding: Founding): Promise<Answer> {
+    const { storeId, engine, turns, hlc, wal, identity, saveIdentity } = this.options.context;
+    const states = foundingStates(founding, storeId);
+    await writeFoundingState(engine, turns, founding, states, identity().storeUuid);
+    const bound = hlc.now();
+    const positions = foundingPositions(states);
+    for (const rangeId of positions.keys()) wal.group(rangeId);
+    await wal.checkpoint(
+      {
+        applied: [...positions].map(([rangeId, appliedIndex]) => ({ rangeId, appliedIndex })),
+        hlcUpperBound: bound,
+      },
+      [],
+    );
+    await saveIdentity({
+      clusterId: founding.clusterId.toString('hex'),
+      checkpointHlc: bound,
+      metaDescriptor: founding.meta,
+    });
+    this.options.onFounded(founding.clusterId, states);
+    return this.bootstrapped(true, '');
+  }
+
+  private bootstrapped(ok: boolean, message: string): Answer {
+    return { bootstrap: { ok, clusterId: this.clusterIdOrNone(), message } };
+  }
+
+  private clusterIdOrNone(): Uint8Array {
+    return this.options.clusterId() ?? new Uint8Array(0);
+  }
+}
