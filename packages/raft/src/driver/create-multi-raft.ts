@@ -1,7 +1,8 @@
 /** Makes the driver with production's timings and limits where the caller chooses no others. */
 import { defaultLimits, defaultTimings } from '../core/limits.ts';
 import type { RaftLimits, RaftTimings } from '../core/raft-core.ts';
-import { Driver, type DriverOptions } from './driver.ts';
+import { Driver } from './driver.ts';
+import type { DriverOptions } from './driver-options.ts';
 import { type DriverLimits, defaultDriverLimits } from './limits.ts';
 import type { MultiRaft } from './multi-raft.ts';
 

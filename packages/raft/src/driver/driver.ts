@@ -1,161 +1,74 @@
 /**
  * The multi-group driver (contract and picture: `multi-raft.ts`). Decides when things happen, never what consensus
- * means. A turn runs at the end of a turn of the event loop and looks only at groups that something happened to.
+ * means. A turn runs at the end of a turn of the event loop and looks only at groups that something happened to. What a
+ * turn sets in motion stands in the rooms beside this one: `log-line.ts`, `apply-line.ts`, `timekeeper.ts`, `reads.ts`.
  */
 import {
-  assert,
   type Clock,
-  ExitCode,
-  FatalError,
   type Logger,
   type LogIndex,
-  type Prng,
-  probe,
   type RangeId,
   type ReplicaId,
   type StoreId,
   silentLogger,
-  type Timer,
-  toLogIndex,
 } from '@flotilla/base';
-import { createRaftCore } from '../core/core.ts';
-import type {
-  ProposeResult,
-  RaftLimits,
-  RaftStatus,
-  RaftTimings,
-  Ready,
-  TransferResult,
-} from '../core/raft-core.ts';
+import type { ProposeResult, RaftStatus, Ready, TransferResult } from '../core/raft-core.ts';
 import type { RaftMessage } from '../messages.ts';
-import type { GroupCompaction, GroupWrite, WriteAheadLog } from '../wal/write-ahead-log.ts';
-import { Deadlines } from './deadlines.ts';
-import { Group } from './group.ts';
-import { ClockGuard } from './guards.ts';
-import type { DriverLimits } from './limits.ts';
-import type {
-  CommittedEntries,
-  GroupOptions,
-  MultiRaft,
-  ReadGrant,
-  StateMachine,
-} from './multi-raft.ts';
+import { ApplyLine } from './apply-line.ts';
+import type { DriverOptions, DriverShell } from './driver-options.ts';
+import type { Group } from './group.ts';
+import { Groups } from './groups.ts';
+import { LogLine } from './log-line.ts';
+import type { GroupOptions, MultiRaft, ReadGrant } from './multi-raft.ts';
+import { Reads } from './reads.ts';
 import { handOver } from './stop.ts';
+import { Timekeeper } from './timekeeper.ts';
 
-export interface DriverOptions {
-  readonly storeId: StoreId;
+export class Driver implements MultiRaft, DriverShell {
+  readonly options: DriverOptions;
   readonly clock: Clock;
-  readonly prng: Prng;
-  readonly wal: WriteAheadLog;
-  /** Queues a message for a peer's store; the sender coalesces per store and turn. */
-  readonly send: (to: StoreId, message: RaftMessage) => void;
-  readonly stateMachine: StateMachine;
-  readonly timings: RaftTimings;
-  readonly limits: RaftLimits;
-  readonly driverLimits: DriverLimits;
-  readonly logger?: Logger;
-  /** The process must end: the log or the state machine failed, or an invariant broke. Called once. */
-  readonly onFatal: (error: Error) => void;
-}
+  readonly logger: Logger;
 
-/** A Ready on its way to disk, with its group. */
-interface PendingWrite {
-  readonly group: Group;
-  readonly ready: Ready;
-}
-
-interface CheckpointJob {
-  readonly applied: ReadonlyMap<RangeId, LogIndex>;
-  readonly hlcUpperBound: number;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-export class Driver implements MultiRaft {
-  private readonly options: DriverOptions;
-  private readonly clock: Clock;
-  private readonly wal: WriteAheadLog;
-  private readonly logger: Logger;
-  private readonly clockGuard: ClockGuard;
-
-  private readonly groups = new Map<RangeId, Group>();
+  private readonly groups: Groups;
+  private readonly log: LogLine;
+  private readonly applying: ApplyLine;
+  private readonly time: Timekeeper<Group>;
+  private readonly reads: Reads;
   private dirty: Group[] = [];
   private inbox: RaftMessage[] = [];
   private droppedMessages = 0;
-
-  private readonly deadlines = new Deadlines<Group>();
-  private timer: Timer | undefined;
-  private timerAt = Number.POSITIVE_INFINITY;
-  private ticksDue = false;
 
   private turnScheduled = false;
   private readonly runTurn = (): void => {
     this.turnScheduled = false;
     this.guarded(() => this.turn());
   };
-
-  private writes: PendingWrite[] = [];
-  /** The log is busy with an append or a checkpoint. */
-  private logBusy = false;
-  private readonly checkpoints: CheckpointJob[] = [];
-  /** Groups with committed entries, in the order in which they became so. */
-  private applyQueue: Group[] = [];
-  private applying = false;
-  private watchdog: Timer | undefined;
-  private diskStalled = false;
-
   private state: 'running' | 'draining' | 'stopped' | 'failed' = 'running';
   private idleWaiters: (() => void)[] = [];
 
   constructor(options: DriverOptions) {
     this.options = options;
     this.clock = options.clock;
-    this.wal = options.wal;
     this.logger = options.logger ?? silentLogger;
-    this.clockGuard = new ClockGuard(
-      this.clock.nowMs(),
-      this.clock.wallMs(),
-      options.timings.leaseDurationMs,
-    );
+    this.groups = new Groups(this);
+    this.log = new LogLine({
+      shell: this,
+      groupOf: (rangeId) => this.groups.get(rangeId),
+      settle: (group, ready, now) => this.settle(group, ready, now),
+    });
+    this.applying = new ApplyLine(this);
+    this.time = new Timekeeper(this);
+    this.reads = new Reads(this, this.log);
   }
 
-  // ---- groups ---------------------------------------------------------------------------------------------------
+  // ---- the door ---------------------------------------------------------------------------------------------------
 
   addGroup(options: GroupOptions): void {
-    assert(!this.groups.has(options.rangeId), 'a group is added once', { range: options.rangeId });
-    assert(options.storeOf.get(options.self) === this.options.storeId, 'self lives on this store');
-    const log = this.wal.group(options.rangeId);
-    assert(
-      options.appliedIndex >= log.firstIndex() - 1,
-      'the log reaches back to what is applied',
-      {
-        range: options.rangeId,
-        appliedIndex: options.appliedIndex,
-        firstIndex: log.firstIndex(),
-      },
-    );
-    const core = createRaftCore(
-      {
-        rangeId: options.rangeId,
-        self: options.self,
-        configuration: options.configuration,
-        hardState: log.hardState(),
-        storage: log,
-        appliedIndex: options.appliedIndex,
-        now: this.clock.nowMs(),
-        freshGroup: options.freshGroup,
-        timings: this.options.timings,
-        limits: this.options.limits,
-      },
-      this.options.prng,
-    );
-    const group = new Group(core, options.storeOf, options.appliedIndex);
-    this.groups.set(options.rangeId, group);
-    this.touch(group);
+    this.touch(this.groups.add(options));
   }
 
   hasGroup(rangeId: RangeId): boolean {
-    return this.groups.has(rangeId);
+    return this.groups.get(rangeId) !== undefined;
   }
 
   status(rangeId: RangeId): RaftStatus | undefined {
@@ -163,13 +76,8 @@ export class Driver implements MultiRaft {
   }
 
   statuses(): readonly RaftStatus[] {
-    const now = this.clock.nowMs();
-    return [...this.groups.values()]
-      .map((group) => group.core.status(now))
-      .sort((a, b) => a.rangeId - b.rangeId);
+    return this.groups.statuses();
   }
-
-  // ---- inputs ---------------------------------------------------------------------------------------------------
 
   receive(_from: StoreId, messages: readonly RaftMessage[]): void {
     if (this.state !== 'running') return;
@@ -195,20 +103,16 @@ export class Driver implements MultiRaft {
 
   leaseValid(rangeId: RangeId): boolean {
     const group = this.groups.get(rangeId);
-    return group !== undefined && this.groupLeaseValid(group);
+    return group !== undefined && this.reads.leaseValid(group);
   }
 
   readBarrier(rangeId: RangeId): Promise<ReadGrant> {
     const group = this.groups.get(rangeId);
     if (group === undefined)
       return Promise.resolve({ ok: false, reason: 'noSuchGroup', leader: undefined });
-    if (this.state === 'stopped' || this.state === 'failed')
+    if (!this.isAlive())
       return Promise.resolve({ ok: false, reason: 'stopped', leader: undefined });
-    if (this.groupLeaseValid(group)) return Promise.resolve({ ok: true });
-    return new Promise((resolve) => {
-      group.askingReads.push(resolve);
-      this.touch(group);
-    });
+    return this.reads.barrier(group);
   }
 
   transferLeadership(rangeId: RangeId, target: ReplicaId): TransferResult {
@@ -220,10 +124,9 @@ export class Driver implements MultiRaft {
   }
 
   checkpoint(applied: ReadonlyMap<RangeId, LogIndex>, hlcUpperBound: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.checkpoints.push({ applied, hlcUpperBound, resolve, reject });
-      this.schedule();
-    });
+    const done = this.log.checkpoint(applied, hlcUpperBound);
+    this.schedule();
+    return done;
   }
 
   async stop(options: { readonly transferTimeoutMs: number }): Promise<void> {
@@ -237,7 +140,7 @@ export class Driver implements MultiRaft {
       });
       if (this.state === 'running') this.state = 'draining';
     }
-    while (this.state === 'draining' && (this.logBusy || this.applying || this.hasWork())) {
+    while (this.state === 'draining' && (this.isBusy() || this.hasWork())) {
       await new Promise<void>((resolve) => {
         this.idleWaiters.push(resolve);
         this.schedule();
@@ -245,30 +148,30 @@ export class Driver implements MultiRaft {
     }
     if (this.state !== 'draining') return;
     this.shutDown('stopped');
-    await this.wal.close();
+    await this.options.wal.close();
   }
 
   // ---- the loop -------------------------------------------------------------------------------------------------
 
   private turn(): void {
-    if (this.state === 'stopped' || this.state === 'failed') return;
+    if (!this.isAlive()) return;
     const now = this.clock.nowMs();
-    this.clockGuard.trusted(now, this.clock.wallMs());
+    this.reads.lookAtClocks(now);
     this.stepInbox(now);
-    if (this.ticksDue && this.state === 'running') this.tickDue(now);
-    const dirty = this.dirty;
+    if (this.state === 'running') this.tickDue(now);
+    const { dirty } = this;
     this.dirty = [];
     for (const group of dirty) {
       group.dirty = false;
-      this.askForReads(group, now);
+      this.reads.ask(group, now);
       this.collect(group, now);
       group.deadline = group.core.nextDeadline();
-      this.deadlines.update(group);
+      this.time.update(group);
     }
-    this.startLogWork();
-    this.startApply();
-    this.armTimer();
-    if (this.idleWaiters.length > 0 && !this.logBusy && !this.applying) {
+    this.log.start();
+    this.applying.start();
+    this.time.arm();
+    if (this.idleWaiters.length > 0 && !this.isBusy()) {
       const waiters = this.idleWaiters;
       this.idleWaiters = [];
       for (const resolve of waiters) resolve();
@@ -276,7 +179,7 @@ export class Driver implements MultiRaft {
   }
 
   private stepInbox(now: number): void {
-    const inbox = this.inbox;
+    const { inbox } = this;
     if (inbox.length === 0) return;
     this.inbox = [];
     for (const message of inbox) {
@@ -288,28 +191,10 @@ export class Driver implements MultiRaft {
   }
 
   private tickDue(now: number): void {
-    this.ticksDue = false;
-    for (const group of this.deadlines.takeDue(now)) {
+    for (const group of this.time.takeDue(now)) {
       group.core.tick(now);
       this.touch(group);
     }
-  }
-
-  private askForReads(group: Group, now: number): void {
-    if (group.askingReads.length === 0) return;
-    const waiters = group.askingReads;
-    group.askingReads = [];
-    const result = group.core.readIndex(now);
-    if (result.ok) {
-      const others = group.confirmingReads.get(result.context);
-      group.confirmingReads.set(
-        result.context,
-        others === undefined ? waiters : [...others, ...waiters],
-      );
-      return;
-    }
-    const { reason, leader } = result;
-    for (const resolve of waiters) resolve({ ok: false, reason, leader });
   }
 
   private collect(group: Group, now: number): void {
@@ -319,14 +204,11 @@ export class Driver implements MultiRaft {
         this.options.stateMachine.onSoftState(group.rangeId, ready.softState);
       }
       this.send(group, ready.messages);
-      if (ready.mustSync) this.writes.push({ group, ready });
+      if (ready.mustSync) this.log.add(group, ready);
       // What may only leave after this or an earlier write waits in the group's line.
       if (ready.mustSync || group.unpersisted.length > 0) group.unpersisted.push(ready);
       else this.settle(group, ready, now);
-      if (ready.committed.length > 0) {
-        if (group.committed.length === 0) this.applyQueue.push(group);
-        group.addCommitted(ready.committed);
-      }
+      if (ready.committed.length > 0) this.applying.add(group, ready.committed);
       for (const point of ready.reads) group.onReadPoint(point);
       // A replay must not load the whole log into memory: `onApplied` looks at the group again.
       if (group.committedBytes >= this.options.driverLimits.applyBatchBytesMax) return;
@@ -342,190 +224,20 @@ export class Driver implements MultiRaft {
 
   private send(group: Group, messages: readonly RaftMessage[]): void {
     // A leader whose disk hangs falls silent, so that its peers elect another (rule L8).
-    if (this.diskStalled) return;
+    if (this.log.isStalled) return;
     for (const message of messages) {
       const store = group.storeOf.get(message.to);
       if (store !== undefined) this.options.send(store, message);
     }
   }
 
-  // ---- the log --------------------------------------------------------------------------------------------------
+  // ---- for the rooms ----------------------------------------------------------------------------------------------
 
-  private startLogWork(): void {
-    if (this.logBusy) return;
-    const job = this.checkpoints.shift();
-    if (job !== undefined) {
-      this.logBusy = true;
-      this.runCheckpoint(job);
-      return;
-    }
-    if (this.writes.length === 0) return;
-    const writes = this.writes;
-    this.writes = [];
-    const records: GroupWrite[] = writes.map(({ group, ready }) => ({
-      rangeId: group.rangeId,
-      hardState: ready.hardState,
-      entries: ready.entries,
-    }));
-    this.logBusy = true;
-    this.armWatchdog();
-    this.wal.append(records).then(
-      () => this.guarded(() => this.onPersisted(writes)),
-      (error: unknown) => this.fail(error),
-    );
+  isAlive(): boolean {
+    return this.state === 'running' || this.state === 'draining';
   }
 
-  private onPersisted(writes: readonly PendingWrite[]): void {
-    this.logBusy = false;
-    this.diskStalled = false;
-    const now = this.clock.nowMs();
-    for (const { group, ready } of writes) {
-      const first = group.unpersisted.shift();
-      assert(first === ready, 'Readys become durable in order', { range: group.rangeId });
-      this.settle(group, ready, now);
-      for (let next = group.unpersisted[0]; next !== undefined && !next.mustSync; ) {
-        group.unpersisted.shift();
-        this.settle(group, next, now);
-        next = group.unpersisted[0];
-      }
-      this.touch(group);
-    }
-    this.schedule();
-  }
-
-  private runCheckpoint(job: CheckpointJob): void {
-    const compactions: GroupCompaction[] = [];
-    const applied: { rangeId: RangeId; appliedIndex: LogIndex }[] = [];
-    const now = this.clock.nowMs();
-    for (const [rangeId, appliedIndex] of job.applied) {
-      const group = this.groups.get(rangeId);
-      if (group === undefined) continue;
-      applied.push({ rangeId, appliedIndex });
-      const { compactableIndex, firstIndex } = group.core.status(now);
-      const index = toLogIndex(Math.min(compactableIndex, appliedIndex));
-      if (index < firstIndex) continue;
-      compactions.push({ rangeId, index, term: group.core.compact(index) });
-    }
-    this.armWatchdog();
-    this.wal.checkpoint({ applied, hlcUpperBound: job.hlcUpperBound }, compactions).then(
-      () => {
-        this.logBusy = false;
-        job.resolve();
-        this.schedule();
-      },
-      (error: unknown) => {
-        job.reject(error);
-        this.fail(error);
-      },
-    );
-  }
-
-  /** One timer that looks after a running sync; armed only while there is one. */
-  private armWatchdog(): void {
-    if (this.watchdog !== undefined) return;
-    const { electionTimeoutMs } = this.options.timings;
-    this.watchdog = this.clock.setTimer(electionTimeoutMs / 2, () => {
-      this.watchdog = undefined;
-      if (!this.logBusy || this.state === 'failed' || this.state === 'stopped') return;
-      const pendingMs = this.wal.pendingSyncMs(this.clock.nowMs());
-      if (pendingMs > this.options.driverLimits.diskStallMsMax) {
-        this.fail(
-          new FatalError(
-            ExitCode.diskStalled,
-            `the log's disk has made no progress for ${Math.round(pendingMs)} ms`,
-            { pendingMs },
-          ),
-        );
-        return;
-      }
-      if (pendingMs > electionTimeoutMs && !this.diskStalled) {
-        this.diskStalled = true;
-        probe('leaseDroppedByDisk');
-        this.logger.error({ pendingMs }, 'disk_stalled_falling_silent');
-      }
-      this.armWatchdog();
-    });
-  }
-
-  // ---- the state machine ------------------------------------------------------------------------------------------
-
-  private startApply(): void {
-    if (this.applying || this.applyQueue.length === 0) return;
-    const batch: CommittedEntries[] = [];
-    const taken: Group[] = [];
-    let room = this.options.driverLimits.applyBatchBytesMax;
-    const queue = this.applyQueue;
-    let at = 0;
-    while (at < queue.length && (room > 0 || batch.length === 0)) {
-      const group = queue[at++];
-      if (group === undefined) break;
-      const { entries, bytes } = group.takeCommitted(room);
-      room -= bytes;
-      batch.push({ rangeId: group.rangeId, entries });
-      taken.push(group);
-    }
-    const left = queue.slice(at);
-    for (const group of taken) if (group.committed.length > 0) left.push(group);
-    this.applyQueue = left;
-    this.applying = true;
-    this.options.stateMachine.apply(batch).then(
-      () => this.guarded(() => this.onApplied(batch, taken)),
-      (error: unknown) => this.fail(error),
-    );
-  }
-
-  private onApplied(batch: readonly CommittedEntries[], groups: readonly Group[]): void {
-    this.applying = false;
-    const now = this.clock.nowMs();
-    for (let i = 0; i < groups.length; i++) {
-      const group = groups[i];
-      const entries = batch[i]?.entries;
-      if (group === undefined || entries === undefined) continue;
-      group.onApplied(entries);
-      group.core.appliedTo(group.lastApplied, now);
-      this.touch(group);
-    }
-    this.schedule();
-  }
-
-  // ---- time -----------------------------------------------------------------------------------------------------
-
-  private armTimer(): void {
-    const at = this.deadlines.next();
-    if (at >= this.timerAt || at === Number.POSITIVE_INFINITY) return;
-    this.timer?.cancel();
-    this.timerAt = at;
-    this.timer = this.clock.setTimer(Math.max(0, at - this.clock.nowMs()), () => {
-      const lateMs = this.clock.nowMs() - this.timerAt;
-      this.timer = undefined;
-      this.timerAt = Number.POSITIVE_INFINITY;
-      if (lateMs <= this.options.timings.heartbeatIntervalMs / 2) {
-        this.tickAtEndOfTurn();
-        return;
-      }
-      // The loop was held up (rule L7): heartbeats may be lying in the socket. They count before silence does.
-      this.clock.afterTurn(() => this.clock.afterTurn(() => this.tickAtEndOfTurn()));
-    });
-  }
-
-  private tickAtEndOfTurn(): void {
-    this.ticksDue = true;
-    this.schedule();
-  }
-
-  private groupLeaseValid(group: Group): boolean {
-    const now = this.clock.nowMs();
-    return (
-      this.clockGuard.trusted(now, this.clock.wallMs()) &&
-      !this.diskStalled &&
-      this.wal.pendingSyncMs(now) <= this.options.timings.electionTimeoutMs &&
-      group.core.leaseValid(now)
-    );
-  }
-
-  // ---- plumbing -------------------------------------------------------------------------------------------------
-
-  private touch(group: Group): void {
+  touch(group: Group): void {
     if (!group.dirty) {
       group.dirty = true;
       this.dirty.push(group);
@@ -533,17 +245,13 @@ export class Driver implements MultiRaft {
     this.schedule();
   }
 
-  private schedule(): void {
-    if (this.turnScheduled || this.state === 'stopped' || this.state === 'failed') return;
+  schedule(): void {
+    if (this.turnScheduled || !this.isAlive()) return;
     this.turnScheduled = true;
     this.clock.afterTurn(this.runTurn);
   }
 
-  private hasWork(): boolean {
-    return this.writes.length > 0 || this.applyQueue.length > 0 || this.checkpoints.length > 0;
-  }
-
-  private guarded(work: () => void): void {
+  guarded(work: () => void): void {
     try {
       work();
     } catch (error) {
@@ -551,17 +259,25 @@ export class Driver implements MultiRaft {
     }
   }
 
-  private fail(error: unknown): void {
-    if (this.state === 'failed' || this.state === 'stopped') return;
+  fail(error: unknown): void {
+    if (!this.isAlive()) return;
     this.shutDown('failed');
     this.options.onFatal(error instanceof Error ? error : new Error(String(error)));
   }
 
+  private isBusy(): boolean {
+    return this.log.isBusy || this.applying.isBusy;
+  }
+
+  private hasWork(): boolean {
+    return this.log.hasWork || this.applying.hasWork;
+  }
+
   private shutDown(state: 'stopped' | 'failed'): void {
     this.state = state;
-    this.timer?.cancel();
-    this.watchdog?.cancel();
-    for (const group of this.groups.values()) group.failReads();
+    this.time.stop();
+    this.log.stop();
+    for (const group of this.groups.all()) group.failReads();
     for (const resolve of this.idleWaiters) resolve();
     this.idleWaiters = [];
   }

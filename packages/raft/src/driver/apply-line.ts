@@ -1,0 +1,74 @@
+/**
+ * The way to the state machine: committed entries of all groups, in the order in which the groups became ready, one
+ * batch at a time and bounded in bytes. Called by the loop; calls `StateMachine.apply` and tells the cores afterwards.
+ */
+
+import type { LogEntry } from '../messages.ts';
+import type { DriverShell } from './driver-options.ts';
+import type { Group } from './group.ts';
+import type { CommittedEntries } from './multi-raft.ts';
+
+export class ApplyLine {
+  private readonly shell: DriverShell;
+  /** Groups with committed entries, in the order in which they became so. */
+  private queue: Group[] = [];
+  private running = false;
+
+  constructor(shell: DriverShell) {
+    this.shell = shell;
+  }
+
+  /** A batch is with the state machine: never more than one. */
+  get isBusy(): boolean {
+    return this.running;
+  }
+  get hasWork(): boolean {
+    return this.queue.length > 0;
+  }
+
+  add(group: Group, entries: readonly LogEntry[]): void {
+    if (group.committed.length === 0) this.queue.push(group);
+    group.addCommitted(entries);
+  }
+
+  /** Gives the state machine its next batch, if it is idle and there is one. */
+  start(): void {
+    if (this.running || this.queue.length === 0) return;
+    const { shell, queue } = this;
+    const batch: CommittedEntries[] = [];
+    const taken: Group[] = [];
+    let room = shell.options.driverLimits.applyBatchBytesMax;
+    let at = 0;
+    while (at < queue.length && (room > 0 || batch.length === 0)) {
+      const group = queue[at++];
+      if (group === undefined) break;
+      const { entries, bytes } = group.takeCommitted(room);
+      room -= bytes;
+      batch.push({ rangeId: group.rangeId, entries });
+      taken.push(group);
+    }
+    const left = queue.slice(at);
+    for (const group of taken) if (group.committed.length > 0) left.push(group);
+    this.queue = left;
+    this.running = true;
+    shell.options.stateMachine.apply(batch).then(
+      () => shell.guarded(() => this.onApplied(batch, taken)),
+      (error: unknown) => shell.fail(error),
+    );
+  }
+
+  private onApplied(batch: readonly CommittedEntries[], groups: readonly Group[]): void {
+    this.running = false;
+    const { shell } = this;
+    const now = shell.clock.nowMs();
+    for (let i = 0; i < groups.length; i++) {
+      const group = groups[i];
+      const entries = batch[i]?.entries;
+      if (group === undefined || entries === undefined) continue;
+      group.onApplied(entries);
+      group.core.appliedTo(group.lastApplied, now);
+      shell.touch(group);
+    }
+    shell.schedule();
+  }
+}

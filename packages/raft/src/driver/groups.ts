@@ -1,0 +1,64 @@
+/** The groups of a store: who is here, how one is made, what people may see of them. */
+import { assert, type RangeId } from '@flotilla/base';
+import { createRaftCore } from '../core/core.ts';
+import type { RaftStatus } from '../core/raft-core.ts';
+import type { DriverShell } from './driver-options.ts';
+import { Group } from './group.ts';
+import type { GroupOptions } from './multi-raft.ts';
+
+export class Groups {
+  private readonly shell: DriverShell;
+  private readonly byRange = new Map<RangeId, Group>();
+
+  constructor(shell: DriverShell) {
+    this.shell = shell;
+  }
+
+  get(rangeId: RangeId): Group | undefined {
+    return this.byRange.get(rangeId);
+  }
+  all(): IterableIterator<Group> {
+    return this.byRange.values();
+  }
+
+  /** Makes the replica as its log left it. Throws for a group that is here already. */
+  add(options: GroupOptions): Group {
+    const { rangeId } = options;
+    const { storeId, wal, timings, limits, prng } = this.shell.options;
+    assert(!this.byRange.has(rangeId), 'a group is added once', { range: rangeId });
+    assert(options.storeOf.get(options.self) === storeId, 'self lives on this store');
+    const log = wal.group(rangeId);
+    const { appliedIndex } = options;
+    const firstIndex = log.firstIndex();
+    assert(appliedIndex >= firstIndex - 1, 'the log reaches back to what is applied', {
+      range: rangeId,
+      appliedIndex,
+      firstIndex,
+    });
+    const core = createRaftCore(
+      {
+        rangeId,
+        self: options.self,
+        configuration: options.configuration,
+        hardState: log.hardState(),
+        storage: log,
+        appliedIndex,
+        now: this.shell.clock.nowMs(),
+        freshGroup: options.freshGroup,
+        timings,
+        limits,
+      },
+      prng,
+    );
+    const group = new Group(core, options.storeOf, appliedIndex);
+    this.byRange.set(rangeId, group);
+    return group;
+  }
+
+  /** Sorted by range. */
+  statuses(): readonly RaftStatus[] {
+    const now = this.shell.clock.nowMs();
+    const statuses = Array.from(this.byRange.values(), (group) => group.core.status(now));
+    return statuses.sort((a, b) => a.rangeId - b.rangeId);
+  }
+}

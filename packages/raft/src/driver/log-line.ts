@@ -1,0 +1,193 @@
+/**
+ * The way to disk: what the groups want written forms one batch while the batch before it is being synced; checkpoints
+ * wait their turn between batches. Also watches over a sync that does not end (rule L8). Called by the loop; calls the
+ * write-ahead log, and gives each Ready back through `settle` once it is durable. Never looks into messages.
+ */
+import {
+  assert,
+  ExitCode,
+  FatalError,
+  type LogIndex,
+  probe,
+  type RangeId,
+  type Timer,
+  toLogIndex,
+} from '@flotilla/base';
+import type { Ready } from '../core/raft-core.ts';
+import type { GroupCompaction, GroupWrite } from '../wal/write-ahead-log.ts';
+import type { DriverShell } from './driver-options.ts';
+import type { Group } from './group.ts';
+
+/** A Ready on its way to disk, with its group. */
+interface PendingWrite {
+  readonly group: Group;
+  readonly ready: Ready;
+}
+
+interface CheckpointJob {
+  readonly applied: ReadonlyMap<RangeId, LogIndex>;
+  readonly hlcUpperBound: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface LogLineOptions {
+  readonly shell: DriverShell;
+  readonly groupOf: (rangeId: RangeId) => Group | undefined;
+  /** The Ready, and every one of its group before it, is durable. */
+  readonly settle: (group: Group, ready: Ready, now: number) => void;
+}
+
+export class LogLine {
+  private readonly options: LogLineOptions;
+  private readonly shell: DriverShell;
+  private writes: PendingWrite[] = [];
+  private readonly checkpoints: CheckpointJob[] = [];
+  private running = false;
+  private silenced = false;
+  private watchdog: Timer | undefined;
+
+  constructor(options: LogLineOptions) {
+    this.options = options;
+    this.shell = options.shell;
+  }
+
+  /** An append or a checkpoint is under way: never more than one. */
+  get isBusy(): boolean {
+    return this.running;
+  }
+  get hasWork(): boolean {
+    return this.writes.length > 0 || this.checkpoints.length > 0;
+  }
+  /** The running sync has lasted longer than E: nothing may leave this store (rule L8). */
+  get isStalled(): boolean {
+    return this.silenced;
+  }
+  /** False while the disk makes so little progress that a lease proves nothing (rule L8). */
+  provesProgress(now: number): boolean {
+    const { wal, timings } = this.shell.options;
+    return !this.silenced && wal.pendingSyncMs(now) <= timings.electionTimeoutMs;
+  }
+
+  /** The Ready must be durable; `settle` follows. */
+  add(group: Group, ready: Ready): void {
+    this.writes.push({ group, ready });
+  }
+
+  checkpoint(applied: ReadonlyMap<RangeId, LogIndex>, hlcUpperBound: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.checkpoints.push({ applied, hlcUpperBound, resolve, reject });
+    });
+  }
+
+  /** Gives the log its next piece of work, if it is idle and there is any. */
+  start(): void {
+    if (this.running) return;
+    const job = this.checkpoints.shift();
+    if (job !== undefined) {
+      this.running = true;
+      this.runCheckpoint(job);
+      return;
+    }
+    if (this.writes.length === 0) return;
+    const writes = this.writes;
+    this.writes = [];
+    const records: GroupWrite[] = writes.map(({ group, ready }) => ({
+      rangeId: group.rangeId,
+      hardState: ready.hardState,
+      entries: ready.entries,
+    }));
+    this.running = true;
+    this.armWatchdog();
+    const { shell } = this;
+    shell.options.wal.append(records).then(
+      () => shell.guarded(() => this.onPersisted(writes)),
+      (error: unknown) => shell.fail(error),
+    );
+  }
+
+  stop(): void {
+    this.watchdog?.cancel();
+  }
+
+  private onPersisted(writes: readonly PendingWrite[]): void {
+    this.running = false;
+    this.silenced = false;
+    const { shell } = this;
+    const { settle } = this.options;
+    const now = shell.clock.nowMs();
+    for (const { group, ready } of writes) {
+      const first = group.unpersisted.shift();
+      assert(first === ready, 'Readys become durable in order', { range: group.rangeId });
+      settle(group, ready, now);
+      for (let next = group.unpersisted[0]; next !== undefined && !next.mustSync; ) {
+        group.unpersisted.shift();
+        settle(group, next, now);
+        next = group.unpersisted[0];
+      }
+      shell.touch(group);
+    }
+    shell.schedule();
+  }
+
+  private runCheckpoint(job: CheckpointJob): void {
+    const { shell } = this;
+    const compactions: GroupCompaction[] = [];
+    const applied: { rangeId: RangeId; appliedIndex: LogIndex }[] = [];
+    const now = shell.clock.nowMs();
+    for (const [rangeId, appliedIndex] of job.applied) {
+      const group = this.options.groupOf(rangeId);
+      if (group === undefined) continue;
+      applied.push({ rangeId, appliedIndex });
+      const { compactableIndex, firstIndex } = group.core.status(now);
+      const index = toLogIndex(Math.min(compactableIndex, appliedIndex));
+      if (index < firstIndex) continue;
+      compactions.push({ rangeId, index, term: group.core.compact(index) });
+    }
+    this.armWatchdog();
+    const checkpoint = { applied, hlcUpperBound: job.hlcUpperBound };
+    shell.options.wal.checkpoint(checkpoint, compactions).then(
+      () => {
+        this.running = false;
+        job.resolve();
+        shell.schedule();
+      },
+      (error: unknown) => {
+        job.reject(error);
+        shell.fail(error);
+      },
+    );
+  }
+
+  /** One timer that looks after a running sync; armed only while there is one. */
+  private armWatchdog(): void {
+    if (this.watchdog !== undefined) return;
+    const { shell } = this;
+    this.watchdog = shell.clock.setTimer(shell.options.timings.electionTimeoutMs / 2, () => {
+      this.watchdog = undefined;
+      if (this.running && shell.isAlive()) this.lookAfterSync();
+    });
+  }
+
+  private lookAfterSync(): void {
+    const { shell } = this;
+    const { wal, timings, driverLimits } = shell.options;
+    const pendingMs = wal.pendingSyncMs(shell.clock.nowMs());
+    if (pendingMs > driverLimits.diskStallMsMax) {
+      shell.fail(
+        new FatalError(
+          ExitCode.diskStalled,
+          `the log's disk has made no progress for ${Math.round(pendingMs)} ms`,
+          { pendingMs },
+        ),
+      );
+      return;
+    }
+    if (pendingMs > timings.electionTimeoutMs && !this.silenced) {
+      this.silenced = true;
+      probe('leaseDroppedByDisk');
+      shell.logger.error({ pendingMs }, 'disk_stalled_falling_silent');
+    }
+    this.armWatchdog();
+  }
+}

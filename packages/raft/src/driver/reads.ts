@@ -1,0 +1,61 @@
+/**
+ * Linearizable reads: by lease, if the core has one and neither disk nor clocks speak against it; otherwise by a round
+ * of heartbeats (ReadIndex), which all barriers of a turn share. Called by the loop and by the driver's door.
+ */
+import type { DriverShell } from './driver-options.ts';
+import type { Group, Resolve } from './group.ts';
+import { ClockGuard } from './guards.ts';
+import type { LogLine } from './log-line.ts';
+import type { ReadGrant } from './multi-raft.ts';
+
+export class Reads {
+  private readonly shell: DriverShell;
+  private readonly log: LogLine;
+  private readonly clockGuard: ClockGuard;
+
+  constructor(shell: DriverShell, log: LogLine) {
+    const { clock, options } = shell;
+    this.shell = shell;
+    this.log = log;
+    const { leaseDurationMs } = options.timings;
+    this.clockGuard = new ClockGuard(clock.nowMs(), clock.wallMs(), leaseDurationMs);
+  }
+
+  /** Compares the clocks; once per turn, so that a jump is seen soon after it. */
+  lookAtClocks(now: number): void {
+    this.clockGuard.trusted(now, this.shell.clock.wallMs());
+  }
+
+  leaseValid(group: Group): boolean {
+    const { clock } = this.shell;
+    const now = clock.nowMs();
+    return (
+      this.clockGuard.trusted(now, clock.wallMs()) &&
+      this.log.provesProgress(now) &&
+      group.core.leaseValid(now)
+    );
+  }
+
+  barrier(group: Group): Promise<ReadGrant> {
+    if (this.leaseValid(group)) return Promise.resolve({ ok: true });
+    return new Promise((resolve) => {
+      group.askingReads.push(resolve);
+      this.shell.touch(group);
+    });
+  }
+
+  /** Asks the core for one read point for all barriers of the group that came since the last turn. */
+  ask(group: Group, now: number): void {
+    if (group.askingReads.length === 0) return;
+    const waiters = group.askingReads;
+    group.askingReads = [];
+    const result = group.core.readIndex(now);
+    if (!result.ok) {
+      const { reason, leader } = result;
+      for (const resolve of waiters) resolve({ ok: false, reason, leader });
+      return;
+    }
+    const others: readonly Resolve[] = group.confirmingReads.get(result.context) ?? [];
+    group.confirmingReads.set(result.context, [...others, ...waiters]);
+  }
+}
