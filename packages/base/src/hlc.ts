@@ -13,6 +13,11 @@ export function timestampFromWallMs(wallMs: number): Timestamp {
   return toTimestamp(Math.max(0, Math.floor(wallMs) - hlcEpochMs) * countersPerMs);
 }
 
+/** How far apart timestamps are whose wall clocks are `ms` apart. */
+export function timestampSpan(ms: number): number {
+  return ms * countersPerMs;
+}
+
 export function timestampToWallMs(timestamp: Timestamp): number {
   return Math.floor(timestamp / countersPerMs) + hlcEpochMs;
 }

@@ -35,6 +35,9 @@ export interface StoreLimits {
   readonly parkedMax: number;
   /** Sessions per range. One more evicts the one unused for longest, in log order. */
   readonly sessionsMax: number;
+  /** A session unused for longer is evicted by the next command of the range, by the commands' own timestamps. Far above
+   *  any operation's deadline: a retry that comes later learns only that its outcome is unknown. Unit: ms. */
+  readonly sessionTtlMs: number;
   /** Results per session that the client has not acknowledged, and commands under way. Above it: BUSY. */
   readonly sessionResultsMax: number;
   /** Applied log bytes between checkpoints: bounds replay after a crash and the size of the log. */
@@ -65,6 +68,7 @@ export const defaultStoreLimits: StoreLimits = {
   overlayBytesMax: 64 * 1024 * 1024,
   parkedMax: 16_384,
   sessionsMax: 4096,
+  sessionTtlMs: 60 * 60 * 1000,
   sessionResultsMax: 1024,
   checkpointBytes: 32 * 1024 * 1024,
   reportRangesMax: 256,

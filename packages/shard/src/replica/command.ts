@@ -35,6 +35,8 @@ export interface CommandBatch {
   readonly commands: readonly Command[];
   readonly generation: number;
   readonly term: number;
+  /** Applied after the commands: sessions last used before it are forgotten. 0: none. */
+  readonly expireSessionsBefore: number;
 }
 
 export function encodeCommandBatch(batch: CommandBatch): Uint8Array {

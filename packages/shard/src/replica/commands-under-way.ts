@@ -11,6 +11,8 @@ interface SessionUnderWay {
   readonly bySerial: Map<number, PendingCommand>;
   /** What these commands will acknowledge when they are applied: a late copy below it must not be evaluated. */
   ackedUpTo: number;
+  /** Of the latest of these commands. */
+  lastTimestamp: number;
 }
 
 export class CommandsUnderWay {
@@ -36,6 +38,15 @@ export class CommandsUnderWay {
     return this.sessions.get(sessionId)?.bySerial.size ?? 0;
   }
 
+  /** Timestamp of the session's latest command; 0 = none. */
+  lastTimestamp(sessionId: number): number {
+    return this.sessions.get(sessionId)?.lastTimestamp ?? 0;
+  }
+
+  serials(sessionId: number): Iterable<number> {
+    return this.sessions.get(sessionId)?.bySerial.keys() ?? [];
+  }
+
   isEvicting(sessionId: number): boolean {
     return this.evicting.has(sessionId);
   }
@@ -53,11 +64,12 @@ export class CommandsUnderWay {
     } else if (command.sessionId !== 0) {
       let session = this.sessions.get(command.sessionId);
       if (session === undefined) {
-        session = { bySerial: new Map(), ackedUpTo: 0 };
+        session = { bySerial: new Map(), ackedUpTo: 0, lastTimestamp: 0 };
         this.sessions.set(command.sessionId, session);
       }
       session.bySerial.set(command.serial, pending);
       session.ackedUpTo = Math.max(session.ackedUpTo, command.ackedUpTo);
+      session.lastTimestamp = command.timestamp;
     }
   }
 

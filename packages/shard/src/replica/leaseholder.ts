@@ -7,7 +7,15 @@
  * finds the refusal. Evaluation begins when the term's own entry is applied: then everything that earlier leaders may
  * have committed is in the state, and everything later is in the overlay.
  */
-import { asBuffer, type HybridLogicalClock, present, type Span, type Term } from '@flotilla/base';
+import {
+  asBuffer,
+  type HybridLogicalClock,
+  present,
+  probe,
+  type Span,
+  type Term,
+  timestampSpan,
+} from '@flotilla/base';
 import type { LogEntry, ProposeResult, ReadGrant } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine } from '../engine/engine.ts';
@@ -80,6 +88,8 @@ export class Leaseholder {
   private parked: Parked[] = [];
   private overlayBytes = 0;
   private lastTimestamp = 0;
+  /** Sessions last used before this are evicted, or will be by an entry under way. */
+  private expiringBefore = 0;
   private ready = false;
   private resigned = false;
   private readingSpans = false;
@@ -236,10 +246,13 @@ export class Leaseholder {
     const session = this.replica.sessions.find(sessionId);
     if (session === undefined) return this.confirmExpired(caller);
     const known = session.results.get(serial);
-    if (known !== undefined) return answerOfResult(known);
+    if (known !== undefined) {
+      probe('duplicateCommandSkipped');
+      return answerOfResult(known);
+    }
     if (serial <= Math.max(session.ackedUpTo, this.underWay.ackedUpTo(sessionId)))
       return refusal(RefusalReason.ALREADY_ANSWERED, 'this serial was acknowledged');
-    if (this.isFull(session)) return this.busy();
+    if (this.isLeaving(session) || this.isFull(session, ackedUpTo)) return this.busy();
     const checked = checkWriteRequest(request, this.bounds(), this.context.limits);
     if (!checked.ok) return this.refused(checked);
     if ((request.deleteSpans?.length ?? 0) === 0) return this.evaluateCommand(caller, request, []);
@@ -258,14 +271,26 @@ export class Leaseholder {
     }
   }
 
-  private isFull(session: Session): boolean {
-    const { limits } = this.context;
-    const { sessionId, results } = session;
+  /** Its eviction is under way: until the log has decided, nothing more may rely on the session. */
+  private isLeaving(session: Session): boolean {
+    const { sessionId, lastTimestamp } = session;
     return (
-      this.overlayBytes > limits.overlayBytesMax ||
       this.underWay.isEvicting(sessionId) ||
-      results.size + this.underWay.count(sessionId) >= limits.sessionResultsMax
+      Math.max(lastTimestamp, this.underWay.lastTimestamp(sessionId)) < this.expiringBefore
     );
+  }
+
+  /** @param ackedUpTo of the request: what it acknowledges makes room for it */
+  private isFull({ sessionId, results }: Session, ackedUpTo: number): boolean {
+    const { overlayBytesMax, sessionResultsMax } = this.context.limits;
+    if (this.overlayBytes > overlayBytesMax) return true;
+    if (results.size + this.underWay.count(sessionId) < sessionResultsMax) return false;
+    const acked = Math.max(ackedUpTo, this.underWay.ackedUpTo(sessionId));
+    let kept = 0;
+    for (const serial of results.keys()) if (serial > acked) kept++;
+    for (const serial of this.underWay.serials(sessionId))
+      if (serial > acked && !results.has(serial)) kept++;
+    return kept >= sessionResultsMax;
   }
 
   /** Keeps the range to itself while it reads: whatever arrives meanwhile is parked, in order. */
@@ -373,8 +398,22 @@ export class Leaseholder {
     };
     this.underWay.add(pending);
     this.overlayBytes += bytes;
-    this.proposals.add(pending, this.replica.descriptor.generation);
+    const batch = this.proposals.add(pending, this.replica.descriptor.generation);
+    this.maybeExpireSessions(batch, command.timestamp);
     this.context.onDirty();
+  }
+
+  /**
+   * Lets the entry of a command forget the sessions that rested too long before it. What was evaluated for them so far is
+   * in this entry or ahead of it, so it still takes effect; from now on they are leaving.
+   */
+  private maybeExpireSessions(batch: PendingBatch, timestamp: number): void {
+    const oldest = this.replica.sessions.oldest();
+    if (oldest === undefined || oldest.lastTimestamp < this.expiringBefore) return;
+    const before = timestamp - timestampSpan(this.context.limits.sessionTtlMs);
+    if (oldest.lastTimestamp >= before) return;
+    this.expiringBefore = before;
+    batch.expireSessionsBefore = before;
   }
 
   /** A leader that was deposed without knowing it must not call a session of its successor expired. */

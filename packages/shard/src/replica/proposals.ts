@@ -23,6 +23,8 @@ export interface PendingBatch {
   bytes: number;
   /** 0 until proposed. */
   index: number;
+  /** As in `CommandBatch`. */
+  expireSessionsBefore: number;
 }
 
 export class Proposals {
@@ -46,19 +48,23 @@ export class Proposals {
     return this.open.length > 0;
   }
 
-  /** @param generation of the bounds that the command was evaluated under */
-  add(pending: PendingCommand, generation: number): void {
+  /**
+   * @param generation of the bounds that the command was evaluated under
+   * @returns the batch it joined: the last one, so that everything evaluated before is in it or ahead of it
+   */
+  add(pending: PendingCommand, generation: number): PendingBatch {
     let batch = this.open.at(-1);
     if (
       batch === undefined ||
       batch.bytes + pending.bytes > this.entryBytesTarget ||
       batch.generation !== generation
     ) {
-      batch = { commands: [], generation, bytes: 0, index: 0 };
+      batch = { commands: [], generation, bytes: 0, index: 0, expireSessionsBefore: 0 };
       this.open.push(batch);
     }
     batch.commands.push(pending);
     batch.bytes += pending.bytes;
+    return batch;
   }
 
   /** Hands open batches to the log, in order, as long as it takes them. */
@@ -103,6 +109,7 @@ export class Proposals {
       commands: batch.commands.map((pending) => pending.command),
       generation: batch.generation,
       term: this.term,
+      expireSessionsBefore: batch.expireSessionsBefore,
     };
   }
 }

@@ -147,6 +147,8 @@ export class Replica implements LeaseholderReplica {
     let skipped = 0;
     for (const command of batch.commands)
       if (!evaluatedHere || !this.applyCommand(entry, command, operations)) skipped++;
+    if (evaluatedHere && batch.expireSessionsBefore > 0)
+      if (this.sessions.expireBefore(batch.expireSessionsBefore) > 0) probe('sessionExpired');
     this.skippedCommands += skipped;
     return skipped;
   }

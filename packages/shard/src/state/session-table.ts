@@ -1,7 +1,8 @@
 /**
  * Who wrote what with which serial number, per range: the reason why a retried command takes effect once. Part of the
  * replicated state: changed only by applying log entries, in their order, and saved with every checkpoint. Holds no
- * clock and decides nothing; which session makes room for a new one is decided by the leaseholder and replicated.
+ * clock and decides nothing; which session makes room for a new one, and how long one may rest, is decided by the
+ * leaseholder and replicated.
  */
 import { assert } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
@@ -21,6 +22,8 @@ export interface Session {
   /** Results up to and including this serial are forgotten. */
   ackedUpTo: number;
   lastIndex: number;
+  /** Of the last command, or of the registration. In the order of the table it only rises. */
+  lastTimestamp: number;
   /** By serial. */
   readonly results: Map<number, SessionResult>;
 }
@@ -44,11 +47,18 @@ export class SessionTable {
     return this.byNonce.get(nonceKey(nonce));
   }
 
+  /** The least recently used. */
+  oldest(): Session | undefined {
+    for (const session of this.sessions.values()) return session;
+    return undefined;
+  }
+
   /** Least recently used first. */
   ids(): IterableIterator<number> {
     return this.sessions.keys();
   }
 
+  /** @param sessionId the registering command's timestamp */
   register(sessionId: number, nonce: Uint8Array, index: number): void {
     assert(!this.sessions.has(sessionId), 'a session id is new', { sessionId });
     this.add({
@@ -56,6 +66,7 @@ export class SessionTable {
       nonce: Buffer.from(nonce),
       ackedUpTo: 0,
       lastIndex: index,
+      lastTimestamp: sessionId,
       results: new Map(),
     });
   }
@@ -67,6 +78,17 @@ export class SessionTable {
     this.byNonce.delete(nonceKey(session.nonce));
   }
 
+  /** Evicts the sessions that were last used before `timestamp`. @returns how many */
+  expireBefore(timestamp: number): number {
+    let expired = 0;
+    for (const session of this.sessions.values()) {
+      if (session.lastTimestamp >= timestamp) break;
+      this.evict(session.sessionId);
+      expired++;
+    }
+    return expired;
+  }
+
   /** Notes the result of a serial and forgets what the client has acknowledged. */
   record(session: Session, serial: number, ackedUpTo: number, result: SessionResult): void {
     assert(serial > session.ackedUpTo && !session.results.has(serial), 'a serial is new', {
@@ -74,6 +96,7 @@ export class SessionTable {
     });
     session.results.set(serial, result);
     session.lastIndex = result.index;
+    session.lastTimestamp = result.timestamp;
     if (ackedUpTo > session.ackedUpTo) forget(session, ackedUpTo);
     this.touch(session);
   }
@@ -84,6 +107,7 @@ export class SessionTable {
       sessionId: session.sessionId,
       ackedUpTo: session.ackedUpTo,
       lastIndex: session.lastIndex,
+      lastTimestamp: session.lastTimestamp,
       nonce: session.nonce,
       results: [...session.results].map(([serial, result]) => ({ serial, ...result })),
     }));
@@ -106,6 +130,7 @@ export class SessionTable {
         nonce: Buffer.from(row.nonce ?? new Uint8Array(0)),
         ackedUpTo: row.ackedUpTo ?? 0,
         lastIndex: row.lastIndex ?? 0,
+        lastTimestamp: row.lastTimestamp ?? 0,
         results,
       });
     }

@@ -21,7 +21,7 @@ import {
 import type { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
 import { kv } from '../protocol/index.ts';
-import type { rangeInfo } from '../replica/answers.ts';
+import type { Answer, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Checkpointer } from './checkpointer.ts';
@@ -172,6 +172,19 @@ export class Member {
     await this.checkpointer.run();
     await this.raft.stop({ transferTimeoutMs: 0 });
     await turns.settled();
+  }
+
+  /** Begins to hand `replica`'s range, which this store leads, to another of its stores. */
+  transferLease(replica: Replica, targetStoreId: number): Answer {
+    const { rangeId, descriptor } = replica;
+    const target = descriptor.replicas.find(({ storeId }) => storeId === targetStoreId);
+    let reason = '';
+    if (target === undefined) reason = `r${rangeId} has no replica on s${targetStoreId}`;
+    else if (target.storeId !== this.context.storeId) {
+      const result = this.raft.transferLeadership(rangeId, target.replicaId);
+      if (!result.ok) reason = result.reason;
+    }
+    return { transferLease: { ok: reason === '', message: reason } };
   }
 
   /** Somebody leads these ranges: if the meta range is led here, its rows follow. */

@@ -27,6 +27,8 @@ export interface RequestServerOptions {
   readonly discover: () => Answer;
   readonly status: () => Answer;
   readonly bootstrap: (request: flotilla.kv.BootstrapRequest.$Properties) => Promise<Answer>;
+  /** Asked of the leaseholder: hands its range to another store. */
+  readonly transferLease: (replica: Replica, targetStoreId: number) => Answer;
   readonly onReport: (ranges: flotilla.kv.RangeInfo.$Properties[]) => void;
   readonly onFatal: (error: unknown) => void;
 }
@@ -114,7 +116,7 @@ export class RequestServer {
       admission.sendUncounted(clientId, request.requestId, busy);
       return;
     }
-    const answer = dispatch(caller, target, request);
+    const answer = this.dispatch(caller, target, request);
     if (answer !== undefined) admission.send(caller, answer);
   }
 
@@ -138,6 +140,22 @@ export class RequestServer {
       return { ok: false, refused: replica.keyMismatch(replica.descriptor) };
     return { ok: true, replica, leaseholder, reads };
   }
+
+  private dispatch(
+    caller: Caller,
+    target: Target & { readonly ok: true },
+    request: Request,
+  ): Answer | undefined {
+    const { replica, leaseholder, reads } = target;
+    if (request.get) return reads.get(caller, replica, request.get.keys ?? []);
+    if (request.scan) return reads.scan(caller, replica, request.scan);
+    if (request.write) return leaseholder.write(caller, request.write);
+    if (request.registerSession)
+      return leaseholder.register(caller, request.registerSession.nonce ?? noBytes);
+    if (request.transferLease)
+      return this.options.transferLease(replica, request.transferLease.targetStoreId ?? 0);
+    return refusal(RefusalReason.INVALID, 'this request is not known here');
+  }
 }
 
 type Target =
@@ -153,18 +171,4 @@ const noBytes = Buffer.alloc(0);
 
 function refused(reason: RefusalReason, message: string): Target {
   return { ok: false, refused: refusal(reason, message) };
-}
-
-function dispatch(
-  caller: Caller,
-  target: Target & { readonly ok: true },
-  request: Request,
-): Answer | undefined {
-  const { replica, leaseholder, reads } = target;
-  if (request.get) return reads.get(caller, replica, request.get.keys ?? []);
-  if (request.scan) return reads.scan(caller, replica, request.scan);
-  if (request.write) return leaseholder.write(caller, request.write);
-  if (request.registerSession)
-    return leaseholder.register(caller, request.registerSession.nonce ?? noBytes);
-  return refusal(RefusalReason.INVALID, 'this request is not known here');
 }

@@ -10,6 +10,7 @@ import {
   type Listener,
   noClusterId,
   Outbox,
+  present,
   type StoreId,
   silentLogger,
 } from '@flotilla/base';
@@ -78,6 +79,8 @@ export class RunningStore implements Store {
       discover: () => this.requests.discover(),
       status: () => this.requests.status(),
       bootstrap: (request) => this.requests.bootstrap(request),
+      transferLease: (replica, target) =>
+        present(this.member, 'membership').transferLease(replica, target),
       onReport: (ranges) => this.member?.absorb(ranges),
       onFatal: (error) => this.fail(error),
     });
