@@ -16,8 +16,11 @@ afterEach(async () => {
   await cluster?.stopAll();
 });
 
-async function start(seed: number): Promise<void> {
-  cluster = new StoreCluster({ seed });
+async function start(
+  seed: number,
+  options: Partial<ConstructorParameters<typeof StoreCluster>[0]> = {},
+): Promise<void> {
+  cluster = new StoreCluster({ seed, ...options });
   for (const storeId of cluster.storeIds) await cluster.startStore(storeId);
   const founded = bootstrapCluster({
     transport: cluster.network.connect('init'),
@@ -128,6 +131,35 @@ describe('router and three stores', () => {
     },
     20_000,
   );
+
+  it('a write whose session expired before its fate was known: unknown, and made once at most', async () => {
+    await start(6, { limits: { sessionTtlMs: 1000 } });
+    await cluster.until(router.write(putOf(1, 'a')));
+    const other = createRouter({
+      transport: cluster.network.connect('other'),
+      clock: cluster.clock,
+      prng: new SeededPrng(6, 9),
+    });
+    // The request arrives, its answer does not.
+    for (const storeId of cluster.storeIds) cluster.network.cut(`store-${storeId}`, 'router');
+    const inDoubt = router.write(putOf(1, 'b'), { timeoutMs: 20_000 });
+    const refused = expect(inDoubt).rejects.toMatchObject({
+      code: 'OUTCOME_UNKNOWN',
+      outcome: 'unknown',
+      message: /session expired/,
+    });
+    await cluster.run(50);
+    cluster.network.isolate('router');
+    await cluster.until(other.write(putOf(1, 'c')), 5000);
+    await cluster.run(1500);
+    await cluster.until(other.write(putOf(1, 'd')), 5000);
+    cluster.network.heal();
+    await cluster.until(refused, 25_000);
+    expect(await valueAt(1)).toBe('d');
+    expect(await cluster.until(router.write(putOf(1, 'e')))).toMatchObject({ applied: true });
+    await other.close();
+    expect(cluster.fatal).toEqual([]);
+  }, 20_000);
 
   it('on a network that loses, doubles and delays, counters count', async () => {
     await start(5);

@@ -44,6 +44,8 @@ const descriptor = {
   nextReplicaId: toReplicaId(2),
 };
 
+const sessionTtlMs = 100;
+
 /** What the model thinks of one serial of one session. */
 interface Outcome {
   readonly applied: boolean;
@@ -128,7 +130,13 @@ class Harness {
       leaseholder: {
         engine: this.engine,
         hlc,
-        limits: { ...defaultStoreLimits, sessionsMax: 4, deleteKeysMax: 4, entryBytesTarget: 200 },
+        limits: {
+          ...defaultStoreLimits,
+          sessionsMax: 4,
+          sessionTtlMs,
+          deleteKeysMax: 4,
+          entryBytesTarget: 200,
+        },
         answers: { send: (caller, answer) => this.receive(caller, answer) },
         nowMs: () => this.clock.nowMs(),
         propose: (data) => this.append('command', data),
@@ -189,6 +197,10 @@ class Harness {
     this.term++;
     this.softState('leader');
     this.append('noop', Buffer.alloc(0));
+  }
+
+  rest(ms: number): void {
+    this.clock.advance(ms);
   }
 
   /** End of a turn. */
@@ -334,6 +346,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('lose' as const), keep: fc.nat(4) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('lead' as const) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('failover' as const), keep: fc.nat(4) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('rest' as const), ms: fc.nat(150) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('checkpoint' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash' as const) }) },
 );
@@ -407,6 +420,9 @@ describe('a replica', () => {
                 break;
               case 'lead':
                 harness.becomeLeader();
+                break;
+              case 'rest':
+                harness.rest(next.ms);
                 break;
               case 'checkpoint':
                 await harness.checkpoint();

@@ -17,7 +17,7 @@ function table(): SessionTable {
 function use(sessions: SessionTable, id: number, serial: number, acked = 0): void {
   const session = sessions.find(id);
   if (session === undefined) throw new Error('no such session');
-  sessions.record(session, serial, acked, result(serial));
+  sessions.record(session, serial, acked, result(serial % 1000));
 }
 
 it('orders sessions by their last use, and keeps the order through rows', () => {
@@ -36,6 +36,23 @@ it('orders sessions by their last use, and keeps the order through rows', () => 
   expect([...again.ids()]).toEqual([10, 40, 20]);
   expect(again.toRows()).toEqual(sessions.toRows());
   expect(again.findByNonce(Buffer.from('n40'))?.sessionId).toBe(40);
+});
+
+it('evicts what was last used before a timestamp, and nothing else', () => {
+  const sessions = table();
+  use(sessions, 10, 31);
+  use(sessions, 20, 40);
+  expect(sessions.expireBefore(30)).toBe(0);
+  expect([...sessions.ids()]).toEqual([30, 10, 20]);
+  const again = SessionTable.fromRows(sessions.toRows());
+  for (const each of [sessions, again]) {
+    expect(each.oldest()?.sessionId).toBe(30);
+    expect(each.expireBefore(40)).toBe(2);
+    expect(each.findByNonce(Buffer.from('n10'))).toBeUndefined();
+    expect([...each.ids()]).toEqual([20]);
+    expect(each.expireBefore(Number.MAX_SAFE_INTEGER)).toBe(1);
+    expect(each.oldest()).toBeUndefined();
+  }
 });
 
 it('forgets what was acknowledged, in any order and over any gap', () => {

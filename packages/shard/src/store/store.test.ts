@@ -12,6 +12,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import { initialRanges, metaRangeId, preferredLeader } from '../initial-ranges.ts';
 import { kv } from '../protocol/index.ts';
+import { inspectStore } from '../testing/inspect.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
 import { StoreCluster, type StoreClusterOptions } from '../testing/store-cluster.ts';
 import type { TestClient } from '../testing/test-client.ts';
@@ -47,6 +48,15 @@ async function exitCodeOf(promise: Promise<unknown>): Promise<unknown> {
   );
   if (!(error instanceof FatalError)) throw error;
   return (error as FatalError).exitCode;
+}
+
+/** Serials whose results each replica's sessions hold. */
+function resultsOf(tables: readonly (string | undefined)[]): number[][][] {
+  return tables.map((text) =>
+    (JSON.parse(text ?? '[]') as { results: { serial: number }[] }[]).map(({ results }) =>
+      results.map(({ serial }) => serial),
+    ),
+  );
 }
 
 async function rangesOf(client: TestClient, storeId: number) {
@@ -224,7 +234,8 @@ describe('a young cluster', () => {
     expect((await send(1, 0, Buffer.from('other')))?.write).toEqual(first?.write);
     expect((await send(2, 0))?.refusal?.reason).toBe(Reason.BUSY);
     const big = await send(2, 1, Buffer.alloc(4 * 1024 * 1024 + 1));
-    expect(big?.refusal?.reason).toBe(Reason.BUSY);
+    // What it acknowledges made room; the size is looked at next.
+    expect(big?.refusal?.reason).toBe(Reason.TOO_LARGE);
     expectNoFatal();
   });
 
@@ -299,6 +310,79 @@ describe('a young cluster', () => {
     );
     expect((await cluster.until(first.put(key, '5')))?.write?.applied).toBe(true);
     expect((await cluster.until(client.get(key)))?.value).toBe('5');
+    expectNoFatal();
+  });
+
+  it('lets sessions go that rested too long, by the time that the log carries', async () => {
+    const client = await started({ limits: { sessionTtlMs: 1000 } });
+    const other = cluster.client();
+    await cluster.until(client.put(key, '1'));
+    await cluster.until(other.put(key, '2'));
+    await cluster.run(600);
+    await cluster.until(client.put(key, '3'));
+    await cluster.run(600);
+    // Nobody else has used the range: the entry of this command is the one that forgets `other`.
+    await cluster.until(client.put(key, '4'));
+    const tables = () =>
+      [one, two, three].map((storeId) =>
+        inspectStore(cluster.store(storeId))
+          .find(({ rangeId }) => rangeId === client.rangeOf(key).rangeId)
+          ?.sessions(),
+      );
+    await cluster.run(300);
+    expect(resultsOf(tables())).toEqual([[[3]], [[3]], [[3]]]);
+    expect((await cluster.until(other.put(key, '5')))?.refusal?.reason).toBe(
+      Reason.SESSION_EXPIRED,
+    );
+    expect((await cluster.until(client.get(key)))?.value).toBe('4');
+    // One that rested alone is found again: nothing came that could have taken its place.
+    await cluster.run(5000);
+    expect((await cluster.until(client.put(key, '6')))?.write?.applied).toBe(true);
+    expectNoFatal();
+  });
+
+  it('counts what a request itself acknowledges as room for its result', async () => {
+    const client = await started({ limits: { sessionResultsMax: 2 } });
+    await cluster.until(client.put(key, 'a'));
+    const leader = present(client.leaderOf(key), 'leader');
+    const { rangeId } = client.rangeOf(key);
+    const register = await cluster.until(
+      client.request(leader, { rangeId, generation: 1, registerSession: { nonce: key } }),
+    );
+    const sessionId = register?.registerSession?.sessionId ?? 0;
+    const send = (serial: number, ackedUpTo: number) =>
+      client.request(leader, {
+        rangeId,
+        generation: 1,
+        write: { sessionId, serial, ackedUpTo, mutations: [{ key, value: key }] },
+      });
+    await cluster.until(Promise.all([send(1, 0), send(2, 0)]));
+    expect((await cluster.until(send(3, 0)))?.refusal?.reason).toBe(Reason.BUSY);
+    expect((await cluster.until(send(3, 2)))?.write?.applied).toBe(true);
+    expect((await cluster.until(send(4, 2)))?.write?.applied).toBe(true);
+    expect((await cluster.until(send(5, 2)))?.refusal?.reason).toBe(Reason.BUSY);
+    expectNoFatal();
+  });
+
+  it('hands a range to the store that is asked for', async () => {
+    const client = await started();
+    await cluster.until(client.put(key, 'a'));
+    const leader = present(client.leaderOf(key), 'leader');
+    const { rangeId } = client.rangeOf(key);
+    const target = leader === 1 ? 2 : 1;
+    const ask = (storeId: number, targetStoreId: number) =>
+      client.request(storeId, { rangeId, generation: 1, transferLease: { targetStoreId } });
+    const refused = await cluster.until(ask(leader, 9));
+    expect(refused?.transferLease).toMatchObject({
+      ok: false,
+      message: `r${rangeId} has no replica on s9`,
+    });
+    const elsewhere = await cluster.until(ask(target, leader));
+    expect(elsewhere?.refusal?.reason).toBe(Reason.NOT_LEASEHOLDER);
+    expect((await cluster.until(ask(leader, target)))?.transferLease?.ok).toBe(true);
+    await cluster.run(50);
+    expect((await rangesOf(client, target)).get(rangeId)?.role).toBe('leader');
+    expect((await cluster.until(client.get(key)))?.value).toBe('a');
     expectNoFatal();
   });
 
