@@ -4,6 +4,7 @@ import { createFlotilla, type Flotilla } from '@flotilla/client';
 import { type Gateway, startGateway } from '@flotilla/gateway';
 import { createRouter } from '@flotilla/router';
 import type { ProcessConfig } from './config/settings.ts';
+import { gatewaySecurity } from './gateway-security.ts';
 import type { RoleParts } from './process-parts.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -76,10 +77,12 @@ async function listen(
   parts: RoleParts,
 ): Promise<Gateway> {
   const { host, port } = config.listen;
+  const security = gatewaySecurity(config.gatewaySecurity);
   try {
     return await startGateway({
       host,
       port,
+      ...security,
       createSession: (options) => flotilla.createSession(options),
       clock: parts.clock,
       logger: parts.logger.child({ part: 'gateway' }),

@@ -1,10 +1,12 @@
 /** What all connections of one gateway share. */
 import type { Clock, Logger } from '@flotilla/base';
 import type { SqlSession, SqlSessionEvents } from '@flotilla/sql';
+import type { AccessRule } from './access-rules.ts';
 import type { Admission } from './admission.ts';
 import type { AuthenticationMethod } from './authentication.ts';
 import type { CancelRegistry } from './cancel-registry.ts';
 import type { GatewayLimits } from './limits.ts';
+import type { TlsUpgrader } from './tls.ts';
 
 /** Who connected, as `SqlEngine.createSession` wants to know it. */
 export interface CreateSessionOptions {
@@ -19,6 +21,10 @@ export interface GatewayContext {
   readonly limits: GatewayLimits;
   readonly logger: Logger;
   readonly authentication: AuthenticationMethod;
+  /** Undefined: everybody authenticates by `authentication`. */
+  readonly accessRules: readonly AccessRule[] | undefined;
+  /** Undefined: no TLS. */
+  readonly tls: TlsUpgrader | undefined;
   readonly admission: Admission;
   readonly cancels: CancelRegistry;
   readonly serverVersion: string;

@@ -2,6 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { type Clock, type Logger, silentLogger } from '@flotilla/base';
 import { SqlError, type SqlSession } from '@flotilla/sql';
+import type { AccessRule } from './access-rules.ts';
 import { Admission } from './admission.ts';
 import type { AuthenticationMethod } from './authentication.ts';
 import { CancelRegistry } from './cancel-registry.ts';
@@ -11,6 +12,7 @@ import { defaultLimits, type GatewayLimits } from './limits.ts';
 import { writeErrorResponse } from './messages/error-response.ts';
 import { OutputBuffer } from './messages/output-buffer.ts';
 import { defaultServerVersion } from './server-parameters.ts';
+import { type TlsOptions, TlsUpgrader } from './tls.ts';
 
 export interface GatewayOptions {
   readonly host: string;
@@ -25,6 +27,10 @@ export interface GatewayOptions {
   readonly gatewayId?: number;
   /** Default: everybody is trusted. */
   readonly authentication?: AuthenticationMethod;
+  /** Who may connect from where, the first that fits; see access-rules.ts. Default: everybody, by `authentication`. */
+  readonly accessRules?: readonly AccessRule[];
+  /** Default: no TLS; a client that insists on it leaves. Throws from `startGateway` if the files are not usable. */
+  readonly tls?: TlsOptions;
   /** Told to clients unless the session has a `server_version` of its own. Must begin with `15.`. */
   readonly serverVersion?: string;
   /** Hears of errors that must end the process. Default: thrown, uncaught. */
@@ -66,6 +72,9 @@ class GatewayServer implements Gateway {
       limits,
       logger: options.logger ?? silentLogger,
       authentication: options.authentication ?? { method: 'trust' },
+      accessRules: options.accessRules,
+      tls:
+        options.tls && new TlsUpgrader(options.tls, options.clock, options.logger ?? silentLogger),
       admission: new Admission(limits),
       cancels: new CancelRegistry(options.gatewayId ?? 0),
       serverVersion: options.serverVersion ?? defaultServerVersion,

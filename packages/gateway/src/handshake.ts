@@ -3,9 +3,10 @@
  * session start. There is one way to the end, and it leads through the authenticator's word. Made and fed by
  * `connection.ts`; done with once it has called one of its events other than `onCancel`.
  */
+import type { TLSSocket } from 'node:tls';
 import { assert, FatalError, InvariantViolation, type Logger } from '@flotilla/base';
 import { SqlError } from '@flotilla/sql';
-import { Authenticator } from './authentication.ts';
+import { type AuthenticationMethod, Authenticator } from './authentication.ts';
 import type { CancelKey } from './cancel-registry.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { writeNegotiateProtocolVersion } from './messages/backend-messages.ts';
@@ -14,8 +15,10 @@ import { Frontend, frameHeaderBytes } from './messages/message-types.ts';
 import type { Peer } from './peer.ts';
 import type { ClientLink } from './session/client-link.ts';
 import type { ProtocolSession } from './session/protocol-session.ts';
+import { decideAccess } from './session-access.ts';
 import { checkStartup, startSession } from './session-start.ts';
 import { decodeInitialPacket, type InitialPacket, type StartupMessage } from './startup.ts';
+import { alpnProtocol, type TlsUpgrader } from './tls.ts';
 
 export interface HandshakeEvents {
   /** The client has authenticated. Its place and key, or undefined if there is no room. */
@@ -39,6 +42,8 @@ export interface HandshakeOptions {
 
 type Step =
   | { readonly kind: 'initial'; readonly refused: ReadonlySet<'ssl' | 'gssenc'> }
+  /** Between the request for TLS and its first bytes. */
+  | { readonly kind: 'encrypting' }
   | {
       readonly kind: 'authenticating';
       readonly startup: StartupMessage;
@@ -50,6 +55,9 @@ type Step =
   | { readonly kind: 'starting' }
   | { readonly kind: 'over' };
 
+/** First byte of a TLS handshake record. */
+const tlsHandshakeRecord = 0x16;
+
 type Authenticating = Extract<Step, { kind: 'authenticating' }>;
 
 export class Handshake {
@@ -59,6 +67,8 @@ export class Handshake {
   private readonly logger: Logger;
   private readonly events: HandshakeEvents;
   private step: Step = { kind: 'initial', refused: new Set() };
+  /** Set once the connection is encrypted. */
+  private secure: TLSSocket | undefined;
 
   constructor(options: HandshakeOptions) {
     this.context = options.context;
@@ -90,13 +100,24 @@ export class Handshake {
   private readInitialPacket(refused: ReadonlySet<'ssl' | 'gssenc'>): void {
     const { input } = this.peer;
     const { startupBytesMax } = this.context.limits;
+    const { tls } = this.context;
+    // TLS from the first byte: PostgreSQL's own length cannot begin like this.
+    if (
+      tls !== undefined &&
+      this.secure === undefined &&
+      refused.size === 0 &&
+      input.bytes[input.start] === tlsHandshakeRecord
+    ) {
+      this.encrypt(tls, true);
+      return;
+    }
     const packet = decodeInitialPacket(input.bytes, input.start, input.end, startupBytesMax);
     switch (packet.kind) {
       case 'incomplete':
         return;
       case 'ssl':
       case 'gssenc':
-        this.refuseEncryption(packet.kind, refused);
+        this.answerEncryptionRequest(packet.kind, refused);
         return;
       case 'cancel':
         this.cancel(packet);
@@ -122,18 +143,41 @@ export class Handshake {
     }
   }
 
-  /** TLS has its door here: answer 'S' and put a TLSSocket under the peer. */
-  private refuseEncryption(kind: 'ssl' | 'gssenc', refused: ReadonlySet<'ssl' | 'gssenc'>): void {
+  private answerEncryptionRequest(
+    kind: 'ssl' | 'gssenc',
+    refused: ReadonlySet<'ssl' | 'gssenc'>,
+  ): void {
     const { input, output } = this.peer;
+    const { tls } = this.context;
     // Bytes that came along unencrypted could be somebody else's: never carry them over an upgrade.
-    if (input.length > 8 || refused.has(kind)) {
+    if (input.length > 8 || refused.has(kind) || this.secure !== undefined) {
       this.close('encryption request out of place');
       return;
     }
     input.clear();
+    if (kind === 'ssl' && tls !== undefined) {
+      output.writeByte(0x53); // 'S'
+      this.peer.flush();
+      this.encrypt(tls, false);
+      return;
+    }
     this.step = { kind: 'initial', refused: new Set([...refused, kind]) };
     output.writeByte(0x4e); // 'N'
     this.peer.flush();
+  }
+
+  /** @param direct the client began with TLS, and has to say there that it means PostgreSQL */
+  private encrypt(tls: TlsUpgrader, direct: boolean): void {
+    this.step = { kind: 'encrypting' };
+    this.peer.startTls(tls, (socket) => {
+      if (this.step.kind !== 'encrypting') return;
+      if (direct && socket.alpnProtocol !== alpnProtocol) {
+        this.close('direct TLS without ALPN');
+        return;
+      }
+      this.secure = socket;
+      this.step = { kind: 'initial', refused: new Set() };
+    });
   }
 
   private cancel(packet: Extract<InitialPacket, { kind: 'cancel' }>): void {
@@ -145,8 +189,16 @@ export class Handshake {
 
   private authenticate(startup: StartupMessage): void {
     let user: string;
+    let method: AuthenticationMethod;
     try {
-      ({ user } = checkStartup(startup));
+      const checked = checkStartup(startup);
+      user = checked.user;
+      method = decideAccess({
+        context: this.context,
+        secure: this.secure,
+        address: this.peer.address,
+        ...checked,
+      });
     } catch (error) {
       this.fail(error);
       return;
@@ -163,7 +215,7 @@ export class Handshake {
         this.events.onDefect(error);
       }
     };
-    const authenticator = new Authenticator(user, this.context.authentication, {
+    const authenticator = new Authenticator(user, method, {
       send: (bytes) =>
         whileCurrent(() => {
           this.peer.output.writeBytes(bytes);

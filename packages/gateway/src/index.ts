@@ -4,7 +4,8 @@
  *
  * A connection is born in `gateway.ts` (accept, admission), lives in `connection.ts` (its phases: initial packets,
  * authentication, session start, serving) and talks through `peer.ts` (one socket: buffers, backpressure, stalls).
- * Initial packets are decoded by `startup.ts`. Authentication is pg-gateway's work, fenced in by `authentication.ts`:
+ * Initial packets are decoded by `startup.ts`, `tls.ts` puts TLS under a socket, `access-rules.ts` says who may connect
+ * from where and how. Authentication is pg-gateway's work, fenced in by `authentication.ts`:
  * it gets whole messages through an in-memory duplex and is detached for good when it has spoken.
  *
  * Serving is a synchronous loop over the bytes at hand: one frame, one call of `session/protocol-session.ts`, which
@@ -16,10 +17,12 @@
  * the session. Bad input from a client is answered or dropped, never asserted on. InvariantViolation and FatalError
  * are not answered: they end the process.
  *
- * Not built: TLS (an SSLRequest is answered `N`), transaction blocks (the status byte is always `I`; each statement
+ * Not built: transaction blocks (the status byte is always `I`; each statement
  * commits by itself), COPY, LISTEN/NOTIFY, cancelling through another gateway, stored password verifiers, protocol 3.2.
  */
+export { type AccessRule, type ParsedRules, parseAccessRules } from './access-rules.ts';
 export type { AuthenticationMethod, ScramSha256Data } from './authentication.ts';
 export { type Gateway, type GatewayOptions, startGateway } from './gateway.ts';
 export type { CreateSessionOptions } from './gateway-context.ts';
 export { defaultLimits, type GatewayLimits } from './limits.ts';
+export type { TlsOptions } from './tls.ts';

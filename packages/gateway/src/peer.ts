@@ -3,11 +3,13 @@
  * drops it when it stalls, and sees it out politely at the end. Knows no protocol.
  */
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '@flotilla/base';
 import { FrameBuffer } from './frame-buffer.ts';
 import type { GatewayLimits } from './limits.ts';
 import { OutputBuffer } from './messages/output-buffer.ts';
 import { ClientGone } from './session/client-link.ts';
+import type { TlsUpgrader } from './tls.ts';
 
 /** A single write is not larger than this, so that a slow reader's progress can be seen. */
 const writeBytesMax = 256 * 1024;
@@ -32,7 +34,7 @@ export class Peer {
   readonly input: FrameBuffer = new FrameBuffer();
   readonly output: OutputBuffer = new OutputBuffer();
   readonly address: string;
-  private readonly socket: Socket;
+  private socket: Socket;
   private readonly clock: Clock;
   private readonly limits: GatewayLimits;
   private readonly events: PeerEvents;
@@ -56,23 +58,32 @@ export class Peer {
     this.address = socket.remoteAddress ?? '';
     socket.setNoDelay(true);
     socket.setKeepAlive(true, limits.stallMs);
-    socket.on('data', (chunk: Buffer) => {
-      if (this.state !== 'open') return;
-      this.input.append(chunk);
-      this.events.onData();
-    });
-    socket.on('end', () => {
-      if (this.state === 'open') this.events.onEnd();
-    });
-    socket.on('drain', () => this.onDrain());
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.failure ??= error.code ?? error.name; // 'close' follows
-    });
-    socket.on('close', () => this.onClose());
+    this.attach(socket);
   }
 
   get open(): boolean {
     return this.state === 'open';
+  }
+
+  /**
+   * Speaks TLS from here on; all that was encoded must have been flushed. `input` holds the beginning of the client's
+   * handshake, or nothing. `onSecure` is called when it has succeeded; otherwise the peer closes.
+   */
+  startTls(upgrader: TlsUpgrader, onSecure: (socket: TLSSocket) => void): void {
+    const { socket: raw, input } = this;
+    for (const event of ['data', 'end', 'drain']) raw.removeAllListeners(event);
+    raw.pause();
+    if (input.length > 0) raw.unshift(Buffer.from(input.bytes.subarray(input.start, input.end)));
+    input.clear();
+    upgrader.upgrade(raw, (secure) => {
+      if (this.state !== 'open') {
+        secure.destroy();
+        return;
+      }
+      this.socket = secure;
+      this.attach(secure);
+      onSecure(secure);
+    });
   }
 
   /** The client does not take what was sent: no more is to be made until `onDrain`. */
@@ -142,6 +153,22 @@ export class Peer {
     if (this.state === 'closed') return;
     this.failure ??= reason;
     this.socket.destroy();
+  }
+
+  private attach(socket: Socket): void {
+    socket.on('data', (chunk: Buffer) => {
+      if (this.state !== 'open') return;
+      this.input.append(chunk);
+      this.events.onData();
+    });
+    socket.on('end', () => {
+      if (this.state === 'open') this.events.onEnd();
+    });
+    socket.on('drain', () => this.onDrain());
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.failure ??= error.code ?? error.name; // 'close' follows
+    });
+    socket.on('close', () => this.onClose());
   }
 
   private async pushInPieces(): Promise<void> {
@@ -221,8 +248,11 @@ export class Peer {
     this.lingerTimer = undefined;
   }
 
+  /** Of the raw socket and of the TLS socket over it: the first one counts. */
   private onClose(): void {
+    if (this.state === 'closed') return;
     this.state = 'closed';
+    this.socket.destroy();
     this.stopTimers();
     this.input.clear();
     this.output.length = 0;

@@ -62,6 +62,12 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
       host: '127.0.0.1',
       port: 26_432,
     },
+    gatewaySecurity: {
+      certFile: text('tls-cert'),
+      keyFile: text('tls-key'),
+      clientCaFile: text('tls-client-ca'),
+      accessRulesFile: text('access-rules'),
+    },
     logLevel: (values.get('log-level') as ProcessConfig['logLevel'] | undefined) ?? 'info',
     logPretty: (values.get('log-pretty') as boolean | undefined) ?? false,
     readyFile: text('ready-file'),

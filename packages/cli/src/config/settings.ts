@@ -21,6 +21,16 @@ export interface NatsCredentials {
   readonly keyFile: string | undefined;
 }
 
+/** How the gateway knows its clients, and they it. Files are PEM. */
+export interface GatewaySecurity {
+  /** Both or neither. */
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
+  readonly clientCaFile: string | undefined;
+  /** Rules in the form of pg_hba.conf. */
+  readonly accessRulesFile: string | undefined;
+}
+
 export interface ProcessConfig {
   readonly roles: readonly Role[];
   /** Needed on a store's first start; later the data directory knows it. */
@@ -34,6 +44,7 @@ export interface ProcessConfig {
   /** Stores of one machine never hold two replicas of one range. */
   readonly machine: string;
   readonly listen: ListenAddress;
+  readonly gatewaySecurity: GatewaySecurity;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly logPretty: boolean;
   readonly readyFile: string | undefined;
@@ -163,6 +174,17 @@ export const settings: readonly Setting[] = [
     expected: 'HOST:PORT, for example 127.0.0.1:26432 or [::1]:26432',
     schema: z.unknown().transform(parseListen),
   },
+  ...(
+    [
+      ['tls-cert', "the gateway's certificate, leaf first (PEM); clients may then use TLS"],
+      ['tls-key', 'the key of its certificate (PEM)'],
+      ['tls-client-ca', 'whose signature makes a client certificate good (PEM)'],
+      ['access-rules', 'who may connect from where and how, in the form of pg_hba.conf'],
+    ] as const
+  ).map(([key, description]) => ({
+    ...{ key, argument: '<file>', description, defaultText: undefined },
+    ...{ expected: 'a file name', schema: z.string().min(1) },
+  })),
   {
     key: 'log-level',
     argument: '<level>',

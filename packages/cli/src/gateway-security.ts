@@ -1,0 +1,63 @@
+/** From files that settings name to what the gateway wants: certificate, authority, access rules. */
+import { readFileSync } from 'node:fs';
+import { createSecureContext } from 'node:tls';
+import { type GatewayOptions, parseAccessRules } from '@flotilla/gateway';
+import type { GatewaySecurity } from './config/settings.ts';
+import { UsageError } from './usage-error.ts';
+
+/** @throws UsageError that names the setting, the file and what is wrong with it */
+export function gatewaySecurity(
+  config: GatewaySecurity,
+): Pick<GatewayOptions, 'tls' | 'accessRules'> {
+  const { certFile, keyFile, clientCaFile, accessRulesFile } = config;
+  if ((certFile === undefined) !== (keyFile === undefined))
+    throw new UsageError('--tls-cert and --tls-key belong together: give both or neither.');
+  if (clientCaFile !== undefined && certFile === undefined)
+    throw new UsageError(
+      '--tls-client-ca needs --tls-cert and --tls-key: clients show theirs in TLS.',
+    );
+  const accessRules = accessRulesFile === undefined ? undefined : rulesOf(accessRulesFile);
+  const tls =
+    certFile === undefined || keyFile === undefined
+      ? undefined
+      : { certFile, keyFile, ...(clientCaFile === undefined ? {} : { clientCaFile }) };
+  if (tls !== undefined) {
+    // The gateway would fail too, but cannot say which of the files it was.
+    const cert = read('--tls-cert', tls.certFile);
+    const key = read('--tls-key', tls.keyFile);
+    check('--tls-cert', tls.certFile, () => createSecureContext({ cert }));
+    check('--tls-key', tls.keyFile, () => createSecureContext({ cert, key }));
+    if (clientCaFile !== undefined) read('--tls-client-ca', clientCaFile);
+  }
+  if (accessRules?.some(({ method }) => method === 'scram-sha-256'))
+    throw new UsageError(
+      `--access-rules ${accessRulesFile}: scram-sha-256 needs stored passwords, which are not built yet; use cert, trust or reject.`,
+    );
+  if (accessRules?.some(({ method }) => method === 'cert') && clientCaFile === undefined)
+    throw new UsageError(
+      `--access-rules ${accessRulesFile}: cert needs --tls-client-ca, or no certificate is good.`,
+    );
+  return {
+    ...(tls === undefined ? {} : { tls }),
+    ...(accessRules === undefined ? {} : { accessRules }),
+  };
+}
+
+function rulesOf(file: string): NonNullable<GatewayOptions['accessRules']> {
+  const parsed = parseAccessRules(read('--access-rules', file).toString('utf8'));
+  if (parsed.ok) return parsed.rules;
+  throw new UsageError(parsed.problems.map((each) => `--access-rules ${file}, ${each}`).join('\n'));
+}
+
+function read(flag: string, file: string): Buffer {
+  return check(flag, file, () => readFileSync(file));
+}
+
+function check<T>(flag: string, file: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`${flag} is "${file}", which cannot be used: ${reason}`);
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Puts TLS under a client's socket, with the gateway's certificate and, where client certificates are wanted, the
+ * authorities that may sign them. The files are looked at again when a connection wants TLS and a second has passed: a
+ * renewed certificate is used without a restart; a broken one is logged and the last good one stays. Knows files and
+ * Node's TLS server; knows no protocol.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { createServer, type PeerCertificate, type Server, type TLSSocket } from 'node:tls';
+import type { Clock, Logger } from '@flotilla/base';
+
+export interface TlsOptions {
+  /** PEM, leaf first. */
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** PEM. Given: clients are asked for a certificate, and one that these have signed may stand for a password. */
+  readonly clientCaFile?: string;
+}
+
+/** What PostgreSQL's clients say in ALPN when they speak TLS from the first byte. */
+export const alpnProtocol = 'postgresql';
+
+/** Files are not looked at more often than this. Unit: ms. */
+const lookAgainMs = 1_000;
+
+export class TlsUpgrader {
+  private readonly options: TlsOptions;
+  private readonly clock: Clock;
+  private readonly logger: Logger;
+  /** Never listens: sockets are handed to it. */
+  private readonly server: Server;
+  private readonly waiting = new Map<string, (socket: TLSSocket) => void>();
+  private version: string;
+  private lookedAtMs: number;
+
+  /** Throws what reading or parsing the files threw: a gateway does not start with a broken certificate. */
+  constructor(options: TlsOptions, clock: Clock, logger: Logger) {
+    this.options = options;
+    this.clock = clock;
+    this.logger = logger;
+    this.version = versionOf(options);
+    this.lookedAtMs = clock.nowMs();
+    this.server = createServer({
+      ...contextOf(options),
+      requestCert: options.clientCaFile !== undefined,
+      // Whether a certificate is needed is for the access rules to say; what it is worth is asked later.
+      rejectUnauthorized: false,
+      ALPNProtocols: [alpnProtocol],
+    });
+    this.server.on('secureConnection', (socket) => {
+      const key = keyOf(socket);
+      const onSecure = this.waiting.get(key);
+      this.waiting.delete(key);
+      if (onSecure === undefined) socket.destroy();
+      else onSecure(socket);
+    });
+    // The socket closes behind it, which its owner sees.
+    this.server.on('tlsClientError', (error) => {
+      this.logger.info({ reason: error.message }, 'gateway.tls_handshake_failed');
+    });
+  }
+
+  /**
+   * Starts the handshake. What `raw` has read and not given out is its beginning. `onSecure` is not called if the
+   * handshake fails: `raw` closes then.
+   */
+  upgrade(raw: Socket, onSecure: (socket: TLSSocket) => void): void {
+    this.maybeReload();
+    const key = keyOf(raw);
+    this.waiting.set(key, onSecure);
+    raw.once('close', () => {
+      if (this.waiting.get(key) === onSecure) this.waiting.delete(key);
+    });
+    this.server.emit('connection', raw);
+  }
+
+  private maybeReload(): void {
+    const now = this.clock.nowMs();
+    if (now - this.lookedAtMs < lookAgainMs) return;
+    this.lookedAtMs = now;
+    const { certFile } = this.options;
+    try {
+      const version = versionOf(this.options);
+      if (version === this.version) return;
+      this.server.setSecureContext(contextOf(this.options));
+      this.version = version;
+      this.logger.info({ certFile }, 'gateway.certificate_reloaded');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.logger.error({ certFile, reason }, 'gateway.certificate_not_reloaded');
+    }
+  }
+}
+
+/**
+ * The name that a client has proved by its certificate: its one common name, if the chain holds and is valid now.
+ * Undefined for everything else.
+ */
+export function provedName(socket: TLSSocket): string | undefined {
+  if (!socket.authorized) return undefined;
+  const certificate: Partial<PeerCertificate> = socket.getPeerCertificate();
+  const name: unknown = certificate.subject?.CN;
+  // Several common names come as an array: which of them would be meant?
+  if (typeof name !== 'string' || name === '' || name.includes('\0')) return undefined;
+  return name;
+}
+
+/** Among the open connections of a process, one. */
+function keyOf({ remoteAddress, remotePort, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localPort}`;
+}
+
+function contextOf(options: TlsOptions): {
+  cert: Buffer;
+  key: Buffer;
+  ca?: Buffer;
+  minVersion: 'TLSv1.2';
+} {
+  const { certFile, keyFile, clientCaFile } = options;
+  return {
+    cert: readFileSync(certFile),
+    key: readFileSync(keyFile),
+    ...(clientCaFile === undefined ? {} : { ca: readFileSync(clientCaFile) }),
+    minVersion: 'TLSv1.2',
+  };
+}
+
+/** Differs when a file was written or replaced. */
+function versionOf({ certFile, keyFile, clientCaFile }: TlsOptions): string {
+  return [certFile, keyFile, clientCaFile]
+    .filter((file) => file !== undefined)
+    .map((file) => {
+      const { mtimeMs, size, ino } = statSync(file);
+      return `${ino}:${size}:${mtimeMs}`;
+    })
+    .join(' ');
+}
