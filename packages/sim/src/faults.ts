@@ -84,10 +84,19 @@ export function scheduleOf(swarm: Swarm): readonly Fault[] {
     // Exponential gaps: bursts and lulls.
     atMs += -Math.log(1 - prng.nextFloat()) * swarm.faultEveryMs;
     if (atMs >= swarm.faultsMs) return faults;
-    const [first, ...others] = swarm.faultClasses;
-    if (first === undefined) return faults;
-    faults.push(faultOf(pick(prng, [first, ...others]), round(atMs), swarm, prng));
+    faults.push(faultOf(chooseClass(swarm, prng), round(atMs), swarm, prng));
   }
+}
+
+function chooseClass({ faultClasses, weights }: Swarm, prng: Prng): FaultClass {
+  let total = 0;
+  for (const name of faultClasses) total += weights[name] ?? 1;
+  let at = prng.nextFloat() * total;
+  for (const name of faultClasses) {
+    at -= weights[name] ?? 1;
+    if (at < 0) return name;
+  }
+  return faultClasses[faultClasses.length - 1] as FaultClass;
 }
 
 function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Fault {

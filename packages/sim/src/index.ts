@@ -17,4 +17,4 @@ export * from './failure.ts';
 export type { Fault } from './faults.ts';
 export { runSeed, type SeedOptions, type SeedResult } from './run-seed.ts';
 export { minimize, type Shrunk, shrink } from './shrink.ts';
-export { type FaultClass, faultClasses, type Swarm, swarmOf } from './swarm.ts';
+export { type FaultClass, faultClasses, type Swarm, swarmOf, type Weights } from './swarm.ts';

@@ -1,88 +1,68 @@
 /** The command line: `pnpm sim --help`. */
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { describe, type Job, jobSwarm, type Report, replayLine, runJob } from './campaign/job.ts';
+import { Pool } from './campaign/pool.ts';
+import { Totals } from './campaign/totals.ts';
 import { scheduleOf } from './faults.ts';
-import { runSeed, type SeedResult } from './run-seed.ts';
 import { shrink } from './shrink.ts';
-import { type FaultClass, faultClasses, type Swarm, swarmOf } from './swarm.ts';
+import { type FaultClass, faultClasses, type Weights } from './swarm.ts';
 import { armTripWires } from './world/trip-wires.ts';
 
 const usage = `Usage: pnpm sim --seed N [--trace] [--shrink]
-       pnpm sim --seeds N [--from S] [--seconds T] [--once] [--shrink]
+       pnpm sim --seeds N [--from S] [--seconds T] [--once] [--processes P] [--report FILE]
 
-  --seed N      runs one seed twice and compares the trace hashes
-  --seeds N     runs N seeds, from S (default 1) on; each twice, unless --once
-  --seconds T   stops after the seed during which T seconds have passed
-  --trace       prints every event; one run
-  --shrink      takes from a failing seed all faults that it does not need
-  --keep-going  goes on after a failing seed
-  --only A,B    these classes of faults instead of the seed's own: ${faultClasses.join(' ')}
+  --seed N        runs one seed twice and compares the trace hashes
+  --seeds N       runs N seeds, from S (default 1) on; each twice, unless --once
+  --seconds T     begins no seed after T seconds
+  --processes P   at the same time; default: one per processor. Results do not depend on it
+  --report FILE   writes what all seeds did together as JSON
+  --quiet         prints failing seeds and the end only
+  --trace         prints every event; one run
+  --shrink        takes from a failing seed all faults that it does not need
+  --keep-going    goes on after a failing seed
+  --only A,B      these classes of faults instead of the seed's own: ${faultClasses.join(' ')}
+  --weights A=2   makes classes more or less likely than 1, as a nightly run's replay lines do
 `;
 
 const write = (line: string): void => void process.stdout.write(`${line}\n`);
 const startedAt = process.hrtime.bigint();
 const seconds = (): number => Number(process.hrtime.bigint() - startedAt) / 1e9;
 
-function describe(result: SeedResult): string {
-  const { seed, operations, faults, leaders, events, virtualMs, traceHash, exits } = result;
-  const ended = Object.keys(exits).length === 0 ? '' : ` exits ${JSON.stringify(exits)}`;
-  return (
-    `seed ${seed}: ${result.failure === undefined ? 'ok' : `FAILED (${result.failure.kind})`} ${traceHash} ` +
-    `events ${events} virtual ${virtualMs} ms faults ${faults.length} leaders ${leaders} ` +
-    `ok ${operations.ok} failed ${operations.failed} unknown ${operations.unknown}${ended}`
-  );
+function print(report: Report): void {
+  write(describe(report));
+  if (report.failure === undefined) return;
+  write(JSON.stringify(report.swarm));
+  write(report.failure.message);
+  write(`replay: ${replayLine(report.job)}`);
 }
 
-function describeSwarm(swarm: Swarm): string {
-  return JSON.stringify(swarm);
+function printEvent(at: number, host: string, what: string, digest: number): void {
+  const content = digest === 0 ? '' : digest.toString(16);
+  write(`${at.toFixed(3).padStart(10)} ${host} ${what} ${content}`);
 }
 
-interface Options {
-  readonly once: boolean;
-  readonly trace: boolean;
-  readonly only: readonly FaultClass[] | undefined;
-}
-
-function chosenSwarm(seed: number, only: readonly FaultClass[] | undefined): Swarm {
-  const swarm = swarmOf(seed);
-  return only === undefined ? swarm : { ...swarm, faultClasses: only };
-}
-
-async function runOne(seed: number, options: Options): Promise<boolean> {
-  const swarm = chosenSwarm(seed, options.only);
-  const result = await runSeed(seed, {
-    swarm,
-    ...(options.trace
-      ? {
-          onEvent: (at, host, what, digest) =>
-            write(
-              `${at.toFixed(3).padStart(10)} ${host} ${what} ${digest === 0 ? '' : digest.toString(16)}`,
-            ),
-        }
-      : {}),
-  });
-  write(describe(result));
-  let good = result.failure === undefined;
-  if (result.failure !== undefined) {
-    write(describeSwarm(result.swarm));
-    write(result.failure.message);
-  }
-  if (!options.once && !options.trace) {
-    const again = await runSeed(seed, { swarm });
-    if (again.traceHash !== result.traceHash) {
-      write(`seed ${seed}: NOT REPEATABLE: ${result.traceHash} and then ${again.traceHash}`);
-      good = false;
-    }
-  }
-  if (!good)
-    write(`replay: pnpm sim --seed ${seed}${options.only ? ` --only ${options.only}` : ''}`);
-  return good;
-}
-
-async function shrinkSeed(swarm: Swarm): Promise<void> {
-  const { seed } = swarm;
+async function shrinkJob(job: Job): Promise<void> {
+  armTripWires();
+  const swarm = jobSwarm(job);
   const { faults, runs, kind } = await shrink(swarm, scheduleOf(swarm), (line) => write(line));
-  write(`seed ${seed} fails (${kind}) with ${faults.length} faults, found in ${runs} runs:`);
+  write(`seed ${job.seed} fails (${kind}) with ${faults.length} faults, found in ${runs} runs:`);
   for (const fault of faults) write(`  ${JSON.stringify(fault)}`);
+}
+
+function classOf(name: string): FaultClass {
+  const found = faultClasses.find((each) => each === name);
+  if (found === undefined) throw new Error(`${name}: no such class of faults`);
+  return found;
+}
+
+function weightsOf(text: string): Weights {
+  return Object.fromEntries(
+    text.split(',').map((part) => {
+      const [name, weight] = part.split('=');
+      return [classOf(name ?? ''), Number(weight)];
+    }),
+  );
 }
 
 async function main(): Promise<number> {
@@ -92,11 +72,15 @@ async function main(): Promise<number> {
       seeds: { type: 'string' },
       from: { type: 'string', default: '1' },
       seconds: { type: 'string' },
+      processes: { type: 'string' },
+      report: { type: 'string' },
+      quiet: { type: 'boolean', default: false },
       once: { type: 'boolean', default: false },
       trace: { type: 'boolean', default: false },
       shrink: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
       only: { type: 'string' },
+      weights: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -104,32 +88,50 @@ async function main(): Promise<number> {
     process.stdout.write(usage);
     return values.help ? 0 : 64;
   }
-  const single = values.seed !== undefined;
-  const from = Number(values.seed ?? values.from);
-  const count = single ? 1 : Number(values.seeds);
-  const secondsMax =
-    values.seconds === undefined ? Number.POSITIVE_INFINITY : Number(values.seconds);
-  const only = values.only?.split(',').map((name) => {
-    const found = faultClasses.find((each) => each === name);
-    if (found === undefined) throw new Error(`${name}: no such class of faults`);
-    return found;
+  const { once } = values;
+  const only = values.only?.split(',').map(classOf);
+  const weights = values.weights === undefined ? undefined : weightsOf(values.weights);
+  const jobOf = (seed: number): Job => ({
+    seed,
+    once,
+    ...(only && { only }),
+    ...(weights && { weights }),
   });
-  const failed: number[] = [];
-  let ran = 0;
-  for (let seed = from; seed < from + count && seconds() < secondsMax; seed++) {
-    ran++;
-    if (await runOne(seed, { once: values.once, trace: values.trace, only })) continue;
-    failed.push(seed);
-    if (values.shrink) await shrinkSeed(chosenSwarm(seed, only));
-    if (!values['keep-going']) break;
+  if (values.seed !== undefined) {
+    const job = jobOf(Number(values.seed));
+    // In this process, so that it can be profiled and debugged.
+    armTripWires();
+    const report = await runJob(job, values.trace ? printEvent : undefined);
+    print(report);
+    if (report.failure !== undefined && values.shrink) await shrinkJob(job);
+    return report.failure === undefined ? 0 : 1;
   }
-  if (!single)
-    write(
-      `${ran} seeds, ${failed.length} failed${failed.length > 0 ? ` (${failed.join(' ')})` : ''}, ` +
-        `${((60 * ran) / seconds()).toFixed(1)} seeds per minute`,
-    );
+  const from = Number(values.from);
+  const secondsMax = Number(values.seconds ?? Number.POSITIVE_INFINITY);
+  function* jobs(): Iterator<Job> {
+    for (let seed = from; seed < from + Number(values.seeds); seed++)
+      if (seconds() < secondsMax) yield jobOf(seed);
+  }
+  const totals = new Totals();
+  const pool = new Pool(
+    values.processes === undefined ? {} : { processes: Number(values.processes) },
+  );
+  for await (const report of pool.run(jobs())) {
+    totals.add(report);
+    if (!values.quiet || report.failure !== undefined) print(report);
+    if (report.failure !== undefined && !values['keep-going']) break;
+  }
+  for (const line of totals.probeTable()) write(line);
+  const { failed } = totals;
+  write(
+    `${totals.seeds} seeds, ${failed.length} failed${failed.map(({ seed }) => ` ${seed}`).join('')}, ` +
+      `${totals.perMinute(seconds())} seeds per minute on ${pool.processes} processes`,
+  );
+  if (values.report !== undefined)
+    writeFileSync(values.report, `${JSON.stringify(totals.toJson(seconds()), undefined, 2)}\n`);
+  const [first] = failed;
+  if (first !== undefined && values.shrink) await shrinkJob(jobOf(first.seed));
   return failed.length === 0 ? 0 : 1;
 }
 
-armTripWires();
 process.exitCode = await main();

@@ -2,7 +2,7 @@
  * One seed, from an empty disk to the verdict: found, work under faults, heal, serve, converge, judge. Everything that
  * happens follows from the seed and the schedule; `overrides` is how the shrinker takes faults away.
  */
-import { type Prng, systemPrefix } from '@flotilla/base';
+import { type Prng, type ProbeName, probeCounts, resetProbes, systemPrefix } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
 import { inspectStore } from '@flotilla/shard/testing';
 import { checkSameState, haveConverged, Invariants } from './check/invariants.ts';
@@ -37,6 +37,8 @@ export interface SeedResult {
   readonly leaders: number;
   /** Processes that ended by their own decision, by exit code. */
   readonly exits: Readonly<{ [code: string]: number }>;
+  /** How often each rare path was taken; only those that were. */
+  readonly probes: { readonly [Name in ProbeName]?: number };
 }
 
 /** How often the invariants are looked at. Unit: ms. */
@@ -53,6 +55,7 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
   const invariants = new Invariants(cluster.machines);
   const record = new Record();
   let failure: SimFailure | undefined;
+  resetProbes();
   try {
     let lookedAt = 0;
     world.watch(() => {
@@ -85,6 +88,7 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
     operations: { ok: record.ok, unknown: record.unknown, failed: record.failed },
     leaders: invariants.leaders,
     exits,
+    probes: Object.fromEntries([...probeCounts()].filter(([, count]) => count > 0)),
   };
 }
 

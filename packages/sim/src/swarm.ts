@@ -31,6 +31,9 @@ export const faultClasses = [
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
 
+/** How much more likely than usual a class is, to be on and to happen when it is. 1 where nothing is said. */
+export type Weights = Readonly<Partial<Record<FaultClass, number>>>;
+
 export interface Swarm {
   readonly seed: number;
   readonly stores: number;
@@ -38,6 +41,7 @@ export interface Swarm {
   readonly clients: number;
   readonly keys: number;
   readonly faultClasses: readonly FaultClass[];
+  readonly weights: Weights;
   /** Time under faults. Unit: ms. */
   readonly faultsMs: number;
   /** Mean time between two faults. Unit: ms. */
@@ -61,10 +65,10 @@ export interface Swarm {
   readonly walSegmentBytes: number;
 }
 
-export function swarmOf(seed: number): Swarm {
+export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const prng = new SeededPrng(seed, Stream.swarm);
   const calm = prng.nextBelow(8) === 0;
-  const classes = faultClasses.filter(() => prng.nextBelow(2) === 0);
+  const classes = faultClasses.filter((name) => prng.nextFloat() < 1 - 0.5 ** (weights[name] ?? 1));
   const stores = pick(prng, [3, 3, 3, 3, 3, 5, 5, 4, 2, 1]);
   const delayMost = pick(prng, [0, 0.2, 1, 5, 20]);
   const fast = prng.nextBelow(3) === 0;
@@ -85,6 +89,7 @@ export function swarmOf(seed: number): Swarm {
     clients: pick(prng, [2, 3, 4, 6]),
     keys: pick(prng, [2, 4, 8, 16]),
     faultClasses: calm ? [] : classes,
+    weights,
     faultsMs: pick(prng, [2000, 4000, 8000]),
     faultEveryMs: pick(prng, [150, 400, 1000]),
     thinkMsMax: pick(prng, [2, 10, 50, 150]),

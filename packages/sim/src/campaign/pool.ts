@@ -1,0 +1,158 @@
+/**
+ * Seeds on several processes. Reports come in the order of the jobs, whoever was faster, so that what a campaign prints
+ * and where it stops do not depend on the number of processes. A process that does not answer is ended, and its seed has
+ * failed.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { type Job, jobSwarm, type Report } from './job.ts';
+
+export interface PoolOptions {
+  /** Default: as many as the machine has processors. */
+  readonly processes?: number;
+  /** A seed that takes longer hangs. Unit: ms. */
+  readonly seedMsMax?: number;
+  /** The program of a process. */
+  readonly program?: string;
+}
+
+interface Worker {
+  readonly child: ChildProcess;
+  job: Job | undefined;
+  settle: ((report: Report) => void) | undefined;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** Generous: the machine may be busy. A seed takes well below one second of processor time. */
+const defaultSeedMsMax = 180_000;
+/** Jobs handed out ahead of the one whose report is awaited, per process. */
+const aheadPerProcess = 4;
+/** A run makes mostly short-lived objects: a large nursery collects half as often. */
+const workerFlags = ['--max-semi-space-size=32'];
+
+export class Pool {
+  readonly processes: number;
+  private readonly seedMsMax: number;
+  private readonly program: string;
+  private readonly workers: Worker[] = [];
+  private closed = false;
+
+  constructor(options: PoolOptions = {}) {
+    this.processes = options.processes ?? availableParallelism();
+    this.seedMsMax = options.seedMsMax ?? defaultSeedMsMax;
+    this.program = options.program ?? fileURLToPath(new URL('./worker.js', import.meta.url));
+  }
+
+  /**
+   * Runs jobs until there are no more, and yields their reports in their order. `jobs` is asked for the next one only
+   * when a process is nearly free, so it may depend on reports that were yielded.
+   */
+  async *run(jobs: Iterator<Job>): AsyncGenerator<Report> {
+    const waiting: Promise<Report>[] = [];
+    const idle: Worker[] = [];
+    const queue: { readonly job: Job; readonly settle: (report: Report) => void }[] = [];
+    const start = (): void => {
+      for (;;) {
+        const next = queue[0];
+        if (next === undefined || this.closed) return;
+        let worker = idle.pop();
+        while (worker?.child.connected === false) worker = idle.pop();
+        worker ??= this.spawn();
+        if (worker === undefined) return;
+        queue.shift();
+        this.hand(worker, next.job, (report) => {
+          if (worker.child.connected) idle.push(worker);
+          next.settle(report);
+          start();
+        });
+      }
+    };
+    const fill = (): void => {
+      while (waiting.length < this.processes * aheadPerProcess) {
+        const next = jobs.next();
+        if (next.done === true) break;
+        waiting.push(
+          new Promise((settle) => {
+            queue.push({ job: next.value, settle });
+          }),
+        );
+      }
+      start();
+    };
+    try {
+      for (;;) {
+        fill();
+        const first = waiting.shift();
+        if (first === undefined) return;
+        yield await first;
+      }
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Processes that run. */
+  get busy(): number {
+    return this.workers.length;
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const { child, timer } of this.workers) {
+      clearTimeout(timer);
+      if (child.connected) child.disconnect();
+      child.kill('SIGKILL');
+    }
+    this.workers.length = 0;
+  }
+
+  private spawn(): Worker | undefined {
+    if (this.workers.length >= this.processes) return undefined;
+    const child = fork(this.program, { execArgv: workerFlags });
+    const worker: Worker = { child, job: undefined, settle: undefined, timer: undefined };
+    child.on('message', (report: Report) => this.settle(worker, report));
+    child.on('exit', (code, signal) => {
+      const at = this.workers.indexOf(worker);
+      if (at >= 0) this.workers.splice(at, 1);
+      if (worker.job !== undefined && !this.closed)
+        this.settle(worker, failed(worker.job, `the process ended with ${code ?? signal}`));
+    });
+    this.workers.push(worker);
+    return worker;
+  }
+
+  private hand(worker: Worker, job: Job, settle: (report: Report) => void): void {
+    worker.job = job;
+    worker.settle = settle;
+    worker.timer = setTimeout(() => {
+      worker.child.kill('SIGKILL');
+    }, this.seedMsMax);
+    worker.child.send(job);
+  }
+
+  private settle(worker: Worker, report: Report): void {
+    const { settle } = worker;
+    clearTimeout(worker.timer);
+    worker.job = undefined;
+    worker.settle = undefined;
+    settle?.(report);
+  }
+}
+
+/** A seed that hangs or ends its process: the simulator says nothing more about it. */
+function failed(job: Job, message: string): Report {
+  return {
+    job,
+    failure: { kind: 'simulator', message },
+    swarm: jobSwarm(job),
+    traceHash: '-',
+    events: 0,
+    virtualMs: 0,
+    operations: { ok: 0, unknown: 0, failed: 0 },
+    leaders: 0,
+    exits: {},
+    faults: {},
+    probes: {},
+  };
+}
