@@ -51,8 +51,12 @@ const raft = createMultiRaft({
 raft.addGroup({
   rangeId: range,
   self: toReplicaId(1),
-  configuration: { voters: [toReplicaId(1)], votersOutgoing: [], learners: [] },
-  storeOf: new Map([[toReplicaId(1), toStoreId(1)]]),
+  configuration: {
+    voters: [toReplicaId(1)],
+    votersOutgoing: [],
+    learners: [],
+    storeOf: new Map([[toReplicaId(1), toStoreId(1)]]),
+  },
   appliedIndex: toLogIndex(0),
   freshGroup: true,
 });

@@ -65,6 +65,8 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
     conflictIndex: index,
     sentAtMs: time,
     readSequence: count,
+    needsSnapshot: fc.boolean(),
+    commitIndex: index,
   }),
   fc.record({
     ...campaign,

@@ -77,6 +77,8 @@ function fillRecord(message: RaftMessage): void {
       record.conflictIndex = message.conflictIndex;
       record.sentAtMs = message.sentAtMs;
       record.readSequence = message.readSequence;
+      record.needsSnapshot = message.needsSnapshot;
+      record.commitIndex = message.commitIndex;
       return;
     case 'requestVoteRequest':
       record.kind = kinds.REQUEST_VOTE_REQUEST;
@@ -134,6 +136,8 @@ function clearRecord(): void {
   record.leadershipTransfer = false;
   record.context = 0;
   record.readIndex = 0;
+  record.needsSnapshot = false;
+  record.commitIndex = 0;
 }
 
 function entryToWire(entry: LogEntry): flotilla.raft.Entry.$Properties {
@@ -197,7 +201,8 @@ function findFault(m: flotilla.raft.Message): string | undefined {
       isCount(m.lastLogIndex) &&
       isCount(m.lastLogTerm) &&
       isCount(m.context) &&
-      isCount(m.readIndex)
+      isCount(m.readIndex) &&
+      isCount(m.commitIndex)
     )
   )
     return 'a number is negative or not exact';
@@ -271,6 +276,8 @@ function fromWire(m: flotilla.raft.Message): RaftMessage {
         conflictIndex: toLogIndex(m.conflictIndex),
         sentAtMs: m.sentAtMs,
         readSequence: m.readSequence,
+        needsSnapshot: m.needsSnapshot,
+        commitIndex: toLogIndex(m.commitIndex),
       };
     case kinds.REQUEST_VOTE_REQUEST:
       return {

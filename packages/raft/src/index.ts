@@ -7,6 +7,11 @@
  * Not built: membership changes, snapshots, reads asked for by followers, heartbeats per store instead of per group.
  */
 export { type DecodeResult, decodeRaftMessage, encodeRaftMessage } from './codec.ts';
+export {
+  type ConfigurationDecodeResult,
+  decodeConfiguration,
+  encodeConfiguration,
+} from './configuration-codec.ts';
 export { createRaftCore } from './core/core.ts';
 export { defaultLimits, defaultTimings } from './core/limits.ts';
 export * from './core/raft-core.ts';

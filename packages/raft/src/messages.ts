@@ -2,7 +2,7 @@
  * What replicas of one group say to each other. Words of Raft Figure 2 and the thesis; deviations stand in
  * `docs/DIVERGENCE.md`. Pure data: the codec is `codec.ts`, the meaning is in `core/`.
  */
-import type { LogIndex, RangeId, ReplicaId, Term } from '@flotilla/base';
+import type { LogIndex, RangeId, ReplicaId, StoreId, Term } from '@flotilla/base';
 
 /** `command`: opaque to consensus. `noop`: first entry of a term. `configuration`: encoded Configuration. */
 export type EntryKind = 'command' | 'noop' | 'configuration';
@@ -14,11 +14,27 @@ export interface LogEntry {
   readonly data: Uint8Array;
 }
 
-/** Who votes and who only listens. `votersOutgoing` is non-empty only in joint consensus (thesis §4.3). Sorted. */
+/**
+ * Who votes and who only listens. Sets are sorted and distinct; a learner is no voter. `votersOutgoing` is non-empty
+ * only in joint consensus (thesis §4.3).
+ */
 export interface Configuration {
   readonly voters: readonly ReplicaId[];
   readonly votersOutgoing: readonly ReplicaId[];
   readonly learners: readonly ReplicaId[];
+  /** Where each member lives. Consensus only passes it on. Every member has an entry, and nobody else. */
+  readonly storeOf: ReadonlyMap<ReplicaId, StoreId>;
+}
+
+/** A state machine's state that replaces the log up to `lastIncludedIndex` (Raft §7). The state itself travels apart. */
+export interface SnapshotPoint {
+  /** The leader that sent it, and its term. */
+  readonly from: ReplicaId;
+  readonly term: Term;
+  readonly lastIncludedIndex: LogIndex;
+  readonly lastIncludedTerm: Term;
+  /** In force at `lastIncludedIndex`. */
+  readonly configuration: Configuration;
 }
 
 /** What must be on disk before any message that depends on it leaves. Raft Fig. 2 "Persistent state". */
@@ -65,6 +81,10 @@ export interface AppendEntriesResponse extends Envelope {
   readonly conflictIndex: LogIndex;
   readonly sentAtMs: number;
   readonly readSequence: number;
+  /** failure: nothing can be appended here before a snapshot, because there is no state at all. */
+  readonly needsSnapshot: boolean;
+  /** The sender's commit index. */
+  readonly commitIndex: LogIndex;
 }
 
 export interface RequestVoteRequest extends Envelope {

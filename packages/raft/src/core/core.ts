@@ -13,7 +13,7 @@ import {
   type Term,
   toLogIndex,
 } from '@flotilla/base';
-import type { RaftMessage } from '../messages.ts';
+import type { Configuration, RaftMessage, SnapshotPoint } from '../messages.ts';
 import {
   handlePreVoteRequest,
   handlePreVoteResponse,
@@ -28,12 +28,15 @@ import { initialState } from './initial-state.ts';
 import { leaderDeadline, propose, tickLeader } from './leader.ts';
 import { leaseRemainingMs } from './lease.ts';
 import type {
+  ChangeResult,
+  ConfigurationChange,
   ProposeResult,
   RaftCore,
   RaftCoreOptions,
   RaftStatus,
   ReadIndexResult,
   Ready,
+  SnapshotSendResult,
   TransferResult,
 } from './raft-core.ts';
 import { handleReadIndexRequest, readIndex } from './read-index.ts';
@@ -67,6 +70,10 @@ export class RaftMachine implements RaftCore {
   }
   get self(): ReplicaId {
     return this.state.self;
+  }
+
+  get configuration(): Configuration | undefined {
+    return this.state.configuration;
   }
 
   step(message: RaftMessage, now: number): void {
@@ -121,6 +128,16 @@ export class RaftMachine implements RaftCore {
 
   propose(data: Uint8Array, _now: number): ProposeResult {
     return propose(this.state, data);
+  }
+
+  changeConfiguration(_change: ConfigurationChange, _now: number): ChangeResult {
+    return { ok: false, reason: 'notReady', leader: undefined };
+  }
+
+  snapshotSent(_to: ReplicaId, _result: SnapshotSendResult, _now: number): void {}
+
+  installSnapshot(_snapshot: SnapshotPoint, _now: number): boolean {
+    return false;
   }
 
   readIndex(_now: number): ReadIndexResult {

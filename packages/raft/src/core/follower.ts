@@ -61,6 +61,8 @@ export function refuseOldTerm(state: RaftState, message: AppendEntriesRequest): 
     conflictIndex: toLogIndex(state.log.lastIndex + 1),
     sentAtMs: message.sentAtMs,
     readSequence: 0,
+    needsSnapshot: false,
+    commitIndex: state.commitIndex,
   });
 }
 
@@ -111,6 +113,8 @@ function acknowledge(state: RaftState, message: AppendEntriesRequest, matchIndex
     conflictIndex: noIndex,
     sentAtMs: Math.max(message.sentAtMs, open?.sentAtMs ?? 0),
     readSequence: Math.max(message.readSequence, open?.readSequence ?? 0),
+    needsSnapshot: false,
+    commitIndex: state.commitIndex,
   };
 }
 
@@ -134,6 +138,8 @@ function refuse(state: RaftState, message: AppendEntriesRequest): void {
     ),
     sentAtMs: message.sentAtMs,
     readSequence: message.readSequence,
+    needsSnapshot: false,
+    commitIndex: state.commitIndex,
   });
 }
 

@@ -9,6 +9,7 @@ import type { RaftState } from './state.ts';
 
 export function initialState(options: RaftCoreOptions, prng: Prng): RaftState {
   const { configuration, hardState, now, self, storage, timings, limits } = options;
+  assert(configuration !== undefined, 'replicas without a state are not built yet');
   assertConfiguration(configuration);
   assertTimings(timings);
   assertLimits(limits);

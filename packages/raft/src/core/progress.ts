@@ -3,7 +3,7 @@
  * Called only by leader-side code. Holds no messages, sends nothing, knows no clock. Raft Fig. 2 (leaders), §5.3.
  */
 import { assert, type LogIndex, type ReplicaId, toLogIndex } from '@flotilla/base';
-import type { RaftLimits } from './raft-core.ts';
+import type { ProgressState, RaftLimits } from './raft-core.ts';
 
 /** Requests on their way to one follower: the last index and the data bytes of each, in the order of sending. */
 export class Inflights {
@@ -47,12 +47,6 @@ export class Inflights {
     this.totalBytes = 0;
   }
 }
-
-/**
- * `probe`: where the logs part is not known; one request with entries at a time, then empty ones at heartbeats.
- * `replicate`: it is known; requests are pipelined and `nextIndex` runs ahead of the answers.
- */
-export type ProgressState = 'probe' | 'replicate';
 
 export class Progress {
   readonly replicaId: ReplicaId;

@@ -1,5 +1,5 @@
 /** Majorities against an oracle that tries every subset. */
-import { toReplicaId } from '@flotilla/base';
+import { toReplicaId, toStoreId } from '@flotilla/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Configuration } from '../messages.ts';
@@ -79,6 +79,7 @@ describe('quorum', () => {
             voters: voters.map(toReplicaId),
             votersOutgoing: votersOutgoing.map(toReplicaId),
             learners: [],
+            storeOf: new Map(),
           },
           given,
         );
@@ -100,6 +101,9 @@ describe('quorum', () => {
       voters: voters.map(toReplicaId),
       votersOutgoing: outgoing.map(toReplicaId),
       learners: learners.map(toReplicaId),
+      storeOf: new Map(
+        [...voters, ...outgoing, ...learners].map((id) => [toReplicaId(id), toStoreId(id)]),
+      ),
     });
     expect(membersOf(make([1, 3], [3, 5], [2]))).toEqual([1, 2, 3, 5]);
     expect(isSoleVoter(make([1], [], [2]), toReplicaId(1))).toBe(true);

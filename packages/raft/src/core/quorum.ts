@@ -99,16 +99,22 @@ export function isSoleVoter(configuration: Configuration, self: ReplicaId): bool
   );
 }
 
+/** Why the configuration is not well formed, or undefined if it is. */
+export function findConfigurationFault(configuration: Configuration): string | undefined {
+  const { voters, votersOutgoing, learners, storeOf } = configuration;
+  if (voters.length === 0) return 'a configuration has a voter';
+  for (const set of [voters, votersOutgoing, learners])
+    for (let i = 1; i < set.length; i++)
+      if ((set[i - 1] as number) >= (set[i] as number)) return 'members are sorted and distinct';
+  for (const learner of learners)
+    if (isVoter(configuration, learner)) return 'a learner is not a voter';
+  const members = membersOf(configuration);
+  if (!members.every((member) => storeOf.has(member))) return 'every member lives somewhere';
+  return storeOf.size === members.length ? undefined : 'only members live somewhere';
+}
+
 /** Throws InvariantViolation unless the configuration is well formed. */
 export function assertConfiguration(configuration: Configuration): void {
-  const { voters, votersOutgoing, learners } = configuration;
-  assert(voters.length >= 1, 'a configuration has a voter');
-  for (const set of [voters, votersOutgoing, learners]) {
-    for (let i = 1; i < set.length; i++)
-      assert((set[i - 1] as number) < (set[i] as number), 'members are sorted and distinct', {
-        set,
-      });
-  }
-  for (const learner of learners)
-    assert(!isVoter(configuration, learner), 'a learner is not a voter', { learner });
+  const fault = findConfigurationFault(configuration);
+  assert(fault === undefined, fault ?? '', { configuration });
 }

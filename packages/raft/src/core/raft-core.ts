@@ -3,15 +3,26 @@
  * chance are arguments; no I/O, timers, promises, loggers. The driver does what `Ready` says, one WAL at a time, and
  * decides no protocol question. Implementation: `core.ts`; this file is what drivers and tests may know.
  */
-import type { LogIndex, RangeId, ReplicaId, Term } from '@flotilla/base';
-import type { Configuration, HardState, LogEntry, RaftMessage } from '../messages.ts';
+import type { LogIndex, RangeId, ReplicaId, StoreId, Term } from '@flotilla/base';
+import type {
+  Configuration,
+  HardState,
+  LogEntry,
+  RaftMessage,
+  SnapshotPoint,
+} from '../messages.ts';
 
 /** `now` in every signature: this store's monotonic clock, milliseconds with fractions. Never goes back. */
 export interface RaftCore {
   readonly rangeId: RangeId;
   readonly self: ReplicaId;
+  /** The active one: the newest in the log, committed or not (Raft §6). Undefined before there is any state. */
+  readonly configuration: Configuration | undefined;
 
-  /** A peer spoke. Messages for another replica id, from a non-member or of an older term are ignored or answered. */
+  /**
+   * A peer spoke. Messages for another replica id are ignored, older terms answered. Requests are taken from replicas
+   * outside of the configuration too: it may be old. An answer may go to a replica that `configuration` does not name.
+   */
   step(message: RaftMessage, now: number): void;
   /** Time passed. Must be called once `now >= nextDeadline()`; calling it earlier or later is harmless. */
   tick(now: number): void;
@@ -20,7 +31,16 @@ export interface RaftCore {
 
   /** Appends a command to the leader's log. Never throws for "not leader". O(1). */
   propose(data: Uint8Array, now: number): ProposeResult;
-  /** Asks for a linearizable read point. The answer comes as Ready.reads under the returned context. */
+  /**
+   * Appends a change of the configuration; one at a time. A change of voters goes through joint consensus, which the
+   * leader leaves by itself, and so does the next leader if this one is lost.
+   */
+  changeConfiguration(change: ConfigurationChange, now: number): ChangeResult;
+  /**
+   * Asks for a linearizable read point. The answer comes as Ready.reads under the returned context. A follower asks its
+   * leader; an answer that is lost fails after E, a change of leader or term fails at once. Contexts are unique, across
+   * restarts too.
+   */
   readIndex(now: number): ReadIndexResult;
   /**
    * True if this replica is a leader whose lease covers `now`: by rules L1–L6 no other replica can have been elected.
@@ -29,7 +49,9 @@ export interface RaftCore {
    * False while a transfer is under way or was tried in this term (L5), and before the term's own entry is applied.
    */
   leaseValid(now: number): boolean;
-  /** Hands leadership to `target` (must be a voter that is caught up or nearly so; it is brought up to date first). */
+  /**
+   * Hands leadership to `target`: a voter that stays one, does not wait for a snapshot, and is brought up to date first.
+   */
   transferLeadership(target: ReplicaId, now: number): TransferResult;
 
   /** What must be done now, or undefined. May be called again before earlier Readys are advanced: Readys pipeline. */
@@ -38,8 +60,19 @@ export interface RaftCore {
   advance(ready: Ready, now: number): void;
   /** The state machine has applied everything up to `index` and reads see it. */
   appliedTo(index: LogIndex, now: number): void;
-  /** Forgets entries up to `index`; only applied ones that `compactableIndex` covers. Returns the term at `index`. */
+  /**
+   * Forgets entries up to `index`, at most the last applied one. A member that still needs them gets a snapshot; up to
+   * `status().compactableIndex` nobody does. Returns the term at `index`.
+   */
   compact(index: LogIndex): Term;
+  /** Leader: what became of a snapshot that `Ready.snapshotsWanted` asked for. `index`: what the receiver installed. */
+  snapshotSent(to: ReplicaId, result: SnapshotSendResult, now: number): void;
+  /**
+   * The state up to `snapshot.lastIncludedIndex` is staged and durable here: takes it over. False if it is stale (older
+   * term, or committed here already), or if another one has not become durable yet. Otherwise it comes as
+   * `Ready.snapshot`, and the leader hears of it when that is durable.
+   */
+  installSnapshot(snapshot: SnapshotPoint, now: number): boolean;
 
   status(now: number): RaftStatus;
 }
@@ -51,6 +84,13 @@ export interface Ready {
   readonly hardState: HardState | undefined;
   /** 1. Replace every entry at index >= entries[0].index. */
   readonly entries: readonly LogEntry[];
+  /**
+   * 1. Before `entries`: the log up to its index is replaced; what follows (lastIncludedIndex, lastIncludedTerm) on disk
+   * stays if that entry is there, else the log starts anew after it. Its index counts as checkpointed. When durable, the
+   * state machine flips to the staged state, in its place in the line of what is applied; `committed` of this Ready is
+   * empty, later ones follow it.
+   */
+  readonly snapshot: SnapshotPoint | undefined;
   /** True if there is anything to write: a sync before 2., and `advance` after it. */
   readonly mustSync: boolean;
   /** May leave at once, before 1: leader to follower replication (thesis §10.2.1). */
@@ -61,6 +101,8 @@ export interface Ready {
   readonly committed: readonly LogEntry[];
   /** Answers to `readIndex`; serve when applied >= index. */
   readonly reads: readonly ReadPoint[];
+  /** Leader: members that need a snapshot now, each once per attempt: the answer is `snapshotSent`. */
+  readonly snapshotsWanted: readonly ReplicaId[];
   /** Role, leader or term changed since the last Ready. */
   readonly softState: SoftState | undefined;
 }
@@ -86,6 +128,41 @@ export type ProposeResult =
       readonly leader: ReplicaId | undefined;
     };
 
+export type ConfigurationChange =
+  | { readonly kind: 'addLearner'; readonly replicaId: ReplicaId; readonly storeId: StoreId }
+  | { readonly kind: 'removeLearner'; readonly replicaId: ReplicaId }
+  /**
+   * Joint consensus, also for a single voter. Promoted ones are learners that have caught up; demoted ones become
+   * learners when the joint configuration is left. A voter is never removed directly.
+   */
+  | {
+      readonly kind: 'changeVoters';
+      readonly promote: readonly ReplicaId[];
+      readonly demote: readonly ReplicaId[];
+    };
+
+export type ChangeResult =
+  | { readonly ok: true; readonly index: LogIndex; readonly term: Term }
+  | {
+      readonly ok: false;
+      readonly reason:
+        | 'notLeader'
+        | 'transferring'
+        /** The term has not committed an entry of its own yet. */
+        | 'notReady'
+        | 'changePending'
+        | 'notCaughtUp'
+        | 'invalid'
+        | 'tooManyUncommitted';
+      readonly leader: ReplicaId | undefined;
+    };
+
+export interface SnapshotSendResult {
+  readonly ok: boolean;
+  /** ok: the index that the receiver has installed. */
+  readonly index: LogIndex;
+}
+
 export type ReadIndexResult =
   | { readonly ok: true; readonly context: number }
   | {
@@ -96,7 +173,11 @@ export type ReadIndexResult =
 
 export type TransferResult =
   | { readonly ok: true }
-  | { readonly ok: false; readonly reason: 'notLeader' | 'notVoter' | 'self' | 'inProgress' };
+  | {
+      readonly ok: false;
+      /** `notReady`: the target waits for a snapshot. */
+      readonly reason: 'notLeader' | 'notVoter' | 'self' | 'inProgress' | 'notReady';
+    };
 
 export interface RaftStatus {
   readonly rangeId: RangeId;
@@ -110,20 +191,32 @@ export interface RaftStatus {
   readonly firstIndex: LogIndex;
   readonly lastIndex: LogIndex;
   readonly persistedIndex: LogIndex;
-  /** Entries up to it are durable on every member: the bound for `compact`. */
+  /** Applied here and durable on every member: nobody needs it any more. */
   readonly compactableIndex: LogIndex;
   readonly leaseValid: boolean;
   /** Milliseconds of lease left; 0 if none. */
   readonly leaseRemainingMs: number;
-  readonly configuration: Configuration;
+  readonly configuration: Configuration | undefined;
+  /** Where the active configuration stands in the log; what it was at the start counts as the applied index then. */
+  readonly configurationIndex: LogIndex;
+  /** The active configuration is not committed, or joint. */
+  readonly configurationPending: boolean;
   /** Leader only; sorted by replica. */
   readonly progress: readonly {
     readonly replicaId: ReplicaId;
     readonly matchIndex: LogIndex;
     readonly nextIndex: LogIndex;
+    readonly state: ProgressState;
     readonly lastHeardMs: number;
   }[];
 }
+
+/**
+ * `probe`: where the logs part is not known; one request with entries at a time, then empty ones at heartbeats.
+ * `replicate`: it is known; requests are pipelined and `nextIndex` runs ahead of the answers.
+ * `snapshot`: what it needs is compacted, or it has no state at all; only empty requests until a snapshot arrived.
+ */
+export type ProgressState = 'probe' | 'replicate' | 'snapshot';
 
 /** Read access to the part of the log that is on disk and no longer cached by the core. Synchronous. */
 export interface LogStorage {
@@ -134,12 +227,19 @@ export interface LogStorage {
   term(index: LogIndex): Term;
   /** Entries in [from, to), at least one, at most about `bytesMax` of data. */
   entries(from: LogIndex, to: LogIndex, bytesMax: number): readonly LogEntry[];
+  /** All entries of kind `configuration` at or above firstIndex, ascending. Read once, when a replica starts. */
+  configurations(): readonly LogEntry[];
 }
 
 export interface RaftCoreOptions {
   readonly rangeId: RangeId;
   readonly self: ReplicaId;
-  readonly configuration: Configuration;
+  /**
+   * The state machine's configuration at `appliedIndex`; later ones are read from the log. Undefined: a replica that a
+   * message of its leader has called into being. It follows and promises, takes part in no election, and stores nothing
+   * before it has a snapshot.
+   */
+  readonly configuration: Configuration | undefined;
   readonly hardState: HardState;
   readonly storage: LogStorage;
   /** Durably applied: `committed` starts after it. */

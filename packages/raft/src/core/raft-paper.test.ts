@@ -596,6 +596,8 @@ describe('commitment', () => {
       conflictIndex: toLogIndex(0),
       sentAtMs: group.now,
       readSequence: 0,
+      needsSnapshot: false,
+      commitIndex: toLogIndex(0),
     });
     expect(commitOf(group, 1)).toBe(1);
   });

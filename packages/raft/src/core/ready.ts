@@ -2,7 +2,7 @@
  * Turns what the rules decided into instructions for the driver. Several Readys may be under way: each tells only what
  * is new since the one before.
  */
-import { assert, toLogIndex } from '@flotilla/base';
+import { assert, type ReplicaId, toLogIndex } from '@flotilla/base';
 import type { HardState, LogEntry, RaftMessage } from '../messages.ts';
 import { flushAck } from './follower.ts';
 import type { ReadPoint, Ready, SoftState } from './raft-core.ts';
@@ -13,6 +13,7 @@ import { maybeSendTimeoutNow } from './transfer.ts';
 const noEntries: readonly LogEntry[] = [];
 const noMessages: RaftMessage[] = [];
 const noReads: ReadPoint[] = [];
+const noReplicas: readonly ReplicaId[] = [];
 
 export function takeReady(state: RaftState, now: number): Ready | undefined {
   const { role, outbox } = state;
@@ -48,6 +49,8 @@ export function takeReady(state: RaftState, now: number): Ready | undefined {
     messages: messages.length === 0 ? noMessages : messages,
     messagesAfterPersist: messagesAfterPersist.length === 0 ? noMessages : messagesAfterPersist,
     committed,
+    snapshot: undefined,
+    snapshotsWanted: noReplicas,
     reads: reads.length === 0 ? noReads : reads,
     softState,
   };

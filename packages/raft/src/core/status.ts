@@ -28,6 +28,8 @@ export function statusOf(state: RaftState, now: number): RaftStatus {
     leaseValid: remainingMs > 0,
     leaseRemainingMs: remainingMs,
     configuration: state.configuration,
+    configurationIndex: toLogIndex(0),
+    configurationPending: false,
     progress:
       role.kind !== 'leader'
         ? []
@@ -35,6 +37,7 @@ export function statusOf(state: RaftState, now: number): RaftStatus {
             replicaId: record.replicaId,
             matchIndex: record.match,
             nextIndex: toLogIndex(record.isSelf ? log.lastIndex + 1 : record.nextIndex),
+            state: record.state,
             lastHeardMs: record.isSelf ? now : record.lastHeardMs,
           })),
   };

@@ -135,8 +135,8 @@ class Cluster {
           voters: storeIds.map((id) => toReplicaId(id)),
           votersOutgoing: [],
           learners: [],
+          storeOf: new Map(storeIds.map((id) => [toReplicaId(id), id])),
         },
-        storeOf: new Map(storeIds.map((id) => [toReplicaId(id), id])),
         appliedIndex: machine.of(rangeId).index,
         freshGroup: lives === 0,
       });

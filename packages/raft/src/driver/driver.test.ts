@@ -86,8 +86,8 @@ class Node {
           voters: storeIds.map((id) => toReplicaId(id)),
           votersOutgoing: [],
           learners: [],
+          storeOf: new Map(storeIds.map((id) => [toReplicaId(id), id])),
         },
-        storeOf: new Map(storeIds.map((id) => [toReplicaId(id), id])),
         appliedIndex: toLogIndex(0),
         freshGroup: fresh,
       });

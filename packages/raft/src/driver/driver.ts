@@ -226,7 +226,7 @@ export class Driver implements MultiRaft, DriverShell {
     // A leader whose disk hangs falls silent, so that its peers elect another (rule L8).
     if (this.log.isStalled) return;
     for (const message of messages) {
-      const store = group.storeOf.get(message.to);
+      const store = group.core.configuration?.storeOf.get(message.to);
       if (store !== undefined) this.options.send(store, message);
     }
   }

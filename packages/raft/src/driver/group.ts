@@ -2,14 +2,7 @@
  * One group as the driver sees it: the core, what of it waits for the disk, for the state machine, for a read point.
  * Passive: `driver.ts` decides when anything happens.
  */
-import {
-  assert,
-  type LogIndex,
-  type RangeId,
-  type ReplicaId,
-  type StoreId,
-  toLogIndex,
-} from '@flotilla/base';
+import { assert, type LogIndex, type RangeId, toLogIndex } from '@flotilla/base';
 import type { RaftCore, ReadPoint, Ready, SoftState } from '../core/raft-core.ts';
 import type { LogEntry } from '../messages.ts';
 import type { Deadlined } from './deadlines.ts';
@@ -25,7 +18,6 @@ interface WaitingForApply {
 export class Group implements Deadlined {
   readonly rangeId: RangeId;
   readonly core: RaftCore;
-  readonly storeOf: ReadonlyMap<ReplicaId, StoreId>;
   softState: SoftState | undefined;
   /** In the driver's list of groups to look at in the next turn. */
   dirty = false;
@@ -48,10 +40,9 @@ export class Group implements Deadlined {
   /** Barriers with a read point that is not applied yet. */
   private applyingReads: WaitingForApply[] = [];
 
-  constructor(core: RaftCore, storeOf: ReadonlyMap<ReplicaId, StoreId>, applied: LogIndex) {
+  constructor(core: RaftCore, applied: LogIndex) {
     this.rangeId = core.rangeId;
     this.core = core;
-    this.storeOf = storeOf;
     this.lastApplied = applied;
   }
 

@@ -24,9 +24,8 @@ export class Groups {
   /** Makes the replica as its log left it. Throws for a group that is here already. */
   add(options: GroupOptions): Group {
     const { rangeId } = options;
-    const { storeId, wal, timings, limits, prng } = this.shell.options;
+    const { wal, timings, limits, prng } = this.shell.options;
     assert(!this.byRange.has(rangeId), 'a group is added once', { range: rangeId });
-    assert(options.storeOf.get(options.self) === storeId, 'self lives on this store');
     const log = wal.group(rangeId);
     const { appliedIndex } = options;
     const firstIndex = log.firstIndex();
@@ -50,7 +49,7 @@ export class Groups {
       },
       prng,
     );
-    const group = new Group(core, options.storeOf, appliedIndex);
+    const group = new Group(core, appliedIndex);
     this.byRange.set(rangeId, group);
     return group;
   }

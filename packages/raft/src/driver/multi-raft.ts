@@ -16,9 +16,8 @@ import type { Configuration, LogEntry, RaftMessage } from '../messages.ts';
 export interface GroupOptions {
   readonly rangeId: RangeId;
   readonly self: ReplicaId;
-  readonly configuration: Configuration;
-  /** Where each member lives. */
-  readonly storeOf: ReadonlyMap<ReplicaId, StoreId>;
+  /** The state machine's at `appliedIndex`; undefined = a replica without a state (`RaftCoreOptions`). */
+  readonly configuration: Configuration | undefined;
   /** The state machine's durable applied index: replay starts after it. */
   readonly appliedIndex: LogIndex;
   /** First start of a brand-new group (rule L3 does not apply). */

@@ -44,7 +44,7 @@ function bestTarget(status: RaftStatus, heardSince: number): ReplicaId | undefin
   let best: RaftStatus['progress'][number] | undefined;
   for (const progress of status.progress) {
     if (progress.replicaId === status.self || progress.lastHeardMs < heardSince) continue;
-    if (!status.configuration.voters.includes(progress.replicaId)) continue;
+    if (status.configuration?.voters.includes(progress.replicaId) !== true) continue;
     if (best === undefined || progress.matchIndex > best.matchIndex) best = progress;
   }
   return best?.replicaId;

@@ -12,6 +12,7 @@ import {
   toLogIndex,
   toRangeId,
   toReplicaId,
+  toStoreId,
   toTerm,
 } from '@flotilla/base';
 import { createRaftCore, RaftMachine } from '../core/core.ts';
@@ -124,6 +125,7 @@ export class ManualGroup {
           voters: ids.slice(0, voters),
           votersOutgoing: (this.options.votersOutgoing ?? []).map(toReplicaId),
           learners: ids.slice(voters),
+          storeOf: new Map(ids.map((id) => [id, toStoreId(id)])),
         },
         hardState: replica.disk.hardState,
         storage: replica.disk,

@@ -42,6 +42,10 @@ export class MemoryLogStorage implements LogStorage {
     return found;
   }
 
+  configurations(): readonly LogEntry[] {
+    return this.log.filter((entry) => entry.kind === 'configuration');
+  }
+
   entry(index: number): LogEntry {
     const entry = this.log[index - this.compactedIndex - 1];
     assert(entry !== undefined, 'entry is here', { index });

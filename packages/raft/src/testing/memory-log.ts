@@ -52,6 +52,9 @@ class MemoryGroupLog implements GroupLog {
     }
     return found;
   }
+  configurations(): readonly LogEntry[] {
+    return this.entriesHeld.filter((entry) => entry.kind === 'configuration');
+  }
 
   write(write: GroupWrite): void {
     if (write.hardState !== undefined) this.hard = write.hardState;

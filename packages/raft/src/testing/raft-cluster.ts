@@ -12,6 +12,7 @@ import {
   SeededPrng,
   toRangeId,
   toReplicaId,
+  toStoreId,
 } from '@flotilla/base';
 import { decodeRaftMessage, encodeRaftMessage } from '../codec.ts';
 import type { RaftMachine } from '../core/core.ts';
@@ -100,7 +101,12 @@ export class RaftCluster {
       sabotage: options.sabotage ?? {},
       coreOptions: {
         rangeId: toRangeId(1),
-        configuration: { voters, votersOutgoing: [], learners: [] },
+        configuration: {
+          voters,
+          votersOutgoing: [],
+          learners: [],
+          storeOf: new Map(voters.map((id) => [id, toStoreId(id)])),
+        },
         timings: { ...defaultTimings, electionJitterMs },
         limits: this.chooseLimits(),
       },

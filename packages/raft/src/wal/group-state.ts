@@ -23,6 +23,9 @@ export interface SegmentStore {
   addLive(segment: number, count: number, bytes: number): void;
 }
 
+/** Unit: bytes of records per read. */
+const configurationScanBytes = 1 << 20;
+
 interface TermRun {
   readonly firstIndex: LogIndex;
   readonly term: Term;
@@ -109,6 +112,17 @@ export class GroupState implements GroupLog {
         found.push(entry);
       }
       if (bytes >= bytesMax) break;
+    }
+    return found;
+  }
+
+  configurations(): readonly LogEntry[] {
+    const found: LogEntry[] = [];
+    const end = toLogIndex(this.lastIndex() + 1);
+    for (let from = this.firstIndex(); from < end; ) {
+      const entries = this.entries(from, end, configurationScanBytes);
+      found.push(...entries.filter((entry) => entry.kind === 'configuration'));
+      from = toLogIndex(from + entries.length);
     }
     return found;
   }

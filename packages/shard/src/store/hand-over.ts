@@ -44,7 +44,7 @@ function bestFollower(
     .filter(
       (each) =>
         each.replicaId !== status.self &&
-        status.configuration.voters.includes(each.replicaId) &&
+        status.configuration?.voters.includes(each.replicaId) === true &&
         now - each.lastHeardMs < heardWithinMs,
     )
     .sort((a, b) => b.matchIndex - a.matchIndex)[0];

@@ -232,8 +232,8 @@ export class Member {
         voters: descriptor.replicas.map((member) => member.replicaId),
         votersOutgoing: [],
         learners: [],
+        storeOf: new Map(descriptor.replicas.map((member) => [member.replicaId, member.storeId])),
       },
-      storeOf: new Map(descriptor.replicas.map((member) => [member.replicaId, member.storeId])),
       appliedIndex: toLogIndex(appliedIndex),
       freshGroup: this.options.fresh,
     });

@@ -202,7 +202,7 @@ export class SimCluster {
           const raft = store && consensusOf(store);
           const status = raft?.statuses().find((each) => each.rangeId === fault.range);
           if (raft === undefined || status?.role !== 'leader') continue;
-          const voters = status.configuration.voters;
+          const voters = status.configuration?.voters ?? [];
           const target = voters[fault.target % voters.length];
           if (target !== undefined) raft.transferLeadership(status.rangeId, target);
         }
