@@ -15,7 +15,7 @@ import {
   toRangeId,
   toReplicaId,
 } from '@flotilla/base';
-import type { RangeDescriptor } from './range-descriptor.ts';
+import { isVoter, type RangeDescriptor } from './range-descriptor.ts';
 
 /** The range whose rows say where every range is. */
 export const metaRangeId: RangeId = toRangeId(1);
@@ -65,8 +65,11 @@ export function initialRanges(storeIds: readonly StoreId[]): RangeDescriptor[] {
 
 /** The store that should lead the range when it can: spreads leaders evenly without talk. */
 export function preferredLeader(descriptor: RangeDescriptor): StoreId {
-  const stores = descriptor.replicas.map((replica) => replica.storeId).sort((a, b) => a - b);
+  const stores = descriptor.replicas
+    .filter((replica) => isVoter(replica))
+    .map((replica) => replica.storeId)
+    .sort((a, b) => a - b);
   const store = stores[descriptor.rangeId % stores.length];
-  assert(store !== undefined, 'a range has replicas');
+  assert(store !== undefined, 'a range has voters');
   return store;
 }

@@ -48,6 +48,21 @@ export interface StoreLimits {
   readonly historyTtlMs: number;
   /** History rows looked at per sweep step. */
   readonly historySweepRows: number;
+  /** Snapshots being received, and being sent, at once per store. Each holds an iterator or a stream of engine writes. */
+  readonly snapshotsReceivingMax: number;
+  readonly snapshotsSendingMax: number;
+  /** Bytes of a snapshot's stream per chunk: with its envelope a chunk fits one frame. */
+  readonly snapshotChunkBytes: number;
+  /** Chunks on their way or waiting to be written. */
+  readonly snapshotWindowChunks: number;
+  /** A transfer without progress for this long is given up, on either side. Unit: ms. */
+  readonly snapshotIdleMs: number;
+  /** Rows per engine write when data that nothing refers to is deleted. */
+  readonly reclaimRows: number;
+  /** A replica that hears no leader for this long asks whether it is a member still. Unit: ms. */
+  readonly leaderlessMs: number;
+  /** A learner that nobody promotes is removed after this long; a change of members without progress ends. Unit: ms. */
+  readonly strayLearnerMs: number;
 }
 
 export const defaultStoreLimits: StoreLimits = {
@@ -74,4 +89,12 @@ export const defaultStoreLimits: StoreLimits = {
   reportRangesMax: 256,
   historyTtlMs: 10 * 60 * 1000,
   historySweepRows: 2000,
+  snapshotsReceivingMax: 2,
+  snapshotsSendingMax: 4,
+  snapshotChunkBytes: 240 * 1024,
+  snapshotWindowChunks: 6,
+  snapshotIdleMs: 10_000,
+  reclaimRows: 500,
+  leaderlessMs: 4000,
+  strayLearnerMs: 60_000,
 };

@@ -4,7 +4,6 @@
  */
 import {
   compareBytes,
-  equalBytes,
   type RangeId,
   type ReplicaId,
   type Span,
@@ -13,11 +12,16 @@ import {
   toReplicaId,
   toStoreId,
 } from '@flotilla/base';
-import type { flotilla } from '../gen/kv.js';
+import { flotilla } from '../gen/kv.js';
+
+export type ReplicaRole = flotilla.kv.ReplicaRole;
+export const ReplicaRole: typeof flotilla.kv.ReplicaRole = flotilla.kv.ReplicaRole;
 
 export interface ReplicaPlace {
   replicaId: ReplicaId;
   storeId: StoreId;
+  /** Absent: a voter. */
+  role?: ReplicaRole;
 }
 
 /** Assignable to the protocol's RangeDescriptor. Never changed in place. */
@@ -31,6 +35,8 @@ export interface RangeDescriptor {
   /** Sorted by replica id; at most one per store. */
   replicas: ReplicaPlace[];
   nextReplicaId: ReplicaId;
+  /** The generation in which the bounds changed last; absent: the first. */
+  boundsGeneration?: number;
 }
 
 export type DescriptorResult =
@@ -50,16 +56,24 @@ export function checkDescriptor(from: flotilla.kv.RangeDescriptor.$Properties): 
   const endKey = Buffer.from(from.endKey ?? new Uint8Array(0));
   if (compareBytes(startKey, endKey) >= 0) return { ok: false, reason: 'bounds' };
   const replicas: ReplicaPlace[] = [];
-  for (const { replicaId, storeId } of from.replicas ?? []) {
+  for (const { replicaId, storeId, role } of from.replicas ?? []) {
     if (!isId(replicaId) || !isId(storeId)) return { ok: false, reason: 'replica' };
+    if (role && ReplicaRole[role] === undefined) return { ok: false, reason: 'replica role' };
     if (replicas.some((other) => other.replicaId === replicaId || other.storeId === storeId))
       return { ok: false, reason: 'replica is there twice' };
-    replicas.push({ replicaId: toReplicaId(replicaId), storeId: toStoreId(storeId) });
+    replicas.push({
+      replicaId: toReplicaId(replicaId),
+      storeId: toStoreId(storeId),
+      ...(role ? { role } : {}),
+    });
   }
   if (replicas.length === 0) return { ok: false, reason: 'no replicas' };
   replicas.sort((a, b) => a.replicaId - b.replicaId);
   if (!isId(nextReplicaId) || replicas.some((replica) => replica.replicaId >= nextReplicaId))
     return { ok: false, reason: 'next replica id' };
+  const boundsGeneration = from.boundsGeneration ?? 0;
+  if (boundsGeneration !== 0 && !(isId(boundsGeneration) && boundsGeneration <= generation))
+    return { ok: false, reason: 'generation of the bounds' };
   return {
     ok: true,
     descriptor: {
@@ -69,6 +83,7 @@ export function checkDescriptor(from: flotilla.kv.RangeDescriptor.$Properties): 
       generation,
       replicas,
       nextReplicaId: toReplicaId(nextReplicaId),
+      ...(boundsGeneration === 0 ? {} : { boundsGeneration }),
     },
   };
 }
@@ -84,11 +99,34 @@ export function replicaOnStore(
   return descriptor.replicas.find((replica) => replica.storeId === storeId);
 }
 
-export function sameDescriptor(a: RangeDescriptor, b: RangeDescriptor): boolean {
+/** Requests and commands of an older generation than this do not know the range's bounds. */
+export function boundsGeneration(descriptor: RangeDescriptor): number {
+  return descriptor.boundsGeneration ?? 1;
+}
+
+/** Votes and goes on voting: whom leadership may be given to. */
+export function isVoter(replica: ReplicaPlace): boolean {
+  const role = replica.role ?? ReplicaRole.VOTER;
+  return role === ReplicaRole.VOTER || role === ReplicaRole.VOTER_INCOMING;
+}
+
+export function isLearner(replica: ReplicaPlace): boolean {
+  return replica.role === ReplicaRole.LEARNER || replica.role === ReplicaRole.LEARNER_OUTGOING;
+}
+
+/**
+ * True if the descriptor proves that a replica is a member no longer: its id was given out and is not in use on that
+ * store. Ids are never given out again, so the proof holds for ever.
+ */
+export function provesRemoved(
+  descriptor: RangeDescriptor,
+  replicaId: number,
+  storeId: number,
+): boolean {
   return (
-    a.rangeId === b.rangeId &&
-    a.generation === b.generation &&
-    equalBytes(a.startKey, b.startKey) &&
-    equalBytes(a.endKey, b.endKey)
+    replicaId < descriptor.nextReplicaId &&
+    !descriptor.replicas.some(
+      (replica) => replica.replicaId === replicaId && replica.storeId === storeId,
+    )
   );
 }

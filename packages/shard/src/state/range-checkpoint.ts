@@ -3,7 +3,7 @@
  * the position. Replay starts from exactly this, so that applying the log again gives the same state although the
  * engine may already hold later data, or holes in it. Written just before a checkpoint, kept until the next is durable.
  */
-import { asBuffer, assert, ExitCode, FatalError } from '@flotilla/base';
+import { asBuffer, ExitCode, FatalError } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineOperation, EngineRow } from '../engine/engine.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
@@ -24,10 +24,9 @@ export interface RangeState {
   readonly sessions: SessionTable;
 }
 
-export function rangeCheckpointRow(state: RangeState): EngineOperation {
+export function encodeRangeCheckpoint(state: RangeState): Uint8Array {
   const { descriptor, replicaId, appliedIndex, appliedTerm, storageId, lastTimestamp } = state;
-  const key = rangeRowKey(descriptor.rangeId, appliedIndex);
-  const payload = flotilla.kv.RangeCheckpoint.encode({
+  return flotilla.kv.RangeCheckpoint.encode({
     version: rowVersion,
     state: {
       version: rowVersion,
@@ -40,25 +39,54 @@ export function rangeCheckpointRow(state: RangeState): EngineOperation {
     },
     sessions: state.sessions.toRows(),
   }).finish();
-  return { type: 'put', key, value: encodeStored(key, 0, payload) };
 }
 
-function decodeRow(row: EngineRow): RangeState {
-  const payload = storedPayload(checkStored(row.key, row.value));
-  const { version, state, sessions } = flotilla.kv.RangeCheckpoint.decode(payload);
-  if (version !== rowVersion)
-    throw new FatalError(ExitCode.engineCorrupt, 'a range row has an unknown version', { version });
+export function rangeCheckpointRow(state: RangeState): EngineOperation {
+  const key = rangeRowKey(state.descriptor.rangeId, state.appliedIndex);
+  return { type: 'put', key, value: encodeStored(key, 0, encodeRangeCheckpoint(state)) };
+}
+
+export type DecodedCheckpoint =
+  | { readonly ok: true; readonly state: RangeState }
+  | { readonly ok: false; readonly reason: string };
+
+/** Bytes from outside or from disk. Never throws. */
+export function decodeRangeCheckpoint(payload: Buffer): DecodedCheckpoint {
+  let decoded: flotilla.kv.RangeCheckpoint;
+  try {
+    decoded = flotilla.kv.RangeCheckpoint.decode(payload);
+  } catch (error) {
+    return { ok: false, reason: String(error) };
+  }
+  const { version, state, sessions } = decoded;
+  if (version !== rowVersion) return { ok: false, reason: `unknown version ${version}` };
   const checked = checkDescriptor(state?.descriptor ?? {});
-  assert(checked.ok, 'a range row with a good checksum holds a good descriptor');
-  return {
-    descriptor: checked.descriptor,
+  if (!checked.ok) return checked;
+  if (sessions?.some((row) => row.version !== 1))
+    return { ok: false, reason: 'sessions of an unknown version' };
+  const numbers = {
     replicaId: state?.replicaId ?? 0,
     appliedIndex: state?.appliedIndex ?? 0,
     appliedTerm: state?.appliedTerm ?? 0,
     storageId: state?.storageId ?? 0,
     lastTimestamp: state?.lastTimestamp ?? 0,
-    sessions: SessionTable.fromRows(sessions ?? []),
   };
+  if (!Object.values(numbers).every((n) => Number.isSafeInteger(n) && n >= 0))
+    return { ok: false, reason: 'a number is out of range' };
+  return {
+    ok: true,
+    state: {
+      descriptor: checked.descriptor,
+      ...numbers,
+      sessions: SessionTable.fromRows(sessions ?? []),
+    },
+  };
+}
+
+function decodeRow(row: EngineRow): RangeState {
+  const decoded = decodeRangeCheckpoint(storedPayload(checkStored(row.key, row.value)));
+  if (decoded.ok) return decoded.state;
+  throw new FatalError(ExitCode.engineCorrupt, `a range row does not decode: ${decoded.reason}`);
 }
 
 export interface LoadedRanges {

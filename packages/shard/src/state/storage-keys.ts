@@ -4,6 +4,7 @@
  *   d ‖ storageId u32 ‖ key                                     newest version of a key
  *   h ‖ storageId u32 ‖ escaped key ‖ supersededAt u64          an older version, by when it ceased to be the newest
  *   r ‖ rangeId u64 ‖ appliedIndex u64                          a range as of a checkpoint (RangeCheckpoint)
+ *   t ‖ rangeId u64                                             least replica id that may live here (tombstone)
  *   s                                                           whose engine this is
  *
  * All numbers big-endian. In the history a key's 00 becomes 00 ff and the key ends with 00 01, so that the rows of one
@@ -16,6 +17,7 @@ const dataTag = 0x64;
 const historyTag = 0x68;
 const rangeTag = 0x72;
 const ownerTag = 0x73;
+const tombstoneTag = 0x74;
 
 export const ownerRowKey: Buffer = Buffer.of(ownerTag);
 /** Everything that a store keeps in its engine. */
@@ -29,8 +31,15 @@ export const allHistory: EngineSpan = {
   endKey: Buffer.of(historyTag + 1),
 };
 
-/** Bytes before the user's key in a data key. */
+export const allTombstones: EngineSpan = {
+  startKey: Buffer.of(tombstoneTag),
+  endKey: Buffer.of(tombstoneTag + 1),
+};
+
+/** Bytes before the user's key in a data key, and before the escaped one in a history key. */
 export const dataPrefixBytes = 5;
+/** Escaped keys end with two bytes, then the time. */
+const historySuffixBytes = 10;
 
 function prefix(tag: number, storageId: number): Buffer {
   assert(
@@ -69,26 +78,105 @@ export class StorageSpace {
 
   /** @param supersededAt timestamp of the command that replaced or deleted this version */
   historyKey(key: Uint8Array, supersededAt: number): Buffer {
-    let zeros = 0;
-    for (let i = 0; i < key.length; i++) if (key[i] === 0) zeros++;
-    const bytes = Buffer.allocUnsafe(dataPrefixBytes + key.length + zeros + 2 + 8);
-    bytes.set(this.historyPrefix, 0);
-    let at = dataPrefixBytes;
-    if (zeros === 0) {
-      bytes.set(key, at);
-      at += key.length;
-    } else {
-      for (let i = 0; i < key.length; i++) {
-        const byte = key[i] ?? 0;
-        bytes[at++] = byte;
-        if (byte === 0) bytes[at++] = 0xff;
-      }
-    }
+    const escaped = escapedLength(key);
+    const bytes = Buffer.allocUnsafe(dataPrefixBytes + escaped + historySuffixBytes);
+    let at = this.writeEscaped(bytes, key, escaped);
     bytes[at++] = 0x00;
     bytes[at++] = 0x01;
     writeU64(bytes, at, supersededAt);
     return bytes;
   }
+
+  /** The history of all keys of a span. */
+  historySpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
+    return { startKey: this.historyBound(startKey), endKey: this.historyBound(endKey) };
+  }
+
+  /** A history key of any storage id, in this one. */
+  adoptHistoryKey(suffix: Uint8Array): Buffer {
+    const bytes = Buffer.allocUnsafe(dataPrefixBytes + suffix.length);
+    bytes.set(this.historyPrefix, 0);
+    bytes.set(suffix, dataPrefixBytes);
+    return bytes;
+  }
+
+  /** Before every row of `key` and of what follows it, after every row of what is before it. */
+  private historyBound(key: Uint8Array): Buffer {
+    const escaped = escapedLength(key);
+    const bytes = Buffer.allocUnsafe(dataPrefixBytes + escaped);
+    this.writeEscaped(bytes, key, escaped);
+    return bytes;
+  }
+
+  /** @returns where the next byte goes */
+  private writeEscaped(bytes: Buffer, key: Uint8Array, escaped: number): number {
+    bytes.set(this.historyPrefix, 0);
+    let at = dataPrefixBytes;
+    if (escaped === key.length) {
+      bytes.set(key, at);
+      return at + key.length;
+    }
+    for (let i = 0; i < key.length; i++) {
+      const byte = key[i] ?? 0;
+      bytes[at++] = byte;
+      if (byte === 0) bytes[at++] = 0xff;
+    }
+    return at;
+  }
+}
+
+function escapedLength(key: Uint8Array): number {
+  let zeros = 0;
+  for (let i = 0; i < key.length; i++) if (key[i] === 0) zeros++;
+  return key.length + zeros;
+}
+
+/** Everything under one storage id: data, and history. */
+export function spansOfStorage(storageId: number): readonly EngineSpan[] {
+  return [dataTag, historyTag].map((tag) => ({
+    startKey: prefix(tag, storageId),
+    endKey: storageId === 0xffff_ffff ? Buffer.of(tag + 1) : prefix(tag, storageId + 1),
+  }));
+}
+
+/** The user's key of a history key without its first `dataPrefixBytes`; undefined: not of that form. */
+export function userKeyOfHistory(suffix: Uint8Array): Buffer | undefined {
+  const end = suffix.length - historySuffixBytes;
+  if (end < 0 || suffix[end] !== 0x00 || suffix[end + 1] !== 0x01) return undefined;
+  const key = Buffer.allocUnsafe(end);
+  let length = 0;
+  for (let i = 0; i < end; i++) {
+    const byte = suffix[i] ?? 0;
+    key[length++] = byte;
+    if (byte !== 0) continue;
+    if (i + 1 >= end || suffix[++i] !== 0xff) return undefined;
+  }
+  return key.subarray(0, length);
+}
+
+/** Of a data or history key. */
+export function storageIdOf(engineKey: Buffer): number {
+  return engineKey.readUInt32BE(1);
+}
+
+/** The first key of each kind that belongs to `storageId` or a later one. */
+export function storageSpansFrom(storageId: number): readonly EngineSpan[] {
+  return [dataTag, historyTag].map((tag) => ({
+    startKey: prefix(tag, storageId),
+    endKey: Buffer.of(tag + 1),
+  }));
+}
+
+export function tombstoneKey(rangeId: number): Buffer {
+  const bytes = Buffer.allocUnsafe(9);
+  bytes[0] = tombstoneTag;
+  writeU64(bytes, 1, rangeId);
+  return bytes;
+}
+
+export function rangeIdOfTombstone(key: Buffer): number {
+  assert(key.length === 9 && key[0] === tombstoneTag, 'a tombstone key has 9 bytes');
+  return readU64(key, 1);
 }
 
 /** The user's key inside a data key: a view. */

@@ -26,13 +26,18 @@ export function encodeStored(key: Uint8Array, timestamp: number, payload: Uint8A
   return stored;
 }
 
+/** True if the value is in stored form and belongs to the key. For bytes from outside. */
+export function isIntact(key: Uint8Array, stored: Buffer): boolean {
+  return (
+    stored.length >= payloadAt &&
+    stored[0] === format &&
+    stored.readUInt32BE(crcAt) === crc32c(stored.subarray(timestampAt), crc32c(key))
+  );
+}
+
 /** Returns its argument, checked. Throws FatalError(engineCorrupt). */
 export function checkStored(key: Uint8Array, stored: Buffer): Buffer {
-  if (
-    stored.length < payloadAt ||
-    stored[0] !== format ||
-    stored.readUInt32BE(crcAt) !== crc32c(stored.subarray(timestampAt), crc32c(key))
-  )
+  if (!isIntact(key, stored))
     throw new FatalError(ExitCode.engineCorrupt, 'a stored value fails its checksum', {
       key: toHex(key),
       bytes: stored.length,
