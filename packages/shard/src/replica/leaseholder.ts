@@ -20,7 +20,7 @@ import type { LogEntry, ProposeResult, ReadGrant } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine } from '../engine/engine.ts';
 import type { StoreLimits } from '../limits.ts';
-import { descriptorSpan, type RangeDescriptor } from '../range-descriptor.ts';
+import { boundsGeneration, descriptorSpan, type RangeDescriptor } from '../range-descriptor.ts';
 import type { Session, SessionTable } from '../state/session-table.ts';
 import type { StorageSpace } from '../state/storage-keys.ts';
 import {
@@ -398,7 +398,7 @@ export class Leaseholder {
     };
     this.underWay.add(pending);
     this.overlayBytes += bytes;
-    const batch = this.proposals.add(pending, this.replica.descriptor.generation);
+    const batch = this.proposals.add(pending, boundsGeneration(this.replica.descriptor));
     this.maybeExpireSessions(batch, command.timestamp);
     this.context.onDirty();
   }

@@ -16,7 +16,7 @@ import {
 } from '@flotilla/base';
 import type { LogEntry, SoftState } from '@flotilla/raft';
 import type { EngineOperation } from '../engine/engine.ts';
-import type { RangeDescriptor } from '../range-descriptor.ts';
+import { boundsGeneration, type RangeDescriptor } from '../range-descriptor.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import type { SessionTable } from '../state/session-table.ts';
 import { StorageSpace } from '../state/storage-keys.ts';
@@ -143,7 +143,7 @@ export class Replica implements LeaseholderReplica {
 
   private applyBatch(entry: LogEntry, batch: CommandBatch, operations: EngineOperation[]): number {
     const evaluatedHere =
-      batch.generation === this.descriptor.generation && batch.term === entry.term;
+      batch.generation === boundsGeneration(this.descriptor) && batch.term === entry.term;
     let skipped = 0;
     for (const command of batch.commands)
       if (!evaluatedHere || !this.applyCommand(entry, command, operations)) skipped++;

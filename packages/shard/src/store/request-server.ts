@@ -5,6 +5,7 @@
 import { asBuffer, type Clock, type FrameHeader, FrameReader, type Logger } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import type { StoreLimits } from '../limits.ts';
+import { boundsGeneration } from '../range-descriptor.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -136,7 +137,8 @@ export class RequestServer {
     // Somebody knows a newer shape of the range than this replica: whoever made it leads.
     if (leaseholder === undefined || request.generation > generation)
       return { ok: false, refused: replica.notLeaseholder() };
-    if (request.generation < generation)
+    // A change of replicas alone leaves the bounds that the client knows right.
+    if (request.generation < boundsGeneration(replica.descriptor))
       return { ok: false, refused: replica.keyMismatch(replica.descriptor) };
     return { ok: true, replica, leaseholder, reads };
   }

@@ -1,0 +1,495 @@
+/** Two stores' transfers over a network in memory: loss, damage, silence, limits, and what is left behind. */
+import {
+  crc32c,
+  FrameReader,
+  MemoryNetwork,
+  type MemoryTransport,
+  Outbox,
+  SeededPrng,
+  type StoreId,
+  toRangeId,
+  toReplicaId,
+  toStoreId,
+  toTimestamp,
+} from '@flotilla/base';
+import { ManualClock } from '@flotilla/base/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { EngineOperation } from '../engine/engine.ts';
+import { EngineTurns } from '../engine/engine-turns.ts';
+import { defaultStoreLimits, type StoreLimits } from '../limits.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
+import { Replica } from '../replica/replica.ts';
+import { loadRanges, type RangeState } from '../state/range-checkpoint.ts';
+import { SessionTable } from '../state/session-table.ts';
+import { StorageSpace, spansOfStorage } from '../state/storage-keys.ts';
+import { encodeStored } from '../state/stored-value.ts';
+import { MemoryEngine } from '../testing/memory-engine.ts';
+import { type BulkMessage, decodeBulk, encodeBulk, SnapshotOutcome } from './messages.ts';
+import { SnapshotTransfers } from './transfers.ts';
+
+const rangeId = toRangeId(7);
+const clusterId = Buffer.alloc(16, 1);
+const descriptor: RangeDescriptor = {
+  rangeId,
+  startKey: Buffer.from('b'),
+  endKey: Buffer.from('y'),
+  generation: 3,
+  replicas: [1, 2].map((id) => ({ replicaId: toReplicaId(id), storeId: toStoreId(id) })),
+  nextReplicaId: toReplicaId(3),
+};
+
+function replicaOf(state: RangeState): Replica {
+  return new Replica(state, {} as never);
+}
+
+function senderState(): RangeState {
+  const sessions = new SessionTable();
+  sessions.register(100, Buffer.from('nonce'), 5);
+  const session = sessions.find(100);
+  if (session !== undefined)
+    sessions.record(session, 1, 0, {
+      index: 6,
+      timestamp: 200,
+      failedCondition: 0,
+      foundTimestamp: 0,
+    });
+  return {
+    descriptor,
+    replicaId: 1,
+    appliedIndex: 42,
+    appliedTerm: 4,
+    storageId: 9,
+    lastTimestamp: 777,
+    sessions,
+  };
+}
+
+class Side {
+  readonly engine = new MemoryEngine();
+  readonly turns: EngineTurns = new EngineTurns(this.engine);
+  readonly installed: RangeState[] = [];
+  readonly reclaimed: number[] = [];
+  readonly transport: MemoryTransport;
+  readonly transfers: SnapshotTransfers;
+  readonly failures: unknown[] = [];
+  appliedIndex = 0;
+  installs: 'at once' | 'never' = 'at once';
+  /** Looks at what arrives; false drops it. */
+  filter: (message: BulkMessage) => boolean = () => true;
+  received = 0;
+  private storageIds = 20;
+
+  constructor(world: World, storeId: StoreId, limits: StoreLimits) {
+    this.transport = world.network.connect(`store-${storeId}`);
+    const outbox = new Outbox({
+      transport: this.transport,
+      clock: world.clock,
+      header: () => ({
+        clusterId,
+        timestamp: toTimestamp(0),
+        sender: { kind: 'store', storeId },
+      }),
+    });
+    this.transfers = new SnapshotTransfers({
+      clock: world.clock,
+      engine: this.engine,
+      turns: this.turns,
+      limits,
+      incarnation: 1,
+      send: (to, message) =>
+        outbox.enqueue({ kind: 'store', storeId: to, channel: 'bulk' }, encodeBulk(message)),
+      onFatal: (error) => this.failures.push(error),
+      keeper: {
+        refuseOffer: (offer) =>
+          offer.index > this.appliedIndex
+            ? undefined
+            : { outcome: SnapshotOutcome.SNAPSHOT_STALE, reason: 'old' },
+        refuseState: () => undefined,
+        newStorageId: () => ++this.storageIds,
+        install: async (_offer, state) => {
+          if (this.installs === 'never') return new Promise(() => {});
+          this.installed.push(state);
+          this.appliedIndex = state.appliedIndex;
+          return { ok: true, index: state.appliedIndex };
+        },
+        reclaim: (storageId) => void this.reclaimed.push(storageId),
+      },
+    });
+    const reader = new FrameReader({ clock: world.clock });
+    this.transport.listen({ kind: 'store', storeId, channel: 'bulk' }, (frame) => {
+      const read = reader.read(frame);
+      if (!read.ok || read.header.sender.kind !== 'store') return;
+      for (const bytes of read.messages) {
+        const message = decodeBulk(bytes);
+        if (message === undefined || !this.filter(message)) continue;
+        this.received++;
+        this.transfers.receive(read.header.sender.storeId, [message]);
+      }
+    });
+  }
+
+  rowsOf(storageId: number): string[] {
+    const spans = spansOfStorage(storageId);
+    return this.engine
+      .rows()
+      .filter(({ key }) =>
+        spans.some(
+          (span) => Buffer.compare(key, span.startKey) >= 0 && Buffer.compare(key, span.endKey) < 0,
+        ),
+      )
+      .map(({ key, value }) => `${key[0]} ${key.subarray(5).toString('hex')} ${crc32c(value)}`);
+  }
+}
+
+class World {
+  readonly clock = new ManualClock();
+  readonly network: MemoryNetwork;
+  readonly one: Side;
+  readonly two: Side;
+  readonly replica: Replica;
+
+  constructor(limits: Partial<StoreLimits> = {}) {
+    const all = { ...defaultStoreLimits, snapshotChunkBytes: 100, ...limits };
+    this.network = new MemoryNetwork({ clock: this.clock, prng: new SeededPrng(5) });
+    this.one = new Side(this, toStoreId(1), all);
+    this.two = new Side(this, toStoreId(2), all);
+    this.replica = replicaOf(senderState());
+  }
+
+  async fill(rows: number, valueBytes = 20): Promise<void> {
+    const space = new StorageSpace(9);
+    const operations: EngineOperation[] = [];
+    for (let i = 0; i < rows; i++) {
+      // Zero bytes, so that escaping shows; and rows outside of the range, which must stay at home.
+      const key = Buffer.from(`c\0${i}`);
+      const value = encodeStored(key, 1000 + i, Buffer.alloc(valueBytes, i));
+      operations.push({ type: 'put' as const, key: space.dataKey(key), value });
+      const old = encodeStored(key, 500 + i, Buffer.from('old'));
+      operations.push({ type: 'put' as const, key: space.historyKey(key, 1000 + i), value: old });
+    }
+    for (const outside of ['a', 'y', 'z']) {
+      const key = Buffer.from(outside);
+      const value = encodeStored(key, 1, key);
+      operations.push({ type: 'put' as const, key: space.dataKey(key), value });
+      operations.push({ type: 'put' as const, key: space.historyKey(key, 2), value });
+    }
+    await this.one.turns.write(() => operations);
+  }
+
+  send(stillWanted: () => boolean = () => true) {
+    return this.one.transfers.send({
+      replica: this.replica,
+      toReplicaId: 2,
+      toStore: toStoreId(2),
+      term: 4,
+      stillWanted,
+    });
+  }
+
+  async run(ms: number): Promise<void> {
+    const until = this.clock.nowMs() + ms;
+    for (;;) {
+      for (let quiet = 0; quiet < 6; quiet++) {
+        this.clock.runTurn();
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+      const now = this.clock.nowMs();
+      if (now >= until) return;
+      const next = this.clock.nextTimerAt() ?? Number.POSITIVE_INFINITY;
+      this.clock.advance(Math.max(0.01, Math.min(next, until) - now));
+    }
+  }
+
+  async settled<T>(promise: Promise<T>, ms = 60_000): Promise<T> {
+    let done = false;
+    void promise.finally(() => {
+      done = true;
+    });
+    for (let waited = 0; !done && waited < ms; waited += 50) await this.run(50);
+    expect(done).toBe(true);
+    return promise;
+  }
+
+  /** What a transfer that ended leaves: nothing. */
+  expectNothingHeld(): void {
+    expect([this.one.transfers.sending, this.two.transfers.receiving]).toEqual([0, 0]);
+    expect(this.one.failures).toEqual([]);
+    expect(this.two.failures).toEqual([]);
+  }
+}
+
+let world = new World();
+afterEach(() => {
+  world.one.transfers.stop();
+  world.two.transfers.stop();
+});
+
+/** What the sender holds of the range. */
+function expected(): string[] {
+  const inside = (line: string): boolean => {
+    const first = Number.parseInt(line.split(' ')[1]?.slice(0, 2) ?? '', 16);
+    return first >= 0x62 && first < 0x79;
+  };
+  return world.one.rowsOf(9).filter(inside);
+}
+
+function expectInstalled(storageId: number): void {
+  const [state] = world.two.installed.slice(-1);
+  expect(state).toMatchObject({
+    replicaId: 2,
+    storageId,
+    appliedIndex: 42,
+    appliedTerm: 4,
+    lastTimestamp: 777,
+    descriptor,
+  });
+  expect(state?.sessions.toRows()).toEqual(senderState().sessions.toRows());
+  expect(world.two.rowsOf(storageId)).toEqual(expected());
+}
+
+describe('a snapshot', () => {
+  it.each([0, 1, 200])('of %i keys arrives whole, history and sessions included', async (rows) => {
+    world = new World();
+    await world.fill(rows);
+    expect(await world.settled(world.send())).toEqual({ ok: true, index: 42, reason: '' });
+    expectInstalled(21);
+    expect(expected().length).toBe(2 * rows);
+    world.expectNothingHeld();
+    // The row that refers to it is durable with it.
+    const crashed = world.two.engine.crash(new SeededPrng(1));
+    const { ranges } = await loadRanges(crashed, () => 42);
+    expect(ranges.map((range) => range.storageId)).toEqual([21]);
+  });
+
+  it('carries values that are larger than a chunk', async () => {
+    world = new World({ snapshotChunkBytes: 240 * 1024 });
+    await world.fill(3, 1_000_000);
+    expect((await world.settled(world.send())).ok).toBe(true);
+    expectInstalled(21);
+  });
+
+  it.each([1, 2, 3, 4])(
+    'arrives over a network that loses, doubles and delays, seed %i',
+    async (seed) => {
+      world = new World();
+      const prng = new SeededPrng(seed, 9);
+      await world.fill(60);
+      world.network.setFaults({
+        dropProbability: 0.2,
+        duplicateProbability: 0.2,
+        delayMsMin: 0,
+        delayMsMax: 200,
+      });
+      for (const side of [world.one, world.two])
+        side.filter = (message) => {
+          if (message.kind === 'chunk' && prng.nextBelow(20) === 0 && message.bytes.length > 0)
+            message.bytes[0] = (message.bytes[0] ?? 0) ^ 1;
+          return true;
+        };
+      // A run of bad luck may end a transfer; then it is sent again, as consensus does.
+      let result = await world.settled(world.send(), 200_000);
+      for (let again = 0; !result.ok && again < 5; again++)
+        result = await world.settled(world.send(), 200_000);
+      expect(result).toMatchObject({ ok: true, index: 42 });
+      await world.run(30_000);
+      expectInstalled(world.two.installed.at(-1)?.storageId ?? 0);
+      expect(world.two.installed.length).toBe(1);
+      world.expectNothingHeld();
+    },
+  );
+
+  it('sends only what the receiver has asked for, and goes on at the pace of its engine', async () => {
+    world = new World({ snapshotWindowChunks: 2 });
+    await world.fill(100);
+    let release: () => void = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    // The receiver's engine is busy.
+    let busy = false;
+    world.two.filter = (message) => {
+      if (message.kind === 'chunk' && !busy) {
+        busy = true;
+        void world.two.turns.write(() => []);
+        (world.two.turns as unknown as { last: Promise<unknown> }).last = held;
+      }
+      return true;
+    };
+    const sent = world.send();
+    await world.run(500);
+    const before = world.two.received;
+    // An offer, and two chunks that wait to be written or are on their way.
+    expect(before).toBeLessThanOrEqual(4);
+    release();
+    expect((await world.settled(sent)).ok).toBe(true);
+    expect(world.two.received).toBeGreaterThan(50);
+  });
+
+  it('is refused as busy before the sender has read anything', async () => {
+    world = new World({ snapshotsReceivingMax: 0 });
+    await world.fill(10);
+    let iterators = 0;
+    const iterate = world.one.engine.iterate.bind(world.one.engine);
+    world.one.engine.iterate = (...args) => {
+      iterators++;
+      return iterate(...args);
+    };
+    const result = await world.settled(world.send());
+    expect(result).toMatchObject({ ok: false, reason: 'too many snapshots are being received' });
+    expect(iterators).toBe(0);
+    world.expectNothingHeld();
+  });
+
+  it('is not offered when too many are being sent', async () => {
+    world = new World({ snapshotsSendingMax: 1 });
+    world.network.cut('store-1', 'store-2');
+    const first = world.send();
+    expect(await world.send()).toMatchObject({ ok: false, reason: 'too many are being sent' });
+    expect((await world.settled(first)).ok).toBe(false);
+  });
+
+  it('that is older than what the replica has is refused', async () => {
+    world = new World();
+    world.two.appliedIndex = 42;
+    expect(await world.settled(world.send())).toMatchObject({ ok: false, reason: 'old' });
+    world.expectNothingHeld();
+  });
+
+  it.each([
+    ['the receiver', 'two'],
+    ['the sender', 'one'],
+  ] as const)('is given up on both sides when %s falls silent', async (_name, silent) => {
+    world = new World();
+    await world.fill(200);
+    const closed: boolean[] = [];
+    const iterate = world.one.engine.iterate.bind(world.one.engine);
+    world.one.engine.iterate = (...args) => {
+      const iterator = iterate(...args);
+      const at = closed.push(false) - 1;
+      const close = async (): Promise<void> => {
+        closed[at] = true;
+        await iterator.close();
+      };
+      return { next: (rows) => iterator.next(rows), close };
+    };
+    let chunks = 0;
+    world.two.filter = (message) => {
+      if (message.kind !== 'chunk') return true;
+      // From the tenth chunk on nothing passes in one direction.
+      if (++chunks === 10)
+        if (silent === 'two') world.one.filter = () => false;
+        else world.two.filter = () => false;
+      return true;
+    };
+    const sent = world.send();
+    await world.run(500);
+    expect(world.one.transfers.sending).toBe(1);
+    const result = await world.settled(sent);
+    expect(result.ok).toBe(false);
+    await world.run(15_000);
+    world.expectNothingHeld();
+    expect(closed).toEqual([true, true]);
+    expect(world.two.installed).toEqual([]);
+    expect(world.two.reclaimed).toEqual([21]);
+    // The network is back: it can be sent again, under another storage id.
+    world.one.filter = () => true;
+    world.two.filter = () => true;
+    expect((await world.settled(world.send())).ok).toBe(true);
+    expectInstalled(22);
+  });
+
+  it('ends when the sender leads no longer', async () => {
+    world = new World();
+    await world.fill(50);
+    let leads = true;
+    world.two.filter = (message) => message.kind !== 'chunk';
+    const sent = world.send(() => leads);
+    await world.run(100);
+    leads = false;
+    expect(await world.settled(sent)).toMatchObject({ ok: false, reason: 'leadership was lost' });
+    await world.run(100);
+    world.expectNothingHeld();
+    expect(world.two.reclaimed).toEqual([21]);
+  });
+
+  it('whose end was not heard is answered again with the same end', async () => {
+    world = new World();
+    await world.fill(5);
+    let dropped = 0;
+    world.one.filter = (message) => message.kind !== 'end' || ++dropped > 2;
+    expect(await world.settled(world.send())).toMatchObject({ ok: true, index: 42 });
+    expect(dropped).toBe(3);
+    expect(world.two.installed.length).toBe(1);
+  });
+
+  it('gives way to a newer one of the same range', async () => {
+    world = new World();
+    await world.fill(50);
+    world.two.filter = (message) => message.kind !== 'chunk';
+    const first = world.send();
+    await world.run(100);
+    world.two.filter = () => true;
+    // As after a restart of the sender, which knows nothing of the first.
+    let second = await world.settled(world.send());
+    expect(second).toMatchObject({
+      ok: false,
+      reason: 'a snapshot of this range is being received',
+    });
+    second = await world.settled(world.send());
+    expect(second.ok).toBe(true);
+    expect((await world.settled(first)).ok).toBe(false);
+    expect(world.two.reclaimed).toEqual([21]);
+    expectInstalled(22);
+  });
+
+  it('is being installed for as long as it takes: the sender waits', async () => {
+    world = new World({ snapshotIdleMs: 1000 });
+    await world.fill(5);
+    world.two.installs = 'never';
+    const sent = world.send();
+    await world.run(5000);
+    expect(world.one.transfers.sending).toBe(1);
+    world.one.transfers.stop();
+    expect((await world.settled(sent)).reason).toBe('stopping');
+  });
+
+  it('whose bytes were altered with their checksum is refused by the digest of the whole', async () => {
+    world = new World();
+    await world.fill(50);
+    world.two.filter = (message) => {
+      // A hole with a valid checksum: the rows' own would not notice a row that is missing.
+      if (message.kind === 'chunk' && message.summary !== undefined)
+        (message as { summary: unknown }).summary = { ...message.summary, digest: 1 };
+      return true;
+    };
+    expect(await world.settled(world.send())).toMatchObject({
+      ok: false,
+      reason: 'the stream is not what was sent',
+    });
+    expect(world.two.reclaimed).toEqual([21]);
+    expect(world.two.installed).toEqual([]);
+  });
+});
+
+describe('the border of the bulk channel', () => {
+  it('refuses bytes that are no message', () => {
+    const prng = new SeededPrng(3);
+    const good = encodeBulk({
+      kind: 'pull',
+      snapshotId: 5,
+      next: 1,
+      upTo: 2,
+      again: false,
+      installing: false,
+    });
+    expect(decodeBulk(good)).toMatchObject({ kind: 'pull', next: 1, upTo: 2 });
+    for (let i = 0; i < 500; i++) {
+      const bytes = Buffer.from(good);
+      bytes[prng.nextBelow(bytes.length)] = prng.nextBelow(256);
+      decodeBulk(bytes.subarray(0, prng.nextBelow(bytes.length + 1)));
+    }
+    expect(decodeBulk(Buffer.alloc(0))).toBeUndefined();
+    const offer = { kind: 'offer', snapshotId: 0 } as unknown as BulkMessage;
+    expect(decodeBulk(encodeBulk(offer))).toBeUndefined();
+  });
+});
