@@ -9,7 +9,19 @@ export type FailureKind =
   | 'twoLeaders'
   | 'twoLeases'
   | 'monotone'
+  /** A committed entry is missing where it must be. */
   | 'committedLost'
+  /** Two entries were committed at one index. */
+  | 'stateMachineSafety'
+  | 'logMatching'
+  /** A leader removed entries of its log. */
+  | 'appendOnly'
+  /** Something was committed that is not on the disks of a quorum. */
+  | 'commitNotDurable'
+  /** What was on disk is not there any more. */
+  | 'durableLost'
+  | 'voteForgotten'
+  | 'configuration'
   /** Replicas differ at equal positions. */
   | 'divergence'
   /** The world is well, the cluster is not. */

@@ -5,7 +5,8 @@
 import { type Prng, type ProbeName, probeCounts, resetProbes, systemPrefix } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
 import { inspectStore } from '@flotilla/shard/testing';
-import { checkSameState, haveConverged, Invariants } from './check/invariants.ts';
+import { checkSameState, haveConverged } from './check/convergence.ts';
+import { Invariants } from './check/invariants.ts';
 import { keyOf } from './cluster/ranges.ts';
 import { SimCluster } from './cluster/sim-cluster.ts';
 import { SimFailure } from './failure.ts';
@@ -53,6 +54,7 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
   const world = new World(seed, options.onEvent);
   const cluster = new SimCluster(world, swarm);
   const invariants = new Invariants(cluster.machines);
+  cluster.onLook = (machine) => invariants.observe(machine);
   const record = new Record();
   let failure: SimFailure | undefined;
   resetProbes();

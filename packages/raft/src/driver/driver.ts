@@ -231,6 +231,11 @@ export class Driver implements MultiRaft, DriverShell {
     }
   }
 
+  /** For `testing/inspect.ts` alone, which shows it to the simulator. */
+  inside(): Iterable<Group> {
+    return this.groups.all();
+  }
+
   // ---- for the rooms ----------------------------------------------------------------------------------------------
 
   isAlive(): boolean {

@@ -1,150 +1,126 @@
 /**
  * What must hold at every moment, seen from above: the simulator looks into every store, at true time. Looked at every few
- * milliseconds, not after every event: a leader or a lease that lives shorter than that serves nobody.
+ * milliseconds, and at the first and the last moment of every process; not after every event: a leader or a lease that
+ * lives shorter than that serves nobody. The rules are in the files beside this one.
  */
-
-import { inspectStore } from '@flotilla/shard/testing';
+import { type GroupInside, inspectGroups } from '@flotilla/raft/testing';
+import { consensusOf } from '@flotilla/shard/testing';
 import type { StoreMachine } from '../cluster/store-machine.ts';
-import { SimFailure } from '../failure.ts';
+import { checkCommitted, checkLeaderCompleteness } from './committed.ts';
+import { checkConfigurations } from './configurations.ts';
+import { checkCommitIsDurable, checkSurvived } from './durability.ts';
+import { checkElectionSafety } from './election-safety.ts';
+import { Leases } from './leases.ts';
+import { RangeLedger, ReplicaMemory } from './ledger.ts';
+import { checkLog } from './log-matching.ts';
+import { checkMonotonic } from './monotonic.ts';
 
-interface Position {
-  readonly life: number;
-  readonly term: number;
-  readonly commitIndex: number;
-  readonly lastApplied: number;
+interface Seen {
+  readonly ledger: RangeLedger;
+  readonly memory: ReplicaMemory;
+  readonly group: GroupInside;
 }
 
 export class Invariants {
-  leaders = 0;
   private readonly machines: readonly StoreMachine[];
-  /** By range and term. */
-  private readonly leaderOf = new Map<string, string>();
-  private readonly positions = new Map<string, Position>();
-  /** Highest commit index that anybody had, by range. */
-  private readonly committed = new Map<number, number>();
+  private readonly ledgers = new Map<number, RangeLedger>();
 
   constructor(machines: readonly StoreMachine[]) {
     this.machines = machines;
   }
 
-  /** Throws SimFailure. */
+  /** Distinct (range, term) with a leader. */
+  get leaders(): number {
+    let count = 0;
+    for (const ledger of this.ledgers.values()) count += ledger.leaders.size;
+    return count;
+  }
+
+  /** Looks at everything. Throws SimFailure. */
   check(): void {
-    const leases = new Map<number, string>();
-    const fullLogs: { range: number; name: string; lastIndex: number }[] = [];
-    for (const { store, host } of this.machines) {
-      if (store === undefined) continue;
-      for (const { raft } of inspectStore(store)) {
-        const { rangeId, role, term, commitIndex, lastApplied, leaseValid, lastIndex } = raft;
-        const { name } = host;
-        if (role === 'leader') this.noteLeader(rangeId, term, name);
-        this.checkMonotone(`r${rangeId} on ${name}`, {
-          life: host.life,
-          term,
-          commitIndex,
-          lastApplied,
-        });
-        this.committed.set(rangeId, Math.max(this.committed.get(rangeId) ?? 0, commitIndex));
-        if (!leaseValid) continue;
-        const other = leases.get(rangeId);
-        if (other !== undefined)
-          throw new SimFailure(
-            'twoLeases',
-            `r${rangeId}: ${other} and ${name} (t${term}) hold a lease`,
-          );
-        leases.set(rangeId, name);
-        fullLogs.push({ range: rangeId, name, lastIndex });
+    const seen: Seen[] = [];
+    const leases = new Leases();
+    for (const machine of this.machines)
+      for (const one of this.lookAt(machine)) {
+        seen.push(one);
+        leases.add(one.ledger, one.memory, one.group, machine.nowMs());
       }
+    for (const ledger of this.ledgers.values()) checkCommitIsDurable(ledger);
+    for (const { ledger, memory, group } of seen) {
+      checkLeaderCompleteness(ledger, memory, group);
+      checkConfigurations(ledger, memory);
     }
-    for (const { range, name, lastIndex } of fullLogs) {
-      const committed = this.committed.get(range) ?? 0;
-      if (lastIndex < committed)
-        throw new SimFailure(
-          'committedLost',
-          `r${range}: ${name} leads with entries up to ${lastIndex}, but ${committed} was committed`,
-        );
-    }
+    leases.check();
   }
 
-  private noteLeader(range: number, term: number, name: string): void {
-    const key = `r${range}/t${term}`;
-    const before = this.leaderOf.get(key);
-    if (before === undefined) {
-      this.leaderOf.set(key, name);
-      this.leaders++;
-    } else if (before !== name) {
-      throw new SimFailure('twoLeaders', `${key}: ${before} and ${name}`);
-    }
+  /** Looks at one machine: its process has just opened its store, or ends at this moment. Throws SimFailure. */
+  observe(machine: StoreMachine): void {
+    this.lookAt(machine);
   }
 
-  private checkMonotone(who: string, now: Position): void {
-    const before = this.positions.get(who);
-    this.positions.set(who, now);
-    if (before === undefined || before.life !== now.life) return;
-    if (
-      now.term < before.term ||
-      now.commitIndex < before.commitIndex ||
-      now.lastApplied < before.lastApplied
-    )
-      throw new SimFailure(
-        'monotone',
-        `${who} went back: ${JSON.stringify(before)} to ${JSON.stringify(now)}`,
-      );
+  /** Everything that the machine had on its disk is lost, and nothing is expected of it any more. */
+  forget(machine: StoreMachine): void {
+    for (const ledger of this.ledgers.values())
+      for (const [replicaId, memory] of ledger.replicas)
+        if (memory.machine === machine) ledger.replicas.delete(replicaId);
   }
-}
 
-/** All replicas of every range stand at one position, with everything that the leader has. */
-export function haveConverged(machines: readonly StoreMachine[], ranges: number): boolean {
-  const last = new Map<number, number>();
-  const leaders = new Set<number>();
-  for (const { store } of machines) {
-    if (store === undefined) return false;
-    for (const { raft } of inspectStore(store)) {
-      if (raft.role === 'leader') leaders.add(raft.rangeId);
-      if (raft.lastApplied !== raft.lastIndex || raft.commitIndex !== raft.lastIndex) return false;
-      const other = last.get(raft.rangeId);
-      if (other !== undefined && other !== raft.lastIndex) return false;
-      last.set(raft.rangeId, raft.lastIndex);
-    }
+  private lookAt(machine: StoreMachine): Seen[] {
+    const raft = machine.store && consensusOf(machine.store);
+    if (raft === undefined) return [];
+    return inspectGroups(raft).map((group) => {
+      const ledger = this.ledger(group.state.rangeId);
+      const memory = this.memory(ledger, group.state.self, machine);
+      follow(ledger, memory, group, machine.host.life);
+      return { ledger, memory, group };
+    });
   }
-  return leaders.size === ranges;
-}
 
-/** Replicas at one position have the same rows and sessions. Call when `haveConverged`. Throws SimFailure. */
-export function checkSameState(machines: readonly StoreMachine[]): void {
-  const states = new Map<number, { readonly name: string; readonly state: string }>();
-  for (const { store, host, engine } of machines) {
-    if (store === undefined) continue;
-    const rows = new Map<number, string[]>();
-    for (const { key, value } of engine.rows()) {
-      if (key[0] !== dataTag) continue;
-      const range = key.readUInt32BE(1);
-      let list = rows.get(range);
-      if (list === undefined) {
-        list = [];
-        rows.set(range, list);
-      }
-      list.push(`${key.toString('hex')}=${value.toString('hex')}`);
+  private ledger(rangeId: number): RangeLedger {
+    let ledger = this.ledgers.get(rangeId);
+    if (ledger === undefined) {
+      ledger = new RangeLedger(rangeId);
+      this.ledgers.set(rangeId, ledger);
     }
-    for (const view of inspectStore(store)) {
-      const data = (rows.get(view.rangeId) ?? []).join('\n');
-      const state = `${data}\n${view.sessions()}`;
-      const other = states.get(view.rangeId);
-      if (other === undefined) states.set(view.rangeId, { name: host.name, state });
-      else if (other.state !== state)
-        throw new SimFailure(
-          'divergence',
-          `r${view.rangeId} at i${view.appliedIndex}: ${other.name} and ${host.name} differ:\n${firstDifference(other.state, state)}`,
-        );
+    return ledger;
+  }
+
+  private memory(ledger: RangeLedger, replicaId: number, machine: StoreMachine): ReplicaMemory {
+    let memory = ledger.replicas.get(replicaId);
+    if (memory === undefined) {
+      memory = new ReplicaMemory(ledger.rangeId, replicaId, machine.host.name, machine);
+      ledger.replicas.set(replicaId, memory);
     }
+    return memory;
   }
 }
 
-/** Newest versions; founding ranges use their own id as storage id. `storage-keys.ts` of shard. */
-const dataTag = 0x64;
-
-function firstDifference(a: string, b: string): string {
-  const left = a.split('\n');
-  const right = b.split('\n');
-  const at = left.findIndex((line, i) => line !== right[i]);
-  return `${left[at]?.slice(0, 2000)}\n${right[at]?.slice(0, 2000)}`;
+/** The checks that need one replica alone; then the memory is what the replica is now. */
+function follow(
+  ledger: RangeLedger,
+  memory: ReplicaMemory,
+  group: GroupInside,
+  life: number,
+): void {
+  const { state, core } = group;
+  const newLife = memory.life !== life;
+  checkElectionSafety(ledger, memory, group);
+  if (newLife) {
+    if (memory.life >= 0) checkSurvived(memory, group);
+    memory.commitIndex = 0;
+    memory.completeUpTo = 0;
+  } else {
+    checkMonotonic(memory, group);
+  }
+  if (state.role.kind === 'leader' && memory.leaderTerm !== state.currentTerm)
+    memory.completeUpTo = 0;
+  checkLog(ledger, memory, group, newLife);
+  checkCommitted(ledger, memory, group);
+  memory.life = life;
+  memory.term = state.currentTerm;
+  memory.commitIndex = state.commitIndex;
+  memory.lastApplied = state.lastApplied;
+  memory.persistedIndex = state.persistence.persistedIndex;
+  memory.configurationBefore = memory.configuration;
+  memory.configuration = core.configuration;
 }

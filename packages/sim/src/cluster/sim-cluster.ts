@@ -31,6 +31,8 @@ export class SimCluster {
   readonly machines: readonly StoreMachine[];
   readonly clients: readonly ClientHost[];
   failure: SimFailure | undefined;
+  /** Looks at a machine at the first and the last moment of its processes. */
+  onLook: (machine: StoreMachine) => void = () => {};
   private readonly networkFaults: NetworkFaults;
   private readonly disconnected = new Set<Fault & { readonly kind: 'disconnect' }>();
   private healed = false;
@@ -55,11 +57,22 @@ export class SimCluster {
           network: this.network,
           replay: () => this.networkFaults.replay(),
           onStart: (machine) => this.onStart(machine),
+          onLook: (machine) => this.guarded(() => this.onLook(machine)),
           onFailure: (failure) => this.fail(failure),
         }),
     );
     // Client 0 founds the cluster and looks after it at the end.
     this.clients = [0, ...numbers(swarm.clients)].map((number) => this.client(number));
+  }
+
+  private guarded(look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      this.fail(
+        error instanceof SimFailure ? error : new SimFailure('simulator', String(error), error),
+      );
+    }
   }
 
   fail(failure: SimFailure): void {

@@ -29,6 +29,8 @@ export interface MachineOptions {
   readonly replay: () => ReplayFaults | undefined;
   /** A store process has begun: faults of its connection are still in force. */
   readonly onStart: (machine: StoreMachine) => void;
+  /** The store has just opened, or its process ends now: `store` is there, and nothing has happened to it since. */
+  readonly onLook: (machine: StoreMachine) => void;
   readonly onFailure: (failure: SimFailure) => void;
 }
 
@@ -116,10 +118,17 @@ export class StoreMachine {
       pid: life,
     }).then(
       (store) => {
-        if (life === host.life) this.store = store;
+        if (life !== host.life) return;
+        this.store = store;
+        this.options.onLook(this);
       },
       (error: unknown) => this.endSoon(life, error),
     );
+  }
+
+  /** By the clock of its host. Unit: ms. */
+  nowMs(): number {
+    return this.host.nowMs();
   }
 
   /** The process is killed. With `powerLoss` its machine too. */
@@ -193,6 +202,7 @@ export class StoreMachine {
   }
 
   private kill(powerLoss: boolean): void {
+    this.options.onLook(this);
     this.host.die();
     this.store = undefined;
     void this.transport?.close();

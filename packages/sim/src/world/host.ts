@@ -115,12 +115,17 @@ export class Host implements EventOwner {
     });
   }
 
+  /** Monotonic. Unit: ms. */
+  nowMs(): number {
+    return 1000 + this.world.nowMs() * this.clocks.rate;
+  }
+
   /** Of the process that lives now. */
   clock(): Clock {
     const { world, clocks } = this;
     const life = this.life;
     return {
-      nowMs: () => 1000 + world.nowMs() * clocks.rate,
+      nowMs: () => this.nowMs(),
       wallMs: () =>
         Math.floor(
           wallStartMs + clocks.wallOffsetMs + this.wallStepMs + world.nowMs() * clocks.rate,
