@@ -97,14 +97,16 @@ function addInit(program: Command, output: Output, finish: (code: number) => voi
     .command('init')
     .description('found a new cluster on stores that are running; harmless to repeat')
     .requiredOption('--stores <n>', 'how many stores the cluster is founded with', wholeNumber)
+    .option('--ranges <n>', 'how many ranges the key space is cut into at first', wholeNumber)
     .option('--timeout <seconds>', 'how long to wait for them', wholeNumber, 60)
     .addHelpText('after', example('flotilla init --nats nats://10.0.0.1:4222 --stores 3'));
   addSettings(command, connectionKeys);
   command.action(async () => {
     const config = configOf(command);
-    const { runInit } = await import('./init-command.ts');
-    const options = command.opts<{ stores: number; timeout: number }>();
-    const request = { stores: options.stores, timeoutMs: options.timeout * 1000 };
+    const { runInit, rangesOf } = await import('./init-command.ts');
+    const options = command.opts<{ stores: number; ranges?: number; timeout: number }>();
+    const { stores, timeout } = options;
+    const request = { stores, ranges: rangesOf(options.ranges), timeoutMs: timeout * 1000 };
     finish(await runInit(config, request, output));
   });
 }

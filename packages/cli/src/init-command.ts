@@ -11,14 +11,31 @@ import {
   toHex,
 } from '@flotilla/base';
 import { type BootstrapResult, bootstrapCluster } from '@flotilla/router';
-import { initialRanges } from '@flotilla/shard';
+import {
+  foundingRangesDefault,
+  foundingRangesMax,
+  foundingRangesMin,
+  initialRanges,
+} from '@flotilla/shard';
 import { connectToNats } from './cluster-connection.ts';
 import type { ProcessConfig } from './config/settings.ts';
 import type { Output } from './output.ts';
+import { UsageError } from './usage-error.ts';
 
 export interface InitRequest {
   readonly stores: number;
+  /** How many ranges the key space is cut into. */
+  readonly ranges: number;
   readonly timeoutMs: number;
+}
+
+/** @throws UsageError: too few or too many */
+export function rangesOf(asked: number | undefined): number {
+  const ranges = asked ?? foundingRangesDefault;
+  if (ranges >= foundingRangesMin && ranges <= foundingRangesMax) return ranges;
+  throw new UsageError(
+    `--ranges is ${ranges}: expected ${foundingRangesMin} to ${foundingRangesMax}`,
+  );
 }
 
 /** @returns 0 when the cluster is founded and every range has a leader, now or before; 1 otherwise */
@@ -40,7 +57,7 @@ export async function runInit(
     say(`Looking for ${request.stores} stores of cluster "${config.cluster}" ...`);
     const clock = new SystemClock();
     const { clusterId, storeIds, ranges, founded } = await foundCluster({
-      ...{ transport, clock, prng: osPrng(), stores: request.stores },
+      ...{ transport, clock, prng: osPrng(), stores: request.stores, ranges: request.ranges },
       timeoutMs: Math.max(1, timeoutMs - (performance.now() - startedAt)),
     });
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
@@ -64,11 +81,16 @@ export interface FoundingParts {
   readonly prng: Prng;
   readonly logger?: Logger;
   readonly stores: number;
+  readonly ranges?: number;
   readonly timeoutMs: number;
 }
 
 /** Router's founding with shard's first cut of the key space. @throws DbError UNAVAILABLE, INVALID_ARGUMENT */
 export function foundCluster(parts: FoundingParts): Promise<BootstrapResult> {
-  const { stores, ...rest } = parts;
-  return bootstrapCluster({ ...rest, expectedStores: stores, ranges: initialRanges });
+  const { stores, ranges, ...rest } = parts;
+  return bootstrapCluster({
+    ...rest,
+    expectedStores: stores,
+    ranges: (storeIds) => initialRanges(storeIds, ranges),
+  });
 }

@@ -27,7 +27,14 @@ export type {
   EngineSpan,
 } from './engine/engine.ts';
 export { openLevelEngine } from './engine/level-engine.ts';
-export { initialRanges, metaRangeId, preferredLeader } from './initial-ranges.ts';
+export {
+  foundingRangesDefault,
+  foundingRangesMax,
+  foundingRangesMin,
+  initialRanges,
+  metaRangeId,
+  preferredLeader,
+} from './initial-ranges.ts';
 export { defaultStoreLimits, type StoreLimits } from './limits.ts';
 export type { RangeDescriptor, ReplicaPlace } from './range-descriptor.ts';
 export { openStore } from './store/open-store.ts';

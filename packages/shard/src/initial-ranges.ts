@@ -21,28 +21,51 @@ import { isVoter, type RangeDescriptor } from './range-descriptor.ts';
 export const metaRangeId: RangeId = toRangeId(1);
 export const replicationFactor = 3;
 
-const kvPieces = 4;
-const tablePieces = 8;
+/** Enough that a young cluster uses every store. */
+export const foundingRangesDefault: number = 14;
+/** The meta range, the system's, and one each for the two spaces that grow. */
+export const foundingRangesMin: number = 4;
+/** What one request to found a store may carry. */
+export const foundingRangesMax: number = 10_000;
 
-/** Start keys of the founding ranges, ascending; the first is the empty key. */
-function startKeys(): Uint8Array[] {
-  const keys = [new Uint8Array(0), systemPrefix, kvPrefix];
-  for (let i = 1; i < kvPieces; i++) keys.push(Uint8Array.of(...kvPrefix, (256 / kvPieces) * i));
-  keys.push(tablePrefix);
-  for (let i = 1; i < tablePieces; i++)
-    keys.push(Uint8Array.of(...tablePrefix, (256 / tablePieces) * i));
-  return keys;
+/** Start keys of `count` founding ranges, ascending; the first is the empty key. */
+function startKeys(count: number): Uint8Array[] {
+  const pieces = count - 2;
+  const kvPieces = Math.max(1, Math.floor(pieces / 3));
+  return [
+    new Uint8Array(0),
+    systemPrefix,
+    ...startsOf(kvPrefix, kvPieces),
+    ...startsOf(tablePrefix, pieces - kvPieces),
+  ];
+}
+
+/** Cuts the span of a prefix into equal pieces by the two bytes after it. */
+function startsOf(prefix: Uint8Array, pieces: number): Uint8Array[] {
+  return Array.from({ length: pieces }, (_, i) => {
+    const at = Math.floor((i * 0x1_0000) / pieces);
+    const [high, low] = [at >> 8, at & 0xff];
+    if (i === 0) return prefix;
+    return Uint8Array.of(...prefix, ...(low === 0 ? [high] : [high, low]));
+  });
 }
 
 /**
  * @param storeIds the founding stores, distinct, at least one; each range gets up to three of them, in turn
+ * @param count how many ranges; more than the default only pays where much data comes at once
  * @returns descriptors of generation 1, in key order; the meta range is the first
  */
-export function initialRanges(storeIds: readonly StoreId[]): RangeDescriptor[] {
+export function initialRanges(
+  storeIds: readonly StoreId[],
+  count: number = foundingRangesDefault,
+): RangeDescriptor[] {
+  assert(count >= foundingRangesMin && count <= foundingRangesMax, 'a sane number of ranges', {
+    count,
+  });
   assert(storeIds.length > 0, 'a cluster is founded on at least one store');
   const stores = [...new Set(storeIds)].sort((a, b) => a - b);
   assert(stores.length === storeIds.length, 'founding stores are distinct');
-  const starts = startKeys();
+  const starts = startKeys(count);
   return starts.map((startKey, i) => {
     const endKey = starts[i + 1] ?? keyMax;
     assert(compareBytes(startKey, endKey) < 0, 'founding ranges ascend');
