@@ -59,6 +59,7 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
   addStart(program, finish);
   addInit(program, output, finish);
   addStatus(program, output, finish);
+  addRange(program, output, finish);
   addSql(program, finish);
   program
     .command('version')
@@ -135,6 +136,25 @@ function addStatus(program: Command, output: Output, finish: (code: number) => v
       timeoutMs: options.timeout * 1000,
     };
     finish(await runStatus(config, request, output));
+  });
+}
+
+function addRange(program: Command, output: Output, finish: (code: number) => void): void {
+  const range = program.command('range').description('what may be done to single ranges');
+  const command = range
+    .command('transfer')
+    .description('let another store lead a range; balancing may bring it back later')
+    .argument('<range>', 'number of the range', wholeNumber)
+    .requiredOption('--to <store>', 'the store that is to lead it', wholeNumber)
+    .option('--timeout <seconds>', 'how long it may take', wholeNumber, 10)
+    .addHelpText('after', example('flotilla range transfer 5 --to 2 --nats nats://10.0.0.1:4222'));
+  range.addHelpText('after', example('flotilla range transfer 5 --to 2'));
+  addSettings(command, connectionKeys);
+  command.action(async (rangeId: number) => {
+    const config = configOf(command);
+    const { runTransfer } = await import('./range-command.ts');
+    const { to, timeout } = command.opts<{ to: number; timeout: number }>();
+    finish(await runTransfer(config, { rangeId, to, timeoutMs: timeout * 1000 }, output));
   });
 }
 

@@ -79,6 +79,11 @@ export interface Router {
   discover(options: { readonly timeoutMs: number }): Promise<readonly DiscoveredStore[]>;
   /** One store's own account of its replicas. */
   status(storeId: StoreId, options?: OperationOptions): Promise<StoreStatus>;
+  /**
+   * Asks the leaseholder of the key's range to hand it to `to`. Resolves when that has begun; `status` shows how it ended.
+   * Rejects with INVALID_ARGUMENT where the leaseholder refuses.
+   */
+  transferLease(key: Uint8Array, to: StoreId, options?: OperationOptions): Promise<void>;
   close(): Promise<void>;
 }
 

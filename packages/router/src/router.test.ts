@@ -34,7 +34,7 @@ async function errorOf(kit: Kit, promise: Promise<unknown>): Promise<DbError> {
 /** Intercepts the next `count` requests of a kind. */
 function next(
   kit: Kit,
-  kind: 'get' | 'write' | 'scan' | 'registerSession',
+  kind: 'get' | 'write' | 'scan' | 'registerSession' | 'transferLease',
   count: number,
   answer: (storeId: number, requestId: number, clientId: string) => Interception,
 ): void {
@@ -618,6 +618,22 @@ describe('writes', () => {
     ).toBe(true);
     expect(await textAt(kit, 'a')).toBe('0');
     expect(await kit.run(kit.router.write(putOf('a', '2')))).toMatchObject({ applied: true });
+  });
+
+  it('a lease is transferred by whoever holds it, asked again if the answer was lost', async () => {
+    const kit = setUp();
+    const range = kit.cluster.rangeOf(bytes('a'));
+    await kit.run(kit.router.get([bytes('a')]));
+    kit.cluster.moveLease(range, 3);
+    next(kit, 'transferLease', 2, (storeId) => {
+      const { request } = kit.cluster.log.at(-1) ?? {};
+      if (request !== undefined && storeId === 3) kit.cluster.usualAnswer(storeId, request);
+      return storeId === 3 ? 'drop' : undefined;
+    });
+    await kit.run(kit.router.transferLease(bytes('a'), toStoreId(2)));
+    expect(range.leaseholder).toBe(2);
+    const error = await errorOf(kit, kit.router.transferLease(bytes('a'), toStoreId(9)));
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message: 'no such replica' });
   });
 
   it('a registration that lost its answer finds its own session', async () => {

@@ -42,6 +42,7 @@ import type {
 import { scanSpan } from './scan.ts';
 import { Sessions } from './sessions.ts';
 import { StoreRequests } from './store-requests.ts';
+import { TransferOperation } from './transfer-operation.ts';
 import { hullOf, WriteOperation, type WriteParts } from './write-operation.ts';
 
 export interface RouterOptions {
@@ -183,6 +184,11 @@ class RouterOfRanges implements Router {
       if (signal?.aborted === true) abort();
       else signal?.addEventListener('abort', abort);
     });
+  }
+
+  async transferLease(key: Uint8Array, to: StoreId, options?: OperationOptions): Promise<void> {
+    this.checkOpen();
+    return new TransferOperation(this.dispatcher, this.admission, key, to, options).start();
   }
 
   async close(): Promise<void> {

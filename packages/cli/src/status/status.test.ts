@@ -61,6 +61,7 @@ function routerOver(statuses: ReadonlyMap<number, StoreStatus>): Router {
     scan: unused,
     write: unused,
     lookup: unused,
+    transferLease: unused,
     close: () => Promise.resolve(),
     discover: () =>
       Promise.resolve(

@@ -219,6 +219,12 @@ export class FakeCluster {
       range.sessions.set(sessionId, { nonce, ackedUpTo: 0, results: new Map() });
       return { registerSession: { sessionId } };
     }
+    if (request.transferLease) {
+      const to = request.transferLease.targetStoreId ?? 0;
+      const ok = range.storeIds.includes(to);
+      if (ok) range.leaseholder = to;
+      return { transferLease: { ok, message: ok ? '' : 'no such replica' } };
+    }
     if (request.write) return this.write(range, request.write);
     return refuse(RefusalReason.INVALID);
   }

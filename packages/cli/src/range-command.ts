@@ -1,0 +1,64 @@
+/** `flotilla range transfer`: another store is to lead a range. Waits until it does, or says why it does not. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DbError, ExitCode, toStoreId } from '@flotilla/base';
+import type { Router } from '@flotilla/router';
+import { type ClusterConnection, connectToCluster } from './cluster-connection.ts';
+import type { ProcessConfig } from './config/settings.ts';
+import type { Output } from './output.ts';
+import { gatherStatus, type RangeRow } from './status/cluster-status.ts';
+
+export interface TransferRequest {
+  readonly rangeId: number;
+  readonly to: number;
+  readonly timeoutMs: number;
+}
+
+/** How long stores have to answer each time they are asked. Unit: ms. */
+const askMs = 300;
+const pollMs = 20;
+
+/** @returns 0 once `to` leads the range, or did already; 1 otherwise */
+export async function runTransfer(
+  config: ProcessConfig,
+  request: TransferRequest,
+  output: Output,
+): Promise<number> {
+  let connection: ClusterConnection | undefined;
+  try {
+    connection = await connectToCluster(config, request.timeoutMs);
+    output.out(`${await transfer(connection.router, request)}\n`);
+    return ExitCode.ok;
+  } catch (error) {
+    if (!(error instanceof DbError)) throw error;
+    output.err(`flotilla: r${request.rangeId} is not handed over: ${error.message}\n`);
+    return ExitCode.failure;
+  } finally {
+    await connection?.close();
+  }
+}
+
+/** @returns what happened, for people */
+async function transfer(router: Router, request: TransferRequest): Promise<string> {
+  const { rangeId, to, timeoutMs } = request;
+  const startedAt = performance.now();
+  const before = await rangeOf(router, rangeId);
+  if (before === undefined) throw new DbError('INVALID_ARGUMENT', 'no store knows this range');
+  const from = before.leaseholderStoreId;
+  if (from === to) return `r${rangeId} is led by s${to} already.`;
+  const key = Buffer.from(before.startKey, 'hex');
+  await router.transferLease(key, toStoreId(to), { timeoutMs });
+  for (;;) {
+    const now = await rangeOf(router, rangeId);
+    if (now?.leaseholderStoreId === to) break;
+    if (performance.now() - startedAt > timeoutMs)
+      throw new DbError('TIMEOUT', `s${to} was asked to take over and does not lead it yet`);
+    await sleep(pollMs);
+  }
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  return `r${rangeId}: s${to} leads it now, before it was ${from === undefined ? 'nobody' : `s${from}`} (${seconds} s).`;
+}
+
+async function rangeOf(router: Router, rangeId: number): Promise<RangeRow | undefined> {
+  const { ranges } = await gatherStatus(router, askMs);
+  return ranges.find((range) => range.rangeId === rangeId);
+}
