@@ -15,6 +15,8 @@ Build first (pnpm run build, or ./bin/demo once). Needs nats-server and psql.
   --power-cuts N    kills of all processes at once per pass (default 5)
   --pauses N        stops and continues of a leader per pass (default 5)
   --outages N       outages of nats-server per pass (default 3)
+  --transfers N     leadership transfers under load per pass (default 100)
+  --failovers N     kills of the busiest store under probes per pass (default 30)
   --only NAME       only test files whose name contains NAME, e.g. store-kills
   --keep-data       leave data directories and logs behind
   --help            this text
@@ -29,6 +31,8 @@ const { values } = parseArgs({
     'power-cuts': { type: 'string', default: '5' },
     pauses: { type: 'string', default: '5' },
     outages: { type: 'string', default: '3' },
+    transfers: { type: 'string', default: '100' },
+    failovers: { type: 'string', default: '30' },
     only: { type: 'string' },
     'keep-data': { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -47,6 +51,8 @@ const environment = {
   E2E_POWER_CUTS: values['power-cuts'],
   E2E_PAUSES: values.pauses,
   E2E_NATS_OUTAGES: values.outages,
+  E2E_TRANSFERS: values.transfers,
+  E2E_FAILOVERS: values.failovers,
   ...(values['keep-data'] ? { E2E_KEEP_DATA: '1' } : {}),
 };
 

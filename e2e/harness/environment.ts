@@ -17,6 +17,10 @@ export const powerCuts: number = count('E2E_POWER_CUTS', 1);
 export const pauses: number = count('E2E_PAUSES', 1);
 /** Times that nats-server is stopped and started. */
 export const natsOutages: number = count('E2E_NATS_OUTAGES', 1);
+/** Leadership transfers under load. */
+export const transfers: number = count('E2E_TRANSFERS', 20);
+/** Times that the store which leads most is killed while every range is probed. */
+export const failovers: number = count('E2E_FAILOVERS', 1);
 /** Length of one nats-server outage. */
 export const natsOutageMs: number = count('E2E_NATS_OUTAGE_MS', 5000);
 

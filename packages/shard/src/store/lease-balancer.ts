@@ -1,7 +1,7 @@
 /**
  * Spreads leaders over stores: every range has a preferred store, the same in everybody's eyes, and whoever leads it
- * elsewhere hands it over when that store is well and has the log. One transfer at a time, and a range that comes back
- * is left alone for longer and longer.
+ * elsewhere hands it over when that store is well and has the log. One transfer at a time; a range that has just come is
+ * left alone for a moment, and one that comes back for longer and longer.
  */
 import type { Clock, RangeId, ReplicaId, StoreId, Timer } from '@flotilla/base';
 import type { RaftStatus, TransferResult } from '@flotilla/raft';
@@ -17,8 +17,11 @@ export interface LeaseBalancerOptions {
   readonly transfer: (rangeId: RangeId, target: ReplicaId) => TransferResult;
 }
 
-/** Unit: ms. */
+/** Unit: ms. Between rounds, and after one that found nothing to do. */
 const roundMs = 200;
+const calmRoundMs = 1000;
+/** Somebody may have asked for the range to be led here. */
+const restMs = 3000;
 const heardWithinMs = 600;
 const firstPauseMs = 5000;
 const longestPauseMs = 5 * 60_000;
@@ -26,6 +29,8 @@ const longestPauseMs = 5 * 60_000;
 const lagMax = 64;
 
 interface Attempt {
+  /** In which this store led the range. */
+  readonly term: number;
   readonly notBeforeMs: number;
   readonly pauseMs: number;
 }
@@ -34,6 +39,7 @@ export class LeaseBalancer {
   private readonly options: LeaseBalancerOptions;
   private readonly attempts = new Map<RangeId, Attempt>();
   private timer: Timer | undefined;
+  private calm = false;
   private stopped = false;
 
   constructor(options: LeaseBalancerOptions) {
@@ -42,8 +48,8 @@ export class LeaseBalancer {
 
   start(): void {
     if (this.stopped) return;
-    this.timer = this.options.clock.setTimer(roundMs, () => {
-      this.round();
+    this.timer = this.options.clock.setTimer(this.calm ? calmRoundMs : roundMs, () => {
+      this.calm = !this.round();
       this.start();
     });
   }
@@ -53,22 +59,34 @@ export class LeaseBalancer {
     this.timer?.cancel();
   }
 
-  /** Begins at most one transfer. */
-  private round(): void {
+  /** Begins at most one transfer. @returns true if a range is not where it belongs */
+  private round(): boolean {
     const { clock, replicas, storeId } = this.options;
     const now = clock.nowMs();
+    let astray = false;
     for (const replica of replicas.values()) {
       if (replica.leaseholder?.isReady !== true) continue;
       const preferred = preferredLeader(replica.descriptor);
       if (preferred === storeId) continue;
-      const attempt = this.attempts.get(replica.rangeId);
-      if (attempt !== undefined && now < attempt.notBeforeMs) continue;
+      astray = true;
+      const attempt = this.attemptOf(replica, now);
+      if (now < attempt.notBeforeMs) continue;
       const target = replicaOnStore(replica.descriptor, preferred);
       if (target === undefined || !this.isWell(replica.rangeId, target.replicaId, now)) continue;
-      const pauseMs = Math.min(longestPauseMs, (attempt?.pauseMs ?? firstPauseMs / 2) * 2);
-      this.attempts.set(replica.rangeId, { notBeforeMs: now + pauseMs, pauseMs });
-      if (this.options.transfer(replica.rangeId, target.replicaId).ok) return;
+      const pauseMs = Math.min(longestPauseMs, attempt.pauseMs * 2);
+      this.attempts.set(replica.rangeId, { ...attempt, notBeforeMs: now + pauseMs, pauseMs });
+      if (this.options.transfer(replica.rangeId, target.replicaId).ok) break;
     }
+    return astray;
+  }
+
+  private attemptOf({ rangeId, term }: Replica, now: number): Attempt {
+    const last = this.attempts.get(rangeId);
+    if (last?.term === term) return last;
+    const notBeforeMs = Math.max(last?.notBeforeMs ?? 0, now + restMs);
+    const attempt = { term, notBeforeMs, pauseMs: last?.pauseMs ?? firstPauseMs / 2 };
+    this.attempts.set(rangeId, attempt);
+    return attempt;
   }
 
   private isWell(rangeId: RangeId, target: ReplicaId, now: number): boolean {

@@ -374,10 +374,12 @@ describe('a young cluster', () => {
     expectNoFatal();
   });
 
-  it('hands a range to the store that is asked for', async () => {
+  it('hands a range to the store that is asked for, which keeps it for a while', async () => {
     const client = await started();
+    await cluster.run(10_000); // balanced
     await cluster.until(client.put(key, 'a'));
     const leader = present(client.leaderOf(key), 'leader');
+    expect(leader).toBe(preferredLeader(client.rangeOf(key)));
     const { rangeId } = client.rangeOf(key);
     const target = leader === 1 ? 2 : 1;
     const ask = (storeId: number, targetStoreId: number) =>
@@ -393,6 +395,10 @@ describe('a young cluster', () => {
     await cluster.run(50);
     expect((await rangesOf(client, target)).get(rangeId)?.role).toBe('leader');
     expect((await cluster.until(client.get(key)))?.value).toBe('a');
+    await cluster.run(2000);
+    expect((await rangesOf(client, target)).get(rangeId)?.role).toBe('leader');
+    await cluster.run(4000);
+    expect((await rangesOf(client, leader)).get(rangeId)?.role).toBe('leader');
     expectNoFatal();
   });
 
