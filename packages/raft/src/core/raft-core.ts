@@ -227,7 +227,7 @@ export interface LogStorage {
   term(index: LogIndex): Term;
   /** Entries in [from, to), at least one, at most about `bytesMax` of data. */
   entries(from: LogIndex, to: LogIndex, bytesMax: number): readonly LogEntry[];
-  /** All entries of kind `configuration` at or above firstIndex, ascending. Read once, when a replica starts. */
+  /** Every configuration entry at firstIndex or above, ascending; from memory. The array returned does not change. */
   configurations(): readonly LogEntry[];
 }
 

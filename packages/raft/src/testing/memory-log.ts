@@ -1,9 +1,10 @@
 /**
  * A write-ahead log in memory whose syncs a test completes by hand. Keeps what was synced apart from what was not, so
- * that a crash can lose the rest. Not durable, not a twin for conformance: that is the real log on a `MemoryDisk`.
+ * that a crash can lose the rest. Passes the same suite as the real log (`wal-suite.ts`); of disks it knows nothing.
  */
 import { assert, type LogIndex, type RangeId, type Term, toLogIndex, toTerm } from '@flotilla/base';
 import type { HardState, LogEntry } from '../messages.ts';
+import { settleCheckpoint, withoutGroup, withSnapshot } from '../wal/group-state.ts';
 import type {
   Checkpoint,
   GroupCompaction,
@@ -35,6 +36,15 @@ class MemoryGroupLog implements GroupLog {
   lastIndex(): LogIndex {
     return toLogIndex(this.compacted.index + this.entriesHeld.length);
   }
+  configurations(): readonly LogEntry[] {
+    return this.entriesHeld.filter(({ kind }) => kind === 'configuration');
+  }
+  bytes(): number {
+    return this.entriesHeld.reduce((sum, { data }) => sum + data.length, 0);
+  }
+  holds(index: LogIndex, term: Term): boolean {
+    return index >= this.compacted.index && index <= this.lastIndex() && this.term(index) === term;
+  }
   term(index: LogIndex): Term {
     if (index === this.compacted.index) return this.compacted.term;
     const entry = this.entriesHeld[index - this.compacted.index - 1];
@@ -43,6 +53,7 @@ class MemoryGroupLog implements GroupLog {
   }
   entries(from: LogIndex, to: LogIndex, bytesMax: number): readonly LogEntry[] {
     const base = this.compacted.index + 1;
+    assert(from >= base && from < to && to <= this.lastIndex() + 1, 'range is here', { from, to });
     const found: LogEntry[] = [];
     let bytes = 0;
     for (const entry of this.entriesHeld.slice(from - base, to - base)) {
@@ -52,11 +63,14 @@ class MemoryGroupLog implements GroupLog {
     }
     return found;
   }
-  configurations(): readonly LogEntry[] {
-    return this.entriesHeld.filter((entry) => entry.kind === 'configuration');
-  }
 
   write(write: GroupWrite): void {
+    const { snapshot } = write;
+    if (snapshot !== undefined) {
+      if (!this.holds(snapshot.index, snapshot.term)) this.entriesHeld = [];
+      this.compact(snapshot);
+      this.checkpointed = snapshot.index;
+    }
     if (write.hardState !== undefined) this.hard = write.hardState;
     const first = write.entries[0];
     if (first === undefined) return;
@@ -64,11 +78,18 @@ class MemoryGroupLog implements GroupLog {
     assert(at >= 0 && at <= this.entriesHeld.length, 'entries are contiguous');
     this.entriesHeld.splice(at, this.entriesHeld.length - at, ...write.entries);
   }
+
+  compact({ index, term }: { readonly index: LogIndex; readonly term: Term }): void {
+    assert(index >= this.compacted.index, 'compaction goes forward');
+    this.entriesHeld.splice(0, index - this.compacted.index);
+    this.compacted = { index, term };
+  }
 }
 
 export class MemoryLog implements WriteAheadLog {
-  readonly closedCleanly = false;
-  readonly lastCheckpoint: Checkpoint | undefined = undefined;
+  /** True if the log that this one came from was closed. */
+  closedCleanly = false;
+  lastCheckpoint: Checkpoint | undefined;
   /** Batches of `append`, as they came. */
   readonly batches: (readonly GroupWrite[])[] = [];
   /** Set: syncs wait for `completeSync`. */
@@ -77,6 +98,7 @@ export class MemoryLog implements WriteAheadLog {
   private readonly groups = new Map<RangeId, MemoryGroupLog>();
   private readonly clock: { nowMs(): number };
   private syncCount = 0;
+  private closed = false;
   private pending: { since: number; done: () => void } | undefined;
 
   constructor(clock: { nowMs(): number }) {
@@ -87,20 +109,30 @@ export class MemoryLog implements WriteAheadLog {
     assert(this.pending === undefined, 'one append is outstanding');
     this.batches.push(writes);
     return this.sync(() => {
-      for (const write of writes) this.of(write.rangeId).write(write);
+      for (const write of writes) {
+        if (write.removed === true) this.remove(write.rangeId);
+        else this.of(write.rangeId).write(write);
+        if (write.snapshot !== undefined)
+          this.lastCheckpoint = withSnapshot(
+            this.lastCheckpoint,
+            write.rangeId,
+            write.snapshot.index,
+          );
+      }
     });
   }
 
   checkpoint(checkpoint: Checkpoint, compactions: readonly GroupCompaction[]): Promise<void> {
     assert(this.pending === undefined, 'one append is outstanding');
     return this.sync(() => {
-      for (const { rangeId, appliedIndex } of checkpoint.applied)
-        this.of(rangeId).checkpointed = appliedIndex;
       for (const { rangeId, index, term } of compactions) {
         const log = this.of(rangeId);
-        log.entriesHeld.splice(0, index - log.compacted.index);
-        log.compacted = { index, term };
+        if (index > log.compacted.index) log.compact({ index, term });
       }
+      const settled = settleCheckpoint(checkpoint, (id) => this.groups.get(id), new Map());
+      for (const { rangeId, appliedIndex } of settled.applied)
+        this.of(rangeId).checkpointed = appliedIndex;
+      this.lastCheckpoint = settled;
     });
   }
 
@@ -115,6 +147,8 @@ export class MemoryLog implements WriteAheadLog {
   crash(): MemoryLog {
     this.pending = undefined;
     const survivor = new MemoryLog(this.clock);
+    survivor.lastCheckpoint = this.lastCheckpoint;
+    survivor.closedCleanly = this.closed;
     for (const [rangeId, log] of this.groups) {
       const copy = survivor.of(rangeId);
       copy.entriesHeld = [...log.entriesHeld];
@@ -141,6 +175,7 @@ export class MemoryLog implements WriteAheadLog {
     return this.pending === undefined ? 0 : now - this.pending.since;
   }
   close(): Promise<void> {
+    this.closed = true;
     return Promise.resolve();
   }
 
@@ -159,6 +194,11 @@ export class MemoryLog implements WriteAheadLog {
       this.pending = { since: this.clock.nowMs(), done };
       if (!this.manual) queueMicrotask(() => this.completeSync());
     });
+  }
+
+  private remove(rangeId: RangeId): void {
+    this.groups.delete(rangeId);
+    this.lastCheckpoint = withoutGroup(this.lastCheckpoint, rangeId);
   }
 
   private of(rangeId: RangeId): MemoryGroupLog {

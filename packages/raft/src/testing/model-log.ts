@@ -7,7 +7,7 @@ import {
   toReplicaId,
   toTerm,
 } from '@flotilla/base';
-import type { HardState, LogEntry } from '../messages.ts';
+import type { EntryKind, HardState, LogEntry } from '../messages.ts';
 import type {
   Checkpoint,
   GroupCompaction,
@@ -15,9 +15,14 @@ import type {
   WriteAheadLog,
 } from '../wal/write-ahead-log.ts';
 
-export function entry(index: number, term: number, data: Uint8Array | string): LogEntry {
+export function entry(
+  index: number,
+  term: number,
+  data: Uint8Array | string,
+  kind: EntryKind = 'command',
+): LogEntry {
   const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
-  return { index: toLogIndex(index), term: toTerm(term), kind: 'command', data: bytes };
+  return { index: toLogIndex(index), term: toTerm(term), kind, data: bytes };
 }
 
 export function hardState(term: number, votedFor: number, commit: number): HardState {
@@ -41,7 +46,31 @@ export class ModelLog {
 
   append(writes: readonly GroupWrite[]): void {
     for (const write of writes) {
+      if (write.removed === true) {
+        this.groups.delete(write.rangeId);
+        if (this.checkpointed !== undefined)
+          this.checkpointed = {
+            ...this.checkpointed,
+            applied: this.checkpointed.applied.filter((each) => each.rangeId !== write.rangeId),
+          };
+        continue;
+      }
       const group = this.group(write.rangeId);
+      if (write.snapshot !== undefined) {
+        const { index, term } = write.snapshot;
+        const same = index <= this.last(write.rangeId) && this.term(write.rangeId, index) === term;
+        group.entries = same ? group.entries.slice(index - group.compacted.index) : [];
+        group.compacted = { index, term };
+        group.checkpointed = index;
+        if (this.checkpointed !== undefined)
+          this.checkpointed = {
+            ...this.checkpointed,
+            applied: [
+              ...this.checkpointed.applied.filter((each) => each.rangeId !== write.rangeId),
+              { rangeId: write.rangeId, appliedIndex: index },
+            ],
+          };
+      }
       if (write.hardState !== undefined) group.hardState = write.hardState;
       for (const each of write.entries) {
         group.entries.length = each.index - group.compacted.index - 1;
@@ -51,15 +80,20 @@ export class ModelLog {
   }
 
   checkpoint(checkpoint: Checkpoint, compactions: readonly GroupCompaction[]): void {
-    this.checkpointed = checkpoint;
     for (const { rangeId, index, term } of compactions) {
       const group = this.group(rangeId);
       if (index <= group.compacted.index) continue;
       group.entries = group.entries.slice(index - group.compacted.index);
       group.compacted = { index, term };
     }
-    for (const { rangeId, appliedIndex } of checkpoint.applied)
-      this.group(rangeId).checkpointed = appliedIndex;
+    const applied = checkpoint.applied.flatMap(({ rangeId, appliedIndex }) => {
+      const group = this.groups.get(rangeId);
+      if (group === undefined) return [];
+      const index = appliedIndex > this.last(rangeId) ? 0 : appliedIndex;
+      group.checkpointed = Math.max(group.checkpointed, index);
+      return [{ rangeId, appliedIndex: toLogIndex(group.checkpointed) }];
+    });
+    this.checkpointed = { ...checkpoint, applied };
   }
 
   copy(): ModelLog {
@@ -94,6 +128,7 @@ export class ModelLog {
         compacted: { ...group.compacted },
         checkpointed: group.checkpointed,
         entries: group.entries.map(text),
+        configurations: group.entries.filter(({ kind }) => kind === 'configuration').map(text),
       };
     });
     return { groups, checkpoint: this.checkpointed };
@@ -133,6 +168,7 @@ export function describeLog(log: WriteAheadLog, rangeIds: readonly number[]): un
       compacted: { index: compacted, term: group.term(compacted) },
       checkpointed: group.checkpointedIndex(),
       entries: entries.map(text),
+      configurations: group.configurations().map(text),
     };
   });
   return { groups, checkpoint: log.lastCheckpoint };

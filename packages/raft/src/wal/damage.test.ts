@@ -2,7 +2,15 @@
  * Every region of every file, cut, zeroed and flipped. Damage to acknowledged bytes must be refused, wherever it is;
  * only the last batch, of which nothing later speaks, may be taken for a torn tail.
  */
-import { crc32c, ExitCode, FatalError, SeededPrng, toRangeId } from '@flotilla/base';
+import {
+  crc32c,
+  ExitCode,
+  FatalError,
+  SeededPrng,
+  toLogIndex,
+  toRangeId,
+  toTerm,
+} from '@flotilla/base';
 import { ManualClock, MemoryDisk } from '@flotilla/base/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -63,6 +71,20 @@ async function build(ending: 'busy' | 'idle'): Promise<Built> {
       model.checkpoint(checkpoint, compactions);
     }
   }
+  const removed = { rangeId: toRangeId(2), hardState: undefined, entries: [], removed: true };
+  await append(removed, {
+    rangeId: toRangeId(2),
+    snapshot: { index: toLogIndex(40), term: toTerm(2) },
+    hardState: hardState(2, 2, 40),
+    entries: [entry(41, 2, 'above the snapshot', 'configuration')],
+  });
+  await append(removed);
+  await append({
+    rangeId: toRangeId(1),
+    snapshot: { index: toLogIndex(16), term: toTerm(1) },
+    hardState: undefined,
+    entries: [],
+  });
   await append({ rangeId: toRangeId(1), hardState: undefined, entries: [entry(17, 2, 'new')] });
   if (ending === 'idle') clock.advance(60);
   await settle();
@@ -286,10 +308,10 @@ describe('files that do not belong', () => {
     const path = 'wal/segment-0000000001.wal';
     const header = (disk.content(path) ?? new Uint8Array(0)).slice(0, 64);
     const view = new DataView(header.buffer);
-    view.setUint32(4, 2, true);
+    view.setUint32(4, 3, true);
     view.setUint32(60, crc32c(header.subarray(0, 60)), true);
     disk.damage(path, 0, header);
-    await expect(open(disk.clone(), 1)).rejects.toThrow(/format version 2; this program reads 1/);
+    await expect(open(disk.clone(), 1)).rejects.toThrow(/format version 3; this program reads 1 to 2/);
   });
 });
 

@@ -5,7 +5,9 @@
  */
 import { asBuffer, crc32c } from '@flotilla/base';
 
-export const formatVersion = 1;
+export const formatVersion = 2;
+/** Version 1 had no records of installed snapshots and removed groups; otherwise the same. */
+export const oldestReadableVersion = 1;
 /** Unit of torn writes. Every batch starts on its own sector, so that no acknowledged byte is ever written again. */
 export const sectorBytes = 512;
 /** Batches of a segment start here; before it, the segment header. */
@@ -62,6 +64,12 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   return bytes;
 }
 
+/** Why a file of this version cannot be read, or undefined. */
+export function refuseVersion(version: number): string | undefined {
+  if (version >= oldestReadableVersion && version <= formatVersion) return undefined;
+  return `format version ${version}; this program reads ${oldestReadableVersion} to ${formatVersion}`;
+}
+
 export function decodeSegmentHeader(bytes: Uint8Array): DecodedSegmentHeader {
   if (bytes.length < segmentHeaderBytes) return { ok: false, reason: 'shorter than its header' };
   const view = viewOf(bytes);
@@ -71,8 +79,8 @@ export function decodeSegmentHeader(bytes: Uint8Array): DecodedSegmentHeader {
   const crc = crc32c(bytes.subarray(0, segmentHeaderBytes - 4));
   if (view.getUint32(segmentHeaderBytes - 4, true) !== crc)
     return { ok: false, reason: 'segment header fails its CRC' };
-  if (version !== formatVersion)
-    return { ok: false, reason: `format version ${version}; this program reads ${formatVersion}` };
+  const strange = refuseVersion(version);
+  if (strange !== undefined) return { ok: false, reason: strange };
   return {
     ok: true,
     header: {

@@ -2,11 +2,19 @@
  * One group's log as the write-ahead log knows it: hard state, compaction point, where each entry lies, terms by runs.
  * Holds no entry data; reads go to the segment files. Changes only when what it says is durable, or during recovery.
  */
-import { assert, type LogIndex, type RangeId, type Term, toLogIndex, toTerm } from '@flotilla/base';
+import {
+  assert,
+  type LogIndex,
+  present,
+  type RangeId,
+  type Term,
+  toLogIndex,
+  toTerm,
+} from '@flotilla/base';
 import type { HardState, LogEntry } from '../messages.ts';
 import { EntryLocations } from './entry-locations.ts';
 import type { GroupMetadata } from './records.ts';
-import type { GroupLog } from './write-ahead-log.ts';
+import type { Checkpoint, GroupLog, GroupWrite } from './write-ahead-log.ts';
 
 /** A segment number for entries whose segment is gone. During recovery only. */
 const nowhere = 0;
@@ -23,8 +31,6 @@ export interface SegmentStore {
   addLive(segment: number, count: number, bytes: number): void;
 }
 
-/** Unit: bytes of records per read. */
-const configurationScanBytes = 1 << 20;
 
 interface TermRun {
   readonly firstIndex: LogIndex;
@@ -47,7 +53,11 @@ export class GroupState implements GroupLog {
   private readonly locations = new EntryLocations();
   /** Of the entries above the compaction point; ascending. */
   private runs: TermRun[] = [];
-  /** Last index as the batch under way will leave it. */
+  /** Never changed, only replaced. Ascending. */
+  private configured: readonly LogEntry[] = [];
+  private liveBytes = 0;
+  /** Compaction point and last index as the batch under way will leave them. */
+  private stagedCompacted = 0;
   private stagedLast = 0;
 
   constructor(rangeId: RangeId, store: SegmentStore) {
@@ -62,6 +72,12 @@ export class GroupState implements GroupLog {
   }
   checkpointedIndex(): LogIndex {
     return this.checkpointed;
+  }
+  configurations(): readonly LogEntry[] {
+    return this.configured;
+  }
+  bytes(): number {
+    return this.liveBytes;
   }
   firstIndex(): LogIndex {
     return toLogIndex(this.compactedIndex + 1);
@@ -116,17 +132,6 @@ export class GroupState implements GroupLog {
     return found;
   }
 
-  configurations(): readonly LogEntry[] {
-    const found: LogEntry[] = [];
-    const end = toLogIndex(this.lastIndex() + 1);
-    for (let from = this.firstIndex(); from < end; ) {
-      const entries = this.entries(from, end, configurationScanBytes);
-      found.push(...entries.filter((entry) => entry.kind === 'configuration'));
-      from = toLogIndex(from + entries.length);
-    }
-    return found;
-  }
-
   // ---- changes
 
   /** True if there is nothing to tell about it. */
@@ -138,20 +143,42 @@ export class GroupState implements GroupLog {
     this.hard = hardState;
   }
 
+  /** Never goes back: a flush point may be older than a snapshot that was installed meanwhile. */
   setCheckpointed(index: LogIndex): void {
-    this.checkpointed = index;
+    if (index > this.checkpointed) this.checkpointed = index;
   }
 
   /** A batch that may hold writes of this group begins. */
   beginBatch(): void {
+    this.stagedCompacted = this.compactedIndex;
     this.stagedLast = this.lastIndex();
   }
 
-  /** Checks what is about to be written; several writes of one batch build on each other. */
-  stage(entries: readonly LogEntry[]): void {
+  /** Checks what is about to be written; several writes of one batch build on each other. `writes[at]` is this group's. */
+  stage(writes: readonly GroupWrite[], at: number): void {
+    const write = present(writes[at], 'write');
+    const { entries, snapshot } = write;
+    if (write.removed === true) {
+      const alone =
+        entries.length === 0 && snapshot === undefined && write.hardState === undefined;
+      assert(alone, 'a removal stands alone in its write', { range: this.rangeId });
+      this.stagedCompacted = 0;
+      this.stagedLast = 0;
+    }
+    if (snapshot !== undefined) {
+      const { index, term } = snapshot;
+      const compacted = this.stagedCompacted;
+      assert(index >= compacted, 'a snapshot is not older than what is compacted', {
+        range: this.rangeId,
+        index,
+        compacted,
+      });
+      if (this.stagedTerm(index, writes, at) !== term) this.stagedLast = index;
+      this.stagedCompacted = index;
+    }
     const first = entries[0];
     if (first === undefined) return;
-    const { compactedIndex: compacted, stagedLast: last } = this;
+    const { stagedCompacted: compacted, stagedLast: last } = this;
     assert(first.index > compacted && first.index <= last + 1, 'entries fit the log', {
       range: this.rangeId,
       first: first.index,
@@ -161,6 +188,29 @@ export class GroupState implements GroupLog {
     for (let i = 1; i < entries.length; i++)
       assert(entries[i]?.index === first.index + i, 'entries are contiguous');
     this.stagedLast = first.index + entries.length - 1;
+  }
+
+  /** Term of the entry that the log will hold at `index` after `writes` before `end`; undefined if it will hold none. */
+  private stagedTerm(
+    index: LogIndex,
+    writes: readonly GroupWrite[],
+    end: number,
+  ): Term | undefined {
+    for (let i = end - 1; i >= 0; i--) {
+      const write = writes[i];
+      if (write?.rangeId !== this.rangeId) continue;
+      const { entries, snapshot } = write;
+      const first = entries[0];
+      if (first !== undefined && index >= first.index) return entries[index - first.index]?.term;
+      if (snapshot !== undefined) {
+        if (index === snapshot.index) return snapshot.term;
+        if (index < snapshot.index) return undefined;
+        if (this.stagedTerm(snapshot.index, writes, i) !== snapshot.term) return undefined;
+      }
+      if (write.removed === true) return undefined;
+    }
+    const held = index >= this.compactedIndex && index <= this.lastIndex();
+    return held ? this.term(index) : undefined;
   }
 
   /** True if an entry at this index may be written: it continues or replaces. */
@@ -174,7 +224,7 @@ export class GroupState implements GroupLog {
     const kept = index - this.compactedIndex - 1;
     if (kept < this.locations.size) this.truncate(kept);
     this.locations.push(segment, offset, length);
-    this.store.addLive(segment, 1, length);
+    this.need(segment, length);
     const last = this.runs[this.runs.length - 1];
     if (last === undefined || last.term !== term) this.runs.push({ firstIndex: index, term });
   }
@@ -186,8 +236,35 @@ export class GroupState implements GroupLog {
     const i = index - this.compactedIndex - 1;
     this.forget(i);
     this.locations.set(i, segment, offset, length);
-    this.store.addLive(segment, 1, length);
+    this.need(segment, length);
     return true;
+  }
+
+  /** The entry that was just appended or moved is a configuration. Keeps it; its data must be nobody else's. */
+  keepConfiguration(entry: LogEntry): void {
+    const others = this.configured.filter(({ index }) => index !== entry.index);
+    this.configured = [...others, entry].sort((a, b) => a.index - b.index);
+  }
+
+  /** The log starts after `index`; what is above stays if the log holds exactly this entry. */
+  installSnapshot(index: LogIndex, term: Term): void {
+    assert(index >= this.compactedIndex, 'a snapshot is not older than what is compacted', {
+      range: this.rangeId,
+      index,
+    });
+    if (index > this.lastIndex() || this.term(index) !== term) this.truncate(0);
+    this.compact(index, term);
+    this.compactedTerm = term;
+    this.setCheckpointed(index);
+  }
+
+  /** The group is gone. */
+  forgetAll(): void {
+    this.truncate(0);
+    this.hard = freshHardState;
+    this.compactedIndex = toLogIndex(0);
+    this.compactedTerm = toTerm(0);
+    this.checkpointed = toLogIndex(0);
   }
 
   /** Entries up to `index` are gone; above the last one, the log starts anew after `index`. */
@@ -198,6 +275,8 @@ export class GroupState implements GroupLog {
     this.locations.dropFirst(count);
     this.compactedIndex = index;
     this.compactedTerm = term;
+    if ((this.configured[0]?.index ?? index + 1) <= index)
+      this.configured = this.configured.filter((entry) => entry.index > index);
     // The run that `index + 1` belongs to starts there from now on.
     let firstKept = this.runs.findIndex((run) => run.firstIndex > index + 1);
     if (firstKept < 0) firstKept = this.runs.length;
@@ -256,10 +335,62 @@ export class GroupState implements GroupLog {
     this.locations.dropLast(this.locations.size - kept);
     const last = this.compactedIndex + kept;
     while ((this.runs[this.runs.length - 1]?.firstIndex ?? 0) > last) this.runs.pop();
+    if ((this.configured[this.configured.length - 1]?.index ?? 0) > last)
+      this.configured = this.configured.filter((entry) => entry.index <= last);
+  }
+
+  private need(segment: number, length: number): void {
+    this.liveBytes += length;
+    this.store.addLive(segment, 1, length);
   }
 
   private forget(i: number): void {
     const segment = this.locations.segment(i);
-    if (segment !== nowhere) this.store.addLive(segment, -1, -this.locations.length(i));
+    if (segment === nowhere) return;
+    const length = this.locations.length(i);
+    this.liveBytes -= length;
+    this.store.addLive(segment, -1, -length);
   }
+}
+
+/** The checkpoint, no longer naming a group that was removed. */
+export function withoutGroup(
+  checkpoint: Checkpoint | undefined,
+  rangeId: RangeId,
+): Checkpoint | undefined {
+  if (checkpoint?.applied.some((each) => each.rangeId === rangeId) !== true) return checkpoint;
+  const applied = checkpoint.applied.filter((each) => each.rangeId !== rangeId);
+  return { ...checkpoint, applied };
+}
+
+/** The checkpoint, saying what a snapshot that was installed after it says. */
+export function withSnapshot(
+  checkpoint: Checkpoint | undefined,
+  rangeId: RangeId,
+  appliedIndex: LogIndex,
+): Checkpoint | undefined {
+  const without = withoutGroup(checkpoint, rangeId);
+  if (without === undefined) return undefined;
+  return { ...without, applied: [...without.applied, { rangeId, appliedIndex }] };
+}
+
+/**
+ * The checkpoint as the log takes it: a flush may have begun before a snapshot was installed or a group was removed, and
+ * what it says of that group is about state that is gone.
+ */
+export function settleCheckpoint(
+  checkpoint: Checkpoint,
+  group: (rangeId: RangeId) => GroupLog | undefined,
+  compactedTo: ReadonlyMap<RangeId, number>,
+): Checkpoint {
+  const applied: { rangeId: RangeId; appliedIndex: LogIndex }[] = [];
+  for (const { rangeId, appliedIndex } of checkpoint.applied) {
+    const log = group(rangeId);
+    if (log === undefined) continue;
+    const last = Math.max(log.lastIndex(), compactedTo.get(rangeId) ?? 0);
+    const index = appliedIndex <= last ? appliedIndex : toLogIndex(0);
+    const known = log.checkpointedIndex();
+    applied.push({ rangeId, appliedIndex: index > known ? index : known });
+  }
+  return { ...checkpoint, applied };
 }

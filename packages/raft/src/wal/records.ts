@@ -36,6 +36,9 @@ const kindMovedEntry = 6;
 const kindClosed = 7;
 const kindOpened = 8;
 const kindStore = 9;
+// Since version 2.
+const kindSnapshot = 10;
+const kindRemoved = 11;
 
 const entryKinds: readonly EntryKind[] = ['command', 'noop', 'configuration'];
 /** Of an entry's body, before the data: kind, entry kind, range, index, term. */
@@ -62,9 +65,12 @@ export type WalRecord =
       /** From the start of the payload; `length` includes the record's header. */
       readonly offset: number;
       readonly length: number;
+      /** The whole entry, if it is a configuration: these are kept in memory. */
+      readonly configuration: LogEntry | undefined;
     }
   | { readonly kind: 'hardState'; readonly rangeId: RangeId; readonly hardState: HardState }
-  | { readonly kind: 'compaction'; readonly compaction: GroupCompaction }
+  | { readonly kind: 'compaction' | 'snapshot'; readonly compaction: GroupCompaction }
+  | { readonly kind: 'removed'; readonly rangeId: RangeId }
   | { readonly kind: 'group'; readonly metadata: GroupMetadata }
   | { readonly kind: 'store'; readonly groupCount: number }
   | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint }
@@ -140,8 +146,22 @@ export class BatchWriter {
     this.seal(body);
   }
 
-  compaction({ rangeId, index, term }: GroupCompaction): void {
-    const body = this.open(kindCompaction, 25);
+  compaction(compaction: GroupCompaction): void {
+    this.cut(kindCompaction, compaction);
+  }
+
+  snapshot(snapshot: GroupCompaction): void {
+    this.cut(kindSnapshot, snapshot);
+  }
+
+  removed(rangeId: RangeId): void {
+    const body = this.open(kindRemoved, 9);
+    this.view.setFloat64(body + 1, rangeId, true);
+    this.seal(body);
+  }
+
+  private cut(kind: number, { rangeId, index, term }: GroupCompaction): void {
+    const body = this.open(kind, 25);
     this.view.setFloat64(body + 1, rangeId, true);
     this.view.setFloat64(body + 9, index, true);
     this.view.setFloat64(body + 17, term, true);
@@ -243,13 +263,18 @@ export function readRecords(payload: Uint8Array, nonce: number): WalRecord[] {
     if (length < 1 || body + length > payload.length) throw new RangeError('record length');
     if (view.getUint32(at + 4, true) !== crc32c(payload.subarray(body, body + length), nonce))
       throw new RangeError('record CRC');
-    records.push(readRecord(view, body, length));
+    records.push(readRecord(payload, view, body, length));
     at = body + length;
   }
   return records;
 }
 
-function readRecord(view: DataView, body: number, length: number): WalRecord {
+function readRecord(
+  payload: Uint8Array,
+  view: DataView,
+  body: number,
+  length: number,
+): WalRecord {
   const kind = view.getUint8(body);
   const rangeId = (): RangeId => toRangeId(view.getFloat64(body + 1, true));
   const index = (at: number): LogIndex => toLogIndex(view.getFloat64(at, true));
@@ -264,12 +289,24 @@ function readRecord(view: DataView, body: number, length: number): WalRecord {
         term: term(body + 18),
         offset: body - recordHeaderBytes,
         length: length + recordHeaderBytes,
+        configuration:
+          entryKinds[view.getUint8(body + 1)] === 'configuration'
+            ? {
+                index: index(body + 10),
+                term: term(body + 18),
+                kind: 'configuration',
+                data: payload.slice(body + entryFixedBytes, body + length),
+              }
+            : undefined,
       };
     case kindHardState:
       return { kind: 'hardState', rangeId: rangeId(), hardState: readHardState(view, body + 9) };
+    case kindRemoved:
+      return { kind: 'removed', rangeId: rangeId() };
     case kindCompaction:
+    case kindSnapshot:
       return {
-        kind: 'compaction',
+        kind: kind === kindCompaction ? 'compaction' : 'snapshot',
         compaction: { rangeId: rangeId(), index: index(body + 9), term: term(body + 17) },
       };
     case kindCheckpoint: {

@@ -15,7 +15,7 @@ import {
   type Position,
   sectorBytes,
 } from './format.ts';
-import { GroupState } from './group-state.ts';
+import { GroupState, withoutGroup, withSnapshot } from './group-state.ts';
 import { type GroupMetadata, readRecords, type WalRecord } from './records.ts';
 import { corrupt, type Segment, type Segments } from './segments.ts';
 import type { Checkpoint } from './write-ahead-log.ts';
@@ -210,12 +210,15 @@ class Recovery {
         if (!group.accepts(record.index)) return false;
         const offset = payloadOffset + record.offset;
         group.append(record.index, record.term, segment, offset, record.length);
+        if (record.configuration !== undefined) group.keepConfiguration(record.configuration);
         return true;
       }
       case 'movedEntry': {
         const offset = payloadOffset + record.offset;
         const group = this.group(record.rangeId);
-        return group.move(record.index, record.term, segment, offset, record.length);
+        if (!group.move(record.index, record.term, segment, offset, record.length)) return false;
+        if (record.configuration !== undefined) group.keepConfiguration(record.configuration);
+        return true;
       }
       case 'hardState':
         this.group(record.rangeId).setHardState(record.hardState);
@@ -225,6 +228,19 @@ class Recovery {
         this.group(rangeId).compact(index, term);
         return true;
       }
+      case 'snapshot': {
+        const { rangeId, index, term } = record.compaction;
+        const group = this.group(rangeId);
+        if (index < group.firstIndex() - 1) return false;
+        group.installSnapshot(index, term);
+        this.lastCheckpoint = withSnapshot(this.lastCheckpoint, rangeId, index);
+        return true;
+      }
+      case 'removed':
+        this.group(record.rangeId).forgetAll();
+        this.groups.delete(record.rangeId);
+        this.lastCheckpoint = withoutGroup(this.lastCheckpoint, record.rangeId);
+        return true;
       case 'checkpoint':
         this.lastCheckpoint = record.checkpoint;
         for (const { rangeId, appliedIndex } of record.checkpoint.applied)

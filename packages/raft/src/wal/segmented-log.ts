@@ -13,7 +13,7 @@ import {
   type RangeId,
 } from '@flotilla/base';
 import { firstBatchOffset, type Position, sectorBytes } from './format.ts';
-import { GroupState } from './group-state.ts';
+import { GroupState, settleCheckpoint, withoutGroup, withSnapshot } from './group-state.ts';
 import { BatchWriter } from './records.ts';
 import type { Recovered } from './recovery.ts';
 import type { Segment, Segments } from './segments.ts';
@@ -104,8 +104,11 @@ export class SegmentedLog implements WriteAheadLog {
     return this.commit({
       fill: (writer) => {
         for (const { rangeId } of writes) this.state(rangeId).beginBatch();
-        for (const { rangeId, hardState, entries } of writes) {
-          this.state(rangeId).stage(entries);
+        for (const [at, write] of writes.entries()) {
+          const { rangeId, snapshot, hardState, entries } = write;
+          this.state(rangeId).stage(writes, at);
+          if (write.removed === true) writer.removed(rangeId);
+          if (snapshot !== undefined) writer.snapshot({ rangeId, ...snapshot });
           if (hardState !== undefined) writer.hardState(rangeId, hardState);
           for (const entry of entries) writer.entry(rangeId, entry);
         }
@@ -113,11 +116,22 @@ export class SegmentedLog implements WriteAheadLog {
       onDurable: (segment, base) => {
         const { entryOffsets, entryLengths } = this.writer;
         let i = 0;
-        for (const { rangeId, hardState, entries } of writes) {
+        for (const { rangeId, removed, snapshot, hardState, entries } of writes) {
+          if (removed === true) {
+            this.remove(rangeId);
+            continue;
+          }
           const group = this.state(rangeId);
+          if (snapshot !== undefined) {
+            group.installSnapshot(snapshot.index, snapshot.term);
+            this.checkpointed = withSnapshot(this.checkpointed, rangeId, snapshot.index);
+          }
           if (hardState !== undefined) group.setHardState(hardState);
-          for (const { index, term } of entries) {
+          for (const entry of entries) {
+            const { index, term } = entry;
             group.append(index, term, segment, base + (entryOffsets[i] ?? 0), entryLengths[i] ?? 0);
+            if (entry.kind === 'configuration')
+              group.keepConfiguration({ ...entry, data: entry.data.slice() });
             i++;
           }
         }
@@ -125,8 +139,10 @@ export class SegmentedLog implements WriteAheadLog {
     });
   }
 
-  async checkpoint(checkpoint: Checkpoint, compactions: readonly GroupCompaction[]): Promise<void> {
-    const moved = this.failure === undefined ? this.coldEntries(compactions) : [];
+  async checkpoint(wanted: Checkpoint, compactions: readonly GroupCompaction[]): Promise<void> {
+    const compactedTo = new Map(compactions.map(({ rangeId, index }) => [rangeId, index]));
+    const moved = this.failure === undefined ? this.coldEntries(compactedTo) : [];
+    const checkpoint = settleCheckpoint(wanted, (id) => this.groups.get(id), compactedTo);
     await this.commit({
       fill: (writer) => {
         for (const compaction of compactions) writer.compaction(compaction);
@@ -331,9 +347,8 @@ export class SegmentedLog implements WriteAheadLog {
    * that nobody writes to must not hold on to everybody's history. None while the oldest segment is well used.
    */
   private coldEntries(
-    compactions: readonly GroupCompaction[],
+    compactedTo: ReadonlyMap<RangeId, LogIndex>,
   ): { readonly group: GroupState; readonly from: readonly LogIndex[] }[] {
-    const compactedTo = new Map(compactions.map(({ rangeId, index }) => [rangeId, index]));
     const moved: { group: GroupState; from: LogIndex[] }[] = [];
     let room = Math.min(movedBytesMax, this.current.capacity * movedSegmentShare);
     for (let n = this.segments.oldestNumber; n < this.current.number - 1; n++) {
@@ -398,6 +413,12 @@ export class SegmentedLog implements WriteAheadLog {
       this.groups.set(rangeId, group);
     }
     return group;
+  }
+
+  private remove(rangeId: RangeId): void {
+    this.state(rangeId).forgetAll();
+    this.groups.delete(rangeId);
+    this.checkpointed = withoutGroup(this.checkpointed, rangeId);
   }
 
   private fail(error: unknown): Error {

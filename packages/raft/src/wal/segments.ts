@@ -20,6 +20,7 @@ import {
   decodeSegmentHeader,
   encodeSegmentHeader,
   formatVersion,
+  refuseVersion,
   sectorBytes,
   segmentFileName,
   viewOf,
@@ -292,8 +293,8 @@ export async function loadManifest(disk: Disk, directory: string): Promise<Manif
   if (view.getUint32(40, true) !== crc32c(bytes.subarray(0, 40)))
     throw corrupt(path, 0, 'manifest fails its CRC');
   const version = view.getUint32(4, true);
-  if (version !== formatVersion)
-    throw corrupt(path, 0, `format version ${version}; this program reads ${formatVersion}`);
+  const strange = refuseVersion(version);
+  if (strange !== undefined) throw corrupt(path, 0, strange);
   return {
     logId: bytes.slice(8, 24),
     firstSegment: view.getFloat64(24, true),

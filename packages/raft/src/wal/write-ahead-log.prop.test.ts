@@ -5,10 +5,14 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   type Clock,
   type Disk,
+  type LogIndex,
   NodeDisk,
   SeededPrng,
   SystemClock,
+  type Term,
+  toLogIndex,
   toRangeId,
+  toTerm,
 } from '@flotilla/base';
 import { ManualClock, MemoryDisk } from '@flotilla/base/testing';
 import fc from 'fast-check';
@@ -34,6 +38,12 @@ interface WriteShape {
   readonly count: number;
   readonly bytes: number;
   readonly hard: boolean;
+  /** Every so many entries one is a configuration; 0 = none. */
+  readonly configurationEvery: number;
+  /** Before the entries: a snapshot that many entries before or after the end of the log, or the end of the group. */
+  readonly snapshotAt: number | undefined;
+  readonly sameTerm: boolean;
+  readonly removed: boolean;
 }
 
 type Step =
@@ -52,6 +62,16 @@ const write = fc.record<WriteShape>({
     { weight: 1, arbitrary: fc.integer({ min: 400, max: 6000 }) },
   ),
   hard: fc.boolean(),
+  configurationEvery: fc.nat(3),
+  snapshotAt: fc.oneof(
+    { weight: 12, arbitrary: fc.constant(undefined) },
+    { weight: 1, arbitrary: fc.integer({ min: -4, max: 4 }) },
+  ),
+  sameTerm: fc.boolean(),
+  removed: fc.oneof(
+    { weight: 20, arbitrary: fc.constant(false) },
+    { weight: 1, arbitrary: fc.constant(true) },
+  ),
 });
 const writes = fc.array(write, { minLength: 1, maxLength: 5 });
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -96,19 +116,34 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** Makes writes that fit the model as it is; the model is changed in step. */
 function materialize(model: ModelLog, shapes: readonly WriteShape[]): GroupWrite[] {
-  return shapes.map(({ range, back, count, bytes, hard }) => {
+  return shapes.flatMap((shape) => {
+    const { range, back, count, bytes, hard, configurationEvery: every, snapshotAt } = shape;
     const rangeId = toRangeId(range);
-    const kept = Math.max(model.compacted(rangeId), model.last(rangeId) - back);
-    const term = model.term(rangeId, model.last(rangeId)) + (back > 0 ? 1 : 0);
+    const made: GroupWrite[] = [];
+    if (shape.removed) made.push({ rangeId, hardState: undefined, entries: [], removed: true });
+    model.append(made);
+    const written = model.copy();
+    let snapshot: { index: LogIndex; term: Term } | undefined;
+    if (snapshotAt !== undefined) {
+      const [last, compacted] = [model.last(rangeId), model.compacted(rangeId)];
+      const index = Math.max(compacted, last + snapshotAt);
+      const term = model.term(rangeId, Math.min(last, index)) + (shape.sameTerm ? 0 : 1);
+      snapshot = { index: toLogIndex(index), term: toTerm(term) };
+      written.append([{ rangeId, snapshot, hardState: undefined, entries: [] }]);
+    }
+    const kept = Math.max(written.compacted(rangeId), written.last(rangeId) - back);
+    const term = written.term(rangeId, written.last(rangeId)) + (back > 0 ? 1 : 0);
     const write: GroupWrite = {
       rangeId,
+      snapshot,
       hardState: hard ? hardState(term, 1 + (count % 3), kept) : undefined,
-      entries: Array.from({ length: count }, (_, i) =>
-        entry(kept + 1 + i, term, new Uint8Array(bytes).fill(kept + i)),
-      ),
+      entries: Array.from({ length: count }, (_, i) => {
+        const kind = every > 0 && i % every === 0 ? 'configuration' : 'command';
+        return entry(kept + 1 + i, term, new Uint8Array(bytes).fill(kept + i), kind);
+      }),
     };
     model.append([write]);
-    return write;
+    return [...made, write];
   });
 }
 
@@ -153,8 +188,10 @@ async function runSteps(world: World, steps: readonly Step[]): Promise<void> {
     });
   let log = await open();
   let model = new ModelLog();
+  // Also makes all groups known to both.
   const expectSame = (): void =>
     expect(describeLog(log, rangeIds)).toEqual(model.describe(rangeIds));
+  expectSame();
   const die = async (crash: boolean): Promise<void> => {
     if (crash) memory?.crash();
     else memory?.kill();

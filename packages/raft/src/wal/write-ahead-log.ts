@@ -8,9 +8,19 @@ import type { LogIndex, RangeId, Term } from '@flotilla/base';
 import type { LogStorage } from '../core/raft-core.ts';
 import type { HardState, LogEntry } from '../messages.ts';
 
-/** What one group wants on disk in the next batch. */
+/** What one group wants on disk in the next batch. Takes effect in this order: removed, snapshot, hard state, entries. */
 export interface GroupWrite {
   readonly rangeId: RangeId;
+  /**
+   * The log and the hard state of the group are forgotten, and checkpoints no longer name it. Nothing else may stand in
+   * the same write; a later one, in the same batch or not, makes the group anew. A `GroupLog` taken before is dead.
+   */
+  readonly removed?: boolean;
+  /**
+   * A snapshot was installed: the log starts after `index`, and so does the group's checkpointed index. Entries above it
+   * stay if the log holds exactly this entry, otherwise all are gone. Not below what is compacted already.
+   */
+  readonly snapshot?: { readonly index: LogIndex; readonly term: Term } | undefined;
   readonly hardState: HardState | undefined;
   /** Contiguous; replaces every entry of the group at index >= entries[0].index. */
   readonly entries: readonly LogEntry[];
@@ -25,6 +35,10 @@ export interface GroupCompaction {
 
 /** The state machine's flush point: everything up to these indices survives a crash outside the log. */
 export interface Checkpoint {
+  /**
+   * A flush takes time: an index below the group's checkpointed one (a snapshot was installed meanwhile) or beyond its
+   * log, or a group that the log does not have (removed meanwhile), changes nothing.
+   */
   readonly applied: readonly { readonly rangeId: RangeId; readonly appliedIndex: LogIndex }[];
   /** No timestamp above it was issued before this checkpoint. */
   readonly hlcUpperBound: number;
@@ -34,8 +48,10 @@ export interface Checkpoint {
 export interface GroupLog extends LogStorage {
   readonly rangeId: RangeId;
   hardState(): HardState;
-  /** From the last checkpoint record; 0 if there is none. */
+  /** From the last checkpoint or installed snapshot; 0 if there is none. */
   checkpointedIndex(): LogIndex;
+  /** What its entries take on disk, compacted ones not counted. */
+  bytes(): number;
 }
 
 export interface WriteAheadLog {
