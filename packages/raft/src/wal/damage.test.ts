@@ -311,7 +311,9 @@ describe('files that do not belong', () => {
     view.setUint32(4, 3, true);
     view.setUint32(60, crc32c(header.subarray(0, 60)), true);
     disk.damage(path, 0, header);
-    await expect(open(disk.clone(), 1)).rejects.toThrow(/format version 3; this program reads 1 to 2/);
+    await expect(open(disk.clone(), 1)).rejects.toThrow(
+      /format version 3; this program reads 1 to 2/,
+    );
   });
 });
 

@@ -31,7 +31,6 @@ export interface SegmentStore {
   addLive(segment: number, count: number, bytes: number): void;
 }
 
-
 interface TermRun {
   readonly firstIndex: LogIndex;
   readonly term: Term;
@@ -159,8 +158,7 @@ export class GroupState implements GroupLog {
     const write = present(writes[at], 'write');
     const { entries, snapshot } = write;
     if (write.removed === true) {
-      const alone =
-        entries.length === 0 && snapshot === undefined && write.hardState === undefined;
+      const alone = entries.length === 0 && snapshot === undefined && write.hardState === undefined;
       assert(alone, 'a removal stands alone in its write', { range: this.rangeId });
       this.stagedCompacted = 0;
       this.stagedLast = 0;
@@ -390,7 +388,7 @@ export function settleCheckpoint(
     const last = Math.max(log.lastIndex(), compactedTo.get(rangeId) ?? 0);
     const index = appliedIndex <= last ? appliedIndex : toLogIndex(0);
     const known = log.checkpointedIndex();
-    applied.push({ rangeId, appliedIndex: index > known ? index : known });
+    applied.push({ rangeId, appliedIndex: toLogIndex(Math.max(index, known)) });
   }
   return { ...checkpoint, applied };
 }

@@ -269,12 +269,7 @@ export function readRecords(payload: Uint8Array, nonce: number): WalRecord[] {
   return records;
 }
 
-function readRecord(
-  payload: Uint8Array,
-  view: DataView,
-  body: number,
-  length: number,
-): WalRecord {
+function readRecord(payload: Uint8Array, view: DataView, body: number, length: number): WalRecord {
   const kind = view.getUint8(body);
   const rangeId = (): RangeId => toRangeId(view.getFloat64(body + 1, true));
   const index = (at: number): LogIndex => toLogIndex(view.getFloat64(at, true));
