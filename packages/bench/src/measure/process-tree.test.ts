@@ -1,0 +1,21 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { expect, test } from 'vitest';
+import { usageOf } from './process-tree.ts';
+
+test('a child counts for its parent, and a process that is not there for nothing', async () => {
+  const child = spawn('sh', ['-c', 'head -c 1 >/dev/null; :'], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  await once(child, 'spawn');
+  const pid = child.pid ?? 0;
+  const [own, ofChild, ofNobody] = usageOf([process.pid, pid, 2 ** 22 + 1]);
+  expect(own?.cpuSeconds).toBeGreaterThan(0);
+  expect(own?.residentBytes).toBeGreaterThan(1_000_000);
+  // It is a root of its own here, so it does not count for us as well.
+  expect(ofChild?.residentBytes).toBeGreaterThan(0);
+  expect(ofChild?.residentBytes).toBeLessThan(own?.residentBytes ?? 0);
+  expect(ofNobody).toEqual({ cpuSeconds: 0, residentBytes: 0 });
+  child.stdin?.end('x');
+  await once(child, 'exit');
+});

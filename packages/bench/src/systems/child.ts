@@ -1,0 +1,84 @@
+/** Starting and stopping the servers of others: by pid, with a log file, and only when they really answer. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface ChildOptions {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly logFile: string;
+  readonly user?: { readonly uid: number; readonly gid: number };
+}
+
+export class Child {
+  readonly pid: number;
+  private readonly process: ChildProcess;
+  private readonly ended: Promise<void>;
+  private readonly options: ChildOptions;
+
+  constructor(options: ChildOptions) {
+    const log = openSync(options.logFile, 'a');
+    this.options = options;
+    this.process = spawn(options.command, options.args, {
+      stdio: ['ignore', log, log],
+      ...options.user,
+    });
+    this.ended = new Promise((resolve) => {
+      this.process.once('exit', () => resolve());
+      this.process.once('error', () => resolve());
+    });
+    if (this.process.pid === undefined) throw new Error(`${options.command} cannot be started`);
+    this.pid = this.process.pid;
+  }
+
+  /** Throws with the end of the log if the process ends first or time runs out. */
+  async until(ready: () => Promise<boolean>, timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (!(await ready())) {
+      if (this.process.exitCode !== null || Date.now() > deadline) {
+        const log = await readFile(this.options.logFile, 'utf8');
+        throw new Error(`${this.options.command} does not serve:\n${log.slice(-2000)}`);
+      }
+      await sleep(50);
+    }
+  }
+
+  /** Asks it to end and, after `graceMs`, makes it. */
+  async stop(signal: NodeJS.Signals, graceMs: number): Promise<void> {
+    if (this.process.exitCode !== null) return;
+    this.process.kill(signal);
+    const late = setTimeout(() => this.process.kill('SIGKILL'), graceMs);
+    await this.ended;
+    clearTimeout(late);
+  }
+}
+
+export async function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+/** Free at this moment. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => {
+    const address = server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  });
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
