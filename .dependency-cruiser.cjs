@@ -100,9 +100,10 @@ const rooms = [
   { name: 'protobufjs', library: 'protobufjs', room: '^packages/[^/]+/gen/' },
   {
     name: 'cli-libraries',
-    library: '(pino|pino-pretty|commander|zod|yaml|cli-table3|picocolors)',
+    library: '(pino|pino-pretty|zod|yaml|picocolors)',
     room: '^packages/cli/',
   },
+  { name: 'terminal', library: '(commander|cli-table3)', room: '^packages/(cli|bench)/' },
 ];
 
 const roomRules = rooms.map(({ name, library: pattern, room }) => ({

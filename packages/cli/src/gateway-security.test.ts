@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,8 +35,29 @@ test('files become what the gateway takes', () => {
   const accessRulesFile = rules('hostssl all all all cert');
   const clientCaFile = join(made, 'authority.pem');
   const security = gatewaySecurity({ ...tls, clientCaFile, accessRulesFile });
-  expect(security.tls).toEqual({ ...tls, clientCaFile });
+  expect(security.tls?.asksForCertificates).toBe(true);
+  expect(security.tls?.read()).toEqual({
+    cert: readFileSync(tls.certFile),
+    key: readFileSync(tls.keyFile),
+    clientCa: readFileSync(clientCaFile),
+  });
   expect(security.accessRules).toMatchObject([{ line: 1, method: 'cert' }]);
+});
+
+test('a file that is replaced is another version', () => {
+  const certFile = join(directory, 'gateway.pem');
+  const keyFile = join(directory, 'gateway.key');
+  const use = (name: string): void => {
+    copyFileSync(join(made, `${name}.pem`), certFile);
+    copyFileSync(join(made, `${name}.key`), keyFile);
+  };
+  use('server');
+  const source = gatewaySecurity({ ...nothing, certFile, keyFile }).tls;
+  const before = source?.version();
+  expect(source?.version()).toBe(before);
+  use('ann-of-stranger');
+  expect(source?.version()).not.toBe(before);
+  expect(source?.read().cert).toEqual(readFileSync(join(made, 'ann-of-stranger.pem')));
 });
 
 test.each([

@@ -1,7 +1,7 @@
 /** From files that settings name to what the gateway wants: certificate, authority, access rules. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import { type GatewayOptions, parseAccessRules } from '@flotilla/gateway';
+import { type GatewayOptions, parseAccessRules, type TlsSource } from '@flotilla/gateway';
 import type { GatewaySecurity } from './config/settings.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -20,15 +20,7 @@ export function gatewaySecurity(
   const tls =
     certFile === undefined || keyFile === undefined
       ? undefined
-      : { certFile, keyFile, ...(clientCaFile === undefined ? {} : { clientCaFile }) };
-  if (tls !== undefined) {
-    // The gateway would fail too, but cannot say which of the files it was.
-    const cert = read('--tls-cert', tls.certFile);
-    const key = read('--tls-key', tls.keyFile);
-    check('--tls-cert', tls.certFile, () => createSecureContext({ cert }));
-    check('--tls-key', tls.keyFile, () => createSecureContext({ cert, key }));
-    if (clientCaFile !== undefined) read('--tls-client-ca', clientCaFile);
-  }
+      : tlsFromFiles({ certFile, keyFile, clientCaFile });
   if (accessRules?.some(({ method }) => method === 'scram-sha-256'))
     throw new UsageError(
       `--access-rules ${accessRulesFile}: scram-sha-256 needs stored passwords, which are not built yet; use cert, trust or reject.`,
@@ -40,6 +32,35 @@ export function gatewaySecurity(
   return {
     ...(tls === undefined ? {} : { tls }),
     ...(accessRules === undefined ? {} : { accessRules }),
+  };
+}
+
+interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly clientCaFile: string | undefined;
+}
+
+function tlsFromFiles({ certFile, keyFile, clientCaFile }: TlsFiles): TlsSource {
+  // The gateway would fail too, but cannot say which of the files it was.
+  const cert = read('--tls-cert', certFile);
+  const key = read('--tls-key', keyFile);
+  check('--tls-cert', certFile, () => createSecureContext({ cert }));
+  check('--tls-key', keyFile, () => createSecureContext({ cert, key }));
+  if (clientCaFile !== undefined) read('--tls-client-ca', clientCaFile);
+  const files = [certFile, keyFile, ...(clientCaFile === undefined ? [] : [clientCaFile])];
+  return {
+    asksForCertificates: clientCaFile !== undefined,
+    version: () =>
+      files
+        .map((file) => statSync(file))
+        .map(({ mtimeMs, size, ino }) => `${ino}:${size}:${mtimeMs}`)
+        .join(' '),
+    read: () => ({
+      cert: readFileSync(certFile),
+      key: readFileSync(keyFile),
+      ...(clientCaFile === undefined ? {} : { clientCa: readFileSync(clientCaFile) }),
+    }),
   };
 }
 

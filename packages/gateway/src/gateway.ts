@@ -12,7 +12,7 @@ import { defaultLimits, type GatewayLimits } from './limits.ts';
 import { writeErrorResponse } from './messages/error-response.ts';
 import { OutputBuffer } from './messages/output-buffer.ts';
 import { defaultServerVersion } from './server-parameters.ts';
-import { type TlsOptions, TlsUpgrader } from './tls.ts';
+import { type TlsSource, TlsUpgrader } from './tls.ts';
 
 export interface GatewayOptions {
   readonly host: string;
@@ -29,8 +29,8 @@ export interface GatewayOptions {
   readonly authentication?: AuthenticationMethod;
   /** Who may connect from where, the first that fits; see access-rules.ts. Default: everybody, by `authentication`. */
   readonly accessRules?: readonly AccessRule[];
-  /** Default: no TLS; a client that insists on it leaves. Throws from `startGateway` if the files are not usable. */
-  readonly tls?: TlsOptions;
+  /** Default: no TLS; a client that insists on it leaves. `startGateway` throws if it is not usable. */
+  readonly tls?: TlsSource;
   /** Told to clients unless the session has a `server_version` of its own. Must begin with `15.`. */
   readonly serverVersion?: string;
   /** Hears of errors that must end the process. Default: thrown, uncaught. */

@@ -25,4 +25,4 @@ export type { AuthenticationMethod, ScramSha256Data } from './authentication.ts'
 export { type Gateway, type GatewayOptions, startGateway } from './gateway.ts';
 export type { CreateSessionOptions } from './gateway-context.ts';
 export { defaultLimits, type GatewayLimits } from './limits.ts';
-export type { TlsOptions } from './tls.ts';
+export type { TlsMaterial, TlsSource } from './tls.ts';

@@ -15,6 +15,7 @@ const pem = (name: string): string => readFileSync(join(made, name), 'utf8');
 const authority = pem('authority.pem');
 
 let directory: string;
+let version = 0;
 let world: TestGateway;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'flotilla-tls-'));
@@ -30,6 +31,7 @@ afterEach(async () => {
 
 /** Puts a certificate where the gateway looks. */
 function use(name: string): void {
+  version++;
   for (const kind of ['pem', 'key'])
     copyFileSync(join(made, `${name}.${kind}`), join(directory, `gateway.${kind}`));
 }
@@ -43,9 +45,13 @@ function rules(text: string): readonly AccessRule[] {
 async function start(accessRules?: string): Promise<void> {
   world = await startTestGateway({
     tls: {
-      certFile: join(directory, 'gateway.pem'),
-      keyFile: join(directory, 'gateway.key'),
-      clientCaFile: join(made, 'authority.pem'),
+      asksForCertificates: true,
+      version: () => String(version),
+      read: () => ({
+        cert: readFileSync(join(directory, 'gateway.pem')),
+        key: readFileSync(join(directory, 'gateway.key')),
+        clientCa: readFileSync(join(made, 'authority.pem')),
+      }),
     },
     ...(accessRules === undefined ? {} : { accessRules: rules(accessRules) }),
   });
@@ -112,6 +118,7 @@ describe('TLS', () => {
       });
     const first = await serial();
     writeFileSync(join(directory, 'gateway.pem'), 'no certificate at all');
+    version++;
     world.clock.advance(2_000);
     expect(await serial()).toBe(first);
     use('renewed');

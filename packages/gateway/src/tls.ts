@@ -1,30 +1,46 @@
 /**
  * Puts TLS under a client's socket, with the gateway's certificate and, where client certificates are wanted, the
- * authorities that may sign them. The files are looked at again when a connection wants TLS and a second has passed: a
- * renewed certificate is used without a restart; a broken one is logged and the last good one stays. Knows files and
- * Node's TLS server; knows no protocol.
+ * authorities that may sign them. Their source is looked at again when a connection wants TLS and a second has passed: a
+ * renewed certificate is used without a restart; a broken one is logged and the last good one stays. Knows Node's TLS
+ * server; knows no protocol and no files.
  */
-import { readFileSync, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { createServer, type PeerCertificate, type Server, type TLSSocket } from 'node:tls';
+import {
+  createServer,
+  type PeerCertificate,
+  type SecureContextOptions,
+  type Server,
+  type TLSSocket,
+} from 'node:tls';
 import type { Clock, Logger } from '@flotilla/base';
 
-export interface TlsOptions {
-  /** PEM, leaf first. */
-  readonly certFile: string;
-  readonly keyFile: string;
-  /** PEM. Given: clients are asked for a certificate, and one that these have signed may stand for a password. */
-  readonly clientCaFile?: string;
+/** All in PEM. */
+export interface TlsMaterial {
+  /** Leaf first. */
+  readonly cert: Buffer;
+  readonly key: Buffer;
+  /** Given: a client certificate that these have signed may stand for a password. */
+  readonly clientCa?: Buffer;
+}
+
+/** Where certificates come from: files, usually. */
+export interface TlsSource {
+  /** Clients are asked for a certificate. */
+  readonly asksForCertificates: boolean;
+  /** Differs from the last answer when `read` would give something new. Cheap. May throw. */
+  version(): string;
+  /** May throw. */
+  read(): TlsMaterial;
 }
 
 /** What PostgreSQL's clients say in ALPN when they speak TLS from the first byte. */
 export const alpnProtocol = 'postgresql';
 
-/** Files are not looked at more often than this. Unit: ms. */
+/** The source is not looked at more often than this. Unit: ms. */
 const lookAgainMs = 1_000;
 
 export class TlsUpgrader {
-  private readonly options: TlsOptions;
+  private readonly source: TlsSource;
   private readonly clock: Clock;
   private readonly logger: Logger;
   /** Never listens: sockets are handed to it. */
@@ -33,16 +49,16 @@ export class TlsUpgrader {
   private version: string;
   private lookedAtMs: number;
 
-  /** Throws what reading or parsing the files threw: a gateway does not start with a broken certificate. */
-  constructor(options: TlsOptions, clock: Clock, logger: Logger) {
-    this.options = options;
+  /** Throws what reading or parsing threw: a gateway does not start with a broken certificate. */
+  constructor(source: TlsSource, clock: Clock, logger: Logger) {
+    this.source = source;
     this.clock = clock;
     this.logger = logger;
-    this.version = versionOf(options);
+    this.version = source.version();
     this.lookedAtMs = clock.nowMs();
     this.server = createServer({
-      ...contextOf(options),
-      requestCert: options.clientCaFile !== undefined,
+      ...contextOf(source.read()),
+      requestCert: source.asksForCertificates,
       // Whether a certificate is needed is for the access rules to say; what it is worth is asked later.
       rejectUnauthorized: false,
       ALPNProtocols: [alpnProtocol],
@@ -78,16 +94,15 @@ export class TlsUpgrader {
     const now = this.clock.nowMs();
     if (now - this.lookedAtMs < lookAgainMs) return;
     this.lookedAtMs = now;
-    const { certFile } = this.options;
     try {
-      const version = versionOf(this.options);
+      const version = this.source.version();
       if (version === this.version) return;
-      this.server.setSecureContext(contextOf(this.options));
+      this.server.setSecureContext(contextOf(this.source.read()));
       this.version = version;
-      this.logger.info({ certFile }, 'gateway.certificate_reloaded');
+      this.logger.info({}, 'gateway.certificate_reloaded');
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.logger.error({ certFile, reason }, 'gateway.certificate_not_reloaded');
+      this.logger.error({ reason }, 'gateway.certificate_not_reloaded');
     }
   }
 }
@@ -110,28 +125,6 @@ function keyOf({ remoteAddress, remotePort, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localPort}`;
 }
 
-function contextOf(options: TlsOptions): {
-  cert: Buffer;
-  key: Buffer;
-  ca?: Buffer;
-  minVersion: 'TLSv1.2';
-} {
-  const { certFile, keyFile, clientCaFile } = options;
-  return {
-    cert: readFileSync(certFile),
-    key: readFileSync(keyFile),
-    ...(clientCaFile === undefined ? {} : { ca: readFileSync(clientCaFile) }),
-    minVersion: 'TLSv1.2',
-  };
-}
-
-/** Differs when a file was written or replaced. */
-function versionOf({ certFile, keyFile, clientCaFile }: TlsOptions): string {
-  return [certFile, keyFile, clientCaFile]
-    .filter((file) => file !== undefined)
-    .map((file) => {
-      const { mtimeMs, size, ino } = statSync(file);
-      return `${ino}:${size}:${mtimeMs}`;
-    })
-    .join(' ');
+function contextOf({ cert, key, clientCa }: TlsMaterial): SecureContextOptions {
+  return { cert, key, ...(clientCa === undefined ? {} : { ca: clientCa }), minVersion: 'TLSv1.2' };
 }
