@@ -27,9 +27,12 @@ import { handleAppendEntriesRequest, refuseOldTerm } from './follower.ts';
 import { initialState } from './initial-state.ts';
 import { leaderDeadline, propose, tickLeader } from './leader.ts';
 import { leaseRemainingMs } from './lease.ts';
+import { leaderHeard, peerHeard, setCoverage } from './liveness.ts';
 import type {
   ChangeResult,
   ConfigurationChange,
+  Coverage,
+  PeerHeard,
   ProposeResult,
   RaftCore,
   RaftCoreOptions,
@@ -150,6 +153,18 @@ export class RaftMachine implements RaftCore {
 
   transferLeadership(target: ReplicaId, now: number): TransferResult {
     return transferLeadership(this.state, target, now);
+  }
+
+  leaderHeard(leader: ReplicaId, term: Term, heardAtMs: number): boolean {
+    return leaderHeard(this.state, leader, term, heardAtMs);
+  }
+
+  peerHeard(heard: PeerHeard): void {
+    peerHeard(this.state, heard);
+  }
+
+  setCoverage(peer: ReplicaId, coverage: Coverage, now: number): void {
+    setCoverage(this.state, peer, coverage, now);
   }
 
   takeReady(now: number): Ready | undefined {

@@ -21,7 +21,9 @@ import {
 } from './roles.ts';
 import { type LeaderRole, leaderOf, type RaftState } from './state.ts';
 
-const lastHeardMs = (progress: Progress): number => progress.lastHeardMs;
+/** A covered member counts as heard: the driver says so as soon as it is not. */
+const lastHeardMs = (progress: Progress): number =>
+  progress.coverage === 'covered' ? Infinity : progress.lastHeardMs;
 
 /** Until when the leader may believe that a quorum hears it. */
 export function quorumHeardUntilMs(state: RaftState, leader: LeaderRole): number {

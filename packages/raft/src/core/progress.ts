@@ -3,7 +3,7 @@
  * Called only by leader-side code. Holds no messages, sends nothing, knows no clock. Raft Fig. 2 (leaders), §5.3.
  */
 import { assert, type LogIndex, type ReplicaId, toLogIndex } from '@flotilla/base';
-import type { ProgressState, RaftLimits } from './raft-core.ts';
+import type { Coverage, ProgressState, RaftLimits } from './raft-core.ts';
 
 /** Requests on their way to one follower: the last index and the data bytes of each, in the order of sending. */
 export class Inflights {
@@ -60,6 +60,11 @@ export class Progress {
   /** A probe with entries is out; until an answer or a heartbeat nothing else is sent. */
   probeOut = false;
   readonly inflights: Inflights = new Inflights();
+  /** The newest commit index that it said it knows, and the newest replicated index that it was told. */
+  commitIndex = 0;
+  sentReplicatedIndex = 0;
+  /** Who speaks for it: `liveness.ts`. */
+  coverage: Coverage = 'none';
   /** When the last answer of this term arrived: CheckQuorum. */
   lastHeardMs: number;
   /** The newest own send time that was echoed: leases. */

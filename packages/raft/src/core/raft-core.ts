@@ -54,6 +54,17 @@ export interface RaftCore {
    */
   transferLeadership(target: ReplicaId, now: number): TransferResult;
 
+  /**
+   * A heartbeat of `leader` in `term` arrived at `heardAtMs`, which may lie in the past: true if this replica follows
+   * exactly this leader in exactly this term; then its promise and its election timer are renewed as of that moment.
+   */
+  leaderHeard(leader: ReplicaId, term: Term, heardAtMs: number): boolean;
+  /** `peer`'s store answered at `heardAtMs` a heartbeat sent at `sentAtMs`, and said that `peer` follows this leader in
+   *  `term`. Counts like the answer to a heartbeat of the group; nothing if the term is another by now. */
+  peerHeard(heard: PeerHeard): void;
+  /** Leader: who speaks for `peer` from now on. Forgotten when leadership ends: a new leader's peers are on their own. */
+  setCoverage(peer: ReplicaId, coverage: Coverage, now: number): void;
+
   /** What must be done now, or undefined. May be called again before earlier Readys are advanced: Readys pipeline. */
   takeReady(now: number): Ready | undefined;
   /** `ready.hardState` and `ready.entries` are durable. Called once per Ready that had either, in order. */
@@ -75,6 +86,20 @@ export interface RaftCore {
   installSnapshot(snapshot: SnapshotPoint, now: number): boolean;
 
   status(now: number): RaftStatus;
+}
+
+/**
+ * Who speaks for a follower. `none`: the group, with heartbeats of its own. `covered`: its store, so that the group only
+ * speaks while it has something to say. `silent`: its store does not answer, and nothing is sent to it.
+ */
+export type Coverage = 'none' | 'covered' | 'silent';
+
+export interface PeerHeard {
+  readonly peer: ReplicaId;
+  readonly term: Term;
+  /** When this store sent what was answered, and when the answer arrived; both by its own clock. */
+  readonly sentAtMs: number;
+  readonly heardAtMs: number;
 }
 
 /** Instructions to the driver. The order of the comments is the order of work. STYLE: raft `Ready`. */

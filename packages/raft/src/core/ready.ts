@@ -5,6 +5,7 @@
 import { assert, type ReplicaId, toLogIndex } from '@flotilla/base';
 import type { HardState, LogEntry, RaftMessage } from '../messages.ts';
 import { flushAck } from './follower.ts';
+import { armHeartbeat } from './liveness.ts';
 import type { ReadPoint, Ready, SoftState } from './raft-core.ts';
 import { sendAppends } from './replication.ts';
 import { hardStateOf, leaderOf, type RaftState } from './state.ts';
@@ -22,6 +23,7 @@ export function takeReady(state: RaftState, now: number): Ready | undefined {
     sendAppends(state, role, now);
     maybeSendTimeoutNow(state, role, heartbeat);
   }
+  if (role.kind === 'leader') armHeartbeat(state, role, now);
   flushAck(state);
 
   const entries = newEntries(state);

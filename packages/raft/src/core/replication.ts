@@ -6,6 +6,7 @@
 import { assert, type LogIndex, probe, toLogIndex } from '@flotilla/base';
 import type { AppendEntriesResponse, LogEntry } from '../messages.ts';
 import { renewLease } from './lease.ts';
+import { isSpokenFor } from './liveness.ts';
 import type { Progress } from './progress.ts';
 import { jointQuorumValue } from './quorum.ts';
 import { confirmRounds, releaseReads, roundWanted, sequenceToSend } from './read-index.ts';
@@ -21,6 +22,7 @@ export function sendAppends(state: RaftState, leader: LeaderRole, now: number): 
   const round = roundWanted(leader);
   const lastIndex = state.log.lastIndex;
   for (const peer of leader.peers) {
+    if (peer.coverage === 'silent') continue;
     let sent = false;
     while (peer.nextIndex <= lastIndex && peer.maySendEntries(state.limits)) {
       // An entry that is compacted here is needed by nobody, or by a replica that lost its disk.
@@ -32,7 +34,8 @@ export function sendAppends(state: RaftState, leader: LeaderRole, now: number): 
     }
     // Even with a full window: an empty append tells a follower what it misses, so that a loss cannot stall it.
     const roundMissing = round && peer.sentReadSequence < sequenceToSend(leader);
-    if (!sent && (heartbeat || roundMissing))
+    const beat = heartbeat && !isSpokenFor(state, leader, peer);
+    if (!sent && (beat || roundMissing))
       sendAppend(state, leader, { peer, entries: noEntries, now });
   }
   if (round) leader.reads.forcedSequence = sequenceToSend(leader);
@@ -63,6 +66,7 @@ function sendAppend(
     replicatedIndex: state.replicatedIndex,
   });
   peer.sentReadSequence = readSequence;
+  peer.sentReplicatedIndex = state.replicatedIndex;
   if (entries.length === 0) return;
   let bytes = 0;
   for (const entry of entries) bytes += entry.data.length;
@@ -80,6 +84,7 @@ export function handleAppendEntriesResponse(
   const peer = leader.progress.get(message.from);
   if (peer === undefined || !isPlausible(state, leader, message, now)) return;
   peer.lastHeardMs = now;
+  if (message.commitIndex > peer.commitIndex) peer.commitIndex = message.commitIndex;
   if (message.sentAtMs > peer.ackedSentAtMs) {
     peer.ackedSentAtMs = message.sentAtMs;
     renewLease(leader);
