@@ -28,6 +28,7 @@ function refill() {
 
 const raft = createMultiRaft({
   storeId: toStoreId(1),
+  incarnation: 1,
   clock,
   prng: osPrng(),
   wal,

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { flotilla } from '../gen/raft.js';
 import { decodeRaftMessage, encodeRaftMessage } from './codec.ts';
 import type { LogEntry, RaftMessage } from './messages.ts';
+import type { PeerMessage } from './store-messages.ts';
 
 const count = fc.oneof(fc.nat(100), fc.constantFrom(2 ** 31, 2 ** 32, 2 ** 40, 2 ** 52));
 const index = count.map(toLogIndex);
@@ -53,8 +54,33 @@ const append: fc.Arbitrary<RaftMessage> = fc
 const campaign = { ...envelope, lastLogIndex: index, lastLogTerm: fc.nat(50).map(toTerm) };
 const campaignTerm = fc.integer({ min: 50, max: 99 }).map(toTerm);
 
-const message: fc.Arbitrary<RaftMessage> = fc.oneof(
+const leadership = fc.record({
+  rangeId: id.map(toRangeId),
+  term: id.map(toTerm),
+  leader: id.map(toReplicaId),
+  follower: id.map(toReplicaId),
+});
+
+const storeMessage: fc.Arbitrary<PeerMessage> = fc.record({
+  kind: fc.constantFrom('storeHeartbeat' as const, 'storeHeartbeatResponse' as const),
+  incarnation: id,
+  toIncarnation: count,
+  sentAtMs: time,
+  heldVersion: count,
+  delta: fc
+    .record({
+      base: fc.nat(1000),
+      version: fc.nat(1000),
+      complete: fc.boolean(),
+      set: fc.array(leadership, { maxLength: 5 }),
+      removed: fc.array(id.map(toRangeId), { maxLength: 5 }),
+    })
+    .map((delta) => ({ ...delta, version: delta.base + delta.version })),
+});
+
+const message: fc.Arbitrary<PeerMessage> = fc.oneof(
   append,
+  storeMessage,
   fc.record({
     ...response,
     kind: fc.constant('appendEntriesResponse' as const),
@@ -92,7 +118,7 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
 );
 
 /** Buffers and arrays with the same bytes are the same. */
-function plain(value: RaftMessage): unknown {
+function plain(value: PeerMessage): unknown {
   if (value.kind !== 'appendEntriesRequest') return value;
   return { ...value, entries: value.entries.map((each) => ({ ...each, data: [...each.data] })) };
 }
@@ -194,6 +220,19 @@ describe('codec', () => {
     expect(reasonFor({ entries: [{ index: 4, term: 5, kind }] })).toBe('unknown kind of entry 4');
     const response = flotilla.raft.MessageKind.APPEND_ENTRIES_RESPONSE;
     expect(reasonFor({ kind: response })).toBe('entries outside of an append');
+    const store = { incarnation: 1, version: 3, rangeIds: [4], terms: [5], leaders: [6] };
+    const kindOfStore = flotilla.raft.MessageKind.STORE_HEARTBEAT;
+    const heartbeat = (changes: flotilla.raft.StoreLiveness.$Properties): string =>
+      reasonFor({ kind: kindOfStore, store: { ...store, followers: [7], ...changes } });
+    expect(heartbeat({})).toBe('accepted');
+    expect(reasonFor({ kind: kindOfStore })).toBe('no store fields');
+    expect(reasonFor({ store })).toBe('store fields in a group message');
+    expect(heartbeat({ incarnation: 0 })).toBe('incarnation is not an incarnation');
+    expect(heartbeat({ heldVersion: -1 })).toBe('a version is negative or not exact');
+    expect(heartbeat({ baseVersion: 4 })).toBe('a delta goes backwards');
+    expect(heartbeat({ followers: [] })).toBe('columns differ in length');
+    expect(heartbeat({ followers: [0] })).toBe('an item is not of ids and terms');
+    expect(heartbeat({ removedRangeIds: [-1] })).toBe('an item is not of ids and terms');
     const vote = flotilla.raft.MessageKind.REQUEST_VOTE_REQUEST;
     expect(reasonFor({ kind: vote, entries: [], lastLogTerm: 9 })).toBe(
       'lastLogTerm is above the term',

@@ -17,6 +17,8 @@ import {
 } from '@flotilla/base';
 import { flotilla } from '../gen/raft.js';
 import type { EntryKind, LogEntry, RaftMessage } from './messages.ts';
+import { findStoreFault, storeFromWire, storeToWire } from './store-codec.ts';
+import { isStoreMessage, type PeerMessage } from './store-messages.ts';
 
 const wire = flotilla.raft;
 const kinds = wire.MessageKind;
@@ -29,11 +31,12 @@ const record = new wire.Message();
 const noEntries: flotilla.raft.Entry.$Properties[] = [];
 
 export type DecodeResult =
-  | { readonly ok: true; readonly message: RaftMessage }
+  | { readonly ok: true; readonly message: PeerMessage }
   | { readonly ok: false; readonly reason: string };
 
 /** @param message whose entries follow each other (the core makes no others) */
-export function encodeRaftMessage(message: RaftMessage): Uint8Array {
+export function encodeRaftMessage(message: PeerMessage): Uint8Array {
+  if (isStoreMessage(message)) return wire.Message.encode(storeToWire(message)).finish();
   fillRecord(message);
   return wire.Message.encode(record).finish();
 }
@@ -45,6 +48,12 @@ export function decodeRaftMessage(bytes: Uint8Array): DecodeResult {
     decoded = wire.Message.decode(bytes);
   } catch (error) {
     return { ok: false, reason: `not protobuf: ${error instanceof Error ? error.message : error}` };
+  }
+  if (decoded.store !== null || decoded.kind > kinds.READ_INDEX_RESPONSE) {
+    const fault = findStoreFault(decoded);
+    return fault === undefined
+      ? { ok: true, message: storeFromWire(decoded) }
+      : { ok: false, reason: fault };
   }
   const reason = findFault(decoded);
   if (reason !== undefined) return { ok: false, reason };

@@ -19,5 +19,6 @@ export * from './driver/create-multi-raft.ts';
 export * from './driver/limits.ts';
 export * from './driver/multi-raft.ts';
 export * from './messages.ts';
+export * from './store-messages.ts';
 export * from './wal/open-write-ahead-log.ts';
 export * from './wal/write-ahead-log.ts';

@@ -30,10 +30,11 @@ export class Deadlines<T extends Deadlined> {
     return this.heap[0]?.at ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Takes out every item whose deadline has come. */
-  takeDue(now: number): T[] {
+  /** Takes out items whose deadline has come, the oldest first. */
+  takeDue(now: number, itemsMax: number): T[] {
     const due: T[] = [];
     for (let top = this.heap[0]; top !== undefined && top.at <= now; top = this.heap[0]) {
+      if (due.length === itemsMax) break;
       this.pop();
       const { item, at } = top;
       if (item.armedAt !== at) continue; // an earlier node took its place

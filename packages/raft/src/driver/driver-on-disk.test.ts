@@ -110,6 +110,7 @@ class Cluster {
     store.wal = wal;
     const raft = createMultiRaft({
       storeId,
+      incarnation: lives + 1,
       clock: this.clock,
       prng: new SeededPrng(storeId * 31 + lives),
       wal,

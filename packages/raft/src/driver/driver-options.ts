@@ -1,7 +1,7 @@
 /** What a driver is made of, and what its rooms share. */
 import type { Clock, Logger, Prng, StoreId } from '@flotilla/base';
 import type { RaftLimits, RaftTimings } from '../core/raft-core.ts';
-import type { RaftMessage } from '../messages.ts';
+import type { PeerMessage } from '../store-messages.ts';
 import type { WriteAheadLog } from '../wal/write-ahead-log.ts';
 import type { Group } from './group.ts';
 import type { DriverLimits } from './limits.ts';
@@ -9,11 +9,13 @@ import type { StateMachine } from './multi-raft.ts';
 
 export interface DriverOptions {
   readonly storeId: StoreId;
+  /** Rises with every start of this store: other stores tell its lives apart by it. At least 1. */
+  readonly incarnation: number;
   readonly clock: Clock;
   readonly prng: Prng;
   readonly wal: WriteAheadLog;
   /** Queues a message for a peer's store; the sender coalesces per store and turn. */
-  readonly send: (to: StoreId, message: RaftMessage) => void;
+  readonly send: (to: StoreId, message: PeerMessage) => void;
   readonly stateMachine: StateMachine;
   readonly timings: RaftTimings;
   readonly limits: RaftLimits;

@@ -1,168 +1,15 @@
 /** Three drivers in one process on a clock moved by hand: what is written, sent and applied when. */
-import {
-  ExitCode,
-  FatalError,
-  type LogIndex,
-  type RangeId,
-  SeededPrng,
-  type StoreId,
-  toLogIndex,
-  toRangeId,
-  toReplicaId,
-  toStoreId,
-} from '@flotilla/base';
-import { ManualClock } from '@flotilla/base/testing';
+import { ExitCode, FatalError, toLogIndex, toRangeId, toStoreId } from '@flotilla/base';
 import { describe, expect, it } from 'vitest';
 import type { RaftMessage } from '../messages.ts';
-import { MemoryLog } from '../testing/memory-log.ts';
-import { createMultiRaft } from './create-multi-raft.ts';
-import type { CommittedEntries, MultiRaft } from './multi-raft.ts';
+import { isStoreMessage } from '../store-messages.ts';
+import { DriverCluster } from '../testing/driver-cluster.ts';
 
-const storeIds = [1, 2, 3].map(toStoreId);
+const storeIds = [1, 2, 3];
 const text = (data: Uint8Array): string => Buffer.from(data).toString();
 
-class Machine {
-  readonly applied = new Map<RangeId, { index: LogIndex; commands: string[] }>();
-  batches = 0;
-  /** Set: apply waits until `finish`. */
-  hold = false;
-  private finishApply: (() => void) | undefined;
-
-  apply(batch: readonly CommittedEntries[]): Promise<void> {
-    this.batches++;
-    return new Promise((resolve) => {
-      const done = (): void => {
-        for (const { rangeId, entries } of batch) {
-          const state = this.applied.get(rangeId) ?? { index: toLogIndex(0), commands: [] };
-          for (const entry of entries) {
-            expect(entry.index).toBe(state.index + 1);
-            state.index = entry.index;
-            if (entry.kind === 'command') state.commands.push(text(entry.data));
-          }
-          this.applied.set(rangeId, state);
-        }
-        resolve();
-      };
-      if (this.hold) this.finishApply = done;
-      else done();
-    });
-  }
-  finish(): void {
-    this.finishApply?.();
-    this.finishApply = undefined;
-  }
-  onSoftState(): void {}
-}
-
-class Node {
-  readonly machine = new Machine();
-  log: MemoryLog;
-  raft: MultiRaft;
-  fatal: Error | undefined;
-  cut = false;
-  sent = 0;
-
-  constructor(cluster: Cluster, storeId: StoreId, log: MemoryLog, fresh: boolean) {
-    this.log = log;
-    this.raft = createMultiRaft({
-      storeId,
-      clock: cluster.clock,
-      prng: new SeededPrng(storeId * 7919 + cluster.generation++),
-      wal: log,
-      send: (to, message) => {
-        this.sent++;
-        if (!this.cut) cluster.wire.push({ from: storeId, to, message });
-      },
-      stateMachine: this.machine,
-      onFatal: (error) => {
-        this.fatal = error;
-      },
-    });
-    for (const rangeId of cluster.rangeIds)
-      this.raft.addGroup({
-        rangeId,
-        self: toReplicaId(storeId),
-        configuration: {
-          voters: storeIds.map((id) => toReplicaId(id)),
-          votersOutgoing: [],
-          learners: [],
-          storeOf: new Map(storeIds.map((id) => [toReplicaId(id), id])),
-        },
-        appliedIndex: toLogIndex(0),
-        freshGroup: fresh,
-      });
-  }
-}
-
-class Cluster {
-  readonly clock = new ManualClock();
-  readonly rangeIds: readonly RangeId[];
-  readonly nodes: Node[] = [];
-  wire: { from: StoreId; to: StoreId; message: RaftMessage }[] = [];
-  generation = 1;
-
-  constructor(ranges: number) {
-    this.rangeIds = Array.from({ length: ranges }, (_, i) => toRangeId(i + 1));
-    for (const id of storeIds) this.nodes.push(new Node(this, id, new MemoryLog(this.clock), true));
-  }
-
-  node(id: number): Node {
-    const node = this.nodes[id - 1];
-    if (node === undefined) throw new Error(`no node ${id}`);
-    return node;
-  }
-
-  /** Lets everything happen that can happen without time passing. */
-  async settle(): Promise<void> {
-    for (let quiet = 0; quiet < 3; ) {
-      this.clock.runTurn();
-      const wire = this.wire;
-      this.wire = [];
-      for (const { from, to, message } of wire) {
-        const target = this.node(to);
-        if (!target.cut) target.raft.receive(from, [message]);
-      }
-      await new Promise((resolve) => setImmediate(resolve));
-      this.clock.runTurn();
-      quiet = wire.length === 0 && this.wire.length === 0 ? quiet + 1 : 0;
-    }
-  }
-
-  async run(ms: number, stepMs = 10): Promise<void> {
-    for (let at = 0; at < ms; at += stepMs) {
-      this.clock.advance(stepMs);
-      await this.settle();
-    }
-  }
-
-  leader(rangeId: RangeId = toRangeId(1)): Node | undefined {
-    const leaders = this.nodes.filter(
-      (node) => !node.cut && node.raft.status(rangeId)?.role === 'leader',
-    );
-    return leaders.sort(
-      (a, b) => (b.raft.status(rangeId)?.term ?? 0) - (a.raft.status(rangeId)?.term ?? 0),
-    )[0];
-  }
-
-  async elected(): Promise<void> {
-    for (let i = 0; i < 400 && this.rangeIds.some((id) => this.leader(id) === undefined); i++)
-      await this.run(10);
-    for (const id of this.rangeIds) if (this.leader(id) === undefined) throw new Error('no leader');
-    await this.run(50);
-  }
-
-  propose(rangeId: RangeId, command: string): void {
-    const result = this.leader(rangeId)?.raft.propose(rangeId, Buffer.from(command));
-    expect(result?.ok).toBe(true);
-  }
-
-  commands(id: number, rangeId: RangeId): readonly string[] {
-    return this.node(id).machine.applied.get(rangeId)?.commands ?? [];
-  }
-}
-
-function cluster(ranges: number): Cluster {
-  return new Cluster(ranges);
+function cluster(ranges: number): DriverCluster {
+  return new DriverCluster({ ranges });
 }
 
 const range = toRangeId(1);
@@ -268,7 +115,7 @@ describe('driver', () => {
     await c.run(3000);
     for (let i = 30; i < 40; i++) c.propose(range, `c${i}`);
     await c.run(300);
-    c.nodes[id - 1] = new Node(c, toStoreId(id), leader.log.crash(), false);
+    c.restart(id);
     await c.run(2000);
     const expected = Array.from({ length: 40 }, (_, i) => `c${i}`);
     for (const store of storeIds) expect(c.commands(store, range)).toEqual(expected);
@@ -335,7 +182,7 @@ describe('driver', () => {
     await c.run(200);
     leader.raft.propose(range, Buffer.from('beat'));
     c.clock.runTurn();
-    for (const { message } of c.wire) heartbeat.push(message);
+    for (const { message } of c.wire) if (!isStoreMessage(message)) heartbeat.push(message);
     c.wire = [];
     const callbacks: (() => void)[] = [];
     c.clock.afterTurn = (callback) => void callbacks.push(callback);

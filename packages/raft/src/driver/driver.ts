@@ -14,10 +14,12 @@ import {
 } from '@flotilla/base';
 import type { ProposeResult, RaftStatus, Ready, TransferResult } from '../core/raft-core.ts';
 import type { RaftMessage } from '../messages.ts';
+import { isStoreMessage, type PeerMessage } from '../store-messages.ts';
 import { ApplyLine } from './apply-line.ts';
 import type { DriverOptions, DriverShell } from './driver-options.ts';
 import type { Group } from './group.ts';
 import { Groups } from './groups.ts';
+import { StoreLiveness } from './liveness/store-liveness.ts';
 import { LogLine } from './log-line.ts';
 import type { GroupOptions, MultiRaft, ReadGrant } from './multi-raft.ts';
 import { Reads } from './reads.ts';
@@ -33,9 +35,10 @@ export class Driver implements MultiRaft, DriverShell {
   private readonly log: LogLine;
   private readonly applying: ApplyLine;
   private readonly time: Timekeeper<Group>;
+  private readonly liveness: StoreLiveness;
   private readonly reads: Reads;
   private dirty: Group[] = [];
-  private inbox: RaftMessage[] = [];
+  private inbox: { readonly from: StoreId; readonly message: PeerMessage }[] = [];
   private droppedMessages = 0;
 
   private turnScheduled = false;
@@ -58,7 +61,12 @@ export class Driver implements MultiRaft, DriverShell {
     });
     this.applying = new ApplyLine(this);
     this.time = new Timekeeper(this);
-    this.reads = new Reads(this, this.log);
+    this.liveness = new StoreLiveness({
+      shell: this,
+      groupOf: (rangeId) => this.groups.get(rangeId),
+      maySend: () => !this.log.isStalled,
+    });
+    this.reads = new Reads(this, this.log, this.liveness);
   }
 
   // ---- the door ---------------------------------------------------------------------------------------------------
@@ -72,14 +80,16 @@ export class Driver implements MultiRaft, DriverShell {
   }
 
   status(rangeId: RangeId): RaftStatus | undefined {
-    return this.groups.get(rangeId)?.core.status(this.clock.nowMs());
+    const group = this.groups.get(rangeId);
+    return group === undefined ? undefined : this.statusOf(group);
   }
 
   statuses(): readonly RaftStatus[] {
-    return this.groups.statuses();
+    const statuses = Array.from(this.groups.all(), (group) => this.statusOf(group));
+    return statuses.sort((a, b) => a.rangeId - b.rangeId);
   }
 
-  receive(_from: StoreId, messages: readonly RaftMessage[]): void {
+  receive(from: StoreId, messages: readonly PeerMessage[]): void {
     if (this.state !== 'running') return;
     for (const message of messages) {
       if (this.inbox.length >= this.options.driverLimits.inboxMessagesMax) {
@@ -87,7 +97,7 @@ export class Driver implements MultiRaft, DriverShell {
           this.logger.warn({ dropped: this.droppedMessages }, 'raft_inbox_full');
         continue;
       }
-      this.inbox.push(message);
+      this.inbox.push({ from, message });
     }
     this.schedule();
   }
@@ -158,19 +168,17 @@ export class Driver implements MultiRaft, DriverShell {
     const now = this.clock.nowMs();
     this.reads.lookAtClocks(now);
     this.stepInbox(now);
-    if (this.state === 'running') this.tickDue(now);
-    const { dirty } = this;
-    this.dirty = [];
-    for (const group of dirty) {
-      group.dirty = false;
-      this.reads.ask(group, now);
-      this.collect(group, now);
-      group.deadline = group.core.nextDeadline();
-      this.time.update(group);
+    // What this store answers to another speaks for its groups as they are: they are looked at first.
+    this.lookAtDirty(now);
+    if (this.state === 'running') {
+      this.liveness.turn(now);
+      this.tickDue(now);
     }
+    this.lookAtDirty(now);
     this.log.start();
     this.applying.start();
     this.time.arm();
+    this.liveness.arm();
     if (this.idleWaiters.length > 0 && !this.isBusy()) {
       const waiters = this.idleWaiters;
       this.idleWaiters = [];
@@ -182,18 +190,39 @@ export class Driver implements MultiRaft, DriverShell {
     const { inbox } = this;
     if (inbox.length === 0) return;
     this.inbox = [];
-    for (const message of inbox) {
+    for (const { from, message } of inbox) {
+      if (isStoreMessage(message)) {
+        this.liveness.receive(from, message);
+        continue;
+      }
       const group = this.groups.get(message.rangeId);
       if (group === undefined) continue; // not here, or not here any more: as if lost
+      group.onSpokenTo(message.from, from);
+      this.liveness.sync(group);
       group.core.step(message, now);
       this.touch(group);
     }
   }
 
   private tickDue(now: number): void {
-    for (const group of this.time.takeDue(now)) {
+    for (const group of this.time.takeDue(now, this.options.driverLimits.ticksPerTurnMax)) {
+      this.liveness.sync(group);
       group.core.tick(now);
       this.touch(group);
+    }
+  }
+
+  private lookAtDirty(now: number): void {
+    const { dirty } = this;
+    if (dirty.length === 0) return;
+    this.dirty = [];
+    for (const group of dirty) {
+      group.dirty = false;
+      this.reads.ask(group, now);
+      this.collect(group, now);
+      if (this.liveness.review(group, now)) this.collect(group, now);
+      group.deadline = this.liveness.deadlineOf(group);
+      this.time.update(group);
     }
   }
 
@@ -226,7 +255,7 @@ export class Driver implements MultiRaft, DriverShell {
     // A leader whose disk hangs falls silent, so that its peers elect another (rule L8).
     if (this.log.isStalled) return;
     for (const message of messages) {
-      const store = group.core.configuration?.storeOf.get(message.to);
+      const store = group.storeOfReplica(message.to);
       if (store !== undefined) this.options.send(store, message);
     }
   }
@@ -270,6 +299,11 @@ export class Driver implements MultiRaft, DriverShell {
     this.options.onFatal(error instanceof Error ? error : new Error(String(error)));
   }
 
+  private statusOf(group: Group): RaftStatus {
+    this.liveness.sync(group);
+    return group.core.status(this.clock.nowMs());
+  }
+
   private isBusy(): boolean {
     return this.log.isBusy || this.applying.isBusy;
   }
@@ -281,6 +315,7 @@ export class Driver implements MultiRaft, DriverShell {
   private shutDown(state: 'stopped' | 'failed'): void {
     this.state = state;
     this.time.stop();
+    this.liveness.stop();
     this.log.stop();
     for (const group of this.groups.all()) group.failReads();
     for (const resolve of this.idleWaiters) resolve();

@@ -2,13 +2,27 @@
  * One group as the driver sees it: the core, what of it waits for the disk, for the state machine, for a read point.
  * Passive: `driver.ts` decides when anything happens.
  */
-import { assert, type LogIndex, type RangeId, toLogIndex } from '@flotilla/base';
+import {
+  assert,
+  type LogIndex,
+  type RangeId,
+  type ReplicaId,
+  type StoreId,
+  type Term,
+  toLogIndex,
+} from '@flotilla/base';
 import type { RaftCore, ReadPoint, Ready, SoftState } from '../core/raft-core.ts';
 import type { LogEntry } from '../messages.ts';
 import type { Deadlined } from './deadlines.ts';
+import type { Followed } from './liveness/following.ts';
+import type { LedMember } from './liveness/leading.ts';
 import type { ReadGrant } from './multi-raft.ts';
 
 export type Resolve = (grant: ReadGrant) => void;
+
+const noStores: ReadonlyMap<ReplicaId, StoreId> = new Map();
+/** More replicas than ever leave or join a group at one time. */
+const strangersMax = 16;
 
 interface WaitingForApply {
   readonly index: LogIndex;
@@ -21,6 +35,18 @@ export class Group implements Deadlined {
   softState: SoftState | undefined;
   /** In the driver's list of groups to look at in the next turn. */
   dirty = false;
+
+  /** Store liveness, while it leads: its members on other stores, and the term and the members this stands for. */
+  led: readonly LedMember[] = [];
+  ledTerm: Term | undefined;
+  ledStoreOf: ReadonlyMap<ReplicaId, StoreId> | undefined;
+  /** Store liveness, while it follows: what this store vouches for. */
+  followed: Followed | undefined;
+  /** Store liveness will hand it to the loop. */
+  awaitsReview = false;
+
+  /** Where replicas speak from that the configuration does not name: answers go there. */
+  private readonly seenOn = new Map<ReplicaId, StoreId>();
 
   deadline: number = Number.POSITIVE_INFINITY;
   armedAt: number = Number.POSITIVE_INFINITY;
@@ -46,8 +72,21 @@ export class Group implements Deadlined {
     this.lastApplied = applied;
   }
 
-  get isLeader(): boolean {
-    return this.softState?.role === 'leader';
+  /** Where each member lives, by the newest configuration. The same object until that changes. */
+  get storeOf(): ReadonlyMap<ReplicaId, StoreId> {
+    return this.core.configuration?.storeOf ?? noStores;
+  }
+
+  /** Where a replica is to be spoken to: where the configuration has it, or else where it last spoke from. */
+  storeOfReplica(replicaId: ReplicaId): StoreId | undefined {
+    return this.storeOf.get(replicaId) ?? this.seenOn.get(replicaId);
+  }
+
+  /** A message of `replicaId` came from `storeId`. The configuration here may be too old to name it. */
+  onSpokenTo(replicaId: ReplicaId, storeId: StoreId): void {
+    if (this.storeOf.has(replicaId)) return;
+    if (this.seenOn.size >= strangersMax && !this.seenOn.has(replicaId)) this.seenOn.clear();
+    this.seenOn.set(replicaId, storeId);
   }
 
   addCommitted(entries: readonly LogEntry[]): void {

@@ -1,7 +1,6 @@
 /** The groups of a store: who is here, how one is made, what people may see of them. */
 import { assert, type RangeId } from '@flotilla/base';
 import { createRaftCore } from '../core/core.ts';
-import type { RaftStatus } from '../core/raft-core.ts';
 import type { DriverShell } from './driver-options.ts';
 import { Group } from './group.ts';
 import type { GroupOptions } from './multi-raft.ts';
@@ -52,12 +51,5 @@ export class Groups {
     const group = new Group(core, appliedIndex);
     this.byRange.set(rangeId, group);
     return group;
-  }
-
-  /** Sorted by range. */
-  statuses(): readonly RaftStatus[] {
-    const now = this.shell.clock.nowMs();
-    const statuses = Array.from(this.byRange.values(), (group) => group.core.status(now));
-    return statuses.sort((a, b) => a.rangeId - b.rangeId);
   }
 }

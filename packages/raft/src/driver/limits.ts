@@ -7,6 +7,12 @@ export interface DriverLimits {
   readonly inboxMessagesMax: number;
   /** Data bytes of committed entries per call of `StateMachine.apply`: bounds the pause of a batch. Cruel: 1. */
   readonly applyBatchBytesMax: number;
+  /** Changes of who leads what per store-level heartbeat: about 10 bytes each. More go in several. Cruel: 1. */
+  readonly storeChangesPerMessageMax: number;
+  /** Groups that store liveness hands to one turn, so that the loss of a store with 10,000 does not stop the loop. Cruel: 1. */
+  readonly reviewsPerTurnMax: number;
+  /** Groups that may tick per turn: a store with many groups campaigns in waves. Cruel: 1. */
+  readonly ticksPerTurnMax: number;
   /** A sync that takes longer than this ends the process: its peers do better without it. Cruel: E. */
   readonly diskStallMsMax: number;
 }
@@ -14,5 +20,8 @@ export interface DriverLimits {
 export const defaultDriverLimits: DriverLimits = {
   inboxMessagesMax: 65_536,
   applyBatchBytesMax: 4 * mib,
+  storeChangesPerMessageMax: 1024,
+  reviewsPerTurnMax: 256,
+  ticksPerTurnMax: 256,
   diskStallMsMax: 20_000,
 };

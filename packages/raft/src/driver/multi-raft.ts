@@ -11,7 +11,8 @@
  */
 import type { LogIndex, RangeId, ReplicaId, StoreId } from '@flotilla/base';
 import type { ProposeResult, RaftStatus, SoftState, TransferResult } from '../core/raft-core.ts';
-import type { Configuration, LogEntry, RaftMessage } from '../messages.ts';
+import type { Configuration, LogEntry } from '../messages.ts';
+import type { PeerMessage } from '../store-messages.ts';
 
 export interface GroupOptions {
   readonly rangeId: RangeId;
@@ -52,7 +53,7 @@ export interface MultiRaft {
   hasGroup(rangeId: RangeId): boolean;
 
   /** Queues messages of peers for the next turn. Unknown groups and full inboxes drop (and count). */
-  receive(from: StoreId, messages: readonly RaftMessage[]): void;
+  receive(from: StoreId, messages: readonly PeerMessage[]): void;
   /** Appends a command to the group's log if this replica leads it. The entry's fate is seen in `apply`, or by a
    *  change of term in `onSoftState` (then it may still be committed by another leader: outcome unknown). */
   propose(rangeId: RangeId, data: Uint8Array): ProposeResult;

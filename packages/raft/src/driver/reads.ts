@@ -5,18 +5,21 @@
 import type { DriverShell } from './driver-options.ts';
 import type { Group, Resolve } from './group.ts';
 import { ClockGuard } from './guards.ts';
+import type { StoreLiveness } from './liveness/store-liveness.ts';
 import type { LogLine } from './log-line.ts';
 import type { ReadGrant } from './multi-raft.ts';
 
 export class Reads {
   private readonly shell: DriverShell;
   private readonly log: LogLine;
+  private readonly liveness: StoreLiveness;
   private readonly clockGuard: ClockGuard;
 
-  constructor(shell: DriverShell, log: LogLine) {
+  constructor(shell: DriverShell, log: LogLine, liveness: StoreLiveness) {
     const { clock, options } = shell;
     this.shell = shell;
     this.log = log;
+    this.liveness = liveness;
     const { leaseDurationMs } = options.timings;
     this.clockGuard = new ClockGuard(clock.nowMs(), clock.wallMs(), leaseDurationMs);
   }
@@ -29,11 +32,12 @@ export class Reads {
   leaseValid(group: Group): boolean {
     const { clock } = this.shell;
     const now = clock.nowMs();
-    return (
-      this.clockGuard.trusted(now, clock.wallMs()) &&
-      this.log.provesProgress(now) &&
-      group.core.leaseValid(now)
-    );
+    if (!this.clockGuard.trusted(now, clock.wallMs()) || !this.log.provesProgress(now))
+      return false;
+    if (group.core.leaseValid(now)) return true;
+    // An idle group is not told of every heartbeat of its stores: only when somebody asks.
+    this.liveness.sync(group);
+    return group.core.leaseValid(now);
   }
 
   barrier(group: Group): Promise<ReadGrant> {

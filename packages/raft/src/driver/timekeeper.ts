@@ -22,11 +22,13 @@ export class Timekeeper<Item extends Deadlined> {
     this.deadlines.update(item);
   }
 
-  /** What is due, if it is time to look; otherwise nothing. */
-  takeDue(now: number): readonly Item[] {
+  /** What is due, if it is time to look, at most `itemsMax`; the rest is there for the next turn. */
+  takeDue(now: number, itemsMax: number): readonly Item[] {
     if (!this.due) return [];
-    this.due = false;
-    return this.deadlines.takeDue(now);
+    const items = this.deadlines.takeDue(now, itemsMax);
+    this.due = items.length === itemsMax;
+    if (this.due) this.shell.schedule();
+    return items;
   }
 
   /** Makes sure that a turn comes at the next deadline. */

@@ -19,6 +19,7 @@ import type { RaftMachine } from '../core/core.ts';
 import { defaultTimings } from '../core/limits.ts';
 import type { RaftLimits } from '../core/raft-core.ts';
 import type { RaftMessage } from '../messages.ts';
+import { isStoreMessage } from '../store-messages.ts';
 import { ClusterChecks } from './cluster-checks.ts';
 import { ClusterNode, type Sabotage } from './cluster-node.ts';
 import { EventQueue } from './event-queue.ts';
@@ -217,6 +218,7 @@ export class RaftCluster {
     }
     const decoded = decodeRaftMessage(encodeRaftMessage(message));
     assert(decoded.ok, 'the codec reads what it writes', { kind: message.kind });
+    assert(!isStoreMessage(decoded.message), 'a message of a group stays one');
     node.receive(decoded.message);
   }
 

@@ -16,7 +16,7 @@ import {
   decodeRaftMessage,
   encodeRaftMessage,
   type MultiRaft,
-  type RaftMessage,
+  type PeerMessage,
 } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
@@ -57,7 +57,7 @@ export class Member {
   private readonly proposer: Proposer;
   private readonly reporter: RangeReporter;
   private readonly services: readonly { start(): void; stop(): void }[];
-  private readonly raftChannel: PeerChannel<RaftMessage>;
+  private readonly raftChannel: PeerChannel<PeerMessage>;
   private appliedBytes = 0;
 
   constructor(options: MemberOptions) {
@@ -70,6 +70,7 @@ export class Member {
     for (const state of options.states) this.addReplica(state);
     this.raft = createMultiRaft({
       storeId,
+      incarnation: this.context.identity().incarnation,
       clock,
       prng,
       wal,

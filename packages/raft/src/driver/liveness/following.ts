@@ -1,0 +1,70 @@
+/**
+ * The groups that follow leaders on other stores: which of them this store vouches for in its answers. Called by
+ * `store-liveness.ts`; the only caller of the cores' `leaderHeard`.
+ */
+import { probe, type ReplicaId } from '@flotilla/base';
+import type { Leadership } from '../../store-messages.ts';
+import type { Group } from '../group.ts';
+import type { FollowerSide, HeartbeatSession } from './follower-side.ts';
+import { says } from './versioned-set.ts';
+
+/** What a group that is vouched for follows, and under which life of its leader's store. */
+export interface Followed {
+  readonly item: Leadership;
+  readonly session: HeartbeatSession;
+  /** The core knows what was heard up to here. */
+  syncedMs: number;
+}
+
+export interface FollowingOptions {
+  /** The store that this member of the group was last known on, as this store hears it. */
+  readonly sideOf: (group: Group, replicaId: ReplicaId) => FollowerSide | undefined;
+}
+
+export class Following {
+  private readonly options: FollowingOptions;
+
+  constructor(options: FollowingOptions) {
+    this.options = options;
+  }
+
+  /** The group is not led by this store. Ends support that is not true any more, and begins what has become true. */
+  review(group: Group): void {
+    const { softState, followed } = group;
+    const leader = softState?.role === 'follower' ? softState.leader : undefined;
+    const term = softState?.term;
+    const session = leader === undefined ? undefined : this.options.sideOf(group, leader)?.session;
+    if (followed !== undefined) {
+      const follows = leader === followed.item.leader && term === followed.item.term;
+      if (follows && session === followed.session) return;
+      if (!follows) probe('storeSupportWithdrawn');
+      this.stop(group);
+    }
+    if (leader === undefined || term === undefined || session === undefined) return;
+    const item = { rangeId: group.rangeId, term, leader, follower: group.core.self };
+    if (!says(session.led.get(group.rangeId), item)) return;
+    session.supported.set(item);
+    group.followed = { item, session, syncedMs: Number.NEGATIVE_INFINITY };
+  }
+
+  /** Every later answer is without the group. */
+  stop(group: Group): void {
+    const { followed } = group;
+    if (followed === undefined) return;
+    this.sync(group);
+    followed.session.supported.delete(group.rangeId);
+    group.followed = undefined;
+  }
+
+  /**
+   * The core learns what its leader's store said last. Must come before anything that may end its following: after that
+   * the core would not take it any more, and the promise that was made in its name would not be kept.
+   */
+  sync(group: Group): void {
+    const { followed } = group;
+    if (followed === undefined || followed.session.heardAtMs <= followed.syncedMs) return;
+    const { item, session } = followed;
+    group.core.leaderHeard(item.leader, item.term, session.heardAtMs);
+    followed.syncedMs = session.heardAtMs;
+  }
+}
