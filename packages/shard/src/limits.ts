@@ -7,6 +7,10 @@ export interface StoreLimits {
   readonly requestsInFlightMax: number;
   /** Bytes of those requests. They pin the frames they came in. */
   readonly requestBytesInFlightMax: number;
+  /** Writes per client that are remembered by name, twice: how far one may be overtaken. Above it, it counts as doubled. */
+  readonly seenRequestsMax: number;
+  /** Clients whose writes are remembered: 1,024 of them at most hold some 80 MB. */
+  readonly seenClientsMax: number;
   /** What BUSY tells the client to wait. Unit: ms. */
   readonly busyRetryAfterMs: number;
   /** Keys per get: 1,000 x 10 us keeps the loop under 10 ms. */
@@ -68,6 +72,8 @@ export interface StoreLimits {
 export const defaultStoreLimits: StoreLimits = {
   requestsInFlightMax: 65_536,
   requestBytesInFlightMax: 128 * 1024 * 1024,
+  seenRequestsMax: 1024,
+  seenClientsMax: 1024,
   busyRetryAfterMs: 20,
   getKeysMax: 1000,
   getBytesMax: 8 * 1024 * 1024,

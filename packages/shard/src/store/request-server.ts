@@ -11,6 +11,7 @@ import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Admission } from './admission.ts';
 import type { Reads } from './reads.ts';
+import { SeenRequests } from './seen-requests.ts';
 
 type Request = flotilla.kv.Request;
 
@@ -39,12 +40,16 @@ const defaultTimeoutMs = 10_000;
 export class RequestServer {
   private readonly options: RequestServerOptions;
   private readonly reader: FrameReader;
+  private readonly seen: SeenRequests;
   private stopping = false;
   /** Frames and messages that did not decode. */
   refusedBytes = 0;
+  /** Copies of writes that were delivered before. */
+  doubledWrites = 0;
 
   constructor(options: RequestServerOptions) {
     this.options = options;
+    this.seen = new SeenRequests(options.limits);
     this.reader = new FrameReader({ clock: options.clock });
   }
 
@@ -102,6 +107,11 @@ export class RequestServer {
 
   private serveRange(header: FrameHeader, clientId: string, request: Request, bytes: number): void {
     const { admission, clock, limits } = this.options;
+    // Before anything is decided: also a write that is refused must not come back.
+    if (request.write && !this.seen.isNew(clientId, request.requestId)) {
+      this.doubledWrites++;
+      return;
+    }
     const target = this.targetOf(header, request);
     if (!target.ok) {
       admission.sendUncounted(clientId, request.requestId, target.refused);

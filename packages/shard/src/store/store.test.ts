@@ -1,4 +1,5 @@
 import {
+  type Address,
   ExitCode,
   encodeFrame,
   FatalError,
@@ -371,6 +372,44 @@ describe('a young cluster', () => {
     expect((await cluster.until(send(3, 2)))?.write?.applied).toBe(true);
     expect((await cluster.until(send(4, 2)))?.write?.applied).toBe(true);
     expect((await cluster.until(send(5, 2)))?.refusal?.reason).toBe(Reason.BUSY);
+    expectNoFatal();
+  });
+
+  it('lets no doubled frame make a write that was refused, however late the copy comes', async () => {
+    const client = await started();
+    await cluster.run(10_000); // balanced
+    await cluster.until(client.put(key, 'a'));
+    const leader = present(client.leaderOf(key), 'leader');
+    const { rangeId } = client.rangeOf(key);
+    const register = await cluster.until(
+      client.request(leader, { rangeId, generation: 1, registerSession: { nonce: key } }),
+    );
+    const follower = leader === 1 ? 2 : 1;
+    const frames: { readonly to: Address; readonly frame: Uint8Array }[] = [];
+    cluster.network.setFilter((from, to, frame) => {
+      if (from === 'client-1') frames.push({ to, frame: Uint8Array.from(frame) });
+      return true;
+    });
+    const write = {
+      sessionId: register?.registerSession?.sessionId ?? 0,
+      serial: 1,
+      mutations: [{ key, value: Buffer.from('late') }],
+    };
+    const refused = client.request(follower, { rangeId, generation: 1, write });
+    expect((await cluster.until(refused))?.refusal?.reason).toBe(Reason.NOT_LEASEHOLDER);
+    cluster.network.setFilter(undefined);
+    const transferLease = { targetStoreId: follower };
+    await cluster.until(client.request(leader, { rangeId, generation: 1, transferLease }));
+    await cluster.run(100);
+    expect((await rangesOf(client, follower)).get(rangeId)?.role).toBe('leader');
+    const wire = cluster.network.connect('wire');
+    for (const { to, frame } of frames) wire.send(to, frame);
+    await cluster.run(100);
+    expect((await cluster.until(client.get(key)))?.value).toBe('a');
+    // Asked anew, it is made.
+    const anew = client.request(follower, { rangeId, generation: 1, write });
+    expect((await cluster.until(anew))?.write?.applied).toBe(true);
+    expect((await cluster.until(client.get(key)))?.value).toBe('late');
     expectNoFatal();
   });
 
