@@ -387,7 +387,7 @@ describe('a young cluster', () => {
     const follower = leader === 1 ? 2 : 1;
     const frames: { readonly to: Address; readonly frame: Uint8Array }[] = [];
     cluster.network.setFilter((from, to, frame) => {
-      if (from === 'client-1') frames.push({ to, frame: Uint8Array.from(frame) });
+      if (from.startsWith('client-')) frames.push({ to, frame: Uint8Array.from(frame) });
       return true;
     });
     const write = {
@@ -398,6 +398,7 @@ describe('a young cluster', () => {
     const refused = client.request(follower, { rangeId, generation: 1, write });
     expect((await cluster.until(refused))?.refusal?.reason).toBe(Reason.NOT_LEASEHOLDER);
     cluster.network.setFilter(undefined);
+    expect(frames.length).toBe(1);
     const transferLease = { targetStoreId: follower };
     await cluster.until(client.request(leader, { rangeId, generation: 1, transferLease }));
     await cluster.run(100);
