@@ -24,8 +24,19 @@ export type Fault = At &
         readonly store: number;
         readonly powerLoss: boolean;
         readonly downMs: number;
+        /** Its wall clock while it is down. Unit: ms. */
+        readonly stepMs: number;
       }
     | { readonly kind: 'crashAll'; readonly powerLoss: boolean; readonly downMs: readonly number[] }
+    /**
+     * The leaseholder of a range is cut off from the other stores, which start anew: whoever votes now must not end a
+     * lease that the old leader still counts on.
+     */
+    | ({
+        readonly kind: 'leaseWindow';
+        readonly range: number;
+        readonly downMs: readonly number[];
+      } & Lasting)
     | { readonly kind: 'stop'; readonly store: number; readonly downMs: number }
     | ({ readonly kind: 'pause'; readonly host: HostName; readonly timersFirst: boolean } & Lasting)
     | ({ readonly kind: 'isolate'; readonly host: HostName } & Lasting)
@@ -50,6 +61,13 @@ export type Fault = At &
         readonly delayMsMax: number;
       } & Lasting)
     | { readonly kind: 'clockStep'; readonly host: HostName; readonly deltaMs: number }
+    /** @param rate of the monotonic and the wall clock from now on */
+    | { readonly kind: 'clockRate'; readonly host: HostName; readonly rate: number }
+    | ({
+        readonly kind: 'lateTimers';
+        readonly host: HostName;
+        readonly lateMsMax: number;
+      } & Lasting)
     | ({ readonly kind: 'diskStall'; readonly store: number } & Lasting)
     | ({
         readonly kind: 'slowDisk';
@@ -68,7 +86,30 @@ export type Fault = At &
       }
     | ({ readonly kind: 'diskFull'; readonly store: number } & Lasting)
     | { readonly kind: 'engineError'; readonly store: number }
+    /**
+     * Bits of the log rot while its process is down: in the older half of what is written, because what only the newest
+     * batch says may be lost with it. `at` is in [0, 1).
+     */
+    | {
+        readonly kind: 'bitFlip';
+        readonly store: number;
+        readonly at: number;
+        readonly mask: number;
+        readonly downMs: number;
+      }
+    /** A value of the engine rots. */
+    | {
+        readonly kind: 'engineFlip';
+        readonly store: number;
+        readonly at: number;
+        readonly mask: number;
+      }
     | { readonly kind: 'transfer'; readonly range: number; readonly target: number }
+    | {
+        readonly kind: 'transferStorm';
+        readonly everyMs: number;
+        readonly transfers: readonly { readonly range: number; readonly target: number }[];
+      }
     | { readonly kind: 'checkpoint'; readonly store: number }
   );
 
@@ -112,9 +153,21 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
   const downMs = round(prng.nextFloat() * pick(prng, [0.3, 1, 4]) * electionTimeoutMs);
   switch (kind) {
     case 'crash':
-      return { ...at, kind, store, powerLoss: false, downMs };
+      return { ...at, kind, store, powerLoss: false, downMs, stepMs: 0 };
     case 'powerLoss':
-      return { ...at, kind: 'crash', store, powerLoss: true, downMs };
+      return { ...at, kind: 'crash', store, powerLoss: true, downMs, stepMs: 0 };
+    case 'restartClock': {
+      const powerLoss = prng.nextBelow(2) === 0;
+      const most = pick(prng, [300, 5000, 3_600_000]);
+      const stepMs = round((prng.nextFloat() * 2 - 1) * most);
+      return { ...at, kind: 'crash', store, powerLoss, downMs, stepMs };
+    }
+    case 'leaseWindow': {
+      const range = 1 + prng.nextBelow(swarm.ranges);
+      const most = pick(prng, [0.05, 0.3]) * electionTimeoutMs;
+      const each = Array.from({ length: swarm.stores }, () => round(prng.nextFloat() * most));
+      return { ...at, kind, range, downMs: each, lastsMs: round(1.5 * electionTimeoutMs) };
+    }
     case 'crashAll': {
       const each = Array.from({ length: swarm.stores }, () => round(prng.nextFloat() * downMs));
       return { ...at, kind, powerLoss: prng.nextBelow(2) === 0, downMs: each };
@@ -162,6 +215,10 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
       const size = pick(prng, [40, 300, 5000, 3_600_000]);
       return { ...at, kind, host: anyHost, deltaMs: round((prng.nextFloat() * 2 - 1) * size) };
     }
+    case 'clockRate':
+      return { ...at, kind, host: anyHost, rate: 1 + (prng.nextFloat() * 2 - 1) * swarm.drift };
+    case 'lateTimers':
+      return { ...at, kind, host: anyHost, lateMsMax: pick(prng, [30, 200, 1000]), lastsMs };
     case 'diskStall':
       return { ...at, kind, store, lastsMs };
     case 'slowDisk': {
@@ -174,6 +231,17 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
       return { ...at, kind, store, lastsMs };
     case 'engineError':
       return { ...at, kind, store };
+    case 'bitFlip':
+      return { ...at, kind, store, at: prng.nextFloat(), mask: 1 << prng.nextBelow(8), downMs };
+    case 'engineFlip':
+      return { ...at, kind, store, at: prng.nextFloat(), mask: 1 << prng.nextBelow(8) };
+    case 'transferStorm': {
+      const transfers = Array.from({ length: 4 + prng.nextBelow(12) }, () => ({
+        range: 1 + prng.nextBelow(swarm.ranges),
+        target: prng.nextBelow(3),
+      }));
+      return { ...at, kind, everyMs: pick(prng, [5, 40, 200]), transfers };
+    }
     case 'transfer':
       return { ...at, kind, range: 1 + prng.nextBelow(swarm.ranges), target: store };
     case 'checkpoint':

@@ -124,6 +124,11 @@ export class MemoryDisk implements Disk {
     return inode?.read(0, inode.size());
   }
 
+  /** Of all files, in no order. */
+  paths(): readonly string[] {
+    return [...this.names.entries()].map(([path]) => path);
+  }
+
   /** Another disk with the same content, everything durable. */
   clone(options: MemoryDiskOptions = {}): MemoryDisk {
     const copy = new MemoryDisk(options);

@@ -10,7 +10,8 @@ import { SimFailure } from '../failure.ts';
 export function haveConverged(machines: readonly StoreMachine[], ranges: number): boolean {
   const last = new Map<number, number>();
   const leaders = new Set<number>();
-  for (const { store } of machines) {
+  for (const { store, isDamaged } of machines) {
+    if (isDamaged) continue;
     if (store === undefined) return false;
     for (const { raft } of inspectStore(store)) {
       if (raft.role === 'leader') leaders.add(raft.rangeId);
@@ -26,8 +27,10 @@ export function haveConverged(machines: readonly StoreMachine[], ranges: number)
 /** Replicas at one position have the same rows and sessions. Call when `haveConverged`. Throws SimFailure. */
 export function checkSameState(machines: readonly StoreMachine[]): void {
   const states = new Map<number, { readonly name: string; readonly state: string }>();
-  for (const { store, host, engine } of machines) {
+  for (const machine of machines) {
+    const { store, host, engine } = machine;
     if (store === undefined) continue;
+    machine.mendRows();
     const rows = new Map<number, string[]>();
     for (const { key, value } of engine.rows()) {
       if (key[0] !== dataTag) continue;

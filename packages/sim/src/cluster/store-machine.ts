@@ -34,6 +34,13 @@ export interface MachineOptions {
   readonly onFailure: (failure: SimFailure) => void;
 }
 
+/** A value in the engine, and what it was. */
+export interface RottenRow {
+  readonly key: Buffer;
+  readonly sound: Buffer;
+  readonly rotten: Buffer;
+}
+
 /** How long the supervisor waits after a process ended by itself. Unit: ms. */
 const restartMs = 300;
 
@@ -54,6 +61,11 @@ export class StoreMachine {
   /** The machine starts anew when the process ends by itself. */
   private reboots = false;
   private ending = false;
+  /** Something on its disk or in its engine is damaged: it may end for that, and then stays down. */
+  private rotten = false;
+  private readonly rottenRows: RottenRow[] = [];
+  /** It has ended for damage. */
+  isDamaged = false;
 
   constructor(options: MachineOptions) {
     const { world, swarm, number } = options;
@@ -75,7 +87,7 @@ export class StoreMachine {
   }
 
   start(): void {
-    if (this.host.alive) return;
+    if (this.host.alive || this.isDamaged) return;
     const { world, swarm, network, replay } = this.options;
     const { host, storeId } = this;
     host.start();
@@ -160,6 +172,18 @@ export class StoreMachine {
     this.reboots ||= options.reboots;
   }
 
+  /** What is stored here has been damaged. */
+  rotted(row?: RottenRow): void {
+    this.rotten = true;
+    if (row !== undefined) this.rottenRows.push(row);
+  }
+
+  /** Damaged values that nobody looked at and nothing replaced become sound again, for comparing states. */
+  mendRows(): void {
+    for (const { key, sound, rotten } of this.rottenRows)
+      if (this.engine.get(key)?.equals(rotten) === true) this.engine.tamper(key, sound);
+  }
+
   startAfter(ms: number): void {
     const { life } = this.host;
     this.options.world.after(ms, {
@@ -181,16 +205,19 @@ export class StoreMachine {
       onFailure(new SimFailure('exit', `${this.host.name} ended with ${code}: ${text}`, error));
       return;
     }
+    this.isDamaged = isDamage(error);
     world.after(0, {
       kind: 'world',
       run: () => {
-        if (life === this.host.life)
-          this.crash(this.reboots, restartMs + this.fates.nextFloat() * restartMs);
+        if (life !== this.host.life) return;
+        const downMs = this.isDamaged ? undefined : restartMs + this.fates.nextFloat() * restartMs;
+        this.crash(this.reboots, downMs);
       },
     });
   }
 
   private mayEndWith(error: unknown): boolean {
+    if (this.rotten && isDamage(error)) return true;
     if (!this.excused) return false;
     if (!(error instanceof FatalError)) return String(error).includes('EIO');
     const { exitCode } = error;
@@ -213,4 +240,9 @@ export class StoreMachine {
     else this.disk.kill();
     this.engine = powerLoss ? this.engine.crash(this.fates) : this.engine.reopen();
   }
+}
+
+function isDamage(error: unknown): boolean {
+  if (!(error instanceof FatalError)) return false;
+  return error.exitCode === ExitCode.walCorrupt || error.exitCode === ExitCode.engineCorrupt;
 }

@@ -24,6 +24,13 @@ export class Host implements EventOwner {
   life = 0;
   alive = false;
   private readonly clocks: HostClocks;
+  private rate: number;
+  /** True time at which the rate was set, and what the clock showed then. */
+  private ratedAt = 0;
+  private shownMs = 0;
+  /** Where the monotonic clock of this life begins: processes do not share it. */
+  private lifeBaseMs = 1000;
+  private timerLateMsMax: number;
   private readonly prng: Prng;
   private wallStepMs = 0;
   private backlog: WorldEvent[] | undefined;
@@ -34,6 +41,8 @@ export class Host implements EventOwner {
     this.world = world;
     this.name = name;
     this.clocks = clocks;
+    this.rate = clocks.rate;
+    this.timerLateMsMax = clocks.timerLateMsMax;
     this.prng = world.stream(Stream.hosts + number);
   }
 
@@ -41,6 +50,7 @@ export class Host implements EventOwner {
   start(): void {
     this.life++;
     this.alive = true;
+    this.lifeBaseMs = 1000 + Math.floor(this.prng.nextFloat() * 1_000_000) - this.elapsedMs();
     this.backlog = undefined;
     this.turn = [];
     this.turnScheduled = false;
@@ -117,7 +127,24 @@ export class Host implements EventOwner {
 
   /** Monotonic. Unit: ms. */
   nowMs(): number {
-    return 1000 + this.world.nowMs() * this.clocks.rate;
+    return this.lifeBaseMs + this.elapsedMs();
+  }
+
+  /** The clocks run at this speed from now on. */
+  setRate(rate: number): void {
+    this.shownMs = this.elapsedMs();
+    this.ratedAt = this.world.nowMs();
+    this.rate = rate;
+  }
+
+  /** Timers are this late at most; undefined: as usual. Unit: ms. */
+  setTimerLateness(lateMsMax: number | undefined): void {
+    this.timerLateMsMax = lateMsMax ?? this.clocks.timerLateMsMax;
+  }
+
+  /** By the speed of its clocks, since the beginning. Unit: ms. */
+  private elapsedMs(): number {
+    return this.shownMs + (this.world.nowMs() - this.ratedAt) * this.rate;
   }
 
   /** Of the process that lives now. */
@@ -127,13 +154,11 @@ export class Host implements EventOwner {
     return {
       nowMs: () => this.nowMs(),
       wallMs: () =>
-        Math.floor(
-          wallStartMs + clocks.wallOffsetMs + this.wallStepMs + world.nowMs() * clocks.rate,
-        ),
+        Math.floor(wallStartMs + clocks.wallOffsetMs + this.wallStepMs + this.elapsedMs()),
       setTimer: (delayMs, callback): Timer => {
-        const late = this.prng.nextFloat() * clocks.timerLateMsMax;
+        const late = this.prng.nextFloat() * this.timerLateMsMax;
         return cancelling(
-          world.after(Math.max(0, delayMs) / clocks.rate + late, {
+          world.after(Math.max(0, delayMs) / this.rate + late, {
             kind: 'timer',
             owner: this,
             life,

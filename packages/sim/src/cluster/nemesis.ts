@@ -1,0 +1,243 @@
+/**
+ * Whoever hurts the cluster: does what a schedule says, when it says so, and ends it again. Knows how each fault is
+ * inflicted; decides nothing.
+ */
+import type { MemoryNetwork } from '@flotilla/base';
+import type { RaftStatus } from '@flotilla/raft';
+import { consensusOf } from '@flotilla/shard/testing';
+import { SimFailure } from '../failure.ts';
+import type { Fault } from '../faults.ts';
+import type { Swarm } from '../swarm.ts';
+import type { Host } from '../world/host.ts';
+import type { HostTransport } from '../world/host-transport.ts';
+import type { World } from '../world/world.ts';
+import type { NetworkFaults } from './network-faults.ts';
+import { Rot } from './rot.ts';
+import type { ClientHost } from './sim-cluster.ts';
+import type { StoreMachine } from './store-machine.ts';
+
+export interface NemesisOptions {
+  readonly world: World;
+  readonly swarm: Swarm;
+  readonly network: MemoryNetwork;
+  readonly networkFaults: NetworkFaults;
+  readonly machines: readonly StoreMachine[];
+  readonly clients: readonly ClientHost[];
+}
+
+export class Nemesis {
+  private readonly world: World;
+  private readonly swarm: Swarm;
+  private readonly network: MemoryNetwork;
+  private readonly networkFaults: NetworkFaults;
+  private readonly machines: readonly StoreMachine[];
+  private readonly clients: readonly ClientHost[];
+  private readonly rot: Rot;
+  private readonly disconnected = new Set<Fault & { readonly kind: 'disconnect' }>();
+  private ended = false;
+
+  constructor(options: NemesisOptions) {
+    this.world = options.world;
+    this.swarm = options.swarm;
+    this.network = options.network;
+    this.networkFaults = options.networkFaults;
+    this.machines = options.machines;
+    this.clients = options.clients;
+    this.rot = new Rot(options.swarm);
+  }
+
+  inflict(fault: Fault): void {
+    const { world } = this;
+    world.trace.note(world.nowMs(), '-', `fault ${fault.kind}`);
+    switch (fault.kind) {
+      case 'crash':
+        this.machine(fault.store).crash(fault.powerLoss, fault.downMs);
+        if (fault.stepMs !== 0) this.machine(fault.store).host.stepWall(fault.stepMs);
+        break;
+      case 'crashAll':
+        for (const [i, machine] of this.machines.entries())
+          machine.crash(fault.powerLoss, fault.downMs[i] ?? 0);
+        break;
+      case 'stop':
+        this.machine(fault.store).stop(fault.downMs);
+        break;
+      case 'pause': {
+        const host = this.host(fault.host);
+        if (host === undefined) break;
+        host.pause();
+        this.later(fault.lastsMs, () => host.isPaused && host.resume(fault.timersFirst));
+        break;
+      }
+      case 'isolate':
+      case 'cut':
+      case 'slowLink':
+      case 'partition':
+      case 'storm':
+      case 'replay':
+        this.networkFaults.begin(fault);
+        this.later(fault.lastsMs, () => this.networkFaults.end(fault));
+        break;
+      case 'disconnect':
+        this.disconnected.add(fault);
+        this.disconnect(fault);
+        this.later(fault.lastsMs, () => this.reconnect(fault));
+        break;
+      case 'clockStep':
+        this.host(fault.host)?.stepWall(fault.deltaMs);
+        break;
+      case 'clockRate':
+        this.host(fault.host)?.setRate(fault.rate);
+        break;
+      case 'lateTimers': {
+        const host = this.host(fault.host);
+        host?.setTimerLateness(fault.lateMsMax);
+        this.later(fault.lastsMs, () => host?.setTimerLateness(undefined));
+        break;
+      }
+      case 'leaseWindow': {
+        const leader = this.machines.find((machine) => leaderStatus(machine, fault.range));
+        if (leader === undefined) break;
+        const others = this.machines.filter((machine) => machine !== leader);
+        for (const { host } of others) this.separate(leader.host.name, host.name, fault);
+        for (const [i, machine] of others.entries()) machine.crash(false, fault.downMs[i] ?? 0);
+        break;
+      }
+      case 'diskStall': {
+        const { disk } = this.machine(fault.store);
+        disk.stall();
+        this.later(fault.lastsMs, () => disk.resume());
+        break;
+      }
+      case 'slowDisk': {
+        const { disk } = this.machine(fault.store);
+        disk.faults.syncDelayMs = fault.syncMs;
+        this.later(fault.lastsMs, () => {
+          disk.faults.syncDelayMs = this.swarm.syncMs;
+        });
+        break;
+      }
+      case 'diskError': {
+        const machine = this.machine(fault.store);
+        machine.excuse({ reboots: fault.reboots });
+        machine.disk.failNext(fault.call, 'EIO');
+        break;
+      }
+      case 'diskFull': {
+        const machine = this.machine(fault.store);
+        machine.excuse();
+        machine.disk.faults.capacityBytes = machine.disk.usedBytes();
+        this.later(fault.lastsMs, () => {
+          machine.disk.faults.capacityBytes = Number.POSITIVE_INFINITY;
+        });
+        break;
+      }
+      case 'engineError': {
+        const machine = this.machine(fault.store);
+        machine.excuse();
+        machine.engine.failWith(Object.assign(new Error('EIO: engine write'), { code: 'EIO' }));
+        break;
+      }
+      case 'bitFlip':
+        this.rot.flipLog(this.machine(fault.store), fault);
+        break;
+      case 'engineFlip':
+        this.rot.flipValue(this.machine(fault.store), fault);
+        break;
+      case 'transfer':
+        this.transfer(fault);
+        break;
+      case 'transferStorm':
+        for (const [i, transfer] of fault.transfers.entries())
+          this.later(i * fault.everyMs, () => this.transfer(transfer));
+        break;
+      case 'checkpoint': {
+        const machine = this.machine(fault.store);
+        // A rejection is fatal for the store too, which says so itself.
+        machine.store?.checkpoint().catch(() => {});
+        break;
+      }
+    }
+  }
+
+  /** Everything of the network, the clocks and the schedule ends; disks and processes are the caller's. */
+  endAll(): void {
+    this.ended = true;
+    this.networkFaults.endAll();
+    for (const fault of [...this.disconnected]) this.reconnect(fault);
+    for (const { host } of [...this.machines, ...this.clients]) host.setTimerLateness(undefined);
+  }
+
+  private later(ms: number, run: () => unknown): void {
+    this.world.after(ms, {
+      kind: 'world',
+      run: () => {
+        if (!this.ended) run();
+      },
+    });
+  }
+
+  private transfer(wanted: { readonly range: number; readonly target: number }): void {
+    for (const machine of this.machines) {
+      const status = leaderStatus(machine, wanted.range);
+      const voters = status?.configuration?.voters ?? [];
+      const target = voters[wanted.target % voters.length];
+      const raft = machine.store && consensusOf(machine.store);
+      if (status !== undefined && target !== undefined)
+        raft?.transferLeadership(status.rangeId, target);
+    }
+  }
+
+  /** For as long as the fault lasts, nothing passes between the two. */
+  private separate(one: string, other: string, fault: Fault & { readonly lastsMs: number }): void {
+    for (const [from, to] of [
+      [one, other],
+      [other, one],
+    ] as const) {
+      const cut: Fault = { ...fault, kind: 'cut', from, to };
+      this.networkFaults.begin(cut);
+      this.later(fault.lastsMs, () => this.networkFaults.end(cut));
+    }
+  }
+
+  /** A store process has begun: faults of its connection are still in force. */
+  onStart(machine: StoreMachine): void {
+    for (const fault of this.disconnected)
+      if (fault.host === machine.host.name) this.disconnect(fault);
+  }
+
+  private disconnect(fault: Fault & { readonly kind: 'disconnect' }): void {
+    const transport = this.transport(fault.host);
+    if (transport === undefined) return;
+    this.network.setConnected(fault.host, false);
+    if (fault.keeps) transport.keepWhileDisconnected();
+  }
+
+  private reconnect(fault: Fault & { readonly kind: 'disconnect' }): void {
+    if (!this.disconnected.delete(fault)) return;
+    for (const other of this.disconnected) if (other.host === fault.host) return;
+    const transport = this.transport(fault.host);
+    if (transport === undefined) return;
+    this.network.setConnected(fault.host, true);
+    transport.releaseKept();
+  }
+
+  private machine(number: number): StoreMachine {
+    const machine = this.machines[(number - 1) % this.machines.length];
+    if (machine === undefined) throw new SimFailure('simulator', `store ${number} exists`);
+    return machine;
+  }
+
+  private host(name: string): Host | undefined {
+    return [...this.machines, ...this.clients].find(({ host }) => host.name === name)?.host;
+  }
+
+  private transport(name: string): HostTransport | undefined {
+    return [...this.machines, ...this.clients].find(({ host }) => host.name === name)?.transport;
+  }
+}
+
+/** Of the range's replica there, if it leads. */
+function leaderStatus({ store }: StoreMachine, range: number): RaftStatus | undefined {
+  const raft = store && consensusOf(store);
+  return raft?.statuses().find((each) => each.rangeId === range && each.role === 'leader');
+}
