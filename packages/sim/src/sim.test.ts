@@ -1,12 +1,15 @@
+import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { scheduleOf } from './faults.ts';
 import { runSeed } from './run-seed.ts';
 import { faultClasses, swarmOf } from './swarm.ts';
 
-/** Seeds that are quick, and find most of the bugs that were planted to try the simulator. */
-const seeds = [1002, 1004, 1007, 1010, 1014];
+const seeds = readFileSync(new URL('../seeds.txt', import.meta.url), 'utf8')
+  .split('\n')
+  .filter((line) => /^\d/.test(line))
+  .map((line): [number, string] => [Number.parseInt(line, 10), line.replace(/^\d+ /, '')]);
 
-it.each(seeds)('seed %i holds', { timeout: 30_000 }, async (seed) => {
+it.each(seeds)('seed %i holds: %s', { timeout: 60_000 }, async (seed) => {
   const { failure, operations, leaders } = await runSeed(seed);
   expect(failure?.message).toBeUndefined();
   // A run in which nothing happens shows nothing.
@@ -14,7 +17,7 @@ it.each(seeds)('seed %i holds', { timeout: 30_000 }, async (seed) => {
   expect(leaders).toBeGreaterThan(0);
 });
 
-it('a seed is the same twice, and another one is another', { timeout: 30_000 }, async () => {
+it('a seed is the same twice, and another one is another', { timeout: 60_000 }, async () => {
   const first = await runSeed(1003);
   const again = await runSeed(1003);
   expect(again).toEqual(first);
@@ -37,7 +40,7 @@ it('seeds differ in what they try, and one in eight tries nothing', () => {
 });
 
 it('clients that are cut off from all stores hear of nothing, and of everything afterwards', {
-  timeout: 30_000,
+  timeout: 60_000,
 }, async () => {
   const swarm = { ...swarmOf(1001), faultsMs: 3000, operationTimeoutMs: 500 };
   const side = Array.from({ length: swarm.stores }, (_, i) => `store-${i + 1}`);

@@ -55,6 +55,8 @@ export interface Swarm {
   readonly faultEveryMs: number;
   /** Pause of a client between two operations, uniform up to this. Unit: ms. */
   readonly thinkMsMax: number;
+  /** After so many operations clients go slowly: what was not found by then needs other faults, not more load. */
+  readonly briskOperations: number;
   readonly operationTimeoutMs: number;
   /** Of every frame, uniform. Unit: ms. */
   readonly delayMs: readonly [number, number];
@@ -97,9 +99,10 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
     keys: pick(prng, [2, 4, 8, 16]),
     faultClasses: calm ? [] : classes,
     weights,
-    faultsMs: pick(prng, [2000, 4000, 8000]),
+    faultsMs: pick(prng, [1500, 3000, 6000]),
     faultEveryMs: pick(prng, [150, 400, 1000]),
     thinkMsMax: pick(prng, [2, 10, 50, 150]),
+    briskOperations: pick(prng, [50, 150, 400]),
     operationTimeoutMs: pick(prng, [300, 1500, 5000, 10_000]),
     delayMs: [delayMost / pick(prng, [2, 10]), delayMost],
     syncMs: pick(prng, [

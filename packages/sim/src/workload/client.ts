@@ -23,6 +23,8 @@ export interface ClientOptions {
 /** Tags after which a list is left alone. */
 const tagsPerListMax = 60;
 const tagLists = 2;
+/** Unit: ms. */
+const slowThinkMsMax = 150;
 
 type Outcome<T> =
   | { readonly kind: 'ok'; readonly value: T }
@@ -43,10 +45,12 @@ export class Client {
   }
 
   async run(): Promise<void> {
-    const { prng, swarm, stopped } = this.options;
+    const { prng, record, swarm, stopped } = this.options;
     while (!stopped()) {
       await this.operation(prng.nextBelow(100));
-      await this.pause(prng.nextFloat() * swarm.thinkMsMax + 0.1);
+      const brisk = record.ok + record.failed + record.unknown < swarm.briskOperations;
+      const thinkMsMax = brisk ? swarm.thinkMsMax : Math.max(swarm.thinkMsMax, slowThinkMsMax);
+      await this.pause(prng.nextFloat() * thinkMsMax + 0.1);
     }
   }
 
