@@ -1,6 +1,6 @@
 /**
  * Spreads leaders over stores: every range has a preferred store, the same in everybody's eyes, and whoever leads it
- * elsewhere hands it over when that store is well and has the log. One transfer at a time; a range that has just come is
+ * elsewhere hands it over when that store is well and has the log. A few at a time; a range that has just come is
  * left alone for a moment, and one that comes back for longer and longer.
  */
 import type { Clock, RangeId, ReplicaId, StoreId, Timer } from '@flotilla/base';
@@ -25,6 +25,8 @@ const restMs = 3000;
 const heardWithinMs = 600;
 const firstPauseMs = 5000;
 const longestPauseMs = 5 * 60_000;
+/** Per round: each stops the writes of its range for a moment. */
+const transfersPerRound = 4;
 /** Entries the target may lack: it gets them before it is asked to campaign. */
 const lagMax = 64;
 
@@ -59,11 +61,12 @@ export class LeaseBalancer {
     this.timer?.cancel();
   }
 
-  /** Begins at most one transfer. @returns true if a range is not where it belongs */
+  /** Begins a few transfers. @returns true if a range is not where it belongs */
   private round(): boolean {
     const { clock, replicas, storeId } = this.options;
     const now = clock.nowMs();
     let astray = false;
+    let begun = 0;
     for (const replica of replicas.values()) {
       if (replica.leaseholder?.isReady !== true) continue;
       const preferred = preferredLeader(replica.descriptor);
@@ -75,7 +78,8 @@ export class LeaseBalancer {
       if (target === undefined || !this.isWell(replica.rangeId, target.replicaId, now)) continue;
       const pauseMs = Math.min(longestPauseMs, attempt.pauseMs * 2);
       this.attempts.set(replica.rangeId, { ...attempt, notBeforeMs: now + pauseMs, pauseMs });
-      if (this.options.transfer(replica.rangeId, target.replicaId).ok) break;
+      if (!this.options.transfer(replica.rangeId, target.replicaId).ok) continue;
+      if (++begun === transfersPerRound) break;
     }
     return astray;
   }

@@ -59,6 +59,7 @@ export class Member {
   private readonly services: readonly { start(): void; stop(): void }[];
   private readonly raftChannel: PeerChannel<PeerMessage>;
   private appliedBytes = 0;
+  private isReady = false;
 
   constructor(options: MemberOptions) {
     this.options = options;
@@ -265,8 +266,10 @@ export class Member {
   }
 
   private maybeReady(): void {
+    if (this.isReady) return;
     for (const replica of this.context.replicas.values())
       if (replica.leaderStore() === undefined) return;
+    this.isReady = true;
     this.options.onReady();
   }
 

@@ -1,7 +1,7 @@
 /**
  * Keeps the meta index in step with the ranges: each leaseholder tells the stores of the meta range what it leads, when
- * that changes and now and then; the meta range's leaseholder writes what is newer than its rows. Lost reports are
- * repeated, so nothing here is awaited or retried.
+ * that changes, and all of it slice by slice; the meta range's leaseholder writes what is newer than its rows. Lost reports
+ * are repeated, so nothing here is awaited or retried. A store that rests has next to nothing to do here.
  */
 import { asBuffer, type Clock, metaPrefix, type Prng, type Timer } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
@@ -52,17 +52,28 @@ export interface RangeReporterOptions {
   readonly send: (ranges: RangeInfo[]) => void;
 }
 
-/** Unit: ms. After a change, reports are repeated soon a few times: the meta range may be electing too. */
+/** Unit: ms. News is told soon and then a few times more: the meta range may be electing too. */
 const soonMs = 50;
 const repeatMs = 1000;
 const repeats = 5;
+/** What is no news is told again in slices, for the case that every report of it was lost. */
 const calmMs = 10_000;
+const calmRanges = 64;
+
+/** What was told of a range last, and how often it is still to be told. */
+interface Told {
+  readonly term: number;
+  readonly generation: number;
+  left: number;
+}
 
 export class RangeReporter {
   private readonly options: RangeReporterOptions;
+  private readonly told = new Map<number, Told>();
   private timer: Timer | undefined;
-  private repeatsLeft = repeats;
   private changeIsDue = false;
+  /** The slice of the calm: how many replicas it has been round. */
+  private calmAt = 0;
   private stopped = false;
 
   constructor(options: RangeReporterOptions) {
@@ -78,9 +89,8 @@ export class RangeReporter {
     this.timer?.cancel();
   }
 
-  /** What this store leads changed. */
+  /** What this store leads changed, or may have. */
   onChange(): void {
-    this.repeatsLeft = repeats;
     if (this.changeIsDue) return;
     this.changeIsDue = true;
     this.schedule(soonMs);
@@ -93,19 +103,49 @@ export class RangeReporter {
   }
 
   private report(): void {
-    const { replicas, rangesPerReport, prng } = this.options;
+    const { prng } = this.options;
+    const wasCalm = !this.changeIsDue;
     this.changeIsDue = false;
-    let ranges: RangeInfo[] = [];
-    for (const replica of replicas.values()) {
-      if (replica.leaseholder?.isReady !== true) continue;
+    const { ranges, more } = this.news();
+    if (wasCalm && ranges.length === 0) ranges.push(...this.calmSlice());
+    const { rangesPerReport } = this.options;
+    for (let at = 0; at < ranges.length; at += rangesPerReport)
+      this.options.send(ranges.slice(at, at + rangesPerReport));
+    this.schedule((more ? repeatMs : calmMs) * (0.8 + 0.4 * prng.nextFloat()));
+  }
+
+  /** Led ranges of which something has not been told often enough; `more`: not even after this time. */
+  private news(): { ranges: RangeInfo[]; more: boolean } {
+    const ranges: RangeInfo[] = [];
+    let more = false;
+    for (const replica of this.options.replicas.values()) {
+      const { leaseholder, rangeId, term } = replica;
+      if (leaseholder === undefined) continue;
+      if (!leaseholder.isReady) {
+        more = true;
+        continue;
+      }
+      const { generation } = replica.descriptor;
+      let told = this.told.get(rangeId);
+      if (told?.term !== term || told.generation !== generation) {
+        told = { term, generation, left: repeats };
+        this.told.set(rangeId, told);
+      }
+      if (told.left === 0) continue;
+      told.left--;
+      if (told.left > 0) more = true;
       ranges.push(replica.info());
-      if (ranges.length < rangesPerReport) continue;
-      this.options.send(ranges);
-      ranges = [];
     }
-    if (ranges.length > 0) this.options.send(ranges);
-    const base = this.repeatsLeft > 0 ? repeatMs : calmMs;
-    this.repeatsLeft = Math.max(0, this.repeatsLeft - 1);
-    this.schedule(base * (0.8 + 0.4 * prng.nextFloat()));
+    return { ranges, more };
+  }
+
+  private calmSlice(): RangeInfo[] {
+    const led = [...this.options.replicas.values()].filter(
+      ({ leaseholder }) => leaseholder?.isReady === true,
+    );
+    if (this.calmAt >= led.length) this.calmAt = 0;
+    const slice = led.slice(this.calmAt, this.calmAt + calmRanges);
+    this.calmAt += slice.length;
+    return slice.map((replica) => replica.info());
   }
 }

@@ -13,13 +13,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 
-const help = `Usage: node bench/idle-groups.mjs [options]
+const help = `Usage: node packages/bench/idle-groups.mjs [options]
 
 Measures three idle stores with a founding of N ranges each. Build first (pnpm run build). Needs nats-server and /proc.
 
   --groups LIST     numbers of ranges, comma-separated (default 10,100,1000)
   --seconds S       length of the measurement (default 20)
-  --settle S        wait before it: elections, balancing, first reports (default 15)
+  --settle S        it begins when no range has changed its leader for this long (default 15)
   --cpu-profile DIR a V8 CPU profile of every store goes there
   --keep            keep data directories and logs, and say where they are
   --json            one line of JSON per N instead of a table
@@ -41,7 +41,7 @@ if (values.help) {
   process.exit(0);
 }
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const storeIds = [1, 2, 3];
 const ticksPerSecond = 100;
 const pageBytes = 4096;
@@ -143,6 +143,21 @@ class Cluster {
     return performance.now() - startedAt;
   }
 
+  /** No leadership has moved for `ms`. */
+  async settled(ms) {
+    let last;
+    await until('leaders stay where they are', 600_000, async () => {
+      const { ranges } = await this.status();
+      const now = ranges.reduce((sum, { term }) => sum + term, 0);
+      const quiet = now === last || undefined;
+      last = now;
+      if (quiet === undefined) await sleep(ms);
+      return quiet;
+    });
+    // What asking has cost is over, and no report is about to be repeated.
+    await sleep(10_000);
+  }
+
   async monitor(page) {
     const response = await fetch(`http://127.0.0.1:${this.monitorPort}/${page}`);
     return response.ok ? response.json() : undefined;
@@ -217,7 +232,7 @@ async function measure(groups) {
     await cluster.init(groups);
     const foundMs = performance.now() - foundingFrom;
     await cluster.led(groups);
-    await sleep(Number(values.settle) * 1000);
+    await cluster.settled(Number(values.settle) * 1000);
     const before = await cluster.sample();
     await sleep(Number(values.seconds) * 1000);
     const after = await cluster.sample();
