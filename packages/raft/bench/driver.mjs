@@ -40,6 +40,8 @@ const raft = createMultiRaft({
       setImmediate(refill);
       if (applied >= total) finished();
     },
+    sendSnapshot: async () => ({ ok: false, index: toLogIndex(0) }),
+    onUnknownGroup: () => {},
     onSoftState: (_range, { role }) => {
       leading = role === 'leader';
       setImmediate(refill);

@@ -3,7 +3,7 @@
  * batch at a time and bounded in bytes. Called by the loop; calls `StateMachine.apply` and tells the cores afterwards.
  */
 
-import type { LogEntry } from '../messages.ts';
+import type { LogEntry, SnapshotPoint } from '../messages.ts';
 import type { DriverShell } from './driver-options.ts';
 import type { Group } from './group.ts';
 import type { CommittedEntries } from './multi-raft.ts';
@@ -13,6 +13,8 @@ export class ApplyLine {
   /** Groups with committed entries, in the order in which they became so. */
   private queue: Group[] = [];
   private running = false;
+  /** The batch that is with the state machine is done. */
+  private doneWaiters: (() => void)[] = [];
 
   constructor(shell: DriverShell) {
     this.shell = shell;
@@ -27,8 +29,21 @@ export class ApplyLine {
   }
 
   add(group: Group, entries: readonly LogEntry[]): void {
-    if (group.committed.length === 0) this.queue.push(group);
+    if (!group.hasCommitted) this.queue.push(group);
     group.addCommitted(entries);
+  }
+
+  /** A snapshot has become durable: the state machine flips to it, and what it replaces is not applied any more. */
+  addSnapshot(group: Group, snapshot: SnapshotPoint): void {
+    if (!group.hasCommitted) this.queue.push(group);
+    group.addSnapshot(snapshot);
+  }
+
+  /** Drops what waits here of a group that left. Resolves when nothing of it is with the state machine. */
+  remove(group: Group): Promise<void> {
+    this.queue = this.queue.filter((other) => other !== group);
+    if (!this.running) return Promise.resolve();
+    return new Promise((resolve) => this.doneWaiters.push(resolve));
   }
 
   /** Gives the state machine its next batch, if it is idle and there is one. */
@@ -42,13 +57,13 @@ export class ApplyLine {
     while (at < queue.length && (room > 0 || batch.length === 0)) {
       const group = queue[at++];
       if (group === undefined) break;
-      const { entries, bytes } = group.takeCommitted(room);
+      const { committed, bytes } = group.takeCommitted(room);
       room -= bytes;
-      batch.push({ rangeId: group.rangeId, entries });
+      batch.push(committed);
       taken.push(group);
     }
     const left = queue.slice(at);
-    for (const group of taken) if (group.committed.length > 0) left.push(group);
+    for (const group of taken) if (group.hasCommitted) left.push(group);
     this.queue = left;
     this.running = true;
     shell.options.stateMachine.apply(batch).then(
@@ -63,12 +78,15 @@ export class ApplyLine {
     const now = shell.clock.nowMs();
     for (let i = 0; i < groups.length; i++) {
       const group = groups[i];
-      const entries = batch[i]?.entries;
-      if (group === undefined || entries === undefined) continue;
-      group.onApplied(entries);
+      const committed = batch[i];
+      if (group === undefined || committed === undefined || group.isRemoved) continue;
+      group.onApplied(committed);
       group.core.appliedTo(group.lastApplied, now);
       shell.touch(group);
     }
+    const waiters = this.doneWaiters;
+    this.doneWaiters = [];
+    for (const resolve of waiters) resolve();
     shell.schedule();
   }
 }

@@ -120,6 +120,8 @@ class Cluster {
       stateMachine: {
         apply: (batch) => (alive() ? machine.apply(batch) : new Promise(() => {})),
         onSoftState: () => {},
+        sendSnapshot: () => Promise.resolve({ ok: false, index: toLogIndex(0) }),
+        onUnknownGroup: () => {},
       },
       onFatal: (error) => {
         if (alive()) this.fatal.push(error);

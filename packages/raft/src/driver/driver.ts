@@ -4,16 +4,25 @@
  * turn sets in motion stands in the rooms beside this one: `log-line.ts`, `apply-line.ts`, `timekeeper.ts`, `reads.ts`.
  */
 import {
+  assert,
   type Clock,
   type Logger,
   type LogIndex,
+  probe,
   type RangeId,
   type ReplicaId,
   type StoreId,
   silentLogger,
 } from '@flotilla/base';
-import type { ProposeResult, RaftStatus, Ready, TransferResult } from '../core/raft-core.ts';
-import type { RaftMessage } from '../messages.ts';
+import type {
+  ChangeResult,
+  ConfigurationChange,
+  ProposeResult,
+  RaftStatus,
+  Ready,
+  TransferResult,
+} from '../core/raft-core.ts';
+import type { RaftMessage, SnapshotPoint } from '../messages.ts';
 import { isStoreMessage, type PeerMessage } from '../store-messages.ts';
 import { ApplyLine } from './apply-line.ts';
 import type { DriverOptions, DriverShell } from './driver-options.ts';
@@ -21,8 +30,9 @@ import type { Group } from './group.ts';
 import { Groups } from './groups.ts';
 import { StoreLiveness } from './liveness/store-liveness.ts';
 import { LogLine } from './log-line.ts';
-import type { GroupOptions, MultiRaft, ReadGrant } from './multi-raft.ts';
+import type { GroupOptions, InstallResult, MultiRaft, ReadGrant } from './multi-raft.ts';
 import { Reads } from './reads.ts';
+import { SnapshotSender } from './snapshot-sender.ts';
 import { handOver } from './stop.ts';
 import { Timekeeper } from './timekeeper.ts';
 
@@ -37,6 +47,7 @@ export class Driver implements MultiRaft, DriverShell {
   private readonly time: Timekeeper<Group>;
   private readonly liveness: StoreLiveness;
   private readonly reads: Reads;
+  private readonly snapshots: SnapshotSender;
   private dirty: Group[] = [];
   private inbox: { readonly from: StoreId; readonly message: PeerMessage }[] = [];
   private droppedMessages = 0;
@@ -67,6 +78,7 @@ export class Driver implements MultiRaft, DriverShell {
       maySend: () => !this.log.isStalled,
     });
     this.reads = new Reads(this, this.log, this.liveness);
+    this.snapshots = new SnapshotSender(this);
   }
 
   // ---- the door ---------------------------------------------------------------------------------------------------
@@ -77,6 +89,45 @@ export class Driver implements MultiRaft, DriverShell {
 
   hasGroup(rangeId: RangeId): boolean {
     return this.groups.get(rangeId) !== undefined;
+  }
+
+  async removeGroup(rangeId: RangeId): Promise<void> {
+    const group = this.groups.get(rangeId);
+    if (group === undefined) return;
+    assert(this.isAlive(), 'groups are removed from a running driver', { range: rangeId });
+    this.groups.delete(group);
+    group.isRemoved = true;
+    group.deadline = Number.POSITIVE_INFINITY;
+    this.liveness.remove(group);
+    group.failWaiters('noSuchGroup');
+    const forgotten = this.log.remove(group);
+    const applied = this.applying.remove(group);
+    this.schedule();
+    await Promise.all([forgotten, applied]);
+    probe('replicaRemoved');
+  }
+
+  changeConfiguration(rangeId: RangeId, change: ConfigurationChange): ChangeResult {
+    const group = this.groups.get(rangeId);
+    if (group === undefined || this.state !== 'running')
+      return { ok: false, reason: 'notLeader', leader: undefined };
+    const result = group.core.changeConfiguration(change, this.clock.nowMs());
+    if (result.ok) this.touch(group);
+    return result;
+  }
+
+  installSnapshot(rangeId: RangeId, snapshot: SnapshotPoint): Promise<InstallResult> {
+    const group = this.groups.get(rangeId);
+    const refuse = (reason: 'stale' | 'noSuchGroup' | 'stopped' | 'unsafe') =>
+      Promise.resolve<InstallResult>({ ok: false, reason });
+    if (this.state !== 'running') return refuse('stopped');
+    if (group === undefined) return refuse('noSuchGroup');
+    if (!snapshot.configuration.storeOf.has(group.core.self)) return refuse('unsafe');
+    // What its leader's store said counts up to here: the snapshot may bring another term.
+    this.liveness.sync(group);
+    if (!group.core.installSnapshot(snapshot, this.clock.nowMs())) return refuse('stale');
+    this.touch(group);
+    return group.whenInstalled(snapshot.lastIncludedIndex);
   }
 
   status(rangeId: RangeId): RaftStatus | undefined {
@@ -196,7 +247,10 @@ export class Driver implements MultiRaft, DriverShell {
         continue;
       }
       const group = this.groups.get(message.rangeId);
-      if (group === undefined) continue; // not here, or not here any more: as if lost
+      if (group === undefined || group.core.self !== message.to) {
+        this.options.stateMachine.onUnknownGroup(from, message);
+        continue;
+      }
       group.onSpokenTo(message.from, from);
       this.liveness.sync(group);
       group.core.step(message, now);
@@ -218,6 +272,7 @@ export class Driver implements MultiRaft, DriverShell {
     this.dirty = [];
     for (const group of dirty) {
       group.dirty = false;
+      if (group.isRemoved) continue;
       this.reads.ask(group, now);
       this.collect(group, now);
       if (this.liveness.review(group, now)) this.collect(group, now);
@@ -239,6 +294,7 @@ export class Driver implements MultiRaft, DriverShell {
       else this.settle(group, ready, now);
       if (ready.committed.length > 0) this.applying.add(group, ready.committed);
       for (const point of ready.reads) group.onReadPoint(point);
+      if (ready.snapshotsWanted.length > 0) this.snapshots.send(group, ready.snapshotsWanted);
       // A replay must not load the whole log into memory: `onApplied` looks at the group again.
       if (group.committedBytes >= this.options.driverLimits.applyBatchBytesMax) return;
       ready = group.core.takeReady(now);
@@ -247,6 +303,7 @@ export class Driver implements MultiRaft, DriverShell {
 
   /** What a Ready promised is on disk, or it promised nothing. */
   private settle(group: Group, ready: Ready, now: number): void {
+    if (ready.snapshot !== undefined) this.applying.addSnapshot(group, ready.snapshot);
     if (ready.mustSync) group.core.advance(ready, now);
     this.send(group, ready.messagesAfterPersist);
   }
@@ -272,7 +329,7 @@ export class Driver implements MultiRaft, DriverShell {
   }
 
   touch(group: Group): void {
-    if (!group.dirty) {
+    if (!group.dirty && !group.isRemoved) {
       group.dirty = true;
       this.dirty.push(group);
     }
@@ -317,7 +374,7 @@ export class Driver implements MultiRaft, DriverShell {
     this.time.stop();
     this.liveness.stop();
     this.log.stop();
-    for (const group of this.groups.all()) group.failReads();
+    for (const group of this.groups.all()) group.failWaiters('stopped');
     for (const resolve of this.idleWaiters) resolve();
     this.idleWaiters = [];
   }

@@ -12,11 +12,12 @@ import {
   toLogIndex,
 } from '@flotilla/base';
 import type { RaftCore, ReadPoint, Ready, SoftState } from '../core/raft-core.ts';
-import type { LogEntry } from '../messages.ts';
+import type { LogEntry, SnapshotPoint } from '../messages.ts';
+import type { GroupLog } from '../wal/write-ahead-log.ts';
 import type { Deadlined } from './deadlines.ts';
 import type { Followed } from './liveness/following.ts';
 import type { LedMember } from './liveness/leading.ts';
-import type { ReadGrant } from './multi-raft.ts';
+import type { CommittedEntries, InstallResult, ReadGrant } from './multi-raft.ts';
 
 export type Resolve = (grant: ReadGrant) => void;
 
@@ -32,7 +33,10 @@ interface WaitingForApply {
 export class Group implements Deadlined {
   readonly rangeId: RangeId;
   readonly core: RaftCore;
+  readonly log: GroupLog;
   softState: SoftState | undefined;
+  /** It has left this store: whatever still comes back for it is nobody's business. */
+  isRemoved = false;
   /** In the driver's list of groups to look at in the next turn. */
   dirty = false;
 
@@ -58,6 +62,13 @@ export class Group implements Deadlined {
   committed: LogEntry[] = [];
   committedBytes = 0;
   lastApplied: LogIndex;
+  /** A durable snapshot that the state machine has not been given yet. `committed` follows it. */
+  private snapshot: SnapshotPoint | undefined;
+  /** Who waits for a snapshot to be installed, by its index. */
+  private installing: { readonly index: LogIndex; readonly resolve: (r: InstallResult) => void }[] =
+    [];
+  /** Snapshots on their way to members, with what was applied when they were asked for: the log behind is kept. */
+  readonly sendingSnapshots: Map<ReplicaId, LogIndex> = new Map();
 
   /** Barriers that ask for a read point in the next turn; they share one. */
   askingReads: Resolve[] = [];
@@ -66,9 +77,10 @@ export class Group implements Deadlined {
   /** Barriers with a read point that is not applied yet. */
   private applyingReads: WaitingForApply[] = [];
 
-  constructor(core: RaftCore, applied: LogIndex) {
+  constructor(core: RaftCore, log: GroupLog, applied: LogIndex) {
     this.rangeId = core.rangeId;
     this.core = core;
+    this.log = log;
     this.lastApplied = applied;
   }
 
@@ -89,6 +101,18 @@ export class Group implements Deadlined {
     this.seenOn.set(replicaId, storeId);
   }
 
+  get hasCommitted(): boolean {
+    return this.snapshot !== undefined || this.committed.length > 0;
+  }
+
+  /** The state of `snapshot` takes the place of everything that the state machine has not been given yet. */
+  addSnapshot(snapshot: SnapshotPoint): void {
+    assert(snapshot.lastIncludedIndex > this.lastApplied, 'a snapshot goes forward');
+    this.committed = [];
+    this.committedBytes = 0;
+    this.snapshot = snapshot;
+  }
+
   addCommitted(entries: readonly LogEntry[]): void {
     for (const entry of entries) {
       this.committed.push(entry);
@@ -96,8 +120,18 @@ export class Group implements Deadlined {
     }
   }
 
-  /** Takes committed entries off the front, at least one, up to about `bytesMax`. */
-  takeCommitted(bytesMax: number): { entries: readonly LogEntry[]; bytes: number } {
+  /** Takes what comes next in the line: a snapshot, or committed entries, at least one, up to about `bytesMax`. */
+  takeCommitted(bytesMax: number): { committed: CommittedEntries; bytes: number } {
+    const { rangeId, snapshot } = this;
+    if (snapshot !== undefined) {
+      this.snapshot = undefined;
+      return { committed: { rangeId, snapshot, entries: [] }, bytes: 0 };
+    }
+    const { entries, bytes } = this.takeEntries(bytesMax);
+    return { committed: { rangeId, snapshot: undefined, entries }, bytes };
+  }
+
+  private takeEntries(bytesMax: number): { entries: readonly LogEntry[]; bytes: number } {
     let bytes = 0;
     let count = 0;
     while (count < this.committed.length) {
@@ -132,15 +166,17 @@ export class Group implements Deadlined {
     this.applyingReads.push({ index: point.index, waiters });
   }
 
-  onApplied(entries: readonly LogEntry[]): void {
-    const last = entries[entries.length - 1];
-    assert(last !== undefined, 'a batch for a group holds entries');
-    assert(entries[0]?.index === this.lastApplied + 1, 'entries are applied in order, once each', {
-      range: this.rangeId,
-      first: entries[0]?.index,
-      lastApplied: this.lastApplied,
-    });
-    this.lastApplied = toLogIndex(last.index);
+  onApplied({ snapshot, entries }: CommittedEntries): void {
+    if (snapshot !== undefined) this.onInstalled(snapshot);
+    else {
+      const last = entries[entries.length - 1];
+      assert(last !== undefined, 'a batch for a group holds entries');
+      const first = entries[0]?.index;
+      const { rangeId: range, lastApplied } = this;
+      const facts = { range, first, lastApplied };
+      assert(first === lastApplied + 1, 'entries are applied in order, once each', facts);
+      this.lastApplied = toLogIndex(last.index);
+    }
     if (this.applyingReads.length === 0) return;
     const still: WaitingForApply[] = [];
     for (const waiting of this.applyingReads) {
@@ -150,9 +186,28 @@ export class Group implements Deadlined {
     this.applyingReads = still;
   }
 
-  /** The process stops: nobody waits for ever. */
-  failReads(): void {
-    const grant: ReadGrant = { ok: false, reason: 'stopped', leader: undefined };
+  /** Resolves once the state machine has the snapshot of `index`. */
+  whenInstalled(index: LogIndex): Promise<InstallResult> {
+    return new Promise((resolve) => this.installing.push({ index, resolve }));
+  }
+
+  private onInstalled(snapshot: SnapshotPoint): void {
+    const appliedIndex = snapshot.lastIncludedIndex;
+    assert(appliedIndex > this.lastApplied, 'a snapshot goes forward');
+    this.lastApplied = appliedIndex;
+    const still: typeof this.installing = [];
+    for (const waiting of this.installing) {
+      if (waiting.index > appliedIndex) still.push(waiting);
+      else waiting.resolve({ ok: true, appliedIndex });
+    }
+    this.installing = still;
+  }
+
+  /** The process stops, or the group leaves: nobody waits for ever. */
+  failWaiters(reason: 'stopped' | 'noSuchGroup'): void {
+    for (const { resolve } of this.installing) resolve({ ok: false, reason });
+    this.installing = [];
+    const grant: ReadGrant = { ok: false, reason, leader: undefined };
     for (const resolve of this.askingReads) resolve(grant);
     for (const waiters of this.confirmingReads.values())
       for (const resolve of waiters) resolve(grant);

@@ -20,6 +20,10 @@ export class Groups {
     return this.byRange.values();
   }
 
+  delete(group: Group): void {
+    this.byRange.delete(group.rangeId);
+  }
+
   /** Makes the replica as its log left it. Throws for a group that is here already. */
   add(options: GroupOptions): Group {
     const { rangeId } = options;
@@ -48,7 +52,7 @@ export class Groups {
       },
       prng,
     );
-    const group = new Group(core, appliedIndex);
+    const group = new Group(core, log, appliedIndex);
     this.byRange.set(rangeId, group);
     return group;
   }

@@ -7,6 +7,11 @@ export interface DriverLimits {
   readonly inboxMessagesMax: number;
   /** Data bytes of committed entries per call of `StateMachine.apply`: bounds the pause of a batch. Cruel: 1. */
   readonly applyBatchBytesMax: number;
+  /**
+   * Bytes of a group's log that are kept for a member that lags or is away. Beyond it the log is compacted up to what is
+   * flushed, and the member gets a snapshot. Cruel: 0.
+   */
+  readonly retainedLogBytesMax: number;
   /** Changes of who leads what per store-level heartbeat: about 10 bytes each. More go in several. Cruel: 1. */
   readonly storeChangesPerMessageMax: number;
   /** Groups that store liveness hands to one turn, so that the loss of a store with 10,000 does not stop the loop. Cruel: 1. */
@@ -20,6 +25,7 @@ export interface DriverLimits {
 export const defaultDriverLimits: DriverLimits = {
   inboxMessagesMax: 65_536,
   applyBatchBytesMax: 4 * mib,
+  retainedLogBytesMax: 16 * mib,
   storeChangesPerMessageMax: 1024,
   reviewsPerTurnMax: 256,
   ticksPerTurnMax: 256,

@@ -11,10 +11,10 @@ import {
   probe,
   type RangeId,
   type Timer,
-  toLogIndex,
 } from '@flotilla/base';
 import type { Ready } from '../core/raft-core.ts';
 import type { GroupCompaction, GroupWrite } from '../wal/write-ahead-log.ts';
+import { compactionIndex } from './compaction.ts';
 import type { DriverShell } from './driver-options.ts';
 import type { Group } from './group.ts';
 
@@ -22,6 +22,13 @@ import type { Group } from './group.ts';
 interface PendingWrite {
   readonly group: Group;
   readonly ready: Ready;
+}
+
+/** A group that the log forgets. */
+interface PendingRemoval {
+  readonly rangeId: RangeId;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 interface CheckpointJob {
@@ -42,6 +49,7 @@ export class LogLine {
   private readonly options: LogLineOptions;
   private readonly shell: DriverShell;
   private writes: PendingWrite[] = [];
+  private removals: PendingRemoval[] = [];
   private readonly checkpoints: CheckpointJob[] = [];
   private running = false;
   private silenced = false;
@@ -57,7 +65,7 @@ export class LogLine {
     return this.running;
   }
   get hasWork(): boolean {
-    return this.writes.length > 0 || this.checkpoints.length > 0;
+    return this.writes.length + this.removals.length + this.checkpoints.length > 0;
   }
   /** The running sync has lasted longer than E: nothing may leave this store (rule L8). */
   get isStalled(): boolean {
@@ -72,6 +80,15 @@ export class LogLine {
   /** The Ready must be durable; `settle` follows. */
   add(group: Group, ready: Ready): void {
     this.writes.push({ group, ready });
+  }
+
+  /** Forgets the group, and everything of it that waits here. Resolves when that is durable. */
+  remove(group: Group): Promise<void> {
+    this.writes = this.writes.filter((write) => write.group !== group);
+    const { rangeId } = group;
+    return new Promise((resolve, reject) => {
+      this.removals.push({ rangeId, resolve, reject });
+    });
   }
 
   checkpoint(applied: ReadonlyMap<RangeId, LogIndex>, hlcUpperBound: number): Promise<void> {
@@ -89,20 +106,24 @@ export class LogLine {
       this.runCheckpoint(job);
       return;
     }
-    if (this.writes.length === 0) return;
-    const writes = this.writes;
+    if (this.writes.length + this.removals.length === 0) return;
+    const { writes, removals } = this;
     this.writes = [];
-    const records: GroupWrite[] = writes.map(({ group, ready }) => ({
-      rangeId: group.rangeId,
-      hardState: ready.hardState,
-      entries: ready.entries,
-    }));
+    this.removals = [];
+    const records: GroupWrite[] = removals.map(({ rangeId }) => forget(rangeId));
+    for (const { group, ready } of writes) records.push(recordOf(group.rangeId, ready));
     this.running = true;
     this.armWatchdog();
     const { shell } = this;
     shell.options.wal.append(records).then(
-      () => shell.guarded(() => this.onPersisted(writes)),
-      (error: unknown) => shell.fail(error),
+      () => {
+        shell.guarded(() => this.onPersisted(writes));
+        for (const { resolve } of removals) resolve();
+      },
+      (error: unknown) => {
+        for (const { reject } of removals) reject(error);
+        shell.fail(error);
+      },
     );
   }
 
@@ -117,6 +138,7 @@ export class LogLine {
     const { settle } = this.options;
     const now = shell.clock.nowMs();
     for (const { group, ready } of writes) {
+      if (group.isRemoved) continue;
       const first = group.unpersisted.shift();
       assert(first === ready, 'Readys become durable in order', { range: group.rangeId });
       settle(group, ready, now);
@@ -137,10 +159,18 @@ export class LogLine {
     const now = shell.clock.nowMs();
     for (const [rangeId, appliedIndex] of job.applied) {
       const group = this.options.groupOf(rangeId);
-      if (group === undefined) continue;
+      // Gone, or flushed by another replica of the range, or a snapshot has overtaken the flush.
+      if (group === undefined || appliedIndex > group.lastApplied) continue;
+      if (appliedIndex < group.log.checkpointedIndex()) continue;
       applied.push({ rangeId, appliedIndex });
       const { compactableIndex, firstIndex } = group.core.status(now);
-      const index = toLogIndex(Math.min(compactableIndex, appliedIndex));
+      const index = compactionIndex({
+        flushedIndex: appliedIndex,
+        replicatedIndex: compactableIndex,
+        snapshotIndexes: group.sendingSnapshots.values(),
+        logBytes: group.log.bytes(),
+        retainedLogBytesMax: shell.options.driverLimits.retainedLogBytesMax,
+      });
       if (index < firstIndex) continue;
       compactions.push({ rangeId, index, term: group.core.compact(index) });
     }
@@ -190,4 +220,14 @@ export class LogLine {
     }
     this.armWatchdog();
   }
+}
+
+function recordOf(rangeId: RangeId, { hardState, snapshot, entries }: Ready): GroupWrite {
+  if (snapshot === undefined) return { rangeId, hardState, entries };
+  const { lastIncludedIndex: index, lastIncludedTerm: term } = snapshot;
+  return { rangeId, snapshot: { index, term }, hardState, entries };
+}
+
+function forget(rangeId: RangeId): GroupWrite {
+  return { rangeId, removed: true, hardState: undefined, entries: [] };
 }

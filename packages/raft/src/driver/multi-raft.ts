@@ -9,9 +9,17 @@
  * No batching timer: the next batch is what arrived during the current sync. At most one WAL write and one apply are
  * outstanding; both run beside further stepping.
  */
-import type { LogIndex, RangeId, ReplicaId, StoreId } from '@flotilla/base';
-import type { ProposeResult, RaftStatus, SoftState, TransferResult } from '../core/raft-core.ts';
-import type { Configuration, LogEntry } from '../messages.ts';
+import type { LogIndex, RangeId, ReplicaId, StoreId, Term } from '@flotilla/base';
+import type {
+  ChangeResult,
+  ConfigurationChange,
+  ProposeResult,
+  RaftStatus,
+  SnapshotSendResult,
+  SoftState,
+  TransferResult,
+} from '../core/raft-core.ts';
+import type { Configuration, LogEntry, RaftMessage, SnapshotPoint } from '../messages.ts';
 import type { PeerMessage } from '../store-messages.ts';
 
 export interface GroupOptions {
@@ -25,11 +33,35 @@ export interface GroupOptions {
   readonly freshGroup: boolean;
 }
 
-/** Committed entries of one group, in order, to be applied once each. */
+/** Committed entries of one group, in order, to be applied once each; or a snapshot that takes the place of all before. */
 export interface CommittedEntries {
   readonly rangeId: RangeId;
+  /** The staged state of this point becomes the state: it is durable in the log, so there is no way back. */
+  readonly snapshot: SnapshotPoint | undefined;
+  /** Empty beside a snapshot. */
   readonly entries: readonly LogEntry[];
 }
+
+/** A member of a group that this store leads needs the state: its log does not reach back far enough. */
+export interface SnapshotRequest {
+  readonly rangeId: RangeId;
+  readonly to: ReplicaId;
+  readonly storeId: StoreId;
+  /** In which this store leads. */
+  readonly term: Term;
+}
+
+export type InstallResult =
+  /** Installed and applied. */
+  | { readonly ok: true; readonly appliedIndex: LogIndex }
+  | {
+      readonly ok: false;
+      /**
+       * `stale`: of an older term, or committed here already, or another one is on its way to disk. `unsafe`: this replica
+       * is no member of it. `stopped`: not decided, the log may have it; what is staged must stay.
+       */
+      readonly reason: 'stale' | 'noSuchGroup' | 'stopped' | 'unsafe';
+    };
 
 /** What the driver drives. Implemented by `shard`. */
 export interface StateMachine {
@@ -38,6 +70,14 @@ export interface StateMachine {
   apply(batch: readonly CommittedEntries[]): Promise<void>;
   /** Called inside the loop, before `apply` of entries of the new term. Must not call back into the driver. */
   onSoftState(rangeId: RangeId, state: SoftState): void;
+  /** Resolves when the receiver has installed a snapshot (and at which index), or it failed or was refused: it is asked
+   *  for again then. Called inside the loop, must not call back into it. A rejection is fatal for the process. */
+  sendSnapshot(request: SnapshotRequest): Promise<SnapshotSendResult>;
+  /**
+   * A message for a group that is not here, or for another replica of it than the one that is. Called inside the loop:
+   * what follows from it (`removeGroup`, `addGroup`) must wait until later.
+   */
+  onUnknownGroup(from: StoreId, message: RaftMessage): void;
 }
 
 export type ReadGrant =
@@ -51,8 +91,21 @@ export type ReadGrant =
 export interface MultiRaft {
   addGroup(options: GroupOptions): void;
   hasGroup(rangeId: RangeId): boolean;
+  /**
+   * The group falls silent at once; its log and its votes are forgotten. Resolves when that is durable and nothing of it is
+   * with the state machine any more; after that `addGroup` may bring the range back under a new replica id. Rejects only
+   * if the log fails, which ends the process.
+   */
+  removeGroup(rangeId: RangeId): Promise<void>;
+  /** Proposes a change of the members; its entries come to `apply` like commands. */
+  changeConfiguration(rangeId: RangeId, change: ConfigurationChange): ChangeResult;
+  /**
+   * Takes over a state that was received and staged, and that is durable outside of the log. Resolves after `apply` was
+   * given it. Never rejects.
+   */
+  installSnapshot(rangeId: RangeId, snapshot: SnapshotPoint): Promise<InstallResult>;
 
-  /** Queues messages of peers for the next turn. Unknown groups and full inboxes drop (and count). */
+  /** Queues messages of peers for the next turn. Full inboxes drop (and count). */
   receive(from: StoreId, messages: readonly PeerMessage[]): void;
   /** Appends a command to the group's log if this replica leads it. The entry's fate is seen in `apply`, or by a
    *  change of term in `onSoftState` (then it may still be committed by another leader: outcome unknown). */
@@ -69,8 +122,10 @@ export interface MultiRaft {
   status(rangeId: RangeId): RaftStatus | undefined;
   statuses(): readonly RaftStatus[];
 
-  /** Flushed indices of the state machine: writes a checkpoint and compacts what every member has. Waits its turn
-   *  between appends. */
+  /**
+   * Flushed indices of the state machine: writes a checkpoint and compacts what every member has, or what the limit on
+   * retained logs lets nobody have any more. Waits its turn between appends.
+   */
   checkpoint(applied: ReadonlyMap<RangeId, LogIndex>, hlcUpperBound: number): Promise<void>;
 
   /** Hands over leadership where it can within `timeoutMs`, finishes outstanding work, closes the log cleanly. */

@@ -16,11 +16,16 @@ import {
 } from '@flotilla/base';
 import { ManualClock } from '@flotilla/base/testing';
 import { decodeRaftMessage, encodeRaftMessage } from '../codec.ts';
-import type { RaftLimits, SoftState } from '../core/raft-core.ts';
+import type { RaftLimits, SnapshotSendResult, SoftState } from '../core/raft-core.ts';
 import { createMultiRaft } from '../driver/create-multi-raft.ts';
 import type { DriverLimits } from '../driver/limits.ts';
-import type { CommittedEntries, MultiRaft, StateMachine } from '../driver/multi-raft.ts';
-import type { Configuration } from '../messages.ts';
+import type {
+  CommittedEntries,
+  MultiRaft,
+  SnapshotRequest,
+  StateMachine,
+} from '../driver/multi-raft.ts';
+import type { Configuration, RaftMessage } from '../messages.ts';
 import type { PeerMessage } from '../store-messages.ts';
 import { MemoryLog } from './memory-log.ts';
 
@@ -32,7 +37,13 @@ interface Applied {
 /** A state machine that notes what it is given, and can be held. */
 export class NotingStateMachine implements StateMachine {
   readonly applied: Map<RangeId, Applied> = new Map();
+  /** What `installSnapshot` will flip to. */
+  readonly staged: Map<RangeId, Applied> = new Map();
   readonly softStates: Map<RangeId, SoftState> = new Map();
+  readonly unknown: { readonly from: StoreId; readonly message: RaftMessage }[] = [];
+  /** What becomes of a snapshot that is asked for. */
+  onSnapshotWanted: (request: SnapshotRequest) => Promise<SnapshotSendResult> = () =>
+    Promise.resolve({ ok: false, index: toLogIndex(0) });
   batches = 0;
   /** Set: apply waits until `finish`. */
   hold = false;
@@ -59,6 +70,14 @@ export class NotingStateMachine implements StateMachine {
     this.softStates.set(rangeId, state);
   }
 
+  sendSnapshot(request: SnapshotRequest): Promise<SnapshotSendResult> {
+    return this.onSnapshotWanted(request);
+  }
+
+  onUnknownGroup(from: StoreId, message: RaftMessage): void {
+    this.unknown.push({ from, message });
+  }
+
   of(rangeId: RangeId): Applied {
     let state = this.applied.get(rangeId);
     if (state === undefined) {
@@ -68,8 +87,14 @@ export class NotingStateMachine implements StateMachine {
     return state;
   }
 
-  private take({ rangeId, entries }: CommittedEntries): void {
+  private take({ rangeId, snapshot, entries }: CommittedEntries): void {
     const state = this.of(rangeId);
+    if (snapshot !== undefined) {
+      const staged = this.staged.get(rangeId);
+      assert(staged?.index === snapshot.lastIncludedIndex, 'what is flipped to is staged');
+      this.applied.set(rangeId, { index: staged.index, commands: [...staged.commands] });
+      return;
+    }
     for (const entry of entries) {
       assert(entry.index === state.index + 1, 'entries come in order, once each');
       state.index = entry.index;

@@ -214,7 +214,7 @@ class Harness {
     if (batch.length === 0) return;
     this.committed = upTo;
     for (const entry of batch) this.follow(entry);
-    await this.machine.apply([{ rangeId, entries: batch }]);
+    await this.machine.apply([{ rangeId, snapshot: undefined, entries: batch }]);
   }
 
   /** The model executes the requests of a committed entry. */
@@ -274,7 +274,9 @@ class Harness {
     const entries = this.log.slice(state.appliedIndex, this.committed);
     // In pieces, as the driver would hand them over.
     for (let i = 0; i < entries.length; i += 3)
-      await this.machine.apply([{ rangeId, entries: entries.slice(i, i + 3) }]);
+      await this.machine.apply([
+        { rangeId, snapshot: undefined, entries: entries.slice(i, i + 3) },
+      ]);
     expect(this.replica.sessions.toRows()).toEqual(before);
   }
 

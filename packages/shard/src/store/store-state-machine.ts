@@ -2,8 +2,8 @@
  * What the multi-group driver drives: applies committed entries of all groups of the store in one engine write, then
  * lets the askers know. Errors are the driver's to report: they end the process.
  */
-import { present, type RangeId } from '@flotilla/base';
-import type { CommittedEntries, SoftState, StateMachine } from '@flotilla/raft';
+import { present, type RangeId, toLogIndex } from '@flotilla/base';
+import type { CommittedEntries, SnapshotSendResult, SoftState, StateMachine } from '@flotilla/raft';
 import type { EngineOperation } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
 import type { Applied, Replica } from '../replica/replica.ts';
@@ -50,6 +50,14 @@ export class StoreStateMachine implements StateMachine {
     replica.onSoftState(state);
     this.hooks.onRoleChange(replica);
   }
+
+  /** Snapshots are refused for now: the driver asks again. */
+  sendSnapshot(): Promise<SnapshotSendResult> {
+    return Promise.resolve({ ok: false, index: toLogIndex(0) });
+  }
+
+  /** Replicas are only made at founding for now. */
+  onUnknownGroup(): void {}
 
   private replica(rangeId: RangeId): Replica {
     return present(this.replicas.get(rangeId), `replica of r${rangeId}`);

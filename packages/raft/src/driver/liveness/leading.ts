@@ -67,6 +67,8 @@ export class Leading {
       const item = { rangeId, term, leader: group.core.self, follower: replicaId };
       const known = before.find((member) => member.side === side && says(member.item, item));
       led.push(known ?? newMember(item, side));
+      // The core may have made its record of the member anew.
+      if (known !== undefined) group.core.setCoverage(replicaId, known.coverage, now);
       if (known === undefined) side.add(item, now);
     }
     for (const { side } of before)
