@@ -72,6 +72,8 @@ export class RangeReporter {
   private readonly told = new Map<number, Told>();
   private timer: Timer | undefined;
   private changeIsDue = false;
+  /** Nothing is news: the next report is a slice of everything. */
+  private calm = false;
   /** The slice of the calm: how many replicas it has been round. */
   private calmAt = 0;
   private stopped = false;
@@ -93,6 +95,7 @@ export class RangeReporter {
   onChange(): void {
     if (this.changeIsDue) return;
     this.changeIsDue = true;
+    this.calm = false;
     this.schedule(soonMs);
   }
 
@@ -104,13 +107,13 @@ export class RangeReporter {
 
   private report(): void {
     const { prng } = this.options;
-    const wasCalm = !this.changeIsDue;
     this.changeIsDue = false;
     const { ranges, more } = this.news();
-    if (wasCalm && ranges.length === 0) ranges.push(...this.calmSlice());
+    if (this.calm && ranges.length === 0) ranges.push(...this.calmSlice());
     const { rangesPerReport } = this.options;
     for (let at = 0; at < ranges.length; at += rangesPerReport)
       this.options.send(ranges.slice(at, at + rangesPerReport));
+    this.calm = !more;
     this.schedule((more ? repeatMs : calmMs) * (0.8 + 0.4 * prng.nextFloat()));
   }
 
