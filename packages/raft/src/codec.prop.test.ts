@@ -1,10 +1,18 @@
 /** Messages through bytes and back, and bytes that are no messages. */
-import { toLogIndex, toRangeId, toReplicaId, toTerm } from '@flotilla/base';
+import {
+  type ReplicaId,
+  toLogIndex,
+  toRangeId,
+  toReplicaId,
+  toStoreId,
+  toTerm,
+} from '@flotilla/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { flotilla } from '../gen/raft.js';
 import { decodeRaftMessage, encodeRaftMessage } from './codec.ts';
-import type { LogEntry, RaftMessage } from './messages.ts';
+import { decodeConfiguration, encodeConfiguration } from './configuration-codec.ts';
+import type { Configuration, LogEntry, RaftMessage } from './messages.ts';
 import type { PeerMessage } from './store-messages.ts';
 
 const count = fc.oneof(fc.nat(100), fc.constantFrom(2 ** 31, 2 ** 32, 2 ** 40, 2 ** 52));
@@ -25,11 +33,39 @@ interface EntrySeed {
   readonly data: Uint8Array;
 }
 
-const entrySeed: fc.Arbitrary<EntrySeed> = fc.record({
-  step: fc.nat(2),
-  kind: fc.constantFrom('command' as const, 'noop' as const, 'configuration' as const),
-  data: fc.uint8Array({ maxLength: 40 }),
-});
+/** Three disjoint sets of members, the voters not empty; some outgoing voters are voters, too. */
+const configuration: fc.Arbitrary<Configuration> = fc
+  .record({
+    ids: fc.uniqueArray(id, { minLength: 1, maxLength: 9 }),
+    roles: fc.array(fc.nat(3), { minLength: 9, maxLength: 9 }),
+    store: id,
+  })
+  .map(({ ids, roles, store }) => {
+    const having = (...chosen: number[]): readonly ReplicaId[] =>
+      ids
+        .filter((_, i) => chosen.includes(i === 0 ? 0 : (roles[i] ?? 0)))
+        .sort((one, other) => one - other)
+        .map(toReplicaId);
+    return {
+      voters: having(0, 1),
+      votersOutgoing: having(1, 2),
+      learners: having(3),
+      storeOf: new Map(ids.map((each, i) => [toReplicaId(each), toStoreId(store + i)])),
+    };
+  });
+
+const entrySeed: fc.Arbitrary<EntrySeed> = fc.oneof(
+  fc.record({
+    step: fc.nat(2),
+    kind: fc.constantFrom('command' as const, 'noop' as const),
+    data: fc.uint8Array({ maxLength: 40 }),
+  }),
+  fc.record({
+    step: fc.nat(2),
+    kind: fc.constant('configuration' as const),
+    data: configuration.map(encodeConfiguration),
+  }),
+);
 
 const append: fc.Arbitrary<RaftMessage> = fc
   .record({
@@ -218,6 +254,10 @@ describe('codec', () => {
     expect(reasonFor({ entries: [{ index: 4, term: 6 }] })).toBe('term of entry 4 is out of order');
     const kind = 7 as flotilla.raft.EntryKind;
     expect(reasonFor({ entries: [{ index: 4, term: 5, kind }] })).toBe('unknown kind of entry 4');
+    const change = flotilla.raft.EntryKind.CONFIGURATION;
+    expect(reasonFor({ entries: [{ index: 4, term: 5, kind: change }] })).toBe(
+      'configuration of entry 4: a configuration has a voter',
+    );
     const response = flotilla.raft.MessageKind.APPEND_ENTRIES_RESPONSE;
     expect(reasonFor({ kind: response })).toBe('entries outside of an append');
     const store = { incarnation: 1, version: 3, rangeIds: [4], terms: [5], leaders: [6] };
@@ -237,5 +277,53 @@ describe('codec', () => {
     expect(reasonFor({ kind: vote, entries: [], lastLogTerm: 9 })).toBe(
       'lastLogTerm is above the term',
     );
+  });
+});
+
+const wireConfiguration = flotilla.raft.Configuration;
+
+describe('configurations', () => {
+  test('what is encoded is decoded, and equal ones are equal bytes', () => {
+    fc.assert(
+      fc.property(configuration, (original) => {
+        const bytes = encodeConfiguration(original);
+        expect(decodeConfiguration(bytes)).toEqual({ ok: true, configuration: original });
+        const storeOf = new Map([...original.storeOf].reverse());
+        expect(encodeConfiguration({ ...original, storeOf })).toEqual(bytes);
+      }),
+    );
+  });
+
+  test('bytes from outside never throw', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        expect(typeof decodeConfiguration(bytes).ok).toBe('boolean');
+      }),
+    );
+  });
+
+  test('each rule has its reason', () => {
+    const good = {
+      voters: [1, 2],
+      votersOutgoing: [1],
+      learners: [3],
+      members: [1, 2, 3].map((replicaId) => ({ replicaId, storeId: replicaId })),
+    };
+    const reason = (changes: flotilla.raft.Configuration.$Properties): string => {
+      const decoded = decodeConfiguration(
+        wireConfiguration.encode({ ...good, ...changes }).finish(),
+      );
+      return decoded.ok ? 'accepted' : decoded.reason;
+    };
+    expect(reason({})).toBe('accepted');
+    expect(reason({ voters: [] })).toBe('a configuration has a voter');
+    expect(reason({ voters: [2, 1] })).toBe('members are sorted and distinct');
+    expect(reason({ learners: [2, 3] })).toBe('a learner is not a voter');
+    expect(reason({ voters: [0, 1] })).toBe('a member is no id');
+    expect(reason({ members: [{ replicaId: 1, storeId: 0 }] })).toBe('a member is no id');
+    const [one] = good.members;
+    if (one !== undefined) expect(reason({ members: [one, one] })).toBe('a member lives twice');
+    expect(reason({ learners: [3, 4] })).toBe('every member lives somewhere');
+    expect(reason({ learners: [] })).toBe('only members live somewhere');
   });
 });

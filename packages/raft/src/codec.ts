@@ -16,6 +16,7 @@ import {
   toTerm,
 } from '@flotilla/base';
 import { flotilla } from '../gen/raft.js';
+import { decodeConfiguration } from './configuration-codec.ts';
 import type { EntryKind, LogEntry, RaftMessage } from './messages.ts';
 import { findStoreFault, storeFromWire, storeToWire } from './store-codec.ts';
 import { isStoreMessage, type PeerMessage } from './store-messages.ts';
@@ -240,6 +241,10 @@ function findAppendFault(m: flotilla.raft.Message): string | undefined {
       return `term of entry ${entryIndex} is out of order`;
     if (entryKindFromWire(entry.kind ?? 0) === undefined)
       return `unknown kind of entry ${entryIndex}`;
+    if (entry.kind === wire.EntryKind.CONFIGURATION) {
+      const decoded = decodeConfiguration(entry.data ?? new Uint8Array(0));
+      if (!decoded.ok) return `configuration of entry ${entryIndex}: ${decoded.reason}`;
+    }
     index = entryIndex;
     term = entryTerm;
   }

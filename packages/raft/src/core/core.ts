@@ -28,6 +28,7 @@ import { initialState } from './initial-state.ts';
 import { leaderDeadline, propose, tickLeader } from './leader.ts';
 import { leaseRemainingMs } from './lease.ts';
 import { leaderHeard, peerHeard, setCoverage } from './liveness.ts';
+import { changeConfiguration } from './membership.ts';
 import type {
   ChangeResult,
   ConfigurationChange,
@@ -42,7 +43,12 @@ import type {
   SnapshotSendResult,
   TransferResult,
 } from './raft-core.ts';
-import { handleReadIndexRequest, readIndex } from './read-index.ts';
+import {
+  expireAskedReads,
+  handleReadIndexRequest,
+  handleReadIndexResponse,
+  readIndex,
+} from './read-index.ts';
 import { takeReady } from './ready.ts';
 import {
   handleAppendEntriesResponse,
@@ -50,8 +56,9 @@ import {
   updateReplicatedIndex,
 } from './replication.ts';
 import { becomeFollower } from './roles.ts';
-import type { RaftState } from './state.ts';
-import { compactableIndex, statusOf } from './status.ts';
+import { installSnapshot, snapshotSent } from './snapshot.ts';
+import { isInitialized, type RaftState } from './state.ts';
+import { statusOf } from './status.ts';
 import { handleTimeoutNow, transferLeadership } from './transfer.ts';
 
 /** Makes the replica as its disk left it: a follower that knows no leader. Throws only for options that break rules. */
@@ -76,13 +83,13 @@ export class RaftMachine implements RaftCore {
   }
 
   get configuration(): Configuration | undefined {
-    return this.state.configuration;
+    return isInitialized(this.state) ? this.state.configuration : undefined;
   }
 
   step(message: RaftMessage, now: number): void {
     const { state } = this;
     if (message.to !== state.self || message.rangeId !== state.rangeId) return;
-    if (message.from === state.self || !state.members.includes(message.from)) return;
+    if (message.from === state.self || isStrangersAnswer(state, message)) return;
     if (message.term > state.currentTerm) {
       if (!admitsHigherTerm(state, message, now)) return;
     } else if (message.term < state.currentTerm && !answersLowerTerm(state, message)) return;
@@ -112,7 +119,8 @@ export class RaftMachine implements RaftCore {
         handleReadIndexRequest(state, message);
         return;
       case 'readIndexResponse':
-        return; // reads of followers are not asked for yet
+        handleReadIndexResponse(state, message);
+        return;
       default:
         assertNever(message);
     }
@@ -120,31 +128,40 @@ export class RaftMachine implements RaftCore {
 
   tick(now: number): void {
     const { state } = this;
-    if (state.role.kind === 'leader') tickLeader(state, state.role, now);
-    else if (now >= state.electionDueMs) onElectionTimeout(state, now);
+    const { role } = state;
+    if (role.kind === 'leader') {
+      tickLeader(state, role, now);
+      return;
+    }
+    if (role.kind === 'follower') expireAskedReads(state, role, now);
+    if (now >= state.electionDueMs) onElectionTimeout(state, now);
   }
 
   nextDeadline(): number {
-    const { role } = this.state;
-    return role.kind === 'leader' ? leaderDeadline(role) : this.state.electionDueMs;
+    const { role, electionDueMs } = this.state;
+    if (role.kind === 'leader') return leaderDeadline(role);
+    const read = role.kind === 'follower' ? role.asked[0] : undefined;
+    return read === undefined ? electionDueMs : Math.min(electionDueMs, read.dueMs);
   }
 
   propose(data: Uint8Array, _now: number): ProposeResult {
     return propose(this.state, data);
   }
 
-  changeConfiguration(_change: ConfigurationChange, _now: number): ChangeResult {
-    return { ok: false, reason: 'notReady', leader: undefined };
+  changeConfiguration(change: ConfigurationChange, now: number): ChangeResult {
+    return changeConfiguration(this.state, change, now);
   }
 
-  snapshotSent(_to: ReplicaId, _result: SnapshotSendResult, _now: number): void {}
-
-  installSnapshot(_snapshot: SnapshotPoint, _now: number): boolean {
-    return false;
+  snapshotSent(to: ReplicaId, result: SnapshotSendResult, now: number): void {
+    snapshotSent(this.state, to, result, now);
   }
 
-  readIndex(_now: number): ReadIndexResult {
-    return readIndex(this.state);
+  installSnapshot(snapshot: SnapshotPoint, now: number): boolean {
+    return installSnapshot(this.state, snapshot, now);
+  }
+
+  readIndex(now: number): ReadIndexResult {
+    return readIndex(this.state, now);
   }
 
   leaseValid(now: number): boolean {
@@ -176,7 +193,7 @@ export class RaftMachine implements RaftCore {
     const { hardState } = ready;
     const moved = state.persistence.onPersisted(ready);
     if (moved && state.role.kind === 'leader')
-      onOwnEntriesDurable(state, state.role, state.persistence.persistedIndex);
+      onOwnEntriesDurable(state, state.role, state.persistence.persistedIndex, now);
     if (hardState?.currentTerm === state.currentTerm && hardState.votedFor === state.self)
       onOwnVoteDurable(state, now);
   }
@@ -187,16 +204,33 @@ export class RaftMachine implements RaftCore {
     assert(index <= state.handedOutIndex, 'only handed out entries are applied', { index });
     state.lastApplied = index;
     state.log.setEvictable(index);
-    if (state.role.kind === 'leader') updateReplicatedIndex(state, state.role);
+    if (state.role.kind !== 'leader') return;
+    updateReplicatedIndex(state, state.role);
+    if (state.role.commitIndexWanted) state.role.sendWanted = true;
   }
 
   compact(index: LogIndex): Term {
-    assert(index <= compactableIndex(this.state), 'every member has what is compacted', { index });
+    assert(index <= this.state.lastApplied, 'only applied entries are compacted', { index });
     return this.state.log.compact(toLogIndex(index));
   }
 
   status(now: number): RaftStatus {
     return statusOf(this.state, now);
+  }
+}
+
+/**
+ * Requests of replicas that the configuration does not name count: it may be old, or theirs (Raft §6). Their answers do
+ * not: neither acks nor votes nor terms of replicas that were removed.
+ */
+function isStrangersAnswer(state: RaftState, message: RaftMessage): boolean {
+  switch (message.kind) {
+    case 'appendEntriesResponse':
+    case 'requestVoteResponse':
+    case 'preVoteResponse':
+      return !state.members.includes(message.from);
+    default:
+      return false;
   }
 }
 

@@ -10,8 +10,8 @@ import type {
   RequestVoteRequest,
   RequestVoteResponse,
 } from '../messages.ts';
-import type { Progress } from './progress.ts';
-import { isSoleVoter, isVoter, jointQuorumValue, voteResult } from './quorum.ts';
+import { quorumHeardUntilMs } from './lease.ts';
+import { isSoleVoter, isVoter, voteResult } from './quorum.ts';
 import {
   becomeCandidate,
   becomeFollower,
@@ -19,16 +19,7 @@ import {
   becomePreCandidate,
   resetRetryTimer,
 } from './roles.ts';
-import { type LeaderRole, leaderOf, type RaftState } from './state.ts';
-
-/** A covered member counts as heard: the driver says so as soon as it is not. */
-const lastHeardMs = (progress: Progress): number =>
-  progress.coverage === 'covered' ? Infinity : progress.lastHeardMs;
-
-/** Until when the leader may believe that a quorum hears it. */
-export function quorumHeardUntilMs(state: RaftState, leader: LeaderRole): number {
-  return jointQuorumValue(leader.voterSets, lastHeardMs) + state.timings.electionTimeoutMs;
-}
+import { isInitialized, leaderOf, mayCampaign, type RaftState } from './state.ts';
 
 /** True while a leader may rely on this replica's silence. A leader relies on itself while it has a quorum. */
 export function isPromised(state: RaftState, now: number): boolean {
@@ -38,7 +29,7 @@ export function isPromised(state: RaftState, now: number): boolean {
 
 /** A replica that is no leader has waited long enough. One decision per call. */
 export function onElectionTimeout(state: RaftState, now: number): void {
-  if (!isVoter(state.configuration, state.self)) {
+  if (!mayCampaign(state)) {
     state.electionDueMs = Infinity;
     return;
   }
@@ -95,6 +86,7 @@ export function handleRequestVoteRequest(
   now: number,
 ): void {
   const voteGranted =
+    isInitialized(state) &&
     message.term === state.currentTerm &&
     (state.votedFor === undefined || state.votedFor === message.from) &&
     leaderOf(state) === undefined &&
@@ -103,6 +95,7 @@ export function handleRequestVoteRequest(
   if (voteGranted) {
     becomeFollower(state, state.currentTerm, undefined, now);
     state.votedFor = message.from;
+    if (!isVoter(state.configuration, state.self)) probe('learnerVoted');
   } else if (!state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm)) {
     probe('voteRefusedByLog');
   }
@@ -119,6 +112,7 @@ export function handleRequestVoteRequest(
 /** Changes nothing here. A refusal carries the own term, which frees a longer log in an older term (bug 12). */
 export function handlePreVoteRequest(state: RaftState, message: PreVoteRequest, now: number): void {
   const electable =
+    isInitialized(state) &&
     message.term > state.currentTerm &&
     state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   const voteGranted = electable && !isPromised(state, now);

@@ -3,10 +3,19 @@
  * "AppendEntries RPC, receiver implementation". An acknowledgement waits in the outbox until a Ready takes it along
  * after everything it confirms.
  */
-import { assert, type LogIndex, probe, type Term, toLogIndex, toTerm } from '@flotilla/base';
-import type { AppendEntriesRequest } from '../messages.ts';
+import {
+  assert,
+  type LogIndex,
+  probe,
+  type ReplicaId,
+  type Term,
+  toLogIndex,
+  toTerm,
+} from '@flotilla/base';
+import type { AppendEntriesRequest, AppendEntriesResponse } from '../messages.ts';
+import { configurationOf, refreshConfiguration } from './membership.ts';
 import { becomeFollower } from './roles.ts';
-import type { RaftState } from './state.ts';
+import { isInitialized, type RaftState } from './state.ts';
 
 const noIndex: LogIndex = toLogIndex(0);
 const noTerm: Term = toTerm(0);
@@ -28,6 +37,10 @@ export function handleAppendEntriesRequest(
   state.promisedUntilMs = now + state.timings.electionTimeoutMs;
   state.electionDueMs = now + state.electionTimeoutMs;
 
+  if (!isInitialized(state)) {
+    refuse(state, message);
+    return;
+  }
   if (message.prevLogIndex < state.commitIndex) storeAboveCommit(state, message);
   else if (state.log.matches(message.prevLogIndex, message.prevLogTerm))
     storeEntries(state, message, 0);
@@ -74,8 +87,9 @@ function storeAboveCommit(state: RaftState, message: AppendEntriesRequest): void
 
 /** Keeps what is there already, replaces from the first entry that differs, appends the rest. Raft §5.3. */
 function storeEntries(state: RaftState, message: AppendEntriesRequest, from: number): void {
-  const { log } = state;
+  const { log, configurations } = state;
   const { entries } = message;
+  let reconfigured = false;
   let at = from;
   for (; at < entries.length; at++) {
     const entry = entries[at];
@@ -86,6 +100,10 @@ function storeEntries(state: RaftState, message: AppendEntriesRequest, from: num
       probe('logTruncatedConflict');
       log.truncateFrom(entry.index);
       state.persistence.onTruncated(entry.index);
+      if (configurations.truncateFrom(entry.index)) {
+        probe('configurationRolledBack');
+        reconfigured = true;
+      }
       break;
     }
   }
@@ -93,26 +111,45 @@ function storeEntries(state: RaftState, message: AppendEntriesRequest, from: num
     const entry = entries[at];
     assert(entry !== undefined, 'entries are dense');
     log.append(entry);
+    if (entry.kind !== 'configuration') continue;
+    configurations.append(entry.index, configurationOf(entry));
+    reconfigured = true;
   }
+  if (reconfigured) refreshConfiguration(state);
 }
 
 /** Folds the answer into the one that waits already: a later success says everything an earlier one did. */
 function acknowledge(state: RaftState, message: AppendEntriesRequest, matchIndex: LogIndex): void {
+  const { from, sentAtMs, readSequence } = message;
+  foldAck(state, from, { matchIndex, sentAtMs, readSequence });
+}
+
+/** The snapshot of the leader that is followed: what it holds matches. It promises nothing. */
+export function acknowledgeSnapshot(state: RaftState, to: ReplicaId, matchIndex: LogIndex): void {
+  foldAck(state, to, { matchIndex, sentAtMs: 0, readSequence: 0 });
+}
+
+function foldAck(
+  state: RaftState,
+  to: ReplicaId,
+  ack: Pick<AppendEntriesResponse, 'matchIndex' | 'sentAtMs' | 'readSequence'>,
+): void {
   const open = state.outbox.ack;
-  assert(open === undefined || open.to === message.from, 'an open answer is for this leader');
+  assert(open === undefined || open.to === to, 'an open answer is for this leader');
   state.outbox.ack = {
     kind: 'appendEntriesResponse',
     rangeId: state.rangeId,
     from: state.self,
-    to: message.from,
+    to,
     term: state.currentTerm,
     success: true,
-    matchIndex: open !== undefined && open.matchIndex > matchIndex ? open.matchIndex : matchIndex,
+    matchIndex:
+      open !== undefined && open.matchIndex > ack.matchIndex ? open.matchIndex : ack.matchIndex,
     rejectedIndex: noIndex,
     conflictTerm: noTerm,
     conflictIndex: noIndex,
-    sentAtMs: Math.max(message.sentAtMs, open?.sentAtMs ?? 0),
-    readSequence: Math.max(message.readSequence, open?.readSequence ?? 0),
+    sentAtMs: Math.max(ack.sentAtMs, open?.sentAtMs ?? 0),
+    readSequence: Math.max(ack.readSequence, open?.readSequence ?? 0),
     needsSnapshot: false,
     commitIndex: state.commitIndex,
   };
@@ -138,7 +175,7 @@ function refuse(state: RaftState, message: AppendEntriesRequest): void {
     ),
     sentAtMs: message.sentAtMs,
     readSequence: message.readSequence,
-    needsSnapshot: false,
+    needsSnapshot: !isInitialized(state),
     commitIndex: state.commitIndex,
   });
 }

@@ -5,13 +5,17 @@
  *   group voters=3 learners=1 fresh=no appendBytesMax=1    log 1 t1 t1 t4    term 1 4    start 1 2 3
  *   wait 1000    tick 1    take 1    sync 1    run 1    settle 1 2 3    beat 1 1 2 3
  *   deliver from=1 to=2 kind=timeoutNow    drop …    propose 1 x    read 1    lease 1    transfer 1 2
- *   crash 1    restart 1    status 1    terms 1
+ *   crash 1    restart 1    status 1    terms 1    configuration 1
+ *   group voters=3 spares=1    add 1 4    create 4    change 1 promote=4 demote=1    remove 1 4
+ *   compact 1 5    install 1 4 (what 1 has applied is staged at 4)    sent 1 4 5    sent 1 4 0 ok=no
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { assert, toReplicaId } from '@flotilla/base';
+import { assert, toLogIndex, toReplicaId } from '@flotilla/base';
 import { expect, test } from 'vitest';
 import type { RaftMessage } from '../messages.ts';
+import { formatConfiguration } from '../testing/format.ts';
 import { ManualGroup, type MessageFilter } from '../testing/manual-group.ts';
+import type { ChangeResult } from './raft-core.ts';
 
 const directory = new URL('../../testdata/', import.meta.url);
 const updating = process.env.UPDATE_GOLDEN === '1';
@@ -38,6 +42,7 @@ class Script {
           voters: Number(named.get('voters') ?? 3),
           learners: Number(named.get('learners') ?? 0),
           freshGroup: named.get('fresh') !== 'no',
+          spares: Number(named.get('spares') ?? 0),
           limits: named.has('appendBytesMax')
             ? { appendBytesMax: Number(named.get('appendBytesMax')) }
             : {},
@@ -95,6 +100,29 @@ class Script {
         const result = group.act(id, (core, now) => core.transferLeadership(target, now));
         return [result.ok ? 'ok' : result.reason];
       }
+      case 'add':
+        return [said(group.addLearner(id, ids[1] ?? 0))];
+      case 'remove':
+        return [said(group.removeLearner(id, ids[1] ?? 0))];
+      case 'change': {
+        const listed = (name: string): number[] => named.get(name)?.split(',').map(Number) ?? [];
+        return [said(group.changeVoters(id, listed('promote'), listed('demote')))];
+      }
+      case 'create':
+        group.create(id);
+        return [];
+      case 'configuration':
+        return [formatConfiguration(group.core(id).configuration)];
+      case 'compact':
+        group.compact(id, ids[1] ?? 0);
+        return [];
+      case 'install':
+        return [group.install(id, ids[1] ?? 0) ? 'staged' : 'refused'];
+      case 'sent': {
+        const index = toLogIndex(ids[2] ?? 0);
+        group.sent(id, ids[1] ?? 0, { ok: named.get('ok') !== 'no', index });
+        return [];
+      }
       case 'crash':
         group.crash(id);
         return [];
@@ -121,6 +149,10 @@ class Script {
         throw new Error(`unknown command ${verb}`);
     }
   }
+}
+
+function said(result: ChangeResult): string {
+  return result.ok ? `t${result.term}/i${result.index}` : result.reason;
 }
 
 function filterOf(named: ReadonlyMap<string, string>): MessageFilter {

@@ -1,20 +1,22 @@
 /** A replica's state as its disk left it. Checks that what the disk and the state machine say fits together. */
 import { assert, type Prng, toLogIndex } from '@flotilla/base';
+import { ConfigurationHistory } from './configuration-history.ts';
 import { assertLimits, assertTimings } from './limits.ts';
 import { RaftLog } from './log.ts';
+import { configurationOf } from './membership.ts';
 import { Persistence } from './persistence.ts';
-import { assertConfiguration, isSoleVoter, isVoter, membersOf } from './quorum.ts';
+import { assertConfiguration, membersOf } from './quorum.ts';
 import type { RaftCoreOptions } from './raft-core.ts';
 import type { RaftState } from './state.ts';
 
+/** 2^32 lives of this many reads fit the exact numbers. */
+const contextsPerLife = 2 ** 20;
+
 export function initialState(options: RaftCoreOptions, prng: Prng): RaftState {
   const { configuration, hardState, now, self, storage, timings, limits } = options;
-  assert(configuration !== undefined, 'replicas without a state are not built yet');
-  assertConfiguration(configuration);
+  if (configuration !== undefined) assertConfiguration(configuration);
   assertTimings(timings);
   assertLimits(limits);
-  const members = membersOf(configuration);
-  assert(members.includes(self), 'a replica is a member of its group', { self });
   const log = new RaftLog(storage, {
     cachedBytesMax: limits.cachedBytesMax,
     appliedIndex: options.appliedIndex,
@@ -30,32 +32,49 @@ export function initialState(options: RaftCoreOptions, prng: Prng): RaftState {
   );
   const { electionTimeoutMs, electionJitterMs } = timings;
   const jitterMs = prng.nextFloat() * electionJitterMs;
-  const alone = isSoleVoter(configuration, self);
-  // L3: an earlier life may have promised a leader to be silent. There is no other leader in a group of one.
+  const configurations = new ConfigurationHistory(configuration, options.appliedIndex);
+  if (configuration === undefined)
+    assert(log.lastIndex === 0, 'a replica without a state has no log', { last: log.lastIndex });
+  for (const entry of storage.configurations())
+    if (entry.index > options.appliedIndex)
+      configurations.append(entry.index, configurationOf(entry));
+  const members = membersOf(configurations.active);
+  // L3: an earlier life may have promised a leader to be silent. There is no other leader in a group of one; a sole
+  // voter among learners may have one that the active configuration has just taken the vote from.
+  const alone = members.length === 1 && members[0] === self;
   const bound = !options.freshGroup && !alone;
   const waitMs = alone ? 0 : (options.freshGroup ? 0 : electionTimeoutMs) + jitterMs;
   return {
     rangeId: options.rangeId,
     self,
-    configuration,
+    configurations,
+    configuration: configurations.active,
     members,
     timings,
     limits,
     prng,
     log,
     persistence: new Persistence(log.lastIndex, hardState),
-    outbox: { messages: [], messagesAfterPersist: [], reads: [], ack: undefined },
+    outbox: {
+      messages: [],
+      messagesAfterPersist: [],
+      reads: [],
+      snapshot: undefined,
+      snapshotsWanted: [],
+      ack: undefined,
+    },
     currentTerm: hardState.currentTerm,
     votedFor: hardState.votedFor,
-    role: { kind: 'follower', leader: undefined },
+    role: { kind: 'follower', leader: undefined, asked: [] },
     commitIndex: toLogIndex(commitIndex),
     lastApplied: options.appliedIndex,
     handedOutIndex: options.appliedIndex,
     replicatedIndex: log.compactedIndex,
     promisedUntilMs: bound ? now + electionTimeoutMs : -Infinity,
-    electionDueMs: isVoter(configuration, self) ? now + waitMs : Infinity,
+    electionDueMs: now + waitMs,
     electionTimeoutMs: electionTimeoutMs + jitterMs,
-    lastContext: 0,
+    // Another life of this replica may still be answered: contexts of one life are not those of another.
+    lastContext: prng.nextUint32() * contextsPerLife,
     softState: { role: 'follower', term: hardState.currentTerm, leader: undefined },
   };
 }

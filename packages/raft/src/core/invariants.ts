@@ -5,9 +5,8 @@
  */
 import { assert, type LogIndex, type ReplicaId, type Term } from '@flotilla/base';
 import { RaftMachine } from './core.ts';
-import { isVoter } from './quorum.ts';
 import type { RaftCore, Role } from './raft-core.ts';
-import type { LeaderRole, RaftState } from './state.ts';
+import { isInitialized, type LeaderRole, mayCampaign, type RaftState } from './state.ts';
 import { compactableIndex } from './status.ts';
 
 /** The parts of a replica that may move in one direction only. */
@@ -81,30 +80,61 @@ export function checkInvariants(core: RaftCore): void {
   assert(log.firstIndex <= log.lastIndex + 1, 'the log is a range');
   assert(state.lastApplied <= state.handedOutIndex, 'applied was handed out');
   assert(state.handedOutIndex <= state.commitIndex, 'only committed entries are handed out');
-  assert(state.handedOutIndex <= persistence.persistedIndex, 'only durable entries are handed out');
+  const durableIndex = Math.max(persistence.persistedIndex, persistence.pendingSnapshotIndex);
+  assert(state.handedOutIndex <= durableIndex, 'only durable entries are handed out');
   assert(state.commitIndex <= log.lastIndex, 'committed entries are in the log');
   assert(persistence.persistedIndex <= persistence.takenIndex, 'durable entries were handed out');
   assert(persistence.takenIndex <= log.lastIndex, 'entries of the log were handed out');
   assert(compactableIndex(state) <= state.lastApplied, 'only applied entries may be compacted');
-  assert(log.firstIndex - 1 <= state.lastApplied, 'only applied entries were compacted');
-  assert(log.cacheStartIndex <= persistence.persistedIndex + 1, 'what is not durable is cached');
+  assert(log.firstIndex - 1 <= state.handedOutIndex, 'only handed out entries were compacted');
+  assert(log.cacheStartIndex <= durableIndex + 1, 'what is not durable is cached');
   assert(log.cachedAppliedBytes <= state.limits.cachedBytesMax, 'the cache keeps its budget');
   assert(log.cachedAppliedBytes >= 0, 'cached bytes are counted once');
   checkCachedEntries(state);
+  checkConfigurations(state);
   switch (state.role.kind) {
     case 'leader':
       checkLeader(state, state.role);
       return;
     case 'candidate':
       assert(state.votedFor === state.self, 'a candidate voted for itself');
-      assert(isVoter(state.configuration, state.self), 'only voters campaign');
+      assert(mayCampaign(state), 'only voters campaign');
       return;
     case 'preCandidate':
-      assert(isVoter(state.configuration, state.self), 'only voters campaign');
+      assert(mayCampaign(state), 'only voters campaign');
       return;
     case 'follower':
       assert(state.role.leader !== state.self, 'a follower follows somebody else');
   }
+}
+
+/** The configuration in force is the newest of the log, and the leader's records follow it. */
+function checkConfigurations(state: RaftState): void {
+  const { configurations, configuration, log, role, members } = state;
+  assert(configuration === configurations.active, 'the newest configuration is in force');
+  assert(configurations.activeIndex <= log.lastIndex, 'a configuration is in the log');
+  assert(configurations.baseIndex <= state.commitIndex, 'there is a configuration to go back to');
+  for (let i = log.cacheStartIndex; i <= log.lastIndex; i++) {
+    const isOne = log.cached(i).kind === 'configuration';
+    if (i > configurations.baseIndex)
+      assert(configurations.has(i) === isOne, 'every configuration of the log is known');
+  }
+  if (!isInitialized(state)) {
+    assert(log.lastIndex === 0, 'a replica without a state stores nothing');
+    assert(role.kind === 'follower', 'a replica without a state follows');
+  }
+  if (role.kind !== 'leader') return;
+  const { progress, peers, voterSets, own } = role;
+  assert(progress.size === members.length, 'every member has a record, and nobody else');
+  for (const member of members) assert(progress.has(member), 'every member has a record');
+  assert(progress.get(state.self) === own, "the leader's record is its own");
+  assert(peers.length === members.length - 1, 'everybody else is a peer');
+  const { voters, votersOutgoing } = configuration;
+  assert(voterSets.length === (votersOutgoing.length > 0 ? 2 : 1), 'a majority per set counts');
+  for (const [at, set] of [voters, votersOutgoing].entries())
+    for (const [i, voter] of set.entries())
+      assert(voterSets[at]?.[i] === progress.get(voter), 'voters count, nobody else');
+  assert(voterSets[0]?.length === voters.length, 'voters count, nobody else');
 }
 
 function checkCachedEntries(state: RaftState): void {
@@ -135,8 +165,8 @@ function checkLeader(state: RaftState, leader: LeaderRole): void {
     assert(peer.matchIndex < peer.nextIndex, 'matchIndex < nextIndex', { peer: peer.replicaId });
     assert(peer.nextIndex <= log.lastIndex + 1, 'nextIndex is in the log or just after it');
     assert(peer.inflights.count <= limits.inflightMessagesMax, 'inflight messages keep the limit');
+    if (peer.state === 'snapshot') assert(peer.inflights.count === 0, 'no entries are in flight');
     assert(peer.inflights.count > 0 || peer.inflights.bytes === 0, 'inflight bytes do not leak');
-    assert(state.replicatedIndex <= Math.max(peer.matchIndex, state.commitIndex), 'replicated');
   }
   const { reads } = leader;
   let sequence = 0;
@@ -148,6 +178,7 @@ function checkLeader(state: RaftState, leader: LeaderRole): void {
   }
   assert(reads.pending.length <= limits.pendingReadsMax, 'pending reads keep the limit');
   assert(reads.forcedSequence <= reads.sentSequence, 'forced rounds were sent');
+  assert(reads.confirmedSequence <= reads.sentSequence, 'confirmed rounds were sent');
   if (leader.transfer !== undefined) {
     assert(leader.leaseForfeited, 'a transfer gives up the lease (L5)');
     assert(leader.transfer.target !== state.self, 'a transfer is to somebody else');

@@ -3,9 +3,12 @@
  * transfers. Answers of followers are handled in `replication.ts`. Raft Fig. 2 "Rules for Servers: Leaders", thesis §6.2.
  */
 import { nextIndex, probe } from '@flotilla/base';
-import { campaign, quorumHeardUntilMs } from './election.ts';
+import { campaign } from './election.ts';
+import { quorumHeardUntilMs } from './lease.ts';
+import { maybeLeaveJoint } from './membership.ts';
 import type { ProposeResult } from './raft-core.ts';
 import { becomeFollower } from './roles.ts';
+import { snapshotDeadline } from './snapshot.ts';
 import { type LeaderRole, leaderOf, type RaftState } from './state.ts';
 import { abortTransfer, reelectionWanted } from './transfer.ts';
 
@@ -29,7 +32,12 @@ export function propose(state: RaftState, data: Uint8Array): ProposeResult {
 /** When `tickLeader` has something to do next. */
 export function leaderDeadline(leader: LeaderRole): number {
   const transferDueMs = leader.transfer?.deadlineMs ?? Infinity;
-  return Math.min(leader.heartbeatDueMs, leader.checkQuorumDueMs, transferDueMs);
+  return Math.min(
+    leader.heartbeatDueMs,
+    leader.checkQuorumDueMs,
+    leader.snapshotDueMs,
+    transferDueMs,
+  );
 }
 
 export function tickLeader(state: RaftState, leader: LeaderRole, now: number): void {
@@ -41,8 +49,13 @@ export function tickLeader(state: RaftState, leader: LeaderRole, now: number): v
       return;
     }
   }
+  if (now >= leader.snapshotDueMs) {
+    leader.snapshotDueMs = snapshotDeadline(leader, now);
+    leader.sendWanted = true;
+  }
   if (leader.transfer !== undefined && now >= leader.transfer.deadlineMs) {
     abortTransfer(state, leader, now);
+    maybeLeaveJoint(state, leader, now);
     beat(state, leader, now);
   } else if (now >= leader.heartbeatDueMs) {
     beat(state, leader, now);

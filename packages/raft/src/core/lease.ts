@@ -8,9 +8,22 @@ import type { Progress } from './progress.ts';
 import { jointQuorumValue } from './quorum.ts';
 import type { LeaderRole, RaftState } from './state.ts';
 
+/** A covered member counts as heard: the driver says so as soon as it is not. */
+const lastHeardMs = (progress: Progress): number =>
+  progress.coverage === 'covered' ? Infinity : progress.lastHeardMs;
 const ackedSentAtMs = (progress: Progress): number => progress.ackedSentAtMs;
 
-/** A member echoed a newer send time. L1: the send time counts, never the time of receipt. */
+/** Until when the leader may believe that a quorum hears it. */
+export function quorumHeardUntilMs(state: RaftState, leader: LeaderRole): number {
+  return jointQuorumValue(leader.voterSets, lastHeardMs) + state.timings.electionTimeoutMs;
+}
+
+/** True if `peer` was heard of within E, by its own answers or by its store's. */
+export function isHeard(state: RaftState, peer: Progress, now: number): boolean {
+  return now - lastHeardMs(peer) < state.timings.electionTimeoutMs && peer.coverage !== 'silent';
+}
+
+/** A member echoed a newer send time. L1: the send time counts, never the time of receipt; only voters'. */
 export function renewLease(leader: LeaderRole): void {
   leader.leaseStartMs = jointQuorumValue(leader.voterSets, ackedSentAtMs);
 }

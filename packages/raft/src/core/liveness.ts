@@ -5,8 +5,7 @@
  * send time counts, the promise counts from receipt, and a leader that is not told of a quorum steps down.
  */
 import { assert, type ReplicaId, type Term } from '@flotilla/base';
-import { quorumHeardUntilMs } from './election.ts';
-import { renewLease } from './lease.ts';
+import { quorumHeardUntilMs, renewLease } from './lease.ts';
 import type { Progress } from './progress.ts';
 import type { Coverage, PeerHeard } from './raft-core.ts';
 import type { LeaderRole, RaftState } from './state.ts';

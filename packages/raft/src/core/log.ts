@@ -192,7 +192,8 @@ export class RaftLog {
 
   /** Entries up to `index` are durable and applied: they may leave the cache when the budget is full. */
   setEvictable(index: LogIndex): void {
-    assert(index >= this.evictableIndex && index <= this.last, 'evictable index rises in the log');
+    assert(index <= this.last, 'evictable entries are in the log');
+    if (index <= this.evictableIndex) return; // a snapshot has overtaken what was being applied
     for (let i = Math.max(this.evictableIndex + 1, this.cacheStart); i <= index; i++)
       this.evictableBytes += this.cached(i).data.length;
     this.evictableIndex = index;
@@ -208,6 +209,33 @@ export class RaftLog {
     while (this.cacheStart <= index) this.evictFirst();
     this.forgetSlice();
     return this.compactedTerm;
+  }
+
+  /**
+   * A snapshot replaces everything up to `index`. What follows stays if the entry (index, term) is here, else the log is
+   * empty after it. True if it stays.
+   */
+  installSnapshot(index: LogIndex, term: Term): boolean {
+    assert(index > this.evictableIndex, 'a snapshot is ahead of what is applied');
+    const keepsTail = this.matches(index, term);
+    if (!keepsTail) {
+      this.cache = [];
+      this.cacheStart = index + 1;
+      this.last = index;
+      this.lastEntryTerm = term;
+    } else if (this.cacheStart <= index) {
+      this.cache = this.cache.slice(this.head + index + 1 - this.cacheStart);
+      this.cacheStart = index + 1;
+    } else {
+      this.cache = this.cache.slice(this.head);
+    }
+    this.head = 0;
+    this.compacted = index;
+    this.compactedTerm = term;
+    this.evictableIndex = index;
+    this.evictableBytes = 0;
+    this.forgetSlice();
+    return keepsTail;
   }
 
   private forgetSlice(): void {

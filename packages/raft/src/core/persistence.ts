@@ -19,6 +19,7 @@ export class Persistence {
   /** Entries up to it were handed out in a Ready. */
   private taken: LogIndex;
   private inFlight: InFlight[] = [];
+  private snapshotIndex = 0;
   private takenTerm: Term;
   private takenVote: ReplicaId | undefined;
 
@@ -34,6 +35,10 @@ export class Persistence {
   }
   get takenIndex(): LogIndex {
     return this.taken;
+  }
+  /** The index of a snapshot that is not durable yet; 0 = none. */
+  get pendingSnapshotIndex(): number {
+    return this.snapshotIndex;
   }
   /** Readys that were taken and not advanced. */
   get inFlightCount(): number {
@@ -54,7 +59,18 @@ export class Persistence {
       if (flight.claimedIndex > before) flight.claimedIndex = before;
   }
 
-  /** A Ready with entries or a hard state leaves. */
+  /**
+   * The log up to `index` is replaced by a snapshot. What follows is kept, with all claims on it, or is gone; then
+   * nothing that was written before makes an entry of this log durable.
+   */
+  onSnapshotInstalled(index: LogIndex, keptTail: boolean): void {
+    assert(this.snapshotIndex === 0, 'one snapshot at a time');
+    this.snapshotIndex = index;
+    if (!keptTail) this.onTruncated(index);
+    if (this.taken < index) this.taken = index;
+  }
+
+  /** A Ready with something to write leaves. */
   onTaken(ready: Ready): void {
     const lastEntry = ready.entries[ready.entries.length - 1];
     if (lastEntry !== undefined) {
@@ -73,8 +89,14 @@ export class Persistence {
     const flight = this.inFlight.shift();
     assert(flight?.ready === ready, 'Readys are advanced in the order they were taken');
     assert(flight.claimedIndex <= this.taken, 'only handed out entries become durable');
-    if (flight.claimedIndex <= this.durable) return false;
-    this.durable = toLogIndex(flight.claimedIndex);
-    return true;
+    const before = this.durable;
+    if (flight.claimedIndex > before) this.durable = toLogIndex(flight.claimedIndex);
+    const { snapshot } = ready;
+    if (snapshot !== undefined) {
+      assert(snapshot.lastIncludedIndex === this.snapshotIndex, 'the snapshot is the pending one');
+      this.snapshotIndex = 0;
+      if (snapshot.lastIncludedIndex > this.durable) this.durable = snapshot.lastIncludedIndex;
+    }
+    return this.durable > before;
   }
 }

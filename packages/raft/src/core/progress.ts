@@ -69,6 +69,14 @@ export class Progress {
   lastHeardMs: number;
   /** The newest own send time that was echoed: leases. */
   ackedSentAtMs: number;
+  /** The newest commit index that it was sent, and that a read of its own waits for. */
+  sentCommitIndex = 0;
+  wantedCommitIndex = 0;
+  /** A snapshot was asked for and nobody has said yet what became of it. */
+  snapshotOut = false;
+  /** No attempt before this moment; it follows a failed one by `snapshotBackoffMs`. */
+  snapshotDueMs: number = -Infinity;
+  snapshotBackoffMs = 0;
   /** The newest ReadIndex round that was sent, and that was echoed. */
   sentReadSequence = 0;
   ackedReadSequence: number;
@@ -84,6 +92,7 @@ export class Progress {
 
   /** True if a request with entries may leave now. The byte window may be passed by one request. */
   maySendEntries(limits: RaftLimits): boolean {
+    if (this.state === 'snapshot') return false;
     if (this.state === 'probe') return !this.probeOut;
     return (
       this.inflights.count < limits.inflightMessagesMax &&
@@ -94,6 +103,7 @@ export class Progress {
   /** A request with entries up to `lastIndex` leaves. */
   onSentEntries(lastIndex: number, bytes: number): void {
     assert(lastIndex >= this.nextIndex, 'sent entries are new');
+    assert(this.state !== 'snapshot', 'no entries before the snapshot');
     if (this.state === 'probe') {
       this.probeOut = true;
       return;
@@ -102,15 +112,35 @@ export class Progress {
     this.inflights.add(lastIndex, bytes);
   }
 
-  /** An answer says that everything up to `index` matches and is durable. True if that is news. */
-  onMatched(index: LogIndex): boolean {
+  /** What it needs is not in the log any more, or nothing can be appended there. */
+  becomeSnapshot(): void {
+    this.state = 'snapshot';
+    this.probeOut = false;
+    this.inflights.clear();
+    this.nextIndex = this.matchIndex + 1;
+  }
+
+  /** A snapshot is said to have arrived: finds out whether the log goes on at `nextIndex`. */
+  becomeProbe(nextIndex: number): void {
+    assert(nextIndex > this.matchIndex, 'matchIndex < nextIndex');
+    this.state = 'probe';
+    this.probeOut = false;
+    this.nextIndex = nextIndex;
+  }
+
+  /**
+   * An answer says that everything up to `index` matches and is durable. True if that is news.
+   * @param firstIndex of the leader's log: a member that ends before it still needs a snapshot
+   */
+  onMatched(index: LogIndex, firstIndex: LogIndex): boolean {
     const news = index > this.matchIndex;
     if (news) this.matchIndex = index;
-    if (this.state === 'probe') {
+    if (this.state !== 'replicate') {
+      this.nextIndex = this.matchIndex + 1;
+      if (this.state === 'snapshot' && this.nextIndex < firstIndex) return news;
       this.state = 'replicate';
       this.probeOut = false;
       this.inflights.clear();
-      this.nextIndex = this.matchIndex + 1;
       return news;
     }
     this.inflights.freeTo(index);
@@ -123,7 +153,7 @@ export class Progress {
    * that newer knowledge has overtaken are ignored. True if `nextIndex` was moved.
    */
   onRejected(rejectedIndex: LogIndex, hint: number): boolean {
-    if (rejectedIndex <= this.matchIndex) return false;
+    if (rejectedIndex <= this.matchIndex || this.state === 'snapshot') return false;
     if (this.state === 'replicate') {
       if (rejectedIndex >= this.nextIndex) return false;
       this.state = 'probe';

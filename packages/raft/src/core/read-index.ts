@@ -4,17 +4,26 @@
  * has carried yet, so an echo of it proves that the leader still led *after* the read arrived. Rounds and contexts are
  * never used twice, so duplicated, delayed or reordered echoes prove nothing they should not.
  */
-import { assert, probe, type ReplicaId, toLogIndex } from '@flotilla/base';
-import type { ReadIndexRequest } from '../messages.ts';
+import { probe, type ReplicaId, toLogIndex } from '@flotilla/base';
+import type { ReadIndexRequest, ReadIndexResponse } from '../messages.ts';
 import type { Progress } from './progress.ts';
 import { isSoleVoter, jointQuorumValue } from './quorum.ts';
 import type { ReadIndexResult } from './raft-core.ts';
-import { type LeaderRole, leaderOf, type PendingRead, type RaftState } from './state.ts';
+import {
+  type FollowerRole,
+  type LeaderRole,
+  leaderOf,
+  type PendingRead,
+  type RaftState,
+  type RoleState,
+} from './state.ts';
 
 const ackedReadSequence = (progress: Progress): number => progress.ackedReadSequence;
 
-export function readIndex(state: RaftState): ReadIndexResult {
+export function readIndex(state: RaftState, now: number): ReadIndexResult {
   const leader = state.role;
+  if (leader.kind === 'follower' && leader.leader !== undefined)
+    return askLeader(state, leader, leader.leader, now);
   if (leader.kind !== 'leader') return { ok: false, reason: 'notLeader', leader: leaderOf(state) };
   if (leader.reads.pending.length >= state.limits.pendingReadsMax)
     return { ok: false, reason: 'tooManyPending', leader: state.self };
@@ -31,6 +40,58 @@ export function handleReadIndexRequest(state: RaftState, message: ReadIndexReque
     return;
   }
   answer(state, { context: message.context, askedBy: message.from }, undefined);
+}
+
+/**
+ * A follower asks its leader. The request may leave before anything is durable here: the leader of this term knows that
+ * the term exists.
+ */
+function askLeader(
+  state: RaftState,
+  follower: FollowerRole,
+  leader: ReplicaId,
+  now: number,
+): ReadIndexResult {
+  if (follower.asked.length >= state.limits.pendingReadsMax)
+    return { ok: false, reason: 'tooManyPending', leader };
+  const context = ++state.lastContext;
+  follower.asked.push({ context, dueMs: now + state.timings.electionTimeoutMs });
+  state.outbox.messages.push({
+    kind: 'readIndexRequest',
+    rangeId: state.rangeId,
+    from: state.self,
+    to: leader,
+    term: state.currentTerm,
+    context,
+  });
+  return { ok: true, context };
+}
+
+/** The leader has answered. Contexts are unique, so an answer that comes late or twice finds nobody waiting. */
+export function handleReadIndexResponse(state: RaftState, message: ReadIndexResponse): void {
+  const { role } = state;
+  if (role.kind !== 'follower' || role.leader !== message.from) return;
+  if (message.term !== state.currentTerm) return;
+  const at = role.asked.findIndex((read) => read.context === message.context);
+  if (at < 0) return;
+  role.asked.splice(at, 1);
+  if (message.success) probe('followerRead');
+  state.outbox.reads.push(
+    message.success
+      ? { context: message.context, ok: true, index: message.readIndex }
+      : { context: message.context, ok: false, leader: role.leader },
+  );
+}
+
+/** Reads whose answer has not come within E have failed. */
+export function expireAskedReads(state: RaftState, follower: FollowerRole, now: number): void {
+  let expired = 0;
+  for (const read of follower.asked) {
+    if (read.dueMs > now) break;
+    state.outbox.reads.push({ context: read.context, ok: false, leader: follower.leader });
+    expired++;
+  }
+  if (expired > 0) follower.asked.splice(0, expired);
 }
 
 /** The number that a message leaving now carries. Closes the round that reads were joining. */
@@ -53,12 +114,14 @@ export function roundWanted(leader: LeaderRole): boolean {
   );
 }
 
-/** A member echoed a newer round. */
+/** A member echoed a newer round, or other members count now. */
 export function confirmRounds(state: RaftState, leader: LeaderRole): void {
-  const confirmed = jointQuorumValue(leader.voterSets, ackedReadSequence);
-  assert(confirmed >= leader.reads.confirmedSequence, 'confirmed rounds do not fall');
-  if (confirmed === leader.reads.confirmedSequence) return;
-  leader.reads.confirmedSequence = confirmed;
+  const { reads } = leader;
+  const echoed = jointQuorumValue(leader.voterSets, ackedReadSequence);
+  // A change of configuration may lower what a quorum has echoed; what was confirmed stays so. No more than was sent.
+  const confirmed = Math.min(echoed, reads.sentSequence);
+  if (confirmed <= reads.confirmedSequence) return;
+  reads.confirmedSequence = confirmed;
   if (roundWanted(leader)) leader.sendWanted = true;
   releaseReads(state, leader);
 }
@@ -71,19 +134,37 @@ export function releaseReads(state: RaftState, leader: LeaderRole): void {
   for (const read of reads.pending) {
     if (read.sequence > reads.confirmedSequence) break;
     // Everything that earlier leaders acknowledged lies below the own no-op.
-    answer(state, read, Math.max(read.index, leader.termStartIndex));
+    const index = Math.max(read.index, leader.termStartIndex);
+    answer(state, read, index);
+    if (read.askedBy !== undefined) wantCommitIndex(leader, read.askedBy, index);
     released++;
   }
   if (released === reads.pending.length) reads.pending = [];
   else if (released > 0) reads.pending.splice(0, released);
 }
 
-/** Leadership is lost: every read that waits hears it now. The caller has already set the new role. */
-export function failReads(state: RaftState, leader: LeaderRole): void {
-  const { pending } = leader.reads;
-  leader.reads.pending = [];
-  if (pending.length > 0) probe('readIndexAcrossLeaderChange');
-  for (const read of pending) answer(state, read, undefined);
+/** The asker can only serve once it knows that the index is committed: it must not have to wait for a heartbeat. */
+function wantCommitIndex(leader: LeaderRole, askedBy: ReplicaId, index: number): void {
+  const peer = leader.progress.get(askedBy);
+  if (peer === undefined || peer.wantedCommitIndex >= index) return;
+  peer.wantedCommitIndex = index;
+  leader.commitIndexWanted = true;
+  leader.sendWanted = true;
+}
+
+/** A role has ended: every read that waited in it hears it now. The caller has already set the new role. */
+export function failReads(state: RaftState, before: RoleState): void {
+  if (before.kind === 'leader') {
+    const { pending } = before.reads;
+    before.reads.pending = [];
+    if (pending.length > 0) probe('readIndexAcrossLeaderChange');
+    for (const read of pending) answer(state, read, undefined);
+  } else if (before.kind === 'follower' && before.asked.length > 0) {
+    probe('readIndexAcrossLeaderChange');
+    for (const read of before.asked)
+      state.outbox.reads.push({ context: read.context, ok: false, leader: leaderOf(state) });
+    before.asked = [];
+  }
 }
 
 function addRead(
@@ -101,8 +182,8 @@ function addRead(
   };
   reads.pending.push(read);
   if (isSoleVoter(state.configuration, state.self)) {
-    reads.confirmedSequence = Infinity; // nobody else can lead
-    releaseReads(state, leader);
+    reads.sentSequence = read.sequence; // nobody else can lead: there is nobody to ask
+    confirmRounds(state, leader);
   } else if (roundWanted(leader)) leader.sendWanted = true;
 }
 

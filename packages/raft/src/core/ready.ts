@@ -14,7 +14,7 @@ import { maybeSendTimeoutNow } from './transfer.ts';
 const noEntries: readonly LogEntry[] = [];
 const noMessages: RaftMessage[] = [];
 const noReads: ReadPoint[] = [];
-const noReplicas: readonly ReplicaId[] = [];
+const noReplicas: ReplicaId[] = [];
 
 export function takeReady(state: RaftState, now: number): Ready | undefined {
   const { role, outbox } = state;
@@ -27,22 +27,24 @@ export function takeReady(state: RaftState, now: number): Ready | undefined {
   flushAck(state);
 
   const entries = newEntries(state);
-  const hardState = newHardState(state, entries.length > 0);
+  const hardState = newHardState(state, entries.length > 0 || outbox.snapshot !== undefined);
   const committed = newCommitted(state);
   const softState = newSoftState(state);
-  const { messages, messagesAfterPersist, reads } = outbox;
+  const { messages, messagesAfterPersist, reads, snapshot, snapshotsWanted } = outbox;
   if (
     entries.length === 0 &&
     hardState === undefined &&
     committed.length === 0 &&
     softState === undefined &&
+    snapshot === undefined &&
+    snapshotsWanted.length === 0 &&
     messages.length === 0 &&
     messagesAfterPersist.length === 0 &&
     reads.length === 0
   )
     return undefined;
 
-  const mustSync = entries.length > 0 || hardState !== undefined;
+  const mustSync = entries.length > 0 || hardState !== undefined || snapshot !== undefined;
   const ready: Ready = {
     rangeId: state.rangeId,
     hardState,
@@ -51,14 +53,16 @@ export function takeReady(state: RaftState, now: number): Ready | undefined {
     messages: messages.length === 0 ? noMessages : messages,
     messagesAfterPersist: messagesAfterPersist.length === 0 ? noMessages : messagesAfterPersist,
     committed,
-    snapshot: undefined,
-    snapshotsWanted: noReplicas,
+    snapshot,
+    snapshotsWanted: snapshotsWanted.length === 0 ? noReplicas : snapshotsWanted,
     reads: reads.length === 0 ? noReads : reads,
     softState,
   };
   if (messages.length > 0) outbox.messages = [];
   if (messagesAfterPersist.length > 0) outbox.messagesAfterPersist = [];
   if (reads.length > 0) outbox.reads = [];
+  if (snapshotsWanted.length > 0) outbox.snapshotsWanted = [];
+  outbox.snapshot = undefined;
   if (mustSync) state.persistence.onTaken(ready);
   return ready;
 }
@@ -77,6 +81,8 @@ function newHardState(state: RaftState, withEntries: boolean): HardState | undef
 
 /** Only what is durable here is applied here, so that a state machine never runs ahead of its own log. */
 function newCommitted(state: RaftState): readonly LogEntry[] {
+  // A snapshot comes before everything that follows it.
+  if (state.persistence.pendingSnapshotIndex > 0) return noEntries;
   const from = state.handedOutIndex + 1;
   const upTo = Math.min(state.commitIndex, state.persistence.persistedIndex);
   if (from > upTo) return noEntries;

@@ -7,10 +7,12 @@ import { assert, type LogIndex, probe, toLogIndex } from '@flotilla/base';
 import type { AppendEntriesResponse, LogEntry } from '../messages.ts';
 import { renewLease } from './lease.ts';
 import { isSpokenFor } from './liveness.ts';
+import { onCommitAdvanced } from './membership.ts';
 import type { Progress } from './progress.ts';
 import { jointQuorumValue } from './quorum.ts';
 import { confirmRounds, releaseReads, roundWanted, sequenceToSend } from './read-index.ts';
-import type { LeaderRole, RaftState } from './state.ts';
+import { maybeWantSnapshot } from './snapshot.ts';
+import { announcedCommitIndex, type LeaderRole, type RaftState } from './state.ts';
 
 const noEntries: readonly LogEntry[] = [];
 const matchIndex = (progress: Progress): number => progress.matchIndex;
@@ -21,12 +23,13 @@ export function sendAppends(state: RaftState, leader: LeaderRole, now: number): 
   const heartbeat = leader.heartbeatWanted;
   const round = roundWanted(leader);
   const lastIndex = state.log.lastIndex;
+  leader.commitIndexWanted = false;
   for (const peer of leader.peers) {
     if (peer.coverage === 'silent') continue;
+    if (peer.state !== 'snapshot' && peer.nextIndex < state.log.firstIndex) peer.becomeSnapshot();
+    if (peer.state === 'snapshot') maybeWantSnapshot(state, peer, now);
     let sent = false;
     while (peer.nextIndex <= lastIndex && peer.maySendEntries(state.limits)) {
-      // An entry that is compacted here is needed by nobody, or by a replica that lost its disk.
-      if (peer.nextIndex < state.log.firstIndex) break;
       const entries = state.log.slice(peer.nextIndex, lastIndex + 1, state.limits.appendBytesMax);
       sendAppend(state, leader, { peer, entries, now });
       sent = true;
@@ -35,8 +38,12 @@ export function sendAppends(state: RaftState, leader: LeaderRole, now: number): 
     // Even with a full window: an empty append tells a follower what it misses, so that a loss cannot stall it.
     const roundMissing = round && peer.sentReadSequence < sequenceToSend(leader);
     const beat = heartbeat && !isSpokenFor(state, leader, peer);
-    if (!sent && (beat || roundMissing))
+    const commitMissing =
+      peer.sentCommitIndex < peer.wantedCommitIndex &&
+      announcedCommitIndex(state) >= peer.wantedCommitIndex;
+    if (!sent && (beat || roundMissing || commitMissing))
       sendAppend(state, leader, { peer, entries: noEntries, now });
+    if (peer.sentCommitIndex < peer.wantedCommitIndex) leader.commitIndexWanted = true;
   }
   if (round) leader.reads.forcedSequence = sequenceToSend(leader);
   leader.heartbeatWanted = false;
@@ -51,6 +58,7 @@ function sendAppend(
   const { peer, entries } = append;
   const prevLogIndex = Math.max(peer.nextIndex, state.log.firstIndex) - 1;
   const readSequence = sequenceToSend(leader);
+  const leaderCommit = announcedCommitIndex(state);
   state.outbox.messages.push({
     kind: 'appendEntriesRequest',
     rangeId: state.rangeId,
@@ -60,13 +68,14 @@ function sendAppend(
     prevLogIndex: toLogIndex(prevLogIndex),
     prevLogTerm: state.log.term(prevLogIndex),
     entries,
-    leaderCommit: state.commitIndex,
+    leaderCommit,
     sentAtMs: append.now,
     readSequence,
     replicatedIndex: state.replicatedIndex,
   });
   peer.sentReadSequence = readSequence;
   peer.sentReplicatedIndex = state.replicatedIndex;
+  peer.sentCommitIndex = leaderCommit;
   if (entries.length === 0) return;
   let bytes = 0;
   for (const entry of entries) bytes += entry.data.length;
@@ -94,19 +103,23 @@ export function handleAppendEntriesResponse(
     confirmRounds(state, leader);
   }
   if (message.success) {
-    const wasProbe = peer.state === 'probe';
-    if (peer.onMatched(message.matchIndex)) {
-      if (message.matchIndex > state.commitIndex) maybeCommit(state, leader);
+    const wasProbe = peer.state !== 'replicate';
+    if (peer.onMatched(message.matchIndex, state.log.firstIndex)) {
+      if (message.matchIndex > state.commitIndex) maybeCommit(state, leader, now);
     }
     if (wasProbe || peer.nextIndex <= state.log.lastIndex) leader.sendWanted = true;
     if (leader.transfer?.target === peer.replicaId) leader.sendWanted = true;
+  } else if (message.needsSnapshot) {
+    // A replica that has acknowledged something has a state: such a refusal is older than that.
+    if (peer.matchIndex === 0 && peer.state !== 'snapshot') peer.becomeSnapshot();
   } else if (peer.onRejected(message.rejectedIndex, nextIndexHint(state, message))) {
     leader.sendWanted = true;
   }
+  if (peer.state === 'snapshot' && !peer.snapshotOut) leader.sendWanted = true;
 }
 
 /** Advances the commit index to what every quorum holds, if that is an entry of this term (Figure 8). */
-export function maybeCommit(state: RaftState, leader: LeaderRole): void {
+export function maybeCommit(state: RaftState, leader: LeaderRole, now: number): void {
   const reached = jointQuorumValue(leader.voterSets, matchIndex);
   if (reached <= state.commitIndex || reached < leader.termStartIndex) return;
   assert(reached <= state.log.lastIndex, 'only entries of the log are matched');
@@ -123,6 +136,7 @@ export function maybeCommit(state: RaftState, leader: LeaderRole): void {
     if (leader.termStartIndex > committedBefore + 1) probe('oldTermCommittedIndirectly');
     releaseReads(state, leader);
   }
+  onCommitAdvanced(state, leader, now);
 }
 
 /** The own write is durable: only now does the leader count itself. */
@@ -130,10 +144,11 @@ export function onOwnEntriesDurable(
   state: RaftState,
   leader: LeaderRole,
   persistedIndex: LogIndex,
+  now: number,
 ): void {
   assert(persistedIndex >= leader.own.matchIndex, 'a leader never truncates its log');
   leader.own.matchIndex = persistedIndex;
-  if (persistedIndex > state.commitIndex) maybeCommit(state, leader);
+  if (persistedIndex > state.commitIndex) maybeCommit(state, leader, now);
 }
 
 /** The least that any member, voter or learner, has on disk. Never falls: such entries are committed. */

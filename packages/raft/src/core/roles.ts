@@ -2,12 +2,20 @@
  * The changes of role, and nothing else sets `role`. What each role starts with is decided here; when it starts is
  * decided in `election.ts`, `follower.ts`, `leader.ts`. Raft Fig. 2, Fig. 4.
  */
-import { assert, emptyBytes, nextIndex, nextTerm, type ReplicaId, type Term } from '@flotilla/base';
+import {
+  assert,
+  emptyBytes,
+  nextIndex,
+  nextTerm,
+  probe,
+  type ReplicaId,
+  type Term,
+} from '@flotilla/base';
 import { renewLease } from './lease.ts';
+import { memberRecords } from './member-records.ts';
 import { Progress } from './progress.ts';
-import { isVoter } from './quorum.ts';
 import { failReads } from './read-index.ts';
-import type { LeaderRole, RaftState } from './state.ts';
+import { type LeaderRole, mayCampaign, type RaftState } from './state.ts';
 
 /** Draws this term's timeout and waits it out from `now`. Raft §5.2: randomized election timeouts. */
 export function resetElectionTimer(state: RaftState, now: number): void {
@@ -44,18 +52,20 @@ export function becomeFollower(
     state.votedFor = undefined;
     state.outbox.ack = undefined; // its leader is gone
   }
-  state.role = { kind: 'follower', leader };
+  state.role = { kind: 'follower', leader, asked: [] };
   resetElectionTimer(state, now);
-  if (before.kind === 'leader') failReads(state, before);
+  failReads(state, before);
 }
 
 /** Asks whether a campaign could win, without touching term or vote. Thesis §9.6. */
 export function becomePreCandidate(state: RaftState, now: number): void {
   assert(state.role.kind !== 'leader', 'a leader does not pre-campaign');
-  assert(isVoter(state.configuration, state.self), 'only voters campaign');
+  assert(mayCampaign(state), 'only voters campaign');
   assert(now >= state.promisedUntilMs, 'a promise is kept (L2, L3)');
+  const before = state.role;
   state.role = { kind: 'preCandidate', votes: new Map([[state.self, true]]) };
   armRetry(state, state.timings.heartbeatIntervalMs, now);
+  failReads(state, before);
 }
 
 /** Enters the next term with its own vote. The vote counts once it is durable (`election.ts`). */
@@ -65,7 +75,7 @@ export function becomeCandidate(
   now: number,
 ): void {
   const before = state.role;
-  assert(isVoter(state.configuration, state.self), 'only voters campaign');
+  assert(mayCampaign(state), 'only voters campaign');
   assert(
     before.kind !== 'leader' || (before.leaseForfeited && options.leadershipTransfer),
     'a leader campaigns only to replace a forfeited lease',
@@ -79,7 +89,7 @@ export function becomeCandidate(
     leadershipTransfer: options.leadershipTransfer,
   };
   armRetry(state, state.timings.electionTimeoutMs / 2, now);
-  if (before.kind === 'leader') failReads(state, before);
+  failReads(state, before);
 }
 
 /** Won: appends the no-op of the term (thesis §6.4) and assumes nothing about anyone's log. */
@@ -87,34 +97,30 @@ export function becomeLeader(state: RaftState, now: number): void {
   assert(state.role.kind === 'candidate', 'only a candidate becomes leader');
   assert(state.votedFor === state.self, 'a leader voted for itself');
   const firstIndex = nextIndex(state.log.lastIndex);
-  const progress = new Map<ReplicaId, Progress>();
-  for (const replicaId of state.members)
-    progress.set(
-      replicaId,
-      new Progress({ replicaId, isSelf: replicaId === state.self, nextIndex: firstIndex, now }),
-    );
-  const own = progress.get(state.self);
+  const { self, configuration } = state;
+  const records = memberRecords(
+    configuration,
+    (replicaId) =>
+      new Progress({ replicaId, isSelf: replicaId === self, nextIndex: firstIndex, now }),
+  );
+  const own = records.progress.get(self);
   assert(own !== undefined, 'a leader is a member');
   own.matchIndex = state.persistence.persistedIndex;
-  const recordsOf = (replicas: readonly ReplicaId[]): readonly Progress[] =>
-    replicas.map((replica) => progress.get(replica)).filter((record) => record !== undefined);
-  const { voters, votersOutgoing } = state.configuration;
-  const alone = progress.size === 1;
+  const alone = records.peers.length === 0;
+  if (configuration.votersOutgoing.length > 0) probe('jointInterruptedByLeaderCrash');
   const role: LeaderRole = {
     kind: 'leader',
-    progress,
-    peers: [...progress.values()].filter((record) => !record.isSelf),
-    voterSets:
-      votersOutgoing.length === 0
-        ? [recordsOf(voters)]
-        : [recordsOf(voters), recordsOf(votersOutgoing)],
+    ...records,
     own,
     termStartIndex: firstIndex,
     uncommittedBytes: 0,
     heartbeatDueMs: alone ? Infinity : now + state.timings.heartbeatIntervalMs,
     heartbeatWanted: !alone,
+    commitIndexWanted: false,
     sendWanted: !alone,
     checkQuorumDueMs: alone ? Infinity : now + state.timings.electionTimeoutMs,
+    snapshotDueMs: Infinity,
+    handOverTried: false,
     leaseStartMs: -Infinity,
     leaseForfeited: false,
     transfer: undefined,

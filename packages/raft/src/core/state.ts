@@ -4,16 +4,33 @@
  * replaced only in `roles.ts`.
  */
 import type { LogIndex, Prng, RangeId, ReplicaId, Term } from '@flotilla/base';
-import type { AppendEntriesResponse, Configuration, HardState, RaftMessage } from '../messages.ts';
+import type {
+  AppendEntriesResponse,
+  Configuration,
+  HardState,
+  RaftMessage,
+  SnapshotPoint,
+} from '../messages.ts';
+import type { ConfigurationHistory } from './configuration-history.ts';
 import type { RaftLog } from './log.ts';
 import type { Persistence } from './persistence.ts';
 import type { Progress } from './progress.ts';
+import { isVoter } from './quorum.ts';
 import type { RaftLimits, RaftTimings, ReadPoint, SoftState } from './raft-core.ts';
 
 export interface FollowerRole {
   readonly kind: 'follower';
   /** Who was heard as the leader of the current term. */
   leader: ReplicaId | undefined;
+  /** Reads that this leader was asked to confirm, oldest first. Empty while no leader is known. */
+  asked: AskedRead[];
+}
+
+/** A read of this store that waits for the leader's answer. */
+export interface AskedRead {
+  readonly context: number;
+  /** When the answer counts as lost. */
+  readonly dueMs: number;
 }
 
 export interface PreCandidateRole {
@@ -60,13 +77,11 @@ export interface Transfer {
 
 export interface LeaderRole {
   readonly kind: 'leader';
-  /** Of all members, the leader included. */
-  readonly progress: ReadonlyMap<ReplicaId, Progress>;
-  /** The same records without the leader's own, sorted by id. */
-  readonly peers: readonly Progress[];
-  /** The same records, one array per voter set (two in joint consensus). */
-  readonly voterSets: readonly (readonly Progress[])[];
-  /** The own record. */
+  /** Records of the members (`member-records.ts`); replaced when the configuration changes. */
+  progress: ReadonlyMap<ReplicaId, Progress>;
+  peers: readonly Progress[];
+  voterSets: readonly (readonly Progress[])[];
+  /** The own record: in no voter set while the active configuration takes the leader's vote away. */
   readonly own: Progress;
   /** Index of the first entry of the term, the no-op. */
   readonly termStartIndex: LogIndex;
@@ -75,10 +90,16 @@ export interface LeaderRole {
   heartbeatDueMs: number;
   /** Everyone gets a message in the next Ready. */
   heartbeatWanted: boolean;
+  /** A follower waits for a commit index to serve a read: see `Progress.wantedCommitIndex`. */
+  commitIndexWanted: boolean;
   /** There may be something to send. */
   sendWanted: boolean;
   /** Not later than the moment at which a quorum has been silent for E. */
   checkQuorumDueMs: number;
+  /** When a failed snapshot may be tried again, of the first member; Infinity if there is none. */
+  snapshotDueMs: number;
+  /** A leader that is to lose its vote has tried to hand over. */
+  handOverTried: boolean;
   /** The quorum-th newest echoed send time; -Infinity before there is one. */
   leaseStartMs: number;
   /** A transfer was tried in this term: no lease until the next (rule L5). */
@@ -96,6 +117,8 @@ export interface Outbox {
   messages: RaftMessage[];
   messagesAfterPersist: RaftMessage[];
   reads: ReadPoint[];
+  snapshot: SnapshotPoint | undefined;
+  snapshotsWanted: ReplicaId[];
   /** The success answer to the current leader that is still open: later ones are folded into it. */
   ack: AppendEntriesResponse | undefined;
 }
@@ -103,9 +126,10 @@ export interface Outbox {
 export interface RaftState {
   readonly rangeId: RangeId;
   readonly self: ReplicaId;
-  readonly configuration: Configuration;
-  /** All members, sorted. */
-  readonly members: readonly ReplicaId[];
+  readonly configurations: ConfigurationHistory;
+  /** The active one, and all its members, sorted. Both empty in a replica without a state. */
+  configuration: Configuration;
+  members: readonly ReplicaId[];
   readonly timings: RaftTimings;
   readonly limits: RaftLimits;
   readonly prng: Prng;
@@ -143,6 +167,30 @@ export function leaderOf(state: RaftState): ReplicaId | undefined {
     default:
       return undefined;
   }
+}
+
+/**
+ * True if the replica may stand for election: a voter, or one that loses its vote with a configuration that may not be
+ * committed yet. Until it is, perhaps only this replica's log can win (thesis §4.2.2). It does not count itself then.
+ */
+export function mayCampaign(state: RaftState): boolean {
+  const { configurations, configuration, members, self } = state;
+  if (isVoter(configuration, self)) return true;
+  if (configurations.activeIndex <= state.commitIndex || !members.includes(self)) return false;
+  return configurations.some((version) => isVoter(version, self));
+}
+
+/**
+ * What the leader tells of its commit index: what its own readers see. A follower that showed more than the leader would
+ * make a lease read of the leader look stale.
+ */
+export function announcedCommitIndex(state: RaftState): LogIndex {
+  return state.lastApplied;
+}
+
+/** True if the replica has a state: it was founded with one or has installed a snapshot. */
+export function isInitialized(state: RaftState): boolean {
+  return state.members.length > 0;
 }
 
 export function hardStateOf(state: RaftState): HardState {

@@ -1,8 +1,9 @@
 /** What people and the driver may see of a replica. Reads only. */
 import { type LogIndex, toLogIndex } from '@flotilla/base';
 import { leaseRemainingMs } from './lease.ts';
+import { isChangePending } from './membership.ts';
 import type { RaftStatus } from './raft-core.ts';
-import { leaderOf, type RaftState } from './state.ts';
+import { isInitialized, leaderOf, type RaftState } from './state.ts';
 
 /** Durable on every member and applied here: nobody will ask for it again. */
 export function compactableIndex(state: RaftState): LogIndex {
@@ -27,9 +28,9 @@ export function statusOf(state: RaftState, now: number): RaftStatus {
     compactableIndex: compactableIndex(state),
     leaseValid: remainingMs > 0,
     leaseRemainingMs: remainingMs,
-    configuration: state.configuration,
-    configurationIndex: toLogIndex(0),
-    configurationPending: false,
+    configuration: isInitialized(state) ? state.configuration : undefined,
+    configurationIndex: toLogIndex(state.configurations.activeIndex),
+    configurationPending: isChangePending(state),
     progress:
       role.kind !== 'leader'
         ? []

@@ -18,8 +18,10 @@ export function transferLeadership(
   const leader = state.role;
   if (leader.kind !== 'leader') return { ok: false, reason: 'notLeader' };
   if (target === state.self) return { ok: false, reason: 'self' };
-  if (!isVoter(state.configuration, target)) return { ok: false, reason: 'notVoter' };
+  // One that only the outgoing configuration has is about to lose its vote.
+  if (!state.configuration.voters.includes(target)) return { ok: false, reason: 'notVoter' };
   if (leader.transfer !== undefined) return { ok: false, reason: 'inProgress' };
+  if (leader.progress.get(target)?.state === 'snapshot') return { ok: false, reason: 'notReady' };
   leader.leaseForfeited = true;
   leader.reelectionDueMs = Infinity;
   leader.transfer = {
@@ -67,6 +69,7 @@ export function abortTransfer(state: RaftState, leader: LeaderRole, now: number)
  */
 export function reelectionWanted(state: RaftState, leader: LeaderRole, now: number): boolean {
   if (leader.reelectionDueMs === Infinity || leader.transfer !== undefined) return false;
+  if (!isVoter(state.configuration, state.self)) return false; // it is about to step down
   return state.commitIndex === state.log.lastIndex || now >= leader.reelectionDueMs;
 }
 

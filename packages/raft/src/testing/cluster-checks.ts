@@ -5,9 +5,9 @@
  */
 import { assert, type ReplicaId } from '@flotilla/base';
 import type { RaftMachine } from '../core/core.ts';
-import { majorityOf } from '../core/quorum.ts';
+import { majorityOf, membersOf } from '../core/quorum.ts';
 import type { Ready } from '../core/raft-core.ts';
-import type { LogEntry, RequestVoteResponse } from '../messages.ts';
+import type { Configuration, LogEntry, RequestVoteResponse } from '../messages.ts';
 import type { MemoryLogStorage } from './memory-log-storage.ts';
 
 interface KnownEntry {
@@ -29,6 +29,30 @@ export function payloadOf(entry: LogEntry): number {
   return new DataView(data.buffer, data.byteOffset, data.length).getUint32(0);
 }
 
+interface ActiveConfiguration {
+  readonly index: number;
+  readonly configuration: Configuration;
+}
+
+function activeOf(core: RaftMachine): ActiveConfiguration {
+  const { configurations, configuration } = core.state;
+  return { index: configurations.activeIndex, configuration };
+}
+
+/** By trying every set of members: no majority of one is disjoint from a majority of the other. */
+export function quorumsOverlap(one: Configuration, other: Configuration): boolean {
+  const members = [...new Set([...membersOf(one), ...membersOf(other)])];
+  const isQuorum = (configuration: Configuration, subset: number, wanted: number): boolean =>
+    [configuration.voters, configuration.votersOutgoing].every((set) => {
+      let count = 0;
+      for (const voter of set) if (((subset >> members.indexOf(voter)) & 1) === wanted) count++;
+      return set.length === 0 || count >= majorityOf(set.length);
+    });
+  for (let subset = 0; subset < 1 << members.length; subset++)
+    if (isQuorum(one, subset, 1) && isQuorum(other, subset, 0)) return false;
+  return true;
+}
+
 export class ClusterChecks {
   private readonly leaders = new Map<number, ReplicaId>();
   private readonly votes = new Map<string, ReplicaId>();
@@ -36,6 +60,10 @@ export class ClusterChecks {
   /** committed[i - 1] is the entry at index i. */
   private readonly committed: CommittedEntry[] = [];
   private readonly applied: { readonly term: number; readonly payload: number }[] = [];
+  /** What each replica's last step left in force. */
+  private readonly configurations = new Map<ReplicaId, ActiveConfiguration>();
+  /** Configurations that leaders have appended. */
+  changes = 0;
   /** The newest index that some client knows to have taken effect. */
   private floor = 0;
 
@@ -45,9 +73,10 @@ export class ClusterChecks {
   }
 
   /** Called after every step of a core, with the disks of all replicas. */
-  afterStep(core: RaftMachine, disks: readonly MemoryLogStorage[]): void {
+  afterStep(core: RaftMachine, disks: ReadonlyMap<ReplicaId, MemoryLogStorage>): void {
     const { state } = core;
-    if (state.role.kind === 'leader') this.checkLeader(core);
+    const before = this.configurations.get(state.self) ?? activeOf(core);
+    if (state.role.kind === 'leader') this.checkLeader(core, before);
     const { commitIndex } = state;
     if (commitIndex > this.committed.length && state.role.kind === 'leader')
       assert(
@@ -57,20 +86,21 @@ export class ClusterChecks {
       );
     for (let i = this.committed.length + 1; i <= commitIndex; i++) {
       const term = state.log.term(i);
-      let copies = 0;
-      for (const disk of disks)
-        if (disk.firstIndex() > i || (disk.lastIndex() >= i && disk.entry(i).term === term))
-          copies++;
-      assert(
-        copies >= majorityOf(disks.length),
-        'a committed entry is on the disks of a majority',
-        {
-          index: i,
-          term,
-          copies,
-          by: state.self,
-        },
-      );
+      const isOn = (replica: ReplicaId): boolean => {
+        const disk = disks.get(replica);
+        if (disk === undefined) return false;
+        return disk.firstIndex() > i || (disk.lastIndex() >= i && disk.entry(i).term === term);
+      };
+      // The configuration that was in force when the step began is the one that counted.
+      const { voters, votersOutgoing } = before.configuration;
+      for (const set of [voters, votersOutgoing]) {
+        const copies = set.filter(isOn).length;
+        assert(
+          set.length === 0 || copies >= majorityOf(set.length),
+          'a committed entry is on the disks of a majority',
+          { index: i, term, copies, set, by: state.self },
+        );
+      }
       this.committed.push({ term, byTerm: state.currentTerm });
     }
     const last = this.committed[commitIndex - 1];
@@ -79,6 +109,32 @@ export class ClusterChecks {
         index: commitIndex,
         at: state.self,
       });
+    this.checkChange(core, before);
+  }
+
+  /** What a restarted replica counts by is what its log says. */
+  onStart(core: RaftMachine): void {
+    this.configurations.set(core.self, activeOf(core));
+  }
+
+  /** One change at a time, after an entry of the own term, and such that majorities overlap (§6, thesis §4.1). */
+  private checkChange(core: RaftMachine, before: ActiveConfiguration): void {
+    const { state } = core;
+    const after = activeOf(core);
+    if (after.index === before.index && after.configuration === before.configuration) return;
+    this.configurations.set(state.self, after);
+    const { role } = state;
+    if (role.kind !== 'leader') return;
+    this.changes++;
+    const facts = { leader: state.self, term: state.currentTerm, index: after.index };
+    assert(
+      state.commitIndex >= role.termStartIndex,
+      'no change before an entry of the term is committed (thesis §4.1)',
+      facts,
+    );
+    assert(before.index <= this.committed.length, 'one change at a time (thesis §4.3)', facts);
+    const overlap = quorumsOverlap(before.configuration, after.configuration);
+    assert(overlap, 'majorities of successive configurations overlap (§6)', facts);
   }
 
   /** Log Matching: an index and a term name one entry, with one entry before it (by induction, one whole prefix). */
@@ -112,6 +168,12 @@ export class ClusterChecks {
     }
     const same = before.term === entry.term && before.payload === payloadOf(entry);
     assert(same, 'state machine safety: one entry per applied index', { index: entry.index, at });
+  }
+
+  /** State Machine Safety for those who skip entries: somebody has applied them. */
+  onSnapshotApplied(index: number, term: number, at: ReplicaId): void {
+    const there = this.applied[index - 1];
+    assert(there?.term === term, 'a snapshot holds what was applied', { index, term, at });
   }
 
   /** A replica votes for one candidate per term, also across restarts (§5.2). */
@@ -149,7 +211,7 @@ export class ClusterChecks {
     this.floor = Math.max(this.floor, read.appliedIndex);
   }
 
-  private checkLeader(core: RaftMachine): void {
+  private checkLeader(core: RaftMachine, { configuration }: ActiveConfiguration): void {
     const { state } = core;
     const known = this.leaders.get(state.currentTerm);
     if (known !== undefined) {
@@ -160,6 +222,17 @@ export class ClusterChecks {
       return;
     }
     this.leaders.set(state.currentTerm, state.self);
+    for (const set of [configuration.voters, configuration.votersOutgoing]) {
+      const voted = set.filter(
+        (voter) =>
+          voter === state.self || this.votes.get(`${state.currentTerm}/${voter}`) === state.self,
+      );
+      assert(
+        set.length === 0 || voted.length >= majorityOf(set.length),
+        'a leader has the votes of every majority (§6)',
+        { leader: state.self, term: state.currentTerm, set, voted },
+      );
+    }
     for (let i = state.log.firstIndex as number; i <= this.committed.length; i++) {
       const entry = this.committed[i - 1];
       if (entry === undefined || entry.byTerm >= state.currentTerm) continue;

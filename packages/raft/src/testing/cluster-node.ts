@@ -12,8 +12,14 @@ import {
 } from '@flotilla/base';
 import { createRaftCore, RaftMachine } from '../core/core.ts';
 import { checkInvariants, checkTransition, type Moment, momentOf } from '../core/invariants.ts';
-import type { RaftCoreOptions, Ready } from '../core/raft-core.ts';
-import type { LogEntry, RaftMessage } from '../messages.ts';
+import { configurationOf } from '../core/membership.ts';
+import type {
+  ConfigurationChange,
+  RaftCoreOptions,
+  Ready,
+  SnapshotSendResult,
+} from '../core/raft-core.ts';
+import type { Configuration, LogEntry, RaftMessage, SnapshotPoint } from '../messages.ts';
 import { type ClusterChecks, payloadOf } from './cluster-checks.ts';
 import type { EventQueue } from './event-queue.ts';
 import { MemoryLogStorage } from './memory-log-storage.ts';
@@ -28,6 +34,8 @@ export interface Sabotage {
   readonly persist?: (ready: Ready) => Pick<Ready, 'hardState' | 'entries'>;
   /** Changes a message on its way in. */
   readonly deliver?: (message: RaftMessage, core: RaftMachine, now: number) => RaftMessage;
+  /** Changes a snapshot on its way in; undefined = the product's rules refuse or take it. */
+  readonly install?: (snapshot: SnapshotPoint, core: RaftMachine) => SnapshotPoint;
   /** Reaches into the replica after every step. */
   readonly afterStep?: (core: RaftMachine, now: number) => void;
 }
@@ -39,9 +47,15 @@ export interface NodeContext {
   readonly sabotage: Sabotage;
   readonly coreOptions: Omit<
     RaftCoreOptions,
-    'self' | 'now' | 'storage' | 'hardState' | 'appliedIndex' | 'freshGroup'
+    'self' | 'now' | 'storage' | 'hardState' | 'appliedIndex' | 'freshGroup' | 'configuration'
   >;
   send(message: RaftMessage): void;
+  /** The leader's snapshot for a member: `staged` comes back with what became of it, perhaps never. */
+  sendSnapshot(
+    to: ReplicaId,
+    snapshot: SnapshotPoint,
+    staged: (result: SnapshotSendResult) => void,
+  ): void;
   /** Called after every step of any core. */
   afterStep(node: ClusterNode, core: RaftMachine): void;
 }
@@ -61,6 +75,10 @@ export class ClusterNode {
   readonly disk: MemoryLogStorage = new MemoryLogStorage();
   core: RaftMachine | undefined;
   appliedIndex = 0;
+  /** At `appliedIndex`; undefined before there is a state. */
+  appliedConfiguration: Configuration | undefined;
+  snapshotsInstalled = 0;
+  followerReads = 0;
   acknowledgedWrites = 0;
   servedReads = { lease: 0, readIndex: 0, refused: 0 };
   private readonly context: NodeContext;
@@ -71,22 +89,30 @@ export class ClusterNode {
   private clockRate = 1;
   private persistQueue: Ready[] = [];
   private writing = false;
-  private applyQueue: LogEntry[] = [];
+  private applyQueue: (LogEntry | SnapshotPoint)[] = [];
   private applying = false;
   private pumpScheduled = false;
   private tickAt = Infinity;
   private moment: Moment | undefined;
   /** What the state machine has flushed: replay starts after it. */
-  private checkpoint = 0;
+  private checkpoint: { readonly index: number; readonly configuration: Configuration | undefined };
+  /** Who waits for a snapshot to become durable. */
+  private staged: ((result: SnapshotSendResult) => void) | undefined;
   private readonly reads = new Map<number, WaitingRead>();
   private readonly writes = new Map<number, WaitingWrite>();
   private slowWritesUntil = 0;
 
-  constructor(id: ReplicaId, context: NodeContext) {
+  /** @param configuration that the group was founded with; undefined = a replica without a state */
+  constructor(id: ReplicaId, configuration: Configuration | undefined, context: NodeContext) {
     this.id = id;
+    this.checkpoint = { index: 0, configuration };
     this.context = context;
   }
 
+  /** False: nobody has spoken to it yet. */
+  get hasStarted(): boolean {
+    return this.life > 0;
+  }
   get isUp(): boolean {
     return this.core !== undefined;
   }
@@ -108,14 +134,16 @@ export class ClusterNode {
     // Each life has a monotonic clock of its own origin, at most 1 % off true speed.
     this.clockRate = 0.99 + prng.nextFloat() * 0.02;
     this.clockOffsetMs = prng.nextFloat() * 100_000 - this.clockRate * queue.nowMs() + 100_000;
-    this.appliedIndex = this.checkpoint;
+    this.appliedIndex = this.checkpoint.index;
+    this.appliedConfiguration = this.checkpoint.configuration;
     const core = createRaftCore(
       {
         ...coreOptions,
+        configuration: this.appliedConfiguration,
         self: this.id,
         storage: this.disk,
         hardState: this.disk.hardState,
-        appliedIndex: toLogIndex(this.checkpoint),
+        appliedIndex: toLogIndex(this.appliedIndex),
         now: this.localNow(),
         freshGroup: freshGroup || this.context.sabotage.restartForgetsPromise === true,
       },
@@ -124,6 +152,7 @@ export class ClusterNode {
     assert(core instanceof RaftMachine, 'the core is the one of this package');
     this.core = core;
     this.moment = momentOf(core);
+    this.context.checks.onStart(core);
     this.armTick();
   }
 
@@ -143,6 +172,7 @@ export class ClusterNode {
     this.tickAt = Infinity;
     this.reads.clear();
     this.writes.clear();
+    this.staged = undefined;
   }
 
   /** SIGSTOP. Time goes on; on `resume` timers run before what the network brought, or after. */
@@ -184,6 +214,19 @@ export class ClusterNode {
     return accepted;
   }
 
+  changeConfiguration(change: ConfigurationChange): void {
+    this.run((core) => void core.changeConfiguration(change, this.localNow()));
+  }
+
+  /** A leader's state arrives and is staged. */
+  receiveSnapshot(offered: SnapshotPoint, staged: (result: SnapshotSendResult) => void): void {
+    this.run((core) => {
+      const snapshot = this.context.sabotage.install?.(offered, core) ?? offered;
+      if (core.installSnapshot(snapshot, this.localNow())) this.staged = staged;
+      else staged({ ok: false, index: toLogIndex(0) });
+    });
+  }
+
   transfer(target: ReplicaId): void {
     this.run((core) => void core.transferLeadership(target, this.localNow()));
   }
@@ -218,12 +261,16 @@ export class ClusterNode {
     });
   }
 
-  /** Flushes the state machine and compacts what everyone has. */
+  /** Flushes the state machine and compacts what everyone has, or everything. */
   flush(): void {
     this.run((core) => {
-      this.checkpoint = this.appliedIndex;
+      if (this.disk.firstIndex() > this.appliedIndex + 1) return; // a snapshot is on its way
+      this.checkpoint = { index: this.appliedIndex, configuration: this.appliedConfiguration };
+      const needed = core.status(this.localNow()).compactableIndex;
       const index = toLogIndex(
-        Math.min(core.status(this.localNow()).compactableIndex, this.checkpoint),
+        this.context.prng.nextBelow(2) === 0
+          ? this.appliedIndex
+          : Math.min(needed, this.appliedIndex),
       );
       if (index < core.state.log.firstIndex) return;
       const term = core.compact(index);
@@ -320,6 +367,7 @@ export class ClusterNode {
       for (const message of ready.messagesAfterPersist) this.context.send(message);
     this.persistQueue.push(ready);
     if (!this.writing) this.startWrite();
+    for (const to of ready.snapshotsWanted) this.sendSnapshot(core, to);
     for (const entry of ready.committed) {
       const durable = this.disk.lastIndex() >= entry.index;
       assert(durable && this.disk.term(entry.index) === entry.term, 'what is applied is durable', {
@@ -336,6 +384,28 @@ export class ClusterNode {
       else this.reads.delete(read.context);
     }
     this.serveReads();
+  }
+
+  private sendSnapshot(core: RaftMachine, to: ReplicaId): void {
+    const { state } = core;
+    const done = (result: SnapshotSendResult): void =>
+      this.run((later) => later.snapshotSent(to, result, this.localNow()));
+    const configuration = this.appliedConfiguration;
+    if (configuration === undefined || this.appliedIndex < state.log.compactedIndex) {
+      this.later(0, () => done({ ok: false, index: toLogIndex(0) }));
+      return;
+    }
+    const snapshot: SnapshotPoint = {
+      from: this.id,
+      term: state.currentTerm,
+      lastIncludedIndex: toLogIndex(this.appliedIndex),
+      lastIncludedTerm: state.log.term(this.appliedIndex),
+      configuration,
+    };
+    const { life } = this;
+    this.context.sendSnapshot(to, snapshot, (result) => {
+      if (life === this.life) done(result);
+    });
   }
 
   private startWrite(): void {
@@ -360,13 +430,26 @@ export class ClusterNode {
     for (const ready of done) {
       if (this.context.sabotage.releaseBeforePersist !== true)
         for (const message of ready.messagesAfterPersist) this.context.send(message);
-      if (ready.hardState !== undefined || ready.entries.length > 0)
-        core?.advance(ready, this.localNow());
+      if (ready.mustSync && core !== undefined) {
+        core.advance(ready, this.localNow());
+        this.check(core);
+      }
+      if (ready.snapshot !== undefined) this.onSnapshotDurable(ready.snapshot);
     }
+  }
+
+  private onSnapshotDurable(snapshot: SnapshotPoint): void {
+    this.staged?.({ ok: true, index: snapshot.lastIncludedIndex });
+    this.staged = undefined;
+    this.applyQueue.push(snapshot);
+    if (!this.applying) this.startApply();
   }
 
   private writeToDisk(ready: Ready): void {
     this.disk.write(this.context.sabotage.persist?.(ready) ?? ready);
+    const { snapshot } = ready;
+    if (snapshot === undefined) return;
+    this.checkpoint = { index: snapshot.lastIncludedIndex, configuration: snapshot.configuration };
   }
 
   private startApply(): void {
@@ -375,7 +458,10 @@ export class ClusterNode {
     const batch = this.applyQueue.length;
     this.later(prng.nextFloat() * 3, (core) => {
       const done = this.applyQueue.splice(0, batch);
-      for (const entry of done) this.apply(entry);
+      for (const each of done) {
+        if ('index' in each) this.apply(each);
+        else this.flip(each);
+      }
       core.appliedTo(toLogIndex(this.appliedIndex), this.localNow());
       this.applying = false;
       if (this.applyQueue.length > 0) this.startApply();
@@ -383,10 +469,27 @@ export class ClusterNode {
     });
   }
 
+  /** The staged state of a snapshot replaces what is here. */
+  private flip(snapshot: SnapshotPoint): void {
+    const { lastIncludedIndex, lastIncludedTerm, configuration } = snapshot;
+    assert(lastIncludedIndex > this.appliedIndex, 'a snapshot moves forward', {
+      index: lastIncludedIndex,
+      applied: this.appliedIndex,
+    });
+    this.context.checks.onSnapshotApplied(lastIncludedIndex, lastIncludedTerm, this.id);
+    this.appliedIndex = lastIncludedIndex;
+    this.appliedConfiguration = configuration;
+    this.snapshotsInstalled++;
+    // Whether these took effect is unknown: their clients hear nothing.
+    for (const index of this.writes.keys())
+      if (index <= lastIncludedIndex) this.writes.delete(index);
+  }
+
   private apply(entry: LogEntry): void {
     assert(entry.index === this.appliedIndex + 1, 'entries are applied in order, once each');
     this.appliedIndex = entry.index;
     this.context.checks.onApplied(entry, this.id);
+    if (entry.kind === 'configuration') this.appliedConfiguration = configurationOf(entry);
     const write = this.writes.get(entry.index);
     if (write === undefined) return;
     this.writes.delete(entry.index);
@@ -400,6 +503,7 @@ export class ClusterNode {
       if (read.readIndex > this.appliedIndex) continue;
       this.reads.delete(context);
       this.servedReads.readIndex++;
+      if (this.core?.state.role.kind === 'follower') this.followerReads++;
       this.context.checks.onRead({
         appliedIndex: this.appliedIndex,
         floorAtInvoke: read.floorAtInvoke,

@@ -1,15 +1,28 @@
 /** Prints messages, entries and Readys as golden scripts and failures show them: `r1/2 t5 i42`. */
+import { decodeConfiguration } from '../configuration-codec.ts';
 import type { Ready } from '../core/raft-core.ts';
-import type { LogEntry, RaftMessage } from '../messages.ts';
+import type { Configuration, LogEntry, RaftMessage } from '../messages.ts';
 
 export function formatEntry(entry: LogEntry): string {
   const name = `t${entry.term}/i${entry.index}`;
   switch (entry.kind) {
     case 'command':
       return `${name}:${Buffer.from(entry.data).toString('latin1')}`;
+    case 'configuration': {
+      const decoded = decodeConfiguration(entry.data);
+      return `${name}:${decoded.ok ? formatConfiguration(decoded.configuration) : decoded.reason}`;
+    }
     default:
       return `${name}:${entry.kind}`;
   }
+}
+
+/** `{1 2 3}`, `{1 2 4 from 1 2 3}` in joint consensus, `{1 2 3 learners 4}`. */
+export function formatConfiguration(configuration: Configuration | undefined): string {
+  if (configuration === undefined) return '{}';
+  const { voters, votersOutgoing, learners } = configuration;
+  const outgoing = votersOutgoing.length > 0 ? ` from ${votersOutgoing.join(' ')}` : '';
+  return `{${voters.join(' ')}${outgoing}${learners.length > 0 ? ` learners ${learners.join(' ')}` : ''}}`;
 }
 
 export function formatEntries(entries: readonly LogEntry[]): string {
@@ -38,6 +51,7 @@ function formatFields(message: RaftMessage): string {
     case 'appendEntriesResponse': {
       const read = message.readSequence > 0 ? ` read=${message.readSequence}` : '';
       if (message.success) return ` success match=i${message.matchIndex}${read}`;
+      if (message.needsSnapshot) return ` refused needs a snapshot${read}`;
       return (
         ` refused prev=i${message.rejectedIndex}` +
         ` conflict=t${message.conflictTerm}/i${message.conflictIndex}${read}`
@@ -70,13 +84,22 @@ export function formatReady(ready: Ready): string[] {
     const { role, term, leader } = ready.softState;
     lines.push(`${role} t${term}${leader === undefined ? '' : ` leader=${leader}`}`);
   }
-  if (ready.hardState !== undefined || ready.entries.length > 0) {
-    const { hardState, entries } = ready;
+  if (ready.snapshotsWanted.length > 0)
+    lines.push(`wants a snapshot for ${ready.snapshotsWanted.join(' ')}`);
+  if (ready.mustSync) {
+    const { hardState, entries, snapshot } = ready;
     const state =
       hardState === undefined
         ? ''
         : ` term=${hardState.currentTerm} vote=${hardState.votedFor ?? '-'} commit=i${hardState.commitIndex}`;
-    lines.push(`persist${state}${entries.length > 0 ? ` entries=${formatEntries(entries)}` : ''}`);
+    const replaced =
+      snapshot === undefined
+        ? ''
+        : ` snapshot=t${snapshot.lastIncludedTerm}/i${snapshot.lastIncludedIndex}` +
+          `:${formatConfiguration(snapshot.configuration)}`;
+    lines.push(
+      `persist${state}${replaced}${entries.length > 0 ? ` entries=${formatEntries(entries)}` : ''}`,
+    );
   }
   if (ready.committed.length > 0) lines.push(`apply ${formatEntries(ready.committed)}`);
   for (const read of ready.reads)

@@ -18,8 +18,16 @@ import {
 import { createRaftCore, RaftMachine } from '../core/core.ts';
 import { checkInvariants, checkTransition, type Moment, momentOf } from '../core/invariants.ts';
 import { defaultLimits, defaultTimings } from '../core/limits.ts';
-import type { RaftLimits, RaftTimings, Ready } from '../core/raft-core.ts';
-import type { RaftMessage } from '../messages.ts';
+import { configurationOf } from '../core/membership.ts';
+import type {
+  ChangeResult,
+  ConfigurationChange,
+  RaftLimits,
+  RaftTimings,
+  Ready,
+  SnapshotSendResult,
+} from '../core/raft-core.ts';
+import type { Configuration, RaftMessage, SnapshotPoint } from '../messages.ts';
 import { formatMessage, formatReady } from './format.ts';
 import { MemoryLogStorage } from './memory-log-storage.ts';
 
@@ -29,6 +37,8 @@ export interface ManualGroupOptions {
   readonly learners?: number;
   /** Voters of the outgoing configuration: joint consensus. */
   readonly votersOutgoing?: readonly number[];
+  /** Replicas that are no members. They have no state: a leader's messages call them into being. */
+  readonly spares?: number;
   /** False: every replica behaves as after a restart. */
   readonly freshGroup?: boolean;
   readonly limits?: Partial<RaftLimits>;
@@ -42,6 +52,8 @@ export interface ManualReplica {
   /** Taken and not synced, oldest first. */
   unsynced: Ready[];
   applied: number;
+  /** The state machine's configuration at `applied`. */
+  configuration: Configuration | undefined;
   moment: Moment | undefined;
 }
 
@@ -59,7 +71,7 @@ export type MessageBody = WithoutEnvelope<RaftMessage>;
 /** Draws the same fraction for ever: replica 1 times out first, then 2, … */
 function constantPrng(fraction: number): Prng {
   return {
-    nextUint32: () => Math.floor(fraction * 0x1_0000_0000),
+    nextUint32: () => 0,
     nextFloat: () => fraction,
     nextBelow: (bound) => Math.floor(fraction * bound),
   };
@@ -76,13 +88,16 @@ export class ManualGroup {
 
   constructor(options: ManualGroupOptions = {}) {
     this.options = options;
-    const count = (options.voters ?? 3) + (options.learners ?? 0);
+    const founders = (options.voters ?? 3) + (options.learners ?? 0);
+    const count = founders + (options.spares ?? 0);
+    const configuration = this.founding(founders);
     this.replicas = Array.from({ length: count }, (_, i) => ({
       id: toReplicaId(i + 1),
       disk: new MemoryLogStorage(),
       core: undefined,
       unsynced: [],
       applied: 0,
+      configuration: i < founders ? configuration : undefined,
       moment: undefined,
     }));
   }
@@ -107,31 +122,45 @@ export class ManualGroup {
     });
   }
 
-  start(ids: readonly number[] = this.replicas.map((each) => each.id)): this {
-    const { voters = 3, learners = 0, votersOutgoing = [], freshGroup = true } = this.options;
+  private get founders(): readonly number[] {
+    const { voters = 3, learners = 0 } = this.options;
+    return Array.from({ length: voters + learners }, (_, i) => i + 1);
+  }
+
+  /** Ids of the replicas that run. */
+  private get running(): readonly number[] {
+    return this.replicas.filter((each) => each.core !== undefined).map((each) => each.id);
+  }
+
+  /** Starts founders. */
+  start(ids: readonly number[] = this.founders): this {
+    const { freshGroup = true } = this.options;
     for (const id of ids) this.startOne(this.replica(id), freshGroup);
-    assert(voters + learners === this.replicas.length && votersOutgoing.length >= 0, 'sizes agree');
     return this;
   }
 
+  private founding(founders: number): Configuration {
+    const { voters = 3, votersOutgoing = [] } = this.options;
+    const ids = Array.from({ length: founders }, (_, i) => toReplicaId(i + 1));
+    return {
+      voters: ids.slice(0, voters),
+      votersOutgoing: votersOutgoing.map(toReplicaId),
+      learners: ids.slice(voters),
+      storeOf: new Map(ids.map((id) => [id, toStoreId(id)])),
+    };
+  }
+
   private startOne(replica: ManualReplica, freshGroup: boolean): void {
-    const voters = this.options.voters ?? 3;
-    const ids = this.replicas.map((each) => each.id);
     const core = createRaftCore(
       {
         rangeId: toRangeId(1),
         self: replica.id,
-        configuration: {
-          voters: ids.slice(0, voters),
-          votersOutgoing: (this.options.votersOutgoing ?? []).map(toReplicaId),
-          learners: ids.slice(voters),
-          storeOf: new Map(ids.map((id) => [id, toStoreId(id)])),
-        },
+        configuration: replica.configuration,
         hardState: replica.disk.hardState,
         storage: replica.disk,
         appliedIndex: toLogIndex(replica.applied),
         now: this.now,
-        freshGroup,
+        freshGroup: freshGroup && replica.configuration !== undefined,
         timings: { ...defaultTimings, ...this.options.timings },
         limits: { ...defaultLimits, ...this.options.limits },
       },
@@ -190,13 +219,78 @@ export class ManualGroup {
     const ready = replica.unsynced.shift();
     if (ready === undefined) return;
     replica.disk.write(ready);
+    if (ready.snapshot !== undefined) this.flip(replica, ready.snapshot);
     for (const message of ready.messagesAfterPersist) this.send(message);
-    if (ready.hardState !== undefined || ready.entries.length > 0)
-      this.act(id, (core, now) => core.advance(ready, now));
+    if (ready.mustSync) this.act(id, (core, now) => core.advance(ready, now));
+    if (ready.snapshot !== undefined)
+      this.act(id, (core, now) => core.appliedTo(toLogIndex(replica.applied), now));
+    for (const entry of ready.committed)
+      if (entry.kind === 'configuration') replica.configuration = configurationOf(entry);
     const last = ready.committed[ready.committed.length - 1];
     if (last === undefined) return;
     replica.applied = last.index;
     this.act(id, (core, now) => core.appliedTo(last.index, now));
+  }
+
+  /** The state machine changes over to a staged snapshot. */
+  private flip(replica: ManualReplica, snapshot: SnapshotPoint): void {
+    replica.applied = snapshot.lastIncludedIndex;
+    replica.configuration = snapshot.configuration;
+  }
+
+  /** A spare comes into being. */
+  create(id: number): void {
+    this.startOne(this.replica(id), false);
+  }
+
+  change(id: number, change: ConfigurationChange): ChangeResult {
+    return this.act(id, (core, now) => core.changeConfiguration(change, now));
+  }
+
+  addLearner(id: number, learner: number): ChangeResult {
+    const replicaId = toReplicaId(learner);
+    return this.change(id, { kind: 'addLearner', replicaId, storeId: toStoreId(learner) });
+  }
+
+  removeLearner(id: number, learner: number): ChangeResult {
+    return this.change(id, { kind: 'removeLearner', replicaId: toReplicaId(learner) });
+  }
+
+  changeVoters(id: number, promote: readonly number[], demote: readonly number[]): ChangeResult {
+    return this.change(id, {
+      kind: 'changeVoters',
+      promote: promote.map(toReplicaId),
+      demote: demote.map(toReplicaId),
+    });
+  }
+
+  /** What `id` has applied, as a snapshot of the term it is in. */
+  snapshotOf(id: number): SnapshotPoint {
+    const { applied, configuration } = this.replica(id);
+    const { state } = this.core(id);
+    return {
+      from: toReplicaId(id),
+      term: state.currentTerm,
+      lastIncludedIndex: toLogIndex(applied),
+      lastIncludedTerm: state.log.term(applied),
+      configuration: present(configuration, 'configuration'),
+    };
+  }
+
+  /** The staged state of `from` is offered to `to`'s core. */
+  install(from: number, to: number, snapshot: SnapshotPoint = this.snapshotOf(from)): boolean {
+    return this.act(to, (core, now) => core.installSnapshot(snapshot, now));
+  }
+
+  /** The leader hears what became of its snapshot. */
+  sent(id: number, to: number, result: SnapshotSendResult): void {
+    this.act(id, (core, now) => core.snapshotSent(toReplicaId(to), result, now));
+  }
+
+  compact(id: number, index: number): void {
+    const at = toLogIndex(index);
+    this.act(id, (core) => core.compact(at));
+    this.replica(id).disk.compact(at);
   }
 
   /** Takes and syncs until the replica has nothing more to do. */
@@ -228,7 +322,7 @@ export class ManualGroup {
   }
 
   /** Runs and delivers among `ids` until nothing moves. Messages to others stay in the network. */
-  settle(ids: readonly number[] = this.replicas.map((each) => each.id)): void {
+  settle(ids: readonly number[] = this.running): void {
     for (let turn = 0; ; turn++) {
       assert(turn < 1000, 'a group comes to rest');
       for (const id of ids) this.run(id);
@@ -247,7 +341,7 @@ export class ManualGroup {
   }
 
   /** Makes `id` leader of a group that knows none yet: waits for its deadline and lets `ids` answer. */
-  elect(id: number, ids: readonly number[] = this.replicas.map((each) => each.id)): Term {
+  elect(id: number, ids: readonly number[] = this.running): Term {
     for (let turn = 0; this.core(id).state.role.kind !== 'leader'; turn++) {
       assert(turn < 10, 'an election comes to an end');
       const until = Math.max(...ids.map((each) => this.core(each).state.promisedUntilMs));

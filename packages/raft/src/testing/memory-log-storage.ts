@@ -4,7 +4,7 @@
  */
 import { assert, type LogIndex, type Term, toLogIndex, toTerm } from '@flotilla/base';
 import type { LogStorage, Ready } from '../core/raft-core.ts';
-import type { HardState, LogEntry } from '../messages.ts';
+import type { HardState, LogEntry, SnapshotPoint } from '../messages.ts';
 
 export class MemoryLogStorage implements LogStorage {
   hardState: HardState = {
@@ -53,14 +53,28 @@ export class MemoryLogStorage implements LogStorage {
   }
 
   /** Makes a Ready durable: its entries replace everything at or above the first of them. */
-  write(ready: Pick<Ready, 'hardState' | 'entries'>): void {
+  write(ready: Pick<Ready, 'hardState' | 'entries'> & Partial<Pick<Ready, 'snapshot'>>): void {
     if (ready.hardState !== undefined) this.hardState = ready.hardState;
+    if (ready.snapshot !== undefined) this.restart(ready.snapshot);
     const first = ready.entries[0];
     if (first === undefined) return;
     assert(first.index > this.compactedIndex, 'compacted entries are not replaced');
     assert(first.index <= this.lastIndex() + 1, 'entries leave no hole', { first: first.index });
     this.log.length = first.index - this.compactedIndex - 1;
     for (const entry of ready.entries) this.log.push(entry);
+  }
+
+  /** The log goes on after a snapshot: with what follows it here, if its entry is. */
+  private restart({ lastIncludedIndex, lastIncludedTerm }: SnapshotPoint): void {
+    assert(lastIncludedIndex > this.compactedIndex, 'a snapshot moves forward');
+    const isHere = lastIncludedIndex <= this.lastIndex();
+    if (isHere && this.term(lastIncludedIndex) === lastIncludedTerm) {
+      this.compact(lastIncludedIndex);
+      return;
+    }
+    this.log = [];
+    this.compactedIndex = lastIncludedIndex;
+    this.compactedTerm = lastIncludedTerm;
   }
 
   compact(index: LogIndex): void {
