@@ -4,7 +4,9 @@
  * is right. An older descriptor never displaces a newer one, but fills the gaps between newer ones.
  */
 import { compareBytes, type Span } from '@flotilla/base';
-import type { RangeInfo } from '@flotilla/shard/protocol';
+import { kv, type RangeInfo } from '@flotilla/shard/protocol';
+
+const { ReplicaRole } = kv;
 
 /** Leadership of one range. Lives as long as the router: terms only rise, whatever happens to descriptors. */
 export interface RangeState<Waiter> {
@@ -227,14 +229,19 @@ function newRange<Waiter>(
   told: NonNullable<RangeInfo['descriptor']>,
   state: RangeState<Waiter>,
 ): CachedRange<Waiter> {
-  const replicas = (told.replicas ?? []).map(({ replicaId, storeId }) => ({
+  const replicas = (told.replicas ?? []).map(({ replicaId, storeId, role }) => ({
     replicaId: replicaId ?? 0,
     storeId: storeId ?? 0,
+    role: role ?? ReplicaRole.VOTER,
   }));
+  // Learners lead nothing, and may not hold the range yet, or not for long.
+  const voters = replicas.filter(
+    ({ role }) => role !== ReplicaRole.LEARNER && role !== ReplicaRole.LEARNER_OUTGOING,
+  );
   return {
     rangeId: told.rangeId ?? 0,
     generation: told.generation ?? 0,
-    storeIds: replicas.map(({ storeId }) => storeId),
+    storeIds: (voters.length > 0 ? voters : replicas).map(({ storeId }) => storeId),
     descriptor: {
       rangeId: told.rangeId ?? 0,
       startKey: Uint8Array.from(told.startKey ?? []),

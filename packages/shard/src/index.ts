@@ -8,6 +8,8 @@
  *   engine/    ordered key-value storage behind an interface; LevelDB is known here alone
  *   state/     what lies in the engine and in which form: values, sessions, range checkpoints, engine keys
  *   replica/   one range: evaluation, exactly-once, application of log entries
+ *   snapshot/  a range's whole state from one store to another
+ *   membership/ replicas come, move and go
  *   store/     the process: identity, founding, requests, reads, checkpoints, meta reports, balance, history
  *   protocol/  the messages, for clients too
  *   testing/   the engine in memory, its conformance suite, a cluster in one process
@@ -15,9 +17,9 @@
  * The log is the truth and the engine a cache of it; whatever a client is told went through the log of the leader's own
  * term, or was read under its lease.
  *
- * Not built: split and merge; change of membership and snapshots (a store that lost its disk stays out, and while a
- * member is away the log is not compacted); intents, locks and transaction records (a write is one range, one entry);
- * reads of the history (it is kept and swept, nobody asks for it yet); load-based placement.
+ * Not built: split and merge; a store that lost its disk comes back only under a new store id; intents, locks and
+ * transaction records (a write is one range, one entry); reads of the history (it is kept and swept, nobody asks for it
+ * yet); placement: nobody but an operator's request moves replicas.
  */
 export type {
   Engine,

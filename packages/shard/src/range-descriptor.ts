@@ -130,3 +130,9 @@ export function provesRemoved(
     )
   );
 }
+
+/** Store ids from outside; undefined if one is none. */
+export function toStoreIds(from: readonly number[] | null | undefined): StoreId[] | undefined {
+  const ids = from ?? [];
+  return ids.every(isId) ? ids.map(toStoreId) : undefined;
+}

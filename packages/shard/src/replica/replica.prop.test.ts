@@ -26,6 +26,7 @@ import { SessionTable } from '../state/session-table.ts';
 import { allHistory, supersededAtOf, userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import { Checkpointer } from '../store/checkpointer.ts';
+import { OneAtATime } from '../store/one-at-a-time.ts';
 import { StoreStateMachine } from '../store/store-state-machine.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
 import type { Answer, Caller } from './answers.ts';
@@ -148,9 +149,17 @@ class Harness {
         },
       },
     });
-    const machine = new StoreStateMachine(new Map([[rangeId, replica]]), this.turns, {
+    const unused = (): never => {
+      throw new Error('not in this test');
+    };
+    const machine = new StoreStateMachine(this.turns, {
+      replica: () => replica,
       onApplied: () => {},
-      onRoleChange: () => {},
+      onSoftState: (_rangeId, soft) => replica.onSoftState(soft),
+      flip: unused,
+      onMembers: unused,
+      sendSnapshot: unused,
+      onUnknownGroup: unused,
     });
     const checkpointer = new Checkpointer({
       engine: this.engine,
@@ -162,6 +171,7 @@ class Harness {
       },
       remember: async () => {},
       checkpointed: new Map([[rangeId, state.appliedIndex]]),
+      oneAtATime: new OneAtATime(),
     });
     return [replica, machine, checkpointer];
   }
@@ -267,7 +277,7 @@ class Harness {
     const before = this.replica.sessions.toRows();
     this.engine = this.engine.crash(this.prng);
     this.turns = new EngineTurns(this.engine);
-    const loaded = await loadRanges(this.engine, () => this.checkpointedIndex);
+    const loaded = await loadRanges(this.engine, new Map([[rangeId, this.checkpointedIndex]]));
     const [state] = loaded.ranges;
     if (state === undefined) throw new Error('the checkpoint row is there');
     [this.replica, this.machine, this.checkpointer] = this.wire(state);

@@ -14,8 +14,9 @@ import {
   type Term,
   toReplicaId,
 } from '@flotilla/base';
-import type { LogEntry, SoftState } from '@flotilla/raft';
+import { decodeConfiguration, type LogEntry, type SoftState } from '@flotilla/raft';
 import type { EngineOperation } from '../engine/engine.ts';
+import { descriptorAfter } from '../membership/configuration.ts';
 import { boundsGeneration, type RangeDescriptor } from '../range-descriptor.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import type { SessionTable } from '../state/session-table.ts';
@@ -39,14 +40,17 @@ export interface Applied {
   readonly index: number;
   readonly term: number;
   readonly batches: readonly { readonly leaseholder: Leaseholder; readonly batch: PendingBatch }[];
+  /** Set if the members changed: as they were before. */
+  readonly membersBefore: RangeDescriptor | undefined;
 }
 
 export class Replica implements LeaseholderReplica {
-  readonly descriptor: RangeDescriptor;
+  /** Replaced, never changed in place: by the log, or with the whole state by a snapshot. */
+  descriptor: RangeDescriptor;
   readonly replicaId: ReplicaId;
-  readonly storageId: number;
-  readonly space: StorageSpace;
-  readonly sessions: SessionTable;
+  storageId: number;
+  space: StorageSpace;
+  sessions: SessionTable;
   /** Of the entries handed to the engine; visible once the engine's write resolved. */
   appliedIndex: number;
   appliedTerm: number;
@@ -55,6 +59,7 @@ export class Replica implements LeaseholderReplica {
   /** Commands that found no session, a known serial or another generation. Never counts where all is well. */
   skippedCommands = 0;
   private readonly context: ReplicaContext;
+  private gone = false;
   private soft: SoftState = { role: 'follower', term: 0 as Term, leader: undefined };
 
   constructor(state: RangeState, context: ReplicaContext) {
@@ -81,6 +86,16 @@ export class Replica implements LeaseholderReplica {
     return this.soft.role;
   }
 
+  /** It was removed from the range, and its rows are being deleted: it must not be read any more. */
+  get isRemoved(): boolean {
+    return this.gone;
+  }
+
+  /** The leader that this replica knows. */
+  get leaderId(): ReplicaId | undefined {
+    return this.soft.leader;
+  }
+
   /** The store of the leader that this replica knows, or undefined. */
   leaderStore(): StoreId | undefined {
     const { leader } = this.soft;
@@ -91,7 +106,7 @@ export class Replica implements LeaseholderReplica {
   onSoftState(state: SoftState): void {
     assert(state.term >= this.soft.term, 'the term does not fall', { term: state.term });
     this.soft = state;
-    const leads = state.role === 'leader';
+    const leads = state.role === 'leader' && !this.gone;
     if (this.leaseholder !== undefined && (!leads || this.leaseholder.term !== state.term)) {
       this.leaseholder.resign();
       this.leaseholder = undefined;
@@ -100,10 +115,37 @@ export class Replica implements LeaseholderReplica {
       this.leaseholder = new Leaseholder(this, state.term, this.context.leaseholder);
   }
 
+  /** The range goes on without this replica. What is under way is answered; nothing is served any more. */
+  retire(): void {
+    this.gone = true;
+    this.leaseholder?.resign();
+    this.leaseholder = undefined;
+  }
+
+  /** The state of a snapshot, staged in the engine already, takes the place of this one. */
+  install(state: RangeState): void {
+    assert(this.leaseholder === undefined, 'a leaseholder receives no snapshot', {
+      rangeId: this.rangeId,
+    });
+    assert(state.appliedIndex > this.appliedIndex, 'a snapshot leads forward', {
+      rangeId: this.rangeId,
+      appliedIndex: this.appliedIndex,
+      index: state.appliedIndex,
+    });
+    this.descriptor = state.descriptor;
+    this.storageId = state.storageId;
+    this.space = new StorageSpace(state.storageId);
+    this.sessions = state.sessions;
+    this.appliedIndex = state.appliedIndex;
+    this.appliedTerm = state.appliedTerm;
+    this.lastTimestamp = state.lastTimestamp;
+    this.context.observe(this.lastTimestamp);
+  }
+
   /** Adds the engine operations of `entries` and advances the replicated state. */
   apply(entries: readonly LogEntry[], operations: EngineOperation[]): Applied {
     const batches: { leaseholder: Leaseholder; batch: PendingBatch }[] = [];
-    const { leaseholder } = this;
+    const { leaseholder, descriptor: before } = this;
     for (const entry of entries) {
       assert(entry.index === this.appliedIndex + 1, 'entries are applied in order, once each', {
         rangeId: this.rangeId,
@@ -112,6 +154,7 @@ export class Replica implements LeaseholderReplica {
       });
       this.appliedIndex = entry.index;
       this.appliedTerm = entry.term;
+      if (entry.kind === 'configuration') this.applyConfiguration(entry);
       if (entry.kind !== 'command') continue;
       const own = leaseholder?.takeProposed(entry);
       const skipped = this.applyBatch(
@@ -128,7 +171,13 @@ export class Replica implements LeaseholderReplica {
       });
       batches.push({ leaseholder, batch: own.batch });
     }
-    return { replica: this, index: this.appliedIndex, term: this.appliedTerm, batches };
+    return {
+      replica: this,
+      index: this.appliedIndex,
+      term: this.appliedTerm,
+      batches,
+      membersBefore: this.descriptor === before ? undefined : before,
+    };
   }
 
   /** The writes of `applied` are visible. */
@@ -139,6 +188,12 @@ export class Replica implements LeaseholderReplica {
 
   state(): RangeState {
     return this;
+  }
+
+  private applyConfiguration(entry: LogEntry): void {
+    const decoded = decodeConfiguration(entry.data);
+    assert(decoded.ok, 'a committed configuration decodes', { rangeId: this.rangeId });
+    this.descriptor = descriptorAfter(this.descriptor, decoded.configuration);
   }
 
   private applyBatch(entry: LogEntry, batch: CommandBatch, operations: EngineOperation[]): number {

@@ -11,7 +11,13 @@ import { StreamTotals } from './stream.ts';
 
 export type Installed =
   | { readonly ok: true; readonly index: number }
-  | { readonly ok: false; readonly outcome: SnapshotOutcome; readonly reason: string };
+  | {
+      readonly ok: false;
+      readonly outcome: SnapshotOutcome;
+      readonly reason: string;
+      /** The process ends before it is known whether the log took it: what is staged must stay. */
+      readonly undecided?: boolean;
+    };
 
 export interface IncomingOptions {
   readonly offer: Offer;
@@ -21,7 +27,7 @@ export interface IncomingOptions {
   readonly windowChunks: number;
   readonly staging: Staging;
   readonly send: (message: BulkMessage) => void;
-  /** Makes the staged state the replica's. */
+  /** Makes the staged state durable and the replica's. */
   readonly install: (state: RangeState) => Promise<Installed>;
   /** The staged rows are nobody's. */
   readonly reclaim: (storageId: number) => void;
@@ -83,7 +89,7 @@ export class IncomingSnapshot {
   abort(reason: string): void {
     if (this.state !== 'receiving' || this.aborted !== undefined) return;
     this.aborted = reason;
-    if (!this.writing) this.end(failed(reason)).catch((error) => this.options.onFatal(error));
+    if (!this.writing) this.end(failed(reason));
   }
 
   private async write(): Promise<void> {
@@ -110,19 +116,16 @@ export class IncomingSnapshot {
       return this.end(failed('the stream is not what was sent'));
     this.state = 'installing';
     this.pull();
-    const state = await staging.finish();
-    await this.end(typeof state === 'string' ? failed(state) : await options.install(state));
+    const state = staging.finish();
+    this.end(typeof state === 'string' ? failed(state) : await options.install(state));
   }
 
-  private async end(installed: Installed): Promise<void> {
+  private end(installed: Installed): void {
     const { staging, reclaim, offer, send, onEnded } = this.options;
     this.state = 'ended';
     this.timer?.cancel();
     this.queue = [];
-    if (!installed.ok) {
-      await staging.discard();
-      reclaim(staging.storageId);
-    }
+    if (!installed.ok && installed.undecided !== true) reclaim(staging.storageId);
     const end: End = {
       kind: 'end',
       snapshotId: offer.snapshotId,

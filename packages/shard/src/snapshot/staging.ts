@@ -1,21 +1,15 @@
 /**
- * Where a snapshot is written while it comes: rows under a storage id that nothing refers to. The range row that refers
- * to it is written last and made durable with the data; only the log makes it the truth. A crash before that leaves rows
- * that recovery sweeps.
+ * Where a snapshot is written while it comes: rows under a storage id that nothing refers to. Whoever installs it writes
+ * the range row that does; a crash before that leaves rows that recovery sweeps.
  */
-import type { Engine, EngineOperation } from '../engine/engine.ts';
+import type { EngineOperation } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
-import {
-  decodeRangeCheckpoint,
-  type RangeState,
-  rangeCheckpointRow,
-} from '../state/range-checkpoint.ts';
-import { rangeRowKey, StorageSpace, userKeyOfHistory } from '../state/storage-keys.ts';
+import { decodeRangeCheckpoint, type RangeState } from '../state/range-checkpoint.ts';
+import { StorageSpace, userKeyOfHistory } from '../state/storage-keys.ts';
 import { isIntact } from '../state/stored-value.ts';
 import { RecordReader, recordKind, type SnapshotRecord } from './stream.ts';
 
 export interface StagingOptions {
-  readonly engine: Engine;
   readonly turns: EngineTurns;
   readonly storageId: number;
   readonly replicaId: number;
@@ -50,21 +44,10 @@ export class Staging {
     return undefined;
   }
 
-  /** The stream is over. @returns the state that now is durable, or why it is refused */
-  async finish(): Promise<RangeState | string> {
-    const { state } = this;
-    if (state === undefined || !this.reader.isEmpty) return 'the stream ends early';
-    await this.options.turns.write(() => [rangeCheckpointRow(state)]);
-    await this.options.engine.flush();
-    return state;
-  }
-
-  /** The range row goes at once, so that nothing refers to the rows; those are the caller's to reclaim. */
-  async discard(): Promise<void> {
-    const { state } = this;
-    if (state === undefined) return;
-    const key = rangeRowKey(state.descriptor.rangeId, state.appliedIndex);
-    await this.options.turns.write(() => [{ type: 'del', key }]);
+  /** The stream is over. @returns the state whose rows are written, though not durable, or why it is refused */
+  finish(): RangeState | string {
+    if (this.state === undefined || !this.reader.isEmpty) return 'the stream ends early';
+    return this.state;
   }
 
   private accept(record: SnapshotRecord, operations: EngineOperation[]): string | undefined {

@@ -180,7 +180,7 @@ export class SnapshotTransfers {
   }
 
   private admit(from: StoreId, name: string, offer: Offer): void {
-    const { clock, engine, turns, limits, keeper, onFatal } = this.options;
+    const { clock, turns, limits, keeper, onFatal } = this.options;
     const transfer = new IncomingSnapshot({
       offer,
       from,
@@ -188,7 +188,6 @@ export class SnapshotTransfers {
       idleMs: limits.snapshotIdleMs,
       windowChunks: limits.snapshotWindowChunks,
       staging: new Staging({
-        engine,
         turns,
         storageId: keeper.newStorageId(),
         replicaId: offer.toReplicaId,

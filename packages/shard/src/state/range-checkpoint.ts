@@ -90,24 +90,25 @@ function decodeRow(row: EngineRow): RangeState {
 }
 
 export interface LoadedRanges {
-  /** One per range: the row of the checkpoint that the log knows. */
+  /** One per position. */
   readonly ranges: readonly RangeState[];
-  /** Rows of checkpoints that were not finished or have been replaced. */
+  /** Rows of checkpoints that were not finished or have been replaced, of snapshots that the log did not take, of
+   *  replicas that are gone. */
   readonly obsolete: readonly Buffer[];
 }
 
 /**
- * Reads the range rows and picks, per range, the one that belongs to the log's last checkpoint.
- * @param checkpointedIndex from the log; 0 = never
- * @throws FatalError(engineCorrupt) if the engine lacks the row that the log relies on
+ * Reads the range rows and picks, per range that the log knows, the one that belongs to the log's position.
+ * @param positions from the log: where each of its ranges was flushed last
+ * @throws FatalError(engineCorrupt) if the engine lacks a row that the log relies on
  */
 export async function loadRanges(
   engine: Engine,
-  checkpointedIndex: (rangeId: number) => number,
+  positions: ReadonlyMap<number, number>,
 ): Promise<LoadedRanges> {
   const ranges: RangeState[] = [];
   const obsolete: Buffer[] = [];
-  const seen = new Map<number, number[]>();
+  const missing = new Map(positions);
   const iterator = engine.iterate(allRangeRows);
   try {
     for (;;) {
@@ -115,21 +116,22 @@ export async function loadRanges(
       if (rows.length === 0) break;
       for (const row of rows) {
         const { rangeId, appliedIndex } = parseRangeRowKey(asBuffer(row.key));
-        seen.set(rangeId, [...(seen.get(rangeId) ?? []), appliedIndex]);
-        if (appliedIndex === checkpointedIndex(rangeId)) ranges.push(decodeRow(row));
-        else obsolete.push(row.key);
+        if (appliedIndex === positions.get(rangeId)) {
+          ranges.push(decodeRow(row));
+          missing.delete(rangeId);
+        } else obsolete.push(row.key);
       }
     }
   } finally {
     await iterator.close();
   }
-  for (const [rangeId, indices] of seen) {
-    if (ranges.some((range) => range.descriptor.rangeId === rangeId)) continue;
-    throw new FatalError(
-      ExitCode.engineCorrupt,
-      `the state of r${rangeId} at its checkpoint is missing: state and log do not belong together`,
-      { rangeId, checkpointedIndex: checkpointedIndex(rangeId), found: indices },
-    );
-  }
-  return { ranges, obsolete };
+  const [first] = missing;
+  if (first === undefined) return { ranges, obsolete };
+  const [rangeId, index] = first;
+  throw new FatalError(
+    ExitCode.engineCorrupt,
+    `the state of r${rangeId} at its checkpoint ${index} is missing: state and log do not belong together; ` +
+      'rebuild this store from its peers under a new id',
+    { missing: [...missing] },
+  );
 }

@@ -9,11 +9,13 @@ import type { EngineTurns } from '../engine/engine-turns.ts';
 import type { Replica } from '../replica/replica.ts';
 import { rangeCheckpointRow } from '../state/range-checkpoint.ts';
 import { rangeRowKey } from '../state/storage-keys.ts';
+import type { OneAtATime } from './one-at-a-time.ts';
 
 export interface CheckpointerOptions {
   readonly engine: Engine;
   readonly turns: EngineTurns;
-  readonly replicas: ReadonlyMap<number, Replica>;
+  /** Every replica whose log is here, those on their way out included. */
+  readonly replicas: { values(): Iterable<Replica> };
   readonly hlc: HybridLogicalClock;
   /** Writes the checkpoint to the log. */
   readonly commit: (
@@ -24,6 +26,8 @@ export interface CheckpointerOptions {
   readonly remember: (hlcUpperBound: number) => Promise<void>;
   /** Position of the checkpoint in force, by range. */
   readonly checkpointed: ReadonlyMap<RangeId, number>;
+  /** Keeps checkpoints apart from what else moves positions. */
+  readonly oneAtATime: OneAtATime;
 }
 
 export class Checkpointer {
@@ -38,10 +42,24 @@ export class Checkpointer {
 
   /** Takes a checkpoint, or joins the one that is under way. Rejections are fatal. */
   run(): Promise<void> {
-    this.running ??= this.take().finally(() => {
-      this.running = undefined;
-    });
+    this.running ??= this.options.oneAtATime
+      .run(() => this.take())
+      .finally(() => {
+        this.running = undefined;
+      });
     return this.running;
+  }
+
+  /**
+   * The log itself moved a range: to the index of a snapshot, or out of this store (undefined). Only while no checkpoint
+   * is being taken.
+   * @returns where it was: the position of the row that now is obsolete
+   */
+  moved(rangeId: RangeId, index: number | undefined): number | undefined {
+    const before = this.checkpointed.get(rangeId);
+    if (index === undefined) this.checkpointed.delete(rangeId);
+    else this.checkpointed.set(rangeId, index);
+    return before;
   }
 
   get isRunning(): boolean {

@@ -11,6 +11,12 @@ export interface StoreFoundation {
   readonly wal: WriteAheadLog;
   readonly hlc: HybridLogicalClock;
   readonly ranges: readonly RangeState[];
+  /** Range rows and storage ids that nothing refers to. */
   readonly obsoleteRows: readonly Buffer[];
+  readonly unusedStorage: readonly number[];
+  /** Above every storage id that has rows or is in use. */
+  readonly nextStorageId: number;
+  /** By range, the least replica id that may live here. */
+  readonly tombstones: Map<number, number>;
   readonly lock: DirectoryLock;
 }

@@ -15,6 +15,8 @@ export interface LeaseBalancerOptions {
   readonly replicas: ReadonlyMap<number, Replica>;
   readonly status: (rangeId: RangeId) => RaftStatus | undefined;
   readonly transfer: (rangeId: RangeId, target: ReplicaId) => TransferResult;
+  /** The range's members are changing, carried out by this leaseholder. */
+  readonly isChanging: (rangeId: RangeId) => boolean;
 }
 
 /** Unit: ms. Between rounds, and after one that found nothing to do. */
@@ -69,6 +71,7 @@ export class LeaseBalancer {
     let begun = 0;
     for (const replica of replicas.values()) {
       if (replica.leaseholder?.isReady !== true) continue;
+      if (this.options.isChanging(replica.rangeId)) continue;
       const preferred = preferredLeader(replica.descriptor);
       if (preferred === storeId) continue;
       astray = true;

@@ -3,12 +3,11 @@
  * services that run beside them. Made by `running-store.ts` after opening or founding; ends with the process.
  */
 import {
-  present,
-  type RangeId,
   type Span,
   type StoreId,
   spansOverlap,
   toLogIndex,
+  toReplicaId,
   toTimestamp,
 } from '@flotilla/base';
 import {
@@ -19,31 +18,35 @@ import {
   type PeerMessage,
 } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
-import { metaRangeId } from '../initial-ranges.ts';
-import { kv } from '../protocol/index.ts';
+import { configurationOf } from '../membership/configuration.ts';
+import { Membership } from '../membership/membership.ts';
 import type { Answer, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Checkpointer } from './checkpointer.ts';
 import type { StoreContext } from './context.ts';
+import type { StoreFoundation } from './foundation.ts';
 import { HistorySweeper } from './history-sweeper.ts';
 import { LeaseBalancer } from './lease-balancer.ts';
+import type { MetaLink } from './meta-link.ts';
+import { OneAtATime } from './one-at-a-time.ts';
 import { PeerChannel } from './peer-channel.ts';
 import { Proposer } from './proposer.ts';
-import { absorbReport, RangeReporter } from './range-reports.ts';
+import { RangeReporter } from './range-reports.ts';
 import { Reads } from './reads.ts';
 import { StoreStateMachine } from './store-state-machine.ts';
-
-type RangeInfo = flotilla.kv.RangeInfo.$Properties;
 
 export interface MemberOptions {
   readonly context: StoreContext;
   readonly states: readonly RangeState[];
   /** True only right after founding: these groups never ran. */
   readonly fresh: boolean;
-  /** Rows that nothing refers to any more. */
-  readonly obsoleteRows: readonly Buffer[];
-  readonly metaDescriptor: () => RangeInfo['descriptor'];
+  /** What recovery found beside the states. */
+  readonly leftovers: Pick<
+    StoreFoundation,
+    'obsoleteRows' | 'unusedStorage' | 'nextStorageId' | 'tombstones'
+  >;
+  readonly meta: MetaLink;
   /** Every replica knows a leader. May be called again. */
   readonly onReady: () => void;
 }
@@ -52,6 +55,7 @@ export class Member {
   readonly raft: MultiRaft;
   readonly reads: Reads;
   readonly checkpointer: Checkpointer;
+  readonly membership: Membership;
   private readonly options: MemberOptions;
   private readonly context: StoreContext;
   private readonly proposer: Proposer;
@@ -66,9 +70,21 @@ export class Member {
     this.context = options.context;
     const { storeId, limits, engine, turns, wal, hlc, replicas, admission, fail, logger } =
       this.context;
-    const { clock, prng, timings, raftLimits } = this.context.options;
+    const { clock, prng, timings, raftLimits, driverLimits } = this.context.options;
     this.proposer = new Proposer({ clock, hasFailed: this.context.hasFailed, onFatal: fail });
+    const oneAtATime = new OneAtATime();
+    this.membership = new Membership({
+      ...options.leftovers,
+      context: this.context,
+      raft: () => this.raft,
+      checkpointer: () => this.checkpointer,
+      oneAtATime,
+      createReplica: (state) => this.addReplica(state),
+      metaDescriptor: () => options.meta.descriptor(),
+    });
     for (const state of options.states) this.addReplica(state);
+    const { membership } = this;
+    const { lifecycle } = membership;
     this.raft = createMultiRaft({
       storeId,
       incarnation: this.context.identity().incarnation,
@@ -79,12 +95,24 @@ export class Member {
         const bytes = encodeRaftMessage(message);
         this.context.outbox.enqueue({ kind: 'store', storeId: to, channel: 'raft' }, bytes);
       },
-      stateMachine: new StoreStateMachine(replicas, turns, {
+      stateMachine: new StoreStateMachine(turns, {
+        replica: (rangeId) => lifecycle.replica(rangeId),
+        flip: (rangeId, snapshot) => lifecycle.flip(rangeId, snapshot),
         onApplied: (bytes) => this.onApplied(bytes),
-        onRoleChange: () => this.reporter.onChange(),
+        onSoftState: (rangeId, state) => {
+          lifecycle.onSoftState(rangeId, state);
+          this.reporter.onChange();
+        },
+        onMembers: (replica, before) => {
+          membership.inquiry.onMembers(replica, before);
+          this.reporter.onChange();
+        },
+        sendSnapshot: (request) => membership.sendSnapshot(request),
+        onUnknownGroup: (from, message) => lifecycle.onUnknownGroup(from, message),
       }),
       ...(timings === undefined ? {} : { timings }),
       ...(raftLimits === undefined ? {} : { limits: raftLimits }),
+      ...(driverLimits === undefined ? {} : { driverLimits }),
       logger,
       onFatal: fail,
     });
@@ -94,7 +122,7 @@ export class Member {
       prng,
       replicas,
       rangesPerReport: limits.reportRangesMax,
-      send: (ranges) => this.sendReport(ranges),
+      send: (ranges) => options.meta.report(ranges),
     });
     this.services = [
       this.reporter,
@@ -104,7 +132,9 @@ export class Member {
         replicas,
         status: (rangeId) => raft.status(rangeId),
         transfer: (rangeId, target) => raft.transferLeadership(rangeId, target),
+        isChanging: (rangeId) => membership.changes.isChanging(rangeId),
       }),
+      membership,
       new HistorySweeper({
         engine,
         turns,
@@ -125,13 +155,14 @@ export class Member {
     this.checkpointer = new Checkpointer({
       engine,
       turns,
-      replicas,
+      replicas: lifecycle,
       hlc,
       commit: (applied, bound) => raft.checkpoint(applied, bound),
       remember: (bound) => this.context.saveIdentity({ checkpointHlc: bound }),
       checkpointed: new Map(
         options.states.map((state) => [state.descriptor.rangeId, state.appliedIndex]),
       ),
+      oneAtATime,
     });
     for (const state of options.states) this.addGroup(state);
     this.raftChannel = new PeerChannel(this.context, {
@@ -147,7 +178,8 @@ export class Member {
   /** Called once, right after construction. */
   start(): void {
     for (const service of this.services) service.start();
-    const { obsoleteRows, states } = this.options;
+    const { leftovers, states } = this.options;
+    const { obsoleteRows } = leftovers;
     if (obsoleteRows.length > 0)
       this.context.turns
         .write(() => obsoleteRows.map((key) => ({ type: 'del', key })))
@@ -165,6 +197,7 @@ export class Member {
   /** Nothing is heard of peers any more. */
   close(): void {
     this.raftChannel.close();
+    this.membership.close();
   }
 
   /** A last checkpoint, and the log is closed. */
@@ -189,18 +222,15 @@ export class Member {
     return { transferLease: { ok: reason === '', message: reason } };
   }
 
-  /** Somebody leads these ranges: if the meta range is led here, its rows follow. */
-  absorb(ranges: readonly RangeInfo[]): void {
-    const meta = this.context.replicas.get(metaRangeId);
-    if (meta === undefined || this.context.isStopping()) return;
-    try {
-      absorbReport(meta, ranges);
-    } catch (error) {
-      this.context.fail(error);
-    }
+  /** Another store says something that needs no answer, or is one. */
+  onPeerRequest(from: StoreId, request: flotilla.kv.Request): void {
+    const { inquiry } = this.membership;
+    if (request.rangeReport) this.options.meta.absorb(request.rangeReport.ranges ?? []);
+    else if (request.membershipQuery) inquiry.onQuery(from, request.membershipQuery);
+    else if (request.membershipVerdict) inquiry.onVerdict(request.membershipVerdict);
   }
 
-  private addReplica(state: RangeState): void {
+  private addReplica(state: RangeState): Replica {
     const { rangeId } = state.descriptor;
     const { engine, hlc, limits, admission, replicas, fail, options } = this.context;
     const replica: Replica = new Replica(state, {
@@ -223,26 +253,17 @@ export class Member {
       },
     });
     replicas.set(rangeId, replica);
+    return replica;
   }
 
   private addGroup(state: RangeState): void {
-    const { descriptor, appliedIndex } = state;
     this.raft.addGroup({
-      rangeId: descriptor.rangeId,
-      self: this.replicaOf(descriptor.rangeId).replicaId,
-      configuration: {
-        voters: descriptor.replicas.map((member) => member.replicaId),
-        votersOutgoing: [],
-        learners: [],
-        storeOf: new Map(descriptor.replicas.map((member) => [member.replicaId, member.storeId])),
-      },
-      appliedIndex: toLogIndex(appliedIndex),
+      rangeId: state.descriptor.rangeId,
+      self: toReplicaId(state.replicaId),
+      configuration: configurationOf(state.descriptor),
+      appliedIndex: toLogIndex(state.appliedIndex),
       freshGroup: this.options.fresh,
     });
-  }
-
-  private replicaOf(rangeId: RangeId): Replica {
-    return present(this.context.replicas.get(rangeId), 'replica');
   }
 
   private covering(span: Span): ReturnType<typeof rangeInfo>[] {
@@ -271,20 +292,5 @@ export class Member {
       if (replica.leaderStore() === undefined) return;
     this.isReady = true;
     this.options.onReady();
-  }
-
-  private sendReport(ranges: RangeInfo[]): void {
-    const meta = this.options.metaDescriptor();
-    if (!meta) return;
-    const { storeId, outbox } = this.context;
-    const report = kv.Request.encode({ requestId: 0, rangeReport: { ranges } }).finish();
-    for (const member of meta.replicas ?? []) {
-      if (member.storeId === storeId) this.absorb(ranges);
-      else
-        outbox.enqueue(
-          { kind: 'store', storeId: member.storeId as StoreId, channel: 'kv' },
-          report,
-        );
-    }
   }
 }

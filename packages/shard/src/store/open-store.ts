@@ -7,17 +7,16 @@ import {
   FatalError,
   HybridLogicalClock,
   type Prng,
-  present,
   silentLogger,
   toHex,
   toTimestamp,
 } from '@flotilla/base';
 import { openWriteAheadLog, type WriteAheadLog } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
-import { loadRanges, type RangeState } from '../state/range-checkpoint.ts';
 import { wholeEngine } from '../state/storage-keys.ts';
 import { isOwnEngine } from './bootstrap.ts';
 import { type Identity, identityPath, readIdentity, writeIdentity } from './identity.ts';
+import { recoverContents } from './recovery.ts';
 import { RunningStore } from './running-store.ts';
 import type { Store, StoreOptions } from './store-api.ts';
 
@@ -58,16 +57,8 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       maxOffsetMs,
       floor: toTimestamp(wal.lastCheckpoint?.hlcUpperBound ?? 0),
     });
-    const { ranges, obsolete } = await foundedRanges(identity, engine, wal);
-    return new RunningStore(options, {
-      identity,
-      engine,
-      wal,
-      hlc,
-      ranges,
-      obsoleteRows: obsolete,
-      lock,
-    });
+    const contents = await recoverContents(identity, engine, wal);
+    return new RunningStore(options, { identity, engine, wal, hlc, ...contents, lock });
   } catch (error) {
     // The reason for giving up is what counts; closing is a courtesy to tests and to a retry in this process.
     for (const each of opened.reverse()) await each.close().catch(() => {});
@@ -137,25 +128,4 @@ function checkLog(options: StoreOptions, identity: Identity, wal: WriteAheadLog)
       found: lastCheckpoint?.hlcUpperBound,
     },
   );
-}
-
-async function foundedRanges(
-  identity: Identity,
-  engine: Engine,
-  wal: WriteAheadLog,
-): Promise<{ ranges: readonly RangeState[]; obsolete: readonly Buffer[] }> {
-  if (identity.clusterId === undefined) return { ranges: [], obsolete: [] };
-  const positions = new Map<number, number>();
-  for (const { rangeId, appliedIndex } of present(wal.lastCheckpoint, 'checkpoint').applied)
-    positions.set(rangeId, appliedIndex);
-  const loaded = await loadRanges(engine, (rangeId) => positions.get(rangeId) ?? 0);
-  for (const { descriptor } of loaded.ranges) positions.delete(descriptor.rangeId);
-  const [missing] = positions.keys();
-  if (missing !== undefined)
-    throw new FatalError(
-      ExitCode.engineCorrupt,
-      `the state of r${missing} is missing: rebuild this store from its peers under a new id`,
-      { missing: [...positions.keys()] },
-    );
-  return loaded;
 }

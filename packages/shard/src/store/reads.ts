@@ -1,12 +1,14 @@
 /**
- * Gets and scans on a leaseholder. The order is the point (consensus rule L4): take the value, then check the lease; or
- * let a quorum confirm, then take the value. Never check, then read.
+ * Gets and scans. The order is the point (consensus rule L4): a leaseholder takes the value, then checks the lease; or
+ * lets a quorum confirm, then takes the value. Never check, then read. A follower has no lease: it asks the leader for a
+ * read point, waits until it has applied that far, then takes the value.
  */
 import {
   type Clock,
   compareBytes,
   keyBytesMax,
   keySuccessor,
+  probe,
   spanContains,
   spanContainsSpan,
 } from '@flotilla/base';
@@ -59,8 +61,10 @@ export class Reads {
       if (!spanContains(replica.descriptor, key))
         return replica.keyMismatch({ startKey: key, endKey: keySuccessor(key) });
     }
-    const values = this.valuesOf(replica, keys);
-    if (consensus.leaseValid(replica.rangeId)) return values;
+    if (replica.leaseholder !== undefined) {
+      const values = this.valuesOf(replica, keys);
+      if (consensus.leaseValid(replica.rangeId)) return values;
+    }
     this.afterBarrier(caller, replica, () => answers.send(caller, this.valuesOf(replica, keys)));
     return undefined;
   }
@@ -80,14 +84,16 @@ export class Reads {
       this.options.engine.iterate(replica.space.dataSpan(span.startKey, span.endKey), {
         reverse: request.reverse === true,
       });
-    // The iterator holds the state of this moment: a lease that holds after it vouches for all it will return.
-    const iterator = open();
-    if (consensus.leaseValid(replica.rangeId)) {
-      this.runScan(caller, request, iterator);
-    } else {
+    if (replica.leaseholder !== undefined) {
+      // The iterator holds the state of this moment: a lease that holds after it vouches for all it will return.
+      const iterator = open();
+      if (consensus.leaseValid(replica.rangeId)) {
+        this.runScan(caller, request, iterator);
+        return undefined;
+      }
       iterator.close().catch((error: unknown) => this.options.onFatal(error));
-      this.afterBarrier(caller, replica, () => this.runScan(caller, request, open()));
     }
+    this.afterBarrier(caller, replica, () => this.runScan(caller, request, open()));
     return undefined;
   }
 
@@ -169,7 +175,11 @@ export class Reads {
       if (!grant.ok) answers.send(caller, this.refusedRead(replica, grant.reason));
       else if (caller.deadlineMs <= clock.nowMs())
         answers.send(caller, refusal(RefusalReason.DEADLINE, 'waited too long'));
-      else read();
+      else if (replica.isRemoved) answers.send(caller, replica.notLeaseholder());
+      else {
+        if (replica.leaseholder === undefined) probe('followerRead');
+        read();
+      }
     });
   }
 

@@ -2,7 +2,14 @@
  * The kv channel of a store: reads frames, refuses what is for another cluster, range or time, and hands the rest to
  * whoever serves it. Bad bytes are counted and dropped; nothing that a client sends may throw here.
  */
-import { asBuffer, type Clock, type FrameHeader, FrameReader, type Logger } from '@flotilla/base';
+import {
+  asBuffer,
+  type Clock,
+  type FrameHeader,
+  FrameReader,
+  type Logger,
+  type StoreId,
+} from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import type { StoreLimits } from '../limits.ts';
 import { boundsGeneration } from '../range-descriptor.ts';
@@ -31,7 +38,14 @@ export interface RequestServerOptions {
   readonly bootstrap: (request: flotilla.kv.BootstrapRequest.$Properties) => Promise<Answer>;
   /** Asked of the leaseholder: hands its range to another store. */
   readonly transferLease: (replica: Replica, targetStoreId: number) => Answer;
-  readonly onReport: (ranges: flotilla.kv.RangeInfo.$Properties[]) => void;
+  /** Asked of the leaseholder. Answers later, unless refused at once. */
+  readonly changeReplicas: (
+    caller: Caller,
+    replica: Replica,
+    request: flotilla.kv.ChangeReplicasRequest.$Properties,
+  ) => Answer | undefined;
+  /** From another store of the cluster; nobody waits for an answer. */
+  readonly onPeerRequest: (from: StoreId, request: flotilla.kv.Request) => void;
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -82,12 +96,10 @@ export class RequestServer {
       this.options.logger.warn({ error: String(error) }, 'request refused');
       return;
     }
-    if (request.rangeReport) {
-      if (header.sender.kind === 'store' && this.options.isOurs(header))
-        this.options.onReport(request.rangeReport.ranges ?? []);
+    if (header.sender.kind === 'store') {
+      if (this.options.isOurs(header)) this.options.onPeerRequest(header.sender.storeId, request);
       return;
     }
-    if (header.sender.kind !== 'client') return;
     const { clientId } = header.sender;
     if (request.discover || request.status || request.bootstrap) this.serveStore(clientId, request);
     else this.serveRange(header, clientId, request, message.length);
@@ -144,8 +156,9 @@ export class RequestServer {
       return refused(RefusalReason.RANGE_NOT_FOUND, `no replica of r${request.rangeId} here`);
     const { leaseholder } = replica;
     const { generation } = replica.descriptor;
+    const mayFollow = request.followerRead && (Boolean(request.get) || Boolean(request.scan));
     // Somebody knows a newer shape of the range than this replica: whoever made it leads.
-    if (leaseholder === undefined || request.generation > generation)
+    if ((leaseholder === undefined && !mayFollow) || request.generation > generation)
       return { ok: false, refused: replica.notLeaseholder() };
     // A change of replicas alone leaves the bounds that the client knows right.
     if (request.generation < boundsGeneration(replica.descriptor))
@@ -161,9 +174,12 @@ export class RequestServer {
     const { replica, leaseholder, reads } = target;
     if (request.get) return reads.get(caller, replica, request.get.keys ?? []);
     if (request.scan) return reads.scan(caller, replica, request.scan);
+    if (leaseholder === undefined) return replica.notLeaseholder();
     if (request.write) return leaseholder.write(caller, request.write);
     if (request.registerSession)
       return leaseholder.register(caller, request.registerSession.nonce ?? noBytes);
+    if (request.changeReplicas)
+      return this.options.changeReplicas(caller, replica, request.changeReplicas);
     if (request.transferLease)
       return this.options.transferLease(replica, request.transferLease.targetStoreId ?? 0);
     return refusal(RefusalReason.INVALID, 'this request is not known here');
@@ -175,7 +191,8 @@ type Target =
   | {
       readonly ok: true;
       readonly replica: Replica;
-      readonly leaseholder: Leaseholder;
+      /** Undefined only for reads that a follower may answer. */
+      readonly leaseholder: Leaseholder | undefined;
       readonly reads: Reads;
     };
 

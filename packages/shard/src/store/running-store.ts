@@ -17,6 +17,7 @@ import {
 import type { MultiRaft } from '@flotilla/raft';
 import { EngineTurns } from '../engine/engine-turns.ts';
 import { defaultStoreLimits } from '../limits.ts';
+import type { Membership } from '../membership/membership.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Admission } from './admission.ts';
@@ -24,7 +25,9 @@ import type { StoreContext } from './context.ts';
 import type { StoreFoundation } from './foundation.ts';
 import { handOver } from './hand-over.ts';
 import { type Identity, writeIdentity } from './identity.ts';
-import { Member } from './member.ts';
+import { Member, type MemberOptions } from './member.ts';
+import { MetaLink } from './meta-link.ts';
+import { OneAtATime } from './one-at-a-time.ts';
 import { RequestServer } from './request-server.ts';
 import type { Store, StoreOptions } from './store-api.ts';
 import { StoreRequests } from './store-requests.ts';
@@ -37,6 +40,8 @@ export class RunningStore implements Store {
   private readonly context: StoreContext;
   private readonly server: RequestServer;
   private readonly requests: StoreRequests;
+  private readonly meta: MetaLink;
+  private readonly identityWrites = new OneAtATime();
   private readonly kvListeners: Listener[] = [];
   private identity: Identity;
   private clusterId: Buffer | undefined;
@@ -58,8 +63,10 @@ export class RunningStore implements Store {
       this.markReady = resolve;
     });
     this.context = this.makeContext(options);
+    this.meta = new MetaLink(this.context);
     this.requests = new StoreRequests({
       context: this.context,
+      meta: this.meta,
       clusterId: () => this.clusterId,
       raft: () => this.member?.raft,
       onFounded: (founded, states) => {
@@ -81,7 +88,9 @@ export class RunningStore implements Store {
       bootstrap: (request) => this.requests.bootstrap(request),
       transferLease: (replica, target) =>
         present(this.member, 'membership').transferLease(replica, target),
-      onReport: (ranges) => this.member?.absorb(ranges),
+      changeReplicas: (caller, replica, request) =>
+        present(this.member, 'membership').membership.changeReplicas(caller, replica, request),
+      onPeerRequest: (from, request) => this.member?.onPeerRequest(from, request),
       onFatal: (error) => this.fail(error),
     });
     if (this.clusterId !== undefined) this.becomeMember(foundation.ranges, false);
@@ -106,8 +115,14 @@ export class RunningStore implements Store {
   inside(): {
     readonly raft: MultiRaft | undefined;
     readonly replicas: ReadonlyMap<number, Replica>;
+    readonly membership: Membership | undefined;
   } {
-    return { raft: this.member?.raft, replicas: this.context.replicas };
+    const { member } = this;
+    return {
+      raft: member?.raft,
+      replicas: this.context.replicas,
+      membership: member?.membership,
+    };
   }
 
   private makeContext(options: StoreOptions): StoreContext {
@@ -128,9 +143,9 @@ export class RunningStore implements Store {
       admission: new Admission(outbox, limits),
       replicas: new Map(),
       identity: () => this.identity,
-      saveIdentity: async (changes) => {
+      saveIdentity: (changes) => {
         this.identity = { ...this.identity, ...changes };
-        await writeIdentity(disk, directory, this.identity);
+        return this.identityWrites.run(() => writeIdentity(disk, directory, this.identity));
       },
       isOurs: (header) =>
         this.clusterId !== undefined && equalBytes(header.clusterId, this.clusterId),
@@ -146,8 +161,8 @@ export class RunningStore implements Store {
       context: this.context,
       states,
       fresh,
-      obsoleteRows: fresh ? [] : this.foundation.obsoleteRows,
-      metaDescriptor: () => this.requests.metaDescriptor(),
+      leftovers: fresh ? nothingLeft(states) : this.foundation,
+      meta: this.meta,
       onReady: () => this.markReady(),
     });
     this.member.start();
@@ -212,4 +227,10 @@ export class RunningStore implements Store {
         'clock too far ahead',
       );
   }
+}
+
+/** A store that was just founded has what its founding gave it. */
+function nothingLeft(states: readonly RangeState[]): MemberOptions['leftovers'] {
+  const nextStorageId = Math.max(0, ...states.map((state) => state.storageId)) + 1;
+  return { obsoleteRows: [], unusedStorage: [], nextStorageId, tombstones: new Map() };
 }

@@ -1,6 +1,6 @@
 /** What the composition root may know of a store. */
 import type { Clock, Disk, Logger, Prng, StoreId, Transport } from '@flotilla/base';
-import type { RaftLimits, RaftTimings } from '@flotilla/raft';
+import type { DriverLimits, RaftLimits, RaftTimings } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import type { StoreLimits } from '../limits.ts';
 
@@ -24,6 +24,7 @@ export interface StoreOptions {
   readonly onFatal: (error: Error) => void;
   readonly timings?: RaftTimings;
   readonly raftLimits?: RaftLimits;
+  readonly driverLimits?: Partial<DriverLimits>;
   readonly limits?: Partial<StoreLimits>;
   /** Size of a log segment, preallocated. Default: the log's own. Unit: bytes. */
   readonly walSegmentBytes?: number;

@@ -6,7 +6,6 @@ import { asBuffer, equalBytes, noClusterId } from '@flotilla/base';
 import type { MultiRaft } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
-import type { RangeDescriptor } from '../range-descriptor.ts';
 import { type Answer, rangeInfo } from '../replica/answers.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import {
@@ -17,11 +16,13 @@ import {
   writeFoundingState,
 } from './bootstrap.ts';
 import type { StoreContext } from './context.ts';
+import type { MetaLink } from './meta-link.ts';
 import { statusOf } from './status.ts';
 
 export interface StoreRequestsOptions {
   readonly context: StoreContext;
   readonly clusterId: () => Buffer | undefined;
+  readonly meta: MetaLink;
   /** Undefined before founding. */
   readonly raft: () => MultiRaft | undefined;
   /** The state is on disk: the store is part of this cluster from now on. */
@@ -38,16 +39,10 @@ export class StoreRequests {
     this.startedAtMs = options.context.options.clock.nowMs();
   }
 
-  /** Where ranges are looked up, as far as this store knows. */
-  metaDescriptor(): RangeDescriptor | undefined {
-    const { replicas, identity } = this.options.context;
-    return replicas.get(metaRangeId)?.descriptor ?? identity().metaDescriptor;
-  }
-
   discover(): Answer {
     const { storeId, replicas, options } = this.options.context;
     const meta = replicas.get(metaRangeId);
-    const descriptor = this.metaDescriptor();
+    const descriptor = this.options.meta.descriptor();
     const known = new Set<number>([storeId]);
     for (const replica of replicas.values())
       for (const member of replica.descriptor.replicas) known.add(member.storeId);

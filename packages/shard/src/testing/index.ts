@@ -1,6 +1,14 @@
 /** In-memory twin of the engine, the conformance cases of engines, and a cluster of stores in one process. */
 export { type EngineCase, type EngineUnderTest, engineCases } from './engine-suite.ts';
-export { consensusOf, inspectStore, type ReplicaView } from './inspect.ts';
+export {
+  changeReplicas,
+  consensusOf,
+  contentsOf,
+  inspectStore,
+  type RangeContents,
+  type ReplicaView,
+  uninitializedOf,
+} from './inspect.ts';
 export { MemoryEngine } from './memory-engine.ts';
 export { MortalClock } from './mortal-clock.ts';
 export { StoreCluster, type StoreClusterOptions } from './store-cluster.ts';

@@ -1,8 +1,13 @@
 /** What stands inside a running store, for a simulator that sees everything: true state, without a message. */
+import { createHash } from 'node:crypto';
 import { assert } from '@flotilla/base';
 import type { MultiRaft, RaftStatus } from '@flotilla/raft';
+import type { flotilla } from '../../gen/kv.js';
+import type { MembershipGoal } from '../membership/next-step.ts';
+import { dataPrefixBytes, spansOfStorage } from '../state/storage-keys.ts';
 import { RunningStore } from '../store/running-store.ts';
 import type { Store } from '../store/store-api.ts';
+import type { MemoryEngine } from './memory-engine.ts';
 
 export interface ReplicaView {
   readonly rangeId: number;
@@ -31,6 +36,67 @@ export function inspectStore(store: Store): readonly ReplicaView[] {
     });
   }
   return views;
+}
+
+export interface RangeContents {
+  readonly appliedIndex: number;
+  /** Everything that the log determines, as text: equal on replicas at equal positions. */
+  readonly text: string;
+  /** Rows under its storage id that are not the range's: a leak. */
+  readonly strangers: number;
+}
+
+/**
+ * What one replica holds: descriptor, sessions, rows and history, without what differs by replica. Meaningful when no
+ * write is under way, and before old versions are swept. Undefined: no replica with a state here.
+ */
+export function contentsOf(
+  store: Store,
+  engine: MemoryEngine,
+  rangeId: number,
+): RangeContents | undefined {
+  const replica = insideOf(store).replicas.get(rangeId);
+  if (replica === undefined) return undefined;
+  const { descriptor, sessions, lastTimestamp, appliedIndex, storageId } = replica;
+  const hash = createHash('sha256');
+  let rows = 0;
+  let all = 0;
+  const { startKey, endKey } = descriptor;
+  const spans = [
+    replica.space.dataSpan(startKey, endKey),
+    replica.space.historySpan(startKey, endKey),
+  ];
+  for (const span of spansOfStorage(storageId)) all += engine.rows(span).length;
+  for (const span of spans)
+    for (const { key, value } of engine.rows(span)) {
+      hash.update(key.subarray(0, 1)).update(key.subarray(dataPrefixBytes)).update(value);
+      rows++;
+    }
+  const text = JSON.stringify({
+    descriptor,
+    lastTimestamp,
+    sessions: sessions.toRows(),
+    rows,
+    digest: hash.digest('hex'),
+  });
+  return { appliedIndex, text, strangers: all - rows };
+}
+
+/** Replicas without a state, by range. */
+export function uninitializedOf(store: Store): readonly number[] {
+  return [...(insideOf(store).membership?.lifecycle.uninitialized.keys() ?? [])];
+}
+
+/** Changes the members of a range that this store leads, as a `ChangeReplicasRequest` does. */
+export async function changeReplicas(
+  store: Store,
+  rangeId: number,
+  goal: MembershipGoal,
+): Promise<flotilla.kv.Response.$Properties> {
+  const { membership, replicas } = insideOf(store);
+  const replica = replicas.get(rangeId);
+  assert(membership !== undefined && replica !== undefined, 'a replica of the range', { rangeId });
+  return membership.change(replica, goal);
 }
 
 /** The store's consensus driver, to ask for transfers. Undefined before founding. */

@@ -86,6 +86,7 @@ export class MemoryEngine implements Engine {
   async write(operations: readonly EngineOperation[]): Promise<void> {
     this.assertOpen();
     assert(!this.writing, 'one engine write at a time');
+    this.onOperation();
     this.writing = true;
     // The caller may reuse its bytes once this call has returned.
     const copies = operations.map(
@@ -104,6 +105,7 @@ export class MemoryEngine implements Engine {
 
   async flush(): Promise<void> {
     this.assertOpen();
+    this.onOperation();
     const upTo = this.unflushed.length;
     await Promise.resolve();
     await this.whileAlive();
@@ -135,10 +137,18 @@ export class MemoryEngine implements Engine {
     return new MemoryEngine(this.tree.clone());
   }
 
-  /** All rows, in order. For comparing states. */
-  rows(): readonly EngineRow[] {
-    return this.tree.toArray().map(([key, value]) => ({ key, value }));
+  /** All rows, or those of a span, in order. For comparing states. */
+  rows(span?: EngineSpan): readonly EngineRow[] {
+    if (span === undefined) return this.tree.toArray().map(([key, value]) => ({ key, value }));
+    const rows: EngineRow[] = [];
+    this.tree.forRange(span.startKey, span.endKey, false, (key, value) => {
+      rows.push({ key, value });
+    });
+    return rows;
   }
+
+  /** Called at the beginning of every write and flush: where a test may crash the machine. */
+  onOperation: () => void = () => {};
 
   /** Overwrites one row behind the engine's back, as rot would. */
   tamper(key: Buffer, value: Buffer | undefined): void {

@@ -12,7 +12,7 @@ import {
   toStoreId,
 } from '@flotilla/base';
 import { ManualClock, MemoryDisk } from '@flotilla/base/testing';
-import type { RaftTimings } from '@flotilla/raft';
+import type { DriverLimits, RaftTimings } from '@flotilla/raft';
 import { initialRanges } from '../initial-ranges.ts';
 import type { StoreLimits } from '../limits.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
@@ -30,6 +30,7 @@ export interface StoreClusterOptions {
   readonly ranges?: readonly RangeDescriptor[];
   readonly timings?: RaftTimings;
   readonly limits?: Partial<StoreLimits>;
+  readonly driverLimits?: Partial<DriverLimits>;
   /** Milliseconds a sync takes, uniform. Default [0, 0]. */
   readonly syncDelayMs?: readonly [number, number];
 }
@@ -118,7 +119,7 @@ export class StoreCluster {
       transport,
       clock,
       prng: new SeededPrng(this.options.seed, 1000 + life),
-      disk: machine.disk,
+      disk: machine.disk.session(),
       openEngine: async () => machine.engine,
       onFatal: (error) => {
         if (machine.running?.clock === clock) this.fatal.push({ storeId, error });
@@ -127,6 +128,9 @@ export class StoreCluster {
       pid: life,
       ...(this.options.timings === undefined ? {} : { timings: this.options.timings }),
       ...(this.options.limits === undefined ? {} : { limits: this.options.limits }),
+      ...(this.options.driverLimits === undefined
+        ? {}
+        : { driverLimits: this.options.driverLimits }),
     });
     let store: Store;
     try {
@@ -208,6 +212,7 @@ export class StoreCluster {
       clock: this.clock,
       clusterId: this.clusterId,
       ranges: this.ranges,
+      storeIds: this.storeIds,
       ...options,
     });
   }

@@ -1,7 +1,7 @@
 /**
  * A client that speaks the kv protocol by hand, for tests of stores: `request` is one message and its answer; the
  * operations on top find the leaseholder by redirects and retry, a write always under its session and serial number.
- * Not a router: no cache worth the name, no coalescing, a fixed map of ranges.
+ * Not a router: no cache worth the name, no coalescing, a fixed map of ranges, whose replicas it asks in turn.
  */
 import {
   asBuffer,
@@ -40,6 +40,8 @@ export interface TestClientOptions {
   readonly clock: Clock;
   readonly clusterId: Uint8Array;
   readonly ranges: readonly RangeDescriptor[];
+  /** Where replicas may be by now; asked after those of the map. */
+  readonly storeIds?: readonly number[];
   /** How long one attempt waits for its answer. */
   readonly attemptMs?: number;
 }
@@ -198,10 +200,11 @@ export class TestClient {
   }
 
   private nextStore(range: RangeDescriptor): number {
-    const storeId = present(
-      range.replicas[this.turn++ % range.replicas.length],
-      'a replica',
-    ).storeId;
+    const stores = new Set<number>([
+      ...range.replicas.map((replica) => replica.storeId),
+      ...(this.options.storeIds ?? []),
+    ]);
+    const storeId = present([...stores][this.turn++ % stores.size], 'a store');
     this.leaders.set(range.rangeId, storeId);
     return storeId;
   }

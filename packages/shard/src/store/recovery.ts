@@ -1,0 +1,73 @@
+/**
+ * What of log and engine belongs to living replicas, and what a crash left behind. The log decides: a range lives where
+ * the log says it was flushed, or where it took a snapshot, and is gone when the log says so. Everything else in the
+ * engine is swept in the background: checkpoints that were not finished, snapshots that were staged and not taken,
+ * replicas whose removal was under way.
+ */
+import { present, type RangeId } from '@flotilla/base';
+import type { GroupWrite, WriteAheadLog } from '@flotilla/raft';
+import type { Engine } from '../engine/engine.ts';
+import { loadRanges, type RangeState } from '../state/range-checkpoint.ts';
+import { readTombstones, storageIdsIn } from '../state/storage-census.ts';
+import { rangeRowKey } from '../state/storage-keys.ts';
+import type { StoreFoundation } from './foundation.ts';
+import type { Identity } from './identity.ts';
+
+export type RecoveredContents = Pick<
+  StoreFoundation,
+  'ranges' | 'obsoleteRows' | 'unusedStorage' | 'nextStorageId' | 'tombstones'
+>;
+
+/**
+ * Finishes in the log what had begun, reads the rest. Called before consensus runs.
+ * @throws FatalError(engineCorrupt) if the engine lacks what the log relies on
+ */
+export async function recoverContents(
+  identity: Identity,
+  engine: Engine,
+  wal: WriteAheadLog,
+): Promise<RecoveredContents> {
+  if (identity.clusterId === undefined)
+    return {
+      ranges: [],
+      obsoleteRows: [],
+      unusedStorage: [],
+      nextStorageId: 1,
+      tombstones: new Map(),
+    };
+  const positions = new Map<number, number>();
+  for (const { rangeId, appliedIndex } of present(wal.lastCheckpoint, 'checkpoint').applied)
+    positions.set(rangeId, appliedIndex);
+  const { ranges, obsolete } = await loadRanges(engine, positions);
+  const tombstones = await readTombstones(engine);
+  const lives = ({ descriptor, replicaId }: RangeState): boolean =>
+    replicaId >= (tombstones.get(descriptor.rangeId) ?? 0);
+  const living = ranges.filter(lives);
+  const dead = ranges.filter((range) => !lives(range));
+  await forgetGroups(wal, living);
+  const inEngine = await storageIdsIn(engine);
+  const used = new Set(living.map((range) => range.storageId));
+  return {
+    ranges: living,
+    obsoleteRows: [
+      ...obsolete,
+      ...dead.map((range) => rangeRowKey(range.descriptor.rangeId, range.appliedIndex)),
+    ],
+    unusedStorage: inEngine.filter((storageId) => !used.has(storageId)),
+    nextStorageId: Math.max(0, ...inEngine, ...used) + 1,
+    tombstones,
+  };
+}
+
+/**
+ * Groups without a living replica: removals that were under way, and replicas that never got a state. The latter have
+ * promised nothing that counts: they never voted nor acknowledged anything.
+ */
+async function forgetGroups(wal: WriteAheadLog, living: readonly RangeState[]): Promise<void> {
+  const alive = new Set<RangeId>(living.map((range) => range.descriptor.rangeId));
+  const removals: GroupWrite[] = wal
+    .rangeIds()
+    .filter((rangeId) => !alive.has(rangeId))
+    .map((rangeId) => ({ rangeId, removed: true, hardState: undefined, entries: [] }));
+  if (removals.length > 0) await wal.append(removals);
+}
