@@ -1,0 +1,90 @@
+/**
+ * Hunts one mutant: seed after seed in processes that run its tree, until one shows it. A seed counts only if the tree
+ * without the mutant passes it, in the same world.
+ */
+import type { Job, Report } from '../campaign/job.ts';
+import { Pool } from '../campaign/pool.ts';
+import type { Mutant } from './mutant.ts';
+import { type Death, verdictOf } from './verdict.ts';
+
+export interface HuntOptions {
+  /** The first seed. */
+  readonly from: number;
+  /** Only this many. */
+  readonly seeds: number;
+  /** No seed is begun when the mutant has cost this. Unit: s of processor time. */
+  readonly seconds: number;
+  /** A seed that takes longer does not end. Unit: s of the wall clock. */
+  readonly seedSeconds: number;
+  readonly processes: number;
+}
+
+export interface Outcome {
+  readonly mutant: Mutant;
+  readonly result: 'killed' | 'survived' | 'broken';
+  readonly seed: number;
+  readonly death: Death | undefined;
+  readonly reported: string;
+  readonly seeds: number;
+  /** Processor time. */
+  readonly seconds: number;
+  /** Seeds that the tree fails without the mutant too. */
+  readonly falseAlarms: readonly number[];
+}
+
+/** @param workers the programs of the tree with the mutant, and without */
+export async function hunt(
+  mutant: Mutant,
+  workers: { readonly mutated: string; readonly asItIs: string },
+  options: HuntOptions,
+): Promise<Outcome> {
+  const poolOf = (program: string, processes: number): Pool =>
+    new Pool({ processes, program, seedMsMax: options.seedSeconds * 1000 });
+  let cpuMs = 0;
+  let seeds = 0;
+  const falseAlarms: number[] = [];
+  function* jobs(): Iterator<Job> {
+    for (let seed = options.from; seed < options.from + options.seeds; seed++)
+      if (cpuMs < options.seconds * 1000) yield jobOf(mutant, seed);
+  }
+  const outcome = (result: Outcome['result'], more: Partial<Outcome> = {}): Outcome => ({
+    mutant,
+    result,
+    seed: 0,
+    death: undefined,
+    reported: '',
+    seeds,
+    seconds: cpuMs / 1000,
+    falseAlarms,
+    ...more,
+  });
+  for await (const report of poolOf(workers.mutated, options.processes).run(jobs())) {
+    seeds++;
+    cpuMs += report.cpuMs;
+    const verdict = verdictOf(report);
+    if (verdict.kind === 'lives') continue;
+    const { seed } = report.job;
+    if (verdict.kind === 'broken')
+      return outcome('broken', { seed, reported: verdict.reported });
+    const control = await only(poolOf(workers.asItIs, 1), report.job);
+    if (control.failure === undefined)
+      return outcome('killed', { seed, death: verdict.death, reported: verdict.reported });
+    falseAlarms.push(seed);
+  }
+  return outcome('survived');
+}
+
+export function jobOf({ hunt: { only: classes, weights, swarm } }: Mutant, seed: number): Job {
+  return {
+    seed,
+    once: true,
+    ...(classes && { only: classes }),
+    ...(weights && { weights }),
+    ...(swarm && { swarm }),
+  };
+}
+
+async function only(pool: Pool, job: Job): Promise<Report> {
+  for await (const report of pool.run([job].values())) return report;
+  throw new Error('a job has a report');
+}

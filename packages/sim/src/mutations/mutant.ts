@@ -1,0 +1,50 @@
+/**
+ * A planted bug, as data: which text of which source becomes which other text, what rule that breaks, and in which kind of
+ * world it is likely to be noticed. Pure; reads no files and runs nothing.
+ */
+import type { FaultClass, Swarm, Weights } from '../swarm.ts';
+
+/** One replacement of text that stands in a source exactly once. */
+export interface Change {
+  /** From the root of the tree. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** The world that a mutant is hunted in: of a seed's own choices, only what is said here is changed. */
+export interface Hunt {
+  /** These classes of faults, instead of the seed's own. */
+  readonly only?: readonly FaultClass[];
+  readonly weights?: Weights;
+  readonly swarm?: Partial<Omit<Swarm, 'seed' | 'faultClasses' | 'weights'>>;
+}
+
+export interface Mutant {
+  /** Kebab-case, unique: what `--only` takes. */
+  readonly name: string;
+  /** The rule and where it stands. */
+  readonly breaks: string;
+  /** More than one where the first alone is covered by a second rule; `breaks` says so then. */
+  readonly changes: readonly Change[];
+  readonly hunt: Hunt;
+}
+
+/** Throws unless `find` stands in the text exactly once. */
+export function applyChange(text: string, { file, find, replace }: Change): string {
+  const at = text.indexOf(find);
+  if (at < 0) throw new Error(`${file}: not found: ${find}`);
+  if (text.indexOf(find, at + 1) >= 0) throw new Error(`${file}: more than once: ${find}`);
+  return text.slice(0, at) + replace + text.slice(at + find.length);
+}
+
+/** The sources that a mutant changes, as they are with it. @param read the text of a source */
+export function mutatedSources(
+  { changes }: Mutant,
+  read: (file: string) => string,
+): ReadonlyMap<string, string> {
+  const texts = new Map<string, string>();
+  for (const change of changes)
+    texts.set(change.file, applyChange(texts.get(change.file) ?? read(change.file), change));
+  return texts;
+}

@@ -1,0 +1,86 @@
+/** What a campaign found, for people: a line while it runs, a page of markdown at its end. */
+import type { Outcome } from './hunt.ts';
+import type { Mutant } from './mutant.ts';
+
+export function lineOf(outcome: Outcome): string {
+  const { mutant, result, seed, death, reported, seeds, seconds, falseAlarms } = outcome;
+  const cost = `${seeds} seeds, ${seconds.toFixed(1)} s`;
+  const alarms =
+    falseAlarms.length === 0 ? '' : `; FAILS WITHOUT IT TOO: seeds ${falseAlarms.join(', ')}`;
+  switch (result) {
+    case 'killed':
+      return `${mutant.name}: killed by seed ${seed} (${death}; ${cost}): ${reported}${alarms}`;
+    case 'broken':
+      return `${mutant.name}: DOES NOT RUN, seed ${seed}: ${reported}`;
+    case 'survived':
+      return `${mutant.name}: SURVIVED (${cost})${alarms}`;
+  }
+}
+
+export function listLine({ name, breaks, changes }: Mutant): string {
+  const files = [...new Set(changes.map(({ file }) => file))].join(', ');
+  return `${name}\n    ${breaks}\n    ${files}`;
+}
+
+const introduction = `# Planted bugs
+
+Can the simulator fail? Every row is a bug that was planted in a copy of the built tree: a small replacement of text that
+takes one rule away (\`packages/sim/src/mutations\`). The copy is then run by seeds, from the first on, in a world that makes
+the bug likely, until a seed shows it. That seed counts only if the tree without the bug passes it, in the same world.
+
+- *death*: how it was noticed. **checker**: a property of the simulator did not hold. **assertion**: a process refused to go
+  on, by an assertion of its own or by what it found on its disk. **liveness**: the faults were over and the cluster did not
+  serve, or the seed did not end.
+- *seeds*: how many were run, the killing one included. *s*: seconds of one processor for them.
+- A mutant with several replacements breaks a rule that a second rule covers; its row says which.
+
+\`\`\`
+pnpm sim:mutations                                  # all, on all processors; exit code 1 if one survives
+pnpm sim:mutations --list
+pnpm sim:mutations --only NAME --seconds 60         # one, with another limit
+pnpm sim:mutations --only NAME --seed 1003          # exactly this seed
+pnpm sim:mutations --report docs/mutations.md       # writes this page
+\`\`\`
+
+A seed does the same for the same tree, so the numbers change only when the tree does. A survivor means that a checker, a
+fault or a workload is missing, that another rule covers the one that was taken away, or that nobody needs it.
+`;
+
+export function pageOf(outcomes: readonly Outcome[], wallSeconds: number, processes: number): string {
+  const killed = outcomes.filter(({ result }) => result === 'killed');
+  const by = (death: string): number => killed.filter((each) => each.death === death).length;
+  const cpu = outcomes.reduce((sum, { seconds }) => sum + seconds, 0);
+  const lines = [
+    introduction,
+    `${killed.length} of ${outcomes.length} killed: ${by('checker')} by a checker, ${by('assertion')} by an assertion, ` +
+      `${by('liveness')} by liveness. ${cpu.toFixed(0)} s of processor time for the hunted seeds, ` +
+      `${wallSeconds.toFixed(0)} s by the clock with ${processes} processes.`,
+    '',
+    '| planted | breaks | seed | death | reported | seeds | s |',
+    '|---|---|---|---|---|---|---|',
+    ...outcomes.map((outcome) => {
+      const { mutant, result, seed, death, reported, seeds, seconds } = outcome;
+      const cells = [
+        mutant.name,
+        mutant.breaks,
+        result === 'killed' ? String(seed) : `**${result}**`,
+        death ?? '',
+        shorten(reported),
+        String(seeds),
+        seconds.toFixed(1),
+      ];
+      return `| ${cells.map(cell).join(' | ')} |`;
+    }),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|');
+}
+
+/** Names of checkers and the beginning say enough; the seed says the rest. */
+function shorten(text: string): string {
+  const most = 140;
+  return text.length <= most ? text : `${text.slice(0, most).trimEnd()} …`;
+}

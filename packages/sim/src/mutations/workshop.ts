@@ -1,0 +1,94 @@
+/**
+ * Copies of the built tree in a temporary directory, one as it is and one per mutant. The checkout is read, never written.
+ * A copy has the packages that the simulator needs; libraries are the checkout's own.
+ */
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Mutant, mutatedSources } from './mutant.ts';
+import { builtFile, transpile } from './transpile.ts';
+
+export class Workshop {
+  private readonly root: string;
+  private readonly directory: string = mkdtempSync(join(tmpdir(), 'sim-mutations-'));
+  private readonly packages: readonly string[];
+
+  /** @param root of the checkout, which has been built */
+  constructor(root: string) {
+    this.root = root;
+    this.packages = neededBy(root, 'sim');
+    this.copy('as-it-is', root);
+  }
+
+  /** The worker program of the tree without a mutant. */
+  get worker(): string {
+    return workerOf(join(this.directory, 'as-it-is'));
+  }
+
+  /** Makes a tree with the mutant. @returns its worker program */
+  plant(mutant: Mutant): string {
+    const tree = this.copy(mutant.name, join(this.directory, 'as-it-is'));
+    const read = (file: string): string => readFileSync(join(this.root, file), 'utf8');
+    for (const [file, text] of mutatedSources(mutant, read)) {
+      const built = join(tree, builtFile(file));
+      if (!existsSync(built)) throw new Error(`${mutant.name}: ${built} is not built`);
+      writeFileSync(built, transpile(text, file));
+    }
+    return workerOf(tree);
+  }
+
+  clear(mutant: Mutant): void {
+    rmSync(join(this.directory, mutant.name), { recursive: true, force: true });
+  }
+
+  close(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  private copy(name: string, from: string): string {
+    const tree = join(this.directory, name);
+    mkdirSync(join(tree, 'packages'), { recursive: true });
+    symlinkSync(join(this.root, 'node_modules'), join(tree, 'node_modules'));
+    for (const each of this.packages)
+      for (const part of ['package.json', 'dist', 'gen', 'node_modules']) {
+        const source = join(from, 'packages', each, part);
+        if (!existsSync(source)) continue;
+        cpSync(source, join(tree, 'packages', each, part), {
+          recursive: true,
+          // pnpm's links are relative: to packages within the tree, to libraries through its `node_modules`.
+          verbatimSymlinks: true,
+          filter: (path) => !/\.(map|d\.ts|tsbuildinfo)$/.test(path),
+        });
+      }
+    return tree;
+  }
+}
+
+function workerOf(tree: string): string {
+  return join(tree, 'packages/sim/dist/campaign/worker.js');
+}
+
+/** The package and what it depends on within the workspace, however far. */
+function neededBy(root: string, name: string): readonly string[] {
+  const found = new Set<string>();
+  const visit = (each: string): void => {
+    if (found.has(each)) return;
+    found.add(each);
+    const manifest = JSON.parse(
+      readFileSync(join(root, 'packages', each, 'package.json'), 'utf8'),
+    ) as { dependencies?: Record<string, string> };
+    for (const [dependency, version] of Object.entries(manifest.dependencies ?? {}))
+      if (version.startsWith('workspace:')) visit(dependency.replace('@flotilla/', ''));
+  };
+  visit(name);
+  return [...found];
+}
