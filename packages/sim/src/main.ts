@@ -22,6 +22,7 @@ const usage = `Usage: pnpm sim --seed N [--trace] [--shrink]
   --shrink        takes from a failing seed all faults that it does not need
   --keep-going    goes on after a failing seed
   --only A,B      these classes of faults instead of the seed's own: ${faultClasses.join(' ')}
+  --swarm JSON    sizes, timings and limits instead of the seed's own, as replay lines say them
   --weights A=2   makes classes more or less likely than 1, as a nightly run's replay lines do
 `;
 
@@ -81,6 +82,7 @@ async function main(): Promise<number> {
       'keep-going': { type: 'boolean', default: false },
       only: { type: 'string' },
       weights: { type: 'string' },
+      swarm: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -91,11 +93,13 @@ async function main(): Promise<number> {
   const { once } = values;
   const only = values.only?.split(',').map(classOf);
   const weights = values.weights === undefined ? undefined : weightsOf(values.weights);
+  const swarm = values.swarm === undefined ? undefined : (JSON.parse(values.swarm) as Job['swarm']);
   const jobOf = (seed: number): Job => ({
     seed,
     once,
     ...(only && { only }),
     ...(weights && { weights }),
+    ...(swarm && { swarm }),
   });
   if (values.seed !== undefined) {
     const job = jobOf(Number(values.seed));

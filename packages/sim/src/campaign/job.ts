@@ -16,6 +16,8 @@ export interface Job {
   readonly only?: readonly FaultClass[];
   /** How likely classes of faults are; 1 where it says nothing. */
   readonly weights?: Weights;
+  /** Sizes, timings and limits instead of the seed's own. */
+  readonly swarm?: Partial<Omit<Swarm, 'seed' | 'faultClasses' | 'weights'>>;
 }
 
 export interface Report {
@@ -32,18 +34,22 @@ export interface Report {
   readonly faults: Readonly<Partial<Record<FaultClass, number>>>;
   /** Those that were reached. */
   readonly probes: Readonly<Partial<Record<ProbeName, number>>>;
+  /** Processor time. No part of what a seed does. */
+  readonly cpuMs: number;
 }
 
-export function jobSwarm({ seed, only, weights }: Job): Swarm {
-  const swarm = swarmOf(seed, weights);
+export function jobSwarm({ seed, only, weights, swarm: instead }: Job): Swarm {
+  const swarm = { ...swarmOf(seed, weights), ...instead };
   return only === undefined ? swarm : { ...swarm, faultClasses: only };
 }
 
 /** @param onEvent hears of every event; the seed then runs once */
 export async function runJob(job: Job, onEvent?: TraceListener): Promise<Report> {
   const swarm = jobSwarm(job);
+  const before = process.cpuUsage();
   const result = await runSeed(job.seed, onEvent === undefined ? { swarm } : { swarm, onEvent });
-  const report = reportOf(job, result);
+  const { user, system } = process.cpuUsage(before);
+  const report = reportOf(job, result, (user + system) / 1000);
   if (job.once || onEvent !== undefined || report.failure !== undefined) return report;
   const again = await runSeed(job.seed, { swarm });
   if (again.traceHash === result.traceHash) return report;
@@ -51,7 +57,7 @@ export async function runJob(job: Job, onEvent?: TraceListener): Promise<Report>
   return { ...report, failure: { kind: 'nondeterminism', message } };
 }
 
-function reportOf(job: Job, result: SeedResult): Report {
+function reportOf(job: Job, result: SeedResult, cpuMs: number): Report {
   const { failure, swarm, traceHash, events, virtualMs, operations, leaders, exits } = result;
   const faults: Partial<Record<FaultClass, number>> = {};
   for (const { class: name } of result.faults) faults[name] = (faults[name] ?? 0) + 1;
@@ -67,15 +73,17 @@ function reportOf(job: Job, result: SeedResult): Report {
     exits,
     faults,
     probes: result.probes,
+    cpuMs,
   };
 }
 
 /** The command that runs it again. */
-export function replayLine({ seed, only, weights }: Job): string {
+export function replayLine({ seed, only, weights, swarm }: Job): string {
   const parts = [`pnpm sim --seed ${seed}`];
   if (only !== undefined) parts.push(`--only ${only.join(',')}`);
   const weighted = Object.entries(weights ?? {}).map(([name, weight]) => `${name}=${weight}`);
   if (weighted.length > 0) parts.push(`--weights ${weighted.join(',')}`);
+  if (swarm !== undefined) parts.push(`--swarm '${JSON.stringify(swarm)}'`);
   return parts.join(' ');
 }
 

@@ -154,5 +154,6 @@ function failed(job: Job, message: string): Report {
     exits: {},
     faults: {},
     probes: {},
+    cpuMs: 0,
   };
 }

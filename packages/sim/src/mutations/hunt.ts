@@ -64,8 +64,7 @@ export async function hunt(
     const verdict = verdictOf(report);
     if (verdict.kind === 'lives') continue;
     const { seed } = report.job;
-    if (verdict.kind === 'broken')
-      return outcome('broken', { seed, reported: verdict.reported });
+    if (verdict.kind === 'broken') return outcome('broken', { seed, reported: verdict.reported });
     const control = await only(poolOf(workers.asItIs, 1), report.job);
     if (control.failure === undefined)
       return outcome('killed', { seed, death: verdict.death, reported: verdict.reported });

@@ -94,7 +94,7 @@ async function main(): Promise<number> {
     processes: Number(values.processes ?? availableParallelism()),
   };
   const startedAt = process.hrtime.bigint();
-  const workshop = new Workshop(fileURLToPath(new URL('../../../..', import.meta.url)));
+  const workshop = new Workshop(fileURLToPath(new URL('../../../..', import.meta.url)), all);
   let outcomes: readonly Outcome[];
   try {
     outcomes = await campaign(all, workshop, options);
@@ -103,7 +103,9 @@ async function main(): Promise<number> {
   }
   const wallSeconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
   const bad = outcomes.filter((each) => each.result !== 'killed' || each.falseAlarms.length > 0);
-  write(`${outcomes.length} planted, ${outcomes.length - bad.length} killed, ${wallSeconds.toFixed(0)} s`);
+  write(
+    `${outcomes.length} planted, ${outcomes.length - bad.length} killed, ${wallSeconds.toFixed(0)} s`,
+  );
   for (const outcome of bad) write(lineOf(outcome));
   if (values.report !== undefined)
     writeFileSync(values.report, pageOf(outcomes, wallSeconds, options.processes));

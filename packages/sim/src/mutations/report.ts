@@ -46,7 +46,11 @@ A seed does the same for the same tree, so the numbers change only when the tree
 fault or a workload is missing, that another rule covers the one that was taken away, or that nobody needs it.
 `;
 
-export function pageOf(outcomes: readonly Outcome[], wallSeconds: number, processes: number): string {
+export function pageOf(
+  outcomes: readonly Outcome[],
+  wallSeconds: number,
+  processes: number,
+): string {
   const killed = outcomes.filter(({ result }) => result === 'killed');
   const by = (death: string): number => killed.filter((each) => each.death === death).length;
   const cpu = outcomes.reduce((sum, { seconds }) => sum + seconds, 0);

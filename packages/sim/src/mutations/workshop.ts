@@ -21,11 +21,15 @@ export class Workshop {
   private readonly root: string;
   private readonly directory: string = mkdtempSync(join(tmpdir(), 'sim-mutations-'));
   private readonly packages: readonly string[];
+  /** Read at once, so that a checkout that changes meanwhile cannot mix with the copy. */
+  private readonly mutated: ReadonlyMap<Mutant, ReadonlyMap<string, string>>;
 
-  /** @param root of the checkout, which has been built */
-  constructor(root: string) {
+  /** @param root of the checkout, which has been built @param mutants that may be planted */
+  constructor(root: string, mutants: readonly Mutant[]) {
     this.root = root;
     this.packages = neededBy(root, 'sim');
+    const read = (file: string): string => readFileSync(join(root, file), 'utf8');
+    this.mutated = new Map(mutants.map((each) => [each, mutatedSources(each, read)]));
     this.copy('as-it-is', root);
   }
 
@@ -37,8 +41,7 @@ export class Workshop {
   /** Makes a tree with the mutant. @returns its worker program */
   plant(mutant: Mutant): string {
     const tree = this.copy(mutant.name, join(this.directory, 'as-it-is'));
-    const read = (file: string): string => readFileSync(join(this.root, file), 'utf8');
-    for (const [file, text] of mutatedSources(mutant, read)) {
+    for (const [file, text] of this.mutated.get(mutant) ?? []) {
       const built = join(tree, builtFile(file));
       if (!existsSync(built)) throw new Error(`${mutant.name}: ${built} is not built`);
       writeFileSync(built, transpile(text, file));

@@ -1,0 +1,9 @@
+/** All bugs that are planted. */
+import { commands } from './bugs/commands.ts';
+import { disk } from './bugs/disk.ts';
+import { elections } from './bugs/elections.ts';
+import { reads } from './bugs/reads.ts';
+import { logs } from './bugs/replication.ts';
+import type { Mutant } from './mutant.ts';
+
+export const mutants: readonly Mutant[] = [...elections, ...logs, ...reads, ...disk, ...commands];
