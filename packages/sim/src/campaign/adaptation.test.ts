@@ -9,6 +9,7 @@ function reportOf(seed: number, parts: Pick<Report, 'faults' | 'probes'>): Repor
     failure: undefined,
     swarm: swarmOf(seed),
     traceHash: '-',
+    cpuMs: 0,
     events: 1,
     virtualMs: 1,
     operations: { ok: 0, failed: 0, unknown: 0 },
