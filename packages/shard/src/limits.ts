@@ -5,6 +5,8 @@
 export interface StoreLimits {
   /** Requests admitted and not yet answered. Above it: BUSY. */
   readonly requestsInFlightMax: number;
+  /** The same while the event loop is late or too much waits for the disk: what is admitted then is served, not queued. */
+  readonly requestsInFlightBusyMax: number;
   /** Bytes of those requests. They pin the frames they came in. */
   readonly requestBytesInFlightMax: number;
   /** Writes per client that are remembered by name, twice: how far one may be overtaken. Above it, it counts as doubled. */
@@ -71,6 +73,7 @@ export interface StoreLimits {
 
 export const defaultStoreLimits: StoreLimits = {
   requestsInFlightMax: 65_536,
+  requestsInFlightBusyMax: 64,
   requestBytesInFlightMax: 128 * 1024 * 1024,
   seenRequestsMax: 1024,
   seenClientsMax: 1024,

@@ -13,6 +13,7 @@ export class ApplyLine {
   /** Groups with committed entries, in the order in which they became so. */
   private queue: Group[] = [];
   private running = false;
+  private bytes = 0;
   /** The batch that is with the state machine is done. */
   private doneWaiters: (() => void)[] = [];
 
@@ -28,20 +29,30 @@ export class ApplyLine {
     return this.queue.length > 0;
   }
 
+  /** Data bytes of committed entries that are not applied yet. */
+  get pendingBytes(): number {
+    return this.bytes;
+  }
+
   add(group: Group, entries: readonly LogEntry[]): void {
     if (!group.hasCommitted) this.queue.push(group);
+    const before = group.committedBytes;
     group.addCommitted(entries);
+    this.bytes += group.committedBytes - before;
   }
 
   /** A snapshot has become durable: the state machine flips to it, and what it replaces is not applied any more. */
   addSnapshot(group: Group, snapshot: SnapshotPoint): void {
     if (!group.hasCommitted) this.queue.push(group);
+    this.bytes -= group.committedBytes;
     group.addSnapshot(snapshot);
   }
 
   /** Drops what waits here of a group that left. Resolves when nothing of it is with the state machine. */
   remove(group: Group): Promise<void> {
     this.queue = this.queue.filter((other) => other !== group);
+    this.bytes -= group.committedBytes;
+    group.dropCommitted();
     if (!this.running) return Promise.resolve();
     return new Promise((resolve) => this.doneWaiters.push(resolve));
   }
@@ -52,6 +63,7 @@ export class ApplyLine {
     const { shell, queue } = this;
     const batch: CommittedEntries[] = [];
     const taken: Group[] = [];
+    let batchBytes = 0;
     let room = shell.options.driverLimits.applyBatchBytesMax;
     let at = 0;
     while (at < queue.length && (room > 0 || batch.length === 0)) {
@@ -59,6 +71,7 @@ export class ApplyLine {
       if (group === undefined) break;
       const { committed, bytes } = group.takeCommitted(room);
       room -= bytes;
+      batchBytes += bytes;
       batch.push(committed);
       taken.push(group);
     }
@@ -67,7 +80,10 @@ export class ApplyLine {
     this.queue = left;
     this.running = true;
     shell.options.stateMachine.apply(batch).then(
-      () => shell.guarded(() => this.onApplied(batch, taken)),
+      () => {
+        this.bytes -= batchBytes;
+        shell.guarded(() => this.onApplied(batch, taken));
+      },
       (error: unknown) => shell.fail(error),
     );
   }

@@ -28,7 +28,9 @@ import { ApplyLine } from './apply-line.ts';
 import type { DriverOptions, DriverShell } from './driver-options.ts';
 import type { Group } from './group.ts';
 import { Groups } from './groups.ts';
+import { Inbox } from './inbox.ts';
 import { StoreLiveness } from './liveness/store-liveness.ts';
+import { type DriverHealth, Load, type Overload } from './load.ts';
 import { LogLine } from './log-line.ts';
 import type { GroupOptions, InstallResult, MultiRaft, ReadGrant } from './multi-raft.ts';
 import { Reads } from './reads.ts';
@@ -48,9 +50,9 @@ export class Driver implements MultiRaft, DriverShell {
   private readonly liveness: StoreLiveness;
   private readonly reads: Reads;
   private readonly snapshots: SnapshotSender;
+  private readonly inbox: Inbox;
+  private readonly load: Load;
   private dirty: Group[] = [];
-  private inbox: { readonly from: StoreId; readonly message: PeerMessage }[] = [];
-  private droppedMessages = 0;
 
   private turnScheduled = false;
   private readonly runTurn = (): void => {
@@ -71,11 +73,15 @@ export class Driver implements MultiRaft, DriverShell {
       settle: (group, ready, now) => this.settle(group, ready, now),
     });
     this.applying = new ApplyLine(this);
-    this.time = new Timekeeper(this);
+    this.inbox = new Inbox(options.driverLimits.inboxBytesPerStoreMax, this.logger);
+    this.load = new Load(this, () => this.log.pendingBytes + this.applying.pendingBytes);
+    const onLate = (lateMs: number): void => this.load.loop.onLateTimer(lateMs);
+    this.time = new Timekeeper(this, onLate);
     this.liveness = new StoreLiveness({
       shell: this,
       groupOf: (rangeId) => this.groups.get(rangeId),
       maySend: () => !this.log.isStalled,
+      onLate,
     });
     this.reads = new Reads(this, this.log, this.liveness);
     this.snapshots = new SnapshotSender(this);
@@ -142,14 +148,7 @@ export class Driver implements MultiRaft, DriverShell {
 
   receive(from: StoreId, messages: readonly PeerMessage[]): void {
     if (this.state !== 'running') return;
-    for (const message of messages) {
-      if (this.inbox.length >= this.options.driverLimits.inboxMessagesMax) {
-        if (this.droppedMessages++ % 10_000 === 0)
-          this.logger.warn({ dropped: this.droppedMessages }, 'raft_inbox_full');
-        continue;
-      }
-      this.inbox.push({ from, message });
-    }
+    this.inbox.add(from, messages);
     this.schedule();
   }
 
@@ -174,6 +173,23 @@ export class Driver implements MultiRaft, DriverShell {
     if (!this.isAlive())
       return Promise.resolve({ ok: false, reason: 'stopped', leader: undefined });
     return this.reads.barrier(group);
+  }
+
+  overload(): Overload {
+    return this.load.overload();
+  }
+
+  health(): DriverHealth {
+    const { loop } = this.load;
+    return {
+      overload: this.load.overload(),
+      loopDelayP99Ms: loop.lastP99Ms,
+      loopStalls: loop.stalls,
+      longestLoopStallMs: loop.longestStallMs,
+      bytesToWrite: this.log.pendingBytes,
+      bytesToApply: this.applying.pendingBytes,
+      droppedMessages: this.inbox.dropped,
+    };
   }
 
   transferLeadership(rangeId: RangeId, target: ReplicaId): TransferResult {
@@ -238,10 +254,7 @@ export class Driver implements MultiRaft, DriverShell {
   }
 
   private stepInbox(now: number): void {
-    const { inbox } = this;
-    if (inbox.length === 0) return;
-    this.inbox = [];
-    for (const { from, message } of inbox) {
+    for (const { from, message } of this.inbox.take()) {
       if (isStoreMessage(message)) {
         this.liveness.receive(from, message);
         continue;

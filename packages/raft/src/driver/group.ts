@@ -108,9 +108,13 @@ export class Group implements Deadlined {
   /** The state of `snapshot` takes the place of everything that the state machine has not been given yet. */
   addSnapshot(snapshot: SnapshotPoint): void {
     assert(snapshot.lastIncludedIndex > this.lastApplied, 'a snapshot goes forward');
+    this.dropCommitted();
+    this.snapshot = snapshot;
+  }
+
+  dropCommitted(): void {
     this.committed = [];
     this.committedBytes = 0;
-    this.snapshot = snapshot;
   }
 
   addCommitted(entries: readonly LogEntry[]): void {

@@ -3,8 +3,15 @@
 const mib = 1024 * 1024;
 
 export interface DriverLimits {
-  /** Messages of peers that wait for the next turn; more are dropped, as a network would. Cruel: 1. */
-  readonly inboxMessagesMax: number;
+  /** Bytes of messages of one peer store that wait for the next turn; more are dropped, as a network would. Cruel: 1. */
+  readonly inboxBytesPerStoreMax: number;
+  /** Bytes of entries, over all groups, that wait for the disk or the state machine. Above it new work is refused. */
+  readonly waitingBytesMax: number;
+  /** How late the event loop may be, 99 of 100 times in a window, before new work is refused; half of it ends that. */
+  readonly loopDelayMsMax: number;
+  readonly loopWindowMs: number;
+  /** A loop that stood for longer is logged and counted: half of E is where followers begin to wonder. */
+  readonly loopStallMsMax: number;
   /** Data bytes of committed entries per call of `StateMachine.apply`: bounds the pause of a batch. Cruel: 1. */
   readonly applyBatchBytesMax: number;
   /**
@@ -23,7 +30,11 @@ export interface DriverLimits {
 }
 
 export const defaultDriverLimits: DriverLimits = {
-  inboxMessagesMax: 65_536,
+  inboxBytesPerStoreMax: 16 * mib,
+  waitingBytesMax: 64 * mib,
+  loopDelayMsMax: 50,
+  loopWindowMs: 1000,
+  loopStallMsMax: 500,
   applyBatchBytesMax: 4 * mib,
   retainedLogBytesMax: 16 * mib,
   storeChangesPerMessageMax: 1024,

@@ -52,6 +52,7 @@ export class LogLine {
   private removals: PendingRemoval[] = [];
   private readonly checkpoints: CheckpointJob[] = [];
   private running = false;
+  private bytes = 0;
   private silenced = false;
   private watchdog: Timer | undefined;
 
@@ -67,6 +68,10 @@ export class LogLine {
   get hasWork(): boolean {
     return this.writes.length + this.removals.length + this.checkpoints.length > 0;
   }
+  /** Data bytes of entries that are not durable yet. */
+  get pendingBytes(): number {
+    return this.bytes;
+  }
   /** The running sync has lasted longer than E: nothing may leave this store (rule L8). */
   get isStalled(): boolean {
     return this.silenced;
@@ -80,11 +85,16 @@ export class LogLine {
   /** The Ready must be durable; `settle` follows. */
   add(group: Group, ready: Ready): void {
     this.writes.push({ group, ready });
+    this.bytes += dataBytes(ready);
   }
 
   /** Forgets the group, and everything of it that waits here. Resolves when that is durable. */
   remove(group: Group): Promise<void> {
-    this.writes = this.writes.filter((write) => write.group !== group);
+    this.writes = this.writes.filter((write) => {
+      if (write.group !== group) return true;
+      this.bytes -= dataBytes(write.ready);
+      return false;
+    });
     const { rangeId } = group;
     return new Promise((resolve, reject) => {
       this.removals.push({ rangeId, resolve, reject });
@@ -138,6 +148,7 @@ export class LogLine {
     const { settle } = this.options;
     const now = shell.clock.nowMs();
     for (const { group, ready } of writes) {
+      this.bytes -= dataBytes(ready);
       if (group.isRemoved) continue;
       const first = group.unpersisted.shift();
       assert(first === ready, 'Readys become durable in order', { range: group.rangeId });
@@ -220,6 +231,12 @@ export class LogLine {
     }
     this.armWatchdog();
   }
+}
+
+function dataBytes({ entries }: Ready): number {
+  let bytes = 0;
+  for (const entry of entries) bytes += entry.data.length;
+  return bytes;
 }
 
 function recordOf(rangeId: RangeId, { hardState, snapshot, entries }: Ready): GroupWrite {

@@ -21,6 +21,7 @@ import type {
 } from '../core/raft-core.ts';
 import type { Configuration, LogEntry, RaftMessage, SnapshotPoint } from '../messages.ts';
 import type { PeerMessage } from '../store-messages.ts';
+import type { DriverHealth, Overload } from './load.ts';
 
 export interface GroupOptions {
   readonly rangeId: RangeId;
@@ -118,6 +119,12 @@ export interface MultiRaft {
   /** Resolves after a quorum confirmed leadership (or a lease did) and everything up to the read point is applied:
    *  a value taken after that is linearizable. Never rejects. */
   readBarrier(rangeId: RangeId): Promise<ReadGrant>;
+  /**
+   * Whether new work of clients should be refused for now: the event loop is late, or too much waits for disk and state
+   * machine. Ask once per piece of work; the asking times the loop. Consensus itself is never refused.
+   */
+  overload(): Overload;
+  health(): DriverHealth;
   transferLeadership(rangeId: RangeId, target: ReplicaId): TransferResult;
   status(rangeId: RangeId): RaftStatus | undefined;
   statuses(): readonly RaftStatus[];

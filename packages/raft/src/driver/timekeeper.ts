@@ -8,13 +8,16 @@ import type { DriverShell } from './driver-options.ts';
 
 export class Timekeeper<Item extends Deadlined> {
   private readonly shell: DriverShell;
+  private readonly onLate: (lateMs: number) => void;
   private readonly deadlines = new Deadlines<Item>();
   private timer: Timer | undefined;
   private timerAt = Number.POSITIVE_INFINITY;
   private due = false;
 
-  constructor(shell: DriverShell) {
+  /** @param onLate hears by how much a timer was late, when that was more than half a heartbeat */
+  constructor(shell: DriverShell, onLate: (lateMs: number) => void) {
     this.shell = shell;
+    this.onLate = onLate;
   }
 
   /** Takes note of `item.deadline`. */
@@ -42,8 +45,12 @@ export class Timekeeper<Item extends Deadlined> {
       const lateMs = clock.nowMs() - this.timerAt;
       this.timer = undefined;
       this.timerAt = Number.POSITIVE_INFINITY;
-      if (lateMs <= options.timings.heartbeatIntervalMs / 2) this.ring();
-      else clock.afterTurn(() => clock.afterTurn(() => this.ring()));
+      if (lateMs <= options.timings.heartbeatIntervalMs / 2) {
+        this.ring();
+        return;
+      }
+      this.onLate(lateMs);
+      clock.afterTurn(() => clock.afterTurn(() => this.ring()));
     });
   }
 

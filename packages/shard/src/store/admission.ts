@@ -1,6 +1,6 @@
 /**
- * What is under way on the kv channel, and the way back: admits requests up to a bound, encodes answers and hands them
- * to the outbox, which sends all answers of a turn to one client as one frame.
+ * What is under way on the kv channel, and the way back: admits requests up to a bound and while the store keeps up,
+ * encodes answers and hands them to the outbox, which sends all answers of a turn to one client as one frame.
  */
 import { assert, type Outbox } from '@flotilla/base';
 import type { StoreLimits } from '../limits.ts';
@@ -10,13 +10,16 @@ import type { Answer, Answers, Caller } from '../replica/answers.ts';
 export class Admission implements Answers {
   private readonly outbox: Outbox;
   private readonly limits: StoreLimits;
+  private readonly isBusy: () => boolean;
   private requests = 0;
   private bytes = 0;
   private readonly idleWaiters: (() => void)[] = [];
 
-  constructor(outbox: Outbox, limits: StoreLimits) {
+  /** @param isBusy whether the store falls behind: asked once per request */
+  constructor(outbox: Outbox, limits: StoreLimits, isBusy: () => boolean) {
     this.outbox = outbox;
     this.limits = limits;
+    this.isBusy = isBusy;
   }
 
   get inFlight(): number {
@@ -30,10 +33,10 @@ export class Admission implements Answers {
     bytes: number,
     deadlineMs: number,
   ): Caller | undefined {
-    if (
-      this.requests >= this.limits.requestsInFlightMax ||
-      this.bytes + bytes > this.limits.requestBytesInFlightMax
-    )
+    const { limits } = this;
+    // Never nothing: a store that is slow because of its neighbours goes on serving as well as it can.
+    const requestsMax = this.isBusy() ? limits.requestsInFlightBusyMax : limits.requestsInFlightMax;
+    if (this.requests >= requestsMax || this.bytes + bytes > limits.requestBytesInFlightMax)
       return undefined;
     this.requests++;
     this.bytes += bytes;

@@ -140,7 +140,7 @@ export class RunningStore implements Store {
       wal,
       hlc,
       outbox,
-      admission: new Admission(outbox, limits),
+      admission: new Admission(outbox, limits, () => this.member?.raft.overload() === 'busy'),
       replicas: new Map(),
       identity: () => this.identity,
       saveIdentity: (changes) => {

@@ -21,6 +21,8 @@ export interface StoreLivenessOptions {
   readonly groupOf: (rangeId: RangeId) => Group | undefined;
   /** False while nothing may leave this store (rule L8). */
   readonly maySend: () => boolean;
+  /** A timer was late. */
+  readonly onLate: (lateMs: number) => void;
 }
 
 export class StoreLiveness {
@@ -39,7 +41,7 @@ export class StoreLiveness {
     const { shell } = options;
     this.options = options;
     this.shell = shell;
-    this.time = new Timekeeper(shell);
+    this.time = new Timekeeper(shell, options.onLate);
     this.leading = new Leading({
       storeId: shell.options.storeId,
       sideOf: (storeId) => this.peer(storeId).leader,
