@@ -10,8 +10,9 @@ import {
 import { describe, expect, it } from 'vitest';
 import type { RaftMessage } from '../messages.ts';
 import { isStoreMessage } from '../store-messages.ts';
-import { DriverCluster } from '../testing/driver-cluster.ts';
+import { DriverCluster, type DriverNode } from '../testing/driver-cluster.ts';
 import { compactionIndex } from './compaction.ts';
+import type { InstallResult } from './multi-raft.ts';
 
 const range = toRangeId(1);
 const none = toLogIndex(0);
@@ -111,11 +112,7 @@ describe('a group that leaves', () => {
     node.raft.addGroup({
       rangeId: range,
       self: toReplicaId(9),
-      configuration: {
-        ...c.configuration,
-        voters: [1, 3, 9].map(toReplicaId),
-        storeOf: new Map([1, 3, 9].map((id) => [toReplicaId(id), toStoreId(id === 9 ? 2 : id)])),
-      },
+      configuration: undefined,
       appliedIndex: none,
       freshGroup: true,
     });
@@ -135,6 +132,129 @@ describe('what this store has not', () => {
       { from: 3, message: stranger },
       { from: 3, message: another },
     ]);
+  });
+
+  it('is answered where it spoke from: a replica that the configuration does not name', async () => {
+    const c = await settled(1);
+    c.history = [];
+    for (const id of [1, 2, 3]) c.node(id).raft.receive(toStoreId(3), [vote(id, 42)]);
+    await c.settle();
+    const answers = c.history.filter(({ message }) => message.kind === 'requestVoteResponse');
+    for (const answer of answers) expect(answer).toMatchObject({ to: 3, message: { to: 42 } });
+    expect(answers.length).toBeGreaterThan(0);
+  });
+});
+
+describe('a member that the log does not reach', () => {
+  /** Store 3 is away while the log moves on and is compacted. */
+  async function behind(): Promise<{ c: DriverCluster; leader: DriverNode; away: DriverNode }> {
+    const c = new DriverCluster({ ranges: 1, driverLimits: { retainedLogBytesMax: 0 } });
+    await c.elected();
+    await c.run(500);
+    const leader = c.leader(range);
+    const away = c.nodes.find((node) => node !== leader);
+    if (leader === undefined || away === undefined) throw new Error('no leader');
+    away.cut = true;
+    for (let i = 0; i < 10; i++) {
+      c.propose(range, `x${i}`);
+      await c.run(50);
+    }
+    await Promise.all([
+      leader.raft.checkpoint(new Map([[range, leader.machine.of(range).index]]), 1),
+      c.run(50),
+    ]);
+    expect(leader.raft.status(range)?.firstIndex).toBeGreaterThan(10);
+    return { c, leader, away };
+  }
+
+  /** What a snapshot of the leader's state brings to a store. */
+  async function install(
+    c: DriverCluster,
+    leader: DriverNode,
+    away: DriverNode,
+  ): Promise<InstallResult> {
+    const state = leader.machine.of(range);
+    const status = leader.raft.status(range);
+    away.machine.staged.set(range, { index: state.index, commands: [...state.commands] });
+    return away.raft.installSnapshot(range, {
+      from: toReplicaId(leader.storeId),
+      term: status?.term ?? toTerm(0),
+      lastIncludedIndex: state.index,
+      lastIncludedTerm: leader.log.group(range).term(state.index),
+      configuration: c.configuration,
+    });
+  }
+
+  it('gets a snapshot, flips to it in its place in the line, and goes on with entries', async () => {
+    const { c, leader, away } = await behind();
+    let wanted = 0;
+    leader.machine.onSnapshotWanted = async ({ to, storeId }) => {
+      expect([to, storeId]).toEqual([away.storeId, away.storeId]);
+      wanted++;
+      if (wanted === 1) return { ok: false, index: none }; // refused: asked again
+      const result = await install(c, leader, away);
+      return result.ok ? { ok: true, index: result.appliedIndex } : { ok: false, index: none };
+    };
+    away.cut = false;
+    await c.run(3000);
+    expect(wanted).toBe(2);
+    c.propose(range, 'after');
+    await c.run(1000);
+    expect(away.machine.of(range).commands).toEqual(leader.machine.of(range).commands);
+    expect(away.log.group(range).checkpointedIndex()).toBeGreaterThan(10);
+    c.history = [];
+    await c.run(2000);
+    expect(c.history.filter(({ message }) => !isStoreMessage(message))).toEqual([]);
+  });
+
+  it('applies it only when it is durable, and loses nothing when it dies before', async () => {
+    const { c, leader, away } = await behind();
+    away.log.manual = true;
+    let result: InstallResult | undefined;
+    void install(c, leader, away).then((outcome) => {
+      result = outcome;
+    });
+    await c.settle();
+    const before = away.machine.of(range).index;
+    expect(before).toBeLessThan(10);
+    expect(result).toBeUndefined();
+    const again = await install(c, leader, away);
+    expect(again).toEqual({ ok: false, reason: 'stale' }); // one is on its way already
+    away.log.completeSync();
+    await c.settle();
+    expect(result).toEqual({ ok: true, appliedIndex: leader.machine.of(range).index });
+    expect(away.machine.of(range).commands).toEqual(leader.machine.of(range).commands);
+  });
+
+  it('refuses what is stale or for others, and is undecided when it stops', async () => {
+    const { c, leader, away } = await behind();
+    const outcome = await Promise.all([install(c, leader, leader), c.settle()]);
+    expect(outcome[0]).toEqual({ ok: false, reason: 'stale' });
+    const point = {
+      from: toReplicaId(leader.storeId),
+      term: toTerm(9),
+      lastIncludedIndex: toLogIndex(100),
+      lastIncludedTerm: toTerm(1),
+      configuration: {
+        ...c.configuration,
+        voters: [toReplicaId(77)],
+        storeOf: new Map([[toReplicaId(77), toStoreId(7)]]),
+      },
+    };
+    expect(await away.raft.installSnapshot(range, point)).toEqual({ ok: false, reason: 'unsafe' });
+    expect(await away.raft.installSnapshot(toRangeId(5), point)).toEqual({
+      ok: false,
+      reason: 'noSuchGroup',
+    });
+    away.log.manual = true;
+    const pending = install(c, leader, away);
+    await c.settle();
+    away.log.failNext = new Error('disk');
+    away.log.completeSync();
+    const removed = away.raft.removeGroup(range);
+    expect(await pending).toEqual({ ok: false, reason: 'noSuchGroup' });
+    away.log.manual = false;
+    await expect(Promise.all([removed, c.settle()])).rejects.toThrow('disk');
   });
 });
 

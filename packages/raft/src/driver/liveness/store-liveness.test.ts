@@ -105,6 +105,27 @@ describe('idle groups', () => {
   });
 });
 
+describe('reads at a follower', () => {
+  it('ask the leader while the group is idle, and fail after E when the answer is lost', async () => {
+    const c = await idle({ ranges: 1 });
+    const [follower] = followersOf(c);
+    if (follower === undefined) throw new Error('a follower');
+    const granted = follower.raft.readBarrier(range);
+    await c.settle();
+    expect(await granted).toEqual({ ok: true });
+    c.passes = ({ message }) => message.kind !== 'readIndexResponse';
+    let lost: unknown;
+    void follower.raft.readBarrier(range).then((grant) => {
+      lost = grant;
+    });
+    await c.run(E - 100);
+    expect(lost).toBeUndefined();
+    await c.run(200);
+    expect(lost).toMatchObject({ ok: false });
+    expect(follower.raft.status(range)?.role).toBe('follower');
+  });
+});
+
 describe('the loss of a store', () => {
   it('lets its groups elect others within E and the jitter', async () => {
     const c = await idle({

@@ -81,7 +81,9 @@ export class StoreLiveness {
   deadlineOf(group: Group): number {
     const { followed } = group;
     if (followed === undefined) return group.core.nextDeadline();
-    if (!followed.session.isSilent) return Number.POSITIVE_INFINITY;
+    // Reads that it asked its leader for have a deadline of their own.
+    if (!followed.session.isSilent && group.confirmingReads.size === 0)
+      return Number.POSITIVE_INFINITY;
     this.following.sync(group);
     return group.core.nextDeadline();
   }
