@@ -79,8 +79,8 @@ export type Fault = At &
         readonly store: number;
         readonly call: 'write' | 'sync';
         /**
-         * The machine starts anew after the process has ended. Without it, what a failed sync left in the page cache is
-         * read by the next process, looks durable and is not.
+         * The machine starts anew after the process has ended. Otherwise the next process reads from the page cache what
+         * a failed sync has lost: it looks durable and is not.
          */
         readonly reboots: boolean;
       }
@@ -226,7 +226,13 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
       return { ...at, kind, store, syncMs: [most / 10, most], lastsMs };
     }
     case 'diskError':
-      return { ...at, kind, store, call: pick(prng, ['write', 'sync']), reboots: true };
+      return {
+        ...at,
+        kind,
+        store,
+        call: pick(prng, ['write', 'sync']),
+        reboots: prng.nextBelow(2) === 0,
+      };
     case 'diskFull':
       return { ...at, kind, store, lastsMs };
     case 'engineError':

@@ -57,13 +57,12 @@ export class MemoryDirectory {
   }
 
   sync(directory: string): void {
-    const later: Change[] = [];
-    for (const change of this.changes) {
-      if (change.path.slice(0, Math.max(0, change.path.lastIndexOf('/'))) === directory)
-        perform(this.durable, change);
-      else later.push(change);
-    }
-    this.changes = later;
+    for (const change of this.takeChanges(directory)) perform(this.durable, change);
+  }
+
+  /** A sync of the directory failed: its changes are seen and will never be on disk. */
+  forgetDirty(directory: string): void {
+    this.takeChanges(directory);
   }
 
   /** Each unsynced change happened or did not, independently of the others. */
@@ -71,6 +70,14 @@ export class MemoryDirectory {
     for (const change of this.changes) if (prng.nextBelow(2) === 0) perform(this.durable, change);
     this.changes = [];
     this.current = new Map(this.durable);
+  }
+
+  private takeChanges(directory: string): Change[] {
+    const isHere = ({ path }: Change): boolean =>
+      path.slice(0, Math.max(0, path.lastIndexOf('/'))) === directory;
+    const taken = this.changes.filter(isHere);
+    this.changes = this.changes.filter((change) => !isHere(change));
+    return taken;
   }
 
   private make(change: Change): void {

@@ -16,8 +16,8 @@ export interface MemoryDiskFaults {
   capacityBytes: number;
   /** Chance per call. A failed write may have stored a part. */
   writeErrorChance: number;
-  /** Chance per sync. As Linux does it: the failed sync drops the data's dirtiness, so that the next sync "succeeds"
-   *  while a crash loses the data (fsyncgate). */
+  /** Chance per sync. As Linux does it: the failed sync drops the data's dirtiness, so that reads go on to see it and the
+   *  next sync "succeeds", while a crash loses it (fsyncgate). The same for the names in a directory. */
   syncErrorChance: number;
   /** Milliseconds a call takes, uniform in [min, max]; needs a clock. */
   writeDelayMs: readonly [min: number, max: number];
@@ -53,7 +53,7 @@ export class MemoryDisk implements Disk {
   /** Calls of an earlier life neither finish nor have any effect. */
   private life = 0;
   private stalled: (() => void)[] | undefined;
-  private readonly failures: { operation: Operation; code: string }[] = [];
+  private readonly failures: { operation: Operation; code: string; after: number }[] = [];
 
   constructor(options: MemoryDiskOptions = {}) {
     this.prng = options.prng ?? new SeededPrng(1);
@@ -94,9 +94,10 @@ export class MemoryDisk implements Disk {
     for (const proceed of waiting) proceed();
   }
 
-  /** The next call of this kind that is not yet under way fails with `code` (`EIO`, `ENOSPC`, ...). */
-  failNext(operation: Operation, code: string): void {
-    this.failures.push({ operation, code });
+  /** The next call of this kind that is not yet under way fails with `code` (`EIO`, `ENOSPC`, ...); with `after`, the
+   *  one after that many. Until the process dies. */
+  failNext(operation: Operation, code: string, after: number = 0): void {
+    this.failures.push({ operation, code, after });
   }
 
   /** Damages what is stored, durably. `mask` is XORed onto the byte at `offset`. */
@@ -195,7 +196,7 @@ export class MemoryDisk implements Disk {
     if (life !== this.life) return never;
     inode.sync();
     this.names.rename(temporary, path);
-    await this.beforeSync(undefined);
+    await this.beforeSync(parentOf(path));
     if (life !== this.life) return never;
     this.names.sync(parentOf(path));
   }
@@ -228,7 +229,7 @@ export class MemoryDisk implements Disk {
 
   async syncDirectory(directory: string): Promise<void> {
     const { life } = this;
-    await this.beforeSync(undefined);
+    await this.beforeSync(directory);
     if (life !== this.life) return never;
     this.names.sync(directory);
   }
@@ -318,7 +319,8 @@ export class MemoryDisk implements Disk {
     throw systemError(code, 'write');
   }
 
-  private async beforeSync(inode: MemoryInode | undefined): Promise<void> {
+  /** @param synced a file, or the path of a directory */
+  private async beforeSync(synced: MemoryInode | string): Promise<void> {
     this.counters.syncs += 1;
     const { life } = this;
     const failure = this.takeFailure('sync');
@@ -327,7 +329,8 @@ export class MemoryDisk implements Disk {
     const chance = this.faults.syncErrorChance;
     const code = failure ?? (chance > 0 && this.prng.nextFloat() < chance ? 'EIO' : '');
     if (code === '') return;
-    inode?.forgetDirty();
+    if (typeof synced === 'string') this.names.forgetDirty(synced);
+    else synced.forgetDirty();
     throw systemError(code, 'fdatasync');
   }
 
@@ -351,7 +354,14 @@ export class MemoryDisk implements Disk {
 
   private takeFailure(operation: Operation): string | undefined {
     const at = this.failures.findIndex((failure) => failure.operation === operation);
-    return at < 0 ? undefined : this.failures.splice(at, 1)[0]?.code;
+    const failure = this.failures[at];
+    if (failure === undefined) return undefined;
+    if (failure.after > 0) {
+      failure.after -= 1;
+      return undefined;
+    }
+    this.failures.splice(at, 1);
+    return failure.code;
   }
 
   private usedBytesIfLimited(): number {

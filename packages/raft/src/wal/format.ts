@@ -47,7 +47,7 @@ export interface SegmentHeader {
 }
 
 export type DecodedSegmentHeader =
-  | { readonly ok: true; readonly header: SegmentHeader }
+  | { readonly ok: true; readonly header: SegmentHeader & { readonly version: number } }
   | { readonly ok: false; readonly reason: string };
 
 /** One sector. */
@@ -84,6 +84,7 @@ export function decodeSegmentHeader(bytes: Uint8Array): DecodedSegmentHeader {
   return {
     ok: true,
     header: {
+      version,
       logId: bytes.slice(8, 24),
       number: view.getFloat64(24, true),
       nonce: view.getUint32(32, true),

@@ -205,7 +205,7 @@ export class GroupState implements GroupLog {
         if (index < snapshot.index) return undefined;
         if (this.stagedTerm(snapshot.index, writes, i) !== snapshot.term) return undefined;
       }
-      if (write.removed === true) return undefined;
+      if (write.removed === true) return index === 0 ? toTerm(0) : undefined;
     }
     const held = index >= this.compactedIndex && index <= this.lastIndex();
     return held ? this.term(index) : undefined;

@@ -61,11 +61,9 @@ export async function openWriteAheadLog(options: WriteAheadLogOptions): Promise<
     if (manifest.lastSegment < manifest.firstSegment) await segments.prepare(async () => true);
     const recovered = await recover(segments);
     const logger = options.logger ?? silentLogger;
-    const { end, cutBytes, closedCleanly } = recovered;
-    logger.info({ ...end, cutBytes, closedCleanly }, 'wal_recovered');
-    const log = new SegmentedLog({ clock: options.clock, segments, recovered, lock });
-    await log.recordOpening();
-    return log;
+    const { end, tornBytes, copiedBytes, closedCleanly } = recovered;
+    logger.info({ ...end, tornBytes, copiedBytes, closedCleanly }, 'wal_recovered');
+    return new SegmentedLog({ clock: options.clock, segments, recovered, lock });
   } catch (error) {
     await segments?.close();
     await lock.release();

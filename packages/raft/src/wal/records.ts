@@ -207,6 +207,13 @@ export class BatchWriter {
     this.seal(body);
   }
 
+  /** @param body of a record of another batch */
+  copy(body: Uint8Array): void {
+    const at = this.open(body[0] ?? 0, body.length);
+    this.bytes.set(body, at);
+    this.seal(at);
+  }
+
   mark(kind: 'closed' | 'opened'): void {
     this.seal(this.open(kind === 'closed' ? kindClosed : kindOpened, 1));
   }
@@ -250,6 +257,31 @@ export class BatchWriter {
     larger.set(this.bytes.subarray(0, this.at));
     this.bytes = larger;
     this.view = viewOf(larger);
+  }
+}
+
+/** What a segment's first batch starts with: all that older segments say, apart from entries, so that they can go. */
+export function writeMetadata(
+  writer: BatchWriter,
+  groups: Iterable<{ readonly pristine: boolean; metadata(): GroupMetadata }>,
+  checkpoint: Checkpoint | undefined,
+): void {
+  const known = [...groups].filter((group) => !group.pristine);
+  writer.store(known.length);
+  for (const group of known) writer.group(group.metadata());
+  if (checkpoint !== undefined) writer.checkpoint(checkpoint);
+}
+
+/** Copies what a batch changed: not its metadata, not its marks. */
+export function copyRecords(writer: BatchWriter, payload: Uint8Array): void {
+  const view = viewOf(payload);
+  for (let at = 0; at < payload.length; ) {
+    const body = at + recordHeaderBytes;
+    const end = body + view.getUint32(at, true);
+    const kind = view.getUint8(body);
+    if (kind !== kindStore && kind !== kindGroup && kind !== kindOpened && kind !== kindClosed)
+      writer.copy(payload.subarray(body, end));
+    at = end;
   }
 }
 

@@ -1,7 +1,10 @@
 /**
- * Reads a log back: every batch of every segment in order, until the bytes make no batch. Then the question that
- * matters: was that batch never acknowledged (a torn tail, cut off) or is it damaged (refused)? It is damaged if any
- * batch after it says that the log was durable beyond this point. README, "Write-ahead log", has the rules.
+ * Reads a log back, then writes what nothing proves to be on disk again. README, "Write-ahead log", has the rules:
+ * which segments belong to the log, what a batch header proves, what is a torn tail and what is damage.
+ *
+ * Reads come from the page cache, which also shows what a killed process had not synced and what a failed sync has lost.
+ * A batch header is believed when it says how far the log was synced, because the process that wrote it knew; the last
+ * batch or two, of which no header says so, are copied into a fresh segment and synced there before anyone hears of them.
  */
 import { assert, crc32c, probe, type RangeId } from '@flotilla/base';
 import {
@@ -10,13 +13,21 @@ import {
   batchHeaderBytes,
   decodeBatchHeader,
   firstBatchOffset,
+  formatVersion,
   isBefore,
   isZero,
   type Position,
   sectorBytes,
 } from './format.ts';
 import { GroupState, withoutGroup, withSnapshot } from './group-state.ts';
-import { type GroupMetadata, readRecords, type WalRecord } from './records.ts';
+import {
+  BatchWriter,
+  copyRecords,
+  type GroupMetadata,
+  readRecords,
+  type WalRecord,
+  writeMetadata,
+} from './records.ts';
 import { corrupt, type Segment, type Segments } from './segments.ts';
 import type { Checkpoint } from './write-ahead-log.ts';
 
@@ -24,17 +35,32 @@ export interface Recovered {
   readonly groups: Map<RangeId, GroupState>;
   readonly lastCheckpoint: Checkpoint | undefined;
   readonly closedCleanly: boolean;
-  /** Where the next batch goes. */
+  /** Where the next batch goes: after the one that opened this life. Everything before it is durable. */
   readonly end: Position;
-  /** Of the last batch; 0 and 0 if there is none. */
+  /** Of the batch that opened this life. */
   readonly batchNumber: number;
   readonly headerCrc: number;
-  /** Bytes of a torn tail that were zeroed. */
-  readonly cutBytes: number;
+  /** Bytes of a torn tail, which are never read again. */
+  readonly tornBytes: number;
+  /** Bytes of batches that nothing proved to be durable, and that were written again. */
+  readonly copiedBytes: number;
 }
 
+/** Resolves when all of it is durable, including the batch that opens this life of the log. */
 export async function recover(segments: Segments): Promise<Recovered> {
   return new Recovery(segments).run();
+}
+
+interface Batch {
+  readonly offset: number;
+  readonly header: BatchHeader;
+  readonly payload: Uint8Array;
+}
+
+/** A segment of the log, and where it ends: known for all but the newest, whose successor would say so. */
+interface Link {
+  readonly segment: Segment;
+  readonly end: number | undefined;
 }
 
 class Recovery {
@@ -42,138 +68,228 @@ class Recovery {
   private readonly groups = new Map<RangeId, GroupState>();
   private lastCheckpoint: Checkpoint | undefined;
   private closed = false;
-  private previous: BatchHeader | undefined;
+  /** The last batch that was read, and the last that was replayed. */
+  private read: BatchHeader | undefined;
+  private replayed: BatchHeader | undefined;
+  /** Everything before it is durable. */
+  private proven: Position;
 
   constructor(segments: Segments) {
     this.segments = segments;
+    this.proven = { segment: segments.firstNumber, offset: firstBatchOffset };
   }
 
   async run(): Promise<Recovered> {
-    const { firstNumber, lastNumber } = this.segments;
-    for (let number = firstNumber; number <= lastNumber; number++) await this.segments.open(number);
-    let number = firstNumber;
-    let offset = this.replaySegment(number);
-    while (number < lastNumber && this.continues({ segment: number, offset })) {
-      number += 1;
-      offset = this.replaySegment(number);
-    }
-    const end = { segment: number, offset };
-    this.refuseIfAcknowledged(end);
-    const cutBytes = await this.cut(end);
-    if (cutBytes > 0) probe('walTornTail');
-    await this.secure(end);
+    const { segments } = this;
+    for (let n = segments.firstNumber; n <= segments.lastNumber; n++) await segments.open(n);
+    const links = this.findLinks();
+    const newest = links.pop();
+    if (newest === undefined && segments.firstNumber > 1)
+      // Older segments were dropped, which happens only after a checkpoint in one that is kept.
+      throw this.damaged(segments.get(segments.firstNumber), firstBatchOffset);
+    for (const { segment, end } of links) this.replayWhole(segment, end ?? firstBatchOffset);
+    const from = { segment: segments.firstNumber, offset: firstBatchOffset };
+    const { end, unproven } =
+      newest === undefined ? { end: from, unproven: [] } : this.replayNewest(newest.segment);
+    const tornBytes = this.refuseIfAcknowledged(end);
+    if (tornBytes > 0) probe('walTornTail');
+    for (const { payload } of unproven) this.noteClosing(payload, end.segment);
+    const closedCleanly = this.closed && tornBytes === 0;
+    await segments.secureManifest();
+    const opening = await this.writeOpening(end.segment, unproven);
     this.checkNothingMissing();
     return {
       groups: this.groups,
       lastCheckpoint: this.lastCheckpoint,
-      closedCleanly: this.closed && cutBytes === 0,
-      end,
-      batchNumber: this.previous?.number ?? 0,
-      headerCrc: this.previous?.crc ?? 0,
-      cutBytes,
+      closedCleanly,
+      end: opening,
+      batchNumber: this.replayed?.number ?? 0,
+      headerCrc: this.replayed?.crc ?? 0,
+      tornBytes,
+      copiedBytes: unproven.reduce((sum, { payload }) => sum + payload.length, 0),
     };
   }
 
-  /** Replays batches until there is none; returns the offset at which there is none. */
-  private replaySegment(number: number): number {
-    const segment = this.segments.get(number);
-    const reader = new WindowReader(segment);
-    let offset = firstBatchOffset;
-    for (;;) {
-      const header = reader.batchHeader(offset);
-      if (header === undefined) return offset;
-      const payload = reader.payload(offset, header);
-      if (payload === undefined) return offset;
-      this.replayBatch(segment, offset, header, payload);
-      offset += alignToSector(batchHeaderBytes + header.payloadBytes);
-    }
-  }
-
-  /** True if the next segment's first batch is whole and was written when the log ended exactly here. */
-  private continues(end: Position): boolean {
-    const reader = new WindowReader(this.segments.get(end.segment + 1));
-    const header = reader.batchHeader(firstBatchOffset);
-    if (header === undefined) return false;
-    const { synced } = header;
-    if (synced.segment !== end.segment || synced.offset !== end.offset) return false;
-    return reader.payload(firstBatchOffset, header) !== undefined;
-  }
-
-  private refuseIfAcknowledged(end: Position): void {
-    for (let number = end.segment; number <= this.segments.lastNumber; number++) {
-      const segment = this.segments.get(number);
-      const reader = new WindowReader(segment);
-      const from = number === end.segment ? end.offset : firstBatchOffset;
-      for (let at = from; at + sectorBytes <= segment.file.size(); at += sectorBytes) {
-        const witness = reader.batchHeader(at);
-        if (witness === undefined || !isBefore(end, witness.synced)) continue;
-        const damaged = this.segments.get(end.segment);
-        throw corrupt(damaged.path, end.offset, 'an acknowledged batch is damaged', {
-          witness: `${segment.path} at ${at}`,
-          syncedSegment: witness.synced.segment,
-          syncedOffset: witness.synced.offset,
-        });
-      }
-    }
-  }
+  // ---- which segments, and where they end
 
   /**
-   * A process killed between a write and its sync leaves a batch that can be read and would not survive the machine.
-   * From here on it counts as durable, and the next batch, whose sync would make it so, may go into another file.
+   * From the newest segment whose first batch is whole back through the segments that each first batch names. What lies
+   * between was given up: a life that never got as far as one durable batch.
    */
-  private async secure(end: Position): Promise<void> {
-    await this.segments.get(end.segment).file.datasync();
+  private findLinks(): Link[] {
+    const { segments } = this;
+    const links: Link[] = [];
+    let end: number | undefined;
+    for (let number = segments.lastNumber; number >= segments.firstNumber; ) {
+      const segment = segments.get(number);
+      const opening = new WindowReader(segment).batch(firstBatchOffset);
+      if (opening === undefined) {
+        if (end !== undefined) throw this.damaged(segment, firstBatchOffset);
+        number -= 1; // never written to, or the write was torn
+        continue;
+      }
+      links.unshift({ segment, end });
+      const { synced } = opening.header;
+      // The first life of all has nothing before it.
+      if (synced.segment >= number || synced.offset === firstBatchOffset) break;
+      number = synced.segment;
+      end = synced.offset;
+    }
+    return links;
   }
 
-  /** Zeroes what is left of a torn tail, so that it can never be taken for part of what is written over it. */
-  private async cut(end: Position): Promise<number> {
-    let cutBytes = 0;
+  /** Everything in it was durable when the next segment was opened. */
+  private replayWhole(segment: Segment, end: number): void {
+    const reader = new WindowReader(segment);
+    let offset = firstBatchOffset;
+    while (offset < end) {
+      const batch = reader.batch(offset);
+      if (batch === undefined) throw this.damaged(segment, offset);
+      this.checkFollows(segment, batch);
+      this.replayBatch(segment, batch);
+      offset = endOf(batch);
+    }
+    if (offset !== end) throw this.damaged(segment, offset);
+    this.proven = { segment: segment.number, offset: end };
+  }
+
+  /** Replays what is proven; returns what is not, and where the bytes make no batch any more. */
+  private replayNewest(segment: Segment): { end: Position; unproven: Batch[] } {
+    const reader = new WindowReader(segment);
+    const unproven: Batch[] = [];
+    let offset = firstBatchOffset;
+    const replayProven = (): void => {
+      for (;;) {
+        const [first] = unproven;
+        if (first === undefined) return;
+        const at = { segment: segment.number, offset: first.offset };
+        if (!isBefore(at, this.proven)) return;
+        unproven.shift();
+        this.replayBatch(segment, first);
+      }
+    };
+    for (;;) {
+      const batch = reader.batch(offset);
+      if (batch === undefined) return { end: { segment: segment.number, offset }, unproven };
+      this.checkFollows(segment, batch);
+      const { synced } = batch.header;
+      unproven.push(batch);
+      offset = endOf(batch);
+      if (batch.header.opensSegment && synced.segment < this.segments.firstNumber)
+        // Older segments were dropped, which happens only after a checkpoint that this batch holds or precedes.
+        this.proven = { segment: segment.number, offset };
+      else if (isBefore(this.proven, synced)) this.proven = synced;
+      replayProven();
+    }
+  }
+
+  /** @returns bytes after `end`: of a batch that was never acknowledged, since nothing says that it was */
+  private refuseIfAcknowledged(end: Position): number {
+    let tornBytes = 0;
     for (let number = end.segment; number <= this.segments.lastNumber; number++) {
       const segment = this.segments.get(number);
       const reader = new WindowReader(segment);
-      const { file } = segment;
-      let changed = false;
       const from = number === end.segment ? end.offset : firstBatchOffset;
-      for (let at = from; at < file.size(); at += windowBytes) {
-        const length = Math.min(windowBytes, file.size() - at);
-        if (isZero(reader.bytes(at, length))) continue;
-        await file.write(at, new Uint8Array(length));
-        changed = true;
-        cutBytes += length;
+      const size = segment.file.size();
+      for (let start = from; start < size; start += windowBytes) {
+        const length = Math.min(windowBytes, size - start);
+        if (isZero(reader.bytes(start, length))) continue;
+        for (let at = start; at < start + length; at += sectorBytes) {
+          const sector = reader.bytes(at, Math.min(sectorBytes, start + length - at));
+          if (isZero(sector)) continue;
+          tornBytes += sector.length;
+          const witness = reader.batchHeader(at);
+          if (witness === undefined || !isBefore(end, witness.synced)) continue;
+          throw this.damaged(this.segments.get(end.segment), end.offset, {
+            witness: `${segment.path} at ${at}`,
+            syncedSegment: witness.synced.segment,
+            syncedOffset: witness.synced.offset,
+          });
+        }
       }
-      if (changed) await file.datasync();
     }
-    return cutBytes;
+    return tornBytes;
+  }
+
+  private damaged(
+    segment: Segment,
+    offset: number,
+    facts: Readonly<Record<string, unknown>> = {},
+  ): Error {
+    return corrupt(segment.path, offset, 'an acknowledged batch is damaged', facts);
+  }
+
+  // ---- this life's first batch
+
+  /** Metadata as of the proven end of the log, then what is not proven, then the mark; one write, one sync, then replay. */
+  private async writeOpening(newest: number, unproven: readonly Batch[]): Promise<Position> {
+    const segment = await this.freshSegment(newest);
+    const writer = new BatchWriter();
+    writer.begin(segment.nonce);
+    writeMetadata(writer, this.groups.values(), this.lastCheckpoint);
+    for (const { payload } of unproven) copyRecords(writer, payload);
+    writer.mark('opened');
+    const place = { offset: firstBatchOffset, nonce: segment.nonce };
+    const { bytes } = writer.finish(place, {
+      opensSegment: true,
+      number: (this.replayed?.number ?? 0) + 1,
+      synced: this.proven,
+      previousCrc: this.replayed?.crc ?? 0,
+    });
+    await segment.file.writeAndSync(firstBatchOffset, bytes);
+    const batch = new WindowReader(segment).batch(firstBatchOffset);
+    assert(batch !== undefined, 'the batch that was written can be read');
+    this.read = this.replayed;
+    this.checkFollows(segment, batch);
+    this.replayBatch(segment, batch);
+    return { segment: segment.number, offset: endOf(batch) };
+  }
+
+  /** The segment that was prepared last, if nobody ever wrote to it; otherwise a new one. */
+  private async freshSegment(newest: number): Promise<Segment> {
+    const { segments } = this;
+    const last = segments.get(segments.lastNumber);
+    const unused =
+      (last.number > newest || this.read === undefined) &&
+      last.version === formatVersion &&
+      isUntouched(last);
+    if (unused) return last;
+    const made = await segments.prepare(async () => true, openingBytes(segments.segmentBytes));
+    assert(made !== undefined, 'a preparation without pauses is finished');
+    return made;
   }
 
   // ---- replay
 
-  private replayBatch(
-    segment: Segment,
-    offset: number,
-    header: BatchHeader,
-    payload: Uint8Array,
-  ): void {
-    const { previous } = this;
-    const bad = (what: string) => corrupt(segment.path, offset, what, { batch: header.number });
-    if (previous !== undefined) {
-      if (header.number !== previous.number + 1 || header.previousCrc !== previous.crc)
-        throw bad(`batch ${header.number} does not follow batch ${previous.number}`);
-    }
+  private checkFollows(segment: Segment, { offset, header }: Batch): void {
+    const { read } = this;
+    this.read = header;
     if (header.opensSegment !== (offset === firstBatchOffset))
-      throw bad('a segment is opened by its first batch alone');
+      throw bad(segment, offset, header, 'a segment is opened by its first batch alone');
+    if (read === undefined) return;
+    if (header.number !== read.number + 1 || header.previousCrc !== read.crc)
+      throw bad(segment, offset, header, `does not follow batch ${read.number}`);
+  }
+
+  private noteClosing(payload: Uint8Array, segment: number): void {
+    for (const record of readRecords(payload, this.segments.get(segment).nonce))
+      this.closed = record.kind === 'closed';
+  }
+
+  private replayBatch(segment: Segment, { offset, header, payload }: Batch): void {
+    const fail = (what: string): Error => bad(segment, offset, header, what);
     let records: WalRecord[];
     try {
       records = readRecords(payload, segment.nonce);
     } catch (error) {
-      throw bad(`a record cannot be read: ${error instanceof Error ? error.message : error}`);
+      throw fail(`a record cannot be read: ${error instanceof Error ? error.message : error}`);
     }
-    if (records.length !== header.recordCount) throw bad('records are missing');
-    if (header.opensSegment) this.replayMetadata(records, previous === undefined, bad);
+    if (records.length !== header.recordCount) throw fail('records are missing');
+    if (header.opensSegment) this.replayMetadata(records, this.replayed === undefined, fail);
     for (const record of records)
       if (!this.replayRecord(record, segment.number, offset + batchHeaderBytes))
-        throw bad(`a record (${record.kind}) contradicts those before it`);
-    this.previous = header;
+        throw fail(`a record (${record.kind}) contradicts those before it`);
+    this.replayed = header;
   }
 
   /**
@@ -296,6 +412,27 @@ function sameMetadata(a: GroupMetadata, b: GroupMetadata): boolean {
 
 const windowBytes = 256 * 1024;
 
+function endOf({ offset, header }: Batch): number {
+  return offset + alignToSector(batchHeaderBytes + header.payloadBytes);
+}
+
+function bad(segment: Segment, offset: number, { number }: BatchHeader, what: string): Error {
+  return corrupt(segment.path, offset, `batch ${number}: ${what}`, { batch: number });
+}
+
+function isUntouched(segment: Segment): boolean {
+  const reader = new WindowReader(segment);
+  const size = segment.file.size();
+  for (let at = firstBatchOffset; at < size; at += windowBytes)
+    if (!isZero(reader.bytes(at, Math.min(windowBytes, size - at)))) return false;
+  return true;
+}
+
+/** A life that ends at once must not leave 64 MiB behind: the segment it starts with is smaller. */
+function openingBytes(segmentBytes: number): number {
+  return alignToSector(Math.max(segmentBytes / 8, Math.min(segmentBytes, 64 * 1024)));
+}
+
 /** Sequential reads of one file, a window at a time. What it returns is valid for good: windows are not reused. */
 class WindowReader {
   private readonly segment: Segment;
@@ -325,8 +462,15 @@ class WindowReader {
     return decodeBatchHeader(this.bytes(offset, batchHeaderBytes), { offset, nonce });
   }
 
-  /** The payload, if all of it is there and undamaged. */
-  payload(offset: number, header: BatchHeader): Uint8Array | undefined {
+  /** The batch at `offset`, if all of it is there and undamaged. */
+  batch(offset: number): Batch | undefined {
+    const header = this.batchHeader(offset);
+    if (header === undefined) return undefined;
+    const payload = this.payload(offset, header);
+    return payload && { offset, header, payload };
+  }
+
+  private payload(offset: number, header: BatchHeader): Uint8Array | undefined {
     const from = offset + batchHeaderBytes;
     if (from + header.payloadBytes > this.segment.file.size()) return undefined;
     const payload = this.bytes(from, header.payloadBytes);

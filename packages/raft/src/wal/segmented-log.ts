@@ -14,7 +14,7 @@ import {
 } from '@flotilla/base';
 import { firstBatchOffset, type Position, sectorBytes } from './format.ts';
 import { GroupState, settleCheckpoint, withoutGroup, withSnapshot } from './group-state.ts';
-import { BatchWriter } from './records.ts';
+import { BatchWriter, writeMetadata } from './records.ts';
 import type { Recovered } from './recovery.ts';
 import type { Segment, Segments } from './segments.ts';
 import type {
@@ -58,7 +58,7 @@ export class SegmentedLog implements WriteAheadLog {
   private current: Segment;
   /** In the current segment: where the next batch goes. */
   private offset: number;
-  /** Everything before it is durable. Behind `offset` only after an idle marker. */
+  /** Everything before it is durable. */
   private synced: Position;
   private batchNumber: number;
   private headerCrc: number;
@@ -96,6 +96,8 @@ export class SegmentedLog implements WriteAheadLog {
     this.synced = recovered.end;
     this.batchNumber = recovered.batchNumber;
     this.headerCrc = recovered.headerCrc;
+    this.prepareNext();
+    this.noteWork();
   }
 
   // ---- WriteAheadLog
@@ -219,11 +221,6 @@ export class SegmentedLog implements WriteAheadLog {
     }
   }
 
-  /** Once, before anything else: a log that was closed cleanly is not any more, and the tail is beyond doubt. */
-  recordOpening(): Promise<void> {
-    return this.commit({ fill: (writer) => writer.mark('opened'), onDurable: () => {} });
-  }
-
   // ---- one batch
 
   private async commit(batch: Batch): Promise<void> {
@@ -261,17 +258,9 @@ export class SegmentedLog implements WriteAheadLog {
   private fill(batch: Batch): void {
     const { writer } = this;
     writer.begin(this.current.nonce);
-    if (this.offset === firstBatchOffset) this.fillMetadata();
+    if (this.offset === firstBatchOffset)
+      writeMetadata(writer, this.groups.values(), this.checkpointed);
     batch.fill(writer);
-  }
-
-  /** All that older segments say of hard states, compactions and checkpoints, so that they can be dropped. */
-  private fillMetadata(): void {
-    const { writer } = this;
-    const known = [...this.groups.values()].filter((group) => !group.pristine);
-    writer.store(known.length);
-    for (const group of known) writer.group(group.metadata());
-    if (this.checkpointed !== undefined) writer.checkpoint(this.checkpointed);
   }
 
   /** Finishes the batch in the writer as the log's next one. */
@@ -294,11 +283,6 @@ export class SegmentedLog implements WriteAheadLog {
 
   private async rotate(): Promise<void> {
     const { current } = this;
-    if (this.synced.offset < this.offset) {
-      // An idle marker: the next segment will say that everything before it is durable.
-      await current.file.datasync();
-      this.synced = { segment: current.number, offset: this.offset };
-    }
     if (this.next === undefined) this.prepareNext();
     this.hurry = true;
     this.resumePreparation();
@@ -311,11 +295,7 @@ export class SegmentedLog implements WriteAheadLog {
   }
 
   private prepareNext(): void {
-    const { number } = this.current;
-    const next =
-      this.segments.lastNumber > number
-        ? Promise.resolve(this.segments.get(number + 1))
-        : this.segments.prepare((doneBytes) => this.pace(doneBytes));
+    const next = this.segments.prepare((doneBytes) => this.pace(doneBytes));
     this.next = next;
     next.catch((error: unknown) => this.fail(error)); // whoever waits for it hears of it too
   }
@@ -331,7 +311,8 @@ export class SegmentedLog implements WriteAheadLog {
   private resumePreparation(): void {
     const { paused } = this;
     if (paused === undefined) return;
-    if (!this.abandon && !this.hurry && paused.doneBytes > 2 * this.offset) return;
+    const done = paused.doneBytes / this.segments.segmentBytes;
+    if (!this.abandon && !this.hurry && done > (2 * this.offset) / this.current.capacity) return;
     this.paused = undefined;
     paused.goOn(!this.abandon);
   }
@@ -386,7 +367,7 @@ export class SegmentedLog implements WriteAheadLog {
     });
   }
 
-  /** An empty batch, without sync: it says that the last one was acknowledged, which nothing else says until the next. */
+  /** An empty batch: it says that the last one was acknowledged, which nothing else says until the next. */
   private writeMarker(): void {
     this.markerDue = false;
     if (this.offset + sectorBytes > this.current.capacity || this.offset === firstBatchOffset)
@@ -395,7 +376,10 @@ export class SegmentedLog implements WriteAheadLog {
     const { current, offset } = this;
     const bytes = this.seal();
     this.markerWrite = current.file
-      .write(offset, bytes)
+      .writeAndSync(offset, bytes)
+      .then(() => {
+        this.synced = { segment: current.number, offset: this.offset };
+      })
       .catch((error: unknown) => {
         this.fail(error);
       })

@@ -49,6 +49,8 @@ export interface Segment {
   readonly number: number;
   readonly nonce: number;
   readonly capacity: number;
+  /** Of the format. */
+  readonly version: number;
   readonly file: DiskFile;
   liveEntries: number;
   liveBytes: number;
@@ -94,8 +96,8 @@ export class Segments implements SegmentStore {
   get lastNumber(): number {
     return this.manifest.lastSegment;
   }
-  get logId(): Uint8Array {
-    return this.manifest.logId;
+  get segmentBytes(): number {
+    return this.options.segmentBytes;
   }
 
   get(number: number): Segment {
@@ -113,6 +115,11 @@ export class Segments implements SegmentStore {
   /** Of those in the table; the manifest follows a little later. */
   get oldestNumber(): number {
     return Math.min(...this.segments.keys());
+  }
+
+  /** Writes it again: what can be read of it may be in the page cache only. */
+  secureManifest(): Promise<void> {
+    return this.writeManifest(() => this.manifest);
   }
 
   /** Opens a segment that the manifest names. */
@@ -143,7 +150,8 @@ export class Segments implements SegmentStore {
       await file.close();
       throw corrupt(path, file.size(), `cut short; it was made with ${header.capacity} bytes`);
     }
-    return this.keep({ path, number, file, nonce: header.nonce, capacity: header.capacity });
+    const { nonce, capacity, version } = header;
+    return this.keep({ path, number, file, nonce, capacity, version });
   }
 
   /**
@@ -151,8 +159,11 @@ export class Segments implements SegmentStore {
    * @param pace asked before every piece, with the bytes written so far; false = give up and leave no trace
    * @returns undefined if it gave up
    */
-  async prepare(pace: (doneBytes: number) => Promise<boolean>): Promise<Segment | undefined> {
-    const { disk, directory, prng, segmentBytes } = this.options;
+  async prepare(
+    pace: (doneBytes: number) => Promise<boolean>,
+    segmentBytes: number = this.options.segmentBytes,
+  ): Promise<Segment | undefined> {
+    const { disk, directory, prng } = this.options;
     const number = this.manifest.lastSegment + 1;
     const path = `${directory}/${segmentFileName(number)}`;
     const nonce = prng.nextUint32();
@@ -174,7 +185,8 @@ export class Segments implements SegmentStore {
     await file.datasync();
     await disk.syncDirectory(directory);
     await this.writeManifest(() => ({ ...this.manifest, lastSegment: number }));
-    return this.keep({ path, number, file, nonce, capacity: segmentBytes });
+    const version = formatVersion;
+    return this.keep({ path, number, file, nonce, capacity: segmentBytes, version });
   }
 
   /** The oldest segments that nothing needs, below `current`, leave the table; the caller removes their files. */

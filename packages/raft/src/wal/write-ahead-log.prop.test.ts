@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   type Clock,
   type Disk,
+  ExitCode,
   type LogIndex,
   NodeDisk,
   SeededPrng,
@@ -51,6 +52,16 @@ type Step =
   | { readonly kind: 'checkpoint'; readonly share: number; readonly only: number | undefined }
   | { readonly kind: 'checkpointAndCrash'; readonly share: number; readonly only: undefined }
   | { readonly kind: 'jump'; readonly range: number; readonly by: number }
+  /** A write or sync fails and the process ends, as do the next ones while they open the log. */
+  | {
+      readonly kind: 'fail';
+      readonly call: 'write' | 'sync';
+      readonly writes: readonly WriteShape[];
+      readonly checkpoint: boolean;
+      readonly powerLoss: boolean;
+      /** Calls that each opening gets done. */
+      readonly openings: readonly number[];
+    }
   | { readonly kind: 'reopen' | 'crash' | 'kill' | 'idle' };
 
 const write = fc.record<WriteShape>({
@@ -99,6 +110,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       kind: fc.constant('jump' as const),
       range: fc.constantFrom(...rangeIds),
       by: fc.nat(9),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('fail' as const),
+      call: fc.constantFrom<'write' | 'sync'>('write', 'sync', 'sync'),
+      writes,
+      checkpoint: fc.boolean(),
+      powerLoss: fc.boolean(),
+      openings: fc.array(fc.nat(9), { maxLength: 3 }),
     }),
   },
   {
@@ -207,6 +229,9 @@ async function runSteps(world: World, steps: readonly Step[]): Promise<void> {
     for (let i = 0; i < ticks; i++) await Promise.resolve();
     expect(failure).toBeUndefined();
     await die(true);
+    adopt(after);
+  };
+  const adopt = (after: ModelLog): void => {
     const found = describeLog(log, rangeIds);
     if (isDeepStrictEqual(found, after.describe(rangeIds))) model = after;
     else expect(found).toEqual(model.describe(rangeIds));
@@ -246,6 +271,34 @@ async function runSteps(world: World, steps: readonly Step[]): Promise<void> {
         const checkpoint = checkpointOf(i, { [each.range]: to });
         await log.checkpoint(checkpoint, compactions);
         model.checkpoint(checkpoint, compactions);
+        break;
+      }
+      case 'fail': {
+        if (memory === undefined) break;
+        const after = model.copy();
+        let work: Promise<void>;
+        memory.failNext(each.call, 'EIO');
+        if (each.checkpoint) {
+          const { checkpoint, compactions } = compactionsFor(model, 0.5, undefined);
+          after.checkpoint(checkpoint, compactions);
+          work = log.checkpoint(checkpoint, compactions);
+        } else work = log.append(materialize(after, each.writes));
+        // Or the preparation of the next segment hears of it, and the log ends at the next call.
+        await work.then(
+          () => {
+            model = after;
+          },
+          (error: unknown) => expect(error).toMatchObject({ exitCode: ExitCode.diskFailed }),
+        );
+        for (const calls of each.openings) {
+          memory.kill();
+          memory.failNext(each.call, 'EIO', calls);
+          await open().catch((error: unknown) =>
+            expect(error).toMatchObject({ exitCode: ExitCode.diskFailed }),
+          );
+        }
+        await die(each.powerLoss);
+        adopt(after);
         break;
       }
       case 'reopen':
