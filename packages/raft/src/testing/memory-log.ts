@@ -185,11 +185,15 @@ export class MemoryLog implements WriteAheadLog {
       this.failNext = undefined;
       return Promise.reject(error);
     }
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const done = (): void => {
         this.syncCount++;
-        effect();
-        resolve();
+        try {
+          effect();
+          resolve();
+        } catch (error) {
+          reject(error);
+        }
       };
       this.pending = { since: this.clock.nowMs(), done };
       if (!this.manual) queueMicrotask(() => this.completeSync());

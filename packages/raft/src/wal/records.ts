@@ -322,7 +322,8 @@ function readRecord(payload: Uint8Array, view: DataView, body: number, length: n
                 index: index(body + 10),
                 term: term(body + 18),
                 kind: 'configuration',
-                data: payload.slice(body + entryFixedBytes, body + length),
+                // A copy, also of a Buffer, whose `slice` would hold on to the whole payload.
+                data: new Uint8Array(payload.subarray(body + entryFixedBytes, body + length)),
               }
             : undefined,
       };

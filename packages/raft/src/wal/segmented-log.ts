@@ -133,7 +133,7 @@ export class SegmentedLog implements WriteAheadLog {
             const { index, term } = entry;
             group.append(index, term, segment, base + (entryOffsets[i] ?? 0), entryLengths[i] ?? 0);
             if (entry.kind === 'configuration')
-              group.keepConfiguration({ ...entry, data: entry.data.slice() });
+              group.keepConfiguration({ ...entry, data: new Uint8Array(entry.data) });
             i++;
           }
         }
