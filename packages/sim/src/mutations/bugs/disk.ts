@@ -5,28 +5,17 @@ const recovery = 'packages/raft/src/wal/recovery.ts';
 
 export const disk: readonly Mutant[] = [
   {
-    name: 'torn-tail-not-cut',
-    breaks: 'what is left of a torn batch is zeroed before anything is written over it',
+    name: 'unproven-tail-believed',
+    breaks:
+      'a batch of which no header says that it was synced is written again before it counts as durable',
     changes: [
       {
         file: recovery,
-        find: 'if (isZero(reader.bytes(at, length))) continue;',
-        replace: 'if (length > 0) continue;',
+        find: 'else if (isBefore(this.proven, synced)) this.proven = synced;',
+        replace: 'else this.proven = { segment: segment.number, offset };',
       },
     ],
-    hunt: { only: ['powerLoss', 'crashAll', 'slowDisk'] },
-  },
-  {
-    name: 'recovered-tail-not-synced',
-    breaks: 'a batch that a killed process left unsynced is synced before it counts as durable',
-    changes: [
-      {
-        file: recovery,
-        find: 'await this.segments.get(end.segment).file.datasync();',
-        replace: 'void end;',
-      },
-    ],
-    hunt: { only: ['crash', 'powerLoss', 'crashAll', 'slowDisk'] },
+    hunt: { only: ['crash', 'powerLoss', 'crashAll', 'slowDisk', 'diskError'] },
   },
   {
     name: 'checkpoint-before-the-flush',
