@@ -12,7 +12,7 @@ export type Address =
   | { readonly kind: 'store'; readonly storeId: StoreId; readonly channel: Channel }
   /** A process that asks: gateway, SDK, or a store in its role as a client. */
   | { readonly kind: 'client'; readonly clientId: string }
-  /** Every store process of the cluster. For discovery only. */
+  /** Every store process of the cluster. For discovery, and for news of where the meta range lives. */
   | { readonly kind: 'all-stores' };
 
 export interface Listener {

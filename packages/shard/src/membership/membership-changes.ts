@@ -27,7 +27,6 @@ export interface MembershipChangesOptions {
   /** A snapshot of the range is on its way to somebody. */
   readonly isSending: (rangeId: RangeId) => boolean;
   readonly strayLearnerMs: number;
-  readonly onFatal: (error: unknown) => void;
 }
 
 interface UnderWay {

@@ -113,7 +113,6 @@ export class Membership {
       },
       isSending: (rangeId) => this.sending.has(rangeId),
       strayLearnerMs: limits.strayLearnerMs,
-      onFatal: fail,
     });
     this.bulkChannel = new PeerChannel(context, {
       channel: 'bulk',

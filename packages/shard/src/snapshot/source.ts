@@ -9,7 +9,13 @@ import type { Replica } from '../replica/replica.ts';
 import { encodeRangeCheckpoint } from '../state/range-checkpoint.ts';
 import { dataPrefixBytes, userKeyOfHistory } from '../state/storage-keys.ts';
 import { checkStored } from '../state/stored-value.ts';
-import { type RecordKind, recordKind, recordPrefix, StreamTotals } from './stream.ts';
+import {
+  type RecordKind,
+  recordKind,
+  recordPrefix,
+  recordPrefixBytes,
+  StreamTotals,
+} from './stream.ts';
 
 export interface SourceOptions {
   readonly engine: Engine;
@@ -30,13 +36,14 @@ export class SnapshotSource {
   private pendingBytes: number;
 
   /** Takes the state when no engine write is under way. */
-  static async open(options: SourceOptions): Promise<SnapshotSource> {
-    let source: SnapshotSource | undefined;
-    await options.turns.write(() => {
-      source = new SnapshotSource(options);
-      return [];
+  static open(options: SourceOptions): Promise<SnapshotSource> {
+    return new Promise((resolve, reject) => {
+      const collect = (): [] => {
+        resolve(new SnapshotSource(options));
+        return [];
+      };
+      options.turns.write(collect).catch(reject);
     });
-    return source as unknown as SnapshotSource;
   }
 
   private constructor(options: SourceOptions) {
@@ -70,8 +77,9 @@ export class SnapshotSource {
       await part.iterator.close();
     }
     if (this.pendingBytes === 0) return undefined;
-    const all = this.pending.length === 1 ? this.pending[0] : Buffer.concat(this.pending);
-    const bytes = all as Buffer;
+    const [first] = this.pending;
+    const bytes =
+      first !== undefined && this.pending.length === 1 ? first : Buffer.concat(this.pending);
     const chunk = bytes.subarray(0, this.chunkBytes);
     const rest = bytes.subarray(chunk.length);
     this.pending = rest.length === 0 ? [] : [rest];
@@ -90,7 +98,7 @@ export class SnapshotSource {
     // Rot must not travel: what fails its checksum here ends this process, as on any other read.
     checkStored(kind === recordKind.data ? key : (userKeyOfHistory(key) ?? key), row.value);
     this.pending.push(recordPrefix(kind, key.length, row.value.length), key, row.value);
-    this.pendingBytes += 9 + key.length + row.value.length;
+    this.pendingBytes += recordPrefixBytes + key.length + row.value.length;
     this.totals.rows++;
   }
 }

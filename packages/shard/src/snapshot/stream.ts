@@ -20,7 +20,7 @@ export interface SnapshotRecord {
   readonly value: Buffer;
 }
 
-const prefixBytes = 9;
+export const recordPrefixBytes = 9;
 /** The session table is in the header. */
 const headerBytesMax = 128 * 1024 * 1024;
 /** Escaping may double a key. */
@@ -29,7 +29,7 @@ const rowValueBytesMax = valueBytesMax + storedOverheadBytes;
 
 /** What goes before a record's key and value. */
 export function recordPrefix(kind: RecordKind, keyLength: number, valueLength: number): Buffer {
-  const prefix = Buffer.allocUnsafe(prefixBytes);
+  const prefix = Buffer.allocUnsafe(recordPrefixBytes);
   prefix[0] = kind;
   prefix.writeUInt32BE(keyLength, 1);
   prefix.writeUInt32BE(valueLength, 5);
@@ -58,7 +58,7 @@ export class RecordReader {
   private pieces: Buffer[] = [];
   private length = 0;
   /** Of that record, as far as known. */
-  private needs = prefixBytes;
+  private needs = recordPrefixBytes;
 
   /** True between two records. */
   get isEmpty(): boolean {
@@ -79,22 +79,22 @@ export class RecordReader {
   private cut(bytes: Buffer): ReadRecords {
     const records: SnapshotRecord[] = [];
     let at = 0;
-    this.needs = prefixBytes;
-    while (bytes.length - at >= prefixBytes) {
+    this.needs = recordPrefixBytes;
+    while (bytes.length - at >= recordPrefixBytes) {
       const kind = bytes[at] ?? 0;
       const keyLength = bytes.readUInt32BE(at + 1);
       const valueLength = bytes.readUInt32BE(at + 5);
       const reason = badSizes(kind, keyLength, valueLength);
       if (reason !== undefined) return { ok: false, reason };
-      const end = at + prefixBytes + keyLength + valueLength;
+      const end = at + recordPrefixBytes + keyLength + valueLength;
       if (end > bytes.length) {
         this.needs = end - at;
         break;
       }
-      const value = at + prefixBytes + keyLength;
+      const value = at + recordPrefixBytes + keyLength;
       records.push({
         kind: kind as RecordKind,
-        key: bytes.subarray(at + prefixBytes, value),
+        key: bytes.subarray(at + recordPrefixBytes, value),
         value: bytes.subarray(value, end),
       });
       at = end;

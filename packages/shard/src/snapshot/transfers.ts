@@ -3,7 +3,7 @@
  * channel to the transfer that they belong to. What a receiver answers is remembered for a while, for senders that did
  * not hear it.
  */
-import { type Clock, type StoreId, toStoreId } from '@flotilla/base';
+import type { Clock, StoreId } from '@flotilla/base';
 import type { Engine } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
 import type { StoreLimits } from '../limits.ts';
@@ -209,5 +209,5 @@ export class SnapshotTransfers {
 }
 
 function nameOf(from: StoreId, snapshotId: number): string {
-  return `${toStoreId(from)}/${snapshotId}`;
+  return `${from}/${snapshotId}`;
 }
