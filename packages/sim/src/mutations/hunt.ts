@@ -44,8 +44,10 @@ export async function hunt(
   let seeds = 0;
   const falseAlarms: number[] = [];
   function* jobs(): Iterator<Job> {
-    for (let seed = options.from; seed < options.from + options.seeds; seed++)
-      if (cpuMs < options.seconds * 1000) yield jobOf(mutant, seed);
+    for (let seed = options.from; seed < options.from + options.seeds; seed++) {
+      if (cpuMs >= options.seconds * 1000) return;
+      yield jobOf(mutant, seed);
+    }
   }
   const outcome = (result: Outcome['result'], more: Partial<Outcome> = {}): Outcome => ({
     mutant,

@@ -99,9 +99,8 @@ export const commands: readonly Mutant[] = [
     changes: [
       {
         file: 'packages/shard/src/store/store-state-machine.ts',
-        find: 'for (const { rangeId, entries } of batch) {\n        applied.push(this.replica(rangeId).apply(entries, operations));',
-        replace:
-          'for (const { rangeId, entries } of batch) {\n        applied.push(this.replica(rangeId).apply(entries, operations));\n        for (const each of applied) each.replica.publish(each);\n        applied.length = 0;',
+        find: 'applied.push(replica.apply(entries, operations));',
+        replace: 'replica.publish(replica.apply(entries, operations));',
       },
     ],
     hunt: { only: ['slowDisk'], swarm: { engineMsMax: 30 } },
