@@ -55,6 +55,7 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
   const cluster = new SimCluster(world, swarm);
   const invariants = new Invariants(cluster.machines);
   cluster.onLook = (machine) => invariants.observe(machine);
+  cluster.onSend = (machine, frame) => invariants.hear(machine, frame);
   const record = new Record();
   let failure: SimFailure | undefined;
   resetProbes();

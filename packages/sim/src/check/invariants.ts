@@ -14,6 +14,7 @@ import { Leases } from './leases.ts';
 import { RangeLedger, ReplicaMemory } from './ledger.ts';
 import { checkLog } from './log-matching.ts';
 import { checkMonotonic } from './monotonic.ts';
+import { checkPromises, notePromise, promisesIn } from './promises.ts';
 
 interface Seen {
   readonly ledger: RangeLedger;
@@ -56,6 +57,12 @@ export class Invariants {
   /** Looks at one machine: its process has just opened its store, or ends at this moment. Throws SimFailure. */
   observe(machine: StoreMachine): void {
     this.lookAt(machine);
+  }
+
+  /** A process sends a frame to the consensus of another store. Throws SimFailure. */
+  hear(machine: StoreMachine, frame: Uint8Array): void {
+    for (const { rangeId, replicaId, made } of promisesIn(frame))
+      notePromise(this.memory(this.ledger(rangeId), replicaId, machine), made);
   }
 
   /** Everything that the machine had on its disk is lost, and nothing is expected of it any more. */
@@ -106,7 +113,10 @@ function follow(
   const newLife = memory.life !== life;
   checkElectionSafety(ledger, memory, group);
   if (newLife) {
-    if (memory.life >= 0) checkSurvived(memory, group);
+    if (memory.life >= 0) {
+      checkSurvived(memory, group);
+      checkPromises(memory, group);
+    }
     memory.commitIndex = 0;
     memory.completeUpTo = 0;
   } else {

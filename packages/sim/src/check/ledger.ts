@@ -3,6 +3,7 @@
  * log looked like last. Filled by `invariants.ts`; the rules are in the files beside this one, one each.
  */
 import type { Configuration } from '@flotilla/raft';
+import type { Promised } from './promises.ts';
 
 /** An entry as somebody's log held it. Its range, index and term say who it is. */
 export interface EntryFacts {
@@ -54,6 +55,8 @@ export class ReplicaMemory {
   persistedIndex = 0;
   /** A vote that is on its disk, with its term. */
   durableVote: { readonly term: number; readonly votedFor: number | undefined } | undefined;
+  /** What it has said last, to whomever. */
+  promised: Promised | undefined;
   /** Its log ends here. */
   lastIndex = 0;
   /** `terms[i]` is the term of entry `base + i`. */

@@ -33,6 +33,8 @@ export class SimCluster {
   failure: SimFailure | undefined;
   /** Looks at a machine at the first and the last moment of its processes. */
   onLook: (machine: StoreMachine) => void = () => {};
+  /** A store process sends a frame to the consensus of another. */
+  onSend: (machine: StoreMachine, frame: Uint8Array) => void = () => {};
   private readonly networkFaults: NetworkFaults;
   private readonly nemesis: Nemesis;
   private healed = false;
@@ -58,6 +60,7 @@ export class SimCluster {
           replay: () => this.networkFaults.replay(),
           onStart: (machine) => this.nemesis.onStart(machine),
           onLook: (machine) => this.guarded(() => this.onLook(machine)),
+          onSend: (machine, frame) => this.guarded(() => this.onSend(machine, frame)),
           onFailure: (failure) => this.fail(failure),
         }),
     );

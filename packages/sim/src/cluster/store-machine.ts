@@ -31,6 +31,8 @@ export interface MachineOptions {
   readonly onStart: (machine: StoreMachine) => void;
   /** The store has just opened, or its process ends now: `store` is there, and nothing has happened to it since. */
   readonly onLook: (machine: StoreMachine) => void;
+  /** The process sends a frame to the consensus of another store. */
+  readonly onSend: (machine: StoreMachine, frame: Uint8Array) => void;
   readonly onFailure: (failure: SimFailure) => void;
 }
 
@@ -100,6 +102,9 @@ export class StoreMachine {
       network,
       prng: world.stream(stream + 50_000),
       replay,
+      onSend: (to, frame) => {
+        if (to.kind === 'store' && to.channel === 'raft') this.options.onSend(this, frame);
+      },
     });
     this.options.onStart(this);
     openStore({

@@ -55,6 +55,7 @@ describe('what a failing seed says', () => {
     expect(death('exit', 'store-1 ended with 70: InvariantViolation: entries')).toBe('assertion');
     expect(death('liveness', 'one does not serve')).toBe('liveness');
     expect(death('simulator', 'the process ended with SIGKILL')).toBe('liveness');
+    expect(death('simulator', 'DbError: founded, but range 1 has no leaseholder')).toBe('liveness');
   });
   it('nothing, where the checker gave up or the program does not run', () => {
     expect(verdictOf({ failure: undefined }).kind).toBe('lives');

@@ -28,6 +28,9 @@ export function verdictOf({ failure }: Pick<Report, 'failure'>): Verdict {
       // The pool ends a process that does not answer.
       if (message.includes('SIGKILL'))
         return { kind: 'killed', death: 'liveness', reported: 'the seed does not end' };
+      // Founding goes without faults: nobody leads.
+      if (message.startsWith('DbError: founded, but'))
+        return { kind: 'killed', death: 'liveness', reported: firstLine(message) };
       return { kind: 'broken', reported };
     case 'liveness':
       return { kind: 'killed', death: 'liveness', reported };

@@ -27,6 +27,7 @@ export class HostTransport implements Transport {
   private readonly inner: MemoryTransport;
   private readonly prng: Prng;
   private readonly replay: () => ReplayFaults | undefined;
+  private readonly onSend: ((to: Address, frame: Uint8Array) => void) | undefined;
   private buffered: { readonly to: Address; readonly frame: Uint8Array }[] | undefined;
 
   constructor(options: {
@@ -34,10 +35,13 @@ export class HostTransport implements Transport {
     readonly network: MemoryNetwork;
     readonly prng: Prng;
     readonly replay: () => ReplayFaults | undefined;
+    /** Hears what this process sends, before anything happens to it. */
+    readonly onSend?: (to: Address, frame: Uint8Array) => void;
   }) {
     this.host = options.host;
     this.prng = options.prng;
     this.replay = options.replay;
+    this.onSend = options.onSend;
     this.inner = options.network.connect(options.host.name);
   }
 
@@ -58,6 +62,7 @@ export class HostTransport implements Transport {
   }
 
   send(to: Address, frame: Uint8Array): void {
+    this.onSend?.(to, frame);
     if (!this.inner.connected) {
       if (this.buffered !== undefined && this.buffered.length < bufferedFramesMax)
         this.buffered.push({ to, frame: frame.slice() });

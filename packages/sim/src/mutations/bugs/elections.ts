@@ -32,21 +32,15 @@ export const elections: readonly Mutant[] = [
   },
   {
     name: 'vote-sent-before-sync',
-    breaks:
-      'a vote leaves after it is durable (thesis §3.8). Covered by the promise of a restarted store, which is taken away too',
+    breaks: 'a vote leaves after it is durable (thesis §3.8)',
     changes: [
       {
         file: election,
         find: "state.outbox.messagesAfterPersist.push({\n    kind: 'requestVoteResponse',",
         replace: "state.outbox.messages.push({\n    kind: 'requestVoteResponse',",
       },
-      {
-        file: initialState,
-        find: 'promisedUntilMs: bound ? now + electionTimeoutMs : -Infinity,',
-        replace: 'promisedUntilMs: -Infinity,',
-      },
     ],
-    hunt: { only: ['powerLoss', 'crashAll', 'slowDisk'] },
+    hunt: { only: ['powerLoss', 'crashAll', 'slowDisk'], weights: { powerLoss: 3 } },
   },
   {
     name: 'vote-for-a-shorter-log',
@@ -75,7 +69,7 @@ export const elections: readonly Mutant[] = [
         replace: 'jitterMs',
       },
     ],
-    hunt: { only: ['crash', 'powerLoss', 'isolate', 'oneWay', 'partition'] },
+    hunt: { only: ['leaseWindow'] },
   },
   {
     name: 'elections-ignore-the-promise',
@@ -85,10 +79,10 @@ export const elections: readonly Mutant[] = [
       {
         file: election,
         find: 'return now < state.promisedUntilMs;',
-        replace: 'return now < -state.promisedUntilMs;',
+        replace: 'return now < 0;',
       },
     ],
-    hunt: { only: ['pause', 'oneWay', 'isolate', 'slowLink', 'crash'] },
+    hunt: { only: ['oneWay', 'slowLink', 'lateTimers', 'transfer'] },
   },
   {
     name: 'late-timeout-now-honoured',
