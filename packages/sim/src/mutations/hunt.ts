@@ -5,7 +5,7 @@
 import type { Job, Report } from '../campaign/job.ts';
 import { Pool } from '../campaign/pool.ts';
 import type { Mutant } from './mutant.ts';
-import { type Death, verdictOf } from './verdict.ts';
+import { type Death, firstLine, verdictOf } from './verdict.ts';
 
 export interface HuntOptions {
   /** The first seed. */
@@ -29,7 +29,7 @@ export interface Outcome {
   /** Processor time. */
   readonly seconds: number;
   /** Seeds that the tree fails without the mutant too. */
-  readonly falseAlarms: readonly number[];
+  readonly falseAlarms: readonly string[];
 }
 
 /** @param workers the programs of the tree with the mutant, and without */
@@ -42,7 +42,7 @@ export async function hunt(
     new Pool({ processes, program, seedMsMax: options.seedSeconds * 1000 });
   let cpuMs = 0;
   let seeds = 0;
-  const falseAlarms: number[] = [];
+  const falseAlarms: string[] = [];
   function* jobs(): Iterator<Job> {
     for (let seed = options.from; seed < options.from + options.seeds; seed++) {
       if (cpuMs >= options.seconds * 1000) return;
@@ -70,7 +70,8 @@ export async function hunt(
     const control = await only(poolOf(workers.asItIs, 1), report.job);
     if (control.failure === undefined)
       return outcome('killed', { seed, death: verdict.death, reported: verdict.reported });
-    falseAlarms.push(seed);
+    const { kind, message } = control.failure;
+    falseAlarms.push(`seed ${seed}: ${kind}: ${firstLine(message)}`);
   }
   return outcome('survived');
 }

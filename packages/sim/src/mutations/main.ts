@@ -20,7 +20,7 @@ const usage = `Usage: pnpm sim:mutations [--only NAME,NAME] [--seconds T] [--rep
   --seeds N         at most for each
   --from S          the first seed; default 1000
   --seed S          exactly this seed
-  --seed-seconds T  a seed that takes longer does not end; default 60, by the clock
+  --seed-seconds T  a seed that takes longer does not end; default 120, by the clock
   --processes P     at the same time; default: one per processor
   --report FILE     writes what was found as markdown
 `;
@@ -71,7 +71,7 @@ async function main(): Promise<number> {
       seeds: { type: 'string' },
       from: { type: 'string', default: '1000' },
       seed: { type: 'string' },
-      'seed-seconds': { type: 'string', default: '60' },
+      'seed-seconds': { type: 'string', default: '120' },
       processes: { type: 'string' },
       report: { type: 'string' },
       help: { type: 'boolean', default: false },

@@ -6,7 +6,7 @@ export function lineOf(outcome: Outcome): string {
   const { mutant, result, seed, death, reported, seeds, seconds, falseAlarms } = outcome;
   const cost = `${seeds} seeds, ${seconds.toFixed(1)} s`;
   const alarms =
-    falseAlarms.length === 0 ? '' : `; FAILS WITHOUT IT TOO: seeds ${falseAlarms.join(', ')}`;
+    falseAlarms.length === 0 ? '' : `; FAILS WITHOUT IT TOO: ${falseAlarms.join(', ')}`;
   switch (result) {
     case 'killed':
       return `${mutant.name}: killed by seed ${seed} (${death}; ${cost}): ${reported}${alarms}`;

@@ -41,6 +41,6 @@ export function verdictOf({ failure }: Pick<Report, 'failure'>): Verdict {
   }
 }
 
-function firstLine(message: string): string {
+export function firstLine(message: string): string {
   return (message.split('\n')[0] ?? '').trim();
 }
