@@ -43,7 +43,10 @@ export function initialState(options: RaftCoreOptions, prng: Prng): RaftState {
   // voter among learners may have one that the active configuration has just taken the vote from.
   const alone = members.length === 1 && members[0] === self;
   const bound = !options.freshGroup && !alone;
-  const waitMs = alone ? 0 : (options.freshGroup ? 0 : electionTimeoutMs) + jitterMs;
+  // After a restart of everything each group's last leader goes first; the others leave it time to win (a vote for itself
+  // in the newest term is the mark of it, or of a candidate that came close). A thousand groups then do not campaign twice.
+  const patienceMs = hardState.votedFor === self ? 0 : electionJitterMs;
+  const waitMs = alone ? 0 : (options.freshGroup ? 0 : electionTimeoutMs + patienceMs) + jitterMs;
   return {
     rangeId: options.rangeId,
     self,
