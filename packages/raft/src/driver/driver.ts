@@ -306,7 +306,7 @@ export class Driver implements MultiRaft, DriverShell {
       if (ready.mustSync || group.unpersisted.length > 0) group.unpersisted.push(ready);
       else this.settle(group, ready, now);
       if (ready.committed.length > 0) this.applying.add(group, ready.committed);
-      for (const point of ready.reads) group.onReadPoint(point);
+      for (const point of ready.reads) this.reads.onPoint(group, point);
       if (ready.snapshotsWanted.length > 0) this.snapshots.send(group, ready.snapshotsWanted);
       // A replay must not load the whole log into memory: `onApplied` looks at the group again.
       if (group.committedBytes >= this.options.driverLimits.applyBatchBytesMax) return;

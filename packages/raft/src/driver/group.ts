@@ -15,8 +15,7 @@ import type { RaftCore, ReadPoint, Ready, SoftState } from '../core/raft-core.ts
 import type { LogEntry, SnapshotPoint } from '../messages.ts';
 import type { GroupLog } from '../wal/write-ahead-log.ts';
 import type { Deadlined } from './deadlines.ts';
-import type { Followed } from './liveness/following.ts';
-import type { LedMember } from './liveness/leading.ts';
+import type { Followed, LedMember } from './liveness/group-liveness.ts';
 import type { CommittedEntries, InstallResult, ReadGrant } from './multi-raft.ts';
 
 export type Resolve = (grant: ReadGrant) => void;
@@ -25,7 +24,8 @@ const noStores: ReadonlyMap<ReplicaId, StoreId> = new Map();
 /** More replicas than ever leave or join a group at one time. */
 const strangersMax = 16;
 
-interface WaitingForApply {
+/** Barriers whose read point is not applied yet. */
+export interface WaitingForApply {
   readonly index: LogIndex;
   readonly waiters: readonly Resolve[];
 }
@@ -153,21 +153,32 @@ export class Group implements Deadlined {
     return { entries: this.committed.splice(0, count), bytes };
   }
 
-  /** A read point came for barriers that waited for it. */
-  onReadPoint(point: ReadPoint): void {
+  /** A read point came for barriers that waited for it. Returns what must still wait for the state machine. */
+  onReadPoint(point: ReadPoint): WaitingForApply | undefined {
     const waiters = this.confirmingReads.get(point.context);
-    if (waiters === undefined) return;
+    if (waiters === undefined) return undefined;
     this.confirmingReads.delete(point.context);
     if (!point.ok) {
-      for (const resolve of waiters)
-        resolve({ ok: false, reason: 'notLeader', leader: point.leader });
-      return;
+      const { leader } = point;
+      for (const resolve of waiters) resolve({ ok: false, reason: 'notLeader', leader });
+      return undefined;
     }
     if (point.index <= this.lastApplied) {
       for (const resolve of waiters) resolve({ ok: true });
-      return;
+      return undefined;
     }
-    this.applyingReads.push({ index: point.index, waiters });
+    const waiting = { index: point.index, waiters };
+    this.applyingReads.push(waiting);
+    return waiting;
+  }
+
+  /** These have waited long enough, if they still wait. */
+  giveUp(waiting: WaitingForApply): void {
+    const at = this.applyingReads.indexOf(waiting);
+    if (at < 0) return;
+    this.applyingReads.splice(at, 1);
+    const leader = this.softState?.leader;
+    for (const resolve of waiting.waiters) resolve({ ok: false, reason: 'notLeader', leader });
   }
 
   onApplied({ snapshot, entries }: CommittedEntries): void {

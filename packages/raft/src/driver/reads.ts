@@ -2,6 +2,7 @@
  * Linearizable reads: by lease, if the core has one and neither disk nor clocks speak against it; otherwise by a round
  * of heartbeats (ReadIndex), which all barriers of a turn share. Called by the loop and by the driver's door.
  */
+import type { ReadPoint } from '../core/raft-core.ts';
 import type { DriverShell } from './driver-options.ts';
 import type { Group, Resolve } from './group.ts';
 import { ClockGuard } from './guards.ts';
@@ -46,6 +47,14 @@ export class Reads {
       group.askingReads.push(resolve);
       this.shell.touch(group);
     });
+  }
+
+  /** A follower that lags, or was removed and does not know, does not let its readers wait for ever. */
+  onPoint(group: Group, point: ReadPoint): void {
+    const waiting = group.onReadPoint(point);
+    if (waiting === undefined || group.softState?.role === 'leader') return;
+    const { clock, options } = this.shell;
+    clock.setTimer(options.timings.electionTimeoutMs, () => group.giveUp(waiting));
   }
 
   /** Asks the core for one read point for all barriers of the group that came since the last turn. */

@@ -3,18 +3,9 @@
  * `store-liveness.ts`; the only caller of the cores' `leaderHeard`.
  */
 import { probe, type ReplicaId } from '@flotilla/base';
-import type { Leadership } from '../../store-messages.ts';
 import type { Group } from '../group.ts';
-import type { FollowerSide, HeartbeatSession } from './follower-side.ts';
+import type { FollowerSide } from './follower-side.ts';
 import { says } from './versioned-set.ts';
-
-/** What a group that is vouched for follows, and under which life of its leader's store. */
-export interface Followed {
-  readonly item: Leadership;
-  readonly session: HeartbeatSession;
-  /** The core knows what was heard up to here. */
-  syncedMs: number;
-}
 
 export interface FollowingOptions {
   /** The store that this member of the group was last known on, as this store hears it. */

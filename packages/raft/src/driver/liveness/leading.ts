@@ -6,20 +6,9 @@ import type { StoreId } from '@flotilla/base';
 import type { Coverage } from '../../core/raft-core.ts';
 import type { Leadership } from '../../store-messages.ts';
 import type { Group } from '../group.ts';
-import type { AnswerSession, LeaderSide } from './leader-side.ts';
+import type { LedMember } from './group-liveness.ts';
+import type { LeaderSide } from './leader-side.ts';
 import { says } from './versioned-set.ts';
-
-/** A member of a group that this store leads, on another store. */
-export interface LedMember {
-  /** What this store's heartbeats say about it. */
-  readonly item: Leadership;
-  readonly side: LeaderSide;
-  coverage: Coverage;
-  /** While covered: the life of its store that said so. */
-  session: AnswerSession | undefined;
-  /** The core knows what was answered up to this send time. */
-  syncedSentAtMs: number;
-}
 
 export interface LeadingOptions {
   readonly storeId: StoreId;

@@ -124,6 +124,23 @@ describe('reads at a follower', () => {
     expect(lost).toMatchObject({ ok: false });
     expect(follower.raft.status(range)?.role).toBe('follower');
   });
+
+  it('fail after E at a follower that does not get so far', async () => {
+    const c = await idle({ ranges: 1 });
+    const [follower] = followersOf(c);
+    if (follower === undefined) throw new Error('a follower');
+    follower.machine.hold = true;
+    c.propose(range, 'x');
+    await c.run(600);
+    let outcome: unknown;
+    void follower.raft.readBarrier(range).then((grant) => {
+      outcome = grant;
+    });
+    await c.run(E - 100);
+    expect(outcome).toBeUndefined();
+    await c.run(200);
+    expect(outcome).toMatchObject({ ok: false, reason: 'notLeader' });
+  });
 });
 
 describe('the loss of a store', () => {
