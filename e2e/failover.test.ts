@@ -15,7 +15,7 @@ import { type RangeLeader, rangeLeaders } from './harness/range-leaders.ts';
 import { RangeProbes } from './harness/range-probes.ts';
 
 const gapMsMax = 2000;
-/** Between all ranges being led where they belong and the next kill, varied by half: kills hit any phase of heartbeats. */
+/** No leadership moves for so long before a kill, varied by half: kills hit any phase of heartbeats. */
 const calmMs = 500;
 
 let cluster: DemoCluster;
@@ -47,6 +47,10 @@ async function spread(): Promise<Map<number, RangeLeader[]> | undefined> {
   return settled && Math.min(...counts) > 0 ? byStore : undefined;
 }
 
+function termsOf(byStore: ReadonlyMap<number, readonly RangeLeader[]>): number {
+  return [...byStore.values()].flat().reduce((sum, { term }) => sum + term, 0);
+}
+
 describe('kill -9 of the store that leads most', () => {
   it('stops writes to its ranges for at most two seconds', {
     timeout: bound(20_000, failovers),
@@ -71,11 +75,18 @@ describe('kill -9 of the store that leads most', () => {
         probes.allSince(0) ? true : undefined,
       );
       for (let kill = 0; kill < failovers; kill++) {
-        const calm = async (): Promise<Map<number, RangeLeader[]>> =>
-          (await eventually('every store leads ranges', { timeoutMs: 30_000 }, spread)).value;
-        await calm();
-        await sleep(calmMs * (0.5 + Math.random()));
-        const led = await calm();
+        const { value: led } = await eventually(
+          'every store leads ranges, and none moves',
+          { timeoutMs: 60_000 },
+          async () => {
+            const before = await spread();
+            await sleep(calmMs * (0.5 + Math.random()));
+            const now = await spread();
+            return before !== undefined && now !== undefined && termsOf(before) === termsOf(now)
+              ? now
+              : undefined;
+          },
+        );
         const [victim, lost] = [...led].sort((a, b) => b[1].length - a[1].length)[0] ?? [0, []];
         const { name } = cluster.store(victim);
         const killedAt = performance.now();

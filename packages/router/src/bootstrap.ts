@@ -45,6 +45,9 @@ export interface BootstrapResult {
 }
 
 const askEveryMs = 200;
+/** A store's account of thousands of replicas takes it a while; asking again meanwhile only makes it slower. Unit: ms. */
+const statusEveryMs = 1000;
+const statusTimeoutMs = 3000;
 /** After the expected number has answered: time for one store too many to show itself. */
 const graceMs = 300;
 
@@ -234,14 +237,21 @@ class Founding {
         );
       await Promise.all(
         storeIds.map((storeId) =>
-          this.ask(storeId, { status: {} }, Math.min(500, this.leftMs), ({ status }) => {
-            for (const replica of status?.replicas ?? [])
-              if (replica.leaseValid) waiting.delete(replica.info?.descriptor?.rangeId ?? 0);
-            return !!status;
-          }),
+          this.ask(
+            storeId,
+            { status: {} },
+            Math.min(statusTimeoutMs, this.leftMs),
+            ({ status }) => {
+              for (const replica of status?.replicas ?? [])
+                if (replica.leaseValid) waiting.delete(replica.info?.descriptor?.rangeId ?? 0);
+              return !!status;
+            },
+            statusEveryMs,
+          ),
         ),
       );
-      if (waiting.size > 0) await this.pause(Math.min(50, this.leftMs));
+      if (waiting.size > 0)
+        await this.pause(Math.min(Math.max(50, ranges.length / 2), this.leftMs));
     }
   }
 
@@ -250,9 +260,10 @@ class Founding {
     body: Parameters<StoreRequests['ask']>[0]['body'],
     timeoutMs: number,
     onAnswer: (response: Response) => boolean,
+    everyMs: number = askEveryMs,
   ): Promise<boolean> {
     return new Promise((resolve) => {
-      this.requests.ask({ to, body, everyMs: askEveryMs, timeoutMs, onAnswer, onEnd: resolve });
+      this.requests.ask({ to, body, everyMs, timeoutMs, onAnswer, onEnd: resolve });
     });
   }
 
