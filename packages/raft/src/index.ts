@@ -17,7 +17,6 @@ export { defaultLimits, defaultTimings } from './core/limits.ts';
 export * from './core/raft-core.ts';
 export * from './driver/create-multi-raft.ts';
 export * from './driver/limits.ts';
-export type { DriverHealth, Overload } from './driver/load.ts';
 export * from './driver/multi-raft.ts';
 export * from './messages.ts';
 export * from './store-messages.ts';

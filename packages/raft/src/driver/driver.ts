@@ -30,9 +30,16 @@ import type { Group } from './group.ts';
 import { Groups } from './groups.ts';
 import { Inbox } from './inbox.ts';
 import { StoreLiveness } from './liveness/store-liveness.ts';
-import { type DriverHealth, Load, type Overload } from './load.ts';
+import { Load } from './load.ts';
 import { LogLine } from './log-line.ts';
-import type { GroupOptions, InstallResult, MultiRaft, ReadGrant } from './multi-raft.ts';
+import type {
+  DriverHealth,
+  GroupOptions,
+  InstallResult,
+  MultiRaft,
+  Overload,
+  ReadGrant,
+} from './multi-raft.ts';
 import { Reads } from './reads.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 import { handOver } from './stop.ts';

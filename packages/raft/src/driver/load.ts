@@ -4,23 +4,7 @@
  * when the loop stood still. Costs nothing while nobody asks: the loop is timed by the asking.
  */
 import type { DriverShell } from './driver-options.ts';
-
-export type Overload = 'none' | 'busy';
-
-/** For people: what a store's status shows. */
-export interface DriverHealth {
-  readonly overload: Overload;
-  /** How late the loop was, 99 of 100 times, in the last second that was measured. Unit: ms. */
-  readonly loopDelayP99Ms: number;
-  /** How often the loop stood for longer than `loopStallMsMax`, and for how long at most. */
-  readonly loopStalls: number;
-  readonly longestLoopStallMs: number;
-  /** Bytes of entries that wait for the disk, and for the state machine. */
-  readonly bytesToWrite: number;
-  readonly bytesToApply: number;
-  /** Messages of peers that found no room. */
-  readonly droppedMessages: number;
-}
+import type { Overload } from './multi-raft.ts';
 
 /** Samples of one window; more are thinned out. */
 const samplesMax = 512;

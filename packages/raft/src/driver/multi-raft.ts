@@ -21,7 +21,6 @@ import type {
 } from '../core/raft-core.ts';
 import type { Configuration, LogEntry, RaftMessage, SnapshotPoint } from '../messages.ts';
 import type { PeerMessage } from '../store-messages.ts';
-import type { DriverHealth, Overload } from './load.ts';
 
 export interface GroupOptions {
   readonly rangeId: RangeId;
@@ -88,6 +87,23 @@ export type ReadGrant =
       readonly reason: 'notLeader' | 'tooManyPending' | 'noSuchGroup' | 'stopped';
       readonly leader: ReplicaId | undefined;
     };
+
+export type Overload = 'none' | 'busy';
+
+/** For people: what a store's status shows. */
+export interface DriverHealth {
+  readonly overload: Overload;
+  /** How late the loop was, 99 of 100 times, in the last second that was measured. Unit: ms. */
+  readonly loopDelayP99Ms: number;
+  /** How often the loop stood for longer than `loopStallMsMax`, and for how long at most. */
+  readonly loopStalls: number;
+  readonly longestLoopStallMs: number;
+  /** Bytes of entries that wait for the disk, and for the state machine. */
+  readonly bytesToWrite: number;
+  readonly bytesToApply: number;
+  /** Messages of peers that found no room. */
+  readonly droppedMessages: number;
+}
 
 export interface MultiRaft {
   addGroup(options: GroupOptions): void;
