@@ -2,6 +2,7 @@
  * The random cluster: many seeds must pass, and one seed must replay. A failure names its seed: `runSeed(seed)` replays
  * it. That the checks can fail is proved in `planted-bugs.test.ts`.
  */
+import { type ProbeName, probeCounts, resetProbes } from '@flotilla/base';
 import { expect, test } from 'vitest';
 import { type ClusterReport, RaftCluster } from '../testing/raft-cluster.ts';
 
@@ -10,25 +11,47 @@ function runSeed(seed: number): ClusterReport {
   return new RaftCluster({ seed, voters, encode: seed % 8 === 0 }).run();
 }
 
-test('150 seeds keep every property, heal and serve', { timeout: 60_000 }, () => {
-  const total = { committed: 0, terms: 0, leaseReads: 0, indexReads: 0, refused: 0, crashes: 0 };
-  for (let seed = 1; seed <= 150; seed++) {
-    const report = runSeed(seed);
-    total.committed += report.committed;
-    total.terms += report.terms;
-    total.leaseReads += report.leaseReads;
-    total.indexReads += report.indexReads;
-    total.refused += report.refusedLeaseReads;
-    total.crashes += report.crashes;
-  }
+test('100 seeds keep every property, heal and serve', { timeout: 120_000 }, () => {
+  const total = new Map<string, number>();
+  resetProbes();
+  for (let seed = 1; seed <= 100; seed++)
+    for (const [name, count] of Object.entries(runSeed(seed)))
+      total.set(name, (total.get(name) ?? 0) + count);
   // The runs were not idle: figures of a typical run are several times these.
-  expect(total.committed).toBeGreaterThan(10_000);
-  expect(total.terms).toBeGreaterThan(500);
-  expect(total.leaseReads).toBeGreaterThan(3_000);
-  expect(total.indexReads).toBeGreaterThan(3_000);
-  expect(total.refused).toBeGreaterThan(100);
-  expect(total.crashes).toBeGreaterThan(200);
+  const least = {
+    committed: 3_000,
+    terms: 250,
+    leaseReads: 1_500,
+    indexReads: 1_500,
+    refusedLeaseReads: 60,
+    crashes: 200,
+    configurations: 400,
+    snapshots: 100,
+    followerReads: 300,
+  };
+  for (const [name, count] of Object.entries(least))
+    expect(total.get(name), name).toBeGreaterThan(count);
+  const reached = probeCounts();
+  for (const name of rarePaths) expect(reached.get(name), name).toBeGreaterThan(0);
 });
+
+/** What a change of the harness must not lose. */
+const rarePaths: readonly ProbeName[] = [
+  'preVoteRefusedByLease',
+  'transferAborted',
+  'lateTimeoutNowIgnored',
+  'logTruncatedConflict',
+  'readIndexAcrossLeaderChange',
+  'followerRead',
+  'jointEntered',
+  'jointLeft',
+  'jointInterruptedByLeaderCrash',
+  'configurationRolledBack',
+  'learnerVoted',
+  'snapshotInstalled',
+  'snapshotRefusedStale',
+  'snapshotDuringConfigurationChange',
+];
 
 test('a seed replays step by step', () => {
   expect(runSeed(42)).toEqual(runSeed(42));
