@@ -1,7 +1,7 @@
 /**
  * Three drivers in one process with N groups each, a memory network with the real codec and the real log on a disk in
  * memory: what idle groups cost, and what it does to the loop when one of the three stores is lost.
- * `node packages/raft/bench/idle-groups.mjs` after `pnpm run build`; GROUPS=10,100 SECONDS=5 choose others.
+ * `node packages/raft/bench/idle-groups.mjs` after `pnpm run build`; COUNTS=10,100 SECONDS=5 choose others.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { osPrng, SystemClock, toLogIndex, toRangeId, toReplicaId, toStoreId } from '@flotilla/base';
@@ -15,7 +15,7 @@ import {
 
 const clock = new SystemClock();
 const seconds = Number(process.env.SECONDS ?? 10);
-const counts = (process.env.GROUPS ?? '10,100,1000,10000').split(',').map(Number);
+const counts = (process.env.COUNTS ?? '10,100,1000,10000').split(',').map(Number);
 const storeIds = [1, 2, 3].map(toStoreId);
 const replicaIds = [1, 2, 3].map(toReplicaId);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
