@@ -110,6 +110,34 @@ export type Fault = At &
         readonly everyMs: number;
         readonly transfers: readonly { readonly range: number; readonly target: number }[];
       }
+    /** A voter of the range, by its place among them, is replaced by another store, by its place among those without. */
+    | {
+        readonly kind: 'moveReplica';
+        readonly range: number;
+        readonly from: number;
+        readonly to: number;
+      }
+    /** Members change all the time. */
+    | ({
+        readonly kind: 'churn';
+        readonly everyMs: number;
+        readonly moves: readonly {
+          readonly range: number;
+          readonly from: number;
+          readonly to: number;
+        }[];
+      } & Lasting)
+    /** The next leader that is seen to change its members loses its process, or its machine, a moment later. */
+    | ({
+        readonly kind: 'crashInChange';
+        readonly powerLoss: boolean;
+        readonly afterMs: number;
+        readonly downMs: number;
+        /** What it must be doing: joint consensus, or anything that is not committed. */
+        readonly joint: boolean;
+      } & Lasting)
+    | { readonly kind: 'growRange'; readonly range: number; readonly to: number }
+    | { readonly kind: 'shrinkRange'; readonly range: number; readonly from: number }
     | { readonly kind: 'checkpoint'; readonly store: number }
   );
 
@@ -250,6 +278,31 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
     }
     case 'transfer':
       return { ...at, kind, range: 1 + prng.nextBelow(swarm.ranges), target: store };
+    case 'churn': {
+      const everyMs = pick(prng, [30, 150, 500]);
+      const moves = Array.from({ length: 4 + prng.nextBelow(12) }, () => ({
+        range: 1 + prng.nextBelow(swarm.ranges),
+        from: prng.nextBelow(5),
+        to: prng.nextBelow(5),
+      }));
+      return { ...at, kind, everyMs, moves, lastsMs };
+    }
+    case 'crashInChange':
+      return {
+        ...at,
+        kind,
+        powerLoss: prng.nextBelow(2) === 0,
+        afterMs: round(prng.nextFloat() * pick(prng, [0, 2, 30])),
+        downMs,
+        joint: prng.nextBelow(2) === 0,
+        lastsMs: 2 * electionTimeoutMs,
+      };
+    case 'moveReplica':
+    case 'growRange':
+    case 'shrinkRange': {
+      const [from, to] = [prng.nextBelow(5), prng.nextBelow(5)];
+      return { ...at, kind, range: 1 + prng.nextBelow(swarm.ranges), from, to };
+    }
     case 'checkpoint':
       return { ...at, kind, store };
   }

@@ -5,13 +5,14 @@
  *
  *   world/     virtual time, hosts with clocks of their own that stop and die, the trace and its hash
  *   swarm.ts   seed -> sizes, timings, limits and which faults may happen;  faults.ts   the schedule, as data
- *   cluster/   machines, clients, network, and how each fault is inflicted and ends
+ *   cluster/   machines, clients, network; nemesis.ts inflicts faults, operator.ts changes members
  *   workload/  what clients do and what they were told
- *   check/     invariants looked at from above while it runs, and the judgement of histories at the end
+ *   check/     one file per property, looked at from above while it runs, and the judgement of histories at the end
+ *   campaign/  many seeds on several processes, rare paths counted; nightly.ts
  *   shrink.ts  fewer faults, the same failure;  main.ts   the command line
  *
- * Not built: transactions and SQL as workloads, damage to stored bytes, wiped or swapped disks, loss of a majority's
- * disks, a choice of the order of events that are due at the same time.
+ * Not built: transactions and SQL as workloads, splits, wiped or swapped disks, rot in more than one store, loss of a
+ * majority's disks, a choice of the order of events that are due at the same time.
  */
 export * from './failure.ts';
 export type { Fault } from './faults.ts';

@@ -51,3 +51,43 @@ it('clients that are cut off from all stores hear of nothing, and of everything 
   expect(failure?.message).toBeUndefined();
   expect(operations.failed + operations.unknown).toBeGreaterThan(operations.ok);
 });
+
+it('a store whose log rots stays down, and an empty one takes its place', {
+  timeout: 60_000,
+}, async () => {
+  const swarm = { ...swarmOf(1001), stores: 4, replication: 3, faultsMs: 1500 };
+  const { failure, exits, probes } = await runSeed(1001, {
+    swarm,
+    faults: [
+      { atMs: 900, class: 'bitFlip', kind: 'bitFlip', store: 1, at: 0.5, mask: 4, downMs: 20 },
+    ],
+  });
+  expect(failure?.message).toBeUndefined();
+  expect(exits).toEqual({ 71: 1 });
+  expect(probes.snapshotInstalled).toBeGreaterThan(0);
+  expect(probes.jointLeft).toBeGreaterThan(0);
+});
+
+it('replicas move while their leaders die in the middle of it', { timeout: 60_000 }, async () => {
+  const swarm = { ...swarmOf(1001), stores: 5, replication: 3, faultsMs: 2500 };
+  const moves = [0, 1, 2, 3].map((n) => ({ range: 1 + (n % swarm.ranges), from: n, to: n }));
+  const { failure, probes } = await runSeed(1001, {
+    swarm,
+    faults: [
+      { atMs: 100, class: 'churn', kind: 'churn', everyMs: 200, moves, lastsMs: 800 },
+      {
+        atMs: 100,
+        class: 'crashInChange',
+        kind: 'crashInChange',
+        powerLoss: true,
+        joint: true,
+        afterMs: 0,
+        downMs: 300,
+        lastsMs: 2000,
+      },
+    ],
+  });
+  expect(failure?.message).toBeUndefined();
+  expect(probes.replicaRemoved).toBeGreaterThan(0);
+  expect(probes.jointInterruptedByLeaderCrash).toBeGreaterThan(0);
+});

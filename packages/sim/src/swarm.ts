@@ -34,6 +34,11 @@ export const faultClasses = [
   'engineFlip',
   'transfer',
   'transferStorm',
+  'moveReplica',
+  'churn',
+  'growRange',
+  'shrinkRange',
+  'crashInChange',
   'checkpoint',
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
@@ -44,6 +49,8 @@ export type Weights = Readonly<Partial<Record<FaultClass, number>>>;
 export interface Swarm {
   readonly seed: number;
   readonly stores: number;
+  /** Voters of every range at the beginning and at the end. */
+  readonly replication: number;
   readonly ranges: number;
   readonly clients: number;
   readonly keys: number;
@@ -55,6 +62,8 @@ export interface Swarm {
   readonly faultEveryMs: number;
   /** Pause of a client between two operations, uniform up to this. Unit: ms. */
   readonly thinkMsMax: number;
+  /** Share of single reads that ask any replica. */
+  readonly followerReadShare: number;
   /** After so many operations clients go slowly: what was not found by then needs other faults, not more load. */
   readonly briskOperations: number;
   readonly operationTimeoutMs: number;
@@ -69,6 +78,9 @@ export interface Swarm {
   readonly timings: RaftTimings;
   readonly raftLimits: Partial<RaftLimits>;
   readonly checkpointBytes: number;
+  /** Small: whoever lags needs a snapshot. */
+  readonly retainedLogBytesMax: number;
+  readonly snapshotChunkBytes: number;
   readonly entryBytesTarget: number;
   readonly sessionsMax: number;
   readonly walSegmentBytes: number;
@@ -78,7 +90,7 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const prng = new SeededPrng(seed, Stream.swarm);
   const calm = prng.nextBelow(8) === 0;
   const classes = faultClasses.filter((name) => prng.nextFloat() < 1 - 0.5 ** (weights[name] ?? 1));
-  const stores = pick(prng, [3, 3, 3, 3, 3, 5, 5, 4, 2, 1]);
+  const stores = pick(prng, [3, 3, 3, 4, 4, 4, 5, 5, 2, 1]);
   const delayMost = pick(prng, [0, 0.2, 1, 5, 20]);
   const fast = prng.nextBelow(3) === 0;
   const timings: RaftTimings = fast
@@ -94,6 +106,7 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   return {
     seed,
     stores,
+    replication: Math.min(3, stores),
     ranges: pick(prng, [2, 3, 4, 6]),
     clients: pick(prng, [2, 3, 4, 6]),
     keys: pick(prng, [2, 4, 8, 16]),
@@ -102,6 +115,7 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
     faultsMs: pick(prng, [1500, 3000, 6000]),
     faultEveryMs: pick(prng, [150, 400, 1000]),
     thinkMsMax: pick(prng, [2, 10, 50, 150]),
+    followerReadShare: pick(prng, [0, 0.2, 0.6]),
     briskOperations: pick(prng, [50, 150, 400]),
     operationTimeoutMs: pick(prng, [300, 1500, 5000, 10_000]),
     delayMs: [delayMost / pick(prng, [2, 10]), delayMost],
@@ -117,6 +131,8 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
     timings,
     raftLimits: cruel ? cruelLimits(prng) : {},
     checkpointBytes: pick(prng, [2_000, 20_000, 32 * 1024 * 1024]),
+    retainedLogBytesMax: pick(prng, [0, 1_000, 16 * 1024 * 1024]),
+    snapshotChunkBytes: pick(prng, [200, 4_000, 240 * 1024]),
     entryBytesTarget: pick(prng, [1, 1000, 1024 * 1024]),
     // Below the number of clients sessions are evicted and expire.
     sessionsMax: pick(prng, [2, 4096, 4096, 4096]),

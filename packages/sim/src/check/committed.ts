@@ -16,7 +16,14 @@ export function checkCommitted(
   memory: ReplicaMemory,
   { state }: GroupInside,
 ): void {
-  const { commitIndex, currentTerm } = state;
+  const { commitIndex, currentTerm, log } = state;
+  const compacted = log.firstIndex - 1;
+  const compactedTerm = ledger.committedTerm[compacted];
+  if (compactedTerm !== undefined && log.term(compacted) !== compactedTerm)
+    throw new SimFailure(
+      'stateMachineSafety',
+      `${memory.name} begins after t${log.term(compacted)}/i${compacted}; elsewhere i${compacted} was committed with t${compactedTerm}`,
+    );
   for (let index = memory.commitIndex + 1; index <= commitIndex; index++) {
     const term = memory.termAt(index);
     if (term === undefined) continue;

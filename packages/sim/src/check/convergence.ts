@@ -1,67 +1,74 @@
 /**
  * Replicated state machines: the same entries in the same order give the same state (Raft §2). When nothing is under way
- * any more, replicas of a range have applied the same prefix, and then rows and sessions are equal.
+ * any more, the members of a range have applied the same prefix, and then rows, sessions and descriptor are equal. Nobody
+ * else holds anything of the range.
  */
-import { inspectStore } from '@flotilla/shard/testing';
+import { contentsOf, inspectStore, uninitializedOf } from '@flotilla/shard/testing';
 import type { StoreMachine } from '../cluster/store-machine.ts';
 import { SimFailure } from '../failure.ts';
 
-/** All replicas of every range stand at one position, with everything that the leader has. */
-export function haveConverged(machines: readonly StoreMachine[], ranges: number): boolean {
-  const last = new Map<number, number>();
+/**
+ * Undefined: every range has a leader, and on every store that lives the replicas are those that the leader's
+ * configuration names, at one position, with everything that the leader has. Otherwise what is missing.
+ */
+export function notConverged(
+  machines: readonly StoreMachine[],
+  ranges: number,
+): string | undefined {
+  const live = machines.filter(({ isDamaged, isMember }) => isMember && !isDamaged);
+  const expected = new Map<string, number>();
   const leaders = new Set<number>();
-  for (const { store, isDamaged } of machines) {
-    if (isDamaged) continue;
-    if (store === undefined) return false;
+  for (const { store, host } of live) {
+    if (store === undefined) return `${host.name} is down`;
     for (const { raft } of inspectStore(store)) {
-      if (raft.role === 'leader') leaders.add(raft.rangeId);
-      if (raft.lastApplied !== raft.lastIndex || raft.commitIndex !== raft.lastIndex) return false;
-      const other = last.get(raft.rangeId);
-      if (other !== undefined && other !== raft.lastIndex) return false;
-      last.set(raft.rangeId, raft.lastIndex);
+      if (raft.role !== 'leader') continue;
+      leaders.add(raft.rangeId);
+      for (const [replicaId, storeId] of raft.configuration?.storeOf ?? [])
+        expected.set(`r${raft.rangeId}/${replicaId} on s${storeId}`, raft.lastIndex);
     }
   }
-  return leaders.size === ranges;
+  if (leaders.size < ranges) return `${ranges - leaders.size} ranges have no leader`;
+  let found = 0;
+  for (const { store, storeId } of live) {
+    if (store === undefined) continue;
+    const uninitialized = uninitializedOf(store);
+    if (uninitialized.length > 0)
+      return `s${storeId} has replicas without a state: ${uninitialized}`;
+    for (const { raft } of inspectStore(store)) {
+      const name = `r${raft.rangeId}/${raft.self} on s${storeId}`;
+      const lastIndex = expected.get(name);
+      if (lastIndex === undefined) return `${name} is there, and no member`;
+      if (raft.lastApplied !== lastIndex || raft.lastIndex !== lastIndex)
+        return `${name} has applied ${raft.lastApplied} of ${raft.lastIndex}, its leader has ${lastIndex}`;
+      found++;
+    }
+  }
+  return found === expected.size ? undefined : `${expected.size - found} members are missing`;
 }
 
-/** Replicas at one position have the same rows and sessions. Call when `haveConverged`. Throws SimFailure. */
+/** Replicas at one position have the same state. Call when nothing is missing. Throws SimFailure. */
 export function checkSameState(machines: readonly StoreMachine[]): void {
-  const states = new Map<number, { readonly name: string; readonly state: string }>();
+  const states = new Map<number, { readonly name: string; readonly text: string }>();
   for (const machine of machines) {
     const { store, host, engine } = machine;
     if (store === undefined) continue;
     machine.mendRows();
-    const rows = new Map<number, string[]>();
-    for (const { key, value } of engine.rows()) {
-      if (key[0] !== dataTag) continue;
-      const range = key.readUInt32BE(1);
-      let list = rows.get(range);
-      if (list === undefined) {
-        list = [];
-        rows.set(range, list);
-      }
-      list.push(`${key.toString('hex')}=${value.toString('hex')}`);
-    }
-    for (const view of inspectStore(store)) {
-      const data = (rows.get(view.rangeId) ?? []).join('\n');
-      const state = `${data}\n${view.sessions()}`;
-      const other = states.get(view.rangeId);
-      if (other === undefined) states.set(view.rangeId, { name: host.name, state });
-      else if (other.state !== state)
+    for (const { rangeId } of inspectStore(store)) {
+      const contents = contentsOf(store, engine, rangeId);
+      if (contents === undefined) continue;
+      const { text, appliedIndex, strangers } = contents;
+      if (strangers > 0)
         throw new SimFailure(
           'divergence',
-          `r${view.rangeId} at i${view.appliedIndex}: ${other.name} and ${host.name} differ:\n${firstDifference(other.state, state)}`,
+          `r${rangeId} on ${host.name}: ${strangers} strange rows`,
+        );
+      const other = states.get(rangeId);
+      if (other === undefined) states.set(rangeId, { name: host.name, text });
+      else if (other.text !== text)
+        throw new SimFailure(
+          'divergence',
+          `r${rangeId} at i${appliedIndex}: ${other.name} and ${host.name} differ:\n${other.text.slice(0, 3000)}\n${text.slice(0, 3000)}`,
         );
     }
   }
-}
-
-/** Newest versions; founding ranges use their own id as storage id. `storage-keys.ts` of shard. */
-const dataTag = 0x64;
-
-function firstDifference(a: string, b: string): string {
-  const left = a.split('\n');
-  const right = b.split('\n');
-  const at = left.findIndex((line, i) => line !== right[i]);
-  return `${left[at]?.slice(0, 2000)}\n${right[at]?.slice(0, 2000)}`;
 }

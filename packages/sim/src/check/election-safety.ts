@@ -10,7 +10,7 @@ import type { RangeLedger, ReplicaMemory } from './ledger.ts';
 export function checkElectionSafety(
   ledger: RangeLedger,
   memory: ReplicaMemory,
-  { state }: GroupInside,
+  { state, core }: GroupInside,
 ): void {
   const { currentTerm, votedFor, persistence } = state;
   if (state.role.kind === 'leader') {
@@ -32,6 +32,8 @@ export function checkElectionSafety(
         `${memory.name} voted for ${vote.votedFor} in t${vote.term}, and now for ${votedFor}`,
       );
   }
+  // A replica without a state never votes, so it may forget the terms that it heard of.
+  if (core.configuration === undefined) return;
   const onDisk =
     persistence.inFlightCount === 0 && !persistence.voteOrTermChanged(currentTerm, votedFor);
   if (onDisk && (vote?.term !== currentTerm || vote.votedFor !== votedFor))

@@ -110,7 +110,7 @@ function follow(
   life: number,
 ): void {
   const { state, core } = group;
-  const newLife = memory.life !== life;
+  const newLife = memory.life !== life || memory.core !== core;
   checkElectionSafety(ledger, memory, group);
   if (newLife) {
     if (memory.life >= 0) {
@@ -127,6 +127,7 @@ function follow(
   checkLog(ledger, memory, group, newLife);
   checkCommitted(ledger, memory, group);
   memory.life = life;
+  memory.core = core;
   memory.term = state.currentTerm;
   memory.commitIndex = state.commitIndex;
   memory.lastApplied = state.lastApplied;

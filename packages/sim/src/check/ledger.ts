@@ -46,6 +46,8 @@ export class ReplicaMemory {
   readonly machine: object;
   /** Of the process, when it was last seen. */
   life = -1;
+  /** Its consensus, when it was last seen: another one means that it was removed and made anew. */
+  core: object | undefined;
   /** The term that it leads or led last; 0: none. */
   leaderTerm = 0;
   term = 0;
@@ -86,7 +88,13 @@ export class ReplicaMemory {
     this.base = base;
     this.terms = [];
     this.lastIndex = base - 1;
-    this.configurationIndices = this.configurationIndices.filter((index) => index < base);
+    this.configurationIndices = [];
+  }
+
+  /** The log begins here by now. What it held below before, a snapshot may have replaced. */
+  dropBelow(firstIndex: number): void {
+    this.terms.splice(0, firstIndex - this.base);
+    this.base = firstIndex;
   }
 
   truncateTo(last: number): void {

@@ -23,6 +23,7 @@ export function checkLog(
   const { log, currentTerm } = state;
   const { firstIndex, lastIndex } = log;
   if (newLife || firstIndex > memory.lastIndex + 1) memory.forgetLog(firstIndex);
+  else if (firstIndex > memory.base) memory.dropBelow(firstIndex);
   let same = Math.min(memory.lastIndex, lastIndex);
   while (same >= Math.max(firstIndex, memory.base) && log.term(same) !== memory.termAt(same))
     same--;

@@ -12,9 +12,13 @@ import type { Host } from '../world/host.ts';
 import type { HostTransport } from '../world/host-transport.ts';
 import type { World } from '../world/world.ts';
 import type { NetworkFaults } from './network-faults.ts';
+import type { Operator } from './operator.ts';
 import { Rot } from './rot.ts';
 import type { ClientHost } from './sim-cluster.ts';
 import type { StoreMachine } from './store-machine.ts';
+
+/** How often a change of members is looked for. Unit: ms. */
+const changeLookMs = 1;
 
 export interface NemesisOptions {
   readonly world: World;
@@ -23,6 +27,7 @@ export interface NemesisOptions {
   readonly networkFaults: NetworkFaults;
   readonly machines: readonly StoreMachine[];
   readonly clients: readonly ClientHost[];
+  readonly operator: Operator;
 }
 
 export class Nemesis {
@@ -32,6 +37,7 @@ export class Nemesis {
   private readonly networkFaults: NetworkFaults;
   private readonly machines: readonly StoreMachine[];
   private readonly clients: readonly ClientHost[];
+  private readonly operator: Operator;
   private readonly rot: Rot;
   private readonly disconnected = new Set<Fault & { readonly kind: 'disconnect' }>();
   private ended = false;
@@ -43,6 +49,7 @@ export class Nemesis {
     this.networkFaults = options.networkFaults;
     this.machines = options.machines;
     this.clients = options.clients;
+    this.operator = options.operator;
     this.rot = new Rot(options.swarm);
   }
 
@@ -150,6 +157,22 @@ export class Nemesis {
         for (const [i, transfer] of fault.transfers.entries())
           this.later(i * fault.everyMs, () => this.transfer(transfer));
         break;
+      case 'moveReplica':
+        this.operator.move(fault.range, fault.from, fault.to);
+        break;
+      case 'churn':
+        for (const [i, { range, from, to }] of fault.moves.entries())
+          this.later(i * fault.everyMs, () => this.operator.move(range, from, to));
+        break;
+      case 'crashInChange':
+        this.crashInChange(fault, world.nowMs() + fault.lastsMs);
+        break;
+      case 'growRange':
+        this.operator.grow(fault.range, fault.to);
+        break;
+      case 'shrinkRange':
+        this.operator.shrink(fault.range, fault.from);
+        break;
       case 'checkpoint': {
         const machine = this.machine(fault.store);
         // A rejection is fatal for the store too, which says so itself.
@@ -174,6 +197,22 @@ export class Nemesis {
         if (!this.ended) run();
       },
     });
+  }
+
+  /** Looks for its victim every now and then until it has found one. */
+  private crashInChange(fault: Fault & { readonly kind: 'crashInChange' }, untilMs: number): void {
+    for (const machine of this.machines) {
+      const raft = machine.store && consensusOf(machine.store);
+      const changing = raft?.statuses().some(({ role, configuration, configurationPending }) => {
+        const joint = (configuration?.votersOutgoing.length ?? 0) > 0;
+        return role === 'leader' && (fault.joint ? joint : configurationPending);
+      });
+      if (changing !== true) continue;
+      this.later(fault.afterMs, () => machine.crash(fault.powerLoss, fault.downMs));
+      return;
+    }
+    if (this.world.nowMs() < untilMs)
+      this.later(changeLookMs, () => this.crashInChange(fault, untilMs));
   }
 
   private transfer(wanted: { readonly range: number; readonly target: number }): void {

@@ -9,7 +9,7 @@ import {
 } from '@flotilla/base';
 import type { initialRanges } from '@flotilla/shard';
 
-type RangeDescriptor = ReturnType<typeof initialRanges>[number];
+export type RangeDescriptor = ReturnType<typeof initialRanges>[number];
 
 /** @param count at least 2 */
 export function cutInto(

@@ -7,11 +7,13 @@ import { bootstrapCluster, createRouter, type Router } from '@flotilla/router';
 import { SimFailure } from '../failure.ts';
 import type { Fault } from '../faults.ts';
 import type { Swarm } from '../swarm.ts';
+import { DirectClient } from '../workload/direct-client.ts';
 import { Host } from '../world/host.ts';
 import { HostTransport } from '../world/host-transport.ts';
 import { Stream, type World } from '../world/world.ts';
 import { Nemesis } from './nemesis.ts';
 import { NetworkFaults } from './network-faults.ts';
+import { Operator } from './operator.ts';
 import { cutInto } from './ranges.ts';
 import { StoreMachine } from './store-machine.ts';
 
@@ -23,18 +25,26 @@ export interface ClientHost {
 
 /** Unit: ms. */
 const foundingMsMax = 60_000;
+/** Until a damaged store is replaced. Unit: ms. */
+const replaceMs = 300;
 
 export class SimCluster {
   readonly world: World;
   readonly swarm: Swarm;
   readonly network: MemoryNetwork;
-  readonly machines: readonly StoreMachine[];
+  /** Grows when a damaged store is replaced. */
+  readonly machines: StoreMachine[];
+  readonly operator: Operator;
   readonly clients: readonly ClientHost[];
   failure: SimFailure | undefined;
+  /** One per client, once the cluster is founded. */
+  direct: readonly DirectClient[] = [];
   /** Looks at a machine at the first and the last moment of its processes. */
   onLook: (machine: StoreMachine) => void = () => {};
   /** A store process sends a frame to the consensus of another. */
   onSend: (machine: StoreMachine, frame: Uint8Array) => void = () => {};
+  /** A machine stays down: nothing is expected of its disk any more. */
+  onDamage: (machine: StoreMachine) => void = () => {};
   private readonly networkFaults: NetworkFaults;
   private readonly nemesis: Nemesis;
   private healed = false;
@@ -50,20 +60,10 @@ export class SimCluster {
       'client-0',
     ];
     this.networkFaults = new NetworkFaults(this.network, swarm, hosts);
-    this.machines = numbers(swarm.stores).map(
-      (number) =>
-        new StoreMachine({
-          world,
-          swarm,
-          number,
-          network: this.network,
-          replay: () => this.networkFaults.replay(),
-          onStart: (machine) => this.nemesis.onStart(machine),
-          onLook: (machine) => this.guarded(() => this.onLook(machine)),
-          onSend: (machine, frame) => this.guarded(() => this.onSend(machine, frame)),
-          onFailure: (failure) => this.fail(failure),
-        }),
-    );
+    this.machines = numbers(swarm.stores).map((number) => this.newMachine(number));
+    const { machines } = this;
+    const { ranges, replication } = swarm;
+    this.operator = new Operator({ world, machines, ranges, replication });
     // Client 0 founds the cluster and looks after it at the end.
     this.clients = [0, ...numbers(swarm.clients)].map((number) => this.client(number));
     this.nemesis = new Nemesis({
@@ -73,6 +73,7 @@ export class SimCluster {
       networkFaults: this.networkFaults,
       machines: this.machines,
       clients: this.clients,
+      operator: this.operator,
     });
   }
 
@@ -107,7 +108,7 @@ export class SimCluster {
     for (const machine of this.machines) machine.start();
     const [first] = this.clients;
     if (first === undefined) throw new SimFailure('simulator', 'there is a client');
-    await this.until(
+    const { clusterId } = await this.until(
       bootstrapCluster({
         transport: first.transport,
         clock: first.host.clock(),
@@ -118,6 +119,17 @@ export class SimCluster {
       }),
       foundingMsMax + 1000,
       'the cluster is founded',
+    );
+    const storeIds = this.machines.map(({ storeId }) => storeId);
+    this.direct = this.clients.map(
+      ({ host, transport }) =>
+        new DirectClient({
+          host,
+          transport,
+          clusterId,
+          ranges: cutInto(this.swarm.ranges)(storeIds),
+          attemptMs: this.swarm.operationTimeoutMs,
+        }),
     );
   }
 
@@ -145,6 +157,41 @@ export class SimCluster {
       if (host.isPaused) host.resume(false);
       machine.start();
     }
+  }
+
+  private newMachine(number: number): StoreMachine {
+    return new StoreMachine({
+      world: this.world,
+      swarm: this.swarm,
+      number,
+      network: this.network,
+      replay: () => this.networkFaults.replay(),
+      onStart: (machine) => this.nemesis.onStart(machine),
+      onLook: (machine) => this.guarded(() => this.onLook(machine)),
+      onSend: (machine, frame) => this.guarded(() => this.onSend(machine, frame)),
+      onDamage: (damaged) => {
+        this.onDamage(damaged);
+        void this.replaceSoon();
+      },
+      onFailure: (failure) => this.fail(failure),
+    });
+  }
+
+  /** An empty store under a new identity takes the place of a damaged one: operators move its replicas there. */
+  private async replaceSoon(): Promise<void> {
+    const { world } = this;
+    const pause = (ms: number): Promise<void> =>
+      new Promise((resolve) => void world.after(ms, { kind: 'world', run: resolve }));
+    await pause(replaceMs);
+    const machine = this.newMachine(this.machines.length + 1);
+    machine.isMember = false;
+    this.machines.push(machine);
+    machine.start();
+    while (!machine.isMember) {
+      await pause(replaceMs);
+      machine.isMember = (await this.direct[0]?.found(machine.storeId)) ?? false;
+    }
+    for (let rangeId = 1; rangeId <= this.swarm.ranges; rangeId++) this.operator.repair(rangeId);
   }
 
   private client(number: number): ClientHost {

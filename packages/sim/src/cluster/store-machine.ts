@@ -33,6 +33,8 @@ export interface MachineOptions {
   readonly onLook: (machine: StoreMachine) => void;
   /** The process sends a frame to the consensus of another store. */
   readonly onSend: (machine: StoreMachine, frame: Uint8Array) => void;
+  /** The store has found its disk damaged, has ended and stays down. */
+  readonly onDamage: (machine: StoreMachine) => void;
   readonly onFailure: (failure: SimFailure) => void;
 }
 
@@ -42,6 +44,9 @@ export interface RottenRow {
   readonly sound: Buffer;
   readonly rotten: Buffer;
 }
+
+/** A change of members without progress is given up after this. Unit: ms. */
+const strayLearnerMs = 3000;
 
 /** How long the supervisor waits after a process ended by itself. Unit: ms. */
 const restartMs = 300;
@@ -68,6 +73,8 @@ export class StoreMachine {
   private readonly rottenRows: RottenRow[] = [];
   /** It has ended for damage. */
   isDamaged = false;
+  /** It belongs to the cluster: replicas may be put there. */
+  isMember = true;
 
   constructor(options: MachineOptions) {
     const { world, swarm, number } = options;
@@ -126,7 +133,12 @@ export class StoreMachine {
       onFatal: (error) => this.endSoon(life, error),
       timings: swarm.timings,
       raftLimits: { ...defaultRaftLimits, ...swarm.raftLimits },
+      driverLimits: { retainedLogBytesMax: swarm.retainedLogBytesMax },
       limits: {
+        snapshotChunkBytes: swarm.snapshotChunkBytes,
+        snapshotIdleMs: 2000,
+        leaderlessMs: 2 * swarm.timings.electionTimeoutMs,
+        strayLearnerMs,
         checkpointBytes: swarm.checkpointBytes,
         entryBytesTarget: swarm.entryBytesTarget,
         sessionsMax: swarm.sessionsMax,
@@ -210,13 +222,14 @@ export class StoreMachine {
       onFailure(new SimFailure('exit', `${this.host.name} ended with ${code}: ${text}`, error));
       return;
     }
-    this.isDamaged = isDamage(error);
+    const damaged = isDamage(error);
+    this.isDamaged ||= damaged;
     world.after(0, {
       kind: 'world',
       run: () => {
-        if (life !== this.host.life) return;
-        const downMs = this.isDamaged ? undefined : restartMs + this.fates.nextFloat() * restartMs;
-        this.crash(this.reboots, downMs);
+        const downMs = damaged ? undefined : restartMs + this.fates.nextFloat() * restartMs;
+        if (life === this.host.life) this.crash(this.reboots, downMs);
+        if (damaged) this.options.onDamage(this);
       },
     });
   }

@@ -2,18 +2,22 @@
  * One client: one operation after the other, of all kinds, until it is told to stop. Writes down what it asked and what
  * it heard, in true time; what it cannot know stays unknown.
  */
-import { DbError, kvPrefix, type Prng, prefixSpan } from '@flotilla/base';
+import { DbError, kvPrefix, type Prng, prefixSpan, type StoreId } from '@flotilla/base';
 import type { KvRow, KvValue, Router, WriteBatch, WriteMutation } from '@flotilla/router';
 import { keyOf } from '../cluster/ranges.ts';
 import type { ClientHost } from '../cluster/sim-cluster.ts';
 import { SimFailure } from '../failure.ts';
 import type { Swarm } from '../swarm.ts';
+import type { DirectClient } from './direct-client.ts';
 import type { KeyInput, KeyOutput, Value } from './key-history.ts';
 import type { Record } from './record.ts';
 
 export interface ClientOptions {
   readonly number: number;
   readonly client: ClientHost;
+  readonly direct: DirectClient;
+  /** Of all stores of the cluster by now. */
+  readonly storeIds: () => readonly StoreId[];
   readonly swarm: Swarm;
   readonly prng: Prng;
   readonly record: Record;
@@ -57,8 +61,10 @@ export class Client {
   private async operation(dice: number): Promise<void> {
     const { prng, swarm } = this.options;
     const key = `k${prng.nextBelow(swarm.keys)}`;
-    if (dice < 30) await this.read([key]);
-    else if (dice < 50) await this.write(key, this.fresh());
+    if (dice < 30) {
+      if (prng.nextFloat() < swarm.followerReadShare) await this.followerRead(key);
+      else await this.read([key]);
+    } else if (dice < 50) await this.write(key, this.fresh());
     else if (dice < 55) await this.write(key, undefined);
     else if (dice < 72) await this.compareAndSet(key, this.fresh());
     else if (dice < 88) await this.appendTag();
@@ -78,6 +84,22 @@ export class Client {
     for (const [i, key] of keys.entries())
       this.noteRead(key, outcome.value[i], calledAt, this.now());
     if (keys.length === 2) this.checkPair(outcome.value.map(textOf));
+  }
+
+  /** At any store: one without a replica says no. */
+  private async followerRead(key: string): Promise<void> {
+    const { prng, record, direct, storeIds } = this.options;
+    const stores = storeIds();
+    const storeId = stores[prng.nextBelow(stores.length)];
+    if (storeId === undefined) return;
+    const calledAt = this.now();
+    const answer = await direct.followerGet(nameToKey(key), storeId);
+    if (!answer.ok) {
+      record.failed++;
+      return;
+    }
+    record.ok++;
+    this.noteRead(key, answer.value, calledAt, this.now());
   }
 
   private async write(key: string, value: Value): Promise<void> {
