@@ -28,11 +28,11 @@ export class Rot {
   /** The process is killed; a bit in the older half of its log turns over; it starts again. */
   flipLog(machine: StoreMachine, fault: Place & { readonly downMs: number }): void {
     if (!this.mayHurt(machine) || machine.store === undefined) return;
-    const found = usedPart(machine);
+    const found = usedPart(machine, fault.at);
     machine.crash(false, fault.downMs);
     if (found === undefined) return;
     machine.rotted();
-    machine.disk.flip(found.path, Math.floor(fault.at * found.bytes), fault.mask);
+    machine.disk.flip(found.path, found.offset, fault.mask);
   }
 
   /** A bit of one value in the engine turns over. It may be read, overwritten or never looked at. */
@@ -55,8 +55,11 @@ export class Rot {
   }
 }
 
-/** The older half of what is written, if there is enough of it. */
-function usedPart({ disk }: StoreMachine): { path: string; bytes: number } | undefined {
+/** A byte that is not zero, so no padding, in the older half of what is written, if there is enough of it. */
+function usedPart(
+  { disk }: StoreMachine,
+  at: number,
+): { path: string; offset: number } | undefined {
   const path = disk
     .paths()
     .filter((each) => each.endsWith('.wal'))
@@ -66,5 +69,8 @@ function usedPart({ disk }: StoreMachine): { path: string; bytes: number } | und
   let end = content.length;
   while (end > 0 && content[end - 1] === 0) end--;
   const bytes = Math.floor(end / 2);
-  return bytes < 4 * sectorBytes ? undefined : { path, bytes };
+  if (bytes < 4 * sectorBytes) return undefined;
+  let offset = Math.floor(at * bytes);
+  while (content[offset] === 0) offset--;
+  return { path, offset };
 }
