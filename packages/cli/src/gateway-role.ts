@@ -59,7 +59,7 @@ async function joinCluster(parts: RoleParts): Promise<Flotilla> {
       await router.close();
       signal?.throwIfAborted();
       if (!(error instanceof DbError) || !worthWaiting.has(error.code)) throw error;
-      logger.info({ code: error.code, reason: error.message }, 'waiting for the cluster');
+      logger.info({ code: error.code, reason: error.message }, 'waiting_for_the_cluster');
       await new Promise<void>((resolve) => {
         setTimeout(resolve, retryMs);
       });

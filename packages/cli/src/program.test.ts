@@ -176,7 +176,7 @@ describe('a process', () => {
 
   it('is not ready without a cluster, and leaves when told to', async () => {
     const gateway = start('--roles', 'gateway', '--nats', nats.url, '--listen', '127.0.0.1:0');
-    await gateway.event('waiting for the cluster');
+    await gateway.event('waiting_for_the_cluster');
     gateway.child.kill('SIGTERM');
     expect(await gateway.ended).toEqual({ code: 0, signal: null });
     expect(existsSync(join(directory, 'ready.json'))).toBe(false);

@@ -81,16 +81,13 @@ function catchSignals(logger: Logger): Stopping {
   const promise = new Promise<void>((resolve) => {
     const onSignal = (name: NodeJS.Signals, number: number): void => {
       if (controller.signal.aborted) {
-        logger.warn({ signal: name }, 'second signal: leaving at once');
+        logger.warn({ signal: name }, 'second_signal_leaving_at_once');
         process.exit(128 + number);
       }
       logger.info({ signal: name, stopBoundMs }, 'stopping');
       controller.abort();
       setTimeout(() => {
-        logger.error(
-          { stopBoundMs },
-          'not stopped in time: leaving; the log is replayed at the next start',
-        );
+        logger.error({ stopBoundMs }, 'not_stopped_in_time_leaving');
         process.exit(ExitCode.failure);
       }, stopBoundMs - 200).unref();
       resolve();

@@ -132,7 +132,7 @@ export class RouterTransaction implements KvTransaction {
         if (!written) throw error;
         this.logger.warn(
           { startKey: toHex(span.startKey), endKey: toHex(span.endKey), err: error },
-          'a span of dropped data was left behind',
+          'dropped_span_left_behind',
         );
       }
     }

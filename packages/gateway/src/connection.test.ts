@@ -301,7 +301,7 @@ describe('cancel', () => {
     expect(world.stage.aborted).toEqual([]);
     world.stage.release();
     expect((await client.untilReady()).map(({ type }) => type).join('')).toBe('CZ');
-    expect(world.logs.filter(({ event }) => event === 'gateway.cancel_request')).toMatchObject([
+    expect(world.logs.filter(({ event }) => event === 'gateway_cancel_request')).toMatchObject([
       { facts: { outcome: 'cancelled' } },
       { facts: { outcome: 'wrong_key' } },
       { facts: { outcome: 'wrong_key' } },

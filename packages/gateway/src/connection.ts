@@ -73,7 +73,7 @@ export class Connection {
     });
     this.phase = { kind: 'handshake', handshake };
     this.deadline = clock.setTimer(limits.authenticationDeadlineMs, () => {
-      logger.info({ address: this.peer.address }, 'gateway.authentication_timeout');
+      logger.info({ address: this.peer.address }, 'gateway_authentication_timeout');
       this.peer.destroy('authentication timeout');
     });
   }
@@ -105,7 +105,7 @@ export class Connection {
     this.deadline.cancel();
     this.phase = { kind: 'serving', session, busy: false };
     const { processId } = present(this.key, 'the key of an admitted client');
-    this.context.logger.debug({ address: this.peer.address, processId }, 'gateway.session_started');
+    this.context.logger.debug({ address: this.peer.address, processId }, 'gateway_session_started');
     this.advance();
   }
 
@@ -210,13 +210,13 @@ export class Connection {
   private fatal(error: SqlError): void {
     if (this.phase.kind === 'over' || !this.peer.open) return;
     const { address, output } = this.peer;
-    this.context.logger.info({ address, code: error.code }, 'gateway.refused');
+    this.context.logger.info({ address, code: error.code }, 'gateway_refused');
     writeErrorResponse(output, error, 'FATAL');
     this.close(error.code);
   }
 
   private close(reason: string): void {
-    this.context.logger.debug({ address: this.peer.address, reason }, 'gateway.close');
+    this.context.logger.debug({ address: this.peer.address, reason }, 'gateway_close');
     this.leavePhase();
     this.peer.end();
   }
@@ -235,7 +235,7 @@ export class Connection {
   private onClosed(): void {
     const { failure, address } = this.peer;
     if (failure !== undefined) {
-      this.context.logger.debug({ address, failure }, 'gateway.socket_failed');
+      this.context.logger.debug({ address, failure }, 'gateway_socket_failed');
     }
     this.leavePhase();
     this.context.admission.leave(address, this.promoted);

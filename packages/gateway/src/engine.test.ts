@@ -22,7 +22,7 @@ afterEach(async () => {
   world.clock.advance(10_000);
   await stopped;
   expect(world.fatals).toEqual([]);
-  expect(world.logs.filter(({ event }) => event === 'gateway.internal_error')).toEqual([]);
+  expect(world.logs.filter(({ event }) => event === 'gateway_internal_error')).toEqual([]);
 });
 
 async function connect(options: pg.ClientConfig = {}): Promise<pg.Client> {

@@ -99,12 +99,12 @@ class GatewayServer implements Gateway {
       });
     });
     this.server.on('error', (error) => {
-      this.context.logger.error({ error: error.message }, 'gateway.accept_failed');
+      this.context.logger.error({ error: error.message }, 'gateway_accept_failed');
     });
     const address = this.server.address();
     this.host = host;
     this.port = typeof address === 'object' && address !== null ? address.port : port;
-    this.context.logger.info({ host: this.host, port: this.port }, 'gateway.listening');
+    this.context.logger.info({ host: this.host, port: this.port }, 'gateway_listening');
   }
 
   stop(options: { readonly graceMs: number }): Promise<void> {
@@ -134,7 +134,7 @@ class GatewayServer implements Gateway {
       return;
     }
     if (!this.context.admission.arrive(address)) {
-      this.context.logger.warn({ address }, 'gateway.too_many_unauthenticated');
+      this.context.logger.warn({ address }, 'gateway_too_many_unauthenticated');
       turnAway(socket);
       return;
     }

@@ -183,7 +183,7 @@ export class Handshake {
   private cancel(packet: Extract<InitialPacket, { kind: 'cancel' }>): void {
     const { processId } = packet;
     const outcome = this.context.cancels.cancel(processId, packet.secret);
-    this.logger.info({ address: this.peer.address, processId, outcome }, 'gateway.cancel_request');
+    this.logger.info({ address: this.peer.address, processId, outcome }, 'gateway_cancel_request');
     this.close('cancel request');
   }
 
@@ -297,7 +297,7 @@ export class Handshake {
     const known = toSqlError(error);
     if (known === undefined) {
       const stack = error instanceof Error ? error.stack : undefined;
-      this.logger.error({ stack }, 'gateway.session_start_failed');
+      this.logger.error({ stack }, 'gateway_session_start_failed');
     }
     this.refuse(known ?? new SqlError('XX000', 'internal error'));
   }

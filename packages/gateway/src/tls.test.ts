@@ -125,8 +125,8 @@ describe('TLS', () => {
     world.clock.advance(2_000);
     expect(await serial()).not.toBe(first);
     const events = world.logs.map(({ event }) => event);
-    expect(events).toContain('gateway.certificate_not_reloaded');
-    expect(events).toContain('gateway.certificate_reloaded');
+    expect(events).toContain('gateway_certificate_not_reloaded');
+    expect(events).toContain('gateway_certificate_reloaded');
   });
 
   test('a broken certificate at the start is an error', async () => {

@@ -72,7 +72,7 @@ export class TlsUpgrader {
     });
     // The socket closes behind it, which its owner sees.
     this.server.on('tlsClientError', (error) => {
-      this.logger.info({ reason: error.message }, 'gateway.tls_handshake_failed');
+      this.logger.info({ reason: error.message }, 'gateway_tls_handshake_failed');
     });
   }
 
@@ -99,10 +99,10 @@ export class TlsUpgrader {
       if (version === this.version) return;
       this.server.setSecureContext(contextOf(this.source.read()));
       this.version = version;
-      this.logger.info({}, 'gateway.certificate_reloaded');
+      this.logger.info({}, 'gateway_certificate_reloaded');
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.logger.error({ reason }, 'gateway.certificate_not_reloaded');
+      this.logger.error({ reason }, 'gateway_certificate_not_reloaded');
     }
   }
 }

@@ -193,7 +193,7 @@ export class ProtocolSession {
     if (error !== undefined) return error;
     const name = thrown instanceof Error ? thrown.name : typeof thrown;
     const stack = thrown instanceof Error ? thrown.stack : undefined;
-    this.logger.error({ name, stack }, 'gateway.internal_error');
+    this.logger.error({ name, stack }, 'gateway_internal_error');
     return new SqlError('XX000', `internal error (${name})`);
   }
 }

@@ -95,7 +95,7 @@ describe('simple query', () => {
     const error = await errorOf(query('boom'));
     expect(error).toMatchObject({ C: 'XX000' });
     expect(JSON.stringify(error)).not.toContain('secret');
-    expect(world.logs.filter(({ event }) => event === 'gateway.internal_error')).toHaveLength(1);
+    expect(world.logs.filter(({ event }) => event === 'gateway_internal_error')).toHaveLength(1);
     expect(await client.types(query('select 1'))).toBe('TDCZ');
   });
 

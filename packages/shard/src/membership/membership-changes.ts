@@ -153,7 +153,7 @@ export class MembershipChanges {
   /** Learners that were to be promoted are taken back by the sweep, in time. */
   private giveUp(replica: Replica, reason: string): ChangeOutcome {
     const { rangeId, descriptor } = replica;
-    this.options.logger.warn({ rangeId, reason }, 'change of members given up');
+    this.options.logger.warn({ rangeId, reason }, 'member_change_given_up');
     return { kind: 'failed', reason, descriptor };
   }
 
@@ -172,7 +172,7 @@ export class MembershipChanges {
         this.strays.set(name, since);
         if (role === ReplicaRole.LEARNER && clock.nowMs() - since < strayLearnerMs) continue;
         const answer = this.propose(rangeId, { kind: 'removeLearner', replicaId });
-        logger.info({ rangeId, replicaId, role, answer }, 'stray learner removed');
+        logger.info({ rangeId, replicaId, role, answer }, 'stray_learner_removed');
         break;
       }
     }

@@ -163,7 +163,7 @@ export class Membership {
     if (left === 0) this.sending.delete(rangeId);
     else this.sending.set(rangeId, left);
     const { ok, index, reason } = result;
-    this.options.context.logger.info({ rangeId, to, storeId, ok, index, reason }, 'snapshot sent');
+    this.options.context.logger.info({ rangeId, to, storeId, ok, index, reason }, 'snapshot_sent');
     return { ok, index: toLogIndex(index) };
   }
 

@@ -137,7 +137,7 @@ export class ReplicaLifecycle implements ReplicaKeeper {
       freshGroup: false,
     });
     probe('uninitializedReplicaCreated');
-    this.options.logger.info({ rangeId, replicaId, from }, 'replica without a state created');
+    this.options.logger.info({ rangeId, replicaId, from }, 'uninitialized_replica_created');
   }
 
   /** Role, leader or term of a group changed. @returns its replica, if it has a state */
@@ -210,7 +210,7 @@ export class ReplicaLifecycle implements ReplicaKeeper {
       await this.forgetReplaced(rangeId, staged);
       probe('snapshotInstalled');
       const { replicaId, appliedIndex: index } = state;
-      logger.info({ rangeId, replicaId, index }, 'snapshot installed');
+      logger.info({ rangeId, replicaId, index }, 'snapshot_installed');
       return { ok: true, index: result.appliedIndex };
     });
   }
@@ -241,7 +241,7 @@ export class ReplicaLifecycle implements ReplicaKeeper {
     state: RangeState,
     reason: string,
   ): Promise<Installed> {
-    this.options.logger.info({ rangeId, index: state.appliedIndex, reason }, 'snapshot refused');
+    this.options.logger.info({ rangeId, index: state.appliedIndex, reason }, 'snapshot_refused');
     if (reason === 'stale') probe('snapshotRefusedStale');
     const outcome =
       reason === 'stale' ? SnapshotOutcome.SNAPSHOT_STALE : SnapshotOutcome.SNAPSHOT_FAILED;
@@ -264,7 +264,7 @@ export class ReplicaLifecycle implements ReplicaKeeper {
     if (this.options.isStopping() || this.changing.has(rangeId)) return;
     if (this.replicaId(rangeId) !== replicaId) return;
     const { generation } = why;
-    this.options.logger.info({ rangeId, replicaId, generation }, 'replica removed');
+    this.options.logger.info({ rangeId, replicaId, generation }, 'replica_removed');
     this.begin(rangeId, toReplicaId(replicaId + 1));
   }
 
@@ -274,7 +274,7 @@ export class ReplicaLifecycle implements ReplicaKeeper {
     if (replica === undefined || this.changing.has(rangeId) || this.options.isStopping()) return;
     this.options.logger.info(
       { rangeId, replicaId: replica.replicaId },
-      'replica never got a state',
+      'replica_never_got_a_state',
     );
     this.begin(rangeId, replica.replicaId);
   }

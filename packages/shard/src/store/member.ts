@@ -185,7 +185,7 @@ export class Member {
         .write(() => obsoleteRows.map((key) => ({ type: 'del', key })))
         .catch((error: unknown) => this.context.fail(error));
     const { incarnation } = this.context.identity();
-    this.context.logger.info({ ranges: states.length, incarnation }, 'store up');
+    this.context.logger.info({ ranges: states.length, incarnation }, 'store_up');
     this.maybeReady();
   }
 

@@ -77,7 +77,7 @@ export class RequestServer {
       const read = this.reader.read(asBuffer(frame));
       if (!read.ok) {
         this.refusedBytes++;
-        this.options.logger.warn({ reason: read.reason }, 'frame refused');
+        this.options.logger.warn({ reason: read.reason }, 'frame_refused');
         return;
       }
       this.options.observeHeader(read.header);
@@ -93,7 +93,7 @@ export class RequestServer {
       request = flotilla.kv.Request.decode(asBuffer(message));
     } catch (error) {
       this.refusedBytes++;
-      this.options.logger.warn({ error: String(error) }, 'request refused');
+      this.options.logger.warn({ error: String(error) }, 'request_refused');
       return;
     }
     if (header.sender.kind === 'store') {

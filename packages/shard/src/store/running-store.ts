@@ -174,7 +174,7 @@ export class RunningStore implements Store {
     const error = cause instanceof Error ? cause : new Error(String(cause));
     this.closeListeners();
     this.member?.stopServices();
-    this.context.logger.error({ error: error.message }, 'store failed');
+    this.context.logger.error({ error: error.message }, 'store_failed');
     this.context.options.onFatal(error);
   }
 
@@ -206,7 +206,7 @@ export class RunningStore implements Store {
     outbox.flush();
     await engine.close();
     await this.foundation.lock.release();
-    logger.info({}, 'store stopped');
+    logger.info({}, 'store_stopped');
   }
 
   private header(): FrameHeader {
@@ -224,7 +224,7 @@ export class RunningStore implements Store {
     if (this.farAheadFrames++ % 1000 === 0)
       this.context.logger.warn(
         { aheadMs: observed.aheadMs, sender: header.sender },
-        'clock too far ahead',
+        'clock_too_far_ahead',
       );
   }
 }

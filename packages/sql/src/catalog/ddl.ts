@@ -197,7 +197,7 @@ async function deleteRows(options: DdlOptions, table: TableDescriptor): Promise<
     if (!(error instanceof DbError)) throw error;
     options.logger.warn(
       { table: table.name, id: table.id, code: error.code, error: error.message },
-      'rows of a dropped table were left behind',
+      'dropped_rows_left_behind',
     );
   }
 }
