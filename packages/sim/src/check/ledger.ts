@@ -3,7 +3,6 @@
  * log looked like last. Filled by `invariants.ts`; the rules are in the files beside this one, one each.
  */
 import type { Configuration } from '@flotilla/raft';
-import type { Promised } from './promises.ts';
 
 /** An entry as somebody's log held it. Its range, index and term say who it is. */
 export interface EntryFacts {
@@ -36,6 +35,13 @@ export class RangeLedger {
   facts(index: number, term: number): EntryFacts | undefined {
     return this.entries.get(index)?.get(term);
   }
+}
+
+/** What a replica has said on the wire that is on its disk. */
+export interface Promised {
+  readonly term: number;
+  /** Undefined: none in this term. */
+  readonly votedFor: number | undefined;
 }
 
 /** One replica as it was at the last look, also after its process has died. */

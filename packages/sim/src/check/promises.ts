@@ -8,14 +8,7 @@ import { decodeFrame } from '@flotilla/base';
 import { decodeRaftMessage, type PeerMessage } from '@flotilla/raft';
 import type { GroupInside } from '@flotilla/raft/testing';
 import { SimFailure } from '../failure.ts';
-import type { ReplicaMemory } from './ledger.ts';
-
-/** Of a replica, on the wire. */
-export interface Promised {
-  readonly term: number;
-  /** Undefined: none in this term. */
-  readonly votedFor: number | undefined;
-}
+import type { Promised, ReplicaMemory } from './ledger.ts';
 
 /** What a frame that a store sends to another one's consensus promises. */
 export function* promisesIn(

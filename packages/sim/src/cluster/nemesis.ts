@@ -11,10 +11,10 @@ import type { Swarm } from '../swarm.ts';
 import type { Host } from '../world/host.ts';
 import type { HostTransport } from '../world/host-transport.ts';
 import type { World } from '../world/world.ts';
+import type { ClientHost } from './client-host.ts';
 import type { NetworkFaults } from './network-faults.ts';
 import type { Operator } from './operator.ts';
 import { Rot } from './rot.ts';
-import type { ClientHost } from './sim-cluster.ts';
 import type { StoreMachine } from './store-machine.ts';
 
 /** How often a change of members is looked for. Unit: ms. */

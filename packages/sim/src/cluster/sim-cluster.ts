@@ -3,7 +3,7 @@
  * without faults; afterwards the schedule has its way until `heal`.
  */
 import { MemoryNetwork } from '@flotilla/base';
-import { bootstrapCluster, createRouter, type Router } from '@flotilla/router';
+import { bootstrapCluster, createRouter } from '@flotilla/router';
 import { SimFailure } from '../failure.ts';
 import type { Fault } from '../faults.ts';
 import type { Swarm } from '../swarm.ts';
@@ -11,17 +11,12 @@ import { DirectClient } from '../workload/direct-client.ts';
 import { Host } from '../world/host.ts';
 import { HostTransport } from '../world/host-transport.ts';
 import { Stream, type World } from '../world/world.ts';
+import type { ClientHost } from './client-host.ts';
 import { Nemesis } from './nemesis.ts';
 import { NetworkFaults } from './network-faults.ts';
 import { Operator } from './operator.ts';
 import { cutInto } from './ranges.ts';
 import { StoreMachine } from './store-machine.ts';
-
-export interface ClientHost {
-  readonly host: Host;
-  readonly transport: HostTransport;
-  readonly router: Router;
-}
 
 /** Unit: ms. */
 const foundingMsMax = 60_000;

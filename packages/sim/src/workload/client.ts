@@ -4,8 +4,8 @@
  */
 import { DbError, kvPrefix, type Prng, prefixSpan, type StoreId } from '@flotilla/base';
 import type { KvRow, KvValue, Router, WriteBatch, WriteMutation } from '@flotilla/router';
+import type { ClientHost } from '../cluster/client-host.ts';
 import { keyOf } from '../cluster/ranges.ts';
-import type { ClientHost } from '../cluster/sim-cluster.ts';
 import { SimFailure } from '../failure.ts';
 import type { Swarm } from '../swarm.ts';
 import type { DirectClient } from './direct-client.ts';
