@@ -145,13 +145,14 @@ module.exports = {
     {
       name: 'raft-core-is-pure',
       comment:
-        'raft/src/core sees messages and base, nothing else: no node:*, no driver, no log, no library.',
+        'raft/src/core sees messages, the bytes of a configuration, and base, nothing else: no node:*, no driver, no log.',
       severity: 'error',
       from: { path: '^packages/raft/src/core/', pathNot: testOrTesting },
       to: {
         pathNot: [
           '^packages/raft/src/core/',
           '^packages/raft/src/messages\\.ts$',
+          '^packages/raft/src/configuration-codec\\.ts$',
           '^packages/raft/src/limits\\.ts$',
           '^packages/base/src/index\\.ts$',
         ],

@@ -118,7 +118,8 @@ export const clockCases: readonly ClockCase[] = [
     },
   },
   {
-    title: 'the end of the turn comes after the code that asked for it, in the order of asking, once',
+    title:
+      'the end of the turn comes after the code that asked for it, in the order of asking, once',
     async run({ clock, pass }) {
       const ran: number[] = [];
       clock.afterTurn(() => ran.push(1));
