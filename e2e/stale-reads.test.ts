@@ -109,10 +109,11 @@ describe('SIGSTOP of a leader', () => {
       probes.length / 2,
     );
     for (const [key, history] of workload.histories) {
+      // Complete for registers whose values are unique, whatever the concurrency.
       expect(checkRegisterZones(history), `zones of ${key}`).toEqual({ kind: 'ok' });
-      expect(checkLinearizable(registerModel, history), `search of ${key}`).toEqual({
-        kind: 'ok',
-      });
+      // A second opinion: hundreds of reads that wait together may exceed its budget, which then says nothing.
+      const search = checkLinearizable(registerModel, history);
+      expect(search.kind, `search of ${key}: ${JSON.stringify(search)}`).not.toBe('violation');
     }
     figure('histories', {
       operations: [...workload.histories.values()].map(({ length }) => length).join('+'),
