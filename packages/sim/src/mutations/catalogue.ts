@@ -2,8 +2,16 @@
 import { commands } from './bugs/commands.ts';
 import { disk } from './bugs/disk.ts';
 import { elections } from './bugs/elections.ts';
+import { memberships } from './bugs/membership.ts';
 import { reads } from './bugs/reads.ts';
 import { logs } from './bugs/replication.ts';
 import type { Mutant } from './mutant.ts';
 
-export const mutants: readonly Mutant[] = [...elections, ...logs, ...reads, ...disk, ...commands];
+export const mutants: readonly Mutant[] = [
+  ...elections,
+  ...logs,
+  ...memberships,
+  ...reads,
+  ...disk,
+  ...commands,
+];
