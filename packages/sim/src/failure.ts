@@ -21,6 +21,8 @@ export type FailureKind =
   /** What was on disk is not there any more. */
   | 'durableLost'
   | 'voteForgotten'
+  /** A leader that nobody answers goes on. */
+  | 'checkQuorum'
   | 'configuration'
   /** Replicas differ at equal positions. */
   | 'divergence'

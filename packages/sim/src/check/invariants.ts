@@ -6,8 +6,10 @@
 import { type GroupInside, inspectGroups } from '@flotilla/raft/testing';
 import { consensusOf } from '@flotilla/shard/testing';
 import type { StoreMachine } from '../cluster/store-machine.ts';
+import { checkQuorumIsHeard } from './check-quorum.ts';
 import { checkCommitted, checkLeaderCompleteness } from './committed.ts';
 import { checkConfigurations } from './configurations.ts';
+import { checkCommitsOwnTerm } from './current-term.ts';
 import { checkCommitIsDurable, checkSurvived } from './durability.ts';
 import { checkElectionSafety } from './election-safety.ts';
 import { Leases } from './leases.ts';
@@ -41,15 +43,19 @@ export class Invariants {
   check(): void {
     const seen: Seen[] = [];
     const leases = new Leases();
+    const committed = new Map<RangeLedger, number>();
+    for (const ledger of this.ledgers.values()) committed.set(ledger, ledger.committedIndex);
     for (const machine of this.machines)
       for (const one of this.lookAt(machine)) {
         seen.push(one);
+        checkQuorumIsHeard(one.memory, one.group, machine);
         leases.add(one.ledger, one.memory, one.group, machine.nowMs());
       }
     for (const ledger of this.ledgers.values()) checkCommitIsDurable(ledger);
     for (const { ledger, memory, group } of seen) {
       checkLeaderCompleteness(ledger, memory, group);
       checkConfigurations(ledger, memory);
+      checkCommitsOwnTerm(ledger, memory, group, committed.get(ledger) ?? 0);
     }
     leases.check();
   }

@@ -63,6 +63,8 @@ export class ReplicaMemory {
   persistedIndex = 0;
   /** A vote that is on its disk, with its term. */
   durableVote: { readonly term: number; readonly votedFor: number | undefined } | undefined;
+  /** Since when its process has run without a stop, by its host's clock. */
+  awakeSinceMs: number | undefined;
   /** What it has said last, to whomever. */
   promised: Promised | undefined;
   /** Its log ends here. */

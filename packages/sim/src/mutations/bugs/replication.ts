@@ -1,10 +1,16 @@
 /** Bugs in the log's way to the followers, and in what counts as committed. */
-import type { Mutant } from '../mutant.ts';
+import type { Hunt, Mutant } from '../mutant.ts';
 
 const follower = 'packages/raft/src/core/follower.ts';
 const log = 'packages/raft/src/core/log.ts';
 const replication = 'packages/raft/src/core/replication.ts';
 const ready = 'packages/raft/src/core/ready.ts';
+
+/** Leaders lose their followers while clients keep them busy: logs part. */
+const contested: Hunt = {
+  only: ['partition', 'transferStorm', 'isolate', 'crash'],
+  swarm: { clients: 6, thinkMsMax: 10, faultEveryMs: 200, briskOperations: 2000 },
+};
 
 export const logs: readonly Mutant[] = [
   {
@@ -23,7 +29,7 @@ export const logs: readonly Mutant[] = [
         replace: '',
       },
     ],
-    hunt: { only: ['crash', 'crashAll', 'partition', 'isolate'] },
+    hunt: { ...contested, only: ['crash', 'crashAll', 'partition', 'isolate'] },
   },
   {
     name: 'ack-before-sync',
@@ -55,7 +61,7 @@ export const logs: readonly Mutant[] = [
     changes: [
       { file: log, find: 'return this.term(index) === term;', replace: 'return term >= 0;' },
     ],
-    hunt: { only: ['crash', 'isolate', 'partition', 'storm'] },
+    hunt: contested,
   },
   {
     name: 'every-append-truncates',
@@ -86,7 +92,7 @@ export const logs: readonly Mutant[] = [
         replace: '',
       },
     ],
-    hunt: { only: ['crash', 'isolate', 'partition', 'storm'] },
+    hunt: contested,
   },
   {
     name: 'follower-commits-what-was-not-checked',
@@ -99,7 +105,7 @@ export const logs: readonly Mutant[] = [
           'state.commitIndex = toLogIndex(Math.min(message.leaderCommit, state.log.lastIndex));',
       },
     ],
-    hunt: { only: ['isolate', 'partition', 'storm', 'crash'] },
+    hunt: contested,
   },
   {
     name: 'heartbeat-acks-the-whole-log',
@@ -111,7 +117,7 @@ export const logs: readonly Mutant[] = [
         replace: 'Math.max(state.log.lastIndex, state.commitIndex),',
       },
     ],
-    hunt: { only: ['isolate', 'partition', 'storm', 'crash'] },
+    hunt: contested,
   },
   {
     name: 'applied-before-committed',

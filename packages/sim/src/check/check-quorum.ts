@@ -1,0 +1,40 @@
+/**
+ * A leader that does not hear from a majority for an election timeout steps down, so that its clients look for another
+ * (thesis §6.2; rule L6 of the raft package). Late timers and the store-level heartbeat, which notices silence for all
+ * groups at once, may add to it; twice E more is too much.
+ */
+import type { GroupInside } from '@flotilla/raft/testing';
+import type { StoreMachine } from '../cluster/store-machine.ts';
+import { SimFailure } from '../failure.ts';
+import type { ReplicaMemory } from './ledger.ts';
+
+/** The most that the schedule makes timers late. Unit: ms. */
+const timersLateMs = 1000;
+
+export function checkQuorumIsHeard(
+  memory: ReplicaMemory,
+  { state }: GroupInside,
+  machine: StoreMachine,
+): void {
+  const { role, timings } = state;
+  const now = machine.nowMs();
+  // A stopped process learns what time it is when it goes on: then its timers are due.
+  if (machine.host.isPaused) {
+    memory.awakeSinceMs = undefined;
+    return;
+  }
+  memory.awakeSinceMs ??= now;
+  if (role.kind !== 'leader') return;
+  for (const voters of role.voterSets) {
+    const heard = voters
+      .map((each) => (each.coverage === 'covered' ? now : each.lastHeardMs))
+      .sort((one, other) => other - one);
+    const quorumHeardMs = heard[voters.length >> 1] ?? now;
+    const since = Math.max(quorumHeardMs, memory.awakeSinceMs);
+    if (now - since <= 3 * timings.electionTimeoutMs + timersLateMs) continue;
+    throw new SimFailure(
+      'checkQuorum',
+      `${memory.name} leads t${state.currentTerm}, and no majority has answered for ${Math.round(now - quorumHeardMs)} ms`,
+    );
+  }
+}
