@@ -47,6 +47,8 @@ export type Fault = At &
         readonly delayMs: number;
       } & Lasting)
     | ({ readonly kind: 'cut'; readonly from: HostName; readonly to: HostName } & Lasting)
+    /** The leaseholder and one other store hear nothing of each other; both hear everybody else. */
+    | ({ readonly kind: 'bridge'; readonly range: number; readonly store: number } & Lasting)
     | ({ readonly kind: 'partition'; readonly side: readonly HostName[] } & Lasting)
     | ({ readonly kind: 'disconnect'; readonly host: HostName; readonly keeps: boolean } & Lasting)
     | ({
@@ -303,6 +305,8 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
       const [from, to] = [prng.nextBelow(5), prng.nextBelow(5)];
       return { ...at, kind, range: 1 + prng.nextBelow(swarm.ranges), from, to };
     }
+    case 'bridge':
+      return { ...at, kind, range: 1 + prng.nextBelow(swarm.ranges), store, lastsMs };
     case 'checkpoint':
       return { ...at, kind, store };
   }

@@ -9,6 +9,7 @@
  *   workload/  what clients do and what they were told
  *   check/     one file per property, looked at from above while it runs, and the judgement of histories at the end
  *   campaign/  many seeds on several processes, rare paths counted; nightly.ts
+ *   mutations/ bugs that are planted in a copy of the tree, and the campaign that hunts them
  *   shrink.ts  fewer faults, the same failure;  main.ts   the command line
  *
  * Not built: transactions and SQL as workloads, splits, wiped or swapped disks, rot in more than one store, loss of a

@@ -40,6 +40,7 @@ export const faultClasses = [
   'shrinkRange',
   'crashInChange',
   'checkpoint',
+  'bridge',
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
 
@@ -89,7 +90,11 @@ export interface Swarm {
 export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const prng = new SeededPrng(seed, Stream.swarm);
   const calm = prng.nextBelow(8) === 0;
-  const classes = faultClasses.filter((name) => prng.nextFloat() < 1 - 0.5 ** (weights[name] ?? 1));
+  const classes = faultClasses.filter((name) => {
+    // On where it is asked for only: the others' seeds keep their worlds.
+    if (name === 'bridge' && weights[name] === undefined) return false;
+    return prng.nextFloat() < 1 - 0.5 ** (weights[name] ?? 1);
+  });
   const stores = pick(prng, [3, 3, 3, 4, 4, 4, 5, 5, 2, 1]);
   const delayMost = pick(prng, [0, 0.2, 1, 5, 20]);
   const fast = prng.nextBelow(3) === 0;

@@ -1,15 +1,15 @@
 /**
  * A leader that does not hear from a majority for an election timeout steps down, so that its clients look for another
  * (thesis §6.2; rule L6 of the raft package). Late timers and the store-level heartbeat, which notices silence for all
- * groups at once, may add to it; twice E more is too much.
+ * groups at once after another E, may add to it.
  */
 import type { GroupInside } from '@flotilla/raft/testing';
 import type { StoreMachine } from '../cluster/store-machine.ts';
 import { SimFailure } from '../failure.ts';
 import type { ReplicaMemory } from './ledger.ts';
 
-/** The most that the schedule makes timers late. Unit: ms. */
-const timersLateMs = 1000;
+/** What the loop, late timers apart, may add. Unit: ms. */
+const slackMs = 200;
 
 export function checkQuorumIsHeard(
   memory: ReplicaMemory,
@@ -31,7 +31,8 @@ export function checkQuorumIsHeard(
       .sort((one, other) => other - one);
     const quorumHeardMs = heard[voters.length >> 1] ?? now;
     const since = Math.max(quorumHeardMs, memory.awakeSinceMs);
-    if (now - since <= 3 * timings.electionTimeoutMs + timersLateMs) continue;
+    if (now - since <= 2 * timings.electionTimeoutMs + 2 * machine.host.timersLateMs + slackMs)
+      continue;
     throw new SimFailure(
       'checkQuorum',
       `${memory.name} leads t${state.currentTerm}, and no majority has answered for ${Math.round(now - quorumHeardMs)} ms`,

@@ -12,11 +12,12 @@ import { checkConfigurations } from './configurations.ts';
 import { checkCommitsOwnTerm } from './current-term.ts';
 import { checkCommitIsDurable, checkSurvived } from './durability.ts';
 import { checkElectionSafety } from './election-safety.ts';
+import { checkForcedCampaign } from './forced-campaigns.ts';
 import { Leases } from './leases.ts';
 import { RangeLedger, ReplicaMemory } from './ledger.ts';
 import { checkLog } from './log-matching.ts';
 import { checkMonotonic } from './monotonic.ts';
-import { checkPromises, notePromise, promisesIn } from './promises.ts';
+import { checkPromises, messagesIn, notePromise, promiseOf } from './promises.ts';
 
 interface Seen {
   readonly ledger: RangeLedger;
@@ -67,8 +68,13 @@ export class Invariants {
 
   /** A process sends a frame to the consensus of another store. Throws SimFailure. */
   hear(machine: StoreMachine, frame: Uint8Array): void {
-    for (const { rangeId, replicaId, made } of promisesIn(frame))
-      notePromise(this.memory(this.ledger(rangeId), replicaId, machine), made);
+    for (const message of messagesIn(frame)) {
+      const ledger = this.ledger(message.rangeId);
+      const memory = this.memory(ledger, message.from, machine);
+      const made = promiseOf(message);
+      if (made !== undefined) notePromise(memory, made);
+      checkForcedCampaign(ledger, memory, message);
+    }
   }
 
   /** Everything that the machine had on its disk is lost, and nothing is expected of it any more. */

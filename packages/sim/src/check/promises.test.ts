@@ -10,7 +10,7 @@ import { encodeRaftMessage } from '@flotilla/raft';
 import type { GroupInside } from '@flotilla/raft/testing';
 import { expect, it } from 'vitest';
 import { ReplicaMemory } from './ledger.ts';
-import { checkPromises, notePromise, promisesIn } from './promises.ts';
+import { checkPromises, messagesIn, notePromise, promiseOf } from './promises.ts';
 
 function frameWithVote(term: number, candidate: number, voteGranted: boolean): Uint8Array {
   const message = encodeRaftMessage({
@@ -31,7 +31,11 @@ function frameWithVote(term: number, candidate: number, voteGranted: boolean): U
 
 function heard(...frames: Uint8Array[]): ReplicaMemory {
   const memory = new ReplicaMemory(7, 2, 'store-1', {});
-  for (const frame of frames) for (const { made } of promisesIn(frame)) notePromise(memory, made);
+  for (const frame of frames)
+    for (const message of messagesIn(frame)) {
+      const made = promiseOf(message);
+      if (made !== undefined) notePromise(memory, made);
+    }
   return memory;
 }
 

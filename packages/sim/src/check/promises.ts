@@ -5,27 +5,23 @@
  * also where nobody came to harm.
  */
 import { decodeFrame } from '@flotilla/base';
-import { decodeRaftMessage, type PeerMessage } from '@flotilla/raft';
+import { decodeRaftMessage, isStoreMessage, type RaftMessage } from '@flotilla/raft';
 import type { GroupInside } from '@flotilla/raft/testing';
 import { SimFailure } from '../failure.ts';
 import type { Promised, ReplicaMemory } from './ledger.ts';
 
-/** What a frame that a store sends to another one's consensus promises. */
-export function* promisesIn(
-  frame: Uint8Array,
-): Generator<{ readonly rangeId: number; readonly replicaId: number; readonly made: Promised }> {
+/** The messages of a group in a frame to another store's consensus, whole ones. */
+export function* messagesIn(frame: Uint8Array): Generator<RaftMessage> {
   const decoded = decodeFrame(frame);
   // A message in pieces is large: entries, which promise nothing.
   if (!decoded.ok || decoded.kind !== 'whole') return;
   for (const bytes of decoded.messages) {
     const read = decodeRaftMessage(bytes);
-    const made = read.ok ? promiseOf(read.message) : undefined;
-    if (made !== undefined && read.ok && 'from' in read.message)
-      yield { rangeId: read.message.rangeId, replicaId: read.message.from, made };
+    if (read.ok && !isStoreMessage(read.message)) yield read.message;
   }
 }
 
-function promiseOf(message: PeerMessage): Promised | undefined {
+export function promiseOf(message: RaftMessage): Promised | undefined {
   switch (message.kind) {
     case 'appendEntriesResponse':
       return message.success ? { term: message.term, votedFor: undefined } : undefined;

@@ -109,6 +109,13 @@ export class Nemesis {
         for (const [i, machine] of others.entries()) machine.crash(false, fault.downMs[i] ?? 0);
         break;
       }
+      case 'bridge': {
+        const leader = this.machines.find((machine) => leaderStatus(machine, fault.range));
+        const other = this.machine(fault.store);
+        if (leader === undefined || leader === other) break;
+        this.separate(leader.host.name, other.host.name, fault);
+        break;
+      }
       case 'diskStall': {
         const { disk } = this.machine(fault.store);
         disk.stall();

@@ -138,6 +138,11 @@ export class Host implements EventOwner {
   }
 
   /** Timers are this late at most; undefined: as usual. Unit: ms. */
+  /** The most that a timer is late now. Unit: ms. */
+  get timersLateMs(): number {
+    return this.timerLateMsMax;
+  }
+
   setTimerLateness(lateMsMax: number | undefined): void {
     this.timerLateMsMax = lateMsMax ?? this.clocks.timerLateMsMax;
   }

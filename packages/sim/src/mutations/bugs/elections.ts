@@ -82,7 +82,7 @@ export const elections: readonly Mutant[] = [
         replace: 'return now < 0;',
       },
     ],
-    hunt: { only: ['oneWay'], swarm: { stores: 3, faultEveryMs: 60, faultsMs: 6000 } },
+    hunt: { only: ['bridge'], swarm: { stores: 3, faultEveryMs: 150, faultsMs: 6000 } },
   },
   {
     name: 'late-timeout-now-honoured',

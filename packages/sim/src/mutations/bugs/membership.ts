@@ -133,26 +133,6 @@ export const memberships: readonly Mutant[] = [
     },
   },
   {
-    name: 'stale-snapshot-taken',
-    breaks: 'a snapshot of what is committed here already is refused (Raft §7)',
-    changes: [
-      {
-        file: 'packages/raft/src/core/snapshot.ts',
-        find: 'if (term < state.currentTerm || lastIncludedIndex <= state.commitIndex) return false;',
-        replace: '',
-      },
-      {
-        file: lifecycle,
-        find: 'if (replica === undefined || index > replica.appliedIndex) return undefined;',
-        replace: 'if (replica === undefined || index > 0) return undefined;',
-      },
-    ],
-    hunt: {
-      only: ['crash', 'isolate', 'storm', 'checkpoint', 'moveReplica'],
-      swarm: { stores: 5, retainedLogBytesMax: 0, checkpointBytes: 2000 },
-    },
-  },
-  {
     name: 'follower-reads-without-asking',
     breaks: 'a follower serves a read when its leader has confirmed an index (thesis §6.4)',
     changes: [

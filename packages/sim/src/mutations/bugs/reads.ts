@@ -1,11 +1,27 @@
 /** Bugs in leases, in reads without a lease, and in what stores promise each other for all of their groups. */
-import type { Mutant } from '../mutant.ts';
+import type { Hunt, Mutant } from '../mutant.ts';
 
 const lease = 'packages/raft/src/core/lease.ts';
 const liveness = 'packages/raft/src/core/liveness.ts';
 const readIndex = 'packages/raft/src/core/read-index.ts';
 const replication = 'packages/raft/src/core/replication.ts';
 const following = 'packages/raft/src/driver/liveness/following.ts';
+
+/** Leases never hold: every read asks a quorum. */
+const withoutLeases: Hunt = {
+  only: ['transferStorm', 'crash', 'bridge', 'slowLink', 'pause'],
+  swarm: {
+    timings: {
+      electionTimeoutMs: 300,
+      electionJitterMs: 100,
+      heartbeatIntervalMs: 60,
+      leaseDurationMs: 1,
+    },
+    clients: 6,
+    thinkMsMax: 10,
+    faultEveryMs: 150,
+  },
+};
 
 export const reads: readonly Mutant[] = [
   {
@@ -23,7 +39,7 @@ export const reads: readonly Mutant[] = [
         replace: 'peer.ackedSentAtMs = heard.heardAtMs;',
       },
     ],
-    hunt: { only: ['slowLink', 'isolate', 'oneWay', 'partition'] },
+    hunt: { only: ['slowLink', 'bridge', 'isolate'], swarm: { stores: 3, faultEveryMs: 80 } },
   },
   {
     name: 'lease-longer-than-the-promise',
@@ -48,7 +64,10 @@ export const reads: readonly Mutant[] = [
           "if (replica.role === 'leader' || consensus.leaseValid(replica.rangeId)) return values;",
       },
     ],
-    hunt: { only: ['pause', 'isolate', 'partition'] },
+    hunt: {
+      only: ['pause', 'bridge'],
+      swarm: { clients: 6, thinkMsMax: 10, faultEveryMs: 150, operationTimeoutMs: 10_000 },
+    },
   },
   {
     name: 'lease-before-the-term-is-applied',
@@ -63,16 +82,17 @@ export const reads: readonly Mutant[] = [
     hunt: { only: ['crash', 'transfer', 'stop'], swarm: { engineMsMax: 30 } },
   },
   {
-    name: 'read-round-reused',
-    breaks: 'a read waits for a round that left after it came (thesis §6.4 step 3)',
+    name: 'read-round-of-before',
+    breaks: 'a read waits for echoes of a round that left after it came (thesis §6.4 step 3)',
     changes: [
       {
-        file: readIndex,
-        find: 'sequence: reads.sentSequence + 1,',
-        replace: 'sequence: reads.sentSequence,',
+        file: replication,
+        find: 'if (message.readSequence > peer.ackedReadSequence) {\n    peer.ackedReadSequence = message.readSequence;',
+        replace:
+          'if (leader.reads.sentSequence > peer.ackedReadSequence) {\n    peer.ackedReadSequence = leader.reads.sentSequence;',
       },
     ],
-    hunt: { only: ['pause', 'slowLink', 'isolate', 'partition', 'clockStep'] },
+    hunt: withoutLeases,
   },
   {
     name: 'read-index-before-the-own-term',
@@ -89,19 +109,7 @@ export const reads: readonly Mutant[] = [
         replace: 'Math.max(read.index, 1)',
       },
     ],
-    hunt: { only: ['crash', 'transfer', 'stop'] },
-  },
-  {
-    name: 'lease-with-a-stalled-disk',
-    breaks: 'L8: a leader whose disk makes no progress falls silent and has no lease',
-    changes: [
-      {
-        file: 'packages/raft/src/driver/driver.ts',
-        find: 'if (this.log.isStalled) return;',
-        replace: '',
-      },
-    ],
-    hunt: { only: ['diskStall', 'slowDisk'] },
+    hunt: withoutLeases,
   },
   {
     name: 'store-speaks-for-another-term',
@@ -118,7 +126,10 @@ export const reads: readonly Mutant[] = [
         replace: 'term < 0',
       },
     ],
-    hunt: { only: ['transfer', 'isolate', 'oneWay', 'partition', 'slowLink'] },
+    hunt: {
+      only: ['transferStorm', 'bridge', 'slowLink'],
+      swarm: { stores: 3, faultEveryMs: 150 },
+    },
   },
   {
     name: 'support-not-withdrawn',
@@ -126,7 +137,10 @@ export const reads: readonly Mutant[] = [
     changes: [
       { file: following, find: 'followed.session.supported.delete(group.rangeId);', replace: '' },
     ],
-    hunt: { only: ['transfer', 'isolate', 'oneWay', 'partition', 'slowLink'] },
+    hunt: {
+      only: ['transferStorm', 'bridge', 'slowLink'],
+      swarm: { stores: 3, faultEveryMs: 150 },
+    },
   },
   {
     name: 'support-without-its-promise',
@@ -138,6 +152,16 @@ export const reads: readonly Mutant[] = [
         replace: 'void item;',
       },
     ],
-    hunt: { only: ['transfer', 'isolate', 'oneWay', 'partition', 'pause'] },
+    hunt: {
+      only: ['bridge'],
+      swarm: {
+        stores: 3,
+        faultEveryMs: 150,
+        clients: 2,
+        thinkMsMax: 150,
+        ranges: 6,
+        briskOperations: 10,
+      },
+    },
   },
 ];
