@@ -36,7 +36,9 @@ it('seeds differ in what they try, and one in eight tries nothing', () => {
   expect(calm.length).toBeGreaterThan(30);
   expect(calm.length).toBeLessThan(80);
   const tried = new Set(swarms.flatMap((swarm) => scheduleOf(swarm).map((fault) => fault.class)));
-  expect([...tried].sort()).toEqual([...faultClasses].sort());
+  // `bridge` is on where it is asked for.
+  expect([...tried, 'bridge'].sort()).toEqual([...faultClasses].sort());
+  expect(swarmOf(1, { bridge: 20 }).faultClasses).toContain('bridge');
 });
 
 it('clients that are cut off from all stores hear of nothing, and of everything afterwards', {

@@ -65,7 +65,7 @@ export const elections: readonly Mutant[] = [
       },
       {
         file: initialState,
-        find: '(options.freshGroup ? 0 : electionTimeoutMs) + jitterMs',
+        find: '(options.freshGroup ? 0 : electionTimeoutMs + patienceMs) + jitterMs',
         replace: 'jitterMs',
       },
     ],
@@ -102,7 +102,11 @@ export const elections: readonly Mutant[] = [
         replace: "state.role.kind !== 'follower'",
       },
     ],
-    hunt: { only: ['transfer', 'replay', 'slowLink', 'storm', 'oneWay'], weights: { replay: 3 } },
+    hunt: {
+      only: ['transferStorm', 'replay', 'storm'],
+      weights: { transferStorm: 2, replay: 2 },
+      swarm: { faultEveryMs: 150, faultsMs: 6000 },
+    },
   },
   {
     name: 'lease-kept-on-transfer',

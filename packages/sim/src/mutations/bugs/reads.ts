@@ -39,7 +39,10 @@ export const reads: readonly Mutant[] = [
         replace: 'peer.ackedSentAtMs = heard.heardAtMs;',
       },
     ],
-    hunt: { only: ['slowLink', 'bridge', 'isolate'], swarm: { stores: 3, faultEveryMs: 80 } },
+    hunt: {
+      only: ['slowLink', 'oneWay'],
+      swarm: { stores: 3, ranges: 6, faultEveryMs: 60, faultsMs: 6000 },
+    },
   },
   {
     name: 'lease-longer-than-the-promise',
@@ -65,8 +68,8 @@ export const reads: readonly Mutant[] = [
       },
     ],
     hunt: {
-      only: ['pause', 'bridge'],
-      swarm: { clients: 6, thinkMsMax: 10, faultEveryMs: 150, operationTimeoutMs: 10_000 },
+      only: ['lateTimers', 'partition'],
+      swarm: { clients: 6, thinkMsMax: 10, faultEveryMs: 100, operationTimeoutMs: 10_000 },
     },
   },
   {
