@@ -14,7 +14,7 @@ const usage = `Usage: pnpm sim:mutations [--only NAME,NAME] [--seconds T] [--rep
   Plants one bug after the other in a copy of the built tree and runs seeds until one shows it.
   Exit code 1 if a bug is not found, or if a seed fails without it.
 
-  --list            what there is to plant
+  --list            what there is to plant; what no seed has shown yet is hunted only by name
   --only A,B        these; a part of a name is enough
   --seconds T       processor time for each; default 60
   --seeds N         at most for each
@@ -28,7 +28,7 @@ const usage = `Usage: pnpm sim:mutations [--only NAME,NAME] [--seconds T] [--rep
 const write = (line: string): void => void process.stdout.write(`${line}\n`);
 
 function chosen(names: string | undefined): readonly Mutant[] {
-  if (names === undefined) return mutants;
+  if (names === undefined) return mutants.filter(({ unfound }) => unfound === undefined);
   return names.split(',').flatMap((part) => {
     const exact = mutants.filter(({ name }) => name === part);
     const found = exact.length > 0 ? exact : mutants.filter(({ name }) => name.includes(part));
@@ -108,7 +108,10 @@ async function main(): Promise<number> {
   );
   for (const outcome of bad) write(lineOf(outcome));
   if (values.report !== undefined)
-    writeFileSync(values.report, pageOf(outcomes, wallSeconds, options.processes));
+    writeFileSync(
+      values.report,
+      pageOf(outcomes, mutants, { wallSeconds, processes: options.processes }),
+    );
   return bad.length === 0 ? 0 : 1;
 }
 

@@ -28,6 +28,8 @@ export interface Mutant {
   /** More than one where the first alone is covered by a second rule; `breaks` says so then. */
   readonly changes: readonly Change[];
   readonly hunt: Hunt;
+  /** No seed has shown it so far, and why: a campaign leaves it out unless it is named. */
+  readonly unfound?: string;
 }
 
 /** Throws unless `find` stands in the text exactly once. */

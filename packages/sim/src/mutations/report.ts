@@ -17,9 +17,9 @@ export function lineOf(outcome: Outcome): string {
   }
 }
 
-export function listLine({ name, breaks, changes }: Mutant): string {
+export function listLine({ name, breaks, changes, unfound }: Mutant): string {
   const files = [...new Set(changes.map(({ file }) => file))].join(', ');
-  return `${name}\n    ${breaks}\n    ${files}`;
+  return `${name}${unfound === undefined ? '' : ' (not found yet)'}\n    ${breaks}\n    ${files}`;
 }
 
 const introduction = `# Planted bugs
@@ -46,11 +46,13 @@ A seed does the same for the same tree, so the numbers change only when the tree
 fault or a workload is missing, that another rule covers the one that was taken away, or that nobody needs it.
 `;
 
+/** @param all of the catalogue: those that nobody has found yet are named too */
 export function pageOf(
   outcomes: readonly Outcome[],
-  wallSeconds: number,
-  processes: number,
+  all: readonly Mutant[],
+  run: { readonly wallSeconds: number; readonly processes: number },
 ): string {
+  const { wallSeconds, processes } = run;
   const killed = outcomes.filter(({ result }) => result === 'killed');
   const by = (death: string): number => killed.filter((each) => each.death === death).length;
   const cpu = outcomes.reduce((sum, { seconds }) => sum + seconds, 0);
@@ -76,6 +78,20 @@ export function pageOf(
       return `| ${cells.map(cell).join(' | ')} |`;
     }),
   ];
+  const unfound = all.filter((each) => each.unfound !== undefined);
+  if (unfound.length > 0)
+    lines.push(
+      '',
+      '## Not found yet',
+      '',
+      'Left out of the campaign; `--only NAME` hunts them.',
+      '',
+      '| planted | breaks | why it lives |',
+      '|---|---|---|',
+      ...unfound.map(
+        (each) => `| ${[each.name, each.breaks, each.unfound ?? ''].map(cell).join(' | ')} |`,
+      ),
+    );
   return `${lines.join('\n')}\n`;
 }
 

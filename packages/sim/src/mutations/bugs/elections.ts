@@ -40,7 +40,10 @@ export const elections: readonly Mutant[] = [
         replace: "state.outbox.messages.push({\n    kind: 'requestVoteResponse',",
       },
     ],
-    hunt: { only: ['powerLoss', 'crashAll', 'slowDisk'], weights: { powerLoss: 3 } },
+    hunt: {
+      only: ['powerLoss', 'crashAll'],
+      swarm: { stores: 3, syncMs: [1, 20], faultEveryMs: 150, faultsMs: 6000 },
+    },
   },
   {
     name: 'vote-for-a-shorter-log',
@@ -52,7 +55,10 @@ export const elections: readonly Mutant[] = [
         replace: 'return lastLogTerm >= 0 && lastLogIndex >= 0;',
       },
     ],
-    hunt: { only: ['isolate', 'partition', 'crash', 'storm'] },
+    hunt: {
+      only: ['isolate', 'crash', 'crashAll', 'leaseWindow'],
+      swarm: { clients: 6, thinkMsMax: 10, faultEveryMs: 200, briskOperations: 2000 },
+    },
   },
   {
     name: 'restart-forgets-the-promise',
@@ -87,6 +93,8 @@ export const elections: readonly Mutant[] = [
   {
     name: 'late-timeout-now-honoured',
     breaks: 'L5, thesis §3.10: TimeoutNow means something to a follower of that term alone',
+    unfound:
+      'a late copy must meet a follower with its whole log in a later term: replays of that one message are rare',
     changes: [
       {
         file: 'packages/raft/src/core/core.ts',

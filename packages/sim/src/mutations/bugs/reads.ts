@@ -27,6 +27,8 @@ export const reads: readonly Mutant[] = [
   {
     name: 'lease-from-receive-time',
     breaks: 'L1: a lease begins when the heartbeat was sent, not when its answer came',
+    unfound:
+      'the way back must be slow and then nothing may arrive, while the others elect: rare, and the other half of L1 leaves little room',
     changes: [
       {
         file: replication,
@@ -59,6 +61,8 @@ export const reads: readonly Mutant[] = [
   {
     name: 'read-without-a-lease',
     breaks: 'L4: a leader that has no lease asks a quorum before it serves (thesis §6.4)',
+    unfound:
+      'a leader that was replaced steps down (L6) before its successor serves, unless its timers are late too',
     changes: [
       {
         file: 'packages/shard/src/store/reads.ts',
@@ -87,6 +91,7 @@ export const reads: readonly Mutant[] = [
   {
     name: 'read-round-of-before',
     breaks: 'a read waits for echoes of a round that left after it came (thesis §6.4 step 3)',
+    unfound: 'an old echo must arrive after the read and after a successor has written',
     changes: [
       {
         file: replication,
@@ -117,6 +122,8 @@ export const reads: readonly Mutant[] = [
   {
     name: 'store-speaks-for-another-term',
     breaks: 'the heartbeats of two stores renew promises and leases of exactly the term they name',
+    unfound:
+      'support ends with the term at the store, before an answer leaves: a second rule covers it',
     changes: [
       {
         file: liveness,
@@ -137,6 +144,7 @@ export const reads: readonly Mutant[] = [
   {
     name: 'support-not-withdrawn',
     breaks: 'a store speaks for a follower no longer than it follows that leader in that term',
+    unfound: 'the leader counts an answer only for exactly its own term: a second rule covers it',
     changes: [
       { file: following, find: 'followed.session.supported.delete(group.rangeId);', replace: '' },
     ],
