@@ -112,7 +112,7 @@ describe('router and three stores', () => {
       const victim = toStoreId(info.leaseholderStoreId || before.leaseholderStoreId || 1);
       const counting = Promise.all([1, 2, 3, 4].map((n) => increment(n, 25)));
       await cluster.run(3);
-      cluster.crash(victim, { powerLoss: false });
+      cluster.crash(victim);
       const crashedAt = cluster.clock.nowMs();
       await cluster.until(router.write(putOf(500, 'after')), 20_000);
       await cluster.until(router.get([keyOf(1)]), 20_000);
