@@ -33,7 +33,7 @@ export function checkCommitIsDurable(ledger: RangeLedger): void {
     const candidates = configurationsAround(ledger, by);
     if (candidates.length === 0) continue;
     const holds = (replicaId: number): boolean => {
-      const replica = ledger.replicas.get(replicaId);
+      const replica = ledger.replicas.get(replicaId) ?? ledger.lost.get(replicaId);
       if (replica === undefined || replica.persistedIndex < index) return false;
       const there = replica.termAt(index);
       return there === undefined ? index < replica.base : there === term;

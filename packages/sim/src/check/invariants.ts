@@ -81,7 +81,10 @@ export class Invariants {
   forget(machine: StoreMachine): void {
     for (const ledger of this.ledgers.values())
       for (const [replicaId, memory] of ledger.replicas)
-        if (memory.machine === machine) ledger.replicas.delete(replicaId);
+        if (memory.machine === machine) {
+          ledger.replicas.delete(replicaId);
+          ledger.lost.set(replicaId, memory);
+        }
   }
 
   private lookAt(machine: StoreMachine): Seen[] {

@@ -25,6 +25,8 @@ export class RangeLedger {
   /** Committed since the last look: index, and who had it first. */
   fresh: { readonly index: number; readonly by: ReplicaMemory }[] = [];
   readonly replicas: Map<number, ReplicaMemory> = new Map();
+  /** Those whose disk was lost later: what they acknowledged while they had it was true, and may still commit. */
+  readonly lost: Map<number, ReplicaMemory> = new Map();
   /** Who was asked to campaign at once: term and replica. */
   readonly asked: Set<string> = new Set();
   /** Leader's name, by term. */
