@@ -18,6 +18,7 @@ import { RangeLedger, ReplicaMemory } from './ledger.ts';
 import { checkLog } from './log-matching.ts';
 import { checkMonotonic } from './monotonic.ts';
 import { checkPromises, messagesIn, notePromise, promiseOf } from './promises.ts';
+import { checkVoteIsUpToDate } from './up-to-date-votes.ts';
 
 interface Seen {
   readonly ledger: RangeLedger;
@@ -74,6 +75,11 @@ export class Invariants {
       const made = promiseOf(message);
       if (made !== undefined) notePromise(memory, made);
       checkForcedCampaign(ledger, memory, message);
+      checkVoteIsUpToDate(ledger, memory, message, () => {
+        const raft = machine.store && consensusOf(machine.store);
+        const groups = raft === undefined ? [] : inspectGroups(raft);
+        return groups.find(({ state }) => state.rangeId === message.rangeId);
+      });
     }
   }
 

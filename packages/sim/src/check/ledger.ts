@@ -11,6 +11,12 @@ export interface EntryFacts {
   readonly previousTerm: number;
 }
 
+/** What a candidate says of its log. */
+export interface Candidacy {
+  readonly lastLogIndex: number;
+  readonly lastLogTerm: number;
+}
+
 export class RangeLedger {
   readonly rangeId: number;
   /** Entries by index, then term. */
@@ -27,6 +33,8 @@ export class RangeLedger {
   readonly replicas: Map<number, ReplicaMemory> = new Map();
   /** Those whose disk was lost later: what they acknowledged while they had it was true, and may still commit. */
   readonly lost: Map<number, ReplicaMemory> = new Map();
+  /** Candidates' logs when they campaigned, by term and replica. */
+  readonly candidacies: Map<string, Candidacy> = new Map();
   /** Who was asked to campaign at once: term and replica. */
   readonly asked: Set<string> = new Set();
   /** Leader's name, by term. */
