@@ -84,7 +84,7 @@ export function pageOf(
       '',
       '## Not found yet',
       '',
-      'Left out of the campaign; `--only NAME` hunts them.',
+      'Left out of the campaign; `--only NAME` hunts them. The reasons are guesses where they say so, and not proven elsewhere.',
       '',
       '| planted | breaks | why it lives |',
       '|---|---|---|',

@@ -122,8 +122,7 @@ export const reads: readonly Mutant[] = [
   {
     name: 'store-speaks-for-another-term',
     breaks: 'the heartbeats of two stores renew promises and leases of exactly the term they name',
-    unfound:
-      'support ends with the term at the store, before an answer leaves: a second rule covers it',
+    unfound: 'presumably covered: support ends with the term at the store, before an answer leaves',
     changes: [
       {
         file: liveness,
@@ -144,7 +143,7 @@ export const reads: readonly Mutant[] = [
   {
     name: 'support-not-withdrawn',
     breaks: 'a store speaks for a follower no longer than it follows that leader in that term',
-    unfound: 'the leader counts an answer only for exactly its own term: a second rule covers it',
+    unfound: 'presumably covered: the leader counts an answer only for exactly its own term',
     changes: [
       { file: following, find: 'followed.session.supported.delete(group.rangeId);', replace: '' },
     ],
