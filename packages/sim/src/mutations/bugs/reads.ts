@@ -27,8 +27,6 @@ export const reads: readonly Mutant[] = [
   {
     name: 'lease-from-receive-time',
     breaks: 'L1: a lease begins when the heartbeat was sent, not when its answer came',
-    unfound:
-      'the way back must be slow and then nothing may arrive, while the others elect: rare, and the other half of L1 leaves little room',
     changes: [
       {
         file: replication,
@@ -42,8 +40,8 @@ export const reads: readonly Mutant[] = [
       },
     ],
     hunt: {
-      only: ['slowLink', 'oneWay'],
-      swarm: { stores: 3, ranges: 6, faultEveryMs: 60, faultsMs: 6000 },
+      only: ['slowLink', 'isolate', 'oneWay', 'partition'],
+      swarm: { stores: 3, ranges: 6, faultEveryMs: 150, faultsMs: 8000 },
     },
   },
   {
@@ -61,8 +59,6 @@ export const reads: readonly Mutant[] = [
   {
     name: 'read-without-a-lease',
     breaks: 'L4: a leader that has no lease asks a quorum before it serves (thesis §6.4)',
-    unfound:
-      'a leader that was replaced steps down (L6) before its successor serves, unless its timers are late too',
     changes: [
       {
         file: 'packages/shard/src/store/reads.ts',
@@ -72,8 +68,8 @@ export const reads: readonly Mutant[] = [
       },
     ],
     hunt: {
-      only: ['lateTimers', 'partition'],
-      swarm: { clients: 6, thinkMsMax: 10, faultEveryMs: 100, operationTimeoutMs: 10_000 },
+      only: ['pause'],
+      swarm: { clients: 6, keys: 2, thinkMsMax: 10, faultEveryMs: 400, operationTimeoutMs: 10_000 },
     },
   },
   {
