@@ -18,7 +18,10 @@ export const tableColumnsMax: number = 1_600;
 export const keyColumnsMax: number = 32;
 /** Target list entries, as in PostgreSQL. 54011. */
 export const targetColumnsMax: number = 1_664;
-/** What one statement may hold in memory for sorting, grouping and distinct rows. Unit: bytes, estimated. 53200. */
+/** Grouping sets of one GROUP BY, as in PostgreSQL. 54001. */
+export const groupingSetsMax: number = 4_096;
+/** What all operators of one statement may hold in memory together: for sorting, grouping, hash joins, windows, named
+ *  queries and results of subqueries. Nothing is spilled to disk. Unit: bytes, estimated. 53200. */
 export const workMemoryBytes: number = 64 * 1024 * 1024;
 /** What one statement may write. It is one atomic message to the store. Unit: bytes, estimated. 53200. */
 export const statementWriteBytes: number = 64 * 1024 * 1024;
@@ -26,6 +29,8 @@ export const statementWriteBytes: number = 64 * 1024 * 1024;
 export const nameBytesMax: number = 63;
 /** Longest stretch of work between two turns of the event loop. Unit: ms. */
 export const turnBudgetMs: number = 4;
+/** Results of correlated subqueries that are kept for rows with the same arguments. */
+export const subqueryResultsMax: number = 10_000;
 /** Rows that an operator hands on at once. */
 export const batchRows: number = 512;
 /** Key points or spans that one predicate may expand to before the planner falls back to a wider span. */

@@ -3,6 +3,7 @@
 import { bindStatement, referencedTables } from './bind/bind-statement.ts';
 import type { BoundStatement } from './bind/bound.ts';
 import { BindContext } from './bind/context.ts';
+import { columnDescription } from './bind/target-list.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import type { TableDescriptor } from './catalog/descriptor.ts';
 import type { EvalContext } from './functions/signature.ts';
@@ -108,6 +109,9 @@ function bindAndPlan(options: {
     onDependsOnNow: () => {
       shareable = false;
     },
+    arguments: [],
+    root: evaluation,
+    subqueries: undefined,
   };
   const { source, tree } = statement.node;
   const context = new BindContext({ source, parameterTypes: declared, evaluation: noting, tables });
@@ -127,11 +131,12 @@ function bindAndPlan(options: {
 function columnsOf(bound: BoundStatement): readonly ColumnDescription[] | undefined {
   switch (bound.kind) {
     case 'select':
-      return bound.columns;
+      return bound.columns.map(columnDescription);
     case 'insert':
     case 'update':
     case 'delete':
-      return bound.returning?.columns;
+    case 'merge':
+      return bound.returning?.columns.map(columnDescription);
     case 'explain':
       return [textColumn('QUERY PLAN')];
     case 'show':

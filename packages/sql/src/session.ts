@@ -3,13 +3,13 @@ import type { Clock, Logger } from '@flotilla/base';
 import type { Catalog } from './catalog/catalog.ts';
 import { normalizeParameter } from './execute/parameter.ts';
 import { emptyResult, listResult, type StreamOptions, streamResult } from './execute/result.ts';
-import type { Prepared, Runner, Statement as Running, WritePlan } from './execute/runner.ts';
+import type { Prepared, Runner, Statement as Running } from './execute/runner.ts';
 import { runUtility } from './execute/utility.ts';
 import type { EvalContext } from './functions/signature.ts';
 import { statementError, toSqlError } from './kv-errors.ts';
 import type { KvDatabase } from './kv-transaction.ts';
 import type { Parser, Statement } from './parse/parser.ts';
-import type { PreparedPlan, SelectPlan } from './plan/plan.ts';
+import type { PreparedPlan, SelectPlan, WritePlan } from './plan/plan.ts';
 import type { Preparer } from './prepare.ts';
 import type {
   ColumnDescription,
@@ -71,6 +71,8 @@ function requireType(oid: Oid): SqlType {
   throw new SqlError('0A000', `type with oid ${oid} is not supported yet`);
 }
 
+const noArguments: readonly Datum[] = [];
+
 /** What expressions see of a session during one run. */
 class SessionEvaluation implements EvalContext {
   readonly parameters: readonly Datum[];
@@ -79,6 +81,9 @@ class SessionEvaluation implements EvalContext {
   readonly now: bigint;
   readonly zone: TextContext['zone'];
   readonly extraFloatDigits: number;
+  readonly arguments: readonly Datum[] = noArguments;
+  readonly root: EvalContext;
+  subqueries: EvalContext['subqueries'];
   private readonly settings: Settings;
 
   constructor(
@@ -88,6 +93,8 @@ class SessionEvaluation implements EvalContext {
     parameters: readonly Datum[],
   ) {
     this.settings = settings;
+    this.root = this;
+    this.subqueries = undefined;
     this.parameters = parameters;
     this.user = who.user;
     this.database = who.database;
@@ -186,20 +193,17 @@ export class EngineSession implements SqlSession {
     switch (plan.kind) {
       case 'select': {
         const running = this.running<SelectPlan>(preparation, evaluation, signal);
-        if (plan.isPointLookup) {
+        if (plan.lookup !== undefined) {
           const rows = await this.shared.runner.lookup(running);
           stream.onEnd();
           return listResult(columns ?? [], rows, 'SELECT');
         }
         return streamResult(columns ?? [], this.shared.runner.select(running), stream);
       }
-      case 'insert':
-      case 'update':
-      case 'delete': {
+      case 'write': {
         const running = this.running<WritePlan>(preparation, evaluation, signal);
         const { count, returned } = await this.shared.runner.write(running);
-        const tag =
-          plan.kind === 'insert' ? `INSERT 0 ${count}` : `${plan.kind.toUpperCase()} ${count}`;
+        const tag = `${plan.tag} ${count}`;
         return columns === undefined ? emptyResult(tag) : listResult(columns, returned, tag, true);
       }
       case 'explain':

@@ -1,58 +1,105 @@
-/** INSERT, UPDATE and DELETE. */
-import type { DeleteStmt, InsertStmt, Node, SelectStmt, UpdateStmt } from 'libpg-query';
-import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
-import { listItems, locationOf, refuseOthers } from './ast.ts';
+/** INSERT, UPDATE, DELETE and MERGE. */
+import type {
+  DeleteStmt,
+  InsertStmt,
+  MergeStmt,
+  Node,
+  RangeVar,
+  ReturningClause,
+  SelectStmt,
+  UpdateStmt,
+  WithClause,
+} from 'libpg-query';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
+import { int8Type } from '../types/type.ts';
+import { locationOf, refuseOthers } from './ast.ts';
+import { bindAssignments, columnByName, type Target } from './assignments.ts';
 import { ExpressionBinder } from './bind-expression.ts';
-import { findTable } from './bind-from.ts';
-import { bindSelect } from './bind-select.ts';
+import { bindFromBeside, type BoundFrom, findTable, type FromPart } from './bind-from.ts';
+import { bindConflict } from './bind-conflict.ts';
+import { bindOpenQuery, valuesRows } from './bind-query.ts';
+import { refuseAggregates } from './bind-select.ts';
+import { bindWith } from './bind-with.ts';
 import type {
   BoundDelete,
   BoundInsert,
+  BoundMerge,
   BoundReturning,
-  BoundSelect,
   BoundUpdate,
+  BoundWrite,
+  MergeAction,
 } from './bound.ts';
-import { coerceToColumn } from './coerce.ts';
+import { coerceToColumn, resolveUnknown } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { defaultExpression } from './default.ts';
 import type { Expression } from './expression.ts';
-import { emptyScope, Scope, tableRelation } from './scope.ts';
+import { bareScope, type Level } from './level.ts';
+import type { Cte } from './relation.ts';
+import { Scope, tableItem } from './scope.ts';
 import { bindTargets, describe } from './target-list.ts';
 
-const names: Readonly<Record<string, string>> = {
-  withClause: 'WITH',
-  onConflictClause: 'ON CONFLICT',
-  fromClause: 'UPDATE … FROM',
-  usingClause: 'DELETE … USING',
-};
-
-interface Target {
-  readonly index: number;
-  readonly column: ColumnDescriptor;
+/** Undefined for a statement that is none of these. */
+export function bindWriteStatement(
+  context: BindContext,
+  tree: Node,
+  level: Level,
+): BoundWrite | undefined {
+  if ('InsertStmt' in tree) return bindInsert(context, tree.InsertStmt, level);
+  if ('UpdateStmt' in tree) return bindUpdate(context, tree.UpdateStmt, level);
+  if ('DeleteStmt' in tree) return bindDelete(context, tree.DeleteStmt, level);
+  if ('MergeStmt' in tree) return bindMerge(context, tree.MergeStmt, level);
+  return undefined;
 }
 
-export function bindInsert(context: BindContext, statement: InsertStmt): BoundInsert {
+function within(
+  context: BindContext,
+  clause: WithClause | undefined,
+  level: Level,
+): { readonly level: Level; readonly ctes: readonly Cte[] } {
+  return clause === undefined ? { level, ctes: [] } : bindWith(context, clause, level);
+}
+
+function bindInsert(context: BindContext, statement: InsertStmt, outer: Level): BoundInsert {
   refuseOthers(
     context,
     statement,
-    ['relation', 'cols', 'selectStmt', 'returningClause', 'override'],
-    names,
+    [
+      'relation',
+      'cols',
+      'selectStmt',
+      'onConflictClause',
+      'returningClause',
+      'withClause',
+      'override',
+    ],
+    {},
   );
   if (statement.override !== undefined && statement.override !== 'OVERRIDING_NOT_SET')
     throw context.unsupported('OVERRIDING');
-  if (statement.relation === undefined) throw context.unsupported('INSERT without a table');
-  const table = findTable(context, statement.relation);
+  const { relation } = statement;
+  if (relation === undefined) throw context.unsupported('INSERT without a table');
+  const { level, ctes } = within(context, statement.withClause, outer);
+  const table = findTable(context, relation);
   const targets = insertTargets(context, table, statement.cols);
-  const source = insertSource(context, targets, statement);
+  const source = insertSource(context, level, targets, statement);
   const filled = targets.slice(0, source.width).map((target) => target.index);
+  const alias = relation.alias?.aliasname;
+  const scope = new Scope([tableItem(table, alias)], level.frame, { ctes: level.ctes });
   return {
     kind: 'insert',
     table,
+    alias: alias ?? table.name,
+    ctes,
     targets: filled,
     source: source.bound,
-    defaults: table.columns.map((column) => defaultExpression(context, column)),
-    returning: bindReturning(context, table, statement.relation.alias?.aliasname, statement),
+    defaults: defaults(context, table),
+    conflict: bindConflict(context, level, table, alias, statement.onConflictClause),
+    returning: bindReturning(context, scope, statement.returningClause),
   };
+}
+
+function defaults(context: BindContext, table: TableDescriptor): (Expression | undefined)[] {
+  return table.columns.map((column) => defaultExpression(context, column));
 }
 
 function insertTargets(
@@ -75,58 +122,37 @@ function insertTargets(
   });
 }
 
-function columnByName(
-  context: BindContext,
-  table: TableDescriptor,
-  name: string,
-  location: number | undefined,
-): Target {
-  const index = table.columns.findIndex((column) => column.name === name);
-  const column = table.columns[index];
-  if (column !== undefined) return { index, column };
-  throw context.error(
-    '42703',
-    `column "${name}" of relation "${table.name}" does not exist`,
-    location,
-  );
-}
-
 function insertSource(
   context: BindContext,
+  level: Level,
   targets: readonly Target[],
   statement: InsertStmt,
 ): { readonly bound: BoundInsert['source']; readonly width: number } {
-  const { selectStmt } = statement;
+  const { selectStmt, cols } = statement;
   if (selectStmt === undefined) return { bound: { kind: 'values', rows: [[]] }, width: 0 };
   if (!('SelectStmt' in selectStmt)) throw context.unsupported('INSERT source');
   const select = selectStmt.SelectStmt;
   const lists = select.valuesLists ?? [];
   if (lists.length > 0 && isPlainValues(select)) {
-    const items = lists.map(listItems);
+    const items = valuesRows(context, lists);
     const width = items[0]?.length ?? 0;
-    const uneven = items.find((row) => row.length !== width);
-    if (uneven !== undefined)
-      throw context.error(
-        '42601',
-        'VALUES lists must all be the same length',
-        nodeLocation(uneven[0]),
-      );
-    checkWidth(context, nodeLocations(items[0]), targets.length, statement.cols);
-    const rows = items.map((row) => row.map((node, i) => bindAssigned(context, node, targets[i])));
+    checkWidth(context, nodeLocations(items[0]), targets.length, cols);
+    const binder = new ExpressionBinder(context, bareScope(level), 'VALUES');
+    const rows = items.map((row) => row.map((node, i) => bindValue(binder, node, targets[i])));
     return { bound: { kind: 'values', rows }, width };
   }
-  const bound = bindSelect(context, select, true);
-  const shown = bound.outputs.slice(0, bound.columns.length);
+  const open = bindOpenQuery(context, select, level);
   checkWidth(
     context,
-    shown.map((output) => output.location),
+    open.outputs.map((output) => output.location),
     targets.length,
-    statement.cols,
+    cols,
   );
-  return {
-    bound: { kind: 'select', select: assign(context, bound, targets) },
-    width: bound.columns.length,
-  };
+  const relation = open.finish((output, i) => {
+    const target = targets[i];
+    return target === undefined ? output : coerceToColumn(context, output, target.column);
+  });
+  return { bound: { kind: 'query', relation }, width: open.columns.length };
 }
 
 function isPlainValues(select: SelectStmt): boolean {
@@ -151,118 +177,221 @@ function checkWidth(
       'INSERT has more expressions than target columns',
       values[targets],
     );
+  const missing = named?.[values.length];
   if (named !== undefined && named.length > 0 && values.length < targets)
     throw context.error(
       '42601',
       'INSERT has more target columns than expressions',
-      nodeLocation(named[values.length]),
+      missing === undefined ? undefined : locationOf(missing),
     );
 }
 
 function nodeLocations(nodes: readonly Node[] | undefined): (number | undefined)[] {
-  return (nodes ?? []).map(nodeLocation);
+  return (nodes ?? []).map(locationOf);
 }
 
-function nodeLocation(node: Node | undefined): number | undefined {
-  return node === undefined ? undefined : locationOf(node);
-}
-
-/** A value of VALUES or SET; undefined = DEFAULT. */
-function bindAssigned(
-  context: BindContext,
+/** A value of VALUES; undefined = DEFAULT. */
+function bindValue(
+  binder: ExpressionBinder,
   node: Node,
   target: Target | undefined,
 ): Expression | undefined {
   if ('SetToDefault' in node || target === undefined) return undefined;
-  const bound = new ExpressionBinder(context, emptyScope, 'VALUES').bind(node);
-  return coerceToColumn(context, bound, target.column);
+  return coerceToColumn(binder.context, binder.bind(node), target.column);
 }
 
-/** The query's shown columns, coerced to the columns that they fill. */
-function assign(
+interface BoundTarget extends BoundFrom {
+  readonly table: TableDescriptor;
+  readonly alias: string;
+}
+
+function targetPart(
+  table: TableDescriptor,
+  alias: string | undefined,
+): { readonly part: FromPart; readonly types: BoundFrom['types'] } {
+  const item = tableItem(table, alias);
+  const withRowId = table.primaryKey === undefined;
+  const own = table.columns.map((column) => column.type);
+  const types = withRowId ? [...own, int8Type] : own;
+  const source = { kind: 'table', table, withRowId, types } as const;
+  const tree = {
+    kind: 'item',
+    source,
+    offset: 0,
+    alias: alias ?? table.name,
+    arguments: [],
+  } as const;
+  return { part: { tree, items: [item], columns: item.columns }, types };
+}
+
+/** The written table joined with the items of FROM or USING. */
+function bindTarget(
   context: BindContext,
-  select: BoundSelect,
-  targets: readonly Target[],
-): BoundSelect {
-  const outputs = select.outputs.map((output, i) => {
-    const target = i < select.columns.length ? targets[i] : undefined;
-    return target === undefined ? output : coerceToColumn(context, output, target.column);
-  });
-  return { ...select, outputs };
+  level: Level,
+  relation: RangeVar | undefined,
+  others: readonly Node[] | undefined,
+): BoundTarget {
+  if (relation === undefined) throw context.unsupported('statement without a table');
+  const table = findTable(context, relation);
+  const alias = relation.alias?.aliasname;
+  const bound = bindFromBeside(context, level, others ?? [], targetPart(table, alias));
+  return { ...bound, table, alias: alias ?? table.name };
 }
 
-export function bindUpdate(context: BindContext, statement: UpdateStmt): BoundUpdate {
+function treeOf(from: BoundFrom) {
+  if (from.tree === undefined) throw new RangeError('a written table is an item of its FROM');
+  return from.tree;
+}
+
+function bindUpdate(context: BindContext, statement: UpdateStmt, outer: Level): BoundUpdate {
   refuseOthers(
     context,
     statement,
-    ['relation', 'targetList', 'whereClause', 'returningClause'],
-    names,
+    ['relation', 'targetList', 'fromClause', 'whereClause', 'returningClause', 'withClause'],
+    {},
   );
-  if (statement.relation === undefined) throw context.unsupported('UPDATE without a table');
-  const table = findTable(context, statement.relation);
-  const alias = statement.relation.alias?.aliasname;
-  const scope = new Scope([tableRelation(table, alias)]);
-  const seen = new Set<number>();
-  const assignments = (statement.targetList ?? []).map((node) => {
-    if (!('ResTarget' in node)) throw context.unsupported('UPDATE target');
-    const { name = '', val, location, indirection } = node.ResTarget;
-    if (indirection !== undefined) throw context.unsupported('subscripted UPDATE target', location);
-    const { index, column } = columnByName(context, table, name, location);
-    if (seen.has(index))
-      throw context.error('42601', `multiple assignments to same column "${name}"`, undefined);
-    seen.add(index);
-    if (val === undefined || 'SetToDefault' in val)
-      return { column: index, value: defaultExpression(context, column) };
-    const bound = new ExpressionBinder(context, scope, 'UPDATE').bind(val);
-    return { column: index, value: coerceToColumn(context, bound, column) };
-  });
+  const { level, ctes } = within(context, statement.withClause, outer);
+  const from = bindTarget(context, level, statement.relation, statement.fromClause);
+  const binder = new ExpressionBinder(context, from.scope, 'UPDATE');
   return {
     kind: 'update',
-    table,
-    alias: alias ?? table.name,
-    assignments,
-    where: bindWhere(context, scope, statement.whereClause),
-    returning: bindReturning(context, table, alias, statement),
+    table: from.table,
+    alias: from.alias,
+    ctes,
+    tree: treeOf(from),
+    types: from.types,
+    where: bindWhere(context, from.scope, statement.whereClause),
+    assignments: bindAssignments(binder, from.table, statement.targetList ?? []),
+    returning: bindReturning(context, from.scope, statement.returningClause),
   };
 }
 
-export function bindDelete(context: BindContext, statement: DeleteStmt): BoundDelete {
-  refuseOthers(context, statement, ['relation', 'whereClause', 'returningClause'], names);
-  if (statement.relation === undefined) throw context.unsupported('DELETE without a table');
-  const table = findTable(context, statement.relation);
-  const alias = statement.relation.alias?.aliasname;
-  const scope = new Scope([tableRelation(table, alias)]);
+function bindDelete(context: BindContext, statement: DeleteStmt, outer: Level): BoundDelete {
+  refuseOthers(
+    context,
+    statement,
+    ['relation', 'usingClause', 'whereClause', 'returningClause', 'withClause'],
+    {},
+  );
+  const { level, ctes } = within(context, statement.withClause, outer);
+  const from = bindTarget(context, level, statement.relation, statement.usingClause);
   return {
     kind: 'delete',
+    table: from.table,
+    alias: from.alias,
+    ctes,
+    tree: treeOf(from),
+    types: from.types,
+    where: bindWhere(context, from.scope, statement.whereClause),
+    returning: bindReturning(context, from.scope, statement.returningClause),
+  };
+}
+
+function bindMerge(context: BindContext, statement: MergeStmt, outer: Level): BoundMerge {
+  refuseOthers(
+    context,
+    statement,
+    ['relation', 'sourceRelation', 'joinCondition', 'mergeWhenClauses', 'withClause'],
+    { returningClause: 'MERGE … RETURNING' },
+  );
+  const { level, ctes } = within(context, statement.withClause, outer);
+  const { relation, sourceRelation } = statement;
+  if (relation === undefined || sourceRelation === undefined)
+    throw context.unsupported('MERGE without a table');
+  const table = findTable(context, relation);
+  const alias = relation.alias?.aliasname;
+  const from = bindFromBeside(context, level, [sourceRelation], targetPart(table, alias));
+  const tree = treeOf(from);
+  if (tree.kind !== 'join') throw new RangeError('MERGE joins its two tables');
+  const condition = new ExpressionBinder(context, from.scope, 'JOIN').bindBoolean(
+    statement.joinCondition,
+    'JOIN/ON',
+  );
+  const [, ...sourceItems] = from.scope.items;
+  const sourceScope = new Scope(sourceItems, level.frame, {
+    ctes: level.ctes,
+    entries: from.scope.entries,
+  });
+  const actions = (statement.mergeWhenClauses ?? []).map((node) =>
+    bindMergeAction(context, table, { all: from.scope, source: sourceScope }, node),
+  );
+  const inserts = actions.some((one) => !one.matched);
+  return {
+    kind: 'merge',
     table,
     alias: alias ?? table.name,
-    where: bindWhere(context, scope, statement.whereClause),
-    returning: bindReturning(context, table, alias, statement),
+    ctes,
+    tree: { ...tree, type: inserts ? 'right' : 'inner', condition },
+    types: from.types,
+    where: undefined,
+    actions,
+    defaults: defaults(context, table),
+    returning: undefined,
   };
+}
+
+function bindMergeAction(
+  context: BindContext,
+  table: TableDescriptor,
+  scopes: { readonly all: Scope; readonly source: Scope },
+  node: Node,
+): MergeAction {
+  if (!('MergeWhenClause' in node)) throw context.unsupported('MERGE action');
+  const clause = node.MergeWhenClause;
+  const matched = clause.matchKind === 'MERGE_WHEN_MATCHED';
+  if (clause.matchKind === 'MERGE_WHEN_NOT_MATCHED_BY_SOURCE')
+    throw context.unsupported('WHEN NOT MATCHED BY SOURCE');
+  const scope = matched ? scopes.all : scopes.source;
+  const condition =
+    clause.condition === undefined
+      ? undefined
+      : new ExpressionBinder(context, scope, 'MERGE WHEN').bindBoolean(clause.condition, 'WHEN');
+  const list = clause.targetList ?? [];
+  switch (clause.commandType) {
+    case 'CMD_DELETE':
+      return { matched, condition, action: { kind: 'delete' } };
+    case 'CMD_UPDATE': {
+      const binder = new ExpressionBinder(context, scope, 'UPDATE');
+      const assignments = bindAssignments(binder, table, list);
+      return { matched, condition, action: { kind: 'update', assignments } };
+    }
+    case 'CMD_INSERT': {
+      const targets = insertTargets(context, table, list);
+      const items = clause.values ?? [];
+      checkWidth(context, nodeLocations(items), targets.length, list);
+      const binder = new ExpressionBinder(context, scope, 'VALUES');
+      const values = items.map((item, i) => bindValue(binder, item, targets[i]));
+      const filled = targets.slice(0, values.length).map((target) => target.index);
+      return { matched, condition, action: { kind: 'insert', targets: filled, values } };
+    }
+    default:
+      return { matched, condition, action: { kind: 'nothing' } };
+  }
 }
 
 function bindWhere(context: BindContext, scope: Scope, node: Node | undefined) {
   if (node === undefined) return undefined;
-  return new ExpressionBinder(context, scope, 'WHERE').bindBoolean(node, 'WHERE');
+  const bound = new ExpressionBinder(context, scope, 'WHERE').bindBoolean(node, 'WHERE');
+  refuseAggregates(context, bound, 'WHERE');
+  return bound;
 }
 
 /** RETURNING sees the row as it is after the statement; for DELETE, as it was. */
 function bindReturning(
   context: BindContext,
-  table: TableDescriptor,
-  alias: string | undefined,
-  statement: InsertStmt | UpdateStmt | DeleteStmt,
+  scope: Scope,
+  clause: ReturningClause | undefined,
 ): BoundReturning | undefined {
-  const clause = statement.returningClause;
   if (clause === undefined) return undefined;
   refuseOthers(context, clause, ['exprs'], { options: 'RETURNING WITH' });
-  const scope = new Scope([tableRelation(table, alias)]);
-  const targets = bindTargets(
-    new ExpressionBinder(context, scope, 'RETURNING'),
-    clause.exprs ?? [],
-  );
+  const binder = new ExpressionBinder(context, scope, 'RETURNING');
+  const targets = bindTargets(binder, clause.exprs ?? []).map(({ name, expression }) => ({
+    name,
+    expression: resolveUnknown(context, expression),
+  }));
   return {
     outputs: targets.map((target) => target.expression),
     columns: targets.map(describe),
   };
 }
+

@@ -1,8 +1,9 @@
 /** From the grammar's expression tree to typed expressions. One binder per clause: it knows what that clause allows. */
-import type { A_Expr, CaseExpr, ColumnRef, Node } from 'libpg-query';
+import type { A_Expr, CaseExpr, ColumnRef, GroupingFunc, Node, SubLink } from 'libpg-query';
 import type { ComparisonOperator } from '../functions/signature.ts';
 import {
   boolType,
+  int4Type,
   int8Type,
   isText,
   nameType,
@@ -15,7 +16,8 @@ import { describeKind, kindOf, listItems, locationOf, nameParts } from './ast.ts
 import { bindConstant } from './bind-constant.ts';
 import { bindFunction } from './bind-function.ts';
 import { bindOperator } from './bind-operator.ts';
-import type { Binder, Clause } from './binder.ts';
+import { bindRowComparison, bindSubLink } from './bind-subquery.ts';
+import { type Binder, type Clause, clauseWord } from './binder.ts';
 import {
   castTo,
   coerceImplicitly,
@@ -36,24 +38,42 @@ import {
 import { fold } from './fold.ts';
 import type { Scope } from './scope.ts';
 import { bindTypeName } from './type-name.ts';
+import type { WindowClause } from './window-clause.ts';
 
-const aggregateClauses: ReadonlySet<Clause> = new Set(['SELECT', 'HAVING', 'ORDER BY']);
+const aggregateClauses: ReadonlySet<Clause> = new Set([
+  'SELECT',
+  'HAVING',
+  'ORDER BY',
+  'DISTINCT ON',
+  'WINDOW',
+]);
+const windowClauses: ReadonlySet<Clause> = new Set(['SELECT', 'ORDER BY', 'DISTINCT ON']);
 
 export class ExpressionBinder implements Binder {
   readonly context: BindContext;
   readonly scope: Scope;
   readonly clause: Clause;
-  /** Set while the argument of an aggregate is bound. */
   insideAggregate = false;
+  insideWindow = false;
+  windows: WindowClause | undefined;
 
   constructor(context: BindContext, scope: Scope, clause: Clause) {
     this.context = context;
     this.scope = scope;
     this.clause = clause;
+    this.windows = undefined;
   }
 
   get allowsAggregates(): boolean {
     return aggregateClauses.has(this.clause);
+  }
+
+  get allowsWindows(): boolean {
+    return windowClauses.has(this.clause);
+  }
+
+  as(clause: Clause): ExpressionBinder {
+    return new ExpressionBinder(this.context, this.scope, clause);
   }
 
   bind(node: Node | undefined): Expression {
@@ -74,6 +94,8 @@ export class ExpressionBinder implements Binder {
       return { kind: 'parameter', type, modifier: -1, location, index: number - 1 };
     }
     if ('A_Expr' in node) return this.bindOperatorNode(node.A_Expr);
+    if ('SubLink' in node) return this.bindSubLink(node.SubLink);
+    if ('GroupingFunc' in node) return this.bindGrouping(node.GroupingFunc);
     if ('BoolExpr' in node) {
       const { boolop, args, location } = node.BoolExpr;
       return this.bindLogical(boolop ?? 'AND_EXPR', args ?? [], location);
@@ -87,9 +109,21 @@ export class ExpressionBinder implements Binder {
     }
     if ('NullTest' in node) {
       const { arg, nulltesttype, location } = node.NullTest;
-      const argument = this.bind(arg);
       const negated = nulltesttype === 'IS_NOT_NULL';
-      return { kind: 'is-null', type: boolType, modifier: -1, location, negated, argument };
+      const test = (argument: Expression): Expression => ({
+        kind: 'is-null',
+        type: boolType,
+        modifier: -1,
+        location,
+        negated,
+        argument,
+      });
+      if (arg !== undefined && 'RowExpr' in arg)
+        return conjoin(
+          (arg.RowExpr.args ?? []).map((item) => test(this.bind(item))),
+          location,
+        );
+      return test(this.bind(arg));
     }
     if ('BooleanTest' in node) {
       const { arg, booltesttype = 'IS_TRUE', location } = node.BooleanTest;
@@ -155,12 +189,6 @@ export class ExpressionBinder implements Binder {
         'cannot use column reference in DEFAULT expression',
         location,
       );
-    if (this.clause === 'LIMIT' || this.clause === 'OFFSET')
-      throw this.context.error(
-        '42P10',
-        `argument of ${this.clause} must not contain variables`,
-        location,
-      );
     if (second === undefined) return this.scope.column(this.context, first, location);
     if (third === undefined) return this.scope.qualified(this.context, first, second, location);
     if (fields.length > 3 || first !== 'public')
@@ -170,6 +198,30 @@ export class ExpressionBinder implements Binder {
         location,
       );
     return this.scope.qualified(this.context, second, third, location);
+  }
+
+  private bindSubLink(link: SubLink): Expression {
+    if (this.clause === 'DEFAULT')
+      throw this.context.error(
+        '0A000',
+        'cannot use subquery in DEFAULT expression',
+        link.location,
+      );
+    return bindSubLink(this, link);
+  }
+
+  private bindGrouping(node: GroupingFunc): Expression {
+    const { location, args } = node;
+    if (!this.allowsAggregates)
+      throw this.context.error(
+        '42803',
+        `grouping operations are not allowed in ${clauseWord(this.clause)}`,
+        location,
+      );
+    const bound = (args ?? []).map((argument) => this.bind(argument));
+    if (bound.length > 31)
+      throw this.context.error('54023', 'GROUPING must have fewer than 32 arguments', location);
+    return { kind: 'grouping', type: int4Type, modifier: -1, location, arguments: bound, masks: [] };
   }
 
   private bindLogical(op: string, nodes: readonly Node[], location?: number): Expression {
@@ -196,6 +248,9 @@ export class ExpressionBinder implements Binder {
       case 'AEXPR_LIKE':
       case 'AEXPR_ILIKE': {
         const right = node.rexpr;
+        const sides = { left: node.lexpr, right };
+        const rows = kind === 'AEXPR_OP' ? bindRowComparison(this, name, sides, location) : undefined;
+        if (rows !== undefined) return rows;
         if (node.lexpr === undefined)
           return bindOperator(this.context, name, [this.bind(right)], location);
         return bindOperator(
@@ -209,6 +264,8 @@ export class ExpressionBinder implements Binder {
         return this.bindIn(node, name === '<>');
       case 'AEXPR_DISTINCT':
       case 'AEXPR_NOT_DISTINCT': {
+        const rows = this.bindDistinctRows(node, kind === 'AEXPR_NOT_DISTINCT');
+        if (rows !== undefined) return rows;
         const { left, right } = this.bindEquality(node, 'IS DISTINCT FROM');
         const negated = kind === 'AEXPR_NOT_DISTINCT';
         return { kind: 'distinct', type: boolType, modifier: -1, location, negated, left, right };
@@ -234,6 +291,28 @@ export class ExpressionBinder implements Binder {
       default:
         throw this.context.unsupported(kind, location);
     }
+  }
+
+  /** (a, b) IS [NOT] DISTINCT FROM (c, d). */
+  private bindDistinctRows(node: A_Expr, negated: boolean): Expression | undefined {
+    const { lexpr, rexpr, location } = node;
+    if (lexpr === undefined || rexpr === undefined) return undefined;
+    if (!('RowExpr' in lexpr) || !('RowExpr' in rexpr)) return undefined;
+    const [a, b] = [lexpr.RowExpr.args ?? [], rexpr.RowExpr.args ?? []];
+    if (a.length !== b.length)
+      throw this.context.error(
+        '42601',
+        'unequal number of entries in row expressions',
+        location,
+      );
+    const parts = a.map((left, i): Expression => {
+      const right = b[i];
+      const pair: A_Expr = right === undefined ? { lexpr: left } : { lexpr: left, rexpr: right };
+      const bound = this.bindEquality({ ...pair, ...at(location) }, 'IS DISTINCT FROM');
+      return { ...bound, kind: 'distinct', negated };
+    });
+    const kind = negated ? 'and' : 'or';
+    return { kind, type: boolType, modifier: -1, location, arguments: parts };
   }
 
   private bindEquality(node: A_Expr, construct: string) {
@@ -274,8 +353,7 @@ export class ExpressionBinder implements Binder {
   /** One comparison type for the whole list where there is one, as a PostgreSQL array has; else one for each item. */
   private bindIn(node: A_Expr, negated: boolean): Expression {
     const { location } = node;
-    if (node.rexpr !== undefined && 'SubLink' in node.rexpr)
-      throw this.context.unsupported('subquery', location);
+    if (node.lexpr !== undefined && 'RowExpr' in node.lexpr) return this.bindRowIn(node, negated);
     const left = this.bind(node.lexpr);
     let items = listItems(node.rexpr).map((item) => this.bind(item));
     const fixed = items.filter(isRowIndependent);
@@ -305,6 +383,18 @@ export class ExpressionBinder implements Binder {
         items,
       });
     }
+    const kind = negated ? 'and' : 'or';
+    return { kind, type: boolType, modifier: -1, location, arguments: compared };
+  }
+
+  private bindRowIn(node: A_Expr, negated: boolean): Expression {
+    const { location, lexpr } = node;
+    const operator = negated ? '<>' : '=';
+    const compared = listItems(node.rexpr).map((item) => {
+      const bound = bindRowComparison(this, operator, { left: lexpr, right: item }, location);
+      if (bound !== undefined) return bound;
+      throw this.context.unsupported('IN', location);
+    });
     const kind = negated ? 'and' : 'or';
     return { kind, type: boolType, modifier: -1, location, arguments: compared };
   }
@@ -368,6 +458,14 @@ export class ExpressionBinder implements Binder {
       ...(location === undefined ? {} : { location }),
     });
   }
+}
+
+function at(location: number | undefined): { readonly location?: number } {
+  return location === undefined ? {} : { location };
+}
+
+function conjoin(all: readonly Expression[], location: number | undefined): Expression {
+  return { kind: 'and', type: boolType, modifier: -1, location, arguments: all };
 }
 
 function resolveOpen(context: BindContext, expression: Expression): Expression {

@@ -1,38 +1,318 @@
-/** FROM: one table or one generate_series. Joins and subqueries will come in here. */
-import type { Alias, FuncCall, Node, RangeFunction, RangeVar } from 'libpg-query';
+/** FROM: tables, queries, functions and joins become one tree and the scope of the query that reads them. */
+import type {
+  Alias,
+  JoinExpr,
+  Node,
+  RangeFunction,
+  RangeSubselect,
+  RangeVar,
+} from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
-import { int4Type, int8Type, isInteger, numericType, type SqlType } from '../types/type.ts';
-import { describeKind, kindOf, listItems, nameParts, refuseOthers } from './ast.ts';
+import { int8Type, type SqlType } from '../types/type.ts';
+import { describeKind, kindOf, nameParts, refuseOthers } from './ast.ts';
+import { bindTableFunction } from './bind-table-function.ts';
 import { ExpressionBinder } from './bind-expression.ts';
-import type { BoundSource } from './bound.ts';
-import { coerceImplicitly, commonType } from './coerce.ts';
+import { bindClosedQuery } from './bind-query.ts';
+import { findCte, referToCte } from './bind-with.ts';
 import type { BindContext } from './context.ts';
-import { emptyScope, type Relation, Scope, tableRelation } from './scope.ts';
+import { bindUsing, naturalColumns, type UsingClause } from './join-using.ts';
+import type { Level } from './level.ts';
+import type { FromTree, JoinType, Source } from './relation.ts';
+import {
+  entryOf,
+  Frame,
+  type QueryColumn,
+  type RangeEntry,
+  Scope,
+  type ScopeColumn,
+  type ScopeItem,
+  scopeItem,
+  tableColumns,
+} from './scope.ts';
+import { conjunction } from './conjuncts.ts';
 
 export interface BoundFrom {
-  readonly source: BoundSource;
+  readonly tree: FromTree | undefined;
   readonly scope: Scope;
+  /** Of the row of all items. */
+  readonly types: readonly SqlType[];
 }
 
-/** Throws 42P01, 3F000, 0A000. */
-export function bindFrom(context: BindContext, nodes: readonly Node[]): BoundFrom {
-  const [node, second] = nodes;
-  if (node === undefined) return { source: { kind: 'none' }, scope: emptyScope };
-  if (second !== undefined) throw context.unsupported('join of several tables');
-  if ('RangeVar' in node) {
-    const table = findTable(context, node.RangeVar);
-    const relation = renamed(
-      context,
-      tableRelation(table, node.RangeVar.alias?.aliasname),
-      node.RangeVar.alias,
-    );
-    return {
-      source: { kind: 'table', table, alias: relation.alias },
-      scope: new Scope([relation]),
-    };
+/** A part of FROM. */
+export interface FromPart {
+  readonly tree: FromTree;
+  /** What names may refer to in it. */
+  readonly items: readonly ScopeItem[];
+  /** Its columns as a join around it sees them. */
+  readonly columns: readonly ScopeColumn[];
+}
+
+/** Throws 42P01, 42712, 42702, 3F000, 0A000. */
+export function bindFrom(context: BindContext, level: Level, nodes: readonly Node[]): BoundFrom {
+  return new FromBinder(context, level).bind(nodes);
+}
+
+/** @param target an item that is there before FROM: the table of UPDATE or DELETE */
+export function bindFromBeside(
+  context: BindContext,
+  level: Level,
+  nodes: readonly Node[],
+  target: { readonly part: FromPart; readonly types: readonly SqlType[] },
+): BoundFrom {
+  return new FromBinder(context, level, target.types).bind(nodes, target.part);
+}
+
+const joinTypes: Readonly<Record<string, JoinType>> = {
+  JOIN_INNER: 'inner',
+  JOIN_LEFT: 'left',
+  JOIN_RIGHT: 'right',
+  JOIN_FULL: 'full',
+};
+
+class FromBinder {
+  private readonly context: BindContext;
+  private readonly level: Level;
+  private readonly types: SqlType[] = [];
+  private readonly entries: RangeEntry[] = [];
+
+  constructor(context: BindContext, level: Level, types: readonly SqlType[] = []) {
+    this.context = context;
+    this.level = level;
+    this.types.push(...types);
   }
-  if ('RangeFunction' in node) return bindSeries(context, node.RangeFunction);
-  throw context.unsupported(describeKind(kindOf(node)));
+
+  bind(nodes: readonly Node[], first?: FromPart): BoundFrom {
+    let tree = first?.tree;
+    let items: readonly ScopeItem[] = first?.items ?? [];
+    this.entries.push(...items.flatMap(entryOf));
+    for (const node of nodes) {
+      const part = this.bindPart(node, asLateral(items));
+      this.refuseTwins(items, part.items);
+      items = [...items, ...part.items];
+      tree =
+        tree === undefined
+          ? part.tree
+          : { kind: 'join', type: 'inner', left: tree, right: part.tree, condition: undefined };
+    }
+    return { tree, scope: this.scope(items), types: this.types };
+  }
+
+  private scope(items: readonly ScopeItem[], lateralActive = false): Scope {
+    const { frame, ctes, hidden } = this.level;
+    return new Scope(items, frame, { ctes, hidden, entries: this.entries, lateralActive });
+  }
+
+  /** @param left what LATERAL may refer to */
+  private bindPart(node: Node, left: readonly ScopeItem[]): FromPart {
+    if ('RangeVar' in node) return this.bindTable(node.RangeVar);
+    if ('RangeSubselect' in node) return this.bindSubselect(node.RangeSubselect, left);
+    if ('RangeFunction' in node) return this.bindFunction(node.RangeFunction, left);
+    if ('JoinExpr' in node) return this.context.nested(() => this.bindJoin(node.JoinExpr, left));
+    throw this.context.unsupported(describeKind(kindOf(node)));
+  }
+
+  private bindTable(variable: RangeVar): FromPart {
+    const { alias } = variable;
+    const named = variable.schemaname === undefined ? findCte(this.level, variable) : undefined;
+    if (named !== undefined) {
+      const source = referToCte(this.context, this.level, named, variable);
+      return this.item(source, named.columns, { name: variable.relname ?? '', alias });
+    }
+    const table = findTable(this.context, variable);
+    const source: Source = {
+      kind: 'table',
+      table,
+      withRowId: false,
+      types: table.columns.map((column) => column.type),
+    };
+    return this.item(source, tableColumns(table), { name: table.name, alias, isTable: true });
+  }
+
+  private bindSubselect(range: RangeSubselect, left: readonly ScopeItem[]): FromPart {
+    const { subquery, alias, lateral } = range;
+    if (subquery === undefined || !('SelectStmt' in subquery))
+      throw this.context.unsupported('subquery in FROM');
+    const around = this.scope(left, lateral === true);
+    const frame = lateral === true ? new Frame(around) : this.level.frame;
+    const query = bindClosedQuery(this.context, subquery.SelectStmt, {
+      frame,
+      ctes: this.level.ctes,
+      hidden: lateral === true ? undefined : around,
+    });
+    return this.item(query.relation, query.columns, {
+      name: undefined,
+      alias,
+      frame: lateral === true ? frame : undefined,
+    });
+  }
+
+  private bindFunction(range: RangeFunction, left: readonly ScopeItem[]): FromPart {
+    refuseOthers(this.context, range, ['functions', 'alias', 'lateral', 'ordinality'], {
+      is_rowsfrom: 'ROWS FROM',
+      coldeflist: 'column definition list',
+    });
+    const frame = new Frame(this.scope(left, true));
+    const scope = new Scope([], frame, { ctes: this.level.ctes });
+    const bound = bindTableFunction(this.context, scope, range);
+    const { alias } = range;
+    const shown = alias?.aliasname ?? bound.name;
+    const columns: QueryColumn[] = [{ ...plain(bound.type), name: shown }];
+    if (range.ordinality === true) columns.push({ ...plain(int8Type), name: 'ordinality' });
+    return this.item(bound.source, columns, { name: bound.name, alias, frame });
+  }
+
+  private item(
+    source: Source,
+    columns: readonly QueryColumn[],
+    options: {
+      readonly name: string | undefined;
+      readonly alias: Alias | undefined;
+      readonly isTable?: boolean;
+      readonly frame?: Frame | undefined;
+    },
+  ): FromPart {
+    const { name, alias, isTable = false, frame } = options;
+    const shown = alias?.aliasname ?? name ?? '';
+    const offset = this.types.length;
+    this.types.push(...source.types);
+    const item = scopeItem({
+      alias: shown,
+      tableName: name,
+      isTable,
+      columns: renamed(this.context, columns, alias, `table "${shown}"`),
+      offset,
+    });
+    const visible: ScopeItem = shown === '' ? { ...item, alias: undefined } : item;
+    this.entries.push(...entryOf(visible));
+    const tree: FromTree = {
+      kind: 'item',
+      source,
+      offset,
+      alias: shown,
+      arguments: frame?.arguments ?? [],
+    };
+    return { tree, items: [visible], columns: item.columns };
+  }
+
+  private bindJoin(join: JoinExpr, outside: readonly ScopeItem[]): FromPart {
+    const { context } = this;
+    const type = joinTypes[join.jointype ?? 'JOIN_INNER'];
+    if (type === undefined || join.larg === undefined || join.rarg === undefined)
+      throw context.unsupported(describeKind(join.jointype ?? ''));
+    const left = this.bindPart(join.larg, outside);
+    const allowed = type === 'inner' || type === 'left';
+    const leftItems = asLateral(left.items).map((item) => ({ ...item, lateralAllowed: allowed }));
+    const right = this.bindPart(join.rarg, [...outside, ...leftItems]);
+    this.refuseTwins(left.items, right.items);
+    const using: UsingClause | undefined =
+      join.isNatural === true
+        ? naturalColumns(left, right)
+        : join.usingClause === undefined
+          ? undefined
+          : { names: nameParts(join.usingClause), natural: false };
+    const merged =
+      using === undefined ? undefined : bindUsing(context, { type, left, right }, using);
+    const items = [...left.items, ...right.items];
+    let condition = merged === undefined ? undefined : conjunction(merged.conditions);
+    if (join.quals !== undefined)
+      condition = new ExpressionBinder(context, this.scope(items), 'JOIN').bindBoolean(
+        join.quals,
+        'JOIN/ON',
+      );
+    const tree: FromTree = { kind: 'join', type, left: left.tree, right: right.tree, condition };
+    const columns = merged?.columns ?? [...left.columns, ...right.columns];
+    return this.joinItem(join, { tree, items, columns }, merged?.merged ?? []);
+  }
+
+  /** A join with a name hides its items; one that merges columns shows those in their place. */
+  private joinItem(
+    join: JoinExpr,
+    part: FromPart,
+    merged: readonly ScopeColumn[],
+  ): FromPart {
+    const { alias, join_using_alias: usingAlias } = join;
+    const base = { tableName: undefined, isTable: false, lateralOnly: false, lateralAllowed: true };
+    if (alias !== undefined) {
+      const names = nameParts(alias.colnames);
+      const shown = alias.aliasname ?? '';
+      checkAliases(this.context, part.columns.length, names.length, `join expression "${shown}"`);
+      const columns = part.columns.map((one, i) => renamedColumn(one, names[i], shown));
+      const item: ScopeItem = { ...base, alias: shown, columns, columnsVisible: true };
+      this.entries.push(...entryOf(item));
+      return { tree: part.tree, items: [item], columns };
+    }
+    if (merged.length === 0 && usingAlias === undefined) return part;
+    const hidden = part.items.map((item) => ({ ...item, columnsVisible: false }));
+    const all: ScopeItem = {
+      ...base,
+      alias: undefined,
+      columns: part.columns,
+      columnsVisible: true,
+    };
+    const items: ScopeItem[] = [...hidden, all];
+    if (usingAlias !== undefined) {
+      const named: ScopeItem = {
+        ...base,
+        alias: usingAlias.aliasname ?? '',
+        columns: merged,
+        columnsVisible: false,
+      };
+      this.refuseTwins(items, [named]);
+      items.push(named);
+    }
+    return { tree: part.tree, items, columns: part.columns };
+  }
+
+  /** Throws 42712. */
+  private refuseTwins(items: readonly ScopeItem[], others: readonly ScopeItem[]): void {
+    for (const { alias } of others)
+      if (alias !== undefined && items.some((item) => item.alias === alias))
+        throw this.context.error(
+          '42712',
+          `table name "${alias}" specified more than once`,
+          undefined,
+        );
+  }
+}
+
+function plain(type: SqlType): Omit<QueryColumn, 'name'> {
+  return { type, modifier: -1, tableOid: 0, attributeNumber: 0 };
+}
+
+function asLateral(items: readonly ScopeItem[]): ScopeItem[] {
+  return items.map((item) => ({ ...item, lateralOnly: true }));
+}
+
+function renamedColumn(column: ScopeColumn, name: string | undefined, relation: string) {
+  const { expression } = column;
+  const shown = name ?? column.name;
+  return {
+    name: shown,
+    expression:
+      expression.kind === 'column' ? { ...expression, name: shown, relation } : expression,
+  };
+}
+
+/** Column aliases: `t AS a(x, y)`. */
+function renamed(
+  context: BindContext,
+  columns: readonly QueryColumn[],
+  alias: Alias | undefined,
+  what: string,
+): readonly QueryColumn[] {
+  const names = nameParts(alias?.colnames);
+  checkAliases(context, columns.length, names.length, what);
+  if (names.length === 0) return columns;
+  return columns.map((column, i) => ({ ...column, name: names[i] ?? column.name }));
+}
+
+function checkAliases(context: BindContext, columns: number, names: number, what: string): void {
+  if (names > columns)
+    throw context.error(
+      '42P10',
+      `${what} has ${columns} columns available but ${names} columns specified`,
+      undefined,
+    );
 }
 
 /** Schema-qualified names as the user wrote them, for messages. */
@@ -74,69 +354,4 @@ export function findTable(
     `relation "${shownName(variable)}" does not exist`,
     located ? location : undefined,
   );
-}
-
-/** Column aliases: `t AS a(x, y)`. */
-function renamed(context: BindContext, relation: Relation, alias: Alias | undefined): Relation {
-  const names = nameParts(alias?.colnames);
-  if (names.length > relation.columns.length)
-    throw context.error(
-      '42P10',
-      `table "${relation.alias}" has ${relation.columns.length} columns available but ${names.length} columns specified`,
-      undefined,
-    );
-  if (names.length === 0) return relation;
-  const columns = relation.columns.map((column, i) => ({
-    ...column,
-    name: names[i] ?? column.name,
-  }));
-  return { ...relation, columns };
-}
-
-function bindSeries(context: BindContext, range: RangeFunction): BoundFrom {
-  refuseOthers(context, range, ['functions', 'alias'], {
-    lateral: 'LATERAL',
-    ordinality: 'WITH ORDINALITY',
-    is_rowsfrom: 'ROWS FROM',
-    coldeflist: 'column definition list',
-  });
-  const [first] = range.functions ?? [];
-  const [call] = listItems(first);
-  if (call === undefined || !('FuncCall' in call)) throw context.unsupported('function in FROM');
-  const name = nameParts(call.FuncCall.funcname).pop() ?? '';
-  if (name !== 'generate_series')
-    throw context.unsupported(`function ${name} in FROM`, call.FuncCall.location);
-  const { type, bound } = bindSeriesArguments(context, call.FuncCall);
-  const alias = range.alias?.aliasname ?? name;
-  const relation: Relation = {
-    alias,
-    tableName: undefined,
-    columns: [{ name: alias, type, modifier: -1, tableOid: 0, attributeNumber: 0 }],
-  };
-  return {
-    source: { kind: 'series', type, arguments: bound },
-    scope: new Scope([renamed(context, relation, range.alias)]),
-  };
-}
-
-function bindSeriesArguments(context: BindContext, call: FuncCall) {
-  const { location } = call;
-  const binder = new ExpressionBinder(context, emptyScope, 'FROM');
-  const bound = (call.args ?? []).map((argument) => binder.bind(argument));
-  const shown = bound.map((one) => one.type.display).join(', ');
-  const noFunction = () =>
-    context.error('42883', `function generate_series(${shown}) does not exist`, location, {
-      hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',
-    });
-  if (bound.length !== 2 && bound.length !== 3) throw noFunction();
-  const common = commonType(bound);
-  if (bound.every((one) => one.type.name === 'unknown'))
-    throw context.error('42725', `function generate_series(${shown}) is not unique`, location, {
-      hint: 'Could not choose a best candidate function. You might need to add explicit type casts.',
-    });
-  if (common === numericType || common?.category === 'D')
-    throw context.unsupported(`generate_series over ${common.display}`, location);
-  if (common === undefined || !isInteger(common)) throw noFunction();
-  const type: SqlType = common === int8Type ? int8Type : int4Type;
-  return { type, bound: bound.map((one) => coerceImplicitly(context, one, type)) };
 }

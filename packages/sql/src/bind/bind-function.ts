@@ -3,21 +3,30 @@ import type { FuncCall } from 'libpg-query';
 import { aggregates, foreignAggregates } from '../functions/aggregates.ts';
 import { resolveFunction } from '../functions/resolve.ts';
 import { foreignFunctions, scalarFunctions } from '../functions/scalar.ts';
+import type { SqlError } from '../sql-error.ts';
 import { type SqlType, textType, typeByName, unknownType } from '../types/type.ts';
+import { windowFunctions } from '../functions/windows.ts';
 import { nameParts, refuseOthers } from './ast.ts';
+import { bindAggregate, bindWindowCall, resolveLiteral } from './bind-aggregate.ts';
 import type { Binder } from './binder.ts';
-import { castTo, coerceImplicitly, resolveUnknown, tryCoerce } from './coerce.ts';
+import { castTo, coerceImplicitly, tryCoerce } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
 import { fold } from './fold.ts';
 
-const modifiers: Readonly<Record<string, string>> = {
-  agg_order: 'ORDER BY in an aggregate',
-  agg_filter: 'FILTER',
-  over: 'window function',
-  agg_within_group: 'WITHIN GROUP',
-  func_variadic: 'VARIADIC',
-};
+const modifiers: Readonly<Record<string, string>> = { func_variadic: 'VARIADIC' };
+const built = [
+  'funcname',
+  'args',
+  'agg_star',
+  'agg_distinct',
+  'agg_order',
+  'agg_filter',
+  'agg_within_group',
+  'over',
+  'funcformat',
+  'location',
+];
 
 /** Throws 42883, 42725, 42803, 0A000. */
 export function bindFunction(binder: Binder, call: FuncCall): Expression {
@@ -25,26 +34,39 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
   const { location } = call;
   const parts = nameParts(call.funcname);
   const name = parts[parts.length - 1] ?? '';
-  refuseOthers(
-    context,
-    call,
-    ['funcname', 'args', 'agg_star', 'agg_distinct', 'funcformat', 'location'],
-    modifiers,
-    location,
-  );
+  refuseOthers(context, call, built, modifiers, location);
   const inCatalog = parts.length === 1 || parts[0] === 'pg_catalog';
+  if (inCatalog && call.over !== undefined) return bindWindowCall(binder, call, name);
   if (inCatalog && aggregates.has(name)) return bindAggregate(binder, call, name);
+  if (inCatalog && windowFunctions.has(name)) {
+    if (call.agg_within_group === true)
+      throw context.unsupported(`hypothetical-set aggregate ${name}`, location);
+    throw context.error('42809', `window function ${name} requires an OVER clause`, location);
+  }
   const named = (call.args ?? []).find((argument) => 'NamedArgExpr' in argument);
   if (named !== undefined) throw context.unsupported('named argument', location);
   const bound = (call.args ?? []).map((argument) => binder.bind(argument));
   if (!inCatalog) throw noFunction(context, parts.join('.'), bound, location);
   if (call.agg_star === true) throw noFunction(context, name, [], location);
-  if (call.agg_distinct === true)
+  const misplaced =
+    call.agg_distinct === true
+      ? 'DISTINCT'
+      : call.agg_within_group === true
+        ? 'WITHIN GROUP'
+        : (call.agg_order ?? []).length > 0
+          ? 'ORDER BY'
+          : call.agg_filter === undefined
+            ? undefined
+            : 'FILTER';
+  if (misplaced !== undefined) {
+    const missing = noFunction(context, name, bound, location);
+    if (!scalarFunctions.has(name)) throw missing;
     throw context.error(
       '42809',
-      `DISTINCT specified, but ${name} is not an aggregate function`,
+      `${misplaced} specified, but ${name} is not an aggregate function`,
       location,
     );
+  }
   if (name === 'concat' || name === 'concat_ws') return bindConcat(context, name, bound, location);
   return bindScalar(context, { name, written: parts.join('.') }, bound, location);
 }
@@ -62,7 +84,7 @@ function bindScalar(
   const resolution =
     overloads === undefined ? ({ kind: 'none' } as const) : resolveFunction(overloads, types);
   if (resolution.kind === 'ambiguous')
-    throw context.error('42725', `function ${shown(written, types)} is not unique`, location, {
+    throw context.error('42725', `function ${shownCall(written, types)} is not unique`, location, {
       hint: 'Could not choose a best candidate function. You might need to add explicit type casts.',
     });
   if (resolution.kind === 'none') {
@@ -74,7 +96,7 @@ function bindScalar(
   }
   const { overload } = resolution;
   if (overload.unsupported === true)
-    throw context.unsupported(`function ${shown(name, overload.parameters)}`, location);
+    throw context.unsupported(`function ${shownCall(name, overload.parameters)}`, location);
   return fold(context, {
     kind: 'call',
     type: overload.result,
@@ -127,89 +149,21 @@ function bindConcat(
   };
 }
 
-function bindAggregate(binder: Binder, call: FuncCall, name: string): Expression {
-  const { context } = binder;
-  const { location } = call;
-  if (binder.insideAggregate)
-    throw context.error('42803', 'aggregate function calls cannot be nested', location);
-  if (!binder.allowsAggregates) {
-    const clause = binder.clause === 'DEFAULT' ? 'DEFAULT expressions' : binder.clause;
-    throw context.error('42803', `aggregate functions are not allowed in ${clause}`, location);
-  }
-  const overloads = aggregates.get(name) ?? [];
-  if (call.agg_star === true) {
-    const [count] = overloads;
-    if (name !== 'count' || count === undefined)
-      throw context.error('42883', `function ${name}() does not exist`, location);
-    return {
-      kind: 'aggregate',
-      type: count.result,
-      modifier: -1,
-      location,
-      signature: count,
-      argument: undefined,
-      distinct: false,
-    };
-  }
-  if (name === 'count' && (call.args ?? []).length === 0)
-    throw context.error(
-      '42809',
-      'count(*) must be used to call a parameterless aggregate function',
-      location,
-    );
-  binder.insideAggregate = true;
-  let bound: readonly Expression[];
-  try {
-    bound = (call.args ?? []).map((argument) => binder.bind(argument));
-  } finally {
-    binder.insideAggregate = false;
-  }
-  const types = bound.map((one) => one.type);
-  const resolution = resolveFunction(overloads, types);
-  if (resolution.kind === 'none') throw noFunction(context, name, bound, location);
-  if (resolution.kind === 'ambiguous')
-    throw context.error('42725', `function ${shown(name, types)} is not unique`, location, {
-      hint: 'Could not choose a best candidate function. You might need to add explicit type casts.',
-    });
-  if (resolution.overload.unsupported === true)
-    throw context.unsupported(`aggregate ${shown(name, resolution.overload.parameters)}`, location);
-  const [first] = bound;
-  const parameter = resolution.overload.parameters[0];
-  const argument =
-    first === undefined || parameter === undefined
-      ? first
-      : resolveLiteral(context, coerceImplicitly(context, first, parameter));
-  return {
-    kind: 'aggregate',
-    type: resolution.overload.result,
-    modifier: -1,
-    location,
-    signature: resolution.overload,
-    argument,
-    distinct: call.agg_distinct === true,
-  };
-}
-
-/** As an argument of any type a literal is text; a parameter stays open, and fails at the end as in PostgreSQL. */
-function resolveLiteral(context: BindContext, expression: Expression): Expression {
-  return expression.kind === 'parameter' ? expression : resolveUnknown(context, expression);
-}
-
-function noFunction(
+export function noFunction(
   context: BindContext,
   name: string,
   bound: readonly Expression[],
   location: number | undefined,
-) {
+): SqlError {
   const bare = name.replace(/^pg_catalog\./, '');
   if (foreignFunctions.has(bare)) return context.unsupported(`function ${bare}`, location);
   if (foreignAggregates.has(bare)) return context.unsupported(`aggregate ${bare}`, location);
   const types = bound.map((one) => one.type);
-  return context.error('42883', `function ${shown(name, types)} does not exist`, location, {
+  return context.error('42883', `function ${shownCall(name, types)} does not exist`, location, {
     hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',
   });
 }
 
-function shown(name: string, types: readonly SqlType[]): string {
+export function shownCall(name: string, types: readonly SqlType[]): string {
   return `${name}(${types.map((type) => type.display).join(', ')})`;
 }

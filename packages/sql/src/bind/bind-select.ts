@@ -1,175 +1,249 @@
-/** SELECT and VALUES. */
+/** SELECT and VALUES: one query level, clause by clause, in the order in which PostgreSQL looks at them. */
 import type { Node, SelectStmt } from 'libpg-query';
-import type { SqlType } from '../types/type.ts';
-import { boolType } from '../types/type.ts';
-import { describeKind, kindOf, listItems, locationOf, nameParts, refuseOthers } from './ast.ts';
-import { bindCount, ExpressionBinder } from './bind-expression.ts';
-import { bindFrom } from './bind-from.ts';
-import type { BoundGrouping, BoundSelect, SortKey } from './bound.ts';
+import { locationOf, nameParts } from './ast.ts';
+import { ExpressionBinder } from './bind-expression.ts';
+import { type BoundFrom, bindFrom } from './bind-from.ts';
+import { bindGroupClause, type GroupClause } from './bind-group.ts';
+import {
+  bindLimits,
+  converted,
+  limited,
+  type OpenQuery,
+  readSort,
+  sortOrdinal,
+  valuesRows,
+} from './bind-query.ts';
+import type { Clause } from './binder.ts';
 import { coerceToCommon, requireCommonType, resolveUnknown } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { type Expression, expressionKey, some } from './expression.ts';
 import { Grouping } from './grouping.ts';
-import { emptyScope, Scope, type ScopeColumn } from './scope.ts';
+import type { Level } from './level.ts';
+import { bareScope } from './level.ts';
+import { type FromTree, oneRow, type Relation, type SortKey, type Values } from './relation.ts';
+import { Scope, scopeItem } from './scope.ts';
 import { bindTargets, describe, type Target } from './target-list.ts';
+import { WindowClause, WindowLift } from './window-clause.ts';
+import { unknownType } from '../types/type.ts';
 
-const built = [
-  'distinctClause',
-  'targetList',
-  'fromClause',
-  'whereClause',
-  'groupClause',
-  'havingClause',
-  'valuesLists',
-  'sortClause',
-  'limitOffset',
-  'limitCount',
-  'limitOption',
-  'op',
-];
-const names: Readonly<Record<string, string>> = {
-  withClause: 'WITH',
-  windowClause: 'WINDOW',
-  lockingClause: 'FOR UPDATE and FOR SHARE',
-  intoClause: 'SELECT INTO',
-  groupDistinct: 'GROUP BY DISTINCT',
-  groupAll: 'GROUP BY ALL',
-};
-
-/** @param keepUnknown literals of open type stay open, for INSERT … SELECT */
-export function bindSelect(
-  context: BindContext,
-  statement: SelectStmt,
-  keepUnknown = false,
-): BoundSelect {
-  if (statement.op !== undefined && statement.op !== 'SETOP_NONE')
-    throw context.unsupported(statement.op.replace('SETOP_', ''));
-  refuseOthers(context, statement, built, names);
-  if (statement.limitOption === 'LIMIT_OPTION_WITH_TIES') throw context.unsupported('WITH TIES');
-  if ((statement.valuesLists ?? []).length > 0) return bindValues(context, statement);
-  return new SelectBinder(context, statement, keepUnknown).bind();
+interface OrderClause {
+  readonly keys: SortKey[];
+  readonly nodes: readonly Node[];
 }
 
-class SelectBinder {
+/** What DISTINCT leaves: false, all columns, or one row for each combination of these. */
+type DistinctClause = false | 'all' | readonly number[];
+
+export class SelectBinder {
   private readonly context: BindContext;
   private readonly statement: SelectStmt;
-  private readonly keepUnknown: boolean;
+  private readonly level: Level;
+  private scope: Scope;
+  private windows: WindowClause;
+  private targets: Target[] = [];
+  /** Of the targets, and behind them what is sorted by and not shown. */
+  private outputs: Expression[] = [];
 
-  constructor(context: BindContext, statement: SelectStmt, keepUnknown: boolean) {
+  constructor(context: BindContext, statement: SelectStmt, level: Level) {
     this.context = context;
     this.statement = statement;
-    this.keepUnknown = keepUnknown;
+    this.level = level;
+    this.scope = bareScope(level);
+    this.windows = new WindowClause(context, statement.windowClause ?? [], () =>
+      this.binder('WINDOW'),
+    );
   }
 
-  bind(): BoundSelect {
+  bind(): OpenQuery {
     const { context, statement } = this;
-    const { source, scope } = bindFrom(context, statement.fromClause ?? []);
-    const targets = bindTargets(
-      new ExpressionBinder(context, scope, 'SELECT'),
-      statement.targetList ?? [],
-      this.keepUnknown,
-    );
-    const where =
-      statement.whereClause === undefined
-        ? undefined
-        : new ExpressionBinder(context, scope, 'WHERE').bindBoolean(statement.whereClause, 'WHERE');
-    const having =
-      statement.havingClause === undefined
-        ? undefined
-        : new ExpressionBinder(context, scope, 'HAVING').bindBoolean(
-            statement.havingClause,
-            'HAVING',
-          );
-    const outputs = targets.map((target) => target.expression);
-    const order = this.bindOrder(scope, targets, outputs);
-    const keys = this.bindGroupKeys(scope, targets);
-    const distinct = this.bindDistinct(targets, order);
-    const columns = targets.map(describe);
-    const { limit, offset } = this.bindLimits();
-    const base = {
-      kind: 'select',
-      source,
-      where,
+    const input = this.bindSource();
+    const where = this.condition(statement.whereClause, 'WHERE');
+    const having = this.condition(statement.havingClause, 'HAVING');
+    const order = this.bindOrder();
+    const group = bindGroupClause(this.context, statement, (node) => this.groupKey(node));
+    const distinct = this.bindDistinct(order);
+    const limits = bindLimits(context, statement, this.scope, order.keys);
+    this.windows.bindRest();
+    const source = this.filtered(input, where);
+    const columns = this.targets.map(describe);
+    const computed = this.compute(input, source, group, having);
+    const shown = this.targets.length;
+    const outputs = this.outputs.slice(0, shown);
+    return {
       columns,
-      distinct,
-      order,
-      limit,
-      offset,
-    } as const;
-    const grouped = keys.length > 0 || having !== undefined || [...outputs].some(containsAggregate);
-    if (!grouped) return { ...base, grouping: undefined, outputs };
-    const table = source.kind === 'table' ? source.table : undefined;
-    const grouping = new Grouping(context, keys, table);
-    const lifted = outputs.map((output) => grouping.lift(output));
-    const liftedHaving = having === undefined ? undefined : grouping.lift(having);
-    const bound: BoundGrouping = {
-      keys: grouping.keys,
-      aggregates: grouping.aggregates,
-      having: liftedHaving === undefined ? undefined : grouping.settle(liftedHaving),
+      outputs,
+      finish: (convert) => {
+        const inPlace = computed.outputs.map((output, i) =>
+          i < shown && output.type === unknownType
+            ? convert(output, i)
+            : resolveUnknown(context, output),
+        );
+        let relation: Relation = {
+          kind: 'project',
+          input: computed.input,
+          outputs: inPlace,
+          types: inPlace.map((one) => one.type),
+        };
+        relation = arrange(relation, distinct, order.keys);
+        relation = limited(relation, limits);
+        if (inPlace.length > shown)
+          relation = { kind: 'narrow', input: relation, types: relation.types.slice(0, shown) };
+        return converted(relation, outputs, convert);
+      },
     };
-    return { ...base, grouping: bound, outputs: lifted.map((one) => grouping.settle(one)) };
+  }
+
+  private binder(clause: Clause): ExpressionBinder {
+    const binder = new ExpressionBinder(this.context, this.scope, clause);
+    binder.windows = this.windows;
+    return binder;
+  }
+
+  private bindSource(): BoundFrom | Values {
+    const lists = this.statement.valuesLists ?? [];
+    if (lists.length > 0) return this.bindValues(lists);
+    const from = bindFrom(this.context, this.level, this.statement.fromClause ?? []);
+    this.scope = from.scope;
+    this.targets = bindTargets(this.binder('SELECT'), this.statement.targetList ?? []);
+    this.outputs = this.targets.map((target) => target.expression);
+    return from;
+  }
+
+  /** The rows of VALUES as expressions of one type for each column. */
+  private bindValues(lists: readonly Node[]): Values {
+    const { context } = this;
+    const binder = this.binder('VALUES');
+    const rows = valuesRows(context, lists).map((row) => row.map((node) => binder.bind(node)));
+    const types = (rows[0] ?? []).map((_first, i) =>
+      requireCommonType(
+        context,
+        rows.flatMap((row) => row[i] ?? []),
+        'VALUES',
+      ),
+    );
+    const coerced = rows.map((row) =>
+      row.map((value, i) => coerceToCommon(context, value, types[i] ?? value.type, 'VALUES')),
+    );
+    const columns = types.map((type, i) => {
+      const modifier = coerced[0]?.[i]?.modifier ?? -1;
+      const same = coerced.every((row) => row[i]?.modifier === modifier);
+      return {
+        name: `column${i + 1}`,
+        type,
+        modifier: same ? modifier : -1,
+        tableOid: 0,
+        attributeNumber: 0,
+      };
+    });
+    const item = scopeItem({ alias: '*VALUES*', columns, offset: 0 });
+    const { frame, ctes } = this.level;
+    this.scope = new Scope([item], frame, { ctes });
+    this.targets = this.scope.all();
+    this.outputs = this.targets.map((target) => target.expression);
+    return { kind: 'values', rows: coerced, types };
+  }
+
+  private filtered(input: BoundFrom | Values, where: Expression | undefined): Relation {
+    const relation: Relation =
+      'kind' in input
+        ? input
+        : input.tree === undefined
+          ? oneRow
+          : { kind: 'from', tree: input.tree, where, types: input.types };
+    if (relation.kind === 'from' || where === undefined) return relation;
+    return { kind: 'filter', input: relation, condition: where, types: relation.types };
+  }
+
+  private condition(node: Node | undefined, clause: 'WHERE' | 'HAVING'): Expression | undefined {
+    if (node === undefined) return undefined;
+    const bound = this.binder(clause).bindBoolean(node, clause);
+    if (clause === 'WHERE') refuseAggregates(this.context, bound, clause);
+    return bound;
+  }
+
+  /** Grouping and windows: what is below the projection, and the outputs over it. */
+  private compute(
+    input: BoundFrom | Values,
+    source: Relation,
+    group: GroupClause,
+    having: Expression | undefined,
+  ): { readonly input: Relation; readonly outputs: readonly Expression[] } {
+    let relation = source;
+    let { outputs } = this;
+    const grouped =
+      group.written || having !== undefined || outputs.some((output) => some(output, isAggregate));
+    if (grouped) {
+      const tree = 'kind' in input ? undefined : input.tree;
+      if (tree !== undefined && readsWorkingTable(tree))
+        throw this.context.error(
+          '42P19',
+          "aggregate functions are not allowed in a recursive query's recursive term",
+          outputs.flatMap((output) => findAggregate(output) ?? [])[0]?.location,
+        );
+      const grouping = new Grouping(this.context, group, tree);
+      outputs = outputs.map((output) => grouping.lift(output));
+      const condition = having === undefined ? undefined : grouping.lift(having);
+      relation = grouping.relation(source);
+      outputs = outputs.map((output) => grouping.settle(output));
+      if (condition !== undefined)
+        relation = {
+          kind: 'filter',
+          input: relation,
+          condition: grouping.settle(condition),
+          types: relation.types,
+        };
+    }
+    const lift = new WindowLift(relation);
+    outputs = outputs.map((output) => lift.lift(output));
+    return { input: lift.relation(), outputs };
   }
 
   /** Appends to `outputs` what is sorted by and not shown. */
-  private bindOrder(scope: Scope, targets: readonly Target[], outputs: Expression[]): SortKey[] {
-    return (this.statement.sortClause ?? []).map((node) => {
-      if (!('SortBy' in node) || node.SortBy.node === undefined)
-        throw this.context.unsupported('ORDER BY item');
-      const { sortby_dir, sortby_nulls, node: item, location } = node.SortBy;
-      if (sortby_dir === 'SORTBY_USING')
-        throw this.context.unsupported('ORDER BY … USING', location);
-      const descending = sortby_dir === 'SORTBY_DESC';
-      const nullsFirst =
-        sortby_nulls === 'SORTBY_NULLS_FIRST' ||
-        (sortby_nulls !== 'SORTBY_NULLS_LAST' && descending);
-      return { output: this.findOutput(item, scope, targets, outputs), descending, nullsFirst };
-    });
+  private bindOrder(): OrderClause {
+    const nodes: Node[] = [];
+    const keys: SortKey[] = [];
+    for (const item of this.statement.sortClause ?? []) {
+      const { node, descending, nullsFirst } = readSort(this.context, item);
+      const output = this.findOutput(node, 'ORDER BY');
+      if (keys.some((key) => key.output === output)) continue;
+      keys.push({ output, descending, nullsFirst });
+      nodes.push(node);
+    }
+    return { keys, nodes };
   }
 
-  private findOutput(
-    node: Node,
-    scope: Scope,
-    targets: readonly Target[],
-    outputs: Expression[],
-  ): number {
-    const ordinal = this.ordinal(node, targets, 'ORDER BY');
-    if (ordinal !== undefined) return ordinal;
-    const named = this.namedTarget(node, targets, 'ORDER BY');
-    if (named !== undefined) return named;
-    const binder = new ExpressionBinder(this.context, scope, 'ORDER BY');
-    const bound = resolveUnknown(this.context, binder.bind(node));
+  private findOutput(node: Node, clause: 'ORDER BY' | 'DISTINCT ON'): number {
+    const { context } = this;
+    const place =
+      sortOrdinal(context, node, this.targets.length, clause) ?? this.namedTarget(node, clause);
+    if (place !== undefined) return this.resolved(place);
+    const bound = resolveUnknown(context, this.binder(clause).bind(node));
     const key = expressionKey(bound);
-    const same = outputs.findIndex((output) => expressionKey(output) === key);
+    const same = this.outputs.findIndex((output) => expressionKey(output) === key);
     if (same >= 0) return same;
-    outputs.push(bound);
-    return outputs.length - 1;
+    return this.outputs.push(bound) - 1;
   }
 
-  /** `ORDER BY 2`. Throws 42P10 for a place that there is not, 42601 for other constants. */
-  private ordinal(node: Node, targets: readonly Target[], clause: string): number | undefined {
-    if (!('A_Const' in node)) return undefined;
-    const { ival, location } = node.A_Const;
-    if (ival === undefined)
-      throw this.context.error('42601', `non-integer constant in ${clause}`, location);
-    const place = ival.ival ?? 0;
-    if (place < 1 || place > targets.length)
-      throw this.context.error(
-        '42P10',
-        `${clause} position ${place} is not in select list`,
-        location,
-      );
-    return place - 1;
+  /** What is sorted or grouped by has a type. */
+  private resolved(place: number): number {
+    const target = this.targets[place];
+    if (target !== undefined) {
+      const expression = resolveUnknown(this.context, target.expression);
+      this.targets[place] = { ...target, expression };
+      this.outputs[place] = expression;
+    }
+    return place;
   }
 
   /** A bare name that is an output column's. Throws 42702 where two different ones have it. */
-  private namedTarget(node: Node, targets: readonly Target[], clause: string): number | undefined {
+  private namedTarget(node: Node, clause: string): number | undefined {
     if (!('ColumnRef' in node) || node.ColumnRef.fields?.length !== 1) return undefined;
     const [name] = nameParts(node.ColumnRef.fields);
     let found: number | undefined;
-    for (let i = 0; i < targets.length; i++) {
-      const target = targets[i];
+    for (let i = 0; i < this.targets.length; i++) {
+      const target = this.targets[i];
       if (target === undefined || target.name !== name) continue;
-      const first = found === undefined ? undefined : targets[found];
+      const first = found === undefined ? undefined : this.targets[found];
       if (first === undefined) found = i;
       else if (expressionKey(first.expression) !== expressionKey(target.expression))
         throw this.context.error('42702', `${clause} "${name}" is ambiguous`, locationOf(node));
@@ -177,150 +251,117 @@ class SelectBinder {
     return found;
   }
 
-  private bindGroupKeys(scope: Scope, targets: readonly Target[]): Expression[] {
-    return (this.statement.groupClause ?? []).map((node) => {
-      if ('GroupingSet' in node)
-        throw this.context.unsupported('GROUPING SETS, CUBE and ROLLUP', node.GroupingSet.location);
-      const key = this.groupKey(node, scope, targets);
-      if (containsAggregate(key))
-        throw this.context.error(
-          '42803',
-          'aggregate functions are not allowed in GROUP BY',
-          key.location,
-        );
-      return key;
-    });
-  }
-
   /** A bare name is a column of the source first, then an output column. */
-  private groupKey(node: Node, scope: Scope, targets: readonly Target[]): Expression {
-    const ordinal = this.ordinal(node, targets, 'GROUP BY');
-    let place = ordinal;
+  private groupKey(node: Node): Expression {
+    const { context } = this;
+    let place = sortOrdinal(context, node, this.targets.length, 'GROUP BY');
     if (place === undefined && 'ColumnRef' in node && node.ColumnRef.fields?.length === 1) {
       const [name = ''] = nameParts(node.ColumnRef.fields);
-      const column = scope.find(this.context, name, locationOf(node));
-      if (column !== undefined) return column;
-      place = this.namedTarget(node, targets, 'GROUP BY');
+      const found = this.scope.findHere(context, name, locationOf(node));
+      if (found !== undefined) return found;
+      place = this.namedTarget(node, 'GROUP BY');
     }
-    const target = place === undefined ? undefined : targets[place];
-    if (target !== undefined) return target.expression;
-    const binder = new ExpressionBinder(this.context, scope, 'GROUP BY');
-    return resolveUnknown(this.context, binder.bind(node));
+    if (place === undefined) return resolveUnknown(context, this.binder('GROUP BY').bind(node));
+    const bound = this.outputs[this.resolved(place)];
+    if (bound === undefined) throw new RangeError('target of GROUP BY is an output');
+    refuseAggregates(context, bound, 'GROUP BY');
+    return bound;
   }
 
-  private bindDistinct(targets: readonly Target[], order: readonly SortKey[]): boolean {
+  private bindDistinct(order: OrderClause): DistinctClause {
     const clause = this.statement.distinctClause ?? [];
-    if (clause.length === 0) return false;
     const [first] = clause;
-    if (first !== undefined && Object.keys(first).length > 0)
-      throw this.context.unsupported('DISTINCT ON');
-    const hidden = order.find((key) => key.output >= targets.length);
-    if (hidden !== undefined)
+    if (first === undefined) return false;
+    if (Object.keys(first).length > 0) return this.bindDistinctOn(clause, order);
+    for (let i = 0; i < this.targets.length; i++) this.resolved(i);
+    const hidden = order.keys.findIndex((key) => key.output >= this.targets.length);
+    const node = order.nodes[hidden];
+    if (node !== undefined)
       throw this.context.error(
         '42P10',
         'for SELECT DISTINCT, ORDER BY expressions must appear in select list',
-        sortLocation(this.statement, order.indexOf(hidden)),
+        locationOf(node),
       );
-    return true;
+    return 'all';
   }
 
-  private bindLimits(): { limit: Expression | undefined; offset: Expression | undefined } {
-    return bindLimits(this.context, this.statement);
-  }
-}
-
-function sortLocation(statement: SelectStmt, index: number): number | undefined {
-  const node = statement.sortClause?.[index];
-  if (node === undefined || !('SortBy' in node) || node.SortBy.node === undefined) return undefined;
-  return locationOf(node.SortBy.node);
-}
-
-function bindLimits(context: BindContext, statement: SelectStmt) {
-  const { limitCount, limitOffset } = statement;
-  const count = (node: Node | undefined, clause: 'LIMIT' | 'OFFSET') =>
-    node === undefined
-      ? undefined
-      : bindCount(new ExpressionBinder(context, emptyScope, clause), node);
-  return { limit: count(limitCount, 'LIMIT'), offset: count(limitOffset, 'OFFSET') };
-}
-
-function containsAggregate(expression: Expression): boolean {
-  return some(expression, (node) => node.kind === 'aggregate');
-}
-
-/** The rows of VALUES as expressions of one type for each column. */
-function bindValues(context: BindContext, statement: SelectStmt): BoundSelect {
-  const binder = new ExpressionBinder(context, emptyScope, 'VALUES');
-  const rows = (statement.valuesLists ?? []).map((list) =>
-    listItems(list).map((node) => binder.bind(node)),
-  );
-  const width = rows[0]?.length ?? 0;
-  const uneven = rows.find((row) => row.length !== width);
-  if (uneven !== undefined)
-    throw context.error('42601', 'VALUES lists must all be the same length', uneven[0]?.location);
-  const types: SqlType[] = [];
-  for (let i = 0; i < width; i++)
-    types.push(
-      requireCommonType(
-        context,
-        rows.flatMap((row) => row[i] ?? []),
-        'VALUES',
-      ),
-    );
-  const coerced = rows.map((row) =>
-    row.map((value, i) => coerceToCommon(context, value, types[i] ?? boolType, 'VALUES')),
-  );
-  const columns: ScopeColumn[] = types.map((type, i) => ({
-    name: `column${i + 1}`,
-    type,
-    modifier: -1,
-    tableOid: 0,
-    attributeNumber: 0,
-  }));
-  const scope = new Scope([{ alias: '*VALUES*', tableName: undefined, columns }]);
-  const targets = scope.all().map((column) => ({ name: column.name, expression: column }));
-  const outputs: Expression[] = targets.map((target) => target.expression);
-  const order = (statement.sortClause ?? []).map((node): SortKey => {
-    if (!('SortBy' in node)) throw context.unsupported(describeKind(kindOf(node)));
-    return bindValuesOrder(context, scope, outputs, node.SortBy);
-  });
-  return {
-    kind: 'select',
-    source: { kind: 'values', rows: coerced },
-    where: undefined,
-    grouping: undefined,
-    outputs,
-    columns: targets.map(describe),
-    distinct: false,
-    order,
-    ...bindLimits(context, statement),
-  };
-}
-
-function bindValuesOrder(
-  context: BindContext,
-  scope: Scope,
-  outputs: Expression[],
-  sort: { node?: Node; sortby_dir?: string; sortby_nulls?: string },
-): SortKey {
-  const descending = sort.sortby_dir === 'SORTBY_DESC';
-  const nullsFirst =
-    sort.sortby_nulls === 'SORTBY_NULLS_FIRST' ||
-    (sort.sortby_nulls !== 'SORTBY_NULLS_LAST' && descending);
-  const { node } = sort;
-  if (node === undefined) throw context.unsupported('ORDER BY item');
-  if ('A_Const' in node && node.A_Const.ival !== undefined) {
-    const place = node.A_Const.ival.ival ?? 0;
-    if (place < 1 || place > scope.all().length)
-      throw context.error(
+  /** Appends to the order what is distinct and not ordered. Throws 42P10 where the order begins with other things. */
+  private bindDistinctOn(clause: readonly Node[], order: OrderClause): readonly number[] {
+    const places = clause.map((node) => this.findOutput(node, 'DISTINCT ON'));
+    const wanted = new Set(places);
+    let skipped = false;
+    const ordered = new Set<number>();
+    const refuse = (place: number) =>
+      this.context.error(
         '42P10',
-        `ORDER BY position ${place} is not in select list`,
-        node.A_Const.location,
+        'SELECT DISTINCT ON expressions must match initial ORDER BY expressions',
+        place < 0 ? undefined : locationOf(clause[place] ?? {} as Node),
       );
-    return { output: place - 1, descending, nullsFirst };
+    for (const key of order.keys) {
+      if (!wanted.has(key.output)) {
+        skipped = true;
+        continue;
+      }
+      if (skipped) throw refuse(places.indexOf(key.output));
+      ordered.add(key.output);
+    }
+    places.forEach((output, i) => {
+      if (ordered.has(output)) return;
+      if (skipped) throw refuse(i);
+      ordered.add(output);
+      order.keys.push({ output, descending: false, nullsFirst: false });
+    });
+    return [...wanted];
   }
-  const bound = new ExpressionBinder(context, scope, 'VALUES').bind(node);
-  const same = outputs.findIndex((output) => expressionKey(output) === expressionKey(bound));
-  if (same < 0) outputs.push(bound);
-  return { output: same < 0 ? outputs.length - 1 : same, descending, nullsFirst };
 }
+
+/** DISTINCT below the sort, but DISTINCT ON above it. */
+function arrange(
+  input: Relation,
+  distinct: DistinctClause,
+  keys: readonly SortKey[],
+): Relation {
+  const { types } = input;
+  let relation = input;
+  if (distinct === 'all') relation = { kind: 'distinct', input: relation, on: undefined, types };
+  if (keys.length > 0) relation = { kind: 'sort', input: relation, keys, types };
+  if (distinct !== false && distinct !== 'all')
+    relation = { kind: 'distinct', input: relation, on: distinct, types };
+  return relation;
+}
+
+export function isAggregate(node: Expression): boolean {
+  return node.kind === 'aggregate' || node.kind === 'grouping';
+}
+
+function findAggregate(expression: Expression): Expression | undefined {
+  let found: Expression | undefined;
+  some(expression, (node) => {
+    if (isAggregate(node)) found = node;
+    return found !== undefined;
+  });
+  return found;
+}
+
+/** An aggregate of a query inside may turn out to be one of this level. Throws 42803. */
+export function refuseAggregates(context: BindContext, bound: Expression, clause: string): void {
+  const aggregate = findAggregate(bound);
+  if (aggregate !== undefined)
+    throw context.error(
+      '42803',
+      `aggregate functions are not allowed in ${clause}`,
+      aggregate.location,
+    );
+  if (some(bound, (node) => node.kind === 'window'))
+    throw context.error(
+      '42P20',
+      `window functions are not allowed in ${clause}`,
+      bound.location,
+    );
+}
+
+function readsWorkingTable(tree: FromTree): boolean {
+  if (tree.kind === 'join') return readsWorkingTable(tree.left) || readsWorkingTable(tree.right);
+  return tree.source.kind === 'cte' && tree.source.working;
+}
+

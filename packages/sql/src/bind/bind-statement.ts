@@ -1,19 +1,20 @@
 /** The door of the binder: which statement it is, and which tables it names. */
-import type { Node, RangeVar, SelectStmt } from 'libpg-query';
+import type { Node, RangeVar } from 'libpg-query';
 import { describeKind, kindOf } from './ast.ts';
-import { bindDelete, bindInsert, bindUpdate } from './bind-dml.ts';
-import { bindSelect } from './bind-select.ts';
+import { bindWriteStatement } from './bind-dml.ts';
+import { bindClosedQuery } from './bind-query.ts';
 import { bindCreateTable, bindDrop, bindTruncate } from './bind-table.ts';
 import { bindSet, bindTransaction, bindVacuum } from './bind-utility.ts';
 import type { BoundExplain, BoundStatement } from './bound.ts';
 import type { BindContext } from './context.ts';
+import { topLevel } from './level.ts';
 
 /** Throws SqlError. Pure but for what it tells the context. */
 export function bindStatement(context: BindContext, tree: Node): BoundStatement {
-  if ('SelectStmt' in tree) return bindSelect(context, tree.SelectStmt);
-  if ('InsertStmt' in tree) return bindInsert(context, tree.InsertStmt);
-  if ('UpdateStmt' in tree) return bindUpdate(context, tree.UpdateStmt);
-  if ('DeleteStmt' in tree) return bindDelete(context, tree.DeleteStmt);
+  if ('SelectStmt' in tree)
+    return { kind: 'select', ...bindClosedQuery(context, tree.SelectStmt, topLevel()) };
+  const write = bindWriteStatement(context, tree, topLevel());
+  if (write !== undefined) return write;
   if ('CreateStmt' in tree) return bindCreateTable(context, tree.CreateStmt);
   if ('DropStmt' in tree) return bindDrop(context, tree.DropStmt);
   if ('TruncateStmt' in tree) return bindTruncate(context, tree.TruncateStmt);
@@ -59,6 +60,7 @@ function bindExplain(
     case 'insert':
     case 'update':
     case 'delete':
+    case 'merge':
       return { kind: 'explain', statement };
     default:
       throw context.unsupported(`EXPLAIN ${describeKind(kindOf(query))}`);
@@ -87,7 +89,6 @@ function statementName(tree: Node): string {
     ListenStmt: 'LISTEN',
     UnlistenStmt: 'UNLISTEN',
     LockStmt: 'LOCK TABLE',
-    MergeStmt: 'MERGE',
     DoStmt: 'DO',
     CallStmt: 'CALL',
     GrantStmt: 'GRANT and REVOKE',
@@ -100,37 +101,27 @@ function statementName(tree: Node): string {
   return special[kind] ?? describeKind(kind);
 }
 
-/** Names in `public` that the statement may refer to, for one look into the catalog before binding. */
+/**
+ * Names in `public` that the statement may refer to, for one look into the catalog before binding. A name that turns out
+ * to be that of a named query is among them too.
+ */
 export function referencedTables(tree: Node): readonly string[] {
-  if ('ExplainStmt' in tree)
-    return tree.ExplainStmt.query === undefined ? [] : referencedTables(tree.ExplainStmt.query);
-  if ('SelectStmt' in tree) return selectTables(tree.SelectStmt);
-  if ('InsertStmt' in tree) {
-    const { relation, selectStmt } = tree.InsertStmt;
-    const inner = selectStmt === undefined ? [] : referencedTables(selectStmt);
-    return [...publicName(relation), ...inner];
+  const found = new Set<string>();
+  collectTables(tree, found);
+  return [...found];
+}
+
+function collectTables(tree: unknown, found: Set<string>): void {
+  if (typeof tree !== 'object' || tree === null) return;
+  if (Array.isArray(tree)) {
+    for (const one of tree) collectTables(one, found);
+    return;
   }
-  if ('UpdateStmt' in tree) return publicName(tree.UpdateStmt.relation);
-  if ('DeleteStmt' in tree) return publicName(tree.DeleteStmt.relation);
-  if ('TruncateStmt' in tree) return (tree.TruncateStmt.relations ?? []).flatMap(nodeName);
-  if ('VacuumStmt' in tree)
-    return (tree.VacuumStmt.rels ?? []).flatMap((node) =>
-      'VacuumRelation' in node ? publicName(node.VacuumRelation.relation) : [],
-    );
-  return [];
-}
-
-function selectTables(select: SelectStmt): readonly string[] {
-  return (select.fromClause ?? []).flatMap(nodeName);
-}
-
-function nodeName(node: Node): readonly string[] {
-  return 'RangeVar' in node ? publicName(node.RangeVar) : [];
-}
-
-function publicName(relation: RangeVar | undefined): readonly string[] {
-  if (relation?.relname === undefined) return [];
-  return relation.schemaname === undefined || relation.schemaname === 'public'
-    ? [relation.relname]
-    : [];
+  if ('relname' in tree) {
+    const { relname, schemaname } = tree as RangeVar;
+    if (relname !== undefined && (schemaname === undefined || schemaname === 'public'))
+      found.add(relname);
+    return;
+  }
+  for (const key in tree) collectTables(tree[key as keyof typeof tree], found);
 }

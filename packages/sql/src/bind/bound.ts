@@ -1,82 +1,95 @@
 /** Bound statements: names and types resolved, nothing decided yet about how they run. The planner's input. */
 import type { ColumnDefault, TableDescriptor } from '../catalog/descriptor.ts';
-import type { ColumnDescription } from '../session-api.ts';
 import type { SqlType } from '../types/type.ts';
-import type { AggregateExpression, Expression } from './expression.ts';
-
-export type BoundSource =
-  /** One row without columns. */
-  | { readonly kind: 'none' }
-  | { readonly kind: 'table'; readonly table: TableDescriptor; readonly alias: string }
-  | { readonly kind: 'values'; readonly rows: readonly (readonly Expression[])[] }
-  | { readonly kind: 'series'; readonly type: SqlType; readonly arguments: readonly Expression[] };
-
-export interface BoundGrouping {
-  readonly keys: readonly Expression[];
-  readonly aggregates: readonly AggregateExpression[];
-  /** Over the group's row: keys, then aggregates. */
-  readonly having: Expression | undefined;
-}
-
-export interface SortKey {
-  /** Offset into `outputs`. */
-  readonly output: number;
-  readonly descending: boolean;
-  readonly nullsFirst: boolean;
-}
+import type { Expression } from './expression.ts';
+import type { Cte, FromTree, Relation } from './relation.ts';
+import type { QueryColumn } from './scope.ts';
 
 export interface BoundSelect {
   readonly kind: 'select';
-  readonly source: BoundSource;
-  readonly where: Expression | undefined;
-  readonly grouping: BoundGrouping | undefined;
-  /** Over the source's row, or the group's. The first `columns.length` are shown; the rest are sorted by. */
-  readonly outputs: readonly Expression[];
-  readonly columns: readonly ColumnDescription[];
-  readonly distinct: boolean;
-  readonly order: readonly SortKey[];
-  readonly limit: Expression | undefined;
-  readonly offset: Expression | undefined;
+  readonly relation: Relation;
+  readonly columns: readonly QueryColumn[];
 }
 
+/** Over the row of the written table, followed by those of the other items of FROM or USING. */
 export interface BoundReturning {
   readonly outputs: readonly Expression[];
-  readonly columns: readonly ColumnDescription[];
+  readonly columns: readonly QueryColumn[];
 }
 
-export interface BoundInsert {
-  readonly kind: 'insert';
+interface WriteBase {
   readonly table: TableDescriptor;
+  readonly alias: string;
+  /** Named queries of the statement's own WITH. */
+  readonly ctes: readonly Cte[];
+  readonly returning: BoundReturning | undefined;
+}
+
+/** `value` undefined: NULL, or the default where there is one. */
+export interface Assignment {
+  readonly column: number;
+  readonly value: Expression | undefined;
+}
+
+export interface BoundInsert extends WriteBase {
+  readonly kind: 'insert';
   /** Offsets into the table's columns that the source's columns fill, in order. */
   readonly targets: readonly number[];
-  /** Rows of expressions, undefined = DEFAULT; or a query; or nothing but defaults. */
+  /** Rows of expressions, undefined = DEFAULT; or a query. */
   readonly source:
     | { readonly kind: 'values'; readonly rows: readonly (readonly (Expression | undefined)[])[] }
-    | { readonly kind: 'select'; readonly select: BoundSelect };
+    | { readonly kind: 'query'; readonly relation: Relation };
   /** For every column of the table; undefined = NULL. */
   readonly defaults: readonly (Expression | undefined)[];
-  readonly returning: BoundReturning | undefined;
+  readonly conflict: BoundConflict | undefined;
 }
 
-export interface BoundUpdate {
+/** ON CONFLICT on the primary key. Expressions are over the row that is there, followed by `excluded`. */
+export type BoundConflict =
+  | { readonly kind: 'nothing' }
+  | {
+      readonly kind: 'update';
+      readonly assignments: readonly Assignment[];
+      readonly where: Expression | undefined;
+    };
+
+interface TargetedWrite extends WriteBase {
+  /** The written table first, at offset 0. */
+  readonly tree: FromTree;
+  readonly types: readonly SqlType[];
+  readonly where: Expression | undefined;
+}
+
+export interface BoundUpdate extends TargetedWrite {
   readonly kind: 'update';
-  readonly table: TableDescriptor;
-  readonly alias: string;
-  readonly assignments: readonly {
-    readonly column: number;
-    readonly value: Expression | undefined;
-  }[];
-  readonly where: Expression | undefined;
-  readonly returning: BoundReturning | undefined;
+  readonly assignments: readonly Assignment[];
 }
 
-export interface BoundDelete {
+export interface BoundDelete extends TargetedWrite {
   readonly kind: 'delete';
-  readonly table: TableDescriptor;
-  readonly alias: string;
-  readonly where: Expression | undefined;
-  readonly returning: BoundReturning | undefined;
 }
+
+export interface BoundMerge extends TargetedWrite {
+  readonly kind: 'merge';
+  readonly actions: readonly MergeAction[];
+  readonly defaults: readonly (Expression | undefined)[];
+}
+
+/** WHEN [NOT] MATCHED [AND condition] THEN …; the first that fits is taken. */
+export interface MergeAction {
+  readonly matched: boolean;
+  readonly condition: Expression | undefined;
+  readonly action:
+    | { readonly kind: 'nothing' | 'delete' }
+    | { readonly kind: 'update'; readonly assignments: readonly Assignment[] }
+    | {
+        readonly kind: 'insert';
+        readonly targets: readonly number[];
+        readonly values: readonly (Expression | undefined)[];
+      };
+}
+
+export type BoundWrite = BoundInsert | BoundUpdate | BoundDelete | BoundMerge;
 
 /** A table as CREATE TABLE describes it, before it has an id. */
 export interface TableDefinition {
@@ -127,13 +140,11 @@ export type BoundUtility =
 
 export interface BoundExplain {
   readonly kind: 'explain';
-  readonly statement: BoundSelect | BoundInsert | BoundUpdate | BoundDelete;
+  readonly statement: BoundSelect | BoundWrite;
 }
 
 export type BoundStatement =
   | BoundSelect
-  | BoundInsert
-  | BoundUpdate
-  | BoundDelete
+  | BoundWrite
   | BoundExplain
   | BoundUtility;

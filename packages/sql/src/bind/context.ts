@@ -24,6 +24,8 @@ export class BindContext {
   readonly tables: ReadonlyMap<string, TableDescriptor>;
   /** Sent when the statement runs. */
   readonly notices: Notice[] = [];
+  /** What a query in an expression calls its first column, by its node: the name of the output it stands in. */
+  readonly subqueryNames: WeakMap<object, string> = new WeakMap();
   private readonly types: SqlType[];
   private depth = 0;
 

@@ -20,7 +20,7 @@ export function bindDefault(
   node: Node,
   column: AssignmentTarget,
 ): ColumnDefault | undefined {
-  const bound = new ExpressionBinder(context, emptyScope, 'DEFAULT').bind(node);
+  const bound = new ExpressionBinder(context, emptyScope(), 'DEFAULT').bind(node);
   if (bound.kind === 'parameter')
     throw context.error('42P02', `there is no parameter $${bound.index + 1}`, bound.location);
   const coerced = coerceDefault(context, bound, column);

@@ -3,10 +3,13 @@
  * its type; columns are offsets into the row that the operator below hands up. Immutable.
  */
 import type { AggregateSignature } from '../functions/aggregates.ts';
+import type { Subplan } from '../execute/subplan.ts';
+import type { WindowSignature } from '../functions/windows.ts';
 import type { ComparisonOperator, Signature } from '../functions/signature.ts';
 import type { Datum, Oid } from '../session-api.ts';
 import type { Cast } from '../types/cast.ts';
 import { boolType, type SqlType } from '../types/type.ts';
+import type { Relation } from './relation.ts';
 
 interface Typed {
   readonly type: SqlType;
@@ -35,7 +38,80 @@ export interface ColumnExpression extends Typed {
   readonly tableOid: Oid;
   /** 0 where the column is not one of a table. */
   readonly attributeNumber: number;
+  /** What the operator below computes into it, for EXPLAIN. */
+  readonly standsFor?: Expression;
 }
+
+/** A value of a query around this one, handed in once for each run of this one. */
+export interface ArgumentExpression extends Typed {
+  readonly kind: 'argument';
+  readonly index: number;
+  /** What it is there, for messages and EXPLAIN. */
+  readonly outer: Expression;
+}
+
+/** A query inside an expression. */
+export interface SubqueryExpression extends Typed {
+  readonly kind: 'subquery';
+  /** One value; whether there is a row; `operands` compared with any or all rows by `test`. */
+  readonly form: 'scalar' | 'exists' | 'any' | 'all';
+  readonly query: Relation;
+  /** Values of the row around it that it sees as its arguments. */
+  readonly arguments: readonly Expression[];
+  readonly operands: readonly Expression[];
+  /** Over a row of the operands followed by the query's columns. */
+  readonly test: Expression | undefined;
+  /** Equal for queries that are written the same. */
+  readonly written: string;
+  /** Set by the planner. */
+  readonly subplan?: Subplan;
+  /** Which of the query's columns is the value. */
+  readonly column: number;
+}
+
+/** GROUPING(…): a number for each grouping set, chosen by the group's last column. */
+export interface GroupingExpression extends Typed {
+  readonly kind: 'grouping';
+  readonly arguments: readonly Expression[];
+  /** By grouping set; empty until grouping has replaced `arguments` by the column that holds the set. */
+  readonly masks: readonly number[];
+}
+
+/** Stands in an expression until it is replaced by a column of the window operator. */
+export interface WindowExpression extends Typed {
+  readonly kind: 'window';
+  readonly function:
+    | { readonly kind: 'window'; readonly signature: WindowSignature }
+    | { readonly kind: 'aggregate'; readonly signature: AggregateSignature };
+  readonly arguments: readonly Expression[];
+  readonly filter: Expression | undefined;
+  readonly window: WindowDefinition;
+}
+
+export interface OrderItem {
+  readonly expression: Expression;
+  readonly descending: boolean;
+  readonly nullsFirst: boolean;
+}
+
+export interface WindowDefinition {
+  readonly partition: readonly Expression[];
+  readonly order: readonly OrderItem[];
+  readonly frame: WindowFrame;
+}
+
+export interface WindowFrame {
+  readonly mode: 'rows' | 'range' | 'groups';
+  readonly start: FrameBound;
+  readonly end: FrameBound;
+  readonly exclude: 'nothing' | 'current row' | 'group' | 'ties';
+  /** Not written: the default. */
+  readonly implicit: boolean;
+}
+
+export type FrameBound =
+  | { readonly kind: 'unbounded preceding' | 'current row' | 'unbounded following' }
+  | { readonly kind: 'preceding' | 'following'; readonly offset: Expression };
 
 export interface CallExpression extends Typed {
   readonly kind: 'call';
@@ -138,9 +214,11 @@ export interface ExtremeExpression extends Typed {
 export interface AggregateExpression extends Typed {
   readonly kind: 'aggregate';
   readonly signature: AggregateSignature;
-  /** Undefined: count(*). */
-  readonly argument: Expression | undefined;
+  /** None: count(*). For an ordered-set aggregate what is sorted is in `order`. */
+  readonly arguments: readonly Expression[];
   readonly distinct: boolean;
+  readonly order: readonly OrderItem[];
+  readonly filter: Expression | undefined;
 }
 
 export type Expression =
@@ -162,7 +240,11 @@ export type Expression =
   | CoalesceExpression
   | NullIfExpression
   | ExtremeExpression
-  | AggregateExpression;
+  | AggregateExpression
+  | ArgumentExpression
+  | SubqueryExpression
+  | GroupingExpression
+  | WindowExpression;
 
 export function constant(
   type: SqlType,
@@ -187,6 +269,7 @@ export function children(expression: Expression): readonly Expression[] {
     case 'constant':
     case 'parameter':
     case 'column':
+    case 'argument':
       return [];
     case 'call':
     case 'concat':
@@ -194,7 +277,18 @@ export function children(expression: Expression): readonly Expression[] {
     case 'or':
     case 'coalesce':
     case 'extreme':
+    case 'grouping':
       return expression.arguments;
+    case 'subquery':
+      return [...expression.arguments, ...expression.operands];
+    case 'window':
+      return [
+        ...expression.arguments,
+        ...(expression.filter === undefined ? [] : [expression.filter]),
+        ...expression.window.partition,
+        ...expression.window.order.map((item) => item.expression),
+        ...frameOffsets(expression.window.frame),
+      ];
     case 'cast':
     case 'length':
     case 'not':
@@ -214,8 +308,37 @@ export function children(expression: Expression): readonly Expression[] {
     case 'nullif':
       return [expression.comparison, expression.left];
     case 'aggregate':
-      return expression.argument === undefined ? [] : [expression.argument];
+      return [
+        ...expression.arguments,
+        ...expression.order.map((item) => item.expression),
+        ...(expression.filter === undefined ? [] : [expression.filter]),
+      ];
   }
+}
+
+function frameOffsets(frame: WindowFrame): readonly Expression[] {
+  return [frame.start, frame.end].flatMap((bound) => ('offset' in bound ? [bound.offset] : []));
+}
+
+/** A window over other expressions. */
+export function mapWindow(
+  window: WindowDefinition,
+  map: (child: Expression) => Expression,
+): WindowDefinition {
+  const bound = (one: FrameBound): FrameBound =>
+    'offset' in one ? { ...one, offset: map(one.offset) } : one;
+  return {
+    partition: window.partition.map(map),
+    order: mapOrder(window.order, map),
+    frame: { ...window.frame, start: bound(window.frame.start), end: bound(window.frame.end) },
+  };
+}
+
+function mapOrder(
+  order: readonly OrderItem[],
+  map: (child: Expression) => Expression,
+): readonly OrderItem[] {
+  return order.map((item) => ({ ...item, expression: map(item.expression) }));
 }
 
 /** The same expression over other children. */
@@ -227,6 +350,7 @@ export function mapChildren(
     case 'constant':
     case 'parameter':
     case 'column':
+    case 'argument':
       return expression;
     case 'call':
     case 'concat':
@@ -234,7 +358,21 @@ export function mapChildren(
     case 'or':
     case 'coalesce':
     case 'extreme':
+    case 'grouping':
       return { ...expression, arguments: expression.arguments.map(map) };
+    case 'subquery':
+      return {
+        ...expression,
+        arguments: expression.arguments.map(map),
+        operands: expression.operands.map(map),
+      };
+    case 'window':
+      return {
+        ...expression,
+        arguments: expression.arguments.map(map),
+        filter: expression.filter === undefined ? undefined : map(expression.filter),
+        window: mapWindow(expression.window, map),
+      };
     case 'cast':
     case 'length':
     case 'not':
@@ -264,9 +402,12 @@ export function mapChildren(
       };
     }
     case 'aggregate':
-      return expression.argument === undefined
-        ? expression
-        : { ...expression, argument: map(expression.argument) };
+      return {
+        ...expression,
+        arguments: expression.arguments.map(map),
+        order: mapOrder(expression.order, map),
+        filter: expression.filter === undefined ? undefined : map(expression.filter),
+      };
   }
 }
 
@@ -283,9 +424,43 @@ export function some(expression: Expression, test: (node: Expression) => boolean
   return test(expression) || children(expression).some((child) => some(child, test));
 }
 
-/** No column and no aggregate in it: one value for a whole run of the statement. */
+/** No column and no aggregate in it: one value for a whole run of its query. */
 export function isRowIndependent(expression: Expression): boolean {
-  return !some(expression, (node) => node.kind === 'column' || node.kind === 'aggregate');
+  return !some(expression, dependsOnRows);
+}
+
+function dependsOnRows(node: Expression): boolean {
+  return (
+    node.kind === 'column' ||
+    node.kind === 'aggregate' ||
+    node.kind === 'window' ||
+    node.kind === 'grouping'
+  );
+}
+
+/** Marks the columns that an expression reads. */
+export function markColumns(expression: Expression, needed: boolean[]): void {
+  if (expression.kind === 'column') needed[expression.index] = true;
+  else for (const child of children(expression)) markColumns(child, needed);
+}
+
+export function column(
+  type: SqlType,
+  index: number,
+  from: Partial<ColumnExpression> = {},
+): ColumnExpression {
+  return {
+    modifier: -1,
+    location: undefined,
+    name: '?column?',
+    relation: '',
+    tableOid: 0,
+    attributeNumber: 0,
+    ...from,
+    kind: 'column',
+    type,
+    index,
+  };
 }
 
 /** Texts that are equal exactly for expressions that compute the same. */
@@ -302,7 +477,14 @@ function ownKey(node: Expression): string {
       );
     case 'parameter':
     case 'column':
+    case 'argument':
       return String(node.index);
+    case 'subquery':
+      return `${node.form}${node.column}${node.written}`;
+    case 'grouping':
+      return node.masks.join();
+    case 'window':
+      return `${node.function.signature.name}${node.arguments.length}${node.filter !== undefined}${windowKey(node.window)}`;
     case 'call':
       return `${node.signature.name}[${node.signature.parameters.map((type) => type.name).join()}]`;
     case 'concat':
@@ -322,10 +504,25 @@ function ownKey(node: Expression): string {
     case 'extreme':
       return String(node.direction);
     case 'aggregate':
-      return `${node.signature.name}${node.distinct}`;
+      return `${node.signature.name}${node.distinct}${node.arguments.length}${node.filter !== undefined}${orderKey(node.order)}`;
     default:
       return '';
   }
+}
+
+function orderKey(order: readonly OrderItem[]): string {
+  return order.map((item) => `${item.descending}${item.nullsFirst}`).join();
+}
+
+function windowKey({ partition, order, frame }: WindowDefinition): string {
+  return `${partition.length}/${orderKey(order)}/${frame.mode}/${frame.start.kind}/${frame.end.kind}/${frame.exclude}`;
+}
+
+/** Texts that are equal exactly for windows whose rows may be computed together. */
+export function windowOrderKey(window: WindowDefinition): string {
+  const parts = window.partition.map(expressionKey).join();
+  const order = window.order.map((item) => expressionKey(item.expression)).join();
+  return `${parts}/${order}/${orderKey(window.order)}`;
 }
 
 function floatKey(value: Datum): unknown {

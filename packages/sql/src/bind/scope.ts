@@ -1,11 +1,23 @@
-/** The columns that names may refer to: those of the relations in FROM, side by side in one row. */
+/**
+ * What names may refer to. A query level has a scope: the items of its FROM, whose columns lie side by side in one row.
+ * Levels hang together by frames: a name that is not found here is looked for in the level around, and what is found
+ * there becomes an argument of the frame, computed outside and handed in.
+ */
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { Oid } from '../session-api.ts';
 import type { SqlType } from '../types/type.ts';
 import type { BindContext } from './context.ts';
-import type { ColumnExpression } from './expression.ts';
+import {
+  type ArgumentExpression,
+  type ColumnExpression,
+  column,
+  type Expression,
+  expressionKey,
+} from './expression.ts';
+import type { Cte } from './relation.ts';
 
-export interface ScopeColumn {
+/** A column of a query's result, or of a table. */
+export interface QueryColumn {
   readonly name: string;
   readonly type: SqlType;
   readonly modifier: number;
@@ -13,12 +25,25 @@ export interface ScopeColumn {
   readonly attributeNumber: number;
 }
 
-export interface Relation {
-  /** The name by which columns are qualified. */
-  readonly alias: string;
+export interface ScopeColumn {
+  readonly name: string;
+  /** Over the row of all items; for a merged column of USING it may be more than a column. */
+  readonly expression: Expression;
+}
+
+export interface ScopeItem {
+  /** The name by which columns are qualified; undefined for a join without one. */
+  readonly alias: string | undefined;
   /** The table's own name, where `alias` hides it. */
   readonly tableName: string | undefined;
+  readonly isTable: boolean;
   readonly columns: readonly ScopeColumn[];
+  /** Whether bare names reach its columns, and `*` lists them. */
+  readonly columnsVisible: boolean;
+  /** Only LATERAL items reach it. */
+  readonly lateralOnly: boolean;
+  /** False: it is the outer side of a RIGHT or FULL join, which LATERAL must not refer to. */
+  readonly lateralAllowed: boolean;
 }
 
 /** PostgreSQL's columns that every table has. */
@@ -31,75 +56,216 @@ const systemColumns: ReadonlySet<string> = new Set([
   'ctid',
 ]);
 
-export function tableRelation(table: TableDescriptor, alias: string | undefined): Relation {
+export function tableColumns(table: TableDescriptor): QueryColumn[] {
+  return table.columns.map(({ name, type, modifier, attributeNumber }) => ({
+    name,
+    type,
+    modifier,
+    attributeNumber,
+    tableOid: table.id,
+  }));
+}
+
+/** An item whose columns lie in the row from `offset` on. */
+export function scopeItem(options: {
+  readonly alias: string;
+  readonly tableName?: string | undefined;
+  readonly isTable?: boolean;
+  readonly columns: readonly QueryColumn[];
+  readonly offset: number;
+}): ScopeItem {
+  const { alias, columns, offset } = options;
   return {
-    alias: alias ?? table.name,
-    tableName: table.name,
-    columns: table.columns.map((column) => ({
-      name: column.name,
-      type: column.type,
-      modifier: column.modifier,
-      tableOid: table.id,
-      attributeNumber: column.attributeNumber,
+    alias,
+    tableName: options.tableName,
+    isTable: options.isTable ?? false,
+    columns: columns.map((one, i) => ({
+      name: one.name,
+      expression: column(one.type, offset + i, {
+        name: one.name,
+        modifier: one.modifier,
+        tableOid: one.tableOid,
+        attributeNumber: one.attributeNumber,
+        relation: alias,
+      }),
     })),
+    columnsVisible: true,
+    lateralOnly: false,
+    lateralAllowed: true,
   };
 }
 
-export class Scope {
-  readonly relations: readonly Relation[];
+export function tableItem(
+  table: TableDescriptor,
+  alias: string | undefined,
+  offset = 0,
+): ScopeItem {
+  return scopeItem({
+    alias: alias ?? table.name,
+    tableName: table.name,
+    isTable: true,
+    columns: tableColumns(table),
+    offset,
+  });
+}
 
-  constructor(relations: readonly Relation[]) {
-    this.relations = relations;
+/** The named queries that a level sees, innermost first. */
+export interface CteNames {
+  readonly outer: CteNames | undefined;
+  readonly named: Map<string, NamedQuery>;
+}
+
+export interface NamedQuery {
+  readonly cte: Cte;
+  readonly columns: readonly QueryColumn[];
+  readonly frame: Frame;
+  /** Inside its own recursive term. */
+  working: WorkingReference | undefined;
+  /** Set for a data-modifying query without RETURNING. */
+  readonly returnsNothing: boolean;
+}
+
+/** Where a recursive term stands when it refers to itself; used to refuse what PostgreSQL refuses. */
+export interface WorkingReference {
+  count: number;
+  readonly frame: Frame;
+}
+
+/** What queries that run together share: the values that the query around hands in for a run. */
+export class Frame {
+  readonly outer: Scope | undefined;
+  readonly arguments: Expression[] = [];
+  private readonly known = new Map<string, number>();
+
+  constructor(outer: Scope | undefined) {
+    this.outer = outer;
+  }
+
+  get size(): number {
+    return this.arguments.length;
+  }
+
+  /** Drops what was captured after there were `size` arguments. */
+  forget(size: number): void {
+    for (const one of this.arguments.splice(size)) this.known.delete(expressionKey(one));
+  }
+
+  capture(expression: Expression, location: number | undefined): ArgumentExpression {
+    const key = expressionKey(expression);
+    let index = this.known.get(key);
+    if (index === undefined) {
+      index = this.arguments.push(expression) - 1;
+      this.known.set(key, index);
+    }
+    const { type, modifier } = expression;
+    return { kind: 'argument', type, modifier, location, index, outer: expression };
+  }
+}
+
+/** An entry that the level has, whether or not names may reach it from where they stand: for hints. */
+export interface RangeEntry {
+  readonly alias: string;
+  readonly tableName: string | undefined;
+  readonly columns: readonly string[];
+}
+
+export class Scope {
+  readonly items: readonly ScopeItem[];
+  readonly frame: Frame;
+  readonly ctes: CteNames | undefined;
+  /** Everything in this level's FROM so far. */
+  readonly entries: readonly RangeEntry[];
+  /** A LATERAL item is being bound: items to the left are in reach. */
+  readonly lateralActive: boolean;
+  /** For a query in FROM: the level it stands in, whose other items it cannot see; for hints. */
+  readonly hidden: Scope | undefined;
+
+  constructor(
+    items: readonly ScopeItem[],
+    frame: Frame,
+    options: {
+      readonly ctes?: CteNames | undefined;
+      readonly entries?: readonly RangeEntry[];
+      readonly lateralActive?: boolean;
+      readonly hidden?: Scope | undefined;
+    } = {},
+  ) {
+    this.items = items;
+    this.frame = frame;
+    this.ctes = options.ctes;
+    this.entries = options.entries ?? items.flatMap(entryOf);
+    this.lateralActive = options.lateralActive ?? false;
+    this.hidden = options.hidden;
   }
 
   /** All columns, as `*` lists them. */
-  all(location?: number): ColumnExpression[] {
-    return this.relations.flatMap((relation) => this.columnsOf(relation, location));
+  all(location?: number): ScopeColumn[] {
+    return this.items
+      .filter((item) => item.columnsVisible && !item.lateralOnly)
+      .flatMap((item) => itemColumns(item, location));
   }
 
-  columnsOf(relation: Relation, location?: number): ColumnExpression[] {
-    return relation.columns.map((_column, i) => this.reference(relation, i, location));
-  }
-
-  /** `alias.*` and qualified names. Throws 42P01. */
-  relation(context: BindContext, alias: string, location: number | undefined): Relation {
-    const found = this.relations.find((relation) => relation.alias === alias);
+  /** The item of this name in this level or around it, its columns as seen from here. Throws 42P01. */
+  item(context: BindContext, alias: string, location: number | undefined): ScopeItem {
+    const found = this.findItem(context, alias, location);
     if (found !== undefined) return found;
-    const hidden = this.relations.find((relation) => relation.tableName === alias);
-    if (hidden !== undefined)
-      throw context.error(
-        '42P01',
-        `invalid reference to FROM-clause entry for table "${alias}"`,
-        location,
-        { hint: `Perhaps you meant to reference the table alias "${hidden.alias}".` },
-      );
-    throw context.error('42P01', `missing FROM-clause entry for table "${alias}"`, location);
+    throw this.missingItem(context, alias, location);
+  }
+
+  /** As `item`. */
+  findItem(
+    context: BindContext,
+    alias: string,
+    location: number | undefined,
+  ): ScopeItem | undefined {
+    const found = this.items.find((item) => item.alias === alias && this.reaches(item));
+    if (found !== undefined) {
+      this.checkLateral(context, found, location);
+      return found;
+    }
+    const { outer } = this.frame;
+    const around = outer?.findItem(context, alias, location);
+    if (around === undefined) return undefined;
+    const columns = around.columns.map(({ name, expression }) => ({
+      name,
+      expression: this.frame.capture(expression, location),
+    }));
+    return { ...around, columns };
   }
 
   /** Throws 42703, 42702. */
-  column(context: BindContext, name: string, location: number | undefined): ColumnExpression {
+  column(context: BindContext, name: string, location: number | undefined): Expression {
     const found = this.find(context, name, location);
     if (found !== undefined) return found;
-    if (this.relations.some((relation) => relation.alias === name))
+    if (this.findItem(context, name, location) !== undefined)
       throw context.unsupported(`whole-row reference "${name}"`, location);
-    if (this.relations.length > 0 && systemColumns.has(name))
+    if (systemColumns.has(name) && this.items.some((item) => item.isTable))
       throw context.unsupported(`system column "${name}"`, location);
-    throw context.error('42703', `column "${name}" does not exist`, location);
+    throw this.missingColumn(context, name, location);
   }
 
-  /** The column of this name, if there is one. Throws 42702 where there are several. */
-  find(
+  /** The column of this name, here or around. Throws 42702 where there are several. */
+  find(context: BindContext, name: string, location: number | undefined): Expression | undefined {
+    const here = this.findHere(context, name, location);
+    if (here !== undefined) return here;
+    const around = this.frame.outer?.find(context, name, location);
+    return around === undefined ? undefined : this.frame.capture(around, location);
+  }
+
+  findHere(
     context: BindContext,
     name: string,
     location: number | undefined,
-  ): ColumnExpression | undefined {
-    let found: ColumnExpression | undefined;
-    for (const relation of this.relations) {
-      for (let i = 0; i < relation.columns.length; i++) {
-        if (relation.columns[i]?.name !== name) continue;
+  ): Expression | undefined {
+    let found: Expression | undefined;
+    for (const item of this.items) {
+      if (!item.columnsVisible || !this.reaches(item)) continue;
+      for (const one of item.columns) {
+        if (one.name !== name) continue;
         if (found !== undefined)
           throw context.error('42702', `column reference "${name}" is ambiguous`, location);
-        found = this.reference(relation, i, location);
+        this.checkLateral(context, item, location);
+        found = located(one.expression, location);
       }
     }
     return found;
@@ -110,38 +276,103 @@ export class Scope {
     alias: string,
     name: string,
     location: number | undefined,
-  ): ColumnExpression {
-    const relation = this.relation(context, alias, location);
-    const index = relation.columns.findIndex((column) => column.name === name);
-    if (index >= 0) return this.reference(relation, index, location);
-    if (systemColumns.has(name)) throw context.unsupported(`system column "${name}"`, location);
+  ): Expression {
+    const item = this.item(context, alias, location);
+    const matching = item.columns.filter((one) => one.name === name);
+    const [only] = matching;
+    if (matching.length > 1)
+      throw context.error('42702', `column reference "${name}" is ambiguous`, location);
+    if (only !== undefined) return located(only.expression, location);
+    if (systemColumns.has(name) && item.isTable)
+      throw context.unsupported(`system column "${name}"`, location);
     throw context.error('42703', `column ${alias}.${name} does not exist`, location);
   }
 
-  private reference(
-    relation: Relation,
-    index: number,
-    location: number | undefined,
-  ): ColumnExpression {
-    let offset = index;
-    for (const other of this.relations) {
-      if (other === relation) break;
-      offset += other.columns.length;
-    }
-    const column = relation.columns[index];
-    if (column === undefined) throw new RangeError('scope column exists');
-    return {
-      kind: 'column',
-      type: column.type,
-      modifier: column.modifier,
+  private reaches(item: ScopeItem): boolean {
+    return !item.lateralOnly || this.lateralActive;
+  }
+
+  private checkLateral(context: BindContext, item: ScopeItem, location: number | undefined): void {
+    if (!item.lateralOnly || item.lateralAllowed) return;
+    throw context.error(
+      '42P10',
+      `invalid reference to FROM-clause entry for table "${item.alias ?? ''}"`,
       location,
-      index: offset,
-      name: column.name,
-      relation: relation.alias,
-      tableOid: column.tableOid,
-      attributeNumber: column.attributeNumber,
-    };
+      { detail: 'The combining JOIN type must be INNER or LEFT for a LATERAL reference.' },
+    );
+  }
+
+  private get around(): Scope | undefined {
+    return this.hidden ?? this.frame.outer;
+  }
+
+  private couldReach(entry: RangeEntry): boolean {
+    return (
+      !this.lateralActive &&
+      this.items.some((item) => item.alias === entry.alias && item.lateralOnly && item.lateralAllowed)
+    );
+  }
+
+  private missingItem(context: BindContext, alias: string, location: number | undefined) {
+    for (let level: Scope | undefined = this; level !== undefined; level = level.around) {
+      const entry = level.entries.find((one) => one.alias === alias);
+      const other = entry ?? level.entries.find((one) => one.tableName === alias);
+      if (other === undefined) continue;
+      const message = `invalid reference to FROM-clause entry for table "${alias}"`;
+      if (other.alias !== alias && this.findItem(context, other.alias, location) !== undefined)
+        return context.error('42P01', message, location, {
+          hint: `Perhaps you meant to reference the table alias "${other.alias}".`,
+        });
+      const reachable = level.couldReach(other);
+      return context.error('42P01', message, location, {
+        detail: `There is an entry for table "${other.alias}", but it cannot be referenced from this part of the query.`,
+        ...(reachable
+          ? { hint: 'To reference that table, you must mark this subquery with LATERAL.' }
+          : {}),
+      });
+    }
+    return context.error('42P01', `missing FROM-clause entry for table "${alias}"`, location);
+  }
+
+  private missingColumn(context: BindContext, name: string, location: number | undefined) {
+    for (let level: Scope | undefined = this; level !== undefined; level = level.around) {
+      const entry = level.entries.find((one) => one.columns.includes(name));
+      if (entry === undefined) continue;
+      const reachable = level.couldReach(entry);
+      return context.error('42703', `column "${name}" does not exist`, location, {
+        detail: `There is a column named "${name}" in table "${entry.alias}", but it cannot be referenced from this part of the query.`,
+        ...(reachable
+          ? { hint: 'To reference that column, you must mark this subquery with LATERAL.' }
+          : {}),
+      });
+    }
+    return context.error('42703', `column "${name}" does not exist`, location);
   }
 }
 
-export const emptyScope: Scope = new Scope([]);
+export function entryOf(item: ScopeItem): RangeEntry[] {
+  if (item.alias === undefined) return [];
+  const { alias, tableName } = item;
+  return [{ alias, tableName, columns: item.columns.map((one) => one.name) }];
+}
+
+export function itemColumns(item: ScopeItem, location?: number): ScopeColumn[] {
+  return item.columns.map(({ name, expression }) => ({
+    name,
+    expression: located(expression, location),
+  }));
+}
+
+function located(expression: Expression, location: number | undefined): Expression {
+  return { ...expression, location };
+}
+
+/** The column itself, where a scope's column is nothing more. */
+export function plainColumn(expression: Expression): ColumnExpression | undefined {
+  return expression.kind === 'column' ? expression : undefined;
+}
+
+/** A level without FROM and without anything around it. */
+export function emptyScope(): Scope {
+  return new Scope([], new Frame(undefined));
+}

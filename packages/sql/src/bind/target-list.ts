@@ -2,38 +2,31 @@
 import type { Node } from 'libpg-query';
 import { targetColumnsMax } from '../limits.ts';
 import type { ColumnDescription } from '../session-api.ts';
-import { kindOf, locationOf, nameParts } from './ast.ts';
+import { locationOf, nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
-import { resolveUnknown } from './coerce.ts';
+import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
+import { itemColumns, type QueryColumn } from './scope.ts';
 
 export interface Target {
   readonly name: string;
   readonly expression: Expression;
 }
 
-/** @param keepUnknown for INSERT … SELECT, whose literals take the types of the columns they go to */
-export function bindTargets(
-  binder: ExpressionBinder,
-  nodes: readonly Node[],
-  keepUnknown = false,
-): Target[] {
+/** Literals of open type stay open. */
+export function bindTargets(binder: ExpressionBinder, nodes: readonly Node[]): Target[] {
   const targets: Target[] = [];
   for (const node of nodes) {
     if (!('ResTarget' in node)) throw binder.context.unsupported('target');
     const { val, name } = node.ResTarget;
     const star = starOf(val);
     if (star !== undefined) {
-      for (const column of expandStar(
-        binder,
-        star,
-        val === undefined ? undefined : locationOf(val),
-      ))
-        targets.push({ name: column.name, expression: column });
+      targets.push(
+        ...expandStar(binder, star, val === undefined ? undefined : locationOf(val)),
+      );
     } else if (val !== undefined) {
-      const bound = binder.bind(val);
-      const expression = keepUnknown ? bound : resolveUnknown(binder.context, bound);
-      targets.push({ name: name ?? columnName(val), expression });
+      const expression = binder.bind(val);
+      targets.push({ name: name ?? columnName(val, binder.context), expression });
     }
   }
   if (targets.length > targetColumnsMax)
@@ -56,29 +49,39 @@ function starOf(node: Node | undefined): string | undefined {
 
 function expandStar(binder: ExpressionBinder, qualifier: string, location: number | undefined) {
   const { scope, context } = binder;
-  if (qualifier !== '')
-    return scope.columnsOf(scope.relation(context, qualifier, location), location);
-  if (scope.relations.length === 0)
+  if (qualifier !== '') return itemColumns(scope.item(context, qualifier, location), location);
+  if (scope.items.length === 0)
     throw context.error('42601', 'SELECT * with no tables specified is not valid', location);
   return scope.all(location);
 }
 
-export function describe(target: Target): ColumnDescription {
+export function describe(target: Target): QueryColumn {
   const { expression, name } = target;
   const column = expression.kind === 'column' ? expression : undefined;
   return {
     name,
-    typeOid: expression.type.oid,
-    typeLength: expression.type.length,
-    typeModifier: expression.modifier,
+    type: expression.type,
+    modifier: expression.modifier,
     tableOid: column?.tableOid ?? 0,
     attributeNumber: column?.attributeNumber ?? 0,
   };
 }
 
+/** What the client is told of a result's columns. */
+export function columnDescription(column: QueryColumn): ColumnDescription {
+  return {
+    name: column.name,
+    typeOid: column.type.oid,
+    typeLength: column.type.length,
+    typeModifier: column.modifier,
+    tableOid: column.tableOid,
+    attributeNumber: column.attributeNumber,
+  };
+}
+
 /** FigureColname: what PostgreSQL calls a column that was given no name. */
-export function columnName(node: Node): string {
-  return figure(node).name ?? '?column?';
+export function columnName(node: Node, context?: BindContext): string {
+  return figure(node, context).name ?? '?column?';
 }
 
 interface Figured {
@@ -90,19 +93,19 @@ interface Figured {
 const nothing: Figured = { name: undefined, weak: true };
 const strong = (name: string | undefined): Figured => ({ name, weak: name === undefined });
 
-function figure(node: Node | undefined): Figured {
+function figure(node: Node | undefined, context: BindContext | undefined): Figured {
   if (node === undefined) return nothing;
   if ('ColumnRef' in node) return strong(nameParts(node.ColumnRef.fields).pop());
   if ('FuncCall' in node) return strong(nameParts(node.FuncCall.funcname).pop());
   if ('A_Expr' in node) return node.A_Expr.kind === 'AEXPR_NULLIF' ? strong('nullif') : nothing;
   if ('TypeCast' in node) {
-    const inner = figure(node.TypeCast.arg);
+    const inner = figure(node.TypeCast.arg, context);
     if (!inner.weak) return inner;
     return { name: nameParts(node.TypeCast.typeName?.names).pop(), weak: true };
   }
-  if ('CollateClause' in node) return figure(node.CollateClause.arg);
+  if ('CollateClause' in node) return figure(node.CollateClause.arg, context);
   if ('CaseExpr' in node) {
-    const inner = figure(node.CaseExpr.defresult);
+    const inner = figure(node.CaseExpr.defresult, context);
     return inner.weak ? { name: 'case', weak: true } : inner;
   }
   if ('CoalesceExpr' in node) return strong('coalesce');
@@ -110,6 +113,14 @@ function figure(node: Node | undefined): Figured {
     return strong(node.MinMaxExpr.op === 'IS_GREATEST' ? 'greatest' : 'least');
   if ('SQLValueFunction' in node)
     return strong((node.SQLValueFunction.op ?? '').replace(/^SVFOP_|_N$/g, '').toLowerCase());
-  if (kindOf(node) === 'A_Const') return nothing;
+  if ('SubLink' in node) {
+    const { subLinkType, subselect } = node.SubLink;
+    if (subLinkType === 'EXISTS_SUBLINK') return strong('exists');
+    if (subLinkType === 'ARRAY_SUBLINK') return strong('array');
+    if (subLinkType !== 'EXPR_SUBLINK' || subselect === undefined) return nothing;
+    return strong(context?.subqueryNames.get(subselect));
+  }
+  if ('GroupingFunc' in node) return strong('grouping');
+  if ('RowExpr' in node) return strong('row');
   return nothing;
 }

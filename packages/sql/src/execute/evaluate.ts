@@ -8,6 +8,7 @@ import type { EvalContext } from '../functions/signature.ts';
 import { stringCharactersMax } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import { subqueryEvaluator } from './evaluate-subquery.ts';
 import { applyLength } from '../types/cast.ts';
 import { type Comparator, comparatorOf } from '../types/compare.ts';
 import { formatText } from '../types/text-codec.ts';
@@ -105,7 +106,19 @@ export function evaluatorOf(expression: Expression): Evaluator {
     case 'extreme':
       return extremeEvaluator(expression);
     case 'aggregate':
-      throw new RangeError('an aggregate is replaced by a group column before it is evaluated');
+    case 'window':
+      throw new RangeError('is replaced by a column of its operator before it is evaluated');
+    case 'argument': {
+      const { index } = expression;
+      return (_row, context) => context.arguments[index] ?? null;
+    }
+    case 'subquery':
+      return subqueryEvaluator(expression);
+    case 'grouping': {
+      const { masks } = expression;
+      const [set] = expression.arguments.map(evaluatorOf);
+      return (row, context) => masks[Number(set?.(row, context) ?? 0)] ?? 0;
+    }
     default:
       return assertNever(expression);
   }

@@ -1,125 +1,239 @@
-/** Hash aggregation and distinct rows. Values that PostgreSQL holds equal fall into one group: 1.0 and 1.00, 0 and -0. */
-import type { Accumulator } from '../functions/aggregates.ts';
+/**
+ * Hash aggregation: groups by the values of keys, one hash table for each grouping set, accumulators for each group.
+ * Aggregates with ORDER BY, ordered-set aggregates and DISTINCT over ordered results keep their input till the end.
+ */
+import type { Accumulator, AggregateSignature } from '../functions/aggregates.ts';
 import type { EvalContext } from '../functions/signature.ts';
-import type { GroupingPlan } from '../plan/plan.ts';
+import { batchRows } from '../limits.ts';
+import type { SortColumn } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
-import { canonicalNumeric } from '../types/numeric.ts';
-import { numericType, type SqlType } from '../types/type.ts';
-import type { Row } from './evaluate.ts';
-import { type MemoryAccount, rowBytes } from './run.ts';
+import type { SqlType } from '../types/type.ts';
+import type { Evaluator, Row } from './evaluate.ts';
+import { type HashKey, hashKeyOf } from './hash-key.ts';
+import { type Batches, forEachRow, type NodeText, type Operator } from './operator.ts';
+import { type MemoryAccount, type Pace, type Run, rowBytes } from './run.ts';
+import { type RowComparator, rowComparator, sortRows } from './sort.ts';
 
-type HashKey = Datum;
+export interface AggregatePlan {
+  readonly signature: AggregateSignature;
+  /** None: count(*). For an ordered-set aggregate: the direct arguments. */
+  readonly arguments: readonly Evaluator[];
+  readonly argumentTypes: readonly SqlType[];
+  readonly distinct: boolean;
+  readonly filter: Evaluator | undefined;
+  /** Sort keys beside the arguments; `output` counts behind the arguments. */
+  readonly order: readonly { readonly key: Evaluator; readonly column: SortColumn }[];
+}
 
-/** One value that is the same exactly for rows that are not distinct. */
-export function hashKeyOf(types: readonly SqlType[]): (row: Row) => HashKey {
-  const [only] = types;
-  if (types.length === 1 && only !== undefined && only !== numericType)
-    return (row) => row[0] ?? null;
-  return (row) => {
-    let key = '';
-    for (let i = 0; i < types.length; i++) {
-      const value = row[i] ?? null;
-      if (value === null) key += '~';
-      else if (types[i] === numericType) key += `${canonicalNumeric(value as string)};`;
-      else if (typeof value === 'string') key += `${value.length}:${value}`;
-      else key += `${value === 0 ? 0 : value};`;
-    }
-    return key;
-  };
+export interface GroupingPlan {
+  readonly keys: readonly Evaluator[];
+  readonly keyTypes: readonly SqlType[];
+  readonly aggregates: readonly AggregatePlan[];
+  /** Offsets into `keys`; undefined: one set of all keys. */
+  readonly sets: readonly (readonly number[])[] | undefined;
 }
 
 interface Group {
   readonly keys: Row;
+  readonly set: number;
   readonly states: readonly State[];
 }
 
 interface State {
   readonly accumulator: Accumulator;
   readonly seen: Set<HashKey> | undefined;
+  /** Arguments and sort keys, where order matters. */
+  readonly held: Row[] | undefined;
 }
 
 const stateBytes = 96;
 
-export class HashAggregate {
+/** What one row gives to one aggregate: its arguments and sort keys; undefined where FILTER leaves it out. */
+type Input = Row | undefined;
+
+export class AggregateOperator implements Operator {
+  readonly inputs: readonly Operator[];
+  readonly text: () => NodeText;
+  private readonly input: Operator;
+  private readonly plan: GroupingPlan;
+
+  constructor(input: Operator, plan: GroupingPlan, text: () => NodeText) {
+    this.inputs = [input];
+    this.input = input;
+    this.plan = plan;
+    this.text = text;
+  }
+
+  async *open(run: Run): Batches {
+    const table = new GroupTable(this.plan, run.memory);
+    for await (const batch of this.input.open(run)) {
+      run.pace.check();
+      await forEachRow(run, batch, (row) => table.add(row, run.evaluation));
+      if (run.pace.due()) await run.pace.rest();
+    }
+    let batch: Row[] = [];
+    for (const group of table.groups()) {
+      batch.push(await table.row(group, run.pace));
+      if (batch.length < batchRows) continue;
+      if (run.pace.due()) await run.pace.rest();
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
+  }
+}
+
+/** One aggregate over rows that are handed in one after the other: also for windows. */
+export class AggregateRunner {
+  private readonly plan: AggregatePlan;
+  private readonly argumentKey: (row: Row) => HashKey;
+  private readonly keepsInput: boolean;
+  private readonly compare: RowComparator | undefined;
+
+  constructor(plan: AggregatePlan) {
+    this.plan = plan;
+    this.argumentKey = hashKeyOf(plan.argumentTypes);
+    const { signature, order, distinct } = plan;
+    const columns = order.map((item) => item.column);
+    const byArguments = distinct && signature.ordered === true && order.length === 0;
+    const sortedBy = byArguments
+      ? plan.argumentTypes.map((type, output) => ({
+          output,
+          type,
+          descending: false,
+          nullsFirst: false,
+        }))
+      : columns;
+    this.keepsInput = sortedBy.length > 0;
+    this.compare = this.keepsInput ? rowComparator(sortedBy) : undefined;
+  }
+
+  start(): State {
+    return {
+      accumulator: this.plan.signature.create(),
+      seen: this.plan.distinct ? new Set<HashKey>() : undefined,
+      held: this.keepsInput ? [] : undefined,
+    };
+  }
+
+  /** Evaluates only: nothing is changed yet. */
+  input(row: Row, context: EvalContext): Input {
+    const { filter, arguments: parameters, order } = this.plan;
+    if (filter !== undefined && filter(row, context) !== true) return undefined;
+    const values: Datum[] = [];
+    for (const evaluate of parameters) values.push(evaluate(row, context));
+    for (const { key } of order) values.push(key(row, context));
+    return values;
+  }
+
+  take(state: State, input: Input, memory: MemoryAccount): void {
+    if (input === undefined) return;
+    const { arguments: parameters, signature } = this.plan;
+    if (parameters.length === 0 && signature.orderedSet === undefined) {
+      state.accumulator.add(null, null);
+      return;
+    }
+    const value = signature.orderedSet === undefined ? input[0] : input[parameters.length];
+    if (value === null || value === undefined) return;
+    if (state.seen !== undefined) {
+      const width = parameters.length;
+      const key = this.argumentKey(input.length === width ? input : input.slice(0, width));
+      if (state.seen.has(key)) return;
+      memory.add(64 + rowBytes([value]));
+      state.seen.add(key);
+    }
+    if (state.held === undefined) {
+      state.accumulator.add(value, input[1] ?? null);
+      return;
+    }
+    memory.addRows([input]);
+    state.held.push(input);
+  }
+
+  async result(state: State, pace: Pace): Promise<Datum> {
+    const { held } = state;
+    if (held === undefined || this.compare === undefined) return state.accumulator.result();
+    const sorted = await sortRows(held, this.compare, pace);
+    const { signature, arguments: parameters } = this.plan;
+    if (signature.orderedSet !== undefined) {
+      const values = sorted.map((row) => row[parameters.length] ?? null);
+      return signature.orderedSet(values, sorted[0]?.[0] ?? null);
+    }
+    for (const row of sorted) state.accumulator.add(row[0] ?? null, row[1] ?? null);
+    return state.accumulator.result();
+  }
+}
+
+class GroupTable {
   private readonly plan: GroupingPlan;
   private readonly memory: MemoryAccount;
   private readonly hashKey: (row: Row) => HashKey;
-  private readonly argumentKeys: readonly ((row: Row) => HashKey)[];
-  private readonly groups = new Map<HashKey, Group>();
+  private readonly runners: readonly AggregateRunner[];
+  private readonly tables: readonly Map<HashKey, Group>[];
+  private readonly sets: readonly (readonly boolean[] | undefined)[];
 
   constructor(plan: GroupingPlan, memory: MemoryAccount) {
     this.plan = plan;
     this.memory = memory;
     this.hashKey = hashKeyOf(plan.keyTypes);
-    this.argumentKeys = plan.aggregates.map(({ expression }) =>
-      hashKeyOf(expression.argument === undefined ? [] : [expression.argument.type]),
-    );
-    if (plan.keys.length === 0) this.groupOf([]);
+    this.runners = plan.aggregates.map((one) => new AggregateRunner(one));
+    this.sets =
+      plan.sets === undefined
+        ? [undefined]
+        : plan.sets.map((set) => plan.keys.map((_key, i) => set.includes(i)));
+    this.tables = this.sets.map(() => new Map<HashKey, Group>());
+    // A set without keys has its one group even where there are no rows.
+    this.sets.forEach((_set, i) => {
+      const width = plan.sets === undefined ? plan.keys.length : (plan.sets[i]?.length ?? 0);
+      if (width === 0) this.groupOf(i, new Array<Datum>(plan.keys.length).fill(null));
+    });
   }
 
   add(row: Row, context: EvalContext): void {
     const keys = this.plan.keys.map((evaluate) => evaluate(row, context));
-    const group = this.groupOf(keys);
-    for (let i = 0; i < group.states.length; i++) {
-      const state = group.states[i];
-      const aggregate = this.plan.aggregates[i];
-      if (state === undefined || aggregate === undefined) continue;
-      if (aggregate.argument === undefined) {
-        state.accumulator.add(null);
-        continue;
+    const { runners } = this;
+    const inputs: Input[] = [];
+    for (const runner of runners) inputs.push(runner.input(row, context));
+    for (let i = 0; i < this.sets.length; i++) {
+      const mask = this.sets[i];
+      const own =
+        mask === undefined ? keys : keys.map((value, k) => (mask[k] === true ? value : null));
+      const { states } = this.groupOf(i, own);
+      for (let k = 0; k < runners.length; k++) {
+        const state = states[k];
+        if (state !== undefined) runners[k]?.take(state, inputs[k], this.memory);
       }
-      const value = aggregate.argument(row, context);
-      if (value === null) continue;
-      if (state.seen !== undefined) {
-        const key = this.argumentKeys[i]?.([value]) ?? null;
-        if (state.seen.has(key)) continue;
-        this.memory.add(rowBytes([value]));
-        state.seen.add(key);
-      }
-      state.accumulator.add(value);
     }
   }
 
-  /** The groups' rows: keys, then results. */
-  *rows(): Generator<Row> {
-    for (const group of this.groups.values())
-      yield [...group.keys, ...group.states.map((state) => state.accumulator.result())];
+  *groups(): Generator<Group> {
+    for (const table of this.tables) yield* table.values();
   }
 
-  private groupOf(keys: Row): Group {
+  /** Keys, results, and the number of the set where there are several. */
+  async row(group: Group, pace: Pace): Promise<Row> {
+    const row: Datum[] = [...group.keys];
+    for (let i = 0; i < this.runners.length; i++) {
+      const [runner, state] = [this.runners[i], group.states[i]];
+      if (runner === undefined || state === undefined) continue;
+      row.push(
+        state.held === undefined ? state.accumulator.result() : await runner.result(state, pace),
+      );
+    }
+    if (this.plan.sets !== undefined) row.push(group.set);
+    return row;
+  }
+
+  private groupOf(set: number, keys: Row): Group {
+    const table = this.tables[set];
+    if (table === undefined) throw new RangeError('grouping set exists');
     const hash = this.plan.keys.length === 0 ? null : this.hashKey(keys);
-    let group = this.groups.get(hash);
+    let group = table.get(hash);
     if (group === undefined) {
       this.memory.add(rowBytes(keys) * 2 + stateBytes * (1 + this.plan.aggregates.length));
-      group = {
-        keys,
-        states: this.plan.aggregates.map(({ expression }) => ({
-          accumulator: expression.signature.create(),
-          seen: expression.distinct ? new Set<HashKey>() : undefined,
-        })),
-      };
-      this.groups.set(hash, group);
+      group = { keys, set, states: this.runners.map((runner) => runner.start()) };
+      table.set(hash, group);
     }
     return group;
-  }
-}
-
-/** Remembers rows; says whether one is new. */
-export class DistinctRows {
-  private readonly seen = new Set<HashKey>();
-  private readonly hashKey: (row: Row) => HashKey;
-  private readonly memory: MemoryAccount;
-
-  constructor(types: readonly SqlType[], memory: MemoryAccount) {
-    this.hashKey = hashKeyOf(types);
-    this.memory = memory;
-  }
-
-  isNew(row: Row): boolean {
-    const key = this.hashKey(row);
-    if (this.seen.has(key)) return false;
-    this.memory.add(rowBytes(row));
-    this.seen.add(key);
-    return true;
   }
 }

@@ -6,11 +6,42 @@ import type { KvTransaction } from '../kv-transaction.ts';
 import { turnBudgetMs } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import type { CteRuns } from './cte.ts';
+import type { WriteSet } from './write-set.ts';
 
 export interface Run {
   readonly transaction: KvTransaction;
   readonly evaluation: EvalContext;
   readonly pace: Pace;
+  /** What all operators of the statement hold together. */
+  readonly memory: MemoryAccount;
+  readonly facts: ScanFacts;
+  /** Named queries whose WITH is being run. */
+  readonly ctes: CteRuns | undefined;
+  /** Where a statement that writes leaves its writes till its end. */
+  readonly writes: WriteSet | undefined;
+}
+
+/** Told while rows are read; the runner of statements decides by it how the catalog is checked. */
+export interface ScanFacts {
+  /** Rows may have gone missing with a table that was dropped meanwhile. */
+  mayHaveMissed: boolean;
+}
+
+/** The same evaluation for a query inside, which sees these values as its arguments. */
+export function withArguments(outer: EvalContext, values: readonly Datum[]): EvalContext {
+  return {
+    zone: outer.zone,
+    extraFloatDigits: outer.extraFloatDigits,
+    now: outer.now,
+    parameters: outer.parameters,
+    user: outer.user,
+    database: outer.database,
+    setting: (name) => outer.setting(name),
+    arguments: values,
+    root: outer.root,
+    subqueries: undefined,
+  };
 }
 
 /** Keeps one statement from holding the event loop, and notices that it was cancelled. */
@@ -82,6 +113,16 @@ export class MemoryAccount {
       throw new SqlError('53200', 'out of memory', {
         detail: `The statement needs more than ${this.most} bytes of working memory.`,
       });
+  }
+
+  addRows(rows: readonly (readonly Datum[])[]): void {
+    let bytes = 0;
+    for (const row of rows) bytes += rowBytes(row);
+    this.add(bytes);
+  }
+
+  releaseRow(row: readonly Datum[]): void {
+    this.used -= rowBytes(row);
   }
 
   release(bytes: number): void {

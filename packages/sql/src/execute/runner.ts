@@ -7,25 +7,14 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { toSqlError } from '../kv-errors.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
-import { conflictBackoffMs, conflictRunsMax, staleRunsMax } from '../limits.ts';
-import type { DeletePlan, InsertPlan, PreparedPlan, SelectPlan, UpdatePlan } from '../plan/plan.ts';
+import { conflictBackoffMs, conflictRunsMax, staleRunsMax, workMemoryBytes } from '../limits.ts';
+import type { PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
 import { SqlError } from '../sql-error.ts';
 import type { Row } from './evaluate.ts';
-import { Pace, type Run } from './run.ts';
+import { MemoryAccount, Pace, type Run } from './run.ts';
 import { pointKey } from './scan.ts';
-import { runSelect, type ScanFacts } from './select.ts';
-import {
-  duplicateKey,
-  isKeyExists,
-  isRowKey,
-  type RowIds,
-  runDelete,
-  runInsert,
-  runUpdate,
-  type Written,
-} from './write.ts';
-
-export type WritePlan = InsertPlan | UpdatePlan | DeletePlan;
+import { duplicateKey, isKeyExists, isRowKey, type Written } from './write.ts';
+import { type RowIds, WriteSet } from './write-set.ts';
 
 /** A prepared plan of a known kind. */
 export interface Prepared<P> extends PreparedPlan {
@@ -60,22 +49,20 @@ export class Runner {
     const { catalog } = this.options;
     let { prepared } = statement;
     for (let attempt = 1; ; attempt++) {
-      const { plan } = prepared;
-      const { source } = plan;
-      if (source.kind !== 'table') throw new RangeError('a point lookup reads a table');
+      const { lookup } = prepared.plan;
+      if (lookup === undefined) throw new RangeError('the plan is one of a point lookup');
+      const { scan, outputs } = lookup;
       const run = this.begin(statement, 'read');
       run.pace.check();
-      const key = pointKey(source, statement.evaluation);
+      const key = pointKey(scan, statement.evaluation);
       const both = Promise.all([
         catalog.confirm(prepared),
         key === undefined ? undefined : run.transaction.get(key),
       ]);
       const [current, value] = await run.pace.unlessCancelled(both);
       if (current && key !== undefined && value !== undefined) {
-        const row = source.store.decodeRow(key, value, source.needed);
-        const output = plan.outputs.map((evaluate) => evaluate(row, statement.evaluation));
-        if (plan.visible < output.length) output.length = plan.visible;
-        return [output];
+        const row = scan.store.decodeRow(key, value, scan.needed);
+        return [outputs.map((evaluate) => evaluate(row, statement.evaluation))];
       }
       if (current && (key === undefined || (await catalog.confirm(prepared, true)))) return [];
       prepared = await this.replan(statement, attempt);
@@ -88,14 +75,14 @@ export class Runner {
     let { prepared } = statement;
     for (let attempt = 1; ; attempt++) {
       const run = this.begin(statement, 'read');
-      const facts: ScanFacts = { mayHaveMissed: false };
+      const { facts } = run;
       const confirmed = catalog.confirm(prepared);
       confirmed.catch(() => undefined); // reported where it is awaited
       let current: boolean | undefined;
       let held: Row[] | undefined;
       let left = false;
       // One batch is held back, so that a result of one batch is checked before any of it leaves.
-      for await (const batch of runSelect(prepared.plan, run, facts)) {
+      for await (const batch of prepared.plan.root.open(run)) {
         run.pace.check();
         if (held !== undefined) {
           current ??= await confirmed;
@@ -124,15 +111,16 @@ export class Runner {
     let stale = 0;
     for (let attempt = 1; ; attempt++) {
       const run = this.begin(statement, 'write');
-      const facts: ScanFacts = { mayHaveMissed: false };
+      const { facts, writes } = run;
       const confirmed = catalog.confirm(prepared);
       confirmed.catch(() => undefined); // reported where it is awaited
       try {
-        const written = await runWrite(prepared.plan, run, facts, this.options.rowIds);
+        const written = await prepared.plan.root.run(run);
         run.pace.check();
+        writes?.apply(run.transaction);
         const fresh = !facts.mayHaveMissed || (await catalog.confirm(prepared, true));
         if (fresh) {
-          if (await commitBeside(confirmed, run.transaction, written)) return written;
+          if (await commitBeside(confirmed, run.transaction, writes?.size ?? 0)) return written;
         } else run.transaction.rollback();
       } catch (error) {
         run.transaction.rollback();
@@ -169,10 +157,16 @@ export class Runner {
 
   /** @param purpose a transaction that only reads need not remember what it saw */
   private begin(statement: Statement<unknown>, purpose: 'read' | 'write'): Run {
+    const { evaluation, signal } = statement;
+    evaluation.subqueries = undefined;
     return {
       transaction: this.options.database.begin({ readOnly: purpose === 'read' }),
-      evaluation: statement.evaluation,
-      pace: new Pace(this.options.clock, statement.signal),
+      evaluation,
+      pace: new Pace(this.options.clock, signal),
+      memory: new MemoryAccount(workMemoryBytes),
+      facts: { mayHaveMissed: false },
+      ctes: undefined,
+      writes: purpose === 'write' ? new WriteSet(this.options.rowIds) : undefined,
     };
   }
 
@@ -183,20 +177,10 @@ export class Runner {
   }
 
   private duplicate(plan: WritePlan, error: DbError, context: EvalContext): unknown {
-    const store = plan.kind === 'insert' ? plan.store : plan.scan.store;
-    if (error.key === undefined || !isRowKey(store, error.key)) return toSqlError(error);
-    return duplicateKey(store, error.key, context);
-  }
-}
-
-function runWrite(plan: WritePlan, run: Run, facts: ScanFacts, rowIds: RowIds): Promise<Written> {
-  switch (plan.kind) {
-    case 'insert':
-      return runInsert(plan, run, facts, rowIds);
-    case 'update':
-      return runUpdate(plan, run, facts, rowIds);
-    case 'delete':
-      return runDelete(plan, run, facts);
+    const { key } = error;
+    const store = key === undefined ? undefined : plan.stores.find((one) => isRowKey(one, key));
+    if (key === undefined || store === undefined) return toSqlError(error);
+    return duplicateKey(store, key, context);
   }
 }
 
@@ -204,9 +188,9 @@ function runWrite(plan: WritePlan, run: Run, facts: ScanFacts, rowIds: RowIds): 
 async function commitBeside(
   confirmed: Promise<boolean>,
   transaction: KvTransaction,
-  written: Written,
+  writes: number,
 ): Promise<boolean> {
-  if (written.count === 0) return confirmed;
+  if (writes === 0) return confirmed;
   await transaction.commit();
   try {
     return await confirmed;
@@ -229,8 +213,11 @@ function mayHaveHappened(error: unknown): boolean {
   );
 }
 
-/** A hidden row id met another: the next run draws new ones. */
-function retryableKey(plan: WritePlan, error: DbError): boolean {
-  const store = plan.kind === 'insert' ? plan.store : plan.scan.store;
-  return store.keyColumns.length === 0 || (error.key !== undefined && !isRowKey(store, error.key));
+/** A hidden row id met another: the next run draws new ones. Or ON CONFLICT did not see the row: the next run does. */
+function retryableKey(plan: WritePlan, { key }: DbError): boolean {
+  if (key === undefined) return plan.stores.some((store) => store.keyColumns.length === 0);
+  return (
+    !plan.stores.some((store) => isRowKey(store, key)) ||
+    plan.lookedAt.some((store) => isRowKey(store, key))
+  );
 }

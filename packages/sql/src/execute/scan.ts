@@ -4,6 +4,7 @@ import type { EvalContext } from '../functions/signature.ts';
 import { batchRows } from '../limits.ts';
 import type { CompiledBound, TableScan } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
+import { evaluateOnce } from './operator.ts';
 import type { Run } from './run.ts';
 
 export interface ScannedBatch {
@@ -25,7 +26,7 @@ export async function* scanTable(
 }
 
 async function* scanPoints(scan: TableScan, run: Run): AsyncGenerator<ScannedBatch> {
-  const keys = pointKeys(scan, run);
+  const keys = await evaluateOnce(run, () => pointKeys(scan, run));
   for (let at = 0; at < keys.length; at += batchRows) {
     run.pace.check();
     const chunk = keys.slice(at, at + batchRows);
@@ -36,7 +37,7 @@ async function* scanPoints(scan: TableScan, run: Run): AsyncGenerator<ScannedBat
       const value = values[i];
       if (value === undefined) return;
       found.push(key);
-      rows.push(scan.store.decodeRow(key, value, scan.needed));
+      rows.push(decoded(scan, key, value));
     });
     yield { keys: found, rows, missing: chunk.length - found.length };
   }
@@ -48,7 +49,7 @@ async function* scanSpans(
   limit: number | undefined,
 ): AsyncGenerator<ScannedBatch> {
   let left = limit;
-  for (const span of keySpans(scan, run)) {
+  for (const span of await evaluateOnce(run, () => keySpans(scan, run))) {
     const pairs = run.transaction.scan(span, {
       reverse: scan.reverse,
       ...(left === undefined ? {} : { limit: left }),
@@ -59,13 +60,19 @@ async function* scanSpans(
         run.pace.check();
         if (run.pace.due()) await run.pace.rest();
         const part = batch.length <= batchRows ? batch : batch.slice(at, at + batchRows);
-        const rows = part.map((pair) => scan.store.decodeRow(pair.key, pair.value, scan.needed));
+        const rows = part.map((pair) => decoded(scan, pair.key, pair.value));
         yield { keys: part.map((pair) => pair.key), rows, missing: 0 };
         if (left !== undefined) left -= part.length;
       }
       if (left !== undefined && left <= 0) return;
     }
   }
+}
+
+function decoded(scan: TableScan, key: Uint8Array, value: Uint8Array): Datum[] {
+  const row = scan.store.decodeRow(key, value, scan.needed);
+  if (scan.withRowId) row.push(scan.store.hiddenRowId(key));
+  return row;
 }
 
 /** The keys of a point access, in key order or reverse, each once. A NULL equals nothing. */

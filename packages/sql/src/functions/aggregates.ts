@@ -1,4 +1,5 @@
 /** Aggregate functions. NULLs never reach an accumulator; `count(*)` is the executor's own. */
+import { stringCharactersMax } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { type Comparator, comparatorOf } from '../types/compare.ts';
@@ -20,7 +21,8 @@ import {
 import { addFloat, checkBig } from './arithmetic.ts';
 
 export interface Accumulator {
-  add(value: Datum): void;
+  /** @param second the second argument, for those that take two */
+  add(value: Datum, second: Datum): void;
   result(): Datum;
 }
 
@@ -29,6 +31,10 @@ export interface AggregateSignature {
   readonly parameters: readonly SqlType[];
   readonly result: SqlType;
   create(): Accumulator;
+  /** The result depends on the order of the input: DISTINCT sorts it. */
+  readonly ordered?: true;
+  /** An ordered-set aggregate: from the sorted values and the direct arguments. */
+  readonly orderedSet?: (sorted: readonly Datum[], direct: Datum) => Datum;
   /** PostgreSQL has it and we have not: it takes part in resolution and is refused if it wins. */
   readonly unsupported?: true;
 }
@@ -192,6 +198,66 @@ class BooleanFold implements Accumulator {
   }
 }
 
+/** string_agg: each text but the first goes behind its own separator. */
+class Concatenation implements Accumulator {
+  private readonly parts: string[] = [];
+  private length = 0;
+
+  add(value: Datum, separator: Datum): void {
+    if (this.parts.length > 0 && separator !== null) this.push(separator as string);
+    this.push(value as string);
+  }
+
+  result(): Datum {
+    return this.parts.length === 0 ? null : this.parts.join('');
+  }
+
+  private push(text: string): void {
+    this.length += text.length;
+    if (this.length > stringCharactersMax)
+      throw new SqlError('54000', 'string_agg result is too long');
+    this.parts.push(text);
+  }
+}
+
+function checkPercentile(fraction: Datum): number | undefined {
+  if (fraction === null) return undefined;
+  const value = Number(fraction);
+  if (value < 0 || value > 1 || Number.isNaN(value))
+    throw new SqlError('22003', `percentile value ${value} is not between 0 and 1`);
+  return value;
+}
+
+function percentileDiscrete(sorted: readonly Datum[], direct: Datum): Datum {
+  const fraction = checkPercentile(direct);
+  if (fraction === undefined || sorted.length === 0) return null;
+  return sorted[Math.max(0, Math.ceil(fraction * sorted.length) - 1)] ?? null;
+}
+
+function percentileContinuous(sorted: readonly Datum[], direct: Datum): Datum {
+  const fraction = checkPercentile(direct);
+  if (fraction === undefined || sorted.length === 0) return null;
+  const place = fraction * (sorted.length - 1);
+  const low = Number(sorted[Math.floor(place)]);
+  const high = Number(sorted[Math.ceil(place)]);
+  return low + (place - Math.floor(place)) * (high - low);
+}
+
+/** The most frequent value, the first of several. */
+function mode(sorted: readonly Datum[]): Datum {
+  let best: Datum = null;
+  let most = 0;
+  let count = 0;
+  for (let i = 0; i < sorted.length; i++) {
+    const value = sorted[i] ?? null;
+    count = i > 0 && sorted[i - 1] === value ? count + 1 : 1;
+    if (count <= most) continue;
+    most = count;
+    best = value;
+  }
+  return best;
+}
+
 function define(
   name: string,
   parameters: readonly SqlType[],
@@ -232,6 +298,19 @@ const all: readonly AggregateSignature[] = [
   ...extremes.map((type) => define('max', [type], type, () => new Extreme(type, 1))),
   define('bool_and', [boolType], boolType, () => new BooleanFold(true)),
   define('every', [boolType], boolType, () => new BooleanFold(true)),
+  {
+    ...define('string_agg', [textType, textType], textType, () => new Concatenation()),
+    ordered: true,
+  },
+  {
+    ...define('percentile_cont', [float8Type, float8Type], float8Type, () => new Count()),
+    orderedSet: percentileContinuous,
+  },
+  {
+    ...define('percentile_disc', [float8Type, anyType], anyType, () => new Count()),
+    orderedSet: percentileDiscrete,
+  },
+  { ...define('mode', [anyType], anyType, () => new Count()), orderedSet: mode },
   define('bool_or', [boolType], boolType, () => new BooleanFold(false)),
 ];
 
@@ -258,13 +337,9 @@ export const foreignAggregates: ReadonlySet<string> = new Set([
   'json_object_agg',
   'jsonb_agg',
   'jsonb_object_agg',
-  'mode',
-  'percentile_cont',
-  'percentile_disc',
   'stddev',
   'stddev_pop',
   'stddev_samp',
-  'string_agg',
   'var_pop',
   'var_samp',
   'variance',

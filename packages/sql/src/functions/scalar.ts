@@ -23,8 +23,7 @@ export const foreignFunctions: ReadonlySet<string> = new Set(
   pg_relation_size pg_sleep pg_size_pretty pg_table_is_visible pg_table_size pg_terminate_backend
   pg_total_relation_size pg_typeof quote_ident quote_literal quote_nullable radians random regexp_count
   regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array
-  regexp_split_to_table regexp_substr row_number row_to_json rank dense_rank lag lead ntile first_value
-  last_value scale setseed set_config setval sha224 sha256 sha384 sha512 shobj_description sin sind
+  regexp_split_to_table regexp_substr row_to_json scale setseed set_config setval sha224 sha256 sha384 sha512 shobj_description sin sind
   string_to_array string_to_table tan timeofday timezone to_char to_date to_json to_jsonb to_number
   to_timestamp to_tsquery to_tsvector translate trim_array trim_scale txid_current unistr unnest
   uuid_generate_v4 width_bucket xpath is_normalized parse_ident min_scale cosh sinh tanh`.split(

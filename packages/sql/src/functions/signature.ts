@@ -1,4 +1,5 @@
 /** The shape of functions and operators: what overload resolution and evaluation need to know of one. */
+import type { SubqueryResults } from '../execute/subplan.ts';
 import type { Datum } from '../session-api.ts';
 import type { TextContext } from '../types/text-codec.ts';
 import type { SqlType } from '../types/type.ts';
@@ -10,6 +11,11 @@ export interface EvalContext extends TextContext {
   readonly database: string;
   /** The value of a setting, as SHOW prints it. */
   setting(name: string): string | undefined;
+  /** What the query around hands in, for a query inside an expression or LATERAL. */
+  readonly arguments: readonly Datum[];
+  /** The evaluation of the statement as a whole, which keeps the results of subqueries. */
+  readonly root: EvalContext;
+  subqueries: SubqueryResults | undefined;
 }
 
 /** Immutable: may be folded into a constant. Stable: one value for one run of a statement. */

@@ -2,12 +2,13 @@
  * Which part of a table a predicate can match: conjuncts that compare key columns with values that are known before the
  * first row become key points or key spans; what they say fully is dropped from the filter.
  */
+import { conjunction, conjuncts } from '../bind/conjuncts.ts';
 import type { Expression } from '../bind/expression.ts';
 import { isRowIndependent } from '../bind/expression.ts';
 import type { ComparisonOperator } from '../functions/signature.ts';
 import { accessPointsMax } from '../limits.ts';
 import type { KeyColumn } from '../storage/table-store.ts';
-import { boolType, isText } from '../types/type.ts';
+import { isText } from '../types/type.ts';
 
 export interface KeyBound {
   readonly value: Expression;
@@ -45,8 +46,8 @@ export function chooseAccess(
   where: Expression | undefined,
   keyColumns: readonly KeyColumn[],
 ): ChosenAccess {
-  const conjuncts = where === undefined ? [] : flatten(where);
-  const tests = conjuncts.flatMap((conjunct) => keyTest(conjunct) ?? []);
+  const all = conjuncts(where);
+  const tests = all.flatMap((conjunct) => keyTest(conjunct) ?? []);
   const used = new Set<Expression>();
   const take = (column: number, accept: (operator: ComparisonOperator) => boolean) => {
     const test = tests.find(
@@ -71,7 +72,7 @@ export function chooseAccess(
     lower = bound(take(next.index, (operator) => operator === '>' || operator === '>='));
     upper = bound(take(next.index, (operator) => operator === '<' || operator === '<='));
   }
-  const rest = conjuncts.filter((conjunct) => !used.has(conjunct));
+  const rest = all.filter((conjunct) => !used.has(conjunct));
   return { access: { equals, lower, upper }, filter: conjunction(rest) };
 }
 
@@ -79,16 +80,6 @@ function bound(test: KeyTest | undefined): KeyBound | undefined {
   const value = test?.values[0];
   if (test === undefined || value === undefined) return undefined;
   return { value, inclusive: test.operator.endsWith('=') };
-}
-
-function flatten(expression: Expression): readonly Expression[] {
-  return expression.kind === 'and' ? expression.arguments.flatMap(flatten) : [expression];
-}
-
-function conjunction(conjuncts: readonly Expression[]): Expression | undefined {
-  const [first] = conjuncts;
-  if (first === undefined || conjuncts.length === 1) return first;
-  return { kind: 'and', type: boolType, modifier: -1, location: undefined, arguments: conjuncts };
 }
 
 const mirrored: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
@@ -122,7 +113,7 @@ function keyTest(conjunct: Expression): KeyTest | undefined {
 }
 
 /** The offset of a bare column; a varchar column that is read as text is still itself. */
-function columnOf(expression: Expression): number | undefined {
+export function columnOf(expression: Expression): number | undefined {
   if (expression.kind === 'column') return expression.index;
   if (expression.kind !== 'cast' || expression.cast.implementation !== undefined) return undefined;
   if (!isText(expression.type) || !isText(expression.argument.type)) return undefined;

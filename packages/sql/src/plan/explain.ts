@@ -1,77 +1,54 @@
 /** The text of EXPLAIN. Shapes follow PostgreSQL's (`->` and two more blanks per level); words say what storage does. */
-import type { BoundSelect } from '../bind/bound.ts';
-import type { Expression } from '../bind/expression.ts';
+import type { AggregateExpression, Expression, SubqueryExpression } from '../bind/expression.ts';
+import type { NodeText, Operator } from '../execute/operator.ts';
 import { formatText, type TextContext } from '../types/text-codec.ts';
 import { utcZone } from '../types/time-zone.ts';
-import type { SelectPlan, TableScan } from './plan.ts';
+import type { TableScan } from './plan.ts';
 
 const printing: TextContext = { zone: utcZone, extraFloatDigits: 1, now: 0n };
 
-type Explained = Omit<SelectPlan, 'lines'>;
-
-export function explainSelect(
-  select: BoundSelect,
-  plan: Explained,
-  filter: Expression | undefined,
-): string[] {
-  let lines = explainSource(select, plan, filter);
-  if (select.grouping !== undefined) {
-    const { keys, having } = select.grouping;
-    const word = keys.length === 0 ? 'Aggregate' : 'HashAggregate';
-    const details = [
-      ...(keys.length === 0 ? [] : [`Group Key: ${keys.map(print).join(', ')}`]),
-      ...(having === undefined ? [] : [`Filter: ${print(having)}`]),
-    ];
-    lines = above(word, details, lines);
-  }
-  if (plan.distinct) lines = above('Unique (hashed)', [], lines);
-  if (plan.sort.length > 0) {
-    const keys = select.order.map((key) => {
-      const output = select.outputs[key.output];
-      const nulls =
-        key.nullsFirst === key.descending ? '' : key.nullsFirst ? ' NULLS FIRST' : ' NULLS LAST';
-      return `${output === undefined ? '' : print(output)}${key.descending ? ' DESC' : ''}${nulls}`;
-    });
-    lines = above('Sort', [`Sort Key: ${keys.join(', ')}`], lines);
-  }
-  if (plan.limit !== undefined || plan.offset !== undefined) lines = above('Limit', [], lines);
+/** The lines of a tree; `->` and two more blanks for each level. */
+export function explainTree(root: Operator, subplans: readonly NamedPlan[]): string[] {
+  const [only] = root.inputs;
+  if (root.text === undefined && root.inputs.length === 1 && only !== undefined)
+    return explainTree(only, subplans);
+  const { head, details } = root.text?.() ?? { head: 'Result', details: [] };
+  const lines = [head, ...details.map((detail) => `  ${detail}`)];
+  for (const { title, operator } of subplans)
+    lines.push(`  ${title}`, ...indented(explainTree(operator, []), '    '));
+  for (const input of root.inputs) lines.push(...indented(explainTree(input, []), '  '));
   return lines;
 }
 
-function explainSource(
-  select: BoundSelect,
-  plan: Explained,
-  filter: Expression | undefined,
-): string[] {
-  const details = filter === undefined ? [] : [`  Filter: ${print(filter)}`];
-  switch (plan.source.kind) {
-    case 'table': {
-      const alias = select.source.kind === 'table' ? select.source.alias : '';
-      return explainScan(plan.source, alias, filter);
-    }
-    case 'none':
-      return ['Result', ...details];
-    case 'values':
-      return ['Values Scan', ...details];
-    case 'series':
-      return ['Function Scan on generate_series', ...details];
-  }
+/** A plan that hangs beside the tree: a named query, or a query in an expression. */
+export interface NamedPlan {
+  readonly title: string;
+  readonly operator: Operator;
 }
 
-export function explainScan(
-  scan: TableScan,
-  alias: string,
-  filter: Expression | undefined,
-): string[] {
+function indented(lines: readonly string[], blanks: string): string[] {
+  const [first = '', ...rest] = lines;
+  return [`${blanks}->  ${first}`, ...rest.map((line) => `${blanks}    ${line}`)];
+}
+
+export function sortKeyText(
+  key: { readonly descending: boolean; readonly nullsFirst: boolean },
+  printed: string,
+): string {
+  const nulls =
+    key.nullsFirst === key.descending ? '' : key.nullsFirst ? ' NULLS FIRST' : ' NULLS LAST';
+  return `${printed}${key.descending ? ' DESC' : ''}${nulls}`;
+}
+
+export function scanText(scan: TableScan, alias: string, filter: Expression | undefined): NodeText {
   const { table, keyColumns } = scan.store;
   const { access } = scan;
   const restricted =
     access.equals.length > 0 || access.lower !== undefined || access.upper !== undefined;
   const word = scan.points ? 'Point Lookup' : restricted ? 'Key Range Scan' : 'Full Scan';
-  const name = alias === table.name ? table.name : `${table.name} ${alias}`;
   const columnName = (i: number) => table.columns[keyColumns[i]?.index ?? -1]?.name ?? '';
   const conditions = access.equals.map((values, i) => {
-    const printed = values.map(print);
+    const printed = values.map((value) => print(value));
     return printed.length === 1
       ? `(${columnName(i)} = ${printed[0]})`
       : `(${columnName(i)} IN (${printed.join(', ')}))`;
@@ -81,78 +58,88 @@ export function explainScan(
     conditions.push(`(${next} >${access.lower.inclusive ? '=' : ''} ${print(access.lower.value)})`);
   if (access.upper !== undefined)
     conditions.push(`(${next} <${access.upper.inclusive ? '=' : ''} ${print(access.upper.value)})`);
-  return [
-    `${word}${scan.reverse ? ' Backward' : ''} on ${name}`,
-    ...(conditions.length === 0 ? [] : [`  Key Cond: ${conditions.join(' AND ')}`]),
-    ...(filter === undefined ? [] : [`  Filter: ${print(filter)}`]),
-  ];
+  return {
+    head: `${word}${scan.reverse ? ' Backward' : ''} on ${tableText(table.name, alias)}`,
+    details: [
+      ...(conditions.length === 0 ? [] : [`Key Cond: ${conditions.join(' AND ')}`]),
+      ...filterText(filter),
+    ],
+  };
 }
 
-export function explainWrite(word: string, table: string, lines: readonly string[]): string[] {
-  return above(`${word} on ${table}`, [], lines);
+export function tableText(name: string, alias: string): string {
+  return alias === name || alias === '' ? name : `${name} ${alias}`;
 }
 
-/** A node over another: details under its head, the child indented under an arrow. */
-function above(head: string, details: readonly string[], child: readonly string[]): string[] {
-  const [first = '', ...rest] = child;
-  return [
-    head,
-    ...details.map((detail) => `  ${detail}`),
-    `  ->  ${first}`,
-    ...rest.map((line) => `      ${line}`),
-  ];
+export function filterText(filter: Expression | undefined, word = 'Filter'): string[] {
+  return filter === undefined ? [] : [`${word}: ${print(filter, word !== 'Filter')}`];
 }
 
-/** An expression in SQL, for people. */
-function print(expression: Expression): string {
-  const list = (all: readonly Expression[], joint: string) => `(${all.map(print).join(joint)})`;
+/**
+ * An expression in SQL, for people.
+ * @param qualified columns with the names of their tables
+ */
+export function print(expression: Expression, qualified = false): string {
+  const own = (one: Expression) => print(one, qualified);
+  const list = (all: readonly Expression[], joint: string) => `(${all.map(own).join(joint)})`;
   switch (expression.kind) {
     case 'constant':
       return printConstant(expression);
     case 'parameter':
       return `$${expression.index + 1}`;
     case 'column':
-      return expression.name;
+      if (expression.standsFor !== undefined) return own(expression.standsFor);
+      return qualified && expression.relation !== ''
+        ? `${expression.relation}.${expression.name}`
+        : expression.name;
+    case 'argument':
+      return print(expression.outer, true);
+    case 'subquery':
+      return subqueryText(expression, own);
+    case 'grouping':
+      return 'GROUPING(…)';
+    case 'window':
+      return `${expression.function.signature.name}(${expression.arguments.map(own).join(', ')}) OVER (?)`;
     case 'call':
-      return printCall(expression);
+      return printCall(expression, own);
     case 'concat':
       return `${expression.withSeparator ? 'concat_ws' : 'concat'}${list(expression.arguments, ', ')}`;
     case 'cast':
     case 'length':
-      return `${print(expression.argument)}::${expression.type.display}`;
+      return `${own(expression.argument)}::${expression.type.display}`;
     case 'comparison':
-      return `(${print(expression.left)} ${expression.operator} ${print(expression.right)})`;
+      return `(${own(expression.left)} ${expression.operator} ${own(expression.right)})`;
     case 'and':
       return list(expression.arguments, ' AND ');
     case 'or':
       return list(expression.arguments, ' OR ');
     case 'not':
-      return `(NOT ${print(expression.argument)})`;
+      return `(NOT ${own(expression.argument)})`;
     case 'is-null':
-      return `(${print(expression.argument)} IS ${expression.negated ? 'NOT ' : ''}NULL)`;
+      return `(${own(expression.argument)} IS ${expression.negated ? 'NOT ' : ''}NULL)`;
     case 'boolean-test': {
       const word =
         expression.expected === null ? 'UNKNOWN' : String(expression.expected).toUpperCase();
-      return `(${print(expression.argument)} IS ${expression.negated ? 'NOT ' : ''}${word})`;
+      return `(${own(expression.argument)} IS ${expression.negated ? 'NOT ' : ''}${word})`;
     }
     case 'distinct':
-      return `(${print(expression.left)} IS ${expression.negated ? 'NOT ' : ''}DISTINCT FROM ${print(expression.right)})`;
+      return `(${own(expression.left)} IS ${expression.negated ? 'NOT ' : ''}DISTINCT FROM ${own(expression.right)})`;
     case 'in':
-      return `(${print(expression.left)} ${expression.negated ? 'NOT ' : ''}IN ${list(expression.items, ', ')})`;
+      return `(${own(expression.left)} ${expression.negated ? 'NOT ' : ''}IN ${list(expression.items, ', ')})`;
     case 'case':
       return `CASE ${expression.branches
-        .map(({ when, result }) => `WHEN ${print(when)} THEN ${print(result)}`)
+        .map(({ when, result }) => `WHEN ${own(when)} THEN ${own(result)}`)
         .join(
           ' ',
-        )}${expression.otherwise === undefined ? '' : ` ELSE ${print(expression.otherwise)}`} END`;
+        )}${expression.otherwise === undefined ? '' : ` ELSE ${own(expression.otherwise)}`} END`;
     case 'coalesce':
       return `COALESCE${list(expression.arguments, ', ')}`;
     case 'nullif':
-      return `NULLIF(${print(expression.comparison.left)}, ${print(expression.comparison.right)})`;
+      return `NULLIF(${own(expression.comparison.left)}, ${own(expression.comparison.right)})`;
     case 'extreme':
       return `${expression.direction === 1 ? 'GREATEST' : 'LEAST'}${list(expression.arguments, ', ')}`;
     case 'aggregate':
-      return `${expression.signature.name}(${expression.argument === undefined ? '*' : print(expression.argument)})`;
+      return aggregateText(expression, own);
   }
 }
 
@@ -165,9 +152,34 @@ function printConstant(expression: Extract<Expression, { kind: 'constant' }>): s
   return `'${text.replaceAll("'", "''")}'::${type.display}`;
 }
 
-function printCall(expression: Extract<Expression, { kind: 'call' }>): string {
+function printCall(
+  expression: Extract<Expression, { kind: 'call' }>,
+  own: (one: Expression) => string,
+): string {
   const { name } = expression.signature;
-  const printed = expression.arguments.map(print);
+  const printed = expression.arguments.map(own);
   if (/^[a-z]/.test(name)) return `${name}(${printed.join(', ')})`;
   return printed.length === 1 ? `(${name} ${printed[0]})` : `(${printed.join(` ${name} `)})`;
+}
+
+function aggregateText(
+  { signature, arguments: values, distinct, order, filter }: AggregateExpression,
+  own: (one: Expression) => string,
+): string {
+  const ordered = order.map((item) => sortKeyText(item, own(item.expression))).join(', ');
+  const inner = values.length === 0 && signature.orderedSet === undefined ? '*' : values.map(own).join(', ');
+  const within = signature.orderedSet !== undefined;
+  const call = `${signature.name}(${distinct ? 'DISTINCT ' : ''}${inner}${ordered === '' || within ? '' : ` ORDER BY ${ordered}`})`;
+  const group = within ? ` WITHIN GROUP (ORDER BY ${ordered})` : '';
+  return `${call}${group}${filter === undefined ? '' : ` FILTER (WHERE ${own(filter)})`}`;
+}
+
+function subqueryText(
+  { form, operands, subplan }: SubqueryExpression,
+  own: (one: Expression) => string,
+): string {
+  const name = subplan?.name ?? 'SubPlan';
+  if (form === 'exists') return `EXISTS(${name})`;
+  if (form === 'scalar') return `(${name})`;
+  return `(${form.toUpperCase()} ${operands.map(own).join(', ')} (${name}))`;
 }

@@ -1,11 +1,12 @@
 /**
- * Plans: what the executor runs. Expressions are closures by now, key predicates are access paths, and it is settled
- * whether rows come sorted from storage. A plan belongs to no session and may run many times at once.
+ * Plans: what the executor runs. A query is a tree of physical operators, a write is a node over one; statements about one
+ * row named by its whole key go beside the tree. A plan belongs to no session and may run many times at once.
  */
 import type { BoundUtility } from '../bind/bound.ts';
-import type { AggregateExpression } from '../bind/expression.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { Evaluator } from '../execute/evaluate.ts';
+import type { Operator } from '../execute/operator.ts';
+import type { WriteNode } from '../execute/write.ts';
 import type { ColumnDescription, Notice } from '../session-api.ts';
 import type { TableStore } from '../storage/table-store.ts';
 import type { SqlType } from '../types/type.ts';
@@ -17,7 +18,6 @@ export interface CompiledBound {
 }
 
 export interface TableScan {
-  readonly kind: 'table';
   readonly store: TableStore;
   readonly access: AccessPath;
   readonly points: boolean;
@@ -27,22 +27,8 @@ export interface TableScan {
   /** By offset into the table's columns: which ones anything above reads. */
   readonly needed: readonly boolean[];
   readonly reverse: boolean;
-}
-
-export type Source =
-  | { readonly kind: 'none' }
-  | TableScan
-  | { readonly kind: 'values'; readonly rows: readonly (readonly Evaluator[])[] }
-  | { readonly kind: 'series'; readonly type: SqlType; readonly arguments: readonly Evaluator[] };
-
-export interface GroupingPlan {
-  readonly keys: readonly Evaluator[];
-  readonly keyTypes: readonly SqlType[];
-  readonly aggregates: readonly {
-    readonly expression: AggregateExpression;
-    readonly argument: Evaluator | undefined;
-  }[];
-  readonly having: Evaluator | undefined;
+  /** A column behind the table's own holds the hidden row id. */
+  readonly withRowId: boolean;
 }
 
 export interface SortColumn {
@@ -52,60 +38,30 @@ export interface SortColumn {
   readonly nullsFirst: boolean;
 }
 
+/** One row at most, by its whole key, no more to do than to look and project. */
+export interface PointLookup {
+  readonly scan: TableScan;
+  readonly outputs: readonly Evaluator[];
+}
+
 export interface SelectPlan {
   readonly kind: 'select';
-  readonly source: Source;
-  readonly filter: Evaluator | undefined;
-  readonly grouping: GroupingPlan | undefined;
-  readonly outputs: readonly Evaluator[];
-  readonly outputTypes: readonly SqlType[];
-  /** Outputs beyond these only sort. */
-  readonly visible: number;
-  readonly distinct: boolean;
-  /** Empty where storage already has the order. */
-  readonly sort: readonly SortColumn[];
-  readonly limit: Evaluator | undefined;
-  readonly offset: Evaluator | undefined;
-  /** One row at most, by its whole key, no more to do than to look and project. */
-  readonly isPointLookup: boolean;
+  readonly root: Operator;
+  readonly lookup: PointLookup | undefined;
   /** For EXPLAIN; made only when asked for. */
   lines(): readonly string[];
 }
 
-export interface ReturningPlan {
-  readonly outputs: readonly Evaluator[];
-}
-
-export interface InsertPlan {
-  readonly kind: 'insert';
-  readonly store: TableStore;
-  readonly targets: readonly number[];
-  readonly source:
-    | { readonly kind: 'values'; readonly rows: readonly (readonly (Evaluator | undefined)[])[] }
-    | { readonly kind: 'select'; readonly select: SelectPlan };
-  readonly defaults: readonly (Evaluator | undefined)[];
-  readonly returning: ReturningPlan | undefined;
-  lines(): readonly string[];
-}
-
-export interface UpdatePlan {
-  readonly kind: 'update';
-  readonly scan: TableScan;
-  readonly filter: Evaluator | undefined;
-  readonly assignments: readonly {
-    readonly column: number;
-    readonly value: Evaluator | undefined;
-  }[];
-  readonly changesKey: boolean;
-  readonly returning: ReturningPlan | undefined;
-  lines(): readonly string[];
-}
-
-export interface DeletePlan {
-  readonly kind: 'delete';
-  readonly scan: TableScan;
-  readonly filter: Evaluator | undefined;
-  readonly returning: ReturningPlan | undefined;
+/** A statement that writes, in itself or in its WITH. */
+export interface WritePlan {
+  readonly kind: 'write';
+  /** What the command tag says before the count. */
+  readonly tag: 'INSERT 0' | 'UPDATE' | 'DELETE' | 'MERGE' | 'SELECT';
+  readonly root: WriteNode;
+  /** Tables that it inserts into. */
+  readonly stores: readonly TableStore[];
+  /** Those of them whose conflicts ON CONFLICT looks at: a key that came meanwhile is looked at in the next run. */
+  readonly lookedAt: readonly TableStore[];
   lines(): readonly string[];
 }
 
@@ -114,7 +70,7 @@ export interface ExplainPlan {
   readonly lines: readonly string[];
 }
 
-export type Plan = SelectPlan | InsertPlan | UpdatePlan | DeletePlan | ExplainPlan | BoundUtility;
+export type Plan = SelectPlan | WritePlan | ExplainPlan | BoundUtility;
 
 /** A plan with what it rests on. */
 export interface PreparedPlan {

@@ -1,264 +1,270 @@
-/** From bound statements to plans. Rule based: the primary key is the only way to avoid a full scan. */
+/** From bound statements to plans. Statements about one row that is named by its whole key get a plan of their own. */
 import type {
+  Assignment,
   BoundDelete,
   BoundInsert,
-  BoundReturning,
+  BoundMerge,
   BoundSelect,
-  BoundSource,
   BoundStatement,
   BoundUpdate,
+  BoundWrite,
 } from '../bind/bound.ts';
-import { children, type Expression } from '../bind/expression.ts';
+import { type Expression, markColumns } from '../bind/expression.ts';
+import type { Cte, Relation } from '../bind/relation.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
-import { type Evaluator, evaluatorOf } from '../execute/evaluate.ts';
-import { type KeyColumn, TableStore } from '../storage/table-store.ts';
-import { type AccessPath, chooseAccess, isPointAccess } from './access-path.ts';
-import { explainScan, explainSelect, explainWrite } from './explain.ts';
-import type {
-  CompiledBound,
-  DeletePlan,
-  InsertPlan,
-  Plan,
-  ReturningPlan,
-  SelectPlan,
-  SortColumn,
-  Source,
-  TableScan,
-  UpdatePlan,
-} from './plan.ts';
-
-const stores = new WeakMap<TableDescriptor, TableStore>();
-
-/** Keys and codecs of a table, made once for its descriptor. */
-export function storeOf(table: TableDescriptor): TableStore {
-  let store = stores.get(table);
-  if (store === undefined) {
-    store = new TableStore(table);
-    stores.set(table, store);
-  }
-  return store;
-}
+import type { PlannedCte } from '../execute/cte.ts';
+import type { Evaluator } from '../execute/evaluate.ts';
+import type { NodeText, Operator } from '../execute/operator.ts';
+import { ScanOperator } from '../execute/sources.ts';
+import {
+  type CompiledAssignments,
+  type CompiledConflict,
+  DeleteNode,
+  InsertNode,
+  MergeNode,
+  type RowMaker,
+  SelectNode,
+  type TargetRows,
+  UpdateNode,
+  type WriteNode,
+} from '../execute/write.ts';
+import { chooseAccess, isPointAccess } from './access-path.ts';
+import { hasSubquery } from './compile.ts';
+import { explainTree, scanText } from './explain.ts';
+import type { Plan, PointLookup, WritePlan } from './plan.ts';
+import { RelationPlanner } from './plan-relation.ts';
+import { compileScan, storeOf } from './plan-table.ts';
 
 export function planStatement(statement: BoundStatement): Plan {
   switch (statement.kind) {
     case 'select':
-      return planSelect(statement);
     case 'insert':
-      return planInsert(statement);
     case 'update':
-      return planUpdate(statement);
     case 'delete':
-      return planDelete(statement);
+    case 'merge':
+      return new StatementPlanner().plan(statement);
     case 'explain': {
-      const inner = planStatement(statement.statement);
-      return {
-        kind: 'explain',
-        lines: inner.kind !== 'explain' && 'lines' in inner ? inner.lines() : [],
-      };
+      const inner = new StatementPlanner().plan(statement.statement);
+      return { kind: 'explain', lines: 'lines' in inner && typeof inner.lines === 'function' ? inner.lines() : [] };
     }
     default:
       return statement;
   }
 }
 
-function planSelect(select: BoundSelect): SelectPlan {
-  const { source, grouping, outputs, columns } = select;
-  const table = source.kind === 'table' ? source.table : undefined;
-  const keyColumns = table === undefined ? [] : storeOf(table).keyColumns;
-  const chosen =
-    table === undefined
-      ? { access: undefined, filter: select.where }
-      : chooseAccess(select.where, keyColumns);
-  const inputs =
-    grouping === undefined
-      ? outputs
-      : [...grouping.keys, ...grouping.aggregates.flatMap((one) => one.argument ?? [])];
-  const direction =
-    chosen.access === undefined || grouping !== undefined || select.distinct
-      ? undefined
-      : storageOrder(select, keyColumns, chosen.access);
-  const compiled =
-    table === undefined || chosen.access === undefined
-      ? compileSource(source)
-      : compileScan(table, chosen.access, [...inputs, chosen.filter], direction === 'reverse');
-  const sorted = select.order.length === 0 || direction !== undefined;
-  const sort: SortColumn[] = sorted
-    ? []
-    : select.order.map((key) => {
-        const type = outputs[key.output]?.type;
-        if (type === undefined) throw new RangeError('sort key is an output');
-        return { ...key, type };
-      });
-  const plan = {
-    kind: 'select',
-    source: compiled,
-    filter: compile(chosen.filter),
-    grouping:
-      grouping === undefined
-        ? undefined
-        : {
-            keys: grouping.keys.map(evaluatorOf),
-            keyTypes: grouping.keys.map((key) => key.type),
-            aggregates: grouping.aggregates.map((expression) => ({
-              expression,
-              argument: compile(expression.argument),
-            })),
-            having: compile(grouping.having),
-          },
-    outputs: outputs.map(evaluatorOf),
-    outputTypes: outputs.map((output) => output.type),
-    visible: columns.length,
-    distinct: select.distinct,
-    sort,
-    limit: compile(select.limit),
-    offset: compile(select.offset),
-    isPointLookup: isPointLookup(select, compiled, chosen.filter),
-  } as const;
-  return { ...plan, lines: () => explainSelect(select, plan, chosen.filter) };
-}
+const tags = { insert: 'INSERT 0', update: 'UPDATE', delete: 'DELETE', merge: 'MERGE' } as const;
 
-function isPointLookup(
-  select: BoundSelect,
-  source: Source,
-  filter: Expression | undefined,
-): boolean {
-  return (
-    source.kind === 'table' &&
-    source.points &&
-    source.equals.every((values) => values.length === 1) &&
-    filter === undefined &&
-    select.grouping === undefined &&
-    select.limit === undefined &&
-    select.offset === undefined
-  );
-}
+class StatementPlanner {
+  private readonly relations: RelationPlanner = new RelationPlanner((write) => this.write(write));
+  private readonly inserted: BoundWrite[] = [];
 
-function compile(expression: Expression | undefined): Evaluator | undefined {
-  return expression === undefined ? undefined : evaluatorOf(expression);
-}
-
-function compileSource(source: BoundSource): Source {
-  switch (source.kind) {
-    case 'values':
-      return { kind: 'values', rows: source.rows.map((row) => row.map(evaluatorOf)) };
-    case 'series':
-      return { kind: 'series', type: source.type, arguments: source.arguments.map(evaluatorOf) };
-    default:
-      return { kind: 'none' };
+  plan(statement: BoundSelect | BoundWrite): Plan {
+    if (statement.kind !== 'select') {
+      const root = this.write(statement);
+      return this.writePlan(tags[statement.kind], root, root);
+    }
+    const { relation } = statement;
+    if (writes(relation)) {
+      const root = new SelectNode(this.relations.dense(relation).operator);
+      return this.writePlan('SELECT', root, root);
+    }
+    const lookup = this.pointLookup(relation);
+    const root = this.relations.dense(relation).operator;
+    return { kind: 'select', root, lookup, lines: () => this.lines(root) };
   }
-}
 
-function compileScan(
-  table: TableDescriptor,
-  access: AccessPath,
-  readers: readonly (Expression | undefined)[],
-  reverse: boolean,
-): TableScan {
-  const store = storeOf(table);
-  const needed = table.columns.map(() => false);
-  for (const reader of readers) if (reader !== undefined) markColumns(reader, needed);
-  const bound = (one: AccessPath['lower']): CompiledBound | undefined =>
-    one === undefined ? undefined : { evaluate: evaluatorOf(one.value), inclusive: one.inclusive };
-  return {
-    kind: 'table',
-    store,
-    access,
-    points: isPointAccess(access, store.keyColumns),
-    equals: access.equals.map((values) => values.map(evaluatorOf)),
-    lower: bound(access.lower),
-    upper: bound(access.upper),
-    needed,
-    reverse,
-  };
-}
-
-function markColumns(expression: Expression, needed: boolean[]): void {
-  if (expression.kind === 'column') needed[expression.index] = true;
-  for (const child of children(expression)) markColumns(child, needed);
-}
-
-/** Whether rows come from storage in the wanted order, forwards or backwards. Key columns are never NULL. */
-function storageOrder(
-  select: BoundSelect,
-  keyColumns: readonly KeyColumn[],
-  access: AccessPath,
-): 'forward' | 'reverse' | undefined {
-  const { order, outputs } = select;
-  if (order.length === 0 || keyColumns.length === 0) return undefined;
-  const fixed = new Set<number>();
-  access.equals.forEach((values, i) => {
-    const column = keyColumns[i];
-    if (values.length === 1 && column !== undefined) fixed.add(column.index);
-  });
-  let position = 0;
-  let descending: boolean | undefined;
-  for (const key of order) {
-    if (position >= keyColumns.length) break; // the whole key is unique: nothing after it matters
-    const output = outputs[key.output];
-    if (output === undefined || output.kind !== 'column') return undefined;
-    if (fixed.has(output.index)) continue;
-    while (fixed.has(keyColumns[position]?.index ?? -1)) position++;
-    if (position >= keyColumns.length) break;
-    if (keyColumns[position]?.index !== output.index) return undefined;
-    if (descending !== undefined && descending !== key.descending) return undefined;
-    descending = key.descending;
-    position++;
+  private lines(root: Operator): readonly string[] {
+    const named = this.relations.named;
+    const subplans = this.relations.compiler.subplans.map(({ name, operator }) => ({
+      title: name,
+      operator,
+    }));
+    return explainTree(root, [...named, ...subplans]);
   }
-  return descending === true ? 'reverse' : 'forward';
-}
 
-function compileReturning(returning: BoundReturning | undefined): ReturningPlan | undefined {
-  return returning === undefined ? undefined : { outputs: returning.outputs.map(evaluatorOf) };
-}
+  private writePlan(tag: WritePlan['tag'], root: WriteNode, node: WriteNode): WritePlan {
+    const stores = this.inserted.map(({ table }) => storeOf(table));
+    const lookedAt = this.inserted
+      .filter((one) => one.kind === 'insert' && one.conflict !== undefined)
+      .map(({ table }) => storeOf(table));
+    const shown: Operator = {
+      inputs: node.inputs,
+      text: node.text,
+      open: () => {
+        throw new RangeError('only EXPLAIN looks at this');
+      },
+    };
+    return { kind: 'write', tag, root, stores, lookedAt, lines: () => this.lines(shown) };
+  }
 
-function planInsert(insert: BoundInsert): InsertPlan {
-  const { table, source } = insert;
-  const select = source.kind === 'select' ? planSelect(source.select) : undefined;
-  return {
-    kind: 'insert',
-    store: storeOf(table),
-    targets: insert.targets,
-    source:
+  /** `SELECT … FROM table WHERE key = …`, and nothing else. */
+  private pointLookup(relation: Relation): PointLookup | undefined {
+    const project = relation.kind === 'sort' ? relation.input : relation;
+    if (project.kind !== 'project' || project.input.kind !== 'from') return undefined;
+    const { tree, where } = project.input;
+    if (tree.kind !== 'item' || tree.source.kind !== 'table') return undefined;
+    const { source } = tree;
+    const { keyColumns } = storeOf(source.table);
+    const { access, filter } = chooseAccess(where, keyColumns);
+    const single = access.equals.every((values) => values.length === 1);
+    if (filter !== undefined || !single || !isPointAccess(access, keyColumns)) return undefined;
+    const keys = access.equals.flat();
+    if ([...keys, ...project.outputs].some(hasSubquery)) return undefined;
+    const needed = source.types.map(() => false);
+    for (const output of project.outputs) markColumns(output, needed);
+    const { compiler } = this.relations;
+    const scan = compileScan(compiler, source, access, { needed, reverse: false });
+    return { scan, outputs: project.outputs.map((output) => compiler.evaluator(output)) };
+  }
+
+  private write(write: BoundWrite): WriteNode {
+    const ctes = this.relations.ctes(write.ctes);
+    switch (write.kind) {
+      case 'insert':
+        return this.insert(write, ctes);
+      case 'update':
+        return this.update(write, ctes);
+      case 'delete':
+        return this.delete(write, ctes);
+      case 'merge':
+        return this.merge(write, ctes);
+    }
+  }
+
+  private maybe(expression: Expression | undefined): Evaluator | undefined {
+    return this.relations.compiler.maybe(expression);
+  }
+
+  private returning(write: BoundWrite): readonly Evaluator[] | undefined {
+    return write.returning?.outputs.map((one) => this.relations.compiler.evaluator(one));
+  }
+
+  private assignments(all: readonly Assignment[]): CompiledAssignments {
+    return all.map(({ column, value }) => ({ column, value: this.maybe(value) }));
+  }
+
+  private rowMaker(
+    table: TableDescriptor,
+    targets: readonly number[],
+    defaults: readonly (Expression | undefined)[],
+  ): RowMaker {
+    return { store: storeOf(table), targets, defaults: defaults.map((one) => this.maybe(one)) };
+  }
+
+  private insert(insert: BoundInsert, ctes: readonly PlannedCte[]): WriteNode {
+    this.inserted.push(insert);
+    const { source, conflict, table } = insert;
+    const compiled: CompiledConflict | undefined =
+      conflict?.kind === 'update'
+        ? {
+            kind: 'update',
+            assignments: this.assignments(conflict.assignments),
+            where: this.maybe(conflict.where),
+          }
+        : conflict;
+    const planned: ConstructorParameters<typeof InsertNode>[0]['source'] =
       source.kind === 'values'
-        ? { kind: 'values', rows: source.rows.map((row) => row.map(compile)) }
-        : { kind: 'select', select: select ?? planSelect(source.select) },
-    defaults: insert.defaults.map(compile),
-    returning: compileReturning(insert.returning),
-    lines: () => explainWrite('Insert', table.name, select?.lines() ?? ['Values']),
-  };
+        ? { kind: 'values', rows: source.rows.map((row) => row.map((one) => this.maybe(one))) }
+        : { kind: 'query', operator: this.relations.dense(source.relation).operator };
+    const details =
+      conflict === undefined
+        ? []
+        : [`Conflict Resolution: ${conflict.kind === 'update' ? 'UPDATE' : 'NOTHING'}`];
+    return new InsertNode({
+      ctes,
+      rows: this.rowMaker(table, insert.targets, insert.defaults),
+      source: planned,
+      conflict: compiled,
+      returning: this.returning(insert),
+      text: () => ({ head: `Insert on ${table.name}`, details }),
+    });
+  }
+
+  /** Where the rows come from: the table alone, key by key, or a join that begins with its columns. */
+  private target(write: BoundUpdate | BoundDelete | BoundMerge): {
+    readonly target: TargetRows;
+    readonly inputs: readonly Operator[];
+  } {
+    const { tree, types, where, table } = write;
+    const { compiler } = this.relations;
+    if (tree.kind === 'item' && tree.source.kind === 'table') {
+      const { access, filter } = chooseAccess(where, storeOf(table).keyColumns);
+      const source = { table, withRowId: false };
+      const needed = table.columns.map(() => true);
+      const scan = compileScan(compiler, source, access, { needed, reverse: false });
+      const text = () => scanText(scan, write.alias, filter);
+      const evaluator = compiler.maybe(filter);
+      return {
+        target: { kind: 'scan', scan, filter: evaluator },
+        inputs: [new ScanOperator(scan, evaluator, text)],
+      };
+    }
+    const relation: Relation = { kind: 'from', tree, where, types };
+    const { operator } = this.relations.dense(relation);
+    return { target: { kind: 'query', store: storeOf(table), operator }, inputs: [operator] };
+  }
+
+  private update(update: BoundUpdate, ctes: readonly PlannedCte[]): WriteNode {
+    const keys = new Set(storeOf(update.table).keyColumns.map((column) => column.index));
+    const { target, inputs } = this.target(update);
+    const changesKey = update.assignments.some(({ column }) => keys.has(column));
+    if (changesKey) this.inserted.push(update);
+    return new UpdateNode(
+      {
+        ctes,
+        target,
+        assignments: this.assignments(update.assignments),
+        changesKey,
+        returning: this.returning(update),
+        text: headOf('Update', update.table),
+      },
+      inputs,
+    );
+  }
+
+  private delete(statement: BoundDelete, ctes: readonly PlannedCte[]): WriteNode {
+    const { target, inputs } = this.target(statement);
+    return new DeleteNode(
+      {
+        ctes,
+        target,
+        returning: this.returning(statement),
+        text: headOf('Delete', statement.table),
+      },
+      inputs,
+    );
+  }
+
+  private merge(merge: BoundMerge, ctes: readonly PlannedCte[]): WriteNode {
+    this.inserted.push(merge);
+    const { target, inputs } = this.target(merge);
+    const actions = merge.actions.map(({ matched, condition, action }) => ({
+      matched,
+      condition: this.maybe(condition),
+      action:
+        action.kind === 'update'
+          ? { kind: action.kind, assignments: this.assignments(action.assignments) }
+          : action.kind === 'insert'
+            ? {
+                kind: action.kind,
+                rows: this.rowMaker(merge.table, action.targets, merge.defaults),
+                values: action.values.map((one) => this.maybe(one)),
+              }
+            : action,
+    }));
+    return new MergeNode(
+      { ctes, target, actions, returning: undefined, text: headOf('Merge', merge.table) },
+      inputs,
+    );
+  }
 }
 
-/** Writes need the whole row: to write it back, to print it, to return it. */
-function wholeRow(table: TableDescriptor): boolean[] {
-  return table.columns.map(() => true);
+
+function headOf(word: string, table: TableDescriptor): () => NodeText {
+  return () => ({ head: `${word} on ${table.name}`, details: [] });
 }
 
-function planUpdate(update: BoundUpdate): UpdatePlan {
-  const { table } = update;
-  const store = storeOf(table);
-  const { access, filter } = chooseAccess(update.where, store.keyColumns);
-  const scan = { ...compileScan(table, access, [], false), needed: wholeRow(table) };
-  const keyOffsets = new Set(store.keyColumns.map((column) => column.index));
-  return {
-    kind: 'update',
-    scan,
-    filter: compile(filter),
-    assignments: update.assignments.map(({ column, value }) => ({ column, value: compile(value) })),
-    changesKey: update.assignments.some(({ column }) => keyOffsets.has(column)),
-    returning: compileReturning(update.returning),
-    lines: () => explainWrite('Update', table.name, explainScan(scan, update.alias, filter)),
-  };
-}
-
-function planDelete(statement: BoundDelete): DeletePlan {
-  const { table } = statement;
-  const { access, filter } = chooseAccess(statement.where, storeOf(table).keyColumns);
-  const scan = { ...compileScan(table, access, [], false), needed: wholeRow(table) };
-  return {
-    kind: 'delete',
-    scan,
-    filter: compile(filter),
-    returning: compileReturning(statement.returning),
-    lines: () => explainWrite('Delete', table.name, explainScan(scan, statement.alias, filter)),
-  };
+/** Whether a query's WITH writes; that is allowed at the top only. */
+function writes(relation: Relation): boolean {
+  return relation.kind === 'with' && relation.ctes.some((cte: Cte) => cte.body?.kind === 'write');
 }

@@ -81,6 +81,11 @@ export class TableStore {
     return writer.begin(this.indexPrefix).integer(rowId).finish();
   }
 
+  /** The row id in a key of a table without a primary key. */
+  hiddenRowId(key: Uint8Array): bigint {
+    return new KeyReader(key, this.indexPrefix.length).bigInteger();
+  }
+
   /** A key that begins with these values of the first key columns. */
   prefixKey(values: readonly Datum[]): Uint8Array {
     writer.begin(this.indexPrefix);

@@ -1,0 +1,336 @@
+/**
+ * Joins. A joined row is the left row followed by the right one, each cut to the columns that are needed. Outer joins
+ * give NULLs for the side that has no match; `semi` and `anti` give the left row alone.
+ */
+import { toHex } from '@flotilla/base';
+import { batchRows } from '../limits.ts';
+import type { Datum } from '../session-api.ts';
+import type { TableStore } from '../storage/table-store.ts';
+import type { Evaluator, Row } from './evaluate.ts';
+import type { HashKey } from './hash-key.ts';
+import {
+  type Batches,
+  collect,
+  evaluateOnce,
+  forEachRow,
+  type NodeText,
+  type Operator,
+} from './operator.ts';
+import { type Run, withArguments } from './run.ts';
+import { resume } from './subplan.ts';
+
+export type PhysicalJoinType = 'inner' | 'left' | 'right' | 'full' | 'semi' | 'anti';
+
+export interface JoinShape {
+  readonly type: PhysicalJoinType;
+  /** Offsets of the columns that the joined row takes of either side. */
+  readonly left: readonly number[];
+  readonly right: readonly number[];
+  /** Over the joined row: what else must hold. */
+  readonly condition: Evaluator | undefined;
+}
+
+function joined(shape: JoinShape, left: Row | undefined, right: Row | undefined): Datum[] {
+  const { left: a, right: b } = shape;
+  const row = new Array<Datum>(a.length + b.length);
+  for (let i = 0; i < a.length; i++) row[i] = left?.[a[i] ?? -1] ?? null;
+  for (let i = 0; i < b.length; i++) row[a.length + i] = right?.[b[i] ?? -1] ?? null;
+  return row;
+}
+
+abstract class Binary {
+  readonly inputs: readonly Operator[];
+  readonly text: () => NodeText;
+  protected readonly left: Operator;
+  protected readonly right: Operator;
+  protected readonly shape: JoinShape;
+
+  constructor(
+    inputs: readonly [left: Operator, right: Operator],
+    shape: JoinShape,
+    text: () => NodeText,
+  ) {
+    this.inputs = inputs;
+    [this.left, this.right] = inputs;
+    this.shape = shape;
+    this.text = text;
+  }
+
+  /**
+   * Joins each row of the left with its candidates of the right, by turns of a batch.
+   * @param matched right rows that had a match are put in there, for RIGHT and FULL
+   */
+  protected async *match(
+    run: Run,
+    lefts: readonly Row[],
+    candidatesOf: (left: Row) => readonly Row[],
+    matched: Set<Row> | undefined,
+  ): Batches {
+    const { shape } = this;
+    const { type, condition } = shape;
+    const isSemi = type === 'semi' || type === 'anti';
+    const keepsLeft = type === 'left' || type === 'full';
+    let out: Row[] = [];
+    for (const left of lefts) {
+      const ready = nowOrLater(run, () => candidatesOf(left));
+      const candidates = ready instanceof Promise ? await ready : ready;
+      let found = false;
+      for (let i = 0; i < candidates.length; i++) {
+        const right = candidates[i];
+        if (right === undefined) continue;
+        const row = joined(shape, left, right);
+        if (condition !== undefined) {
+          const holds = nowOrLater(run, () => condition(row, run.evaluation));
+          if ((holds instanceof Promise ? await holds : holds) !== true) {
+            if ((i & 255) === 255 && run.pace.due()) await run.pace.rest();
+            continue;
+          }
+        }
+        found = true;
+        if (isSemi) break;
+        matched?.add(right);
+        out.push(row);
+        if (out.length >= batchRows) {
+          if (run.pace.due()) await run.pace.rest();
+          yield out;
+          out = [];
+        }
+      }
+      if (isSemi ? found === (type === 'semi') : !found && keepsLeft)
+        out.push(isSemi ? shape.left.map((column) => left[column] ?? null) : joined(shape, left, undefined));
+    }
+    if (run.pace.due()) await run.pace.rest();
+    if (out.length > 0) yield out;
+  }
+
+  /** Rows of the right that nothing matched. */
+  protected async *unmatched(run: Run, rows: Iterable<Row>, matched: ReadonlySet<Row>): Batches {
+    let out: Row[] = [];
+    for (const right of rows) {
+      if (matched.has(right)) continue;
+      out.push(joined(this.shape, undefined, right));
+      if (out.length < batchRows) continue;
+      if (run.pace.due()) await run.pace.rest();
+      yield out;
+      out = [];
+    }
+    if (out.length > 0) yield out;
+  }
+}
+
+/** Without a promise where no subquery is waited for. */
+function nowOrLater<T>(run: Run, evaluate: () => T): T | Promise<T> {
+  try {
+    return evaluate();
+  } catch (error) {
+    return resume(error, run).then(() => evaluateOnce(run, evaluate));
+  }
+}
+
+/** Whether the condition holds for the row, if there is one. */
+function holdsFor(run: Run, condition: Evaluator | undefined, row: Row): boolean | Promise<boolean> {
+  if (condition === undefined) return true;
+  return nowOrLater(run, () => condition(row, run.evaluation) === true);
+}
+
+export interface HashKeys {
+  readonly left: readonly Evaluator[];
+  readonly right: readonly Evaluator[];
+  readonly hash: (row: Row) => HashKey;
+}
+
+/** The right side is read into a hash table, then the left side looks its matches up. */
+export class HashJoinOperator extends Binary implements Operator {
+  private readonly keys: HashKeys;
+
+  constructor(
+    inputs: readonly [left: Operator, right: Operator],
+    shape: JoinShape,
+    keys: HashKeys,
+    text: () => NodeText,
+  ) {
+    super(inputs, shape, text);
+    this.keys = keys;
+  }
+
+  async *open(run: Run): Batches {
+    const { type } = this.shape;
+    const table = new Map<HashKey, Row[]>();
+    const keepsRight = type === 'right' || type === 'full';
+    const all: Row[] = [];
+    for await (const batch of this.right.open(run)) {
+      run.memory.addRows(batch);
+      await forEachRow(run, batch, (row) => {
+        const key = this.key(this.keys.right, row, run);
+        if (key !== undefined) {
+          const bucket = table.get(key);
+          if (bucket === undefined) table.set(key, [row]);
+          else bucket.push(row);
+        }
+        if (keepsRight) all.push(row);
+      });
+      if (run.pace.due()) await run.pace.rest();
+    }
+    if (table.size === 0 && (type === 'inner' || type === 'semi' || type === 'right')) {
+      if (type === 'right') yield* this.unmatched(run, all, new Set());
+      return;
+    }
+    const matched = keepsRight ? new Set<Row>() : undefined;
+    const candidates = (left: Row): readonly Row[] => {
+      const key = this.key(this.keys.left, left, run);
+      return key === undefined ? none : (table.get(key) ?? none);
+    };
+    for await (const batch of this.left.open(run))
+      yield* this.match(run, batch, candidates, matched);
+    if (matched !== undefined) yield* this.unmatched(run, all, matched);
+  }
+
+  /** Undefined: a NULL, which equals nothing. */
+  private key(evaluators: readonly Evaluator[], row: Row, run: Run): HashKey | undefined {
+    const values: Datum[] = [];
+    for (const evaluate of evaluators) {
+      const value = evaluate(row, run.evaluation);
+      if (value === null) return undefined;
+      values.push(value);
+    }
+    return this.keys.hash(values);
+  }
+}
+
+const none: readonly Row[] = [];
+
+/** Every row with every row: the right side is kept. */
+export class NestedLoopOperator extends Binary implements Operator {
+  async *open(run: Run): Batches {
+    const rights = await collect(run, this.right.open(run));
+    const { type } = this.shape;
+    const matched = type === 'right' || type === 'full' ? new Set<Row>() : undefined;
+    if (rights.length > 0 || type === 'left' || type === 'full' || type === 'anti')
+      for await (const batch of this.left.open(run))
+        yield* this.match(run, batch, () => rights, matched);
+    if (matched !== undefined) yield* this.unmatched(run, rights, matched);
+  }
+}
+
+/** LATERAL: the right side runs anew for each row of the left, which hands in its arguments. */
+export class LateralOperator extends Binary implements Operator {
+  private readonly values: readonly Evaluator[];
+
+  constructor(
+    inputs: readonly [left: Operator, right: Operator],
+    shape: JoinShape,
+    values: readonly Evaluator[],
+    text: () => NodeText,
+  ) {
+    super(inputs, shape, text);
+    this.values = values;
+  }
+
+  async *open(run: Run): Batches {
+    const { shape } = this;
+    const { type, condition } = shape;
+    let out: Row[] = [];
+    for await (const lefts of this.left.open(run)) {
+      for (const left of lefts) {
+        const values = await evaluateOnce(run, () =>
+          this.values.map((evaluate) => evaluate(left, run.evaluation)),
+        );
+        const inner: Run = { ...run, evaluation: withArguments(run.evaluation, values) };
+        let found = false;
+        for await (const rights of this.right.open(inner)) {
+          for (const right of rights) {
+            const row = joined(shape, left, right);
+            const holds = holdsFor(run, condition, row);
+            if (!(holds instanceof Promise ? await holds : holds)) continue;
+            found = true;
+            out.push(row);
+          }
+          if (run.pace.due()) await run.pace.rest();
+          if (out.length < batchRows) continue;
+          yield out;
+          out = [];
+        }
+        if (!found && type === 'left') out.push(joined(shape, left, undefined));
+      }
+    }
+    if (out.length > 0) yield out;
+  }
+}
+
+export interface LookupOptions {
+  readonly store: TableStore;
+  /** Over the left row: one value for each column of the primary key. */
+  readonly keys: readonly Evaluator[];
+  readonly needed: readonly boolean[];
+  /** Over the table's own row. */
+  readonly filter: Evaluator | undefined;
+}
+
+/** Reads the rows of a table whose primary keys the left rows name, a batch of keys at a time. */
+export class LookupJoinOperator implements Operator {
+  readonly inputs: readonly Operator[];
+  readonly text: () => NodeText;
+  private readonly left: Operator;
+  private readonly shape: JoinShape;
+  private readonly options: LookupOptions;
+
+  constructor(left: Operator, shape: JoinShape, options: LookupOptions, text: () => NodeText) {
+    this.inputs = [left];
+    this.left = left;
+    this.shape = shape;
+    this.options = options;
+    this.text = text;
+  }
+
+  async *open(run: Run, enough?: number): Batches {
+    const { store, keys, needed, filter } = this.options;
+    const { shape } = this;
+    const { type, condition } = shape;
+    const hint = type === 'left' || enough === undefined ? undefined : enough;
+    for await (const lefts of this.left.open(run, hint)) {
+      const wanted: (string | undefined)[] = [];
+      const missing = new Map<string, Uint8Array>();
+      await forEachRow(run, lefts, (left, i) => {
+        const values = keys.map((evaluate) => evaluate(left, run.evaluation));
+        if (values.includes(null)) return;
+        const key = store.prefixKey(values);
+        const text = toHex(key);
+        wanted[i] = text;
+        missing.set(text, key);
+      });
+      const found = new Map<string, Row>();
+      const all = [...missing];
+      if (all.length > 0) {
+        run.pace.check();
+        const values = await run.pace.unlessCancelled(
+          run.transaction.getMany(all.map(([, key]) => key)),
+        );
+        for (let i = 0; i < all.length; i++) {
+          const [value, entry] = [values[i], all[i]];
+          if (value === undefined || entry === undefined) {
+            run.facts.mayHaveMissed = true;
+            continue;
+          }
+          const row = store.decodeRow(entry[1], value, needed);
+          const fits = holdsFor(run, filter, row);
+          if (fits instanceof Promise ? await fits : fits) found.set(entry[0], row);
+        }
+      }
+      const out: Row[] = [];
+      for (let i = 0; i < lefts.length; i++) {
+        const left = lefts[i];
+        const right = found.get(wanted[i] ?? '');
+        const row = right === undefined ? undefined : joined(shape, left, right);
+        const verdict = row === undefined ? false : holdsFor(run, condition, row);
+        const holds = verdict instanceof Promise ? await verdict : verdict;
+        if (type === 'semi' || type === 'anti') {
+          if (holds === (type === 'semi'))
+            out.push(shape.left.map((column) => left?.[column] ?? null));
+        } else if (holds && row !== undefined) out.push(row);
+        else if (type === 'left') out.push(joined(shape, left, undefined));
+      }
+      if (run.pace.due()) await run.pace.rest();
+      if (out.length > 0) yield out;
+    }
+  }
+}

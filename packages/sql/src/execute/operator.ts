@@ -1,0 +1,81 @@
+/**
+ * Physical operators: a plan is a tree of them. An operator belongs to no run and holds no state between two; `open`
+ * starts it for one run and hands up batches of rows. Rules that every operator keeps: rows are never changed once handed
+ * up; what is held is counted in the run's memory; work between two awaits stays within the turn's budget; an expression
+ * may ask for a subquery that has not run yet (see subplan.ts), so a row is evaluated before anything is changed by it.
+ */
+import { batchRows } from '../limits.ts';
+import type { Row } from './evaluate.ts';
+import type { Run } from './run.ts';
+import { resume } from './subplan.ts';
+
+export type Batches = AsyncGenerator<Row[], void, undefined>;
+
+/** One node of EXPLAIN: a head and the lines under it. */
+export interface NodeText {
+  readonly head: string;
+  readonly details: readonly string[];
+}
+
+export interface Operator {
+  /** Inputs, as EXPLAIN lists them. */
+  readonly inputs: readonly Operator[];
+  /** Made when EXPLAIN asks. Undefined: EXPLAIN shows the input in its place. */
+  readonly text: (() => NodeText) | undefined;
+  /** @param enough the consumer surely stops after that many rows */
+  open(run: Run, enough?: number): Batches;
+}
+
+/** Lets others run when the turn's budget is spent. Throws 57014. */
+export function breathe(run: Run): Promise<void> | undefined {
+  return run.pace.due() ? run.pace.rest() : undefined;
+}
+
+/** Calls `step` for each row; one that waits for a subquery is called again for the same row. */
+export async function forEachRow(
+  run: Run,
+  rows: readonly Row[],
+  step: (row: Row, index: number) => void,
+): Promise<void> {
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i];
+    if (row === undefined) continue;
+    try {
+      step(row, i);
+    } catch (error) {
+      await resume(error, run);
+      i--;
+      continue;
+    }
+    if ((i & 63) === 63 && run.pace.due()) await run.pace.rest();
+  }
+}
+
+/** The value of an expression that stands beside no row. */
+export async function evaluateOnce<T>(run: Run, evaluate: () => T): Promise<T> {
+  for (;;) {
+    try {
+      return evaluate();
+    } catch (error) {
+      await resume(error, run);
+    }
+  }
+}
+
+/** All rows, counted in the run's memory. */
+export async function collect(run: Run, batches: Batches): Promise<Row[]> {
+  const rows: Row[] = [];
+  for await (const batch of batches) {
+    run.memory.addRows(batch);
+    for (const row of batch) rows.push(row);
+    if (run.pace.due()) await run.pace.rest();
+  }
+  return rows;
+}
+
+export async function* inBatches(run: Run, rows: readonly Row[]): Batches {
+  for (let at = 0; at < rows.length; at += batchRows) {
+    if (run.pace.due()) await run.pace.rest();
+    yield rows.slice(at, at + batchRows);
+  }
+}

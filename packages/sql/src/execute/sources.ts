@@ -1,0 +1,130 @@
+/** Operators without inputs: tables, VALUES, generate_series, and the one row of a query without FROM. */
+import { batchRows } from '../limits.ts';
+import type { TableScan } from '../plan/plan.ts';
+import { SqlError } from '../sql-error.ts';
+import type { SqlType } from '../types/type.ts';
+import type { Datum } from '../session-api.ts';
+import type { Evaluator, Row } from './evaluate.ts';
+import { type Batches, evaluateOnce, forEachRow, type NodeText, type Operator } from './operator.ts';
+import type { Run } from './run.ts';
+import { scanTable } from './scan.ts';
+
+const none: readonly Operator[] = [];
+
+export class OneRowOperator implements Operator {
+  readonly inputs: readonly Operator[] = none;
+  readonly text = (): NodeText => ({ head: 'Result', details: [] });
+
+  async *open(): Batches {
+    yield [[]];
+  }
+}
+
+export class ScanOperator implements Operator {
+  readonly inputs: readonly Operator[] = none;
+  readonly text: () => NodeText;
+  readonly scan: TableScan;
+  private readonly filter: Evaluator | undefined;
+
+  constructor(scan: TableScan, filter: Evaluator | undefined, text: () => NodeText) {
+    this.scan = scan;
+    this.filter = filter;
+    this.text = text;
+  }
+
+  async *open(run: Run, enough?: number): Batches {
+    const { scan, filter } = this;
+    if (!scan.points) run.facts.mayHaveMissed = true;
+    for await (const batch of scanTable(scan, run, filter === undefined ? enough : undefined)) {
+      if (batch.missing > 0) run.facts.mayHaveMissed = true;
+      let rows: Row[] = [...batch.rows];
+      if (filter !== undefined) rows = await filterRows(run, rows, filter);
+      else if (run.pace.due()) await run.pace.rest();
+      if (rows.length > 0) yield rows;
+    }
+  }
+}
+
+export async function filterRows(
+  run: Run,
+  rows: readonly Row[],
+  filter: Evaluator,
+): Promise<Row[]> {
+  const kept: Row[] = [];
+  await forEachRow(run, rows, (row) => {
+    if (filter(row, run.evaluation) === true) kept.push(row);
+  });
+  if (run.pace.due()) await run.pace.rest();
+  return kept;
+}
+
+export class ValuesOperator implements Operator {
+  readonly inputs: readonly Operator[] = none;
+  readonly text: () => NodeText;
+  private readonly rows: readonly (readonly Evaluator[])[];
+
+  constructor(rows: readonly (readonly Evaluator[])[], text: () => NodeText) {
+    this.rows = rows;
+    this.text = text;
+  }
+
+  async *open(run: Run): Batches {
+    for (let at = 0; at < this.rows.length; at += batchRows) {
+      const batch: Row[] = [];
+      for (const row of this.rows.slice(at, at + batchRows))
+        batch.push(
+          await evaluateOnce(run, () => row.map((evaluate) => evaluate([], run.evaluation))),
+        );
+      if (run.pace.due()) await run.pace.rest();
+      yield batch;
+    }
+  }
+}
+
+/** generate_series. NULL arguments give no rows. Throws 22023. */
+export class SeriesOperator implements Operator {
+  readonly inputs: readonly Operator[] = none;
+  readonly text: () => NodeText;
+  private readonly type: SqlType;
+  private readonly parameters: readonly Evaluator[];
+  private readonly ordinality: boolean;
+
+  constructor(
+    options: {
+      readonly type: SqlType;
+      readonly parameters: readonly Evaluator[];
+      readonly ordinality: boolean;
+    },
+    text: () => NodeText,
+  ) {
+    this.type = options.type;
+    this.parameters = options.parameters;
+    this.ordinality = options.ordinality;
+    this.text = text;
+  }
+
+  async *open(run: Run, enough?: number): Batches {
+    const values = await evaluateOnce(run, () =>
+      this.parameters.map((evaluate) => evaluate([], run.evaluation)),
+    );
+    if (values.includes(null)) return;
+    const [start, stop, step] = values.map((value) => BigInt(value as bigint));
+    if (start === undefined || stop === undefined) return;
+    const by = step ?? 1n;
+    if (by === 0n) throw new SqlError('22023', 'step size cannot equal zero');
+    const narrow = this.type.name === 'int4';
+    const most = enough === undefined ? batchRows : Math.max(1, Math.min(batchRows, enough));
+    let batch: Row[] = [];
+    let ordinal = 0n;
+    for (let value = start; by > 0n ? value <= stop : value >= stop; value += by) {
+      const shown: Datum = narrow ? Number(value) : value;
+      batch.push(this.ordinality ? [shown, ++ordinal] : [shown]);
+      if (batch.length < most) continue;
+      run.pace.check();
+      if (run.pace.due()) await run.pace.rest();
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
+  }
+}

@@ -1,0 +1,452 @@
+/**
+ * Window functions. Rows are sorted by partition and order, then each partition is gone through once for each function.
+ * Frames of aggregates that only grow are accumulated; others are computed anew for each row. Everything is held in
+ * memory: a partition may be all there is.
+ */
+import { batchRows } from '../limits.ts';
+import type { SortColumn } from '../plan/plan.ts';
+import type { Datum } from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
+import { comparatorOf } from '../types/compare.ts';
+import { addNumeric, subtractNumeric } from '../types/numeric.ts';
+import type { SqlType } from '../types/type.ts';
+import type { Evaluator, Row } from './evaluate.ts';
+import { type AggregatePlan, AggregateRunner } from './group.ts';
+import {
+  type Batches,
+  collect,
+  evaluateOnce,
+  forEachRow,
+  type NodeText,
+  type Operator,
+} from './operator.ts';
+import type { Run } from './run.ts';
+import { type RowComparator, rowComparator, sortRows } from './sort.ts';
+import type { WindowFunctionName } from '../functions/windows.ts';
+
+export interface FrameBoundPlan {
+  readonly kind:
+    | 'unbounded preceding'
+    | 'current row'
+    | 'unbounded following'
+    | 'preceding'
+    | 'following';
+  readonly offset: Evaluator | undefined;
+}
+
+export interface FramePlan {
+  readonly mode: 'rows' | 'range' | 'groups';
+  readonly start: FrameBoundPlan;
+  readonly end: FrameBoundPlan;
+  readonly exclude: 'nothing' | 'current row' | 'group' | 'ties';
+}
+
+export interface WindowFunctionPlan {
+  readonly arguments: readonly Evaluator[];
+  readonly frame: FramePlan;
+  readonly function:
+    | { readonly kind: 'window'; readonly name: WindowFunctionName }
+    | { readonly kind: 'aggregate'; readonly aggregate: AggregatePlan };
+}
+
+/** Functions that share their partition and order. `output` of both counts behind the input's columns. */
+export interface WindowGroupPlan {
+  readonly keys: readonly Evaluator[];
+  readonly partition: readonly SortColumn[];
+  readonly order: readonly SortColumn[];
+  readonly functions: readonly WindowFunctionPlan[];
+}
+
+export class WindowOperator implements Operator {
+  readonly inputs: readonly Operator[];
+  readonly text: () => NodeText;
+  private readonly input: Operator;
+  private readonly plan: WindowGroupPlan;
+  private readonly width: number;
+
+  /** @param width columns of the input's row */
+  constructor(input: Operator, plan: WindowGroupPlan, width: number, text: () => NodeText) {
+    this.inputs = [input];
+    this.input = input;
+    this.plan = plan;
+    this.width = width;
+    this.text = text;
+  }
+
+  async *open(run: Run): Batches {
+    const { keys, partition, order } = this.plan;
+    const rows = await collect(run, this.input.open(run));
+    let keyed: Row[] = [];
+    await forEachRow(run, rows, (row) => {
+      keyed.push([...row, ...keys.map((evaluate) => evaluate(row, run.evaluation))]);
+    });
+    run.memory.addRows(keyed);
+    const both = [...partition, ...order];
+    if (both.length > 0) keyed = await sortRows(keyed, rowComparator(both), run.pace);
+    const samePartition = rowComparator(partition);
+    let out: Row[] = [];
+    for (let start = 0; start < keyed.length; ) {
+      const first = keyed[start] ?? [];
+      let end = start + 1;
+      while (end < keyed.length && samePartition(first, keyed[end] ?? []) === 0) {
+        if ((++end & 1023) === 0 && run.pace.due()) await run.pace.rest();
+      }
+      for await (const row of this.partitionRows(run, keyed.slice(start, end))) {
+        out.push(row);
+        if (out.length < batchRows) continue;
+        if (run.pace.due()) await run.pace.rest();
+        yield out;
+        out = [];
+      }
+      start = end;
+    }
+    if (out.length > 0) yield out;
+  }
+
+  private async *partitionRows(run: Run, rows: Row[]): AsyncGenerator<Row> {
+    const partition = new Partition(rows, this.plan.order);
+    const results: Datum[][] = [];
+    for (const one of this.plan.functions) results.push(await compute(run, partition, one));
+    for (let i = 0; i < rows.length; i++) {
+      const row = (rows[i] ?? []).slice(0, this.width);
+      for (const values of results) row.push(values[i] ?? null);
+      yield row;
+    }
+  }
+}
+
+/** A partition's rows, with where each row's peers begin and end. */
+class Partition {
+  readonly rows: readonly Row[];
+  readonly order: readonly SortColumn[];
+  readonly peerStart: number[] = [];
+  readonly peerEnd: number[] = [];
+  /** Number of each row's peer group, from 0. */
+  readonly group: number[] = [];
+  readonly groupStarts: number[] = [];
+
+  constructor(rows: readonly Row[], order: readonly SortColumn[]) {
+    this.rows = rows;
+    this.order = order;
+    const compare: RowComparator = rowComparator(order);
+    let start = 0;
+    for (let i = 1; i <= rows.length; i++) {
+      if (i < rows.length && compare(rows[start] ?? [], rows[i] ?? []) === 0) continue;
+      for (let k = start; k < i; k++) {
+        this.peerStart.push(start);
+        this.peerEnd.push(i);
+        this.group.push(this.groupStarts.length);
+      }
+      this.groupStarts.push(start);
+      start = i;
+    }
+  }
+
+  startOfGroup(group: number): number {
+    if (group < 0) return 0;
+    return this.groupStarts[group] ?? this.rows.length;
+  }
+}
+
+async function compute(
+  run: Run,
+  partition: Partition,
+  plan: WindowFunctionPlan,
+): Promise<Datum[]> {
+  if (plan.function.kind === 'aggregate')
+    return computeAggregate(run, partition, plan, plan.function.aggregate);
+  const { name } = plan.function;
+  const { rows } = partition;
+  const total = rows.length;
+  const values: Datum[] = [];
+  const byFrame = name === 'first_value' || name === 'last_value' || name === 'nth_value';
+  const frames = byFrame ? await Frames.of(run, partition, plan.frame) : undefined;
+  const ntile = name === 'ntile' ? await buckets(run, partition, plan) : undefined;
+  await forEachRow(run, rows, (row, i) => {
+    const argument = (k: number, of: Row = row) =>
+      plan.arguments[k]?.(of, run.evaluation) ?? null;
+    switch (name) {
+      case 'row_number':
+        values[i] = BigInt(i + 1);
+        break;
+      case 'rank':
+        values[i] = BigInt((partition.peerStart[i] ?? 0) + 1);
+        break;
+      case 'dense_rank':
+        values[i] = BigInt((partition.group[i] ?? 0) + 1);
+        break;
+      case 'percent_rank':
+        values[i] = total <= 1 ? 0 : (partition.peerStart[i] ?? 0) / (total - 1);
+        break;
+      case 'cume_dist':
+        values[i] = (partition.peerEnd[i] ?? 0) / total;
+        break;
+      case 'ntile':
+        values[i] = ntile?.[i] ?? null;
+        break;
+      case 'lag':
+      case 'lead': {
+        const by = plan.arguments.length > 1 ? argument(1) : 1;
+        const other = by === null ? undefined : rows[name === 'lag' ? i - Number(by) : i + Number(by)];
+        values[i] =
+          by === null ? null : other === undefined ? argument(2) : argument(0, other);
+        break;
+      }
+      default:
+        values[i] = frameValue(name, frames, i, rows, argument);
+    }
+  });
+  return values;
+}
+
+function frameValue(
+  name: WindowFunctionName,
+  frames: Frames | undefined,
+  i: number,
+  rows: readonly Row[],
+  argument: (k: number, of?: Row) => Datum,
+): Datum {
+  const members = frames?.members(i);
+  if (members === undefined) return null;
+  let place: number | undefined;
+  if (name === 'first_value') place = members.at(0);
+  else if (name === 'last_value') place = members.at(members.size - 1);
+  else {
+    const nth = argument(1);
+    if (nth === null) return null;
+    if (Number(nth) <= 0)
+      throw new SqlError('22016', 'argument of nth_value must be greater than zero');
+    place = members.at(Number(nth) - 1);
+  }
+  const row = place === undefined ? undefined : rows[place];
+  return row === undefined ? null : argument(0, row);
+}
+
+/** Throws 22014. */
+async function buckets(
+  run: Run,
+  { rows }: Partition,
+  plan: WindowFunctionPlan,
+): Promise<Datum[] | undefined> {
+  const [first = []] = rows;
+  const wanted = await evaluateOnce(
+    run,
+    () => plan.arguments[0]?.(first, run.evaluation) ?? null,
+  );
+  if (wanted === null) return undefined;
+  const count = Number(wanted);
+  if (count <= 0) throw new SqlError('22014', 'argument of ntile must be greater than zero');
+  const small = Math.floor(rows.length / count);
+  const larger = rows.length % count;
+  const border = larger * (small + 1);
+  return rows.map((_row, i) =>
+    i < border ? Math.floor(i / (small + 1)) + 1 : larger + Math.floor((i - border) / small) + 1,
+  );
+}
+
+async function computeAggregate(
+  run: Run,
+  partition: Partition,
+  plan: WindowFunctionPlan,
+  aggregate: AggregatePlan,
+): Promise<Datum[]> {
+  const runner = new AggregateRunner(aggregate);
+  const { rows } = partition;
+  const inputs: (Row | undefined)[] = [];
+  await forEachRow(run, rows, (row, i) => {
+    inputs[i] = runner.input(row, run.evaluation);
+  });
+  const frames = await Frames.of(run, partition, plan.frame);
+  const values: Datum[] = [];
+  let state = runner.start();
+  let from = 0;
+  let to = 0;
+  for (let i = 0; i < rows.length; i++) {
+    const { start, end } = frames.bounds(i);
+    if (plan.frame.exclude === 'nothing') {
+      if (i > 0 && start === from && end === to) {
+        values[i] = values[i - 1] ?? null;
+        continue;
+      }
+      // A frame that begins where the last one did and reaches further only adds to it.
+      if (start !== from || end < to) {
+        state = runner.start();
+        from = start;
+        to = start;
+      }
+      for (; to < end; to++) {
+        runner.take(state, inputs[to], run.memory);
+        if ((to & 255) === 255 && run.pace.due()) await run.pace.rest();
+      }
+      values[i] = state.accumulator.result();
+    } else {
+      const members = frames.members(i);
+      const own = runner.start();
+      for (let k = 0; k < members.size; k++) {
+        const place = members.at(k);
+        if (place !== undefined) runner.take(own, inputs[place], run.memory);
+      }
+      values[i] = own.accumulator.result();
+    }
+    if ((i & 63) === 63 && run.pace.due()) await run.pace.rest();
+  }
+  return values;
+}
+
+interface Members {
+  readonly size: number;
+  /** Offset into the partition of the k-th row of the frame, from 0. */
+  at(k: number): number | undefined;
+}
+
+/** Which rows of the partition each row's frame holds. */
+class Frames {
+  private readonly partition: Partition;
+  private readonly plan: FramePlan;
+  private readonly startOffset: Datum;
+  private readonly endOffset: Datum;
+
+  private constructor(partition: Partition, plan: FramePlan, offsets: readonly [Datum, Datum]) {
+    this.partition = partition;
+    this.plan = plan;
+    [this.startOffset, this.endOffset] = offsets;
+  }
+
+  /** Throws 22004, 22013. */
+  static async of(run: Run, partition: Partition, plan: FramePlan): Promise<Frames> {
+    const offset = async (bound: FrameBoundPlan, word: string): Promise<Datum> => {
+      const { offset: evaluate } = bound;
+      if (evaluate === undefined) return null;
+      const value = await evaluateOnce(run, () => evaluate([], run.evaluation));
+      if (value === null) throw new SqlError('22004', `frame ${word} offset must not be null`);
+      if (Number(value) < 0 || Number.isNaN(Number(value)))
+        throw new SqlError(
+          '22013',
+          plan.mode === 'range'
+            ? 'invalid preceding or following size in window function'
+            : `frame ${word} offset must not be negative`,
+        );
+      return value;
+    };
+    const offsets = [await offset(plan.start, 'starting'), await offset(plan.end, 'ending')] as const;
+    return new Frames(partition, plan, offsets);
+  }
+
+  /** Without EXCLUDE. */
+  bounds(i: number): { readonly start: number; readonly end: number } {
+    const start = this.edge(i, this.plan.start, this.startOffset, false);
+    const end = this.edge(i, this.plan.end, this.endOffset, true);
+    return { start, end: Math.max(start, end) };
+  }
+
+  members(i: number): Members {
+    const { start, end } = this.bounds(i);
+    const { peerStart, peerEnd } = this.partition;
+    const [first, last] = [peerStart[i] ?? i, peerEnd[i] ?? i + 1];
+    switch (this.plan.exclude) {
+      case 'nothing':
+        return spans([[start, end]]);
+      case 'current row':
+        return spans(cut(start, end, i, i + 1));
+      case 'group':
+        return spans(cut(start, end, first, last));
+      case 'ties': {
+        const [before = [0, 0], after = [0, 0]] = cut(start, end, first, last);
+        const own: Span = i >= start && i < end ? [i, i + 1] : [0, 0];
+        return spans([before, own, after]);
+      }
+    }
+  }
+
+  /** Where the frame begins, or, for its end, the offset behind it. */
+  private edge(i: number, bound: FrameBoundPlan, offset: Datum, isEnd: boolean): number {
+    const { rows, peerStart, peerEnd, group } = this.partition;
+    const total = rows.length;
+    switch (bound.kind) {
+      case 'unbounded preceding':
+        return 0;
+      case 'unbounded following':
+        return total;
+      case 'current row':
+        if (this.plan.mode === 'rows') return isEnd ? i + 1 : i;
+        return isEnd ? (peerEnd[i] ?? total) : (peerStart[i] ?? 0);
+      default: {
+        const sign = bound.kind === 'preceding' ? -1 : 1;
+        if (this.plan.mode === 'rows') {
+          const place = i + sign * Number(offset) + (isEnd ? 1 : 0);
+          return Math.min(total, Math.max(0, place));
+        }
+        if (this.plan.mode === 'groups') {
+          const wanted = (group[i] ?? 0) + sign * Number(offset) + (isEnd ? 1 : 0);
+          return this.partition.startOfGroup(wanted);
+        }
+        return this.rangeEdge(i, sign, offset, isEnd);
+      }
+    }
+  }
+
+  /** RANGE with an offset: rows whose value lies within the distance; NULLs are peers of NULLs only. */
+  private rangeEdge(i: number, sign: number, offset: Datum, isEnd: boolean): number {
+    const { rows, peerStart, peerEnd, order } = this.partition;
+    const [key] = order;
+    const value = key === undefined ? null : (rows[i]?.[key.output] ?? null);
+    if (key === undefined || value === null)
+      return isEnd ? (peerEnd[i] ?? rows.length) : (peerStart[i] ?? 0);
+    const direction = key.descending ? -1 : 1;
+    const limit = shift(key.type, value, offset, sign * direction);
+    const compare = comparatorOf(key.type);
+    const test = (place: number): boolean => {
+      const other = rows[place]?.[key.output] ?? null;
+      if (other === null) return !key.nullsFirst;
+      const order = compareShifted(compare, other, limit) * direction;
+      return isEnd ? order > 0 : order >= 0;
+    };
+    // The first row that is beyond the limit: rows are sorted, so halves will do.
+    let [low, high] = [0, rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (test(middle)) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}
+
+function shift(type: SqlType, value: Datum, offset: Datum, sign: number): Datum {
+  if (typeof value === 'string')
+    return sign < 0 ? subtractNumeric(value, offset as string) : addNumeric(value, offset as string);
+  if (type.name === 'float8') return (value as number) + sign * (offset as number);
+  return BigInt(value as number) + BigInt(sign) * BigInt(offset as bigint);
+}
+
+/** Integers of any width may meet here: numbers and bigints compare as they are. */
+function compareShifted(compare: (a: Datum, b: Datum) => number, a: Datum, b: Datum): number {
+  if (typeof b === 'bigint') return a === null ? 0 : (a as bigint) < b ? -1 : (a as bigint) > b ? 1 : 0;
+  return compare(a, b);
+}
+
+type Span = readonly [from: number, end: number];
+
+/** `[start, end)` without `[from, to)`. */
+function cut(start: number, end: number, from: number, to: number): Span[] {
+  return [
+    [start, Math.max(start, Math.min(end, from))],
+    [Math.min(end, Math.max(start, to)), end],
+  ];
+}
+
+function spans(all: readonly Span[]): Members {
+  const size = all.reduce((sum, [from, end]) => sum + Math.max(0, end - from), 0);
+  return {
+    size,
+    at: (k) => {
+      let rest = k;
+      for (const [from, end] of all) {
+        if (rest < 0) return undefined;
+        if (rest < end - from) return from + rest;
+        rest -= Math.max(0, end - from);
+      }
+      return undefined;
+    },
+  };
+}

@@ -1,0 +1,495 @@
+/** From logical to physical: every operator of a query but the joins, which are plan-from.ts's business. */
+import {
+  column,
+  type Expression,
+  markColumns,
+  type WindowExpression,
+  windowOrderKey,
+} from '../bind/expression.ts';
+import type {
+  Aggregate,
+  Cte,
+  CteScan,
+  Project,
+  Relation,
+  Sort,
+  SortKey,
+  Window,
+  With,
+} from '../bind/relation.ts';
+import { CteScanOperator, type PlannedCte, RecursiveOperator, WithOperator } from '../execute/cte.ts';
+import { AggregateOperator, type AggregatePlan } from '../execute/group.ts';
+import type { Operator } from '../execute/operator.ts';
+import {
+  AppendOperator,
+  DistinctOperator,
+  FilterOperator,
+  LimitOperator,
+  PickOperator,
+  ProjectOperator,
+  SetOperationOperator,
+  SortOperator,
+} from '../execute/relational.ts';
+import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
+import { type FramePlan, WindowOperator } from '../execute/window.ts';
+import { WriteOperator, type WriteNode } from '../execute/write.ts';
+import type { BoundWrite } from '../bind/bound.ts';
+import { Compiler, type Layout } from './compile.ts';
+import { filterText, type NamedPlan, print, sortKeyText } from './explain.ts';
+import type { SortColumn } from './plan.ts';
+import { planFrom, type Ordering } from './plan-from.ts';
+
+/** A planned relation: its physical row, and how many rows it may have. */
+export interface Planned {
+  readonly operator: Operator;
+  readonly layout: Layout;
+  /** Columns of the physical row. */
+  readonly width: number;
+  /** A guess. There are no statistics: it only has to tell small from large. */
+  readonly rows: number;
+}
+
+export class RelationPlanner {
+  readonly compiler: Compiler;
+  /** Named queries, for EXPLAIN. */
+  readonly named: NamedPlan[] = [];
+  private readonly planWrite: (write: BoundWrite) => WriteNode;
+
+  constructor(planWrite: (write: BoundWrite) => WriteNode) {
+    this.compiler = new Compiler((query) => this.dense(query).operator);
+    this.planWrite = planWrite;
+  }
+
+  /** Every column in its place. */
+  dense(relation: Relation): Planned {
+    const required = relation.types.map(() => true);
+    const planned = this.plan(relation, required);
+    const { layout, width } = planned;
+    const { length } = relation.types;
+    if (layout === undefined && width === length) return planned;
+    const columns = relation.types.map((_type, i) => (layout === undefined ? i : (layout[i] ?? -1)));
+    return {
+      ...planned,
+      operator: new PickOperator(planned.operator, columns),
+      layout: undefined,
+      width: length,
+    };
+  }
+
+  /** @param required columns that anything above reads */
+  plan(relation: Relation, required: readonly boolean[]): Planned {
+    switch (relation.kind) {
+      case 'one-row':
+        return { operator: new OneRowOperator(), layout: undefined, width: 0, rows: 1 };
+      case 'from':
+        return planFrom(this, relation, required);
+      case 'values': {
+        const rows = relation.rows.map((row) => row.map((one) => this.compiler.evaluator(one)));
+        const operator = new ValuesOperator(rows, () => ({
+          head: 'Values Scan on "*VALUES*"',
+          details: [],
+        }));
+        return { operator, layout: undefined, width: relation.types.length, rows: rows.length };
+      }
+      case 'filter':
+        return this.filter(relation.input, relation.condition, required);
+      case 'aggregate':
+        return this.aggregate(relation, undefined);
+      case 'window':
+        return this.window(relation, required);
+      case 'project':
+        return this.project(relation, required);
+      case 'distinct':
+        return this.distinct(relation);
+      case 'sort':
+        return this.sort(relation);
+      case 'limit': {
+        const input = this.dense(relation.input);
+        const operator = new LimitOperator(input.operator, {
+          limit: this.compiler.maybe(relation.limit),
+          offset: this.compiler.maybe(relation.offset),
+          ties: relation.ties === undefined ? undefined : sortColumns(relation.ties, relation.types),
+        });
+        const { limit } = relation;
+        const most = limit?.kind === 'constant' && limit.value !== null ? Number(limit.value) : 100;
+        return { ...input, operator, rows: Math.min(input.rows, most) };
+      }
+      case 'narrow': {
+        const input = this.dense(relation.input);
+        const columns = relation.types.map((_type, i) => i);
+        const operator = new PickOperator(input.operator, columns);
+        return { ...input, operator, width: columns.length };
+      }
+      case 'set-operation': {
+        const left = this.dense(relation.left);
+        const right = this.dense(relation.right);
+        const { types, operation, all } = relation;
+        const rows = left.rows + right.rows;
+        const width = types.length;
+        if (operation !== 'union') {
+          const inputs = [left.operator, right.operator] as const;
+          const operator = new SetOperationOperator(inputs, operation, all, types);
+          return { operator, layout: undefined, width, rows };
+        }
+        const append = new AppendOperator([...appended(left.operator), ...appended(right.operator)]);
+        const operator = all
+          ? append
+          : new DistinctOperator(append, { types, on: undefined }, () => ({
+              head: 'HashAggregate',
+              details: [],
+            }));
+        return { operator, layout: undefined, width, rows };
+      }
+      case 'with':
+        return this.with(relation, required);
+      case 'cte':
+        return this.cteScan(relation, required);
+    }
+  }
+
+  /** The queries of a WITH that have to be kept while the rest runs. */
+  ctes(ctes: readonly Cte[]): PlannedCte[] {
+    const planned: PlannedCte[] = [];
+    for (const cte of ctes) {
+      const { body } = cte;
+      if (body === undefined || isInlined(cte)) continue;
+      if (body.kind !== 'write' && cte.references === 0) continue;
+      const operator = this.cteBody(cte, body);
+      this.named.push({ title: `CTE ${cte.name}`, operator });
+      planned.push({ cte, operator, writes: body.kind === 'write' });
+    }
+    return planned;
+  }
+
+  private cteBody(cte: Cte, body: NonNullable<Cte['body']>): Operator {
+    if (body.kind === 'query') return this.dense(body.relation).operator;
+    if (body.kind === 'write') return new WriteOperator(this.planWrite(body.write));
+    const initial = this.dense(body.initial).operator;
+    const step = this.dense(body.step).operator;
+    return new RecursiveOperator(cte, [initial, step], body.all ? undefined : cte.types);
+  }
+
+  private with(relation: With, required: readonly boolean[]): Planned {
+    const ctes = this.ctes(relation.ctes);
+    const input = this.plan(relation.input, required);
+    if (ctes.length === 0) return input;
+    return { ...input, operator: new WithOperator(ctes, input.operator) };
+  }
+
+  private cteScan(scan: CteScan, required: readonly boolean[]): Planned {
+    const { cte, working } = scan;
+    if (!working && isInlined(cte) && cte.body?.kind === 'query')
+      return this.plan(cte.body.relation, required);
+    const head = `${working ? 'WorkTable' : 'CTE'} Scan on ${cte.name}`;
+    const operator = new CteScanOperator(cte, working, () => ({ head, details: [] }));
+    return { operator, layout: undefined, width: scan.types.length, rows: 1_000 };
+  }
+
+  private filter(
+    input: Relation,
+    condition: Expression,
+    required: readonly boolean[],
+  ): Planned {
+    if (input.kind === 'aggregate') return this.aggregate(input, condition);
+    const needed = [...required];
+    markColumns(condition, needed);
+    const planned = this.plan(input, needed);
+    const operator = new FilterOperator(
+      planned.operator,
+      this.compiler.evaluator(condition, planned.layout),
+      () => merged(planned.operator, condition),
+    );
+    return { ...planned, operator: hideInput(operator), rows: Math.ceil(planned.rows / 3) };
+  }
+
+  private project(relation: Project, required: readonly boolean[], ordering?: Ordering): Planned {
+    const { input, outputs } = relation;
+    const needed = input.types.map(() => false);
+    outputs.forEach((output, i) => {
+      if (required[i] === true) markColumns(output, needed);
+    });
+    const planned =
+      ordering === undefined || input.kind !== 'from'
+        ? this.plan(input, needed)
+        : planFrom(this, input, needed, ordering);
+    const { layout, width, rows } = planned;
+    const places = outputs.map((output) =>
+      output.kind === 'column' ? (layout === undefined ? output.index : layout[output.index]) : -1,
+    );
+    if (width === outputs.length && places.every((place, i) => place === i))
+      return { ...planned, layout: undefined };
+    const compiled = outputs.map((output, i) =>
+      required[i] === true ? this.compiler.evaluator(output, layout) : () => null,
+    );
+    const operator = new ProjectOperator(planned.operator, compiled);
+    return { operator, layout: undefined, width: outputs.length, rows };
+  }
+
+  private aggregate(relation: Aggregate, having: Expression | undefined): Planned {
+    const { input, keys, aggregates, sets } = relation;
+    const needed = input.types.map(() => false);
+    for (const one of [...keys, ...aggregates]) markColumns(one, needed);
+    const planned = this.plan(input, needed);
+    const { layout } = planned;
+    const head = keys.length === 0 ? 'Aggregate' : sets === undefined ? 'HashAggregate' : 'MixedAggregate';
+    const text = () => ({
+      head,
+      details: [
+        ...groupKeyText(keys, sets),
+        ...filterText(having),
+      ],
+    });
+    let operator: Operator = new AggregateOperator(
+      planned.operator,
+      {
+        keys: keys.map((key) => this.compiler.evaluator(key, layout)),
+        keyTypes: keys.map((key) => key.type),
+        aggregates: aggregates.map((one) => this.aggregatePlan(one, layout)),
+        sets,
+      },
+      text,
+    );
+    if (having !== undefined)
+      operator = withoutText(
+        new FilterOperator(operator, this.compiler.evaluator(having), text),
+      );
+    const rows = keys.length === 0 ? 1 : Math.ceil(planned.rows / 10);
+    return { operator, layout: undefined, width: relation.types.length, rows };
+  }
+
+  private aggregatePlan(
+    one: {
+      readonly signature: AggregatePlan['signature'];
+      readonly arguments: readonly Expression[];
+      readonly distinct: boolean;
+      readonly filter: Expression | undefined;
+      readonly order: readonly {
+        readonly expression: Expression;
+        readonly descending: boolean;
+        readonly nullsFirst: boolean;
+      }[];
+    },
+    layout: Layout,
+  ): AggregatePlan {
+    return {
+      signature: one.signature,
+      arguments: one.arguments.map((argument) => this.compiler.evaluator(argument, layout)),
+      argumentTypes: one.arguments.map((argument) => argument.type),
+      distinct: one.distinct,
+      filter: this.compiler.maybe(one.filter, layout),
+      order: one.order.map(({ expression, descending, nullsFirst }, i) => ({
+        key: this.compiler.evaluator(expression, layout),
+        column: {
+          output: one.arguments.length + i,
+          type: expression.type,
+          descending,
+          nullsFirst,
+        },
+      })),
+    };
+  }
+
+  private window(relation: Window, required: readonly boolean[]): Planned {
+    const { input, functions } = relation;
+    const needed = input.types.map((_type, i) => required[i] === true);
+    for (const one of functions) markColumns(one, needed);
+    let planned = this.plan(input, needed);
+    const layout = input.types.map((_type, i) =>
+      planned.layout === undefined ? i : (planned.layout[i] ?? -1),
+    );
+    const groups = new Map<string, WindowExpression[]>();
+    for (const one of functions) {
+      const key = windowOrderKey(one.window);
+      groups.set(key, [...(groups.get(key) ?? []), one]);
+    }
+    const places = new Map<WindowExpression, number>();
+    for (const members of groups.values()) {
+      for (const one of members) places.set(one, planned.width + members.indexOf(one));
+      planned = this.windowGroup(planned, members, layout);
+    }
+    const all = [...layout, ...functions.map((one) => places.get(one) ?? -1)];
+    return { ...planned, layout: all };
+  }
+
+  private windowGroup(
+    input: Planned,
+    members: readonly WindowExpression[],
+    layout: readonly number[],
+  ): Planned {
+    const [first] = members;
+    if (first === undefined) return input;
+    const { partition, order } = first.window;
+    const compiled = (one: Expression) => this.compiler.evaluator(one, layout);
+    const plan = {
+      keys: [...partition, ...order.map((item) => item.expression)].map(compiled),
+      partition: partition.map((one, i) => ({
+        output: input.width + i,
+        type: one.type,
+        descending: false,
+        nullsFirst: false,
+      })),
+      order: order.map(({ expression, descending, nullsFirst }, i) => ({
+        output: input.width + partition.length + i,
+        type: expression.type,
+        descending,
+        nullsFirst,
+      })),
+      functions: members.map((one) => ({
+        arguments: one.arguments.map(compiled),
+        frame: this.framePlan(one),
+        function:
+          one.function.kind === 'window'
+            ? { kind: 'window' as const, name: one.function.signature.name }
+            : {
+                kind: 'aggregate' as const,
+                aggregate: this.aggregatePlan(
+                  {
+                    signature: one.function.signature,
+                    arguments: one.arguments,
+                    distinct: false,
+                    filter: one.filter,
+                    order: [],
+                  },
+                  layout,
+                ),
+              },
+      })),
+    };
+    const operator = new WindowOperator(input.operator, plan, input.width, () => ({
+      head: 'WindowAgg',
+      details: [
+        ...(partition.length === 0
+          ? []
+          : [`Partition By: ${partition.map((one) => print(one)).join(', ')}`]),
+        ...(order.length === 0
+          ? []
+          : [
+              `Order By: ${order.map((item) => sortKeyText(item, print(item.expression))).join(', ')}`,
+            ]),
+      ],
+    }));
+    return { ...input, operator, width: input.width + members.length };
+  }
+
+  private framePlan({ window }: WindowExpression): FramePlan {
+    const { mode, start, end, exclude } = window.frame;
+    const bound = (one: typeof start) => ({
+      kind: one.kind,
+      offset: 'offset' in one ? this.compiler.evaluator(one.offset) : undefined,
+    });
+    return { mode, start: bound(start), end: bound(end), exclude };
+  }
+
+  private distinct(relation: Extract<Relation, { kind: 'distinct' }>): Planned {
+    const { input, on, types } = relation;
+    const planned = this.dense(input);
+    const operator = new DistinctOperator(planned.operator, { types, on }, () =>
+      on === undefined
+        ? {
+            head: 'HashAggregate',
+            details: [
+              `Group Key: ${types.map((_type, i) => print(outputOf(input, i))).join(', ')}`,
+            ],
+          }
+        : { head: 'Unique', details: [] },
+    );
+    return { ...planned, operator };
+  }
+
+  private sort(relation: Sort): Planned {
+    const { input, keys, types } = relation;
+    if (input.kind === 'project' && input.input.kind === 'from') {
+      const wanted: Ordering = { keys, outputs: input.outputs, found: false };
+      const required = types.map(() => true);
+      const ordered = this.project(input, required, wanted);
+      return wanted.found ? ordered : this.sorted(ordered, relation);
+    }
+    return this.sorted(this.dense(input), relation);
+  }
+
+  private sorted(planned: Planned, { input, keys, types }: Sort): Planned {
+    const operator = new SortOperator(planned.operator, sortColumns(keys, types), () => ({
+      head: 'Sort',
+      details: [
+        `Sort Key: ${keys.map((key) => sortKeyText(key, print(outputOf(input, key.output)))).join(', ')}`,
+      ],
+    }));
+    return { ...planned, operator };
+  }
+}
+
+function isInlined(cte: Cte): boolean {
+  return cte.body?.kind === 'query' && cte.inline && (cte.references === 1 || cte.references < 0);
+}
+
+function sortColumns(keys: readonly SortKey[], types: Relation['types']): SortColumn[] {
+  return keys.map((key) => {
+    const type = types[key.output];
+    if (type === undefined) throw new RangeError('sort key is a column');
+    return { ...key, type };
+  });
+}
+
+function appended(operator: Operator): readonly Operator[] {
+  return operator instanceof AppendOperator ? operator.inputs : [operator];
+}
+
+function groupKeyText(keys: readonly Expression[], sets: Aggregate['sets']): string[] {
+  const list = (some: readonly Expression[]) => some.map((key) => print(key)).join(', ');
+  if (sets === undefined) return keys.length === 0 ? [] : [`Group Key: ${list(keys)}`];
+  return sets.map((set) =>
+    set.length === 0 ? 'Group Key: ()' : `Group Key: ${list(set.flatMap((i) => keys[i] ?? []))}`,
+  );
+}
+
+/** What a column of a relation is computed from, for EXPLAIN. */
+function outputOf(relation: Relation, index: number): Expression {
+  switch (relation.kind) {
+    case 'project': {
+      const output = relation.outputs[index];
+      if (output !== undefined) return output;
+      break;
+    }
+    case 'distinct':
+    case 'sort':
+    case 'limit':
+    case 'narrow':
+    case 'filter':
+    case 'with':
+      return outputOf(relation.input, index);
+    case 'set-operation':
+      return outputOf(relation.left, index);
+    default:
+      break;
+  }
+  const [type] = relation.types.slice(index);
+  if (type === undefined) throw new RangeError('column of a relation');
+  return column(type, index);
+}
+
+/** EXPLAIN shows a filter with the node whose rows it filters. */
+function merged(input: Operator, condition: Expression) {
+  let node = input;
+  while (node.text === undefined && node.inputs[0] !== undefined) [node] = node.inputs as [Operator];
+  const { head, details } = node.text?.() ?? { head: 'Result', details: [] };
+  return { head, details: [...details, ...filterText(condition)] };
+}
+
+function hideInput(operator: FilterOperator): Operator {
+  const [input] = operator.inputs;
+  let node = input;
+  while (node !== undefined && node.text === undefined) [node] = node.inputs;
+  return {
+    inputs: node?.inputs ?? [],
+    text: operator.text,
+    open: (run) => operator.open(run),
+  };
+}
+
+function withoutText(operator: Operator): Operator {
+  return {
+    inputs: operator.inputs,
+    text: undefined,
+    open: (run, enough) => operator.open(run, enough),
+  };
+}
