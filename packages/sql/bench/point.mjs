@@ -1,6 +1,6 @@
 /**
- * What one statement costs over the in-memory store, in µs: point reads and writes, which bypass the general planner, and
- * a few plans beside them. Usage: node --conditions=flotilla-source packages/sql/bench/point.mjs [rounds]
+ * What one statement costs over the in-memory store, in µs of processor time: point reads and writes, which bypass the general planner, and
+ * a few plans beside them. Usage: tsc -b && node packages/sql/bench/point.mjs [rounds]
  */
 import { SeededPrng, SystemClock } from '@flotilla/base';
 import { createSqlEngine } from '../dist/index.js';
@@ -43,11 +43,12 @@ const cases = [
 for (const [name, sql, parameters, count, parsed] of cases) {
   let prepared = await prepare(sql);
   for (let i = 0; i < count / 10; i++) await run(prepared, parameters(i + count));
-  const start = performance.now();
+  const start = process.cpuUsage();
   for (let i = 0; i < count; i++) {
     if (parsed === true) prepared = await prepare(sql);
     await run(prepared, parameters(i));
   }
-  const us = ((performance.now() - start) * 1_000) / count;
+  const { user, system } = process.cpuUsage(start);
+  const us = (user + system) / count;
   process.stdout.write(`${name.padEnd(24)} ${us.toFixed(1)} µs\n`);
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { aggregates } from './functions/aggregates.ts';
 import { scalarFunctions } from './functions/scalar.ts';
+import { windowFunctions } from './functions/windows.ts';
 import {
   conflictRunsMax,
   expressionDepthMax,
@@ -33,6 +34,11 @@ describe('docs/sql.md', () => {
       .map(([name]) => name);
     expect(quoted(functions)).toEqual([...built, 'concat', 'concat_ws'].sort());
     expect(quoted(rest)).toEqual([...aggregates.keys()].sort());
+  });
+
+  it('lists the window functions that there are', () => {
+    const [listed = ''] = section('Window functions').split(', and every');
+    expect(quoted(listed)).toEqual([...windowFunctions.keys()].sort());
   });
 
   it('lists the types that there are', () => {

@@ -14,9 +14,9 @@
  * The way of a statement, room by room:
  *
  *   parse/      text → PostgreSQL's syntax tree (libpg-query in WebAssembly), cached by text
- *   bind/       tree → typed expressions and statements: names, overloads, coercions, parameter types
- *   plan/       bound statement → plan: key points and spans from the predicate, order from the key, closures
- *   execute/    plan → rows: scans, grouping, sorting, writes, retries; sessions' utility statements
+ *   bind/       tree → logical plan: relational operators over typed expressions; names, overloads, coercions
+ *   plan/       logical plan → tree of physical operators: key points and spans from predicates, join order and methods
+ *   execute/    physical operators: batches of rows from scans to results; writes, retries; sessions' utility statements
  *   types/      the types: text and binary forms, comparison, casts, numeric and time arithmetic
  *   functions/  operators, functions, aggregates, and how an overload is chosen
  *   catalog/    descriptors in the system key space, their cache, and DDL
@@ -26,9 +26,10 @@
  * differs is listed in docs/sql.md); a statement is one transaction; rows that left are never taken back; nothing here
  * knows of ranges, stores, sockets or consensus.
  *
- * Not built: transaction blocks, joins, subqueries, WITH, UNION, window functions, secondary indexes, UNIQUE, CHECK and
- * foreign keys, ALTER TABLE, views, sequences, COPY, arrays, date, time, interval, bytea, json, uuid, char(n) and
- * numeric columns, schemas other than public, system catalogs, roles and privileges, pushing filters to the stores.
+ * Not built: transaction blocks, secondary indexes, UNIQUE, CHECK and foreign keys, ALTER TABLE, views, sequences, COPY,
+ * arrays, values of row type, set-returning functions outside FROM, ROWS FROM, SEARCH and CYCLE, hypothetical-set
+ * aggregates, FOR UPDATE, date, time, interval, bytea, json, uuid, char(n) and numeric columns, schemas other than public,
+ * system catalogs, roles and privileges, statistics, spilling to disk, pushing filters to the stores.
  */
 export * from './engine.ts';
 export * from './kv-errors.ts';

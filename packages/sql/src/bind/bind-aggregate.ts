@@ -2,6 +2,7 @@
 import type { FuncCall, Node } from 'libpg-query';
 import { type AggregateSignature, aggregates } from '../functions/aggregates.ts';
 import { resolveFunction } from '../functions/resolve.ts';
+import { scalarFunctions } from '../functions/scalar.ts';
 import { windowFunctions } from '../functions/windows.ts';
 import { anyType, type SqlType } from '../types/type.ts';
 import { noFunction, shownCall } from './bind-function.ts';
@@ -35,17 +36,13 @@ export function bindAggregate(binder: Binder, call: FuncCall, name: string): Exp
   const orderedSet = overloads.some((one) => one.orderedSet !== undefined);
   if (binder.insideAggregate)
     throw context.error('42803', 'aggregate function calls cannot be nested', location);
-  if (orderedSet && call.agg_within_group !== true)
-    throw context.error('42809', `WITHIN GROUP is required for ordered-set aggregate ${name}`, location);
-  if (!orderedSet && call.agg_within_group === true)
-    throw context.error(
-      '42809',
-      `${name} is not an ordered-set aggregate, so it cannot have WITHIN GROUP`,
-      location,
-    );
   const { frame } = binder.scope;
   const captured = frame.size;
   const parts = bindParts(binder, call);
+  if (orderedSet !== (call.agg_within_group === true)) {
+    const sorted = orderedSet ? [] : parts.order.map((item) => item.expression);
+    throw noFunction(context, name, [...parts.arguments, ...sorted], location);
+  }
   const { signature, values } = resolveAggregate(context, call, name, overloads, parts);
   const order = orderedSet
     ? parts.order.map((item, i) => ({ ...item, expression: values.sorted[i] ?? item.expression }))
@@ -198,7 +195,7 @@ export function bindWindowCall(binder: Binder, call: FuncCall, name: string): Ex
   if (own === undefined && overloads === undefined) {
     const bound = (call.args ?? []).map((argument) => binder.bind(argument));
     const missing = noFunction(context, name, bound, location);
-    if (missing.code === '0A000' || call.agg_star === true) throw missing;
+    if (!scalarFunctions.has(name) || call.agg_star === true) throw missing;
     throw context.error(
       '42809',
       `OVER specified, but ${name} is not a window function nor an aggregate function`,
@@ -247,7 +244,11 @@ export function bindWindowCall(binder: Binder, call: FuncCall, name: string): Ex
     const parts = { arguments: bound, order: [], filter };
     const { signature, values } = resolveAggregate(context, call, name, overloads ?? [], parts);
     if (signature.orderedSet !== undefined)
-      throw context.error('0A000', `OVER is not supported for ordered-set aggregate ${name}`, location);
+      throw context.error(
+        '0A000',
+        `OVER is not supported for ordered-set aggregate ${name}`,
+        location,
+      );
     const type = signature.result === anyType ? (bound[0]?.type ?? anyType) : signature.result;
     return {
       kind: 'window',
@@ -261,7 +262,8 @@ export function bindWindowCall(binder: Binder, call: FuncCall, name: string): Ex
     };
   }
   const signature = own.find((one) => one.parameters.length === bound.length);
-  const fitted = signature === undefined ? undefined : fitWindow(context, signature.parameters, bound);
+  const fitted =
+    signature === undefined ? undefined : fitWindow(context, signature.parameters, bound);
   if (signature === undefined || fitted === undefined || call.agg_star === true)
     throw noFunction(context, name, call.agg_star === true ? [] : bound, location);
   const type = signature.result === anyType ? (fitted[0]?.type ?? anyType) : signature.result;

@@ -54,7 +54,7 @@ function checkTarget(context: BindContext, table: TableDescriptor, infer: InferC
     throw context.error(
       '42704',
       `constraint "${conname}" for table "${table.name}" does not exist`,
-      location,
+      undefined,
     );
   }
   const wanted = new Set<number>();

@@ -12,11 +12,11 @@ import type {
 } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { int8Type } from '../types/type.ts';
-import { locationOf, refuseOthers } from './ast.ts';
 import { bindAssignments, columnByName, type Target } from './assignments.ts';
-import { ExpressionBinder } from './bind-expression.ts';
-import { bindFromBeside, type BoundFrom, findTable, type FromPart } from './bind-from.ts';
+import { locationOf, refuseOthers } from './ast.ts';
 import { bindConflict } from './bind-conflict.ts';
+import { ExpressionBinder } from './bind-expression.ts';
+import { type BoundFrom, bindFromBeside, type FromPart, findTable } from './bind-from.ts';
 import { bindOpenQuery, valuesRows } from './bind-query.ts';
 import { refuseAggregates } from './bind-select.ts';
 import { bindWith } from './bind-with.ts';
@@ -394,4 +394,3 @@ function bindReturning(
     columns: targets.map(describe),
   };
 }
-

@@ -202,11 +202,7 @@ export class ExpressionBinder implements Binder {
 
   private bindSubLink(link: SubLink): Expression {
     if (this.clause === 'DEFAULT')
-      throw this.context.error(
-        '0A000',
-        'cannot use subquery in DEFAULT expression',
-        link.location,
-      );
+      throw this.context.error('0A000', 'cannot use subquery in DEFAULT expression', link.location);
     return bindSubLink(this, link);
   }
 
@@ -221,7 +217,14 @@ export class ExpressionBinder implements Binder {
     const bound = (args ?? []).map((argument) => this.bind(argument));
     if (bound.length > 31)
       throw this.context.error('54023', 'GROUPING must have fewer than 32 arguments', location);
-    return { kind: 'grouping', type: int4Type, modifier: -1, location, arguments: bound, masks: [] };
+    return {
+      kind: 'grouping',
+      type: int4Type,
+      modifier: -1,
+      location,
+      arguments: bound,
+      masks: [],
+    };
   }
 
   private bindLogical(op: string, nodes: readonly Node[], location?: number): Expression {
@@ -249,7 +252,8 @@ export class ExpressionBinder implements Binder {
       case 'AEXPR_ILIKE': {
         const right = node.rexpr;
         const sides = { left: node.lexpr, right };
-        const rows = kind === 'AEXPR_OP' ? bindRowComparison(this, name, sides, location) : undefined;
+        const rows =
+          kind === 'AEXPR_OP' ? bindRowComparison(this, name, sides, location) : undefined;
         if (rows !== undefined) return rows;
         if (node.lexpr === undefined)
           return bindOperator(this.context, name, [this.bind(right)], location);
@@ -300,11 +304,7 @@ export class ExpressionBinder implements Binder {
     if (!('RowExpr' in lexpr) || !('RowExpr' in rexpr)) return undefined;
     const [a, b] = [lexpr.RowExpr.args ?? [], rexpr.RowExpr.args ?? []];
     if (a.length !== b.length)
-      throw this.context.error(
-        '42601',
-        'unequal number of entries in row expressions',
-        location,
-      );
+      throw this.context.error('42601', 'unequal number of entries in row expressions', location);
     const parts = a.map((left, i): Expression => {
       const right = b[i];
       const pair: A_Expr = right === undefined ? { lexpr: left } : { lexpr: left, rexpr: right };

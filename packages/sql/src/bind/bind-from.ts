@@ -1,19 +1,13 @@
 /** FROM: tables, queries, functions and joins become one tree and the scope of the query that reads them. */
-import type {
-  Alias,
-  JoinExpr,
-  Node,
-  RangeFunction,
-  RangeSubselect,
-  RangeVar,
-} from 'libpg-query';
+import type { Alias, JoinExpr, Node, RangeFunction, RangeSubselect, RangeVar } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { int8Type, type SqlType } from '../types/type.ts';
 import { describeKind, kindOf, nameParts, refuseOthers } from './ast.ts';
-import { bindTableFunction } from './bind-table-function.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import { bindClosedQuery } from './bind-query.ts';
+import { bindTableFunction } from './bind-table-function.ts';
 import { findCte, referToCte } from './bind-with.ts';
+import { conjunction } from './conjuncts.ts';
 import type { BindContext } from './context.ts';
 import { bindUsing, naturalColumns, type UsingClause } from './join-using.ts';
 import type { Level } from './level.ts';
@@ -29,7 +23,6 @@ import {
   scopeItem,
   tableColumns,
 } from './scope.ts';
-import { conjunction } from './conjuncts.ts';
 
 export interface BoundFrom {
   readonly tree: FromTree | undefined;
@@ -225,11 +218,7 @@ class FromBinder {
   }
 
   /** A join with a name hides its items; one that merges columns shows those in their place. */
-  private joinItem(
-    join: JoinExpr,
-    part: FromPart,
-    merged: readonly ScopeColumn[],
-  ): FromPart {
+  private joinItem(join: JoinExpr, part: FromPart, merged: readonly ScopeColumn[]): FromPart {
     const { alias, join_using_alias: usingAlias } = join;
     const base = { tableName: undefined, isTable: false, lateralOnly: false, lateralAllowed: true };
     if (alias !== undefined) {

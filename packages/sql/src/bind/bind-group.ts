@@ -68,6 +68,13 @@ export function bindGroupClause(
       );
     sets = sets.flatMap((head) => alternatives.map((tail) => [...new Set([...head, ...tail])]));
   }
+  if (statement.groupDistinct === true) {
+    const seen = new Set<string>();
+    sets = sets.filter((set) => {
+      const text = [...set].sort((a, b) => a - b).join();
+      return !seen.has(text) && seen.add(text);
+    });
+  }
   return { written, keys, sets };
 }
 

@@ -6,7 +6,7 @@ import { SelectBinder } from './bind-select.ts';
 import { bindWith, withCtes } from './bind-with.ts';
 import { coerceToCommon, requireCommonType, resolveUnknown } from './coerce.ts';
 import type { BindContext } from './context.ts';
-import { column, type Expression, some } from './expression.ts';
+import { column, type Expression, some, startOf } from './expression.ts';
 import { bareScope, type Level } from './level.ts';
 import type { Relation, SetOperation, SortKey } from './relation.ts';
 import { type QueryColumn, Scope, scopeItem } from './scope.ts';
@@ -28,7 +28,6 @@ export interface BoundQuery {
 const names: Readonly<Record<string, string>> = {
   lockingClause: 'FOR UPDATE and FOR SHARE',
   intoClause: 'SELECT INTO',
-  groupDistinct: 'GROUP BY DISTINCT',
   groupAll: 'GROUP BY ALL',
 };
 const built = [
@@ -143,15 +142,10 @@ function bindSetOrder(
   if (ordinal !== undefined) return { output: ordinal, ...direction };
   const bound = new ExpressionBinder(context, scope, 'ORDER BY').bind(sort.node);
   if (bound.kind === 'column') return { output: bound.index, ...direction };
-  throw context.error(
-    '0A000',
-    'invalid UNION/INTERSECT/EXCEPT ORDER BY clause',
-    locationOf(sort.node),
-    {
-      detail: 'Only result column names can be used, not expressions or functions.',
-      hint: 'Add the expression/function to every SELECT, or move the UNION into a FROM clause.',
-    },
-  );
+  throw context.error('0A000', 'invalid UNION/INTERSECT/EXCEPT ORDER BY clause', startOf(bound), {
+    detail: 'Only result column names can be used, not expressions or functions.',
+    hint: 'Add the expression/function to every SELECT, or move the UNION into a FROM clause.',
+  });
 }
 
 export interface SortClause {

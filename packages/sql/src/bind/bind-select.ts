@@ -1,5 +1,6 @@
 /** SELECT and VALUES: one query level, clause by clause, in the order in which PostgreSQL looks at them. */
 import type { Node, SelectStmt } from 'libpg-query';
+import { unknownType } from '../types/type.ts';
 import { locationOf, nameParts } from './ast.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import { type BoundFrom, bindFrom } from './bind-from.ts';
@@ -24,7 +25,6 @@ import { type FromTree, oneRow, type Relation, type SortKey, type Values } from 
 import { Scope, scopeItem } from './scope.ts';
 import { bindTargets, describe, type Target } from './target-list.ts';
 import { WindowClause, WindowLift } from './window-clause.ts';
-import { unknownType } from '../types/type.ts';
 
 interface OrderClause {
   readonly keys: SortKey[];
@@ -295,7 +295,7 @@ export class SelectBinder {
       this.context.error(
         '42P10',
         'SELECT DISTINCT ON expressions must match initial ORDER BY expressions',
-        place < 0 ? undefined : locationOf(clause[place] ?? {} as Node),
+        place < 0 ? undefined : locationOf(clause[place] ?? ({} as Node)),
       );
     for (const key of order.keys) {
       if (!wanted.has(key.output)) {
@@ -316,11 +316,7 @@ export class SelectBinder {
 }
 
 /** DISTINCT below the sort, but DISTINCT ON above it. */
-function arrange(
-  input: Relation,
-  distinct: DistinctClause,
-  keys: readonly SortKey[],
-): Relation {
+function arrange(input: Relation, distinct: DistinctClause, keys: readonly SortKey[]): Relation {
   const { types } = input;
   let relation = input;
   if (distinct === 'all') relation = { kind: 'distinct', input: relation, on: undefined, types };
@@ -353,15 +349,10 @@ export function refuseAggregates(context: BindContext, bound: Expression, clause
       aggregate.location,
     );
   if (some(bound, (node) => node.kind === 'window'))
-    throw context.error(
-      '42P20',
-      `window functions are not allowed in ${clause}`,
-      bound.location,
-    );
+    throw context.error('42P20', `window functions are not allowed in ${clause}`, bound.location);
 }
 
 function readsWorkingTable(tree: FromTree): boolean {
   if (tree.kind === 'join') return readsWorkingTable(tree.left) || readsWorkingTable(tree.right);
   return tree.source.kind === 'cte' && tree.source.working;
 }
-

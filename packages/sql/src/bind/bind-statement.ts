@@ -111,17 +111,21 @@ export function referencedTables(tree: Node): readonly string[] {
   return [...found];
 }
 
+/** Without recursion: a text may be nested deeper than the stack. */
 function collectTables(tree: unknown, found: Set<string>): void {
-  if (typeof tree !== 'object' || tree === null) return;
-  if (Array.isArray(tree)) {
-    for (const one of tree) collectTables(one, found);
-    return;
+  const open: unknown[] = [tree];
+  while (open.length > 0) {
+    const node = open.pop();
+    if (typeof node !== 'object' || node === null) continue;
+    if ('relname' in node) {
+      const { relname, schemaname } = node as RangeVar;
+      if (relname !== undefined && (schemaname === undefined || schemaname === 'public'))
+        found.add(relname);
+      continue;
+    }
+    for (const key in node) {
+      const child: unknown = node[key as keyof typeof node];
+      if (typeof child === 'object') open.push(child);
+    }
   }
-  if ('relname' in tree) {
-    const { relname, schemaname } = tree as RangeVar;
-    if (relname !== undefined && (schemaname === undefined || schemaname === 'public'))
-      found.add(relname);
-    return;
-  }
-  for (const key in tree) collectTables(tree[key as keyof typeof tree], found);
 }

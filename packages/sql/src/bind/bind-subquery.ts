@@ -81,10 +81,7 @@ function scalar(query: InnerQuery, index: number, location: number | undefined):
 }
 
 /** Every column of a query that has one row, as values: for rows that are compared or assigned. */
-export function bindRowSubquery(
-  binder: ExpressionBinder,
-  link: SubLink,
-): readonly Expression[] {
+export function bindRowSubquery(binder: ExpressionBinder, link: SubLink): readonly Expression[] {
   const query = bindInner(binder, link.subselect);
   return query.columns.map((_column, i) => scalar(query, i, link.location));
 }

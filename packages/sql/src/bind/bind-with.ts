@@ -153,9 +153,7 @@ function refersTo(tree: unknown, name: string): boolean {
 
 function hides(clause: unknown, name: string): boolean {
   const { ctes = [] } = clause as WithClause;
-  return ctes.some(
-    (node) => 'CommonTableExpr' in node && node.CommonTableExpr.ctename === name,
-  );
+  return ctes.some((node) => 'CommonTableExpr' in node && node.CommonTableExpr.ctename === name);
 }
 
 function refuseCycleAndSearch(context: BindContext, query: CommonTableExpr): void {
@@ -257,9 +255,11 @@ function bindRecursive(
       referenceLocation(larg, ctename),
     );
   let inner: Level = level;
-  const around = select.withClause === undefined ? undefined : bindWith(context, select.withClause, level);
+  const around =
+    select.withClause === undefined ? undefined : bindWith(context, select.withClause, level);
   if (around !== undefined) inner = around.level;
-  const initial = closeQuery(context, bindOpenQuery(context, larg, inner));
+  const open = bindOpenQuery(context, larg, inner);
+  const initial = closeQuery(context, open);
   const columns = named(context, query, initial.columns).map((one) => ({
     ...one,
     tableOid: 0,
@@ -282,7 +282,7 @@ function bindRecursive(
   names.named.set(ctename, entry);
   const step = bindOpenQuery(context, rarg, inner);
   entry.working = undefined;
-  const relation = finishStep(context, ctename, columns, step, initial.relation);
+  const relation = finishStep(context, ctename, columns, step, open);
   cte.body = {
     kind: 'recursive',
     initial: around === undefined ? initial.relation : withCtes(around, initial.relation),
@@ -327,7 +327,7 @@ function finishStep(
   name: string,
   columns: readonly QueryColumn[],
   step: OpenQuery,
-  initial: Relation,
+  initial: OpenQuery,
 ): Relation {
   if (step.columns.length !== columns.length)
     throw context.error(
@@ -340,11 +340,11 @@ function finishStep(
     const first = column(one.type, i, { modifier: one.modifier });
     if (output === undefined) return;
     const overall = requireCommonType(context, [first, output], 'UNION');
-    if (overall !== (initial.types[i] ?? overall))
+    if (overall !== one.type)
       throw context.error(
         '42804',
         `recursive query "${name}" column ${i + 1} has type ${one.type.display} in non-recursive term but type ${overall.display} overall`,
-        undefined,
+        initial.outputs[i]?.location,
         { hint: 'Cast the output of the non-recursive term to the correct type.' },
       );
   });
@@ -353,4 +353,3 @@ function finishStep(
     return type === undefined ? output : coerceToCommon(context, output, type, 'UNION');
   });
 }
-

@@ -143,8 +143,4 @@ export interface BoundExplain {
   readonly statement: BoundSelect | BoundWrite;
 }
 
-export type BoundStatement =
-  | BoundSelect
-  | BoundWrite
-  | BoundExplain
-  | BoundUtility;
+export type BoundStatement = BoundSelect | BoundWrite | BoundExplain | BoundUtility;

@@ -2,10 +2,11 @@
  * Typed expressions: what the binder makes of the grammar's tree and what planner and executor work on. Every node knows
  * its type; columns are offsets into the row that the operator below hands up. Immutable.
  */
-import type { AggregateSignature } from '../functions/aggregates.ts';
+
 import type { Subplan } from '../execute/subplan.ts';
-import type { WindowSignature } from '../functions/windows.ts';
+import type { AggregateSignature } from '../functions/aggregates.ts';
 import type { ComparisonOperator, Signature } from '../functions/signature.ts';
+import type { WindowSignature } from '../functions/windows.ts';
 import type { Datum, Oid } from '../session-api.ts';
 import type { Cast } from '../types/cast.ts';
 import { boolType, type SqlType } from '../types/type.ts';

@@ -1,6 +1,7 @@
 /** JOIN … USING and NATURAL JOIN: equal columns of both sides are compared and shown as one. */
-import { bindOperator } from './bind-operator.ts';
+
 import type { FromPart } from './bind-from.ts';
+import { bindOperator } from './bind-operator.ts';
 import { coerceToCommon, requireCommonType } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';

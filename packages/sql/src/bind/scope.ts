@@ -205,32 +205,39 @@ export class Scope {
       .flatMap((item) => itemColumns(item, location));
   }
 
-  /** The item of this name in this level or around it, its columns as seen from here. Throws 42P01. */
-  item(context: BindContext, alias: string, location: number | undefined): ScopeItem {
-    const found = this.findItem(context, alias, location);
-    if (found !== undefined) return found;
-    throw this.missingItem(context, alias, location);
+  /** The columns of the item of this name, in this level or around it: `alias.*`. Throws 42P01. */
+  columnsOf(context: BindContext, alias: string, location: number | undefined): ScopeColumn[] {
+    const item = this.itemHere(context, alias, location);
+    if (item !== undefined) return itemColumns(item, location);
+    const { outer } = this.frame;
+    if (outer?.findItem(context, alias, location) === undefined)
+      throw this.missingItem(context, alias, location);
+    return outer.columnsOf(context, alias, location).map(({ name, expression }) => ({
+      name,
+      expression: this.frame.capture(expression, location),
+    }));
   }
 
-  /** As `item`. */
+  /** The item of this name, as its own level sees it. */
   findItem(
     context: BindContext,
     alias: string,
     location: number | undefined,
   ): ScopeItem | undefined {
+    return (
+      this.itemHere(context, alias, location) ??
+      this.frame.outer?.findItem(context, alias, location)
+    );
+  }
+
+  private itemHere(
+    context: BindContext,
+    alias: string,
+    location: number | undefined,
+  ): ScopeItem | undefined {
     const found = this.items.find((item) => item.alias === alias && this.reaches(item));
-    if (found !== undefined) {
-      this.checkLateral(context, found, location);
-      return found;
-    }
-    const { outer } = this.frame;
-    const around = outer?.findItem(context, alias, location);
-    if (around === undefined) return undefined;
-    const columns = around.columns.map(({ name, expression }) => ({
-      name,
-      expression: this.frame.capture(expression, location),
-    }));
-    return { ...around, columns };
+    if (found !== undefined) this.checkLateral(context, found, location);
+    return found;
   }
 
   /** Throws 42703, 42702. */
@@ -277,7 +284,13 @@ export class Scope {
     name: string,
     location: number | undefined,
   ): Expression {
-    const item = this.item(context, alias, location);
+    const item = this.itemHere(context, alias, location);
+    if (item === undefined) {
+      const { outer } = this.frame;
+      if (outer?.findItem(context, alias, location) === undefined)
+        throw this.missingItem(context, alias, location);
+      return this.frame.capture(outer.qualified(context, alias, name, location), location);
+    }
     const matching = item.columns.filter((one) => one.name === name);
     const [only] = matching;
     if (matching.length > 1)
@@ -306,13 +319,6 @@ export class Scope {
     return this.hidden ?? this.frame.outer;
   }
 
-  private couldReach(entry: RangeEntry): boolean {
-    return (
-      !this.lateralActive &&
-      this.items.some((item) => item.alias === entry.alias && item.lateralOnly && item.lateralAllowed)
-    );
-  }
-
   private missingItem(context: BindContext, alias: string, location: number | undefined) {
     for (let level: Scope | undefined = this; level !== undefined; level = level.around) {
       const entry = level.entries.find((one) => one.alias === alias);
@@ -323,12 +329,8 @@ export class Scope {
         return context.error('42P01', message, location, {
           hint: `Perhaps you meant to reference the table alias "${other.alias}".`,
         });
-      const reachable = level.couldReach(other);
       return context.error('42P01', message, location, {
-        detail: `There is an entry for table "${other.alias}", but it cannot be referenced from this part of the query.`,
-        ...(reachable
-          ? { hint: 'To reference that table, you must mark this subquery with LATERAL.' }
-          : {}),
+        hint: `There is an entry for table "${other.alias}", but it cannot be referenced from this part of the query.`,
       });
     }
     return context.error('42P01', `missing FROM-clause entry for table "${alias}"`, location);
@@ -338,12 +340,8 @@ export class Scope {
     for (let level: Scope | undefined = this; level !== undefined; level = level.around) {
       const entry = level.entries.find((one) => one.columns.includes(name));
       if (entry === undefined) continue;
-      const reachable = level.couldReach(entry);
       return context.error('42703', `column "${name}" does not exist`, location, {
-        detail: `There is a column named "${name}" in table "${entry.alias}", but it cannot be referenced from this part of the query.`,
-        ...(reachable
-          ? { hint: 'To reference that column, you must mark this subquery with LATERAL.' }
-          : {}),
+        hint: `There is a column named "${name}" in table "${entry.alias}", but it cannot be referenced from this part of the query.`,
       });
     }
     return context.error('42703', `column "${name}" does not exist`, location);

@@ -6,7 +6,7 @@ import { locationOf, nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
-import { itemColumns, type QueryColumn } from './scope.ts';
+import type { QueryColumn } from './scope.ts';
 
 export interface Target {
   readonly name: string;
@@ -21,9 +21,7 @@ export function bindTargets(binder: ExpressionBinder, nodes: readonly Node[]): T
     const { val, name } = node.ResTarget;
     const star = starOf(val);
     if (star !== undefined) {
-      targets.push(
-        ...expandStar(binder, star, val === undefined ? undefined : locationOf(val)),
-      );
+      targets.push(...expandStar(binder, star, val === undefined ? undefined : locationOf(val)));
     } else if (val !== undefined) {
       const expression = binder.bind(val);
       targets.push({ name: name ?? columnName(val, binder.context), expression });
@@ -49,7 +47,7 @@ function starOf(node: Node | undefined): string | undefined {
 
 function expandStar(binder: ExpressionBinder, qualifier: string, location: number | undefined) {
   const { scope, context } = binder;
-  if (qualifier !== '') return itemColumns(scope.item(context, qualifier, location), location);
+  if (qualifier !== '') return scope.columnsOf(context, qualifier, location);
   if (scope.items.length === 0)
     throw context.error('42601', 'SELECT * with no tables specified is not valid', location);
   return scope.all(location);

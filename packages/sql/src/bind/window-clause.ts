@@ -1,12 +1,6 @@
 /** OVER and WINDOW: definitions of windows, and how their functions leave the expressions they stand in. */
 import type { Node, WindowDef } from 'libpg-query';
-import {
-  float8Type,
-  int8Type,
-  isInteger,
-  numericType,
-  type SqlType,
-} from '../types/type.ts';
+import { float8Type, int8Type, isInteger, numericType, type SqlType } from '../types/type.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
 import { readSort } from './bind-query.ts';
 import { resolveUnknown, tryCoerce } from './coerce.ts';
@@ -229,8 +223,7 @@ export class WindowLift {
   }
 
   lift(expression: Expression): Expression {
-    if (expression.kind !== 'window')
-      return mapChildren(expression, (child) => this.lift(child));
+    if (expression.kind !== 'window') return mapChildren(expression, (child) => this.lift(child));
     const key = expressionKey(expression);
     let index = this.known.get(key);
     if (index === undefined) {

@@ -2,8 +2,8 @@
 import type { Cte } from '../bind/relation.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Row } from './evaluate.ts';
-import { hashKeyOf, type HashKey } from './hash-key.ts';
-import { type Batches, type NodeText, type Operator } from './operator.ts';
+import { type HashKey, hashKeyOf } from './hash-key.ts';
+import type { Batches, NodeText, Operator } from './operator.ts';
 import type { Run } from './run.ts';
 
 /** The named queries of one run of a WITH; those of the WITHs around it behind them. */

@@ -1,6 +1,7 @@
 /** What expressions make of a query's result: its value, EXISTS, and comparisons with any or all of its rows. */
-import type { Expression, SubqueryExpression } from '../bind/expression.ts';
+
 import { conjuncts } from '../bind/conjuncts.ts';
+import type { Expression, SubqueryExpression } from '../bind/expression.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import type { Datum } from '../session-api.ts';
 import { type Evaluator, evaluatorOf, type Row } from './evaluate.ts';

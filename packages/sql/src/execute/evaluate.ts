@@ -8,7 +8,6 @@ import type { EvalContext } from '../functions/signature.ts';
 import { stringCharactersMax } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import { subqueryEvaluator } from './evaluate-subquery.ts';
 import { applyLength } from '../types/cast.ts';
 import { type Comparator, comparatorOf } from '../types/compare.ts';
 import { formatText } from '../types/text-codec.ts';
@@ -20,6 +19,7 @@ import {
   type SqlType,
   textType,
 } from '../types/type.ts';
+import { subqueryEvaluator } from './evaluate-subquery.ts';
 
 export type Row = readonly Datum[];
 export type Evaluator = (row: Row, context: EvalContext) => Datum;

@@ -97,7 +97,11 @@ abstract class Binary {
         }
       }
       if (isSemi ? found === (type === 'semi') : !found && keepsLeft)
-        out.push(isSemi ? shape.left.map((column) => left[column] ?? null) : joined(shape, left, undefined));
+        out.push(
+          isSemi
+            ? shape.left.map((column) => left[column] ?? null)
+            : joined(shape, left, undefined),
+        );
     }
     if (run.pace.due()) await run.pace.rest();
     if (out.length > 0) yield out;
@@ -128,7 +132,11 @@ function nowOrLater<T>(run: Run, evaluate: () => T): T | Promise<T> {
 }
 
 /** Whether the condition holds for the row, if there is one. */
-function holdsFor(run: Run, condition: Evaluator | undefined, row: Row): boolean | Promise<boolean> {
+function holdsFor(
+  run: Run,
+  condition: Evaluator | undefined,
+  row: Row,
+): boolean | Promise<boolean> {
   if (condition === undefined) return true;
   return nowOrLater(run, () => condition(row, run.evaluation) === true);
 }

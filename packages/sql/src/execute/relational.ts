@@ -210,7 +210,8 @@ export class LimitOperator extends Unary implements Operator {
       let end = Math.min(part.length, left);
       if (compare !== undefined && left <= part.length) {
         last ??= part[left - 1];
-        while (end < part.length && last !== undefined && compare(part[end] ?? [], last) === 0) end++;
+        while (end < part.length && last !== undefined && compare(part[end] ?? [], last) === 0)
+          end++;
       }
       const cut = end < part.length;
       left -= Math.min(left, part.length);

@@ -1,11 +1,17 @@
 /** Operators without inputs: tables, VALUES, generate_series, and the one row of a query without FROM. */
 import { batchRows } from '../limits.ts';
 import type { TableScan } from '../plan/plan.ts';
+import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import type { SqlType } from '../types/type.ts';
-import type { Datum } from '../session-api.ts';
 import type { Evaluator, Row } from './evaluate.ts';
-import { type Batches, evaluateOnce, forEachRow, type NodeText, type Operator } from './operator.ts';
+import {
+  type Batches,
+  evaluateOnce,
+  forEachRow,
+  type NodeText,
+  type Operator,
+} from './operator.ts';
 import type { Run } from './run.ts';
 import { scanTable } from './scan.ts';
 

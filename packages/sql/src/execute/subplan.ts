@@ -74,7 +74,10 @@ export class Subplan {
       run.memory.addRows(batch);
       rows.push(...batch);
       if (this.form === 'scalar' && rows.length > 1)
-        throw new SqlError('21000', 'more than one row returned by a subquery used as an expression');
+        throw new SqlError(
+          '21000',
+          'more than one row returned by a subquery used as an expression',
+        );
     }
     if (this.form === 'scalar') return { kind: 'row', row: rows[0] };
     return { kind: 'rows', rows, members: undefined };
@@ -125,7 +128,8 @@ export class SubqueryResults {
     }
     const own = 64 + (typeof key === 'string' ? key.length * 2 : 0);
     run.memory.add(own);
-    const rows = result.kind === 'rows' ? result.rows : result.kind === 'row' ? [result.row ?? []] : [];
+    const rows =
+      result.kind === 'rows' ? result.rows : result.kind === 'row' ? [result.row ?? []] : [];
     const bytes = own + rows.reduce((sum, row) => sum + rowBytes(row), 0);
     results.set(key, { result, bytes });
   }

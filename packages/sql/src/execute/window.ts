@@ -3,6 +3,8 @@
  * Frames of aggregates that only grow are accumulated; others are computed anew for each row. Everything is held in
  * memory: a partition may be all there is.
  */
+
+import type { WindowFunctionName } from '../functions/windows.ts';
 import { batchRows } from '../limits.ts';
 import type { SortColumn } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
@@ -22,7 +24,6 @@ import {
 } from './operator.ts';
 import type { Run } from './run.ts';
 import { type RowComparator, rowComparator, sortRows } from './sort.ts';
-import type { WindowFunctionName } from '../functions/windows.ts';
 
 export interface FrameBoundPlan {
   readonly kind:
@@ -148,11 +149,7 @@ class Partition {
   }
 }
 
-async function compute(
-  run: Run,
-  partition: Partition,
-  plan: WindowFunctionPlan,
-): Promise<Datum[]> {
+async function compute(run: Run, partition: Partition, plan: WindowFunctionPlan): Promise<Datum[]> {
   if (plan.function.kind === 'aggregate')
     return computeAggregate(run, partition, plan, plan.function.aggregate);
   const { name } = plan.function;
@@ -163,8 +160,7 @@ async function compute(
   const frames = byFrame ? await Frames.of(run, partition, plan.frame) : undefined;
   const ntile = name === 'ntile' ? await buckets(run, partition, plan) : undefined;
   await forEachRow(run, rows, (row, i) => {
-    const argument = (k: number, of: Row = row) =>
-      plan.arguments[k]?.(of, run.evaluation) ?? null;
+    const argument = (k: number, of: Row = row) => plan.arguments[k]?.(of, run.evaluation) ?? null;
     switch (name) {
       case 'row_number':
         values[i] = BigInt(i + 1);
@@ -187,9 +183,9 @@ async function compute(
       case 'lag':
       case 'lead': {
         const by = plan.arguments.length > 1 ? argument(1) : 1;
-        const other = by === null ? undefined : rows[name === 'lag' ? i - Number(by) : i + Number(by)];
-        values[i] =
-          by === null ? null : other === undefined ? argument(2) : argument(0, other);
+        const other =
+          by === null ? undefined : rows[name === 'lag' ? i - Number(by) : i + Number(by)];
+        values[i] = by === null ? null : other === undefined ? argument(2) : argument(0, other);
         break;
       }
       default:
@@ -229,10 +225,7 @@ async function buckets(
   plan: WindowFunctionPlan,
 ): Promise<Datum[] | undefined> {
   const [first = []] = rows;
-  const wanted = await evaluateOnce(
-    run,
-    () => plan.arguments[0]?.(first, run.evaluation) ?? null,
-  );
+  const wanted = await evaluateOnce(run, () => plan.arguments[0]?.(first, run.evaluation) ?? null);
   if (wanted === null) return undefined;
   const count = Number(wanted);
   if (count <= 0) throw new SqlError('22014', 'argument of ntile must be greater than zero');
@@ -328,7 +321,10 @@ class Frames {
         );
       return value;
     };
-    const offsets = [await offset(plan.start, 'starting'), await offset(plan.end, 'ending')] as const;
+    const offsets = [
+      await offset(plan.start, 'starting'),
+      await offset(plan.end, 'ending'),
+    ] as const;
     return new Frames(partition, plan, offsets);
   }
 
@@ -414,14 +410,17 @@ class Frames {
 
 function shift(type: SqlType, value: Datum, offset: Datum, sign: number): Datum {
   if (typeof value === 'string')
-    return sign < 0 ? subtractNumeric(value, offset as string) : addNumeric(value, offset as string);
+    return sign < 0
+      ? subtractNumeric(value, offset as string)
+      : addNumeric(value, offset as string);
   if (type.name === 'float8') return (value as number) + sign * (offset as number);
   return BigInt(value as number) + BigInt(sign) * BigInt(offset as bigint);
 }
 
 /** Integers of any width may meet here: numbers and bigints compare as they are. */
 function compareShifted(compare: (a: Datum, b: Datum) => number, a: Datum, b: Datum): number {
-  if (typeof b === 'bigint') return a === null ? 0 : (a as bigint) < b ? -1 : (a as bigint) > b ? 1 : 0;
+  if (typeof b === 'bigint')
+    return a === null ? 0 : (a as bigint) < b ? -1 : (a as bigint) > b ? 1 : 0;
   return compare(a, b);
 }
 

@@ -371,7 +371,8 @@ async function* joinedRows(
       const own = row.slice(0, width);
       const mark = firstKey === undefined ? row[width] : own[firstKey.index];
       if (mark === null || mark === undefined) return { key: undefined, own, row };
-      const key = firstKey === undefined ? store.hiddenKey(BigInt(mark as bigint)) : store.rowKey(own);
+      const key =
+        firstKey === undefined ? store.hiddenKey(BigInt(mark as bigint)) : store.rowKey(own);
       return { key, own, row };
     });
     if (run.pace.due()) await run.pace.rest();
@@ -446,7 +447,8 @@ function moveRows(
   const free = new Set(left.keys());
   const taken = new Set<string>();
   for (const { row } of changes) {
-    const key = store.keyColumns.length > 0 ? store.rowKey(row) : store.hiddenKey(writes.rowIds.next());
+    const key =
+      store.keyColumns.length > 0 ? store.rowKey(row) : store.hiddenKey(writes.rowIds.next());
     const hex = toHex(key);
     if (taken.has(hex)) throw duplicateKey(store, key, context);
     taken.add(hex);
@@ -529,7 +531,9 @@ export class MergeNode extends Node implements WriteNode {
           );
           checkNotNull(store, made, run.evaluation);
           const newKey =
-            store.keyColumns.length > 0 ? store.rowKey(made) : store.hiddenKey(writes.rowIds.next());
+            store.keyColumns.length > 0
+              ? store.rowKey(made)
+              : store.hiddenKey(writes.rowIds.next());
           writes.insert(newKey, store.codec.encode(made));
           count++;
           continue;
@@ -634,7 +638,6 @@ export function isRowKey(store: TableStore, key: Uint8Array): boolean {
     compareBytes(key.subarray(0, indexPrefix.length), indexPrefix) === 0
   );
 }
-
 
 export function isKeyExists(error: unknown): error is DbError {
   return error instanceof DbError && error.code === 'KEY_EXISTS';

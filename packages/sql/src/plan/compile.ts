@@ -2,8 +2,8 @@
 import { type Expression, isRowIndependent, mapChildren, some } from '../bind/expression.ts';
 import type { Relation } from '../bind/relation.ts';
 import { type Evaluator, evaluatorOf } from '../execute/evaluate.ts';
-import { Subplan } from '../execute/subplan.ts';
 import type { Operator } from '../execute/operator.ts';
+import { Subplan } from '../execute/subplan.ts';
 
 /** Where each logical column lies in the physical row; -1: nowhere. Undefined: each in its own place. */
 export type Layout = readonly number[] | undefined;
@@ -27,7 +27,8 @@ export class Compiler {
 
   /** With a plan for each query in it. */
   planned(expression: Expression): Expression {
-    if (!some(expression, (node) => node.kind === 'subquery')) return expression;
+    if (!some(expression, (node) => node.kind === 'subquery' && node.subplan === undefined))
+      return expression;
     const mapped = mapChildren(expression, (child) => this.planned(child));
     if (mapped.kind !== 'subquery') return mapped;
     const { query, form } = mapped;

@@ -167,7 +167,8 @@ function aggregateText(
   own: (one: Expression) => string,
 ): string {
   const ordered = order.map((item) => sortKeyText(item, own(item.expression))).join(', ');
-  const inner = values.length === 0 && signature.orderedSet === undefined ? '*' : values.map(own).join(', ');
+  const inner =
+    values.length === 0 && signature.orderedSet === undefined ? '*' : values.map(own).join(', ');
   const within = signature.orderedSet !== undefined;
   const call = `${signature.name}(${distinct ? 'DISTINCT ' : ''}${inner}${ordered === '' || within ? '' : ` ORDER BY ${ordered}`})`;
   const group = within ? ` WITHIN GROUP (ORDER BY ${ordered})` : '';

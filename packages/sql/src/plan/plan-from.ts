@@ -87,7 +87,10 @@ class FromPlanner {
     const all = [...where];
     flatten(tree, all, leaves);
     // Queries are dear: what needs none is asked first.
-    const pending = new Set([...all.filter((one) => !hasSubquery(one)), ...all.filter(hasSubquery)]);
+    const pending = new Set([
+      ...all.filter((one) => !hasSubquery(one)),
+      ...all.filter(hasSubquery),
+    ]);
     const [only] = leaves;
     if (only !== undefined && leaves.length === 1)
       return this.leaf(only, [...pending], required, ordering);
@@ -236,9 +239,7 @@ class FromPlanner {
     const needed = source.types.map((_type, i) => required[offset + i] === true);
     for (const one of local) markColumns(one, needed);
     const planned: Planned =
-      source.kind === 'function'
-        ? this.series(item, source)
-        : this.planner.plan(source, needed);
+      source.kind === 'function' ? this.series(item, source) : this.planner.plan(source, needed);
     const places =
       planned.layout === undefined
         ? layout
@@ -274,7 +275,10 @@ class FromPlanner {
     const { ordering, required, layout } = options;
     const { table } = source;
     const { keyColumns } = storeOf(table);
-    const { access, filter } = chooseAccess(conjunction(local), keyColumns);
+    const chosen = chooseAccess(conjunction(local), keyColumns);
+    const { access } = chosen;
+    const filter =
+      chosen.filter === undefined ? undefined : this.planner.compiler.planned(chosen.filter);
     const needed = table.columns.map((_column, i) => required[item.offset + i] === true);
     if (filter !== undefined) markColumns(filter, needed);
     let direction: 'forward' | 'reverse' | undefined;
@@ -283,12 +287,18 @@ class FromPlanner {
       ordering.found = direction !== undefined;
     }
     const { compiler } = this.planner;
-    const scan = compileScan(compiler, source, access, { needed, reverse: direction === 'reverse' });
+    const scan = compileScan(compiler, source, access, {
+      needed,
+      reverse: direction === 'reverse',
+    });
     const operator = new ScanOperator(scan, compiler.maybe(filter), () =>
       scanText(scan, item.alias, filter),
     );
     const selectivity = local.reduce((all, one) => all * selectivityOf(one), 1);
-    const rows = Math.max(1, this.tableRows(source, local) * (filter === undefined ? 1 : selectivity));
+    const rows = Math.max(
+      1,
+      this.tableRows(source, local) * (filter === undefined ? 1 : selectivity),
+    );
     return { operator, layout, width: source.types.length, rows };
   }
 
@@ -299,8 +309,9 @@ class FromPlanner {
   }
 
   private filtered(part: Part, conditions: readonly Expression[]): Part {
-    const condition = conjunction(conditions);
-    if (condition === undefined) return part;
+    const plain = conjunction(conditions);
+    if (plain === undefined) return part;
+    const condition = this.planner.compiler.planned(plain);
     const evaluator = this.planner.compiler.evaluator(condition, part.layout);
     const inner = shownOperator(part.operator);
     const filter = new FilterOperator(part.operator, evaluator, () => undefinedText());
@@ -446,14 +457,18 @@ class FromPlanner {
   private lookupKeys(
     leaf: Leaf,
     conditions: readonly Expression[],
-  ): { readonly values: readonly Expression[]; readonly used: ReadonlySet<Expression> } | undefined {
+  ):
+    | { readonly values: readonly Expression[]; readonly used: ReadonlySet<Expression> }
+    | undefined {
     const { tree } = leaf;
     if (tree.kind !== 'item' || tree.source.kind !== 'table') return undefined;
     const { keyColumns } = storeOf(tree.source.table);
     const values: Expression[] = [];
     const used = new Set<Expression>();
     for (const { index } of keyColumns) {
-      const found = conditions.find((one) => keyValue(one, leaf, tree.offset + index) !== undefined);
+      const found = conditions.find(
+        (one) => keyValue(one, leaf, tree.offset + index) !== undefined,
+      );
       const value = found === undefined ? undefined : keyValue(found, leaf, tree.offset + index);
       if (found === undefined || value === undefined) break;
       values.push(value);
@@ -484,7 +499,7 @@ class FromPlanner {
     const store = storeOf(source.table);
     const whole = found.values.length === store.keyColumns.length;
     if (source.withRowId) return undefined;
-    if (left.rows * (whole ? 2 : 20) > this.tableRows(source, local)) return undefined;
+    if (left.rows * (whole ? 5 : 20) > this.tableRows(source, local)) return undefined;
     if (!whole) return this.lateralScan(left, tree, options);
     const { compiler } = this.planner;
     const rest = conditions.filter((one) => !found.used.has(one));
@@ -547,8 +562,7 @@ class FromPlanner {
   ): Part {
     const { type, own, conditions, needed, values } = options;
     const withArguments = item.arguments.length > 0;
-    if (type === 'full')
-      throw new SqlError('0A000', 'LATERAL in a FULL JOIN is not supported yet');
+    if (type === 'full') throw new SqlError('0A000', 'LATERAL in a FULL JOIN is not supported yet');
     // Inside a lateral item arguments mean its own; predicates from outside stay outside.
     const inside = withArguments ? [] : own;
     const outside = withArguments ? [...own, ...conditions] : conditions;

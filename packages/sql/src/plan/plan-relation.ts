@@ -1,4 +1,6 @@
 /** From logical to physical: every operator of a query but the joins, which are plan-from.ts's business. */
+
+import type { BoundWrite } from '../bind/bound.ts';
 import {
   column,
   type Expression,
@@ -17,7 +19,12 @@ import type {
   Window,
   With,
 } from '../bind/relation.ts';
-import { CteScanOperator, type PlannedCte, RecursiveOperator, WithOperator } from '../execute/cte.ts';
+import {
+  CteScanOperator,
+  type PlannedCte,
+  RecursiveOperator,
+  WithOperator,
+} from '../execute/cte.ts';
 import { AggregateOperator, type AggregatePlan } from '../execute/group.ts';
 import type { Operator } from '../execute/operator.ts';
 import {
@@ -32,12 +39,11 @@ import {
 } from '../execute/relational.ts';
 import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
 import { type FramePlan, WindowOperator } from '../execute/window.ts';
-import { WriteOperator, type WriteNode } from '../execute/write.ts';
-import type { BoundWrite } from '../bind/bound.ts';
+import { type WriteNode, WriteOperator } from '../execute/write.ts';
 import { Compiler, type Layout } from './compile.ts';
 import { filterText, type NamedPlan, print, sortKeyText } from './explain.ts';
 import type { SortColumn } from './plan.ts';
-import { planFrom, type Ordering } from './plan-from.ts';
+import { type Ordering, planFrom } from './plan-from.ts';
 
 /** A planned relation: its physical row, and how many rows it may have. */
 export interface Planned {
@@ -67,7 +73,9 @@ export class RelationPlanner {
     const { layout, width } = planned;
     const { length } = relation.types;
     if (layout === undefined && width === length) return planned;
-    const columns = relation.types.map((_type, i) => (layout === undefined ? i : (layout[i] ?? -1)));
+    const columns = relation.types.map((_type, i) =>
+      layout === undefined ? i : (layout[i] ?? -1),
+    );
     return {
       ...planned,
       operator: new PickOperator(planned.operator, columns),
@@ -108,7 +116,8 @@ export class RelationPlanner {
         const operator = new LimitOperator(input.operator, {
           limit: this.compiler.maybe(relation.limit),
           offset: this.compiler.maybe(relation.offset),
-          ties: relation.ties === undefined ? undefined : sortColumns(relation.ties, relation.types),
+          ties:
+            relation.ties === undefined ? undefined : sortColumns(relation.ties, relation.types),
         });
         const { limit } = relation;
         const most = limit?.kind === 'constant' && limit.value !== null ? Number(limit.value) : 100;
@@ -131,7 +140,10 @@ export class RelationPlanner {
           const operator = new SetOperationOperator(inputs, operation, all, types);
           return { operator, layout: undefined, width, rows };
         }
-        const append = new AppendOperator([...appended(left.operator), ...appended(right.operator)]);
+        const append = new AppendOperator([
+          ...appended(left.operator),
+          ...appended(right.operator),
+        ]);
         const operator = all
           ? append
           : new DistinctOperator(append, { types, on: undefined }, () => ({
@@ -185,11 +197,7 @@ export class RelationPlanner {
     return { operator, layout: undefined, width: scan.types.length, rows: 1_000 };
   }
 
-  private filter(
-    input: Relation,
-    condition: Expression,
-    required: readonly boolean[],
-  ): Planned {
+  private filter(input: Relation, condition: Expression, required: readonly boolean[]): Planned {
     if (input.kind === 'aggregate') return this.aggregate(input, condition);
     const needed = [...required];
     markColumns(condition, needed);
@@ -231,13 +239,11 @@ export class RelationPlanner {
     for (const one of [...keys, ...aggregates]) markColumns(one, needed);
     const planned = this.plan(input, needed);
     const { layout } = planned;
-    const head = keys.length === 0 ? 'Aggregate' : sets === undefined ? 'HashAggregate' : 'MixedAggregate';
+    const head =
+      keys.length === 0 ? 'Aggregate' : sets === undefined ? 'HashAggregate' : 'MixedAggregate';
     const text = () => ({
       head,
-      details: [
-        ...groupKeyText(keys, sets),
-        ...filterText(having),
-      ],
+      details: [...groupKeyText(keys, sets), ...filterText(having)],
     });
     let operator: Operator = new AggregateOperator(
       planned.operator,
@@ -250,9 +256,7 @@ export class RelationPlanner {
       text,
     );
     if (having !== undefined)
-      operator = withoutText(
-        new FilterOperator(operator, this.compiler.evaluator(having), text),
-      );
+      operator = withoutText(new FilterOperator(operator, this.compiler.evaluator(having), text));
     const rows = keys.length === 0 ? 1 : Math.ceil(planned.rows / 10);
     return { operator, layout: undefined, width: relation.types.length, rows };
   }
@@ -470,7 +474,8 @@ function outputOf(relation: Relation, index: number): Expression {
 /** EXPLAIN shows a filter with the node whose rows it filters. */
 function merged(input: Operator, condition: Expression) {
   let node = input;
-  while (node.text === undefined && node.inputs[0] !== undefined) [node] = node.inputs as [Operator];
+  while (node.text === undefined && node.inputs[0] !== undefined)
+    [node] = node.inputs as [Operator];
   const { head, details } = node.text?.() ?? { head: 'Result', details: [] };
   return { head, details: [...details, ...filterText(condition)] };
 }

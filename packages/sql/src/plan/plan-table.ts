@@ -32,7 +32,7 @@ export function compileScan(
       : { evaluate: compiler.evaluator(one.value), inclusive: one.inclusive };
   return {
     store,
-    access,
+    access: plannedAccess(compiler, access),
     points: isPointAccess(access, store.keyColumns),
     equals: access.equals.map((values) => values.map((value) => compiler.evaluator(value))),
     lower: bound(access.lower),
@@ -40,6 +40,16 @@ export function compileScan(
     needed: options.needed,
     reverse: options.reverse,
     withRowId: source.withRowId,
+  };
+}
+
+function plannedAccess(compiler: Compiler, access: AccessPath): AccessPath {
+  const bound = (one: AccessPath['lower']) =>
+    one === undefined ? undefined : { ...one, value: compiler.planned(one.value) };
+  return {
+    equals: access.equals.map((values) => values.map((value) => compiler.planned(value))),
+    lower: bound(access.lower),
+    upper: bound(access.upper),
   };
 }
 

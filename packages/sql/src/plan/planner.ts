@@ -45,7 +45,10 @@ export function planStatement(statement: BoundStatement): Plan {
       return new StatementPlanner().plan(statement);
     case 'explain': {
       const inner = new StatementPlanner().plan(statement.statement);
-      return { kind: 'explain', lines: 'lines' in inner && typeof inner.lines === 'function' ? inner.lines() : [] };
+      return {
+        kind: 'explain',
+        lines: 'lines' in inner && typeof inner.lines === 'function' ? inner.lines() : [],
+      };
     }
     default:
       return statement;
@@ -258,7 +261,6 @@ class StatementPlanner {
     );
   }
 }
-
 
 function headOf(word: string, table: TableDescriptor): () => NodeText {
   return () => ({ head: `${word} on ${table.name}`, details: [] });
