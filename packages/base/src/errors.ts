@@ -14,6 +14,10 @@ export type ErrorCode =
   | 'OUTCOME_UNKNOWN'
   /** A condition of a write did not hold, or a read went stale before commit; the whole transaction may be retried. */
   | 'CONFLICT'
+  /** The transaction was chosen to end a cycle of transactions that wait for each other; it may be retried. */
+  | 'DEADLOCK'
+  /** A lock was held by another transaction for longer than the caller would wait. */
+  | 'LOCK_NOT_AVAILABLE'
   /** A key that had to be absent is there. `key` names it. */
   | 'KEY_EXISTS'
   /** The caller asked for something that the API does not allow. */

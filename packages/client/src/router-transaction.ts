@@ -3,7 +3,8 @@
  * here until `commit` sends them as one conditional write. That write is one entry in one range's log, so it is made
  * whole or not at all; writes that would touch two ranges are refused with NOT_SUPPORTED.
  *
- * Not validated at commit: what was read and not written, and keys that were absent from a scan.
+ * Every read sees the newest value. Not validated at commit: what was read and not written, and keys that were absent
+ * from a scan. Locks are not taken: two that change a key meet at commit.
  */
 import {
   compareBytes,
@@ -17,7 +18,15 @@ import {
   valueBytesMax,
 } from '@flotilla/base';
 import type { Router, WriteCondition, WriteMutation } from '@flotilla/router';
-import type { BeginOptions, KvDatabase, KvPair, KvTransaction, ScanOptions } from '@flotilla/sql';
+import type {
+  BeginOptions,
+  IsolationLevel,
+  KvDatabase,
+  KvPair,
+  KvTransaction,
+  Savepoint,
+  ScanOptions,
+} from '@flotilla/sql';
 import { keyText, type OwnWrite, WriteOverlay } from './write-overlay.ts';
 
 /** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
@@ -43,15 +52,27 @@ export class RouterTransaction implements KvTransaction {
   private readonly router: Router;
   private readonly logger: Logger;
   private readonly readOnly: boolean;
+  private readonly isolation: IsolationLevel;
   private readonly overlay = new WriteOverlay();
   /** Version of each key as it was first read; 0 = absent. */
   private readonly reads = new Map<string, number>();
+  /** The overlay's mark at the statement that began last. */
+  private statement: number | undefined;
+  /** An earlier statement has read something. */
+  private hasRead = false;
   private finished = false;
 
   constructor(router: Router, logger: Logger, options: BeginOptions) {
+    if (options.asOf !== undefined)
+      throw new DbError('NOT_SUPPORTED', 'reads of the past are not supported yet');
     this.router = router;
     this.logger = logger;
     this.readOnly = options.readOnly ?? false;
+    this.isolation = options.isolation ?? 'serializable';
+  }
+
+  get restartable(): boolean {
+    return this.isolation === 'read committed' || !this.hasRead;
   }
 
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
@@ -111,6 +132,33 @@ export class RouterTransaction implements KvTransaction {
     if (compareBytes(span.startKey, span.endKey) >= 0)
       throw new DbError('INVALID_ARGUMENT', 'a span begins before it ends');
     this.overlay.deleteSpan(span);
+  }
+
+  savepoint(): Savepoint {
+    return { savepoint: this.overlay.mark() };
+  }
+
+  rollbackTo(savepoint: Savepoint): void {
+    this.checkOpen();
+    this.overlay.undoTo(savepoint.savepoint as number);
+  }
+
+  release(_savepoint: Savepoint): void {
+    this.checkOpen();
+  }
+
+  beginStatement(): void {
+    this.checkOpen();
+    this.statement = this.overlay.mark();
+    if (this.isolation === 'read committed') this.forgetReads();
+    else this.hasRead = this.reads.size > 0;
+  }
+
+  restartStatement(): void {
+    if (!this.restartable || this.statement === undefined)
+      throw new DbError('INVALID_ARGUMENT', 'the statement cannot be run again by itself');
+    this.overlay.undoTo(this.statement);
+    this.forgetReads();
   }
 
   /**
@@ -180,6 +228,11 @@ export class RouterTransaction implements KvTransaction {
     }
     const rest = merge.rest();
     if (rest.length > 0) yield rest.length > left ? rest.slice(0, left) : rest;
+  }
+
+  /** Of what was read, only what was then written counts. */
+  private forgetReads(): void {
+    for (const text of this.reads.keys()) if (!this.overlay.writes(text)) this.reads.delete(text);
   }
 
   /** The first version seen is the one that counts: whatever was computed may rest on it. */

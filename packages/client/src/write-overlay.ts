@@ -20,14 +20,27 @@ export function keyText(key: Uint8Array): string {
 /** What a write adds to its request beyond key and value: tags, lengths, a condition. Unit: bytes. */
 const writeOverheadBytes = 32;
 
+/** How to take one change back: what a key's write was before it, or all writes and spans before a span was deleted. */
+type Undo =
+  | { readonly kind: 'write'; readonly text: string; readonly before: OwnWrite | undefined }
+  | { readonly kind: 'spans'; readonly spans: readonly Span[] }
+  | {
+      readonly kind: 'all';
+      readonly writes: ReadonlyMap<string, OwnWrite>;
+      readonly spans: readonly Span[];
+      readonly bytes: number;
+    };
+
 export class WriteOverlay {
-  private readonly writes = new Map<string, OwnWrite>();
+  private readonly own = new Map<string, OwnWrite>();
   private spans: readonly Span[] = [];
   private sorted: readonly OwnWrite[] | undefined;
   private bytes = 0;
+  /** Kept from the first `mark` on. */
+  private undo: Undo[] | undefined;
 
   get isEmpty(): boolean {
-    return this.writes.size === 0 && this.spans.length === 0;
+    return this.own.size === 0 && this.spans.length === 0;
   }
 
   /** An upper bound of the request that commits these writes, spans aside. Unit: bytes. */
@@ -41,42 +54,68 @@ export class WriteOverlay {
   }
 
   entries(): IterableIterator<[string, OwnWrite]> {
-    return this.writes.entries();
+    return this.own.entries();
+  }
+
+  /** Whether a key, given as `keyText`, is written by itself. */
+  writes(text: string): boolean {
+    return this.own.has(text);
   }
 
   /** This transaction's own word about a key; undefined = it has none. */
   lookup(key: Uint8Array): { readonly value: Uint8Array | undefined } | undefined {
     if (this.isEmpty) return undefined; // the usual case: spares the key's text
-    const own = this.writes.get(keyText(key));
+    const own = this.own.get(keyText(key));
     if (own !== undefined) return own;
     return this.spans.some((span) => spanContains(span, key)) ? { value: undefined } : undefined;
   }
 
   /** What `put` would add to `requestBytes`. */
   growthOf(key: Uint8Array, value: Uint8Array | undefined): number {
-    return bytesOf(key, value) - bytesOfEntry(this.writes.get(keyText(key)));
+    return bytesOf(key, value) - bytesOfEntry(this.own.get(keyText(key)));
+  }
+
+  /** The writes as they are now, for `undoTo`. */
+  mark(): number {
+    this.undo ??= [];
+    return this.undo.length;
+  }
+
+  /** Takes back every change since the mark. Marks taken since then are void. */
+  undoTo(mark: number): void {
+    const { undo } = this;
+    if (undo === undefined || undo.length <= mark) return;
+    for (let i = undo.length - 1; i >= mark; i--) {
+      const change = undo[i];
+      if (change !== undefined) this.takeBack(change);
+    }
+    undo.length = mark;
+    this.sorted = undefined;
   }
 
   /** @param value undefined = delete. A demand that the key be absent, made earlier, stays. */
   write(key: Uint8Array, value: Uint8Array | undefined, mustBeAbsent: boolean): void {
     const text = keyText(key);
-    const before = this.writes.get(text);
+    const before = this.own.get(text);
     if (value !== undefined) this.cutOutOfSpans(key);
     const absent = before === undefined ? mustBeAbsent : before.mustBeAbsent;
-    this.writes.set(text, { key, value, mustBeAbsent: absent });
+    this.undo?.push({ kind: 'write', text, before });
+    this.own.set(text, { key, value, mustBeAbsent: absent });
     this.bytes += bytesOf(key, value) - bytesOfEntry(before);
     this.sorted = undefined;
   }
 
   deleteSpan(span: Span): void {
-    for (const [text, own] of this.writes) {
+    const { spans, bytes } = this;
+    this.undo?.push({ kind: 'all', writes: new Map(this.own), spans, bytes });
+    for (const [text, own] of this.own) {
       if (!spanContains(span, own.key)) continue;
       if (own.mustBeAbsent) {
         // The demand is to be checked at commit, so the key stays a write of its own.
-        this.writes.set(text, { key: own.key, value: undefined, mustBeAbsent: true });
+        this.own.set(text, { key: own.key, value: undefined, mustBeAbsent: true });
         this.bytes -= own.value?.length ?? 0;
       } else {
-        this.writes.delete(text);
+        this.own.delete(text);
         this.bytes -= bytesOfEntry(own);
       }
     }
@@ -86,7 +125,7 @@ export class WriteOverlay {
 
   /** Own writes of the span in key order, as they are now: later writes do not show in what was returned. */
   within(span: Span): readonly OwnWrite[] {
-    this.sorted ??= [...this.writes.values()].sort((a, b) => compareBytes(a.key, b.key));
+    this.sorted ??= [...this.own.values()].sort((a, b) => compareBytes(a.key, b.key));
     const from = lowerBound(this.sorted, span.startKey);
     const until = lowerBound(this.sorted, span.endKey);
     return from === until ? none : this.sorted.slice(from, until);
@@ -100,15 +139,37 @@ export class WriteOverlay {
   }
 
   clear(): void {
-    this.writes.clear();
+    this.own.clear();
     this.spans = [];
     this.sorted = undefined;
     this.bytes = 0;
+    this.undo = undefined;
+  }
+
+  private takeBack(change: Undo): void {
+    switch (change.kind) {
+      case 'write': {
+        const { text, before } = change;
+        this.bytes += bytesOfEntry(before) - bytesOfEntry(this.own.get(text));
+        if (before === undefined) this.own.delete(text);
+        else this.own.set(text, before);
+        return;
+      }
+      case 'spans':
+        this.spans = change.spans;
+        return;
+      case 'all':
+        this.own.clear();
+        for (const [text, write] of change.writes) this.own.set(text, write);
+        this.spans = change.spans;
+        this.bytes = change.bytes;
+    }
   }
 
   /** A key written after its span was deleted must survive the deletion, which is made last. */
   private cutOutOfSpans(key: Uint8Array): void {
     if (!this.spans.some((span) => spanContains(span, key))) return;
+    this.undo?.push({ kind: 'spans', spans: this.spans });
     const hole: Span = { startKey: key, endKey: keySuccessor(key) };
     this.spans = this.spans.flatMap((span) => subtractSpan(span, hole));
   }

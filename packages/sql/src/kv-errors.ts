@@ -24,6 +24,14 @@ export function toSqlError(error: unknown): unknown {
   switch (error.code) {
     case 'CONFLICT':
       return new SqlError('40001', 'could not serialize access due to concurrent update', cause);
+    case 'DEADLOCK':
+      return new SqlError('40P01', 'deadlock detected', {
+        ...cause,
+        detail: error.message,
+        hint: 'Run the transaction again.',
+      });
+    case 'LOCK_NOT_AVAILABLE':
+      return new SqlError('55P03', error.message, cause);
     case 'KEY_EXISTS':
       return new SqlError('23505', 'duplicate key value violates unique constraint', cause);
     case 'CANCELLED':

@@ -1,6 +1,10 @@
 /**
  * What the SQL layer needs of the key-value layer below: a transaction over ordered byte keys. `client` implements it
  * over the router; tests implement it over a map. SQL knows nothing of ranges, stores or consensus.
+ *
+ * Errors are DbErrors. CONFLICT: others were there first, nothing was written. DEADLOCK: this transaction was chosen to
+ * end a cycle of waits. LOCK_NOT_AVAILABLE: a lock was not to be had in the time or the way that was asked for. After
+ * each of these the transaction can only be rolled back, unless it is `restartable`.
  */
 import type { Span } from '@flotilla/base';
 
@@ -9,6 +13,36 @@ export interface KvPair {
   readonly value: Uint8Array;
 }
 
+/**
+ * `serializable`: commits as if alone at one instant. `repeatable read`: one snapshot; only rows that are written or
+ * locked are checked at commit. `read committed`: a snapshot for each statement.
+ */
+export type IsolationLevel = 'serializable' | 'repeatable read' | 'read committed';
+
+/** Held on a key until the transaction ends. Exclusive keeps everybody out, share keeps writers out. */
+export type LockMode = 'share' | 'exclusive';
+
+/** What to do about a key that another transaction has locked. */
+export type LockWait = 'block' | 'nowait' | 'skip';
+
+export interface ReadOptions {
+  /**
+   * Locks the keys, and answers their newest committed values instead of those of the snapshot. A transaction that has
+   * read an older value before, and may not see both, fails with CONFLICT.
+   */
+  readonly lock?: LockMode;
+  /** Default: `block`. */
+  readonly wait?: LockWait;
+  /** The longest wait for one key's lock. Default: none but the operation's own deadline. Unit: ms. */
+  readonly lockTimeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Stands for the value of a key that is locked by another transaction, where `wait` is `skip`. */
+export const lockedByOther: unique symbol = Symbol('locked by another transaction');
+
+export type LockedValue = Uint8Array | typeof lockedByOther | undefined;
+
 export interface ScanOptions {
   /** Stop after this many pairs. */
   readonly limit?: number;
@@ -16,12 +50,24 @@ export interface ScanOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A moment in the writes of one transaction. Opaque. */
+export interface Savepoint {
+  readonly savepoint: unknown;
+}
+
 export interface KvTransaction {
-  /** Newest value, the transaction's own writes included. */
-  get(key: Uint8Array): Promise<Uint8Array | undefined>;
+  /** The snapshot's value, or with `lock` the newest one; the transaction's own writes included. */
+  get(key: Uint8Array, options?: ReadOptions): Promise<Uint8Array | undefined>;
   /** As `get`, in one round trip per range; results in order of `keys`. */
-  getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]>;
-  /** Pairs of the span in key order (or reverse), own writes included, in batches that arrived together. */
+  getMany(
+    keys: readonly Uint8Array[],
+    options: ReadOptions & { readonly wait: 'skip' },
+  ): Promise<readonly LockedValue[]>;
+  getMany(
+    keys: readonly Uint8Array[],
+    options?: ReadOptions & { readonly wait?: 'block' | 'nowait' },
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+  /** Pairs of the span in key order (or reverse), own writes included, in batches that arrived together. Locks nothing. */
   scan(span: Span, options?: ScanOptions): AsyncIterable<readonly KvPair[]>;
 
   /** Buffers a write. Synchronous: nothing leaves before `commit`. Throws DbError TOO_LARGE. */
@@ -33,18 +79,44 @@ export interface KvTransaction {
   /** Deletes every key of the span when the transaction commits. The span lies in one table's key space. */
   deleteSpan(span: Span): void;
 
+  /** Remembers what is buffered now. Costs nothing for what is never rolled back to. */
+  savepoint(): Savepoint;
+  /** The buffered writes are again what they were; the savepoint, and those before it, stay. Locks and reads stay. */
+  rollbackTo(savepoint: Savepoint): void;
+  /** Forgets the savepoint and those after it. */
+  release(savepoint: Savepoint): void;
+
   /**
-   * Makes all buffered writes at once, if every key that was both read and written is unchanged since it was read.
-   * Errors: CONFLICT (nothing written; run the statement again), KEY_EXISTS, OUTCOME_UNKNOWN, UNAVAILABLE, TIMEOUT.
+   * A statement begins. Under read committed its first read takes a new snapshot, and what earlier statements have read
+   * and not written is not checked at commit.
+   */
+  beginStatement(): void;
+  /**
+   * Whether the statement that began last can be run again by itself after a CONFLICT: always under read committed;
+   * otherwise while no earlier statement has read anything.
+   */
+  readonly restartable: boolean;
+  /** The statement that began last has not been: its reads and writes are forgotten, its locks stay, and the next read
+   *  takes a new snapshot. Only where `restartable`. */
+  restartStatement(): void;
+
+  /**
+   * Makes all buffered writes at once, or none. What is checked, see `IsolationLevel`; keys that were both read and
+   * written are always unchanged since they were read.
+   * Errors: CONFLICT (nothing written; run the transaction again), KEY_EXISTS, OUTCOME_UNKNOWN, UNAVAILABLE, TIMEOUT.
    */
   commit(): Promise<void>;
-  /** Forgets the buffered writes. */
+  /** Forgets the buffered writes and lets go of the locks. */
   rollback(): void;
 }
 
 export interface BeginOptions {
-  /** The caller will not write: what is read need not be remembered for commit. Writes then throw. */
+  /** The caller will neither write nor lock: what is read need not be remembered for commit. Writes then throw. */
   readonly readOnly?: boolean;
+  /** Default: `serializable`. */
+  readonly isolation?: IsolationLevel;
+  /** Reads see the database as it was then: milliseconds since 1970. Read-only transactions alone. */
+  readonly asOf?: number;
 }
 
 /** Where transactions come from. */

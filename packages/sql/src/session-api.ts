@@ -38,7 +38,15 @@ export interface PreparedStatement {
   readonly parameterTypes: readonly Oid[];
   /** Undefined where the statement returns no rows. */
   readonly columns: readonly ColumnDescription[] | undefined;
+  /** COMMIT, ROLLBACK, ROLLBACK TO SAVEPOINT: the only statements that a failed transaction block lets through. */
+  readonly endsFailure: boolean;
 }
+
+/**
+ * `active`: in a transaction block, or in an implicit transaction that is open. `failed`: in a block in which a
+ * statement has failed, so that all others fail with 25P02 until it is rolled back.
+ */
+export type TransactionStatus = 'idle' | 'active' | 'failed';
 
 export interface StatementResult {
   readonly columns: readonly ColumnDescription[] | undefined;
@@ -65,8 +73,11 @@ export interface SqlSession {
   parse(text: string): readonly ParsedStatement[];
   /** Resolves names and types. `parameterTypes` may be shorter than the parameters or hold 0s. */
   prepare(statement: ParsedStatement, parameterTypes: readonly Oid[]): Promise<PreparedStatement>;
-  /** Runs a prepared statement in a transaction of its own (autocommit). All work is done and durable when `rows`
-   *  has ended (or on return, where there are none). */
+  /**
+   * Runs a prepared statement: in the open transaction, or else in one of its own (autocommit), in which case all work is
+   * done and durable when `rows` has ended (or on return, where there are none). A failure rolls an implicit
+   * transaction back and leaves a block failed.
+   */
   execute(
     prepared: PreparedStatement,
     parameters: readonly Datum[],
@@ -77,4 +88,17 @@ export interface SqlSession {
   decode(typeOid: Oid, format: 0 | 1, bytes: Uint8Array): Datum;
   /** The current value of a setting, as SHOW prints it. */
   setting(name: string): string | undefined;
+
+  /** What ReadyForQuery says. */
+  readonly transactionStatus: TransactionStatus;
+  /**
+   * Opens a transaction around several statements (a query of several, a pipeline). BEGIN turns it into a block, COMMIT and
+   * ROLLBACK end it with a warning. Nothing where a transaction is open.
+   */
+  beginImplicit(): void;
+  /** Ends the transaction that `beginImplicit` opened; nothing if it has become a block or has ended. Throws what a
+   *  COMMIT throws. */
+  endImplicit(options: { readonly commit: boolean }): Promise<void>;
+  /** The user has left: rolls back. No statement may be running. Idempotent. */
+  close(): void;
 }

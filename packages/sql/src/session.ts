@@ -21,6 +21,7 @@ import type {
   SqlSession,
   SqlSessionEvents,
   StatementResult,
+  TransactionStatus,
 } from './session-api.ts';
 import { type SettingChange, Settings } from './settings.ts';
 import { SqlError } from './sql-error.ts';
@@ -53,6 +54,7 @@ class Preparation implements PreparedStatement {
   readonly parameterTypes: readonly Oid[];
   readonly columns: readonly ColumnDescription[] | undefined;
   readonly types: readonly SqlType[];
+  readonly endsFailure = false;
   prepared: PreparedPlan;
 
   constructor(statement: Statement, declared: readonly Oid[], prepared: PreparedPlan) {
@@ -173,6 +175,15 @@ export class EngineSession implements SqlSession {
   setting(name: string): string | undefined {
     return this.settings.get(name);
   }
+
+  readonly transactionStatus: TransactionStatus = 'idle';
+
+  /** Each statement commits by itself. */
+  beginImplicit(): void {}
+
+  async endImplicit(): Promise<void> {}
+
+  close(): void {}
 
   private async run(
     preparation: Preparation,

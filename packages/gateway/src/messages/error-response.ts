@@ -61,6 +61,10 @@ function sqlStateOf(error: DbError): string {
       return '40003';
     case 'CONFLICT':
       return '40001'; // serialization_failure
+    case 'DEADLOCK':
+      return '40P01'; // deadlock_detected
+    case 'LOCK_NOT_AVAILABLE':
+      return '55P03'; // lock_not_available
     case 'KEY_EXISTS':
       return '23505'; // unique_violation
     case 'TIMEOUT':

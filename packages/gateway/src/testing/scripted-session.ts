@@ -14,6 +14,7 @@ import {
   type SqlSession,
   type SqlSessionEvents,
   type StatementResult,
+  type TransactionStatus,
 } from '@flotilla/sql';
 
 const int4 = 23;
@@ -102,7 +103,12 @@ export class ScriptedSession implements SqlSession {
     for (const [, number] of script.matchAll(/\$(\d+)/g))
       highest = Math.max(highest, Number(number));
     const types = Array.from({ length: highest }, (_, index) => parameterTypes[index] || text);
-    return { text: script, parameterTypes: types, columns: columnsOf(script, types) } as Script;
+    return {
+      text: script,
+      parameterTypes: types,
+      columns: columnsOf(script, types),
+      endsFailure: false,
+    } as Script;
   }
 
   async execute(
@@ -173,6 +179,14 @@ export class ScriptedSession implements SqlSession {
   setting(name: string): string | undefined {
     return this.settings.get(name);
   }
+
+  readonly transactionStatus: TransactionStatus = 'idle';
+
+  beginImplicit(): void {}
+
+  async endImplicit(): Promise<void> {}
+
+  close(): void {}
 
   private async act(
     word: string,

@@ -10,7 +10,15 @@ import {
   toHex,
   valueBytesMax,
 } from '@flotilla/base';
-import type { KvDatabase, KvPair, KvTransaction, ScanOptions } from '../kv-transaction.ts';
+import type {
+  BeginOptions,
+  IsolationLevel,
+  KvDatabase,
+  KvPair,
+  KvTransaction,
+  Savepoint,
+  ScanOptions,
+} from '../kv-transaction.ts';
 
 export type KvOperation =
   | { readonly kind: 'get'; readonly keys: readonly Uint8Array[] }
@@ -46,8 +54,8 @@ export class MemoryKvDatabase implements KvDatabase {
     this.batchPairs = options.batchPairs ?? defaultBatchPairs;
   }
 
-  begin(): KvTransaction {
-    return new MemoryTransaction(this, this.batchPairs);
+  begin(options: BeginOptions = {}): KvTransaction {
+    return new MemoryTransaction(this, this.batchPairs, options.isolation ?? 'serializable');
   }
 
   /** Number of keys. */
@@ -138,18 +146,58 @@ function keyText(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }
 
+interface Buffered {
+  readonly writes: ReadonlyMap<string, Write>;
+  readonly spans: readonly Span[];
+}
+
 class MemoryTransaction implements KvTransaction {
   private readonly database: MemoryKvDatabase;
   private readonly batchPairs: number;
   /** Version of each key when it was first read; 0 = absent. */
   private readonly reads = new Map<string, number>();
-  private readonly writes = new Map<string, Write>();
-  private readonly spans: Span[] = [];
+  private writes = new Map<string, Write>();
+  private spans: readonly Span[] = [];
+  private readonly isolation: IsolationLevel;
+  private statement: Savepoint | undefined;
+  private hasRead = false;
   private ended = false;
 
-  constructor(database: MemoryKvDatabase, batchPairs: number) {
+  constructor(database: MemoryKvDatabase, batchPairs: number, isolation: IsolationLevel) {
     this.database = database;
     this.batchPairs = batchPairs;
+    this.isolation = isolation;
+  }
+
+  get restartable(): boolean {
+    return this.isolation === 'read committed' || !this.hasRead;
+  }
+
+  savepoint(): Savepoint {
+    return { savepoint: { writes: new Map(this.writes), spans: this.spans } };
+  }
+
+  rollbackTo(savepoint: Savepoint): void {
+    const { writes, spans } = savepoint.savepoint as Buffered;
+    this.writes = new Map(writes);
+    this.spans = spans;
+  }
+
+  release(): void {
+    // A savepoint is a copy.
+  }
+
+  beginStatement(): void {
+    this.statement = this.savepoint();
+    if (this.isolation === 'read committed') this.forgetReads();
+    else this.hasRead = this.reads.size > 0;
+  }
+
+  restartStatement(): void {
+    if (!this.restartable || this.statement === undefined)
+      throw new DbError('INVALID_ARGUMENT', 'the statement cannot be run again by itself');
+    this.rollbackTo(this.statement);
+    this.forgetReads();
   }
 
   async get(key: Uint8Array): Promise<Uint8Array | undefined> {
@@ -205,7 +253,7 @@ class MemoryTransaction implements KvTransaction {
   }
 
   deleteSpan(span: Span): void {
-    this.spans.push(span);
+    this.spans = [...this.spans, span];
   }
 
   async commit(): Promise<void> {
@@ -219,6 +267,11 @@ class MemoryTransaction implements KvTransaction {
 
   rollback(): void {
     this.ended = true;
+  }
+
+  /** Of what was read, only what was then written counts. */
+  private forgetReads(): void {
+    for (const text of this.reads.keys()) if (!this.writes.has(text)) this.reads.delete(text);
   }
 
   private readNow(key: Uint8Array): Uint8Array | undefined {
