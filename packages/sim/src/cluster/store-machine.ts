@@ -195,9 +195,10 @@ export class StoreMachine {
     if (row !== undefined) this.rottenRows.push(row);
   }
 
-  /** Damaged values that nobody looked at and nothing replaced become sound again, for comparing states. */
+  /** Damaged values that nobody looked at and nothing replaced become sound again, for comparing states. Newest damage
+   *  first: what was sound before the second flip of a value is the first one. */
   mendRows(): void {
-    for (const { key, sound, rotten } of this.rottenRows)
+    for (const { key, sound, rotten } of this.rottenRows.toReversed())
       if (this.engine.get(key)?.equals(rotten) === true) this.engine.tamper(key, sound);
   }
 
