@@ -172,6 +172,11 @@ export class RequestServer {
     request: Request,
   ): Answer | undefined {
     const { replica, leaseholder, reads } = target;
+    if (request.transaction || request.get?.lock || request.write?.readChecks?.length)
+      return refusal(
+        RefusalReason.INVALID,
+        'transactions of several messages are not supported yet',
+      );
     if (request.get) return reads.get(caller, replica, request.get.keys ?? []);
     if (request.scan) return reads.scan(caller, replica, request.scan);
     if (leaseholder === undefined) return replica.notLeaseholder();
