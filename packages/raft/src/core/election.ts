@@ -30,6 +30,8 @@ export function isPromised(state: RaftState, now: number): boolean {
 /** A replica that is no leader has waited long enough. One decision per call. */
 export function onElectionTimeout(state: RaftState, now: number): void {
   if (!mayCampaign(state)) {
+    // It waits for whoever leads by now, and says no longer that it knows who.
+    becomeFollower(state, state.currentTerm, undefined, now);
     state.electionDueMs = Infinity;
     return;
   }

@@ -88,6 +88,16 @@ describe('configurations in the log', () => {
     expect(inForce(group, 2)).toBe('{1 2 3 4 from 1 2 3}');
   });
 
+  test('thesis §4.2.1: a learner campaigns never, but knows no leader any more when it hears none', () => {
+    const group = withNewcomer();
+    expect(group.core(4).status(group.now).leader).toBe(1);
+    group.crash(1);
+    group.wait(3 * E);
+    group.tick(4);
+    expect(group.core(4).status(group.now)).toMatchObject({ role: 'follower', leader: undefined });
+    expect(group.network).toEqual([]);
+  });
+
   test('§6: log entries are replicated to all servers of both configurations', () => {
     const group = led({ learners: 1 });
     group.changeVoters(1, [4], [3]);
