@@ -3,8 +3,9 @@
  * over the router; tests implement it over a map. SQL knows nothing of ranges, stores or consensus.
  *
  * Errors are DbErrors. CONFLICT: others were there first, nothing was written. DEADLOCK: this transaction was chosen to
- * end a cycle of waits. LOCK_NOT_AVAILABLE: a lock was not to be had in the time or the way that was asked for. After
- * each of these the transaction can only be rolled back, unless it is `restartable`.
+ * end a cycle of waits. After these two it can only be rolled back, except that after a CONFLICT outside of `commit` a
+ * statement that is `restartable` may be run again. LOCK_NOT_AVAILABLE: a lock was not to be had in the time or the way
+ * that was asked for; the transaction goes on.
  */
 import type { Span } from '@flotilla/base';
 
@@ -27,10 +28,12 @@ export type LockWait = 'block' | 'nowait' | 'skip';
 
 export interface ReadOptions {
   /**
-   * Locks the keys, and answers their newest committed values instead of those of the snapshot. A transaction that has
-   * read an older value before, and may not see both, fails with CONFLICT.
+   * Locks the keys, and answers their newest committed values instead of those of the snapshot. Where the transaction
+   * may not see these beside what it has read before, it fails with CONFLICT. Keys may be absent.
    */
   readonly lock?: LockMode;
+  /** With `lock`: this statement has read the keys in its snapshot. CONFLICT if one has changed since then. */
+  readonly unchanged?: boolean;
   /** Default: `block`. */
   readonly wait?: LockWait;
   /** The longest wait for one key's lock. Default: none but the operation's own deadline. Unit: ms. */
@@ -58,14 +61,14 @@ export interface Savepoint {
 export interface KvTransaction {
   /** The snapshot's value, or with `lock` the newest one; the transaction's own writes included. */
   get(key: Uint8Array, options?: ReadOptions): Promise<Uint8Array | undefined>;
-  /** As `get`, in one round trip per range; results in order of `keys`. */
+  /** As `get`, in one round trip per range; results in order of `keys`. Only `skip` answers `lockedByOther`. */
   getMany(
     keys: readonly Uint8Array[],
     options: ReadOptions & { readonly wait: 'skip' },
   ): Promise<readonly LockedValue[]>;
   getMany(
     keys: readonly Uint8Array[],
-    options?: ReadOptions & { readonly wait?: 'block' | 'nowait' },
+    options?: ReadOptions,
   ): Promise<readonly (Uint8Array | undefined)[]>;
   /** Pairs of the span in key order (or reverse), own writes included, in batches that arrived together. Locks nothing. */
   scan(span: Span, options?: ScanOptions): AsyncIterable<readonly KvPair[]>;

@@ -1,24 +1,29 @@
 /**
- * A KvDatabase in memory: an ordered map with a version for every key, conflict detection as the contract states it, and
- * a hook through which tests delay and fail operations. Every read and commit happens at one instant.
+ * A KvDatabase in memory: an ordered map with the versions of every key, snapshots, locks and conflict detection as the
+ * contract states them, and a hook through which tests delay and fail operations. Every commit happens at one instant.
  */
 import {
   compareBytes,
   DbError,
   keyBytesMax,
   type Span,
-  toHex,
+  spanContains,
   valueBytesMax,
 } from '@flotilla/base';
-import type {
-  BeginOptions,
-  IsolationLevel,
-  KvDatabase,
-  KvPair,
-  KvTransaction,
-  Savepoint,
-  ScanOptions,
+import {
+  type BeginOptions,
+  type IsolationLevel,
+  type KvDatabase,
+  type KvPair,
+  type KvTransaction,
+  type LockedValue,
+  type LockMode,
+  lockedByOther,
+  type ReadOptions,
+  type Savepoint,
+  type ScanOptions,
 } from '../kv-transaction.ts';
+import { type LockOwner, MemoryLocks } from './memory-locks.ts';
 
 export type KvOperation =
   | { readonly kind: 'get'; readonly keys: readonly Uint8Array[] }
@@ -27,45 +32,66 @@ export type KvOperation =
   /** After the writes were made: throwing here leaves them in place. */
   | { readonly kind: 'committed'; readonly keys: readonly Uint8Array[] };
 
-interface Entry {
-  readonly key: Uint8Array;
-  value: Uint8Array;
-  version: number;
+interface Version {
+  readonly version: number;
+  /** Undefined: deleted. */
+  readonly value: Uint8Array | undefined;
 }
 
-type Write =
-  | { readonly kind: 'put' | 'insert'; readonly key: Uint8Array; readonly value: Uint8Array }
-  | { readonly kind: 'delete'; readonly key: Uint8Array };
+interface Entry {
+  readonly key: Uint8Array;
+  /** Oldest first; never empty. */
+  versions: Version[];
+}
+
+interface Write {
+  readonly key: Uint8Array;
+  /** Undefined: delete. */
+  readonly value: Uint8Array | undefined;
+  readonly mustBeAbsent: boolean;
+}
 
 /** Pairs that a scan hands out at once. */
 const defaultBatchPairs = 1_000;
+/** Versions of one key that are kept. A snapshot that needs an older one meets a CONFLICT. */
+const versionsMax = 200;
+const newest = Number.MAX_SAFE_INTEGER;
 
 export class MemoryKvDatabase implements KvDatabase {
   /** Runs before (or after, see `committed`) every operation; may throw or wait. */
   onOperation: ((operation: KvOperation) => Promise<void> | void) | undefined;
   /** Operations so far, by kind. A getMany counts once. */
   readonly counts: { get: number; scan: number; commit: number } = { get: 0, scan: 0, commit: 0 };
+  readonly locks: MemoryLocks = new MemoryLocks();
   private readonly batchPairs: number;
   private readonly entries: Entry[] = [];
   private readonly index = new Map<string, Entry>();
-  private version = 0;
+  private transactions = 0;
+  private lastVersion = 0;
 
   constructor(options: { readonly batchPairs?: number } = {}) {
     this.batchPairs = options.batchPairs ?? defaultBatchPairs;
   }
 
   begin(options: BeginOptions = {}): KvTransaction {
-    return new MemoryTransaction(this, this.batchPairs, options.isolation ?? 'serializable');
+    if (options.asOf !== undefined)
+      throw new DbError('NOT_SUPPORTED', 'reads of the past are not supported yet');
+    return new MemoryTransaction(this, ++this.transactions, this.batchPairs, options);
+  }
+
+  /** Of the last commit. */
+  get version(): number {
+    return this.lastVersion;
   }
 
   /** Number of keys. */
   get size(): number {
-    return this.entries.length;
+    return this.dump().length;
   }
 
   /** All pairs in key order. */
   dump(): KvPair[] {
-    return this.entries.map(({ key, value }) => ({ key, value }));
+    return this.entries.flatMap((entry) => pairOf(entry, newest) ?? []);
   }
 
   async operate(operation: KvOperation): Promise<void> {
@@ -73,61 +99,55 @@ export class MemoryKvDatabase implements KvDatabase {
     if (this.onOperation !== undefined) await this.onOperation(operation);
   }
 
-  read(key: Uint8Array): { readonly value: Uint8Array; readonly version: number } | undefined {
-    return this.index.get(keyText(key));
+  /** The key's version as of a snapshot; version 0 where there was none. Throws CONFLICT: it is too old. */
+  read(key: Uint8Array, snapshot: number = newest): Version {
+    const entry = this.index.get(keyText(key));
+    return (entry && versionAt(entry, snapshot)) ?? { version: 0, value: undefined };
   }
 
-  /** The first pairs of the span, or the last if `reverse`, as they are now, in key order. */
-  range(span: Span, limit: number, reverse: boolean): readonly Entry[] {
+  /** The first pairs of the span, or the last if `reverse`, as of a snapshot, in scan order. */
+  range(span: Span, snapshot: number, limit: number, reverse: boolean): KvPair[] {
     const start = this.lowerBound(span.startKey);
     const end = this.lowerBound(span.endKey);
-    return reverse
-      ? this.entries.slice(Math.max(start, end - limit), end)
-      : this.entries.slice(start, Math.min(end, start + limit));
+    const pairs: KvPair[] = [];
+    for (let i = 0; i < end - start && pairs.length < limit; i++) {
+      const entry = this.entries[reverse ? end - 1 - i : start + i];
+      const pair = entry && pairOf(entry, snapshot);
+      if (pair !== undefined) pairs.push(pair);
+    }
+    return pairs;
   }
 
-  /** Makes a transaction's writes, all or none. Throws DbError CONFLICT, KEY_EXISTS. */
-  apply(
-    reads: ReadonlyMap<string, number>,
-    writes: ReadonlyMap<string, Write>,
-    spans: readonly Span[],
-  ): void {
-    for (const [text, write] of writes) {
-      const current = this.index.get(text);
-      const seen = reads.get(text);
-      if (seen !== undefined && seen !== (current?.version ?? 0))
-        throw new DbError('CONFLICT', 'a key changed after it was read', { key: write.key });
-      if (write.kind === 'insert' && current !== undefined)
-        throw new DbError('KEY_EXISTS', 'the key is there already', { key: write.key });
-    }
-    this.version++;
-    for (const span of spans) {
-      const start = this.lowerBound(span.startKey);
-      for (const entry of this.entries.splice(start, this.lowerBound(span.endKey) - start))
-        this.index.delete(keyText(entry.key));
-    }
-    for (const [text, write] of writes) {
-      if (write.kind === 'delete') this.remove(text, write.key);
-      else this.set(text, write.key, write.value);
-    }
+  /** Whether anything in the span has changed since the snapshot. */
+  changedSince(span: Span, snapshot: number): boolean {
+    const end = this.lowerBound(span.endKey);
+    for (let i = this.lowerBound(span.startKey); i < end; i++)
+      if ((this.entries[i]?.versions.at(-1)?.version ?? 0) > snapshot) return true;
+    return false;
   }
 
-  private set(text: string, key: Uint8Array, value: Uint8Array): void {
+  /** Makes writes at one instant. They have been checked. */
+  apply(writes: Iterable<Write>, spans: readonly Span[]): void {
+    this.lastVersion++;
+    for (const span of spans)
+      for (const { key } of this.range(span, newest, newest, false)) this.set(key, undefined);
+    for (const { key, value } of writes) this.set(key, value);
+  }
+
+  private set(key: Uint8Array, value: Uint8Array | undefined): void {
+    const version = { version: this.lastVersion, value };
+    const text = keyText(key);
     const existing = this.index.get(text);
     if (existing !== undefined) {
-      existing.value = value;
-      existing.version = this.version;
+      existing.versions.push(version);
+      if (existing.versions.length > versionsMax) existing.versions.splice(0, versionsMax / 2);
       return;
     }
-    const entry = { key, value, version: this.version };
+    const entry = { key, versions: [version] };
     const last = this.entries[this.entries.length - 1];
     if (last === undefined || compareBytes(last.key, key) < 0) this.entries.push(entry);
     else this.entries.splice(this.lowerBound(key), 0, entry);
     this.index.set(text, entry);
-  }
-
-  private remove(text: string, key: Uint8Array): void {
-    if (this.index.delete(text)) this.entries.splice(this.lowerBound(key), 1);
   }
 
   private lowerBound(key: Uint8Array): number {
@@ -146,51 +166,167 @@ function keyText(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }
 
+function versionAt(entry: Entry, snapshot: number): Version | undefined {
+  const found = entry.versions.findLast(({ version }) => version <= snapshot);
+  if (found === undefined && entry.versions.length >= versionsMax / 2)
+    throw new DbError('CONFLICT', 'the snapshot is too old', { key: entry.key });
+  return found;
+}
+
+function pairOf(entry: Entry, snapshot: number): KvPair | undefined {
+  const value = versionAt(entry, snapshot)?.value;
+  return value === undefined ? undefined : { key: entry.key, value };
+}
+
+/** What `savepoint` remembers. */
 interface Buffered {
   readonly writes: ReadonlyMap<string, Write>;
   readonly spans: readonly Span[];
 }
 
-class MemoryTransaction implements KvTransaction {
+class MemoryTransaction implements KvTransaction, LockOwner {
+  readonly number: number;
   private readonly database: MemoryKvDatabase;
   private readonly batchPairs: number;
-  /** Version of each key when it was first read; 0 = absent. */
-  private readonly reads = new Map<string, number>();
+  private readonly isolation: IsolationLevel;
+  private readonly readOnly: boolean;
+  /** Version of the database that reads see; set by the first read. */
+  private snapshot: number | undefined;
+  /** Version of each key as it was read; 0 = absent. */
+  private readonly reads = new Map<
+    string,
+    { readonly key: Uint8Array; readonly version: number }
+  >();
+  private scanned: Span[] = [];
   private writes = new Map<string, Write>();
   private spans: readonly Span[] = [];
-  private readonly isolation: IsolationLevel;
   private statement: Savepoint | undefined;
   private hasRead = false;
   private ended = false;
 
-  constructor(database: MemoryKvDatabase, batchPairs: number, isolation: IsolationLevel) {
+  constructor(
+    database: MemoryKvDatabase,
+    number: number,
+    batchPairs: number,
+    options: BeginOptions,
+  ) {
     this.database = database;
+    this.number = number;
     this.batchPairs = batchPairs;
-    this.isolation = isolation;
+    this.isolation = options.isolation ?? 'serializable';
+    this.readOnly = options.readOnly ?? false;
   }
 
   get restartable(): boolean {
     return this.isolation === 'read committed' || !this.hasRead;
   }
 
+  async get(key: Uint8Array, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
+    const [value] = await this.getMany([key], options);
+    return value;
+  }
+
+  getMany(
+    keys: readonly Uint8Array[],
+    options: ReadOptions & { readonly wait: 'skip' },
+  ): Promise<readonly LockedValue[]>;
+  getMany(
+    keys: readonly Uint8Array[],
+    options?: ReadOptions,
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+  async getMany(
+    keys: readonly Uint8Array[],
+    options: ReadOptions = {},
+  ): Promise<readonly LockedValue[]> {
+    this.checkOpen();
+    await this.database.operate({ kind: 'get', keys });
+    const { lock } = options;
+    if (lock === undefined) return keys.map((key) => this.readSnapshot(key));
+    if (this.readOnly) throw new DbError('INVALID_ARGUMENT', 'the transaction is read-only');
+    const values: LockedValue[] = [];
+    for (const key of keys) {
+      const free = await this.lock(key, lock, options);
+      values.push(free ? this.readLocked(key, options.unchanged === true) : lockedByOther);
+    }
+    return values;
+  }
+
+  async *scan(
+    span: Span,
+    options: ScanOptions = {},
+  ): AsyncGenerator<readonly KvPair[], void, undefined> {
+    this.checkOpen();
+    const reverse = options.reverse === true;
+    const own = new Map(this.writes);
+    const holes = this.spans;
+    this.snapshot ??= this.database.version;
+    const { snapshot } = this;
+    let { startKey, endKey } = span;
+    let left = options.limit ?? Number.POSITIVE_INFINITY;
+    while (left > 0 && compareBytes(startKey, endKey) < 0) {
+      if (options.signal?.aborted === true)
+        throw new DbError('CANCELLED', 'the scan was cancelled');
+      const rest = { startKey, endKey };
+      await this.database.operate({ kind: 'scan', span: rest });
+      const pairs = this.merged(rest, snapshot, { own, holes, reverse });
+      const batch = pairs.slice(0, Math.min(this.batchPairs, left));
+      left -= batch.length;
+      const last = batch[batch.length - 1];
+      const done = last === undefined || batch.length === pairs.length;
+      if (last !== undefined) {
+        if (reverse) endKey = last.key;
+        else startKey = Buffer.concat([last.key, Uint8Array.of(0)]);
+      }
+      if (!this.readOnly)
+        this.noteScan(done && left > 0 ? rest : seen(rest, { startKey, endKey }, reverse), batch);
+      if (batch.length > 0) yield batch;
+      if (done) return;
+    }
+  }
+
+  put(key: Uint8Array, value: Uint8Array): void {
+    this.buffer(key, value, false);
+  }
+
+  insert(key: Uint8Array, value: Uint8Array): void {
+    const own = this.ownWrite(key);
+    if (own?.value !== undefined)
+      throw new DbError('KEY_EXISTS', 'the transaction has written the key', { key });
+    this.buffer(key, value, own === undefined);
+  }
+
+  delete(key: Uint8Array): void {
+    this.buffer(key, undefined, false);
+  }
+
+  deleteSpan(span: Span): void {
+    this.checkOpen();
+    for (const [text, write] of this.writes)
+      if (spanContains(span, write.key)) this.writes.set(text, { ...write, value: undefined });
+    this.spans = [...this.spans, span];
+  }
+
   savepoint(): Savepoint {
-    return { savepoint: { writes: new Map(this.writes), spans: this.spans } };
+    const buffered: Buffered = { writes: new Map(this.writes), spans: this.spans };
+    return { savepoint: buffered };
   }
 
   rollbackTo(savepoint: Savepoint): void {
+    this.checkOpen();
     const { writes, spans } = savepoint.savepoint as Buffered;
     this.writes = new Map(writes);
     this.spans = spans;
   }
 
-  release(): void {
-    // A savepoint is a copy.
+  release(_savepoint: Savepoint): void {
+    this.checkOpen();
   }
 
   beginStatement(): void {
+    this.checkOpen();
     this.statement = this.savepoint();
     if (this.isolation === 'read committed') this.forgetReads();
-    else this.hasRead = this.reads.size > 0;
+    else this.hasRead = this.snapshot !== undefined;
   }
 
   restartStatement(): void {
@@ -200,118 +336,175 @@ class MemoryTransaction implements KvTransaction {
     this.forgetReads();
   }
 
-  async get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    await this.database.operate({ kind: 'get', keys: [key] });
-    return this.readNow(key);
-  }
-
-  async getMany(keys: readonly Uint8Array[]): Promise<readonly (Uint8Array | undefined)[]> {
-    await this.database.operate({ kind: 'get', keys });
-    return keys.map((key) => this.readNow(key));
-  }
-
-  async *scan(
-    span: Span,
-    options: ScanOptions = {},
-  ): AsyncGenerator<readonly KvPair[], void, undefined> {
-    let { startKey, endKey } = span;
-    let left = options.limit ?? Number.POSITIVE_INFINITY;
-    while (left > 0 && compareBytes(startKey, endKey) < 0) {
-      if (options.signal?.aborted === true)
-        throw new DbError('CANCELLED', 'the scan was cancelled');
-      await this.database.operate({ kind: 'scan', span: { startKey, endKey } });
-      const pairs = this.merged({ startKey, endKey }, options.reverse === true);
-      const batch = pairs.slice(0, Math.min(this.batchPairs, left));
-      for (const { key } of batch) this.note(key);
-      left -= batch.length;
-      const last = batch[batch.length - 1];
-      if (last !== undefined) yield batch;
-      if (last === undefined || batch.length === pairs.length) return;
-      if (options.reverse === true) endKey = last.key;
-      else startKey = Buffer.concat([last.key, Uint8Array.of(0)]);
-    }
-  }
-
-  put(key: Uint8Array, value: Uint8Array): void {
-    this.check(key, value);
-    const before = this.writes.get(keyText(key));
-    const kind = before?.kind === 'insert' ? 'insert' : 'put';
-    this.writes.set(keyText(key), { kind, key, value });
-  }
-
-  insert(key: Uint8Array, value: Uint8Array): void {
-    this.check(key, value);
-    const before = this.writes.get(keyText(key));
-    if (before !== undefined && before.kind !== 'delete')
-      throw new DbError('KEY_EXISTS', 'the transaction has written the key', { key });
-    this.writes.set(keyText(key), { kind: before === undefined ? 'insert' : 'put', key, value });
-  }
-
-  delete(key: Uint8Array): void {
-    this.check(key, new Uint8Array(0));
-    this.writes.set(keyText(key), { kind: 'delete', key });
-  }
-
-  deleteSpan(span: Span): void {
-    this.spans = [...this.spans, span];
-  }
-
   async commit(): Promise<void> {
-    if (this.ended) throw new DbError('CLOSED', 'the transaction has ended');
+    this.checkOpen();
     this.ended = true;
-    const keys = [...this.writes.values()].map((write) => write.key);
-    await this.database.operate({ kind: 'commit', keys });
-    this.database.apply(this.reads, this.writes, this.spans);
-    await this.database.operate({ kind: 'committed', keys });
+    try {
+      const keys = [...this.writes.values()].map((write) => write.key);
+      await this.database.operate({ kind: 'commit', keys });
+      if (this.writes.size > 0 || this.spans.length > 0) {
+        // In one order, so that two commits do not wait for each other.
+        for (const key of keys.sort(compareBytes))
+          if (!this.database.locks.available(keyText(key), this, 'exclusive'))
+            await this.lock(key, 'exclusive', {});
+        this.validate();
+        this.database.apply(this.writes.values(), this.spans);
+      }
+      await this.database.operate({ kind: 'committed', keys });
+    } finally {
+      this.database.locks.release(this);
+    }
   }
 
   rollback(): void {
     this.ended = true;
+    this.database.locks.release(this);
+  }
+
+  /** @returns false: another transaction has it, and `wait` is `skip` */
+  private async lock(key: Uint8Array, mode: LockMode, options: ReadOptions): Promise<boolean> {
+    const { locks } = this.database;
+    const text = keyText(key);
+    if (locks.available(text, this, mode)) {
+      locks.take(text, this, mode);
+      return true;
+    }
+    if (options.wait === 'skip') return false;
+    if (options.wait === 'nowait')
+      throw new DbError('LOCK_NOT_AVAILABLE', 'the key is locked', { key });
+    const signals: AbortSignal[] = options.signal === undefined ? [] : [options.signal];
+    if (options.lockTimeoutMs !== undefined)
+      signals.push(AbortSignal.timeout(options.lockTimeoutMs));
+    const signal = AbortSignal.any(signals);
+    try {
+      await locks.wait(text, this, mode, signal);
+    } catch (error) {
+      if (error instanceof DbError) throw error;
+      throw options.signal?.aborted === true
+        ? new DbError('CANCELLED', 'the wait was cancelled')
+        : new DbError('LOCK_NOT_AVAILABLE', 'the key is locked', { key });
+    }
+    return true;
+  }
+
+  private readSnapshot(key: Uint8Array): Uint8Array | undefined {
+    this.snapshot ??= this.database.version;
+    const found = this.database.read(key, this.snapshot);
+    this.note(key, found.version);
+    const own = this.ownWrite(key);
+    return own === undefined ? found.value : own.value;
+  }
+
+  private readLocked(key: Uint8Array, unchanged: boolean): Uint8Array | undefined {
+    const found = this.database.read(key);
+    if (this.snapshot !== undefined && found.version > this.snapshot) {
+      if (unchanged) throw changed(key);
+      if (this.isolation !== 'read committed') {
+        if (this.isolation === 'repeatable read' || !this.holdsNow()) throw changed(key);
+        this.snapshot = this.database.version;
+      }
+    }
+    this.snapshot ??= this.database.version;
+    this.note(key, found.version);
+    const own = this.ownWrite(key);
+    return own === undefined ? found.value : own.value;
+  }
+
+  /** Throws CONFLICT, KEY_EXISTS. */
+  private validate(): void {
+    for (const [text, { key }] of this.writes) {
+      const read = this.reads.get(text);
+      if (read !== undefined && this.database.read(key).version !== read.version)
+        throw changed(key);
+    }
+    if (this.isolation === 'serializable' && !this.holdsNow())
+      throw new DbError('CONFLICT', 'what was read has changed');
+    for (const { key, mustBeAbsent } of this.writes.values())
+      if (mustBeAbsent && this.database.read(key).value !== undefined)
+        throw new DbError('KEY_EXISTS', 'the key is there already', { key });
+  }
+
+  /** Whether everything that was read would be read the same now. */
+  private holdsNow(): boolean {
+    const { database, snapshot = 0 } = this;
+    for (const { key, version } of this.reads.values())
+      if (database.read(key).version !== version) return false;
+    return !this.scanned.some((span) => database.changedSince(span, snapshot));
   }
 
   /** Of what was read, only what was then written counts. */
   private forgetReads(): void {
     for (const text of this.reads.keys()) if (!this.writes.has(text)) this.reads.delete(text);
+    this.scanned = [];
+    this.snapshot = undefined;
   }
 
-  private readNow(key: Uint8Array): Uint8Array | undefined {
-    this.note(key);
-    const written = this.writes.get(keyText(key));
-    if (written !== undefined) return written.kind === 'delete' ? undefined : written.value;
-    return this.database.read(key)?.value;
-  }
-
-  private note(key: Uint8Array): void {
+  private note(key: Uint8Array, version: number): void {
+    if (this.readOnly) return;
     const text = keyText(key);
-    if (!this.reads.has(text)) this.reads.set(text, this.database.read(key)?.version ?? 0);
+    if (!this.reads.has(text)) this.reads.set(text, { key, version });
   }
 
-  /** The span with this transaction's own writes in it. */
-  private merged(span: Span, reverse: boolean): KvPair[] {
+  private noteScan(span: Span, pairs: readonly KvPair[]): void {
+    this.scanned.push(span);
+    for (const { key } of pairs) this.note(key, this.database.read(key, this.snapshot).version);
+  }
+
+  /** This transaction's own word about a key; undefined = it has none. */
+  private ownWrite(key: Uint8Array): { readonly value: Uint8Array | undefined } | undefined {
+    const own = this.writes.get(keyText(key));
+    if (own !== undefined) return own;
+    return this.spans.some((span) => spanContains(span, key)) ? { value: undefined } : undefined;
+  }
+
+  /** The span as of the snapshot with this transaction's own writes in it, in scan order. */
+  private merged(
+    span: Span,
+    snapshot: number,
+    with_: {
+      readonly own: ReadonlyMap<string, Write>;
+      readonly holes: readonly Span[];
+      readonly reverse: boolean;
+    },
+  ): KvPair[] {
+    const { own, holes, reverse } = with_;
+    const plain = own.size === 0 && holes.length === 0;
     // One more than a batch tells whether there is another; own deletes may hide any number.
-    const limit = this.writes.size === 0 ? this.batchPairs + 1 : Number.MAX_SAFE_INTEGER;
-    const stored = this.database
-      .range(span, limit, reverse)
-      .map(({ key, value }): KvPair => ({ key, value }));
-    const sorted = this.writes.size === 0 ? stored : this.withOwnWrites(span, stored);
-    return reverse ? sorted.reverse() : sorted;
+    const limit = plain ? this.batchPairs + 1 : newest;
+    const stored = this.database.range(span, snapshot, limit, reverse);
+    if (plain) return stored;
+    const kept = stored.filter(
+      ({ key }) => !own.has(keyText(key)) && !holes.some((hole) => spanContains(hole, key)),
+    );
+    for (const { key, value } of own.values())
+      if (value !== undefined && spanContains(span, key)) kept.push({ key, value });
+    const sign = reverse ? -1 : 1;
+    return kept.sort((a, b) => sign * compareBytes(a.key, b.key));
   }
 
-  private withOwnWrites(span: Span, stored: readonly KvPair[]): KvPair[] {
-    const pairs = new Map(stored.map((pair) => [toHex(pair.key), pair]));
-    for (const write of this.writes.values()) {
-      if (compareBytes(write.key, span.startKey) < 0 || compareBytes(write.key, span.endKey) >= 0)
-        continue;
-      if (write.kind === 'delete') pairs.delete(toHex(write.key));
-      else pairs.set(toHex(write.key), { key: write.key, value: write.value });
-    }
-    return [...pairs.values()].sort((a, b) => compareBytes(a.key, b.key));
-  }
-
-  private check(key: Uint8Array, value: Uint8Array): void {
-    if (this.ended) throw new DbError('CLOSED', 'the transaction has ended');
+  private buffer(key: Uint8Array, value: Uint8Array | undefined, mustBeAbsent: boolean): void {
+    this.checkOpen();
+    if (this.readOnly) throw new DbError('INVALID_ARGUMENT', 'the transaction is read-only');
     if (key.length > keyBytesMax) throw new DbError('TOO_LARGE', `key has ${key.length} bytes`);
-    if (value.length > valueBytesMax)
+    if (value !== undefined && value.length > valueBytesMax)
       throw new DbError('TOO_LARGE', `value has ${value.length} bytes`);
+    const text = keyText(key);
+    const before = this.writes.get(text);
+    this.writes.set(text, { key, value, mustBeAbsent: before?.mustBeAbsent ?? mustBeAbsent });
   }
+
+  private checkOpen(): void {
+    if (this.ended) throw new DbError('CLOSED', 'the transaction has ended');
+  }
+}
+
+function changed(key: Uint8Array): DbError {
+  return new DbError('CONFLICT', 'a key changed after it was read', { key });
+}
+
+/** The part of a span that a scan has been through when `left` remains. */
+function seen(whole: Span, left: Span, reverse: boolean): Span {
+  return reverse
+    ? { startKey: left.endKey, endKey: whole.endKey }
+    : { startKey: whole.startKey, endKey: left.startKey };
 }
