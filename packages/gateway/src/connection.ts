@@ -37,6 +37,7 @@ export class Connection {
   private readonly deadline: Timer;
   private readonly onGone: () => void;
   private phase: Phase;
+  private idleTimer: Timer | undefined;
   private key: CancelKey | undefined;
   private promoted = false;
   private draining = false;
@@ -134,6 +135,7 @@ export class Connection {
     const { peer, reader } = this;
     const { input } = peer;
     const { session } = phase;
+    this.idleTimer?.cancel();
     while (!phase.busy && !peer.blocked && this.phase === phase) {
       if (this.draining && session.idle) {
         this.fatal(shutdownError());
@@ -148,7 +150,8 @@ export class Connection {
         return;
       }
       reader.reset(bytes, start + frameHeaderBytes, start + length);
-      const pending = session.handle(bytes[start] as number, reader);
+      const syncFollows = input.length > 0 && input.bytes[input.start] === Frontend.sync;
+      const pending = session.handle(bytes[start] as number, reader, syncFollows);
       if (pending !== undefined) this.wait(phase, pending);
     }
     if (this.phase === phase) this.pace(phase);
@@ -204,6 +207,9 @@ export class Connection {
     }
     peer.expectMore(input.length > 0);
     peer.setReading(true);
+    const limit = phase.session.idle ? phase.session.idleLimit : undefined;
+    if (limit !== undefined)
+      this.idleTimer = this.context.clock.setTimer(limit.ms, () => this.fatal(limit.error()));
   }
 
   /** Says why, and closes. */
@@ -227,8 +233,12 @@ export class Connection {
     this.phase = { kind: 'over' };
     this.key = undefined;
     this.deadline.cancel();
+    this.idleTimer?.cancel();
     if (phase.kind === 'handshake') phase.handshake.abandon();
-    if (phase.kind === 'serving') phase.session.abort(goneError());
+    if (phase.kind === 'serving') {
+      phase.session.abort(goneError());
+      phase.session.close();
+    }
     if (key !== undefined) this.context.cancels.unregister(key);
   }
 

@@ -3,8 +3,6 @@
  * the client is told of (ParameterStatus). The session knows the values; a few facts are the gateway's own.
  */
 import { SqlError, type SqlSession } from '@flotilla/sql';
-import { writeParameterStatus } from './messages/backend-messages.ts';
-import type { OutputBuffer } from './messages/output-buffer.ts';
 
 /** Clients pick their catalog queries and features by this; psql and JDBC read the number at its start. */
 export const defaultServerVersion = '15.8 (Flotilla 0.1.0)';
@@ -50,8 +48,8 @@ export async function applySettings(
 }
 
 /** What PostgreSQL 15 reports at the start of a session: all of its thirteen keys. */
-export function writeServerParameters(
-  output: OutputBuffer,
+export function tellServerParameters(
+  tell: (name: string, value: string) => void,
   session: SqlSession,
   own: { readonly user: string; readonly applicationName: string; readonly serverVersion: string },
 ): void {
@@ -71,7 +69,7 @@ export function writeServerParameters(
     ['TimeZone', 'UTC'],
   ];
   for (const [name, fallback] of values) {
-    writeParameterStatus(output, name, session.setting(name) ?? fallback);
+    tell(name, session.setting(name) ?? fallback);
   }
 }
 

@@ -3,12 +3,8 @@ import { type Logger, silentLogger } from '@flotilla/base';
 import { SqlError } from '@flotilla/sql';
 import type { CancelKey } from './cancel-registry.ts';
 import type { GatewayContext } from './gateway-context.ts';
-import {
-  writeBackendKeyData,
-  writeParameterStatus,
-  writeReadyForQuery,
-} from './messages/backend-messages.ts';
-import { applySettings, startupSettings, writeServerParameters } from './server-parameters.ts';
+import { writeBackendKeyData, writeReadyForQuery } from './messages/backend-messages.ts';
+import { applySettings, startupSettings, tellServerParameters } from './server-parameters.ts';
 import type { ClientLink } from './session/client-link.ts';
 import { ProtocolSession } from './session/protocol-session.ts';
 import type { StartupMessage } from './startup.ts';
@@ -53,7 +49,7 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
     events: {
       onNotice: (notice) => protocol.notice(notice),
       onParameterStatus: (name, value) => {
-        if (greeted) writeParameterStatus(output, name, value);
+        if (greeted) protocol.parameterChanged(name, value);
       },
     },
   });
@@ -64,14 +60,12 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
     logger: options.logger ?? silentLogger,
   });
   await applySettings(session, settings);
-  writeServerParameters(output, session, {
-    user,
-    applicationName,
-    serverVersion: context.serverVersion,
-  });
+  const { serverVersion } = context;
+  const tell = (name: string, value: string) => protocol.tellParameter(name, value);
+  tellServerParameters(tell, session, { user, applicationName, serverVersion });
   greeted = true;
   writeBackendKeyData(output, key.processId, key.secret);
-  writeReadyForQuery(output);
+  writeReadyForQuery(output, session.transactionStatus);
   link.flush();
   return protocol;
 }

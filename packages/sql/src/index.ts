@@ -19,14 +19,15 @@
  *   execute/    physical operators: batches of rows from scans to results; writes, retries; sessions' utility statements
  *   types/      the types: text and binary forms, comparison, casts, numeric and time arithmetic
  *   functions/  operators, functions, aggregates, and how an overload is chosen
+ *   transaction/ blocks, implicit transactions, savepoints
  *   catalog/    descriptors in the system key space, their cache, and DDL
  *   storage/    rows as keys and values
  *
  * Invariants: a construct is either executed as PostgreSQL 15 executes it, or refused with 0A000 and its name (what
- * differs is listed in docs/sql.md); a statement is one transaction; rows that left are never taken back; nothing here
+ * differs is listed in docs/sql.md); a statement takes effect whole or not at all; rows that left are never taken back; nothing here
  * knows of ranges, stores, sockets or consensus.
  *
- * Not built: transaction blocks, secondary indexes, UNIQUE, CHECK and foreign keys, ALTER TABLE, views, sequences, COPY,
+ * Not built: DDL in transaction blocks, prepared transactions, secondary indexes, UNIQUE, CHECK and foreign keys, ALTER TABLE, views, sequences, COPY,
  * arrays, values of row type, set-returning functions outside FROM, ROWS FROM, SEARCH and CYCLE, hypothetical-set
  * aggregates, FOR UPDATE, date, time, interval, bytea, json, uuid, char(n) and numeric columns, schemas other than public,
  * system catalogs, roles and privileges, statistics, spilling to disk, pushing filters to the stores.

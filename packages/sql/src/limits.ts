@@ -42,6 +42,8 @@ export const conflictBackoffMs: { readonly first: number; readonly most: number 
   first: 1,
   most: 100,
 };
+/** Keys that one statement of a block inserts under locks of their own. More are checked without. */
+export const uniqueLocksMax: number = 1_000;
 /** Runs of one statement whose plan went stale under it. */
 export const staleRunsMax: number = 10;
 /** Result of generate_series and the like is bounded by time and memory alone; strings are not. Unit: UTF-16 units. */

@@ -102,6 +102,8 @@ function bindAndPlan(options: {
     zone: evaluation.zone,
     extraFloatDigits: evaluation.extraFloatDigits,
     now: evaluation.now,
+    statementStart: evaluation.statementStart,
+    clockTime: () => evaluation.clockTime(),
     parameters: [],
     user: evaluation.user,
     database: evaluation.database,

@@ -38,6 +38,8 @@ export interface PreparedStatement {
   readonly parameterTypes: readonly Oid[];
   /** Undefined where the statement returns no rows. */
   readonly columns: readonly ColumnDescription[] | undefined;
+  /** It surely writes nothing: giving up its rows half-way loses nothing. */
+  readonly readOnly: boolean;
   /** COMMIT, ROLLBACK, ROLLBACK TO SAVEPOINT: the only statements that a failed transaction block lets through. */
   readonly endsFailure: boolean;
 }
@@ -47,6 +49,15 @@ export interface PreparedStatement {
  * statement has failed, so that all others fail with 25P02 until it is rolled back.
  */
 export type TransactionStatus = 'idle' | 'active' | 'failed';
+
+/** What an implicit transaction is around: the statements of one simple query, or messages up to a Sync. */
+export type ImplicitKind = 'query' | 'pipeline';
+
+/** A transaction, or a savepoint of one: portals made in it live as long as it does. */
+export interface TransactionScope {
+  /** Committed, rolled back, or rolled back beyond. */
+  readonly ended: boolean;
+}
 
 export interface StatementResult {
   readonly columns: readonly ColumnDescription[] | undefined;
@@ -91,14 +102,21 @@ export interface SqlSession {
 
   /** What ReadyForQuery says. */
   readonly transactionStatus: TransactionStatus;
+  /** Of the open transaction; undefined where there is none. */
+  readonly transactionScope: TransactionScope | undefined;
+  /** How long a user may be silent in the present state (idle_session_timeout, idle_in_transaction_session_timeout).
+   *  0 = for ever. Unit: ms. */
+  readonly idleTimeoutMs: number;
   /**
-   * Opens a transaction around several statements (a query of several, a pipeline). BEGIN turns it into a block, COMMIT and
-   * ROLLBACK end it with a warning. Nothing where a transaction is open.
+   * Opens a transaction around several statements. BEGIN turns it into a block, COMMIT and ROLLBACK end it with a warning.
+   * Nothing where a transaction is open.
    */
-  beginImplicit(): void;
+  beginImplicit(kind: ImplicitKind): void;
   /** Ends the transaction that `beginImplicit` opened; nothing if it has become a block or has ended. Throws what a
    *  COMMIT throws. */
   endImplicit(options: { readonly commit: boolean }): Promise<void>;
+  /** An error of the caller's own was reported to the user: the transaction fails as if a statement had. Idempotent. */
+  failTransaction(): void;
   /** The user has left: rolls back. No statement may be running. Idempotent. */
   close(): void;
 }

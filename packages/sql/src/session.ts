@@ -2,9 +2,21 @@
 import type { Clock, Logger } from '@flotilla/base';
 import type { Catalog } from './catalog/catalog.ts';
 import { normalizeParameter } from './execute/parameter.ts';
-import { emptyResult, listResult, type StreamOptions, streamResult } from './execute/result.ts';
-import type { Prepared, Runner, Statement as Running } from './execute/runner.ts';
+import {
+  emptyResult,
+  HeldRows,
+  listResult,
+  type StreamOptions,
+  streamResult,
+} from './execute/result.ts';
+import {
+  duplicateIn,
+  type Prepared,
+  type Runner,
+  type Statement as Running,
+} from './execute/runner.ts';
 import { runUtility } from './execute/utility.ts';
+import { isKeyExists } from './execute/write.ts';
 import type { EvalContext } from './functions/signature.ts';
 import { statementError, toSqlError } from './kv-errors.ts';
 import type { KvDatabase } from './kv-transaction.ts';
@@ -14,6 +26,7 @@ import type { Preparer } from './prepare.ts';
 import type {
   ColumnDescription,
   Datum,
+  ImplicitKind,
   Notice,
   Oid,
   ParsedStatement,
@@ -21,10 +34,13 @@ import type {
   SqlSession,
   SqlSessionEvents,
   StatementResult,
+  TransactionScope,
   TransactionStatus,
 } from './session-api.ts';
 import { type SettingChange, Settings } from './settings.ts';
 import { SqlError } from './sql-error.ts';
+import { kvIsolation } from './transaction/open-transaction.ts';
+import { SessionTransaction, type TransactionControl } from './transaction/session-transaction.ts';
 import type { TextContext } from './types/text-codec.ts';
 import { timestampFromUnixMs } from './types/timestamp.ts';
 import { type SqlType, typeByOid } from './types/type.ts';
@@ -54,15 +70,23 @@ class Preparation implements PreparedStatement {
   readonly parameterTypes: readonly Oid[];
   readonly columns: readonly ColumnDescription[] | undefined;
   readonly types: readonly SqlType[];
-  readonly endsFailure = false;
+  readonly endsFailure: boolean;
+  readonly readOnly: boolean;
   prepared: PreparedPlan;
 
-  constructor(statement: Statement, declared: readonly Oid[], prepared: PreparedPlan) {
+  constructor(
+    statement: Statement,
+    declared: readonly Oid[],
+    prepared: PreparedPlan,
+    endsFailure: boolean,
+  ) {
     this.statement = statement;
+    this.endsFailure = endsFailure;
     this.declared = declared;
     this.prepared = prepared;
     this.parameterTypes = prepared.parameterTypes;
     this.columns = prepared.columns;
+    this.readOnly = readsOnly(prepared.plan);
     this.types = prepared.parameterTypes.map(requireType);
   }
 }
@@ -81,39 +105,46 @@ class SessionEvaluation implements EvalContext {
   readonly user: string;
   readonly database: string;
   readonly now: bigint;
+  readonly statementStart: bigint;
   readonly zone: TextContext['zone'];
   readonly extraFloatDigits: number;
   readonly arguments: readonly Datum[] = noArguments;
   readonly root: EvalContext;
   subqueries: EvalContext['subqueries'];
-  private readonly settings: Settings;
+  private readonly session: EngineSession;
 
   constructor(
-    settings: Settings,
-    who: { readonly user: string; readonly database: string },
-    now: bigint,
+    session: EngineSession,
+    times: { readonly now: bigint; readonly statementStart: bigint },
     parameters: readonly Datum[],
   ) {
-    this.settings = settings;
+    const { settings, options: who } = session;
+    this.session = session;
     this.root = this;
     this.subqueries = undefined;
     this.parameters = parameters;
     this.user = who.user;
     this.database = who.database;
-    this.now = now;
+    this.now = times.now;
+    this.statementStart = times.statementStart;
     this.zone = settings.zone;
     this.extraFloatDigits = settings.extraFloatDigits;
   }
 
+  clockTime(): bigint {
+    return this.session.clockTime();
+  }
+
   setting(name: string): string | undefined {
-    return this.settings.get(name);
+    return this.session.setting(name);
   }
 }
 
 export class EngineSession implements SqlSession {
+  readonly options: SessionOptions;
+  readonly settings: Settings;
   private readonly shared: SessionShared;
-  private readonly options: SessionOptions;
-  private readonly settings: Settings;
+  private readonly transaction: SessionTransaction;
 
   constructor(shared: SessionShared, options: SessionOptions) {
     this.shared = shared;
@@ -122,10 +153,21 @@ export class EngineSession implements SqlSession {
       user: options.user,
       applicationName: options.applicationName ?? '',
     });
+    this.transaction = new SessionTransaction({
+      database: shared.database,
+      settings: this.settings,
+      notify: (notice) => this.notify(notice),
+      report: (change) => this.report(change),
+    });
   }
 
   parse(text: string): readonly ParsedStatement[] {
-    return this.shared.parser.parse(text);
+    try {
+      return this.shared.parser.parse(text);
+    } catch (error) {
+      this.transaction.fail(error);
+      throw error;
+    }
   }
 
   async prepare(
@@ -134,9 +176,12 @@ export class EngineSession implements SqlSession {
   ): Promise<PreparedStatement> {
     const own = statement as Statement;
     try {
+      const endsFailure = isFailureEnd(own);
+      if (!endsFailure) this.transaction.requireNotFailed();
       const plan = await this.shared.preparer.prepare(own, parameterTypes, this.evaluation([]));
-      return new Preparation(own, parameterTypes, plan);
+      return new Preparation(own, parameterTypes, plan, endsFailure);
     } catch (error) {
+      this.transaction.fail(error);
       throw toSqlError(error);
     }
   }
@@ -148,19 +193,23 @@ export class EngineSession implements SqlSession {
   ): Promise<StatementResult> {
     if (!(prepared instanceof Preparation))
       throw new SqlError('XX000', 'the statement was not prepared by this engine');
-    if (parameters.length !== prepared.types.length)
-      throw new SqlError(
-        '08P01',
-        `${parameters.length} parameters were given, but the statement requires ${prepared.types.length}`,
-      );
     const { signal, end } = this.deadline(options.signal);
+    const onError = (error: unknown): unknown => {
+      end();
+      this.transaction.fail(error);
+      return statementError(error, signal);
+    };
     try {
-      const result = await this.run(prepared, parameters, { signal, onEnd: end });
+      if (parameters.length !== prepared.types.length)
+        throw new SqlError(
+          '08P01',
+          `${parameters.length} parameters were given, but the statement requires ${prepared.types.length}`,
+        );
+      const result = await this.run(prepared, parameters, { signal, onEnd: end, onError });
       if (prepared.prepared.plan.kind !== 'select') end();
       return result;
     } catch (error) {
-      end();
-      throw statementError(error, signal);
+      throw onError(error);
     }
   }
 
@@ -173,17 +222,49 @@ export class EngineSession implements SqlSession {
   }
 
   setting(name: string): string | undefined {
-    return this.settings.get(name);
+    return this.transaction.setting(name) ?? this.settings.get(name);
   }
 
-  readonly transactionStatus: TransactionStatus = 'idle';
+  get transactionStatus(): TransactionStatus {
+    return this.transaction.status;
+  }
 
-  /** Each statement commits by itself. */
-  beginImplicit(): void {}
+  get transactionScope(): TransactionScope | undefined {
+    return this.transaction.scope;
+  }
 
-  async endImplicit(): Promise<void> {}
+  get idleTimeoutMs(): number {
+    return this.settings.durationMs(
+      this.transaction.status === 'idle'
+        ? 'idle_session_timeout'
+        : 'idle_in_transaction_session_timeout',
+    );
+  }
 
-  close(): void {}
+  beginImplicit(kind: ImplicitKind): void {
+    this.transaction.beginImplicit(kind, this.clockTime());
+  }
+
+  async endImplicit(options: { readonly commit: boolean }): Promise<void> {
+    try {
+      await this.transaction.endImplicit(options.commit);
+    } catch (error) {
+      throw this.commitError(error);
+    }
+  }
+
+  failTransaction(): void {
+    this.transaction.fail(undefined);
+  }
+
+  close(): void {
+    this.transaction.close();
+  }
+
+  /** Microseconds since 2000, now. */
+  clockTime(): bigint {
+    return timestampFromUnixMs(this.shared.clock.wallMs());
+  }
 
   private async run(
     preparation: Preparation,
@@ -191,6 +272,7 @@ export class EngineSession implements SqlSession {
     stream: StreamOptions,
   ): Promise<StatementResult> {
     const { signal } = stream;
+    const open = preparation.endsFailure ? undefined : this.transaction.open;
     const values: Datum[] = [];
     const evaluation = this.evaluation(values);
     for (let i = 0; i < parameters.length; i++) {
@@ -201,19 +283,14 @@ export class EngineSession implements SqlSession {
     const { prepared } = preparation;
     for (const notice of prepared.notices) this.notify(notice);
     const { plan, columns } = prepared;
+    this.checkReadOnly(plan);
     switch (plan.kind) {
-      case 'select': {
-        const running = this.running<SelectPlan>(preparation, evaluation, signal);
-        if (plan.lookup !== undefined) {
-          const rows = await this.shared.runner.lookup(running);
-          stream.onEnd();
-          return listResult(columns ?? [], rows, 'SELECT');
-        }
-        return streamResult(columns ?? [], this.shared.runner.select(running), stream);
-      }
+      case 'select':
+        return this.runSelect(preparation, evaluation, stream);
       case 'write': {
-        const running = this.running<WritePlan>(preparation, evaluation, signal);
+        const running = await this.running<WritePlan>(preparation, evaluation, signal);
         const { count, returned } = await this.shared.runner.write(running);
+        for (const store of plan.stores) open?.insertedInto.add(store);
         const tag = `${plan.tag} ${count}`;
         return columns === undefined ? emptyResult(tag) : listResult(columns, returned, tag, true);
       }
@@ -224,12 +301,22 @@ export class EngineSession implements SqlSession {
           'EXPLAIN',
           true,
         );
+      case 'begin':
+      case 'commit':
+      case 'rollback':
+      case 'savepoint':
+      case 'release':
+      case 'rollback-to':
+      case 'set-transaction':
+      case 'set-characteristics':
+        return emptyResult(await this.control(plan, evaluation.statementStart));
       default:
         return runUtility(plan, {
           database: this.shared.database,
           catalog: this.shared.catalog,
           logger: this.shared.logger,
           settings: this.settings,
+          transaction: this.transaction,
           columns,
           backOff: (attempt) => this.shared.runner.backOff(attempt, signal),
           onNotice: (notice) => this.notify(notice),
@@ -238,16 +325,70 @@ export class EngineSession implements SqlSession {
     }
   }
 
-  private running<P extends PreparedPlan['plan']>(
+  private async runSelect(
+    preparation: Preparation,
+    evaluation: SessionEvaluation,
+    stream: StreamOptions,
+  ): Promise<StatementResult> {
+    const { plan, columns = [] } = preparation.prepared;
+    const { open } = this.transaction;
+    const running = await this.running<SelectPlan>(preparation, evaluation, stream.signal);
+    if (plan.kind === 'select' && plan.lookup !== undefined) {
+      const rows = await this.shared.runner.lookup(running);
+      stream.onEnd();
+      return listResult(columns, rows, 'SELECT');
+    }
+    const rows = this.shared.runner.select(running);
+    if (open === undefined) return streamResult(columns, rows, stream);
+    const held = new HeldRows(rows, () => open.removeRows(held));
+    open.addRows(held);
+    return streamResult(columns, held, stream);
+  }
+
+  /** Throws what the statement of transaction control throws. */
+  private async control(statement: TransactionControl, now: bigint): Promise<string> {
+    if (statement.kind !== 'commit') return this.transaction.control(statement, now);
+    try {
+      return await this.transaction.control(statement, now);
+    } catch (error) {
+      throw this.commitError(error);
+    }
+  }
+
+  /** A duplicate that only the commit found, in the words of its table. */
+  private commitError(error: unknown): unknown {
+    const stores = this.transaction.insertedInto;
+    return isKeyExists(error) ? duplicateIn(stores, error, this.evaluation([])) : toSqlError(error);
+  }
+
+  /** Throws 25006. */
+  private checkReadOnly(plan: PreparedPlan['plan']): void {
+    const what = writingCommand(plan);
+    if (what !== undefined && this.transaction.modes.readOnly)
+      throw new SqlError('25006', `cannot execute ${what} in a read-only transaction`);
+  }
+
+  /** A statement on its way, in the open transaction if there is one. Throws 40001: that can only be rolled back. */
+  private async running<P extends PreparedPlan['plan']>(
     preparation: Preparation,
     evaluation: EvalContext,
     signal: AbortSignal | undefined,
-  ): Running<P> {
+  ): Promise<Running<P>> {
+    const { open } = this.transaction;
+    const within = await open?.beginStatement();
+    open?.useTables(preparation.prepared.tables);
     return {
       prepared: preparation.prepared as Prepared<P>,
       evaluation,
       signal,
-      replan: () => this.replan<P>(preparation),
+      within,
+      isolation: kvIsolation(this.transaction.modes.isolation),
+      lockTimeoutMs: this.settings.lockTimeoutMs,
+      replan: async () => {
+        const fresh = await this.replan<P>(preparation);
+        open?.useTables(fresh.tables);
+        return fresh;
+      },
     };
   }
 
@@ -264,16 +405,18 @@ export class EngineSession implements SqlSession {
     return fresh as Prepared<P>;
   }
 
+  /** `now()` is the transaction's start, and that of a statement by itself the statement's. */
   private evaluation(parameters: readonly Datum[]): SessionEvaluation {
-    const now = timestampFromUnixMs(this.shared.clock.wallMs());
-    return new SessionEvaluation(this.settings, this.options, now, parameters);
+    const statementStart = this.transaction.messageStart ?? this.clockTime();
+    const now = this.transaction.startedAt ?? statementStart;
+    return new SessionEvaluation(this, { now, statementStart }, parameters);
   }
 
   private text(): TextContext {
     return {
       zone: this.settings.zone,
       extraFloatDigits: this.settings.extraFloatDigits,
-      now: timestampFromUnixMs(this.shared.clock.wallMs()),
+      now: this.transaction.startedAt ?? this.clockTime(),
     };
   }
 
@@ -296,6 +439,37 @@ export class EngineSession implements SqlSession {
     const signal =
       outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal]);
     return { signal, end: () => timer.cancel() };
+  }
+}
+
+/** COMMIT, ROLLBACK, ROLLBACK TO SAVEPOINT. */
+function isFailureEnd({ node: { tree } }: Statement): boolean {
+  if (!('TransactionStmt' in tree)) return false;
+  const { kind } = tree.TransactionStmt;
+  return (
+    kind === 'TRANS_STMT_COMMIT' ||
+    kind === 'TRANS_STMT_ROLLBACK' ||
+    kind === 'TRANS_STMT_ROLLBACK_TO'
+  );
+}
+
+function readsOnly({ kind }: PreparedPlan['plan']): boolean {
+  return kind === 'select' || kind === 'show' || kind === 'explain';
+}
+
+/** What a statement that a read-only transaction refuses is called there. */
+function writingCommand(plan: PreparedPlan['plan']): string | undefined {
+  switch (plan.kind) {
+    case 'write':
+      return plan.tag === 'INSERT 0' ? 'INSERT' : plan.tag;
+    case 'create-table':
+      return 'CREATE TABLE';
+    case 'drop-table':
+      return 'DROP TABLE';
+    case 'truncate':
+      return 'TRUNCATE TABLE';
+    default:
+      return undefined;
   }
 }
 

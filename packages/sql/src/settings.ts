@@ -107,7 +107,6 @@ function dateStyleValue(value: string, name: string, current: string): string {
   return `ISO, ${order}`;
 }
 
-/** Every statement is serializable by itself, which is what each weaker level allows. */
 const isolationValue = oneOf(
   'serializable',
   'repeatable read',
@@ -131,7 +130,7 @@ const definitions: readonly SettingDefinition[] = [
     name: 'default_transaction_read_only',
     initial: 'off',
     reported: true,
-    check: mustBe('off', 'a read-only session'),
+    check: booleanValue,
   },
   { name: 'in_hot_standby', initial: 'off', reported: true, readOnly: true },
   { name: 'integer_datetimes', initial: 'on', reported: true, readOnly: true },
@@ -196,9 +195,10 @@ const definitions: readonly SettingDefinition[] = [
     initial: 'on',
     check: oneOf('on', 'off', 'local', 'remote_write', 'remote_apply'),
   },
-  { name: 'transaction_deferrable', initial: 'off', readOnly: true },
-  { name: 'transaction_isolation', initial: 'serializable', readOnly: true },
-  { name: 'transaction_read_only', initial: 'off', readOnly: true },
+  // Those of the open transaction; kept by session-transaction.ts, not here.
+  { name: 'transaction_deferrable', initial: 'off', check: booleanValue },
+  { name: 'transaction_isolation', initial: 'serializable', check: isolationValue },
+  { name: 'transaction_read_only', initial: 'off', check: booleanValue },
   { name: 'work_mem', initial: '4MB' },
   { name: 'xmloption', initial: 'content', check: oneOf('content', 'document') },
 ];
@@ -224,6 +224,13 @@ export interface SettingChange {
   readonly value: string;
 }
 
+/** The values of one moment, for a transaction that is rolled back. */
+export interface SettingsSnapshot {
+  readonly values: ReadonlyMap<string, string>;
+  readonly locals: ReadonlyMap<string, string>;
+  readonly custom: ReadonlySet<string>;
+}
+
 export class Settings {
   /** As TimeZone says. */
   zone: TimeZone = utcZone;
@@ -231,8 +238,15 @@ export class Settings {
   extraFloatDigits = 1;
   /** As statement_timeout says; 0 = none. */
   statementTimeoutMs = 0;
-  private readonly values = new Map<string, string>();
-  private readonly custom = new Map<string, string>();
+  /** As lock_timeout says; 0 = none. */
+  lockTimeoutMs = 0;
+  private values = new Map<string, string>();
+  /** Set by SET LOCAL, above `values` until the transaction ends. */
+  private locals = new Map<string, string>();
+  /** Names with a dot that have been set. */
+  private custom = new Set<string>();
+  /** By name, those that were set here: an offset's name is not what it was set by. */
+  private readonly zones = new Map<string, TimeZone>();
   private readonly user: string;
   private readonly applicationName: string;
 
@@ -244,42 +258,79 @@ export class Settings {
   /** As SHOW prints it. */
   get(name: string): string | undefined {
     const key = name.toLowerCase();
-    const definition = byName.get(key);
-    if (definition === undefined) return this.custom.get(key);
-    return this.values.get(key) ?? this.initial(definition);
+    return this.locals.get(key) ?? this.values.get(key) ?? this.initialOf(key);
+  }
+
+  /** The value of a setting that is a length of time. Unit: ms. */
+  durationMs(name: string): number {
+    return durationMs(this.get(name) ?? '0');
+  }
+
+  /** The value as `name` would be set to it. Throws 42704, 55P02, 22023, 0A000. */
+  check(name: string, value: string): string {
+    if (value.length > lengthMax)
+      throw new SqlError('22023', `value of parameter "${name}" is too long`);
+    const definition = byName.get(name.toLowerCase());
+    if (definition === undefined) {
+      this.checkCustom(name);
+      return value;
+    }
+    this.checkChangeable(definition);
+    return definition.check?.(value, definition.name, this.get(name) ?? '') ?? value;
   }
 
   /**
    * @param value undefined = the initial one
-   * @returns the change that clients must be told of, if there is one
+   * @param local until the end of the transaction
+   * @returns the changes that clients must be told of: none or one
    * Throws 42704, 55P02, 22023, 0A000.
    */
-  set(name: string, value: string | undefined): SettingChange | undefined {
+  set(name: string, value: string | undefined, local = false): SettingChange[] {
     const key = name.toLowerCase();
-    if (value !== undefined && value.length > lengthMax)
-      throw new SqlError('22023', `value of parameter "${name}" is too long`);
-    const definition = byName.get(key);
-    if (definition === undefined) {
-      this.setCustom(name, value);
-      return undefined;
-    }
-    if (definition.readOnly === true)
-      throw new SqlError('55P02', `parameter "${definition.name}" cannot be changed`);
     const before = this.get(name);
-    if (value === undefined) this.values.delete(key);
-    else this.values.set(key, definition.check?.(value, definition.name, before ?? '') ?? value);
-    if (key === 'timezone') this.zone = zoneBySetting(value ?? definition.initial);
-    if (key === 'extra_float_digits') this.extraFloatDigits = Number(this.get(name));
-    if (key === 'statement_timeout') this.statementTimeoutMs = durationMs(this.get(name) ?? '0');
-    const after = this.get(name) ?? '';
-    if (definition.reported !== true || after === before) return undefined;
-    return { name: definition.name, value: after };
+    const checked = value === undefined ? this.checkReset(name) : this.check(name, value);
+    if (key === 'timezone' && value !== undefined && checked !== undefined)
+      this.zones.set(checked, zoneBySetting(value));
+    if (local) this.locals.set(key, checked ?? this.initialOf(key) ?? '');
+    else {
+      this.locals.delete(key);
+      if (checked === undefined) this.values.delete(key);
+      else this.values.set(key, checked);
+    }
+    if (!byName.has(key)) this.custom.add(key);
+    return this.changed(key, before);
   }
 
   /** All back to their initial values; the changes that clients must be told of. */
   resetAll(): SettingChange[] {
-    this.custom.clear();
-    return [...this.values.keys()].flatMap((key) => this.set(key, undefined) ?? []);
+    return this.replace(() => {
+      this.values.clear();
+      this.locals.clear();
+      this.custom.clear();
+    });
+  }
+
+  snapshot(): SettingsSnapshot {
+    return {
+      values: new Map(this.values),
+      locals: new Map(this.locals),
+      custom: new Set(this.custom),
+    };
+  }
+
+  /** @returns the changes that clients must be told of */
+  restore(snapshot: SettingsSnapshot): SettingChange[] {
+    return this.replace(() => {
+      this.values = new Map(snapshot.values);
+      this.locals = new Map(snapshot.locals);
+      this.custom = new Set(snapshot.custom);
+    });
+  }
+
+  /** The transaction has ended: what was set for it alone is over. */
+  endLocal(): SettingChange[] {
+    if (this.locals.size === 0) return [];
+    return this.replace(() => this.locals.clear());
   }
 
   /** What clients are told of at the start of a session. */
@@ -289,22 +340,49 @@ export class Settings {
       .map(({ name }) => ({ name, value: this.get(name) ?? '' }));
   }
 
-  private initial(definition: SettingDefinition): string {
-    if (definition.name === 'session_authorization') return this.user;
-    if (definition.name === 'application_name') return this.applicationName;
-    return definition.initial;
+  private replace(change: () => void): SettingChange[] {
+    const keys = new Set([...this.values.keys(), ...this.locals.keys()]);
+    const before = new Map([...keys].map((key) => [key, this.get(key)]));
+    change();
+    for (const key of [...this.values.keys(), ...this.locals.keys()])
+      if (!before.has(key)) before.set(key, this.initialOf(key));
+    return [...before].flatMap(([key, value]) => this.changed(key, value));
+  }
+
+  /** Follows a change of the value. */
+  private changed(key: string, before: string | undefined): SettingChange[] {
+    const definition = byName.get(key);
+    const after = this.get(key) ?? '';
+    if (definition === undefined || after === before) return [];
+    if (key === 'timezone') this.zone = this.zones.get(after) ?? zoneBySetting(after);
+    if (key === 'extra_float_digits') this.extraFloatDigits = Number(after);
+    if (key === 'statement_timeout') this.statementTimeoutMs = durationMs(after);
+    if (key === 'lock_timeout') this.lockTimeoutMs = durationMs(after);
+    return definition.reported === true ? [{ name: definition.name, value: after }] : [];
+  }
+
+  private initialOf(key: string): string | undefined {
+    if (key === 'session_authorization') return this.user;
+    if (key === 'application_name') return this.applicationName;
+    return byName.get(key)?.initial;
+  }
+
+  private checkReset(name: string): undefined {
+    const definition = byName.get(name.toLowerCase());
+    if (definition === undefined) this.checkCustom(name);
+    else this.checkChangeable(definition);
+  }
+
+  private checkChangeable(definition: SettingDefinition): void {
+    if (definition.readOnly === true)
+      throw new SqlError('55P02', `parameter "${definition.name}" cannot be changed`);
   }
 
   /** Names with a dot are anybody's. */
-  private setCustom(name: string, value: string | undefined): void {
-    const key = name.toLowerCase();
+  private checkCustom(name: string): void {
     if (!/^[a-z_][\w$]*(\.[a-z_][\w$]*)+$/i.test(name))
       throw new SqlError('42704', `unrecognized configuration parameter "${name}"`);
-    if (value === undefined) this.custom.delete(key);
-    else {
-      if (this.custom.size >= customMax && !this.custom.has(key))
-        throw new SqlError('53400', `a session may have ${customMax} settings of its own at most`);
-      this.custom.set(key, value);
-    }
+    if (this.custom.size >= customMax && !this.custom.has(name.toLowerCase()))
+      throw new SqlError('53400', `a session may have ${customMax} settings of its own at most`);
   }
 }

@@ -68,6 +68,10 @@ async function record(file) {
   client.on('notice', (notice) =>
     notices.push(`${notice.severity} ${notice.code} ${notice.message}`),
   );
+  let status = 'I';
+  client.connection.on('readyForQuery', (message) => {
+    status = message.status;
+  });
   const tags = [];
   client.connection.on('commandComplete', ({ text }) => tags.push(text));
   const blocks = [];
@@ -88,7 +92,9 @@ async function record(file) {
       lines = [...notices, ...last];
     } catch (error) {
       lines = [...notices, ...failure(error)];
+      await client.query(''); // the error comes before the status
     }
+    if (status !== 'I') lines.push(`STATUS ${status}`);
     blocks.push(
       [...comments, sql, ...(parameters === undefined ? [] : [parameters]), '----', ...lines].join(
         '\n',

@@ -1,5 +1,5 @@
 /** Encoders of what the server says, except rows (`data-row.ts`) and errors (`error-response.ts`). Write only. */
-import type { ColumnDescription, Oid } from '@flotilla/sql';
+import type { ColumnDescription, Oid, TransactionStatus } from '@flotilla/sql';
 import { Backend } from './message-types.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 
@@ -41,8 +41,9 @@ export function writeEmptyQueryResponse(output: OutputBuffer): void {
   writeEmpty(output, Backend.emptyQueryResponse);
 }
 
-/** Status is always idle: there are no transaction blocks yet. */
-export function writeReadyForQuery(output: OutputBuffer): void {
+const statusByte = { idle: 0x49, active: 0x54, failed: 0x45 } as const; // 'I', 'T', 'E'
+
+export function writeReadyForQuery(output: OutputBuffer, status: TransactionStatus): void {
   output.ensure(6);
   const { bytes, length } = output;
   bytes[length] = Backend.readyForQuery;
@@ -50,7 +51,7 @@ export function writeReadyForQuery(output: OutputBuffer): void {
   bytes[length + 2] = 0;
   bytes[length + 3] = 0;
   bytes[length + 4] = 5;
-  bytes[length + 5] = 0x49; // 'I'
+  bytes[length + 5] = statusByte[status];
   output.length = length + 6;
 }
 

@@ -25,7 +25,6 @@ import {
   PreparedStatements,
   type Statement,
 } from './prepared-statements.ts';
-import { isReadOnly } from './read-only.ts';
 import { RowCursor, type RowTarget } from './row-cursor.ts';
 import { encoderOf } from './simple-query.ts';
 
@@ -78,6 +77,7 @@ export class ExtendedQuery {
     const portalName = reader.cString();
     const statementName = reader.cString();
     const statement = this.statements.get(statementName);
+    this.requireUsable(statement);
     const { parameters, resultFormats } = readBindValues(
       reader,
       statementName,
@@ -93,6 +93,7 @@ export class ExtendedQuery {
       parameters,
       resultFormats,
       retainedBytes,
+      scope: this.session.transactionScope,
       state: { kind: 'bound' },
     };
     if (replaced !== undefined) return replaced.then(() => this.addPortal(portal));
@@ -106,12 +107,15 @@ export class ExtendedQuery {
     reader.end();
     const { output } = this.target.link;
     if (kind === statementKind) {
-      const { prepared } = this.statements.get(name);
+      const statement = this.statements.get(name);
+      const { prepared } = statement;
+      if (prepared?.columns !== undefined) this.requireUsable(statement);
       writeParameterDescription(output, prepared?.parameterTypes ?? []);
       if (prepared?.columns === undefined) writeNoData(output);
       else writeRowDescription(output, prepared.columns, []);
     } else if (kind === portalKind) {
       const portal = this.portals.get(name);
+      if (portal.statement.prepared?.columns !== undefined) this.requireUsable(portal.statement);
       const columns = portal.statement.prepared?.columns;
       if (columns === undefined) writeNoData(output);
       else writeRowDescription(output, columns, portal.resultFormats);
@@ -120,7 +124,8 @@ export class ExtendedQuery {
     }
   }
 
-  execute(reader: MessageReader): Promise<void> | undefined {
+  /** @param syncFollows the next message is a Sync, and it is there already */
+  execute(reader: MessageReader, syncFollows: boolean): Promise<void> | undefined {
     const name = reader.cString();
     const rowsMax = Math.max(0, reader.int32()); // PostgreSQL takes a negative number for "all"
     reader.end();
@@ -129,6 +134,9 @@ export class ExtendedQuery {
       writeEmptyQueryResponse(this.target.link.output);
       return undefined;
     }
+    this.requireUsable(portal.statement);
+    // A statement that is alone before Sync is a transaction by itself, which is cheaper.
+    if (!syncFollows) this.session.beginImplicit('pipeline');
     return this.run(portal, rowsMax);
   }
 
@@ -150,21 +158,45 @@ export class ExtendedQuery {
     return undefined;
   }
 
-  /** The implicit transaction's end: portals do not outlive it. */
-  endTransaction(): Promise<void> | undefined {
+  /**
+   * Sync: ends an implicit transaction. Portals do not outlive their transaction.
+   * @returns undefined if there was nothing to wait for
+   */
+  sync(): Promise<void> | undefined {
+    const { session, portals } = this;
+    if (portals.size === 0 && session.transactionStatus === 'idle') return undefined;
+    return this.endPipeline();
+  }
+
+  /** A simple Query does away with the unnamed statement and the unnamed portal. */
+  beforeSimpleQuery(): Promise<void> | undefined {
+    this.statements.delete('');
+    if (this.session.transactionStatus !== 'idle') return this.portals.destroy('');
     return this.portals.size === 0 ? undefined : this.portals.destroyAll();
   }
 
-  /** A simple Query does away with the unnamed statement; portals have gone at the last Sync or go now. */
-  beforeSimpleQuery(): Promise<void> | undefined {
-    this.statements.delete('');
-    return this.endTransaction();
+  private async endPipeline(): Promise<void> {
+    const { session, portals } = this;
+    try {
+      await session.endImplicit({ commit: true });
+    } finally {
+      if (session.transactionStatus === 'idle') await portals.destroyAll();
+      else portals.sweep();
+    }
+  }
+
+  /** Throws 25P02: in a failed block only its end may be asked for. */
+  private requireUsable({ prepared }: Statement): void {
+    if (this.session.transactionStatus === 'failed' && prepared?.endsFailure !== true)
+      throw new SqlError(
+        '25P02',
+        'current transaction is aborted, commands ignored until end of transaction block',
+      );
   }
 
   private addStatement(name: string, prepared: Statement['prepared'], text: string): void {
     this.statements.add(name, {
       prepared,
-      readOnly: isReadOnly(text),
       retainedBytes: text.length,
     });
     writeParseComplete(this.target.link.output);
@@ -183,7 +215,7 @@ export class ExtendedQuery {
       case 'suspended':
         return this.sendRows(portal, state, rowsMax, true);
       case 'done':
-        if (state.columns === undefined || !portal.statement.readOnly) {
+        if (state.columns === undefined || portal.statement.prepared?.readOnly !== true) {
           throw new SqlError('55000', `portal "${portal.name}" cannot be run`);
         }
         writeCommandComplete(this.target.link.output, 'SELECT 0');
@@ -191,9 +223,9 @@ export class ExtendedQuery {
   }
 
   private async runFirst(portal: Portal, rowsMax: number): Promise<void> {
-    const { prepared, readOnly } = portal.statement;
+    const { prepared } = portal.statement;
     if (prepared === undefined) return;
-    const result = await this.target.runner.execute(prepared, portal.parameters, readOnly);
+    const result = await this.target.runner.execute(prepared, portal.parameters);
     const { columns, rows } = result;
     portal.state = { kind: 'done', columns };
     if (columns === undefined || rows === undefined) {

@@ -5,6 +5,7 @@ import {
   type PreparedStatement,
   SqlError,
   type StatementResult,
+  type TransactionScope,
 } from '@flotilla/sql';
 import type { GatewayLimits } from '../limits.ts';
 import type { Format } from '../messages/backend-messages.ts';
@@ -14,8 +15,6 @@ import type { RowCursor } from './row-cursor.ts';
 export interface Statement {
   /** Undefined for an empty source text. */
   readonly prepared: PreparedStatement | undefined;
-  /** Whether giving up its rows half-way loses nothing: it writes nothing. */
-  readonly readOnly: boolean;
   readonly retainedBytes: number;
 }
 
@@ -25,6 +24,8 @@ export interface Portal {
   readonly parameters: readonly Datum[];
   readonly resultFormats: readonly Format[];
   readonly retainedBytes: number;
+  /** The transaction or savepoint that it was made in; undefined: it was made before there was one. */
+  readonly scope: TransactionScope | undefined;
   state: PortalState;
 }
 
@@ -125,15 +126,23 @@ export class Portals {
   /** Throws SqlError 34000. */
   get(name: string): Portal {
     const portal = this.portals.entries.get(name);
-    if (portal !== undefined) return portal;
+    if (portal !== undefined && portal.scope?.ended !== true) return portal;
     throw new SqlError('34000', `portal "${name}" does not exist`);
   }
 
   /** Throws SqlError 42P03: a named portal is not replaced. */
   checkFree(name: string): void {
-    if (name !== '' && this.portals.entries.has(name)) {
+    const portal = name === '' ? undefined : this.portals.entries.get(name);
+    if (portal === undefined) return;
+    if (portal.scope?.ended !== true)
       throw new SqlError('42P03', `cursor "${name}" already exists`);
-    }
+    this.portals.delete(name);
+  }
+
+  /** Forgets those whose transaction or savepoint has ended. Their results have ended with it. */
+  sweep(): void {
+    for (const [name, { scope }] of this.portals.entries)
+      if (scope?.ended === true) this.portals.delete(name);
   }
 
   add(portal: Portal): void {
@@ -182,5 +191,5 @@ function finishResult(portal: Portal): Promise<void> | undefined {
   const { state } = portal;
   if (state.kind !== 'suspended') return undefined;
   portal.state = { kind: 'done', columns: state.result.columns };
-  return portal.statement.readOnly ? state.cursor.close() : state.cursor.drain();
+  return portal.statement.prepared?.readOnly === true ? state.cursor.close() : state.cursor.drain();
 }

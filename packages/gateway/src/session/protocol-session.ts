@@ -5,7 +5,7 @@
 import { FatalError, InvariantViolation, type Logger } from '@flotilla/base';
 import { type Notice, SqlError, type SqlSession } from '@flotilla/sql';
 import type { GatewayLimits } from '../limits.ts';
-import { writeReadyForQuery } from '../messages/backend-messages.ts';
+import { writeParameterStatus, writeReadyForQuery } from '../messages/backend-messages.ts';
 import { toSqlError, writeErrorResponse, writeNoticeResponse } from '../messages/error-response.ts';
 import type { MessageReader } from '../messages/message-reader.ts';
 import { Frontend } from '../messages/message-types.ts';
@@ -30,6 +30,10 @@ export class ProtocolSession {
   private readonly target: RowTarget;
   private readonly extended: ExtendedQuery;
   private skipUntilSync = false;
+  private closed = false;
+  private changedParameters: Map<string, string> | undefined;
+  /** What the client was told last. */
+  private readonly toldParameters = new Map<string, string>();
   /** Nothing is owed to the client: the last thing said was ReadyForQuery. */
   private atBoundary = true;
 
@@ -56,6 +60,23 @@ export class ProtocolSession {
     return this.skipUntilSync;
   }
 
+  /** How long the client may stay silent now, and what it is told if it does. Undefined: for ever. */
+  get idleLimit(): { readonly ms: number; readonly error: () => SqlError } | undefined {
+    const { idleTimeoutMs, transactionStatus } = this.session;
+    if (idleTimeoutMs === 0) return undefined;
+    const error = () =>
+      transactionStatus === 'idle'
+        ? new SqlError('57P05', 'terminating connection due to idle-session timeout')
+        : new SqlError('25P03', 'terminating connection due to idle-in-transaction timeout');
+    return { ms: idleTimeoutMs, error };
+  }
+
+  /** The client has left: its transaction is rolled back, once the running statement has ended. */
+  close(): void {
+    this.closed = true;
+    if (!this.runner.busy) this.session.close();
+  }
+
   /** Stops the running statement; the client will read `reason`. Nothing if none runs. */
   abort(reason: SqlError): void {
     this.runner.abort(reason);
@@ -66,6 +87,19 @@ export class ProtocolSession {
     this.runner.abandonRead(reason);
   }
 
+  /** The client is told before the next ReadyForQuery, once, of the value that is in force by then. */
+  parameterChanged(name: string, value: string): void {
+    this.changedParameters ??= new Map();
+    this.changedParameters.set(name, value);
+  }
+
+  /** Nothing if the client knows. */
+  tellParameter(name: string, value: string): void {
+    if (this.toldParameters.get(name) === value) return;
+    this.toldParameters.set(name, value);
+    writeParameterStatus(this.link.output, name, value);
+  }
+
   notice(notice: Notice): void {
     writeNoticeResponse(this.link.output, notice);
   }
@@ -73,16 +107,17 @@ export class ProtocolSession {
   /**
    * Works on one message.
    * @param type a type byte that clients may send, Terminate and Password excepted
+   * @param syncFollows the next message is a Sync, and it is there already
    * @returns undefined if the work is done; otherwise a promise of that, during which no further message may be given.
    * Rejects (and throws) only what must end the process: InvariantViolation, FatalError.
    */
-  handle(type: number, reader: MessageReader): Promise<void> | undefined {
+  handle(type: number, reader: MessageReader, syncFollows = false): Promise<void> | undefined {
     if (type === Frontend.sync) return this.sync(reader);
     if (this.skipUntilSync) return undefined;
     this.atBoundary = false;
     this.runner.begin();
     try {
-      const pending = this.dispatch(type, reader);
+      const pending = this.dispatch(type, reader, syncFollows);
       if (pending !== undefined) return this.settle(type, pending);
     } catch (error) {
       this.fail(error);
@@ -92,7 +127,11 @@ export class ProtocolSession {
     return undefined;
   }
 
-  private dispatch(type: number, reader: MessageReader): Promise<void> | undefined {
+  private dispatch(
+    type: number,
+    reader: MessageReader,
+    syncFollows: boolean,
+  ): Promise<void> | undefined {
     switch (type) {
       case Frontend.query:
         return this.query(reader);
@@ -104,7 +143,7 @@ export class ProtocolSession {
         this.extended.describe(reader);
         return undefined;
       case Frontend.execute:
-        return this.extended.execute(reader);
+        return this.extended.execute(reader, syncFollows);
       case Frontend.close:
         return this.extended.close(reader);
       case Frontend.flush:
@@ -128,6 +167,7 @@ export class ProtocolSession {
       this.fail(error);
     }
     this.runner.end();
+    if (this.closed) this.session.close();
     if (answersWithReady(type)) this.ready();
   }
 
@@ -146,7 +186,7 @@ export class ProtocolSession {
   private sync(reader: MessageReader): Promise<void> | undefined {
     try {
       reader.end();
-      const pending = this.extended.endTransaction();
+      const pending = this.extended.sync();
       if (pending !== undefined) return this.finishSync(pending);
     } catch (error) {
       this.fail(error);
@@ -163,14 +203,21 @@ export class ProtocolSession {
       this.fail(error);
     }
     this.runner.end();
+    if (this.closed) this.session.close();
     this.ready();
   }
 
   private ready(): void {
     this.atBoundary = true;
     this.skipUntilSync = false;
-    writeReadyForQuery(this.link.output);
+    if (this.changedParameters !== undefined) this.tellParameters(this.changedParameters);
+    writeReadyForQuery(this.link.output, this.session.transactionStatus);
     this.link.flush();
+  }
+
+  private tellParameters(changed: ReadonlyMap<string, string>): void {
+    for (const [name, value] of changed) this.tellParameter(name, value);
+    this.changedParameters = undefined;
   }
 
   /** Reports what was thrown and goes on, unless the process must not. */
@@ -183,6 +230,7 @@ export class ProtocolSession {
       return;
     }
     writeErrorResponse(this.link.output, error);
+    this.session.failTransaction();
     this.skipUntilSync = true;
   }
 

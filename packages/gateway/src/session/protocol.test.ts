@@ -107,7 +107,7 @@ describe('simple query', () => {
   test('notices and changed settings are told', async () => {
     expect(await client.types(query('notice hello'))).toBe('NCZ');
     client.send(query("set application_name = 'x'"));
-    const [status] = await client.untilReady();
+    const [, status] = await client.untilReady();
     expect(status).toMatchObject({ type: 'S' });
     expect(status?.body.toString()).toBe('application_name\0x\0');
   });

@@ -1,6 +1,6 @@
 /**
- * The simple query protocol: one text, any number of statements, each committed by itself; the first error skips the
- * rest. The caller says ReadyForQuery.
+ * The simple query protocol: one text, any number of statements. Several are one transaction, unless they say BEGIN and
+ * COMMIT themselves; the first error skips the rest. The caller says ReadyForQuery.
  */
 import { type ParsedStatement, SqlError, type SqlSession } from '@flotilla/sql';
 import {
@@ -8,7 +8,6 @@ import {
   writeEmptyQueryResponse,
   writeRowDescription,
 } from '../messages/backend-messages.ts';
-import { isReadOnly } from './read-only.ts';
 import { RowCursor, type RowTarget } from './row-cursor.ts';
 
 export async function runSimpleQuery(
@@ -21,27 +20,35 @@ export async function runSimpleQuery(
     writeEmptyQueryResponse(target.link.output);
     return;
   }
-  for (const statement of statements) await runStatement(session, target, statement);
+  const last = statements.length - 1;
+  for (const [index, statement] of statements.entries()) {
+    if (last > 0) session.beginImplicit('query');
+    const tag = await runStatement(session, target, statement);
+    // As in PostgreSQL, the last statement is not complete before the transaction is.
+    if (index === last) await session.endImplicit({ commit: true });
+    writeCommandComplete(target.link.output, tag());
+  }
 }
 
+/** @returns the command tag */
 async function runStatement(
   session: SqlSession,
   target: RowTarget,
   statement: ParsedStatement,
-): Promise<void> {
+): Promise<() => string> {
   const { output } = target.link;
   const prepared = await session.prepare(statement, []);
   if (prepared.parameterTypes.length > 0) {
     throw new SqlError('42P02', 'there is no parameter $1');
   }
   target.runner.throwIfAborted();
-  const result = await target.runner.execute(prepared, [], isReadOnly(statement.text));
+  const result = await target.runner.execute(prepared, []);
   if (result.columns !== undefined && result.rows !== undefined) {
     writeRowDescription(output, result.columns, []);
     const shape = { columns: result.columns, formats: [], encode: encoderOf(session) };
     await new RowCursor(result.rows).send(target, shape, 0);
   }
-  writeCommandComplete(output, result.commandTag());
+  return () => result.commandTag();
 }
 
 export function encoderOf(session: SqlSession): SqlSession['encode'] {

@@ -41,6 +41,11 @@ export class StatementRunner {
     this.runsReadOnly = false;
   }
 
+  /** Whether a message is being worked on. */
+  get busy(): boolean {
+    return this.active;
+  }
+
   /** The error that the running work was stopped with, if it was. */
   get abortReason(): SqlError | undefined {
     const { aborted, reason } = this.controller.signal;
@@ -62,13 +67,9 @@ export class StatementRunner {
     this.controller.signal.throwIfAborted();
   }
 
-  execute(
-    prepared: PreparedStatement,
-    parameters: readonly Datum[],
-    readOnly: boolean,
-  ): Promise<StatementResult> {
+  execute(prepared: PreparedStatement, parameters: readonly Datum[]): Promise<StatementResult> {
     assert(this.active, 'a statement runs within a message');
-    this.runsReadOnly = readOnly;
+    this.runsReadOnly = prepared.readOnly;
     return this.session.execute(prepared, parameters, { signal: this.controller.signal });
   }
 }

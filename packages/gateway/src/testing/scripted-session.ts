@@ -108,6 +108,7 @@ export class ScriptedSession implements SqlSession {
       parameterTypes: types,
       columns: columnsOf(script, types),
       endsFailure: false,
+      readOnly: /^(?:select|values|show|broken)\b/i.test(script),
     } as Script;
   }
 
@@ -181,6 +182,10 @@ export class ScriptedSession implements SqlSession {
   }
 
   readonly transactionStatus: TransactionStatus = 'idle';
+  readonly transactionScope = undefined;
+  readonly idleTimeoutMs = 0;
+
+  failTransaction(): void {}
 
   beginImplicit(): void {}
 

@@ -112,6 +112,14 @@ export interface TableName {
   readonly name: string;
 }
 
+/** What BEGIN and SET TRANSACTION say; absent where they say nothing. */
+export interface TransactionModes {
+  /** As the settings spell it: `repeatable read`. */
+  readonly isolation?: string;
+  readonly readOnly?: boolean;
+  readonly deferrable?: boolean;
+}
+
 export type BoundUtility =
   | {
       readonly kind: 'create-table';
@@ -131,12 +139,22 @@ export type BoundUtility =
       readonly local: boolean;
       readonly reset: boolean;
     }
-  | { readonly kind: 'set-transaction' }
+  | {
+      readonly kind: 'begin';
+      readonly tag: 'BEGIN' | 'START TRANSACTION';
+      readonly modes: TransactionModes;
+    }
+  | { readonly kind: 'commit' | 'rollback'; readonly chain: boolean }
+  | { readonly kind: 'savepoint' | 'release' | 'rollback-to'; readonly name: string }
+  | {
+      readonly kind: 'set-transaction' | 'set-characteristics';
+      readonly modes: TransactionModes;
+    }
   | { readonly kind: 'reset-all' }
   | { readonly kind: 'show'; readonly name: string }
   | { readonly kind: 'discard' }
-  | { readonly kind: 'no-transaction'; readonly tag: 'COMMIT' | 'ROLLBACK' }
-  | { readonly kind: 'no-op'; readonly tag: string };
+  /** @property alone it must not run inside of a transaction block */
+  | { readonly kind: 'no-op'; readonly tag: string; readonly alone: boolean };
 
 export interface BoundExplain {
   readonly kind: 'explain';

@@ -59,7 +59,7 @@ function isNow(expression: Expression): boolean {
   return (
     expression.kind === 'call' &&
     expression.arguments.length === 0 &&
-    ['now', 'transaction_timestamp', 'statement_timestamp'].includes(expression.signature.name)
+    ['now', 'transaction_timestamp'].includes(expression.signature.name)
   );
 }
 

@@ -1,7 +1,9 @@
 /** Results as sessions hand them out. */
-import { statementError } from '../kv-errors.ts';
+import { workMemoryBytes } from '../limits.ts';
 import type { ColumnDescription, StatementResult } from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
 import type { Row } from './evaluate.ts';
+import { MemoryAccount } from './run.ts';
 
 type Batch = readonly Row[];
 
@@ -25,12 +27,14 @@ export interface StreamOptions {
   readonly signal: AbortSignal | undefined;
   /** Called once, when the rows have ended, failed or been given up. */
   readonly onEnd: () => void;
+  /** Called when the rows fail. @returns what the reader is told */
+  readonly onError: (error: unknown) => unknown;
 }
 
 /** The rows of a SELECT as they come. */
 export function streamResult(
   columns: readonly ColumnDescription[],
-  rows: AsyncGenerator<Row[], void, undefined>,
+  rows: AsyncIterable<Batch>,
   options: StreamOptions,
 ): StatementResult {
   let count = 0;
@@ -41,7 +45,7 @@ export function streamResult(
         yield batch;
       }
     } catch (error) {
-      throw statementError(error, options.signal);
+      throw options.onError(error);
     } finally {
       options.onEnd();
     }
@@ -71,5 +75,91 @@ class ListRows implements AsyncIterable<Batch>, AsyncIterator<Batch, undefined> 
   return(): Promise<IteratorResult<Batch, undefined>> {
     this.rows = [];
     return Promise.resolve({ done: true, value: undefined });
+  }
+}
+
+/**
+ * Rows of a query in a transaction that goes on: when another statement begins before all of them have been read, the
+ * rest is taken into memory, so that they stay what they were.
+ */
+export class HeldRows implements AsyncIterable<Batch>, AsyncIterator<Batch, undefined> {
+  private readonly source: AsyncGenerator<Row[], void, undefined>;
+  private readonly onEnd: () => void;
+  private held: Batch[] = [];
+  private failure: { readonly error: unknown } | undefined;
+  private sourceEnded = false;
+
+  /** @param onEnd called when the source is needed no more */
+  constructor(source: AsyncGenerator<Row[], void, undefined>, onEnd: () => void) {
+    this.source = source;
+    this.onEnd = onEnd;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Batch, undefined> {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Batch, undefined>> {
+    const [first] = this.held;
+    if (first !== undefined) {
+      this.held.shift();
+      return { done: false, value: first };
+    }
+    if (this.failure !== undefined) throw this.failure.error;
+    return this.fetch();
+  }
+
+  async return(): Promise<IteratorResult<Batch, undefined>> {
+    this.held = [];
+    if (!this.sourceEnded) {
+      this.end();
+      await this.source.return();
+    }
+    return { done: true, value: undefined };
+  }
+
+  /** Takes what is left. An error is kept for the reader; 53200 if it is too much. */
+  async detach(): Promise<void> {
+    const memory = new MemoryAccount(workMemoryBytes);
+    try {
+      for (let next = await this.fetch(); next.done !== true; next = await this.fetch()) {
+        memory.addRows(next.value);
+        this.held.push(next.value);
+      }
+    } catch (error) {
+      this.failure = { error };
+      await this.source.return();
+      throw error;
+    } finally {
+      this.end();
+    }
+  }
+
+  /** The transaction has ended. */
+  close(): void {
+    this.failure ??= { error: new SqlError('34000', 'the transaction of the portal has ended') };
+    this.held = [];
+    if (this.sourceEnded) return;
+    this.end();
+    this.source.return().catch(() => undefined); // it has nobody left to tell
+  }
+
+  private async fetch(): Promise<IteratorResult<Batch, undefined>> {
+    if (this.sourceEnded) return { done: true, value: undefined };
+    try {
+      const next = await this.source.next();
+      if (next.done !== true) return { done: false, value: next.value };
+      this.end();
+      return { done: true, value: undefined };
+    } catch (error) {
+      this.end();
+      throw error;
+    }
+  }
+
+  private end(): void {
+    if (this.sourceEnded) return;
+    this.sourceEnded = true;
+    this.onEnd();
   }
 }

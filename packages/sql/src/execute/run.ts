@@ -2,7 +2,7 @@
 import type { Clock } from '@flotilla/base';
 import type { EvalContext } from '../functions/signature.ts';
 import { cancelledMessage } from '../kv-errors.ts';
-import type { KvTransaction } from '../kv-transaction.ts';
+import type { KvTransaction, LockMode, ReadOptions } from '../kv-transaction.ts';
 import { turnBudgetMs } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
@@ -20,6 +20,21 @@ export interface Run {
   readonly ctes: CteRuns | undefined;
   /** Where a statement that writes leaves its writes till its end. */
   readonly writes: WriteSet | undefined;
+  /** Rows that the statement changes are locked before they are. */
+  readonly lockRows: boolean;
+  /** 0 = none. */
+  readonly lockTimeoutMs: number;
+}
+
+/** How a locking read of this run is made. @param unchanged the run has read the keys in its snapshot before */
+export function lockOptions(run: Run, lock: LockMode, unchanged = false): ReadOptions {
+  const { lockTimeoutMs, pace } = run;
+  return {
+    lock,
+    unchanged,
+    ...(lockTimeoutMs === 0 ? {} : { lockTimeoutMs }),
+    ...(pace.signal === undefined ? {} : { signal: pace.signal }),
+  };
 }
 
 /** Told while rows are read; the runner of statements decides by it how the catalog is checked. */
@@ -34,6 +49,8 @@ export function withArguments(outer: EvalContext, values: readonly Datum[]): Eva
     zone: outer.zone,
     extraFloatDigits: outer.extraFloatDigits,
     now: outer.now,
+    statementStart: outer.statementStart,
+    clockTime: () => outer.clockTime(),
     parameters: outer.parameters,
     user: outer.user,
     database: outer.database,

@@ -1,17 +1,26 @@
 /**
- * Runs plans that read or write rows, each in a transaction of its own. While nothing of a result has left, a statement
- * whose plan went stale or whose writes met a conflict is run again; after that it fails. See docs/adr/0006.
+ * Runs plans that read or write rows, each in the open transaction or in one of its own. While nothing of a result has
+ * left, a statement whose plan went stale or that met a conflict is run again, where its transaction allows that; after
+ * that it fails. See docs/adr/0006.
  */
 import { type Clock, DbError, type Prng } from '@flotilla/base';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { toSqlError } from '../kv-errors.ts';
-import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
-import { conflictBackoffMs, conflictRunsMax, staleRunsMax, workMemoryBytes } from '../limits.ts';
+import type { IsolationLevel, KvDatabase, KvTransaction } from '../kv-transaction.ts';
+import {
+  batchRows,
+  conflictBackoffMs,
+  conflictRunsMax,
+  staleRunsMax,
+  uniqueLocksMax,
+  workMemoryBytes,
+} from '../limits.ts';
 import type { PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
 import { SqlError } from '../sql-error.ts';
+import type { TableStore } from '../storage/table-store.ts';
 import type { Row } from './evaluate.ts';
-import { MemoryAccount, Pace, type Run } from './run.ts';
+import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
 import { pointKey } from './scan.ts';
 import { duplicateKey, isKeyExists, isRowKey, type Written } from './write.ts';
 import { type RowIds, WriteSet } from './write-set.ts';
@@ -25,6 +34,12 @@ export interface Statement<P> {
   readonly prepared: Prepared<P>;
   readonly evaluation: EvalContext;
   readonly signal: AbortSignal | undefined;
+  /** The open transaction that it is a part of; undefined: it gets one of its own. */
+  readonly within: KvTransaction | undefined;
+  /** Of a transaction of its own. */
+  readonly isolation: IsolationLevel;
+  /** 0 = none. */
+  readonly lockTimeoutMs: number;
   /** The same statement prepared on the catalog as it is now. Throws if that is no longer possible. */
   replan(): Promise<Prepared<P>>;
 }
@@ -48,93 +63,167 @@ export class Runner {
   async lookup(statement: Statement<SelectPlan>): Promise<Row[]> {
     const { catalog } = this.options;
     let { prepared } = statement;
+    let stale = 0;
     for (let attempt = 1; ; attempt++) {
       const { lookup } = prepared.plan;
       if (lookup === undefined) throw new RangeError('the plan is one of a point lookup');
       const { scan, outputs } = lookup;
-      const run = this.begin(statement, 'read');
+      const run = this.begin(statement, 'read', attempt);
       run.pace.check();
       const key = pointKey(scan, statement.evaluation);
-      const both = Promise.all([
-        catalog.confirm(prepared),
-        key === undefined ? undefined : run.transaction.get(key),
-      ]);
-      const [current, value] = await run.pace.unlessCancelled(both);
-      if (current && key !== undefined && value !== undefined) {
-        const row = scan.store.decodeRow(key, value, scan.needed);
-        return [outputs.map((evaluate) => evaluate(row, statement.evaluation))];
-      }
-      if (current && (key === undefined || (await catalog.confirm(prepared, true)))) return [];
-      prepared = await this.replan(statement, attempt);
-    }
-  }
-
-  /** Rows in batches. Once one has left, a table that is dropped meanwhile fails the statement with 40001. */
-  async *select(statement: Statement<SelectPlan>): AsyncGenerator<Row[], void, undefined> {
-    const { catalog } = this.options;
-    let { prepared } = statement;
-    for (let attempt = 1; ; attempt++) {
-      const run = this.begin(statement, 'read');
-      const { facts } = run;
       const confirmed = catalog.confirm(prepared);
       confirmed.catch(() => undefined); // reported where it is awaited
-      let current: boolean | undefined;
-      let held: Row[] | undefined;
-      let left = false;
-      // One batch is held back, so that a result of one batch is checked before any of it leaves.
-      for await (const batch of prepared.plan.root.open(run)) {
-        run.pace.check();
-        if (held !== undefined) {
-          current ??= await confirmed;
-          if (!current) break;
-          yield held;
-          left = true;
+      try {
+        const value = key === undefined ? undefined : await this.readPoint(run, key);
+        const current = await run.pace.unlessCancelled(confirmed);
+        if (current && key !== undefined && value !== undefined) {
+          const row = scan.store.decodeRow(key, value, scan.needed);
+          return [outputs.map((evaluate) => evaluate(row, statement.evaluation))];
         }
-        held = batch;
+        if (current && (key === undefined || (await catalog.confirm(prepared, true)))) return [];
+      } catch (error) {
+        await this.again(statement, error, attempt);
+        continue;
       }
-      current ??= await confirmed;
-      if (current && facts.mayHaveMissed) current = await catalog.confirm(prepared, true);
-      if (current) {
-        if (held !== undefined) yield held;
-        return;
-      }
-      if (left)
-        throw new SqlError('40001', 'a table was dropped while the statement was reading it');
-      prepared = await this.replan(statement, attempt);
+      prepared = await this.replan(statement, ++stale);
     }
   }
 
-  /** Commits. What it returns is durable. */
-  async write(statement: Statement<WritePlan>): Promise<Written> {
-    const { catalog } = this.options;
+  /**
+   * Rows in batches. Once one has left, a table that is dropped meanwhile fails the statement with 40001. Locks that it
+   * took in a transaction of its own are let go when the rows have ended.
+   */
+  async *select(statement: Statement<SelectPlan>): AsyncGenerator<Row[], void, undefined> {
     let { prepared } = statement;
     let stale = 0;
     for (let attempt = 1; ; attempt++) {
-      const run = this.begin(statement, 'write');
-      const { facts, writes } = run;
+      const run = this.begin(statement, prepared.plan.locks ? 'lock' : 'read', attempt);
+      let left = false;
+      try {
+        for await (const batch of this.selectOnce(run, prepared)) {
+          yield batch;
+          left = true;
+        }
+        return;
+      } catch (error) {
+        if (left) throw error === stalePlan ? droppedMeanwhile() : error;
+        if (error !== stalePlan) {
+          await this.again(statement, error, attempt);
+          continue;
+        }
+      } finally {
+        if (statement.within === undefined) run.transaction.rollback();
+      }
+      prepared = await this.replan(statement, ++stale);
+    }
+  }
+
+  /** One run. Throws `stalePlan` where the plan turns out to be stale. */
+  private async *selectOnce(
+    run: Run,
+    prepared: Prepared<SelectPlan>,
+  ): AsyncGenerator<Row[], void, undefined> {
+    const { catalog } = this.options;
+    const confirmed = catalog.confirm(prepared);
+    confirmed.catch(() => undefined); // reported where it is awaited
+    let current: boolean | undefined;
+    let held: Row[] | undefined;
+    // One batch is held back, so that a result of one batch is checked before any of it leaves.
+    for await (const batch of prepared.plan.root.open(run)) {
+      run.pace.check();
+      if (held !== undefined) {
+        current ??= await confirmed;
+        if (!current) throw stalePlan;
+        yield held;
+      }
+      held = batch;
+    }
+    current ??= await confirmed;
+    if (current && run.facts.mayHaveMissed) current = await catalog.confirm(prepared, true);
+    if (!current) throw stalePlan;
+    if (held !== undefined) yield held;
+  }
+
+  /**
+   * In a transaction of its own it commits, and what it returns is durable. Otherwise its writes are in the open
+   * transaction when it returns.
+   */
+  async write(statement: Statement<WritePlan>): Promise<Written> {
+    const { catalog } = this.options;
+    const { within } = statement;
+    let { prepared } = statement;
+    let stale = 0;
+    for (let attempt = 1; ; attempt++) {
+      const run = this.begin(statement, 'write', attempt);
+      const { facts, writes, transaction } = run;
       const confirmed = catalog.confirm(prepared);
       confirmed.catch(() => undefined); // reported where it is awaited
       try {
         const written = await prepared.plan.root.run(run);
         run.pace.check();
-        writes?.apply(run.transaction);
+        if (within !== undefined) await this.checkUnique(run, prepared.plan);
         const fresh = !facts.mayHaveMissed || (await catalog.confirm(prepared, true));
-        if (fresh) {
-          if (await commitBeside(confirmed, run.transaction, writes?.size ?? 0)) return written;
-        } else run.transaction.rollback();
+        if (within !== undefined) {
+          if (fresh && (await confirmed)) {
+            writes?.apply(transaction);
+            return written;
+          }
+        } else if (fresh) {
+          writes?.apply(transaction);
+          if (await commitBeside(confirmed, transaction, writes?.size ?? 0)) return written;
+        }
+        if (within === undefined) transaction.rollback();
       } catch (error) {
-        run.transaction.rollback();
+        if (within === undefined) transaction.rollback();
         if (mayHaveHappened(error)) throw error;
         if (await confirmed) {
           if (isKeyExists(error) && !retryableKey(prepared.plan, error))
-            throw this.duplicate(prepared.plan, error, statement.evaluation);
-          if (!isConflict(error) || attempt >= conflictRunsMax) throw error;
-          await this.backOff(attempt, statement.signal);
+            throw duplicateIn(prepared.plan.stores, error, statement.evaluation);
+          await this.again(statement, error, attempt);
           continue;
         }
       }
       prepared = await this.replan(statement, ++stale);
     }
+  }
+
+  private readPoint(run: Run, key: Uint8Array): Promise<Uint8Array | undefined> {
+    return run.pace.unlessCancelled(run.transaction.get(key));
+  }
+
+  /**
+   * In a block a duplicate fails the statement that makes it, as in PostgreSQL, and not the commit. The key's lock makes
+   * those that insert the same key wait for each other. Throws 23505.
+   */
+  private async checkUnique(run: Run, plan: WritePlan): Promise<void> {
+    const { stores, lookedAt } = plan;
+    const unseen = stores.filter((store) => !lookedAt.includes(store));
+    const keys =
+      run.writes?.mustBeAbsent((key) => unseen.some((store) => isRowKey(store, key))) ?? [];
+    // Thousands of locks for a bulk load: there it is left to the commit to find who else inserts the same.
+    const lock = keys.length > uniqueLocksMax ? {} : lockOptions(run, 'exclusive');
+    for (let at = 0; at < keys.length; at += batchRows) {
+      const chunk = keys.slice(at, at + batchRows);
+      const values = await run.pace.unlessCancelled(run.transaction.getMany(chunk, lock));
+      const taken = values.findIndex((value) => value !== undefined);
+      if (taken >= 0)
+        throw new DbError('KEY_EXISTS', 'the key is there already', {
+          key: chunk[taken] as Uint8Array,
+        });
+    }
+  }
+
+  /** Makes ready for the next run, or throws the error: the statement cannot be run again, or has been too often. */
+  private async again(
+    statement: Statement<unknown>,
+    error: unknown,
+    attempt: number,
+  ): Promise<void> {
+    const { within } = statement;
+    if (!isConflict(error) || attempt >= conflictRunsMax) throw error;
+    if (within !== undefined && !(within.restartable && error.code === 'CONFLICT')) throw error;
+    await this.backOff(attempt, statement.signal);
+    within?.restartStatement();
   }
 
   /** Waits before run `attempt + 1`: doubling, with jitter. Throws 57014 if the statement is cancelled meanwhile. */
@@ -155,18 +244,28 @@ export class Runner {
     new Pace(clock, signal).check();
   }
 
-  /** @param purpose a transaction that only reads need not remember what it saw */
-  private begin(statement: Statement<unknown>, purpose: 'read' | 'write'): Run {
-    const { evaluation, signal } = statement;
+  /**
+   * @param purpose a transaction of its own that only reads need not remember what it saw
+   * @param attempt from the second one on, rows that are to be changed are locked, so that they are waited for in a queue
+   */
+  private begin(
+    statement: Statement<unknown>,
+    purpose: 'read' | 'lock' | 'write',
+    attempt: number,
+  ): Run {
+    const { evaluation, signal, within, isolation, lockTimeoutMs } = statement;
     evaluation.subqueries = undefined;
     return {
-      transaction: this.options.database.begin({ readOnly: purpose === 'read' }),
+      transaction:
+        within ?? this.options.database.begin({ readOnly: purpose === 'read', isolation }),
       evaluation,
       pace: new Pace(this.options.clock, signal),
       memory: new MemoryAccount(workMemoryBytes),
       facts: { mayHaveMissed: false },
       ctes: undefined,
       writes: purpose === 'write' ? new WriteSet(this.options.rowIds) : undefined,
+      lockRows: within !== undefined || attempt > 1,
+      lockTimeoutMs,
     };
   }
 
@@ -175,13 +274,25 @@ export class Runner {
       throw new SqlError('40001', 'the catalog changed again and again under the statement');
     return statement.replan();
   }
+}
 
-  private duplicate(plan: WritePlan, error: DbError, context: EvalContext): unknown {
-    const { key } = error;
-    const store = key === undefined ? undefined : plan.stores.find((one) => isRowKey(one, key));
-    if (key === undefined || store === undefined) return toSqlError(error);
-    return duplicateKey(store, key, context);
-  }
+/** Thrown where a run finds that its plan is stale. */
+const stalePlan: unique symbol = Symbol('stale plan');
+
+function droppedMeanwhile(): SqlError {
+  return new SqlError('40001', 'a table was dropped while the statement was reading it');
+}
+
+/** KEY_EXISTS as 23505 in the words of the table whose key it is. */
+export function duplicateIn(
+  stores: Iterable<TableStore>,
+  error: DbError,
+  context: EvalContext,
+): unknown {
+  const { key } = error;
+  if (key !== undefined)
+    for (const store of stores) if (isRowKey(store, key)) return duplicateKey(store, key, context);
+  return toSqlError(error);
 }
 
 /** Commits while the catalog is being checked; waits for both. @returns whether the plan was current */
@@ -203,7 +314,7 @@ async function commitBeside(
   }
 }
 
-function isConflict(error: unknown): boolean {
+function isConflict(error: unknown): error is DbError {
   return error instanceof DbError && (error.code === 'CONFLICT' || error.code === 'KEY_EXISTS');
 }
 

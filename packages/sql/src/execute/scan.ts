@@ -1,6 +1,7 @@
 /** Reads a table along its access path: points by `getMany`, spans by `scan`, rows decoded as far as they are needed. */
 import { compareBytes, prefixEnd, type Span } from '@flotilla/base';
 import type { EvalContext } from '../functions/signature.ts';
+import type { ReadOptions } from '../kv-transaction.ts';
 import { batchRows } from '../limits.ts';
 import type { CompiledBound, TableScan } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
@@ -14,23 +15,34 @@ export interface ScannedBatch {
   readonly missing: number;
 }
 
-/** @param limit rows that are surely enough, where that is known before the filter */
+export interface ScanTableOptions {
+  /** Rows that are surely enough, where that is known before the filter. */
+  readonly limit?: number | undefined;
+  /** Points only: they are locked as they are read. */
+  readonly lock?: ReadOptions | undefined;
+}
+
 export async function* scanTable(
   scan: TableScan,
   run: Run,
-  limit?: number,
+  options: ScanTableOptions = {},
 ): AsyncGenerator<ScannedBatch, void, undefined> {
+  const { limit, lock } = options;
   if (limit !== undefined && limit <= 0) return;
-  if (scan.points) yield* scanPoints(scan, run);
+  if (scan.points) yield* scanPoints(scan, run, lock);
   else yield* scanSpans(scan, run, limit);
 }
 
-async function* scanPoints(scan: TableScan, run: Run): AsyncGenerator<ScannedBatch> {
+async function* scanPoints(
+  scan: TableScan,
+  run: Run,
+  lock: ReadOptions | undefined,
+): AsyncGenerator<ScannedBatch> {
   const keys = await evaluateOnce(run, () => pointKeys(scan, run));
   for (let at = 0; at < keys.length; at += batchRows) {
     run.pace.check();
     const chunk = keys.slice(at, at + batchRows);
-    const values = await run.pace.unlessCancelled(run.transaction.getMany(chunk));
+    const values = await run.pace.unlessCancelled(run.transaction.getMany(chunk, lock));
     const found: Uint8Array[] = [];
     const rows: Datum[][] = [];
     chunk.forEach((key, i) => {

@@ -1,53 +1,54 @@
-/** Runs statements that are no queries: settings, DDL, transaction control, and those that have nothing to do. */
+/** Runs statements that are no queries: settings, DDL, and those that have nothing to do. */
 import { assertNever } from '@flotilla/base';
-import type { BoundUtility } from '../bind/bound.ts';
+import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
 import { createTable, type DdlOptions, dropTables, truncateTables } from '../catalog/ddl.ts';
 import type { ColumnDescription, StatementResult } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
+import type { SessionTransaction, TransactionControl } from '../transaction/session-transaction.ts';
 import { emptyResult, listResult } from './result.ts';
 
 export interface UtilityOptions extends DdlOptions {
   readonly settings: Settings;
+  readonly transaction: SessionTransaction;
   readonly columns: readonly ColumnDescription[] | undefined;
   readonly onSettingChange: (change: SettingChange) => void;
 }
 
 export async function runUtility(
-  plan: BoundUtility,
+  plan: Exclude<BoundUtility, TransactionControl>,
   options: UtilityOptions,
 ): Promise<StatementResult> {
   switch (plan.kind) {
     case 'create-table':
+      options.transaction.requireNoExplicitBlock('CREATE TABLE');
       await createTable(options, plan.definition, plan.ifNotExists);
       return emptyResult('CREATE TABLE');
     case 'drop-table':
+      options.transaction.requireNoExplicitBlock('DROP TABLE');
       await dropTables(options, plan.tables, plan.ifExists);
       return emptyResult('DROP TABLE');
     case 'truncate':
+      options.transaction.requireNoExplicitBlock('TRUNCATE TABLE');
       await truncateTables(options, plan.tables);
       return emptyResult('TRUNCATE TABLE');
     case 'set':
       return runSet(plan, options);
-    case 'set-transaction':
-      warn(options, '25P01', 'SET TRANSACTION can only be used in transaction blocks');
-      return emptyResult('SET');
     case 'reset-all':
       for (const change of options.settings.resetAll()) options.onSettingChange(change);
       return emptyResult('RESET');
     case 'discard':
+      options.transaction.requireNoBlock('DISCARD ALL');
       for (const change of options.settings.resetAll()) options.onSettingChange(change);
       return emptyResult('DISCARD ALL');
     case 'show': {
-      const value = options.settings.get(plan.name);
+      const value = options.transaction.setting(plan.name) ?? options.settings.get(plan.name);
       if (value === undefined)
         throw new SqlError('42704', `unrecognized configuration parameter "${plan.name}"`);
       return listResult(options.columns ?? [], [[value]], 'SHOW', true);
     }
-    case 'no-transaction':
-      warn(options, '25P01', 'there is no transaction in progress');
-      return emptyResult(plan.tag);
     case 'no-op':
+      if (plan.alone) options.transaction.requireNoBlock(plan.tag);
       return emptyResult(plan.tag);
     default:
       return assertNever(plan);
@@ -58,19 +59,40 @@ function runSet(
   plan: Extract<BoundUtility, { kind: 'set' }>,
   options: UtilityOptions,
 ): StatementResult {
-  if (plan.local) {
-    // Checked like any other, then gone with the statement, which is a transaction by itself.
-    const before = options.settings.get(plan.name);
-    options.settings.set(plan.name, plan.value);
-    options.settings.set(plan.name, before);
-    warn(options, '25P01', 'SET LOCAL can only be used in transaction blocks');
-    return emptyResult('SET');
+  const { settings, transaction } = options;
+  const tag = plan.reset ? 'RESET' : 'SET';
+  const mode = transactionMode(plan.name, plan.value, settings);
+  if (mode !== undefined) {
+    transaction.setTransaction(mode, true);
+    return emptyResult(tag);
   }
-  const change = options.settings.set(plan.name, plan.value);
-  if (change !== undefined) options.onSettingChange(change);
-  return emptyResult(plan.reset ? 'RESET' : 'SET');
+  if (plan.local && !transaction.warnUnlessInBlock('SET LOCAL')) {
+    if (plan.value !== undefined) settings.check(plan.name, plan.value);
+    return emptyResult(tag);
+  }
+  const changes = settings.set(plan.name, plan.value, plan.local);
+  for (const change of changes) options.onSettingChange(change);
+  return emptyResult(tag);
 }
 
-function warn(options: UtilityOptions, code: string, message: string): void {
-  options.onNotice({ severity: 'WARNING', code, message });
+/** SET transaction_isolation is SET TRANSACTION ISOLATION LEVEL. Undefined for other settings. Throws 22023. */
+function transactionMode(
+  name: string,
+  value: string | undefined,
+  settings: Settings,
+): TransactionModes | undefined {
+  const key = name.toLowerCase();
+  if (!key.startsWith('transaction_')) return undefined;
+  const text =
+    value === undefined ? (settings.get(`default_${key}`) ?? '') : settings.check(key, value);
+  switch (key) {
+    case 'transaction_isolation':
+      return { isolation: text };
+    case 'transaction_read_only':
+      return { readOnly: text === 'on' };
+    case 'transaction_deferrable':
+      return { deferrable: text === 'on' };
+    default:
+      return undefined;
+  }
 }

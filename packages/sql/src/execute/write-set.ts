@@ -2,6 +2,7 @@
  * What a statement writes, kept till all of it has been computed: every part of a statement, data-modifying queries in WITH
  * included, sees the table as it was before the statement.
  */
+import { toHex } from '@flotilla/base';
 import type { KvTransaction } from '../kv-transaction.ts';
 import { statementWriteBytes } from '../limits.ts';
 import { MemoryAccount } from './run.ts';
@@ -44,6 +45,18 @@ export class WriteSet {
   delete(key: Uint8Array): void {
     this.memory.add(key.length + 64);
     this.writes.push({ kind: 'delete', key });
+  }
+
+  /** Keys among those of `which` that must have no row before this statement. */
+  mustBeAbsent(which: (key: Uint8Array) => boolean): Uint8Array[] {
+    const deleted = new Set<string>();
+    const keys: Uint8Array[] = [];
+    for (const { kind, key } of this.writes) {
+      if (kind === 'delete') deleted.add(toHex(key));
+      else if (kind === 'insert' && which(key) && !(deleted.size > 0 && deleted.has(toHex(key))))
+        keys.push(key);
+    }
+    return keys;
   }
 
   /** Hands everything to the transaction, in order. Throws DbError KEY_EXISTS, TOO_LARGE. */

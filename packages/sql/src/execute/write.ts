@@ -11,7 +11,7 @@ import { formatText } from '../types/text-codec.ts';
 import { openCtes, type PlannedCte } from './cte.ts';
 import type { Evaluator, Row } from './evaluate.ts';
 import { type Batches, evaluateOnce, inBatches, type NodeText, type Operator } from './operator.ts';
-import { type Run, rowBytes } from './run.ts';
+import { lockOptions, type Run, rowBytes } from './run.ts';
 import { scanTable } from './scan.ts';
 import type { WriteSet } from './write-set.ts';
 
@@ -201,7 +201,8 @@ export class InsertNode extends Node implements WriteNode {
     for await (const batch of this.proposed(run)) {
       for (const row of batch) checkNotNull(store, row, run.evaluation);
       const keys = batch.map((row) => store.rowKey(row));
-      const values = await run.pace.unlessCancelled(run.transaction.getMany(keys));
+      const lock = run.lockRows ? lockOptions(run, 'exclusive') : undefined;
+      const values = await run.pace.unlessCancelled(run.transaction.getMany(keys, lock));
       for (let i = 0; i < batch.length; i++) {
         const [row, key, value] = [batch[i], keys[i], values[i]];
         if (row === undefined || key === undefined) continue;
@@ -342,7 +343,9 @@ async function* targetRows(target: TargetRows, run: Run): AsyncGenerator<readonl
   }
   const { filter, scan } = target;
   if (!scan.points) run.facts.mayHaveMissed = true;
-  for await (const { keys, rows, missing } of scanTable(scan, run)) {
+  // Rows that are named by their keys are read under their locks; others are locked once it is known which they are.
+  const lock = run.lockRows && scan.points ? lockOptions(run, 'exclusive') : undefined;
+  for await (const { keys, rows, missing } of scanTable(scan, run, { lock })) {
     if (missing > 0) run.facts.mayHaveMissed = true;
     const found: TargetRow[] = [];
     for (let i = 0; i < rows.length; i++) {
@@ -354,9 +357,19 @@ async function* targetRows(target: TargetRows, run: Run): AsyncGenerator<readonl
       }
       found.push({ key, own: row, row });
     }
+    if (lock === undefined) await lockTargets(run, found);
     if (found.length > 0) yield found;
     if (run.pace.due()) await run.pace.rest();
   }
+}
+
+/** Locks rows that qualify. Throws CONFLICT where one was changed after the snapshot in which it did. */
+async function lockTargets(run: Run, rows: readonly TargetRow[]): Promise<void> {
+  if (!run.lockRows) return;
+  const keys = rows.flatMap(({ key }) => key ?? []);
+  if (keys.length === 0) return;
+  const locked = run.transaction.getMany(keys, lockOptions(run, 'exclusive', true));
+  await run.pace.unlessCancelled(locked);
 }
 
 async function* joinedRows(
@@ -367,7 +380,7 @@ async function* joinedRows(
   const width = store.table.columns.length;
   const [firstKey] = store.keyColumns;
   for await (const batch of operator.open(run)) {
-    yield batch.map((row) => {
+    const rows = batch.map((row): TargetRow => {
       const own = row.slice(0, width);
       const mark = firstKey === undefined ? row[width] : own[firstKey.index];
       if (mark === null || mark === undefined) return { key: undefined, own, row };
@@ -375,6 +388,8 @@ async function* joinedRows(
         firstKey === undefined ? store.hiddenKey(BigInt(mark as bigint)) : store.rowKey(own);
       return { key, own, row };
     });
+    await lockTargets(run, rows);
+    yield rows;
     if (run.pace.due()) await run.pace.rest();
   }
 }

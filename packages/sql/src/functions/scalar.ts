@@ -12,7 +12,7 @@ export const scalarFunctions: ReadonlyMap<string, readonly Signature[]> = indexB
 
 /** PostgreSQL's other functions that people and tools call: refused by name, as not built, instead of as unknown. */
 export const foreignFunctions: ReadonlySet<string> = new Set(
-  `acos age array_length array_position array_to_string asin atan atan2 cbrt clock_timestamp cos cot
+  `acos age array_length array_position array_to_string asin atan atan2 cbrt cos cot
   current_query current_schemas currval date_bin date_part date_trunc degrees div encode decode erf exp extract
   factorial format format_type gcd gen_random_uuid get_byte generate_subscripts has_schema_privilege
   has_table_privilege initcap isfinite json_build_array json_build_object jsonb_build_object justify_days

@@ -9,6 +9,10 @@ export interface EvalContext extends TextContext {
   readonly parameters: readonly Datum[];
   readonly user: string;
   readonly database: string;
+  /** When the statement began. `now` is when its transaction did. Microseconds since 2000. */
+  readonly statementStart: bigint;
+  /** The time now, whenever it is asked. */
+  clockTime(): bigint;
   /** The value of a setting, as SHOW prints it. */
   setting(name: string): string | undefined;
   /** What the query around hands in, for a query inside an expression or LATERAL. */
@@ -18,8 +22,8 @@ export interface EvalContext extends TextContext {
   subqueries: SubqueryResults | undefined;
 }
 
-/** Immutable: may be folded into a constant. Stable: one value for one run of a statement. */
-export type Volatility = 'immutable' | 'stable';
+/** Immutable: may be folded into a constant. Stable: one value for one run of a statement. Volatile: any at any time. */
+export type Volatility = 'immutable' | 'stable' | 'volatile';
 
 /** Absent arguments are null. Strict functions never see a NULL. */
 export type Implementation = (a: Datum, b: Datum, c: Datum, context: EvalContext) => Datum;

@@ -11,9 +11,19 @@ export const flotillaVersion: string = '0.1.0';
 const stable = { volatility: 'stable' } as const;
 
 export const systemFunctions: readonly Signature[] = [
-  ...['now', 'transaction_timestamp', 'statement_timestamp'].map((name) =>
+  ...['now', 'transaction_timestamp'].map((name) =>
     signature(name, [], timestamptzType, (_a, _b, _c, context) => context.now, stable),
   ),
+  signature(
+    'statement_timestamp',
+    [],
+    timestamptzType,
+    (_a, _b, _c, context) => context.statementStart,
+    stable,
+  ),
+  signature('clock_timestamp', [], timestamptzType, (_a, _b, _c, context) => context.clockTime(), {
+    volatility: 'volatile',
+  }),
   signature(
     'version',
     [],

@@ -48,6 +48,8 @@ export interface SelectPlan {
   readonly kind: 'select';
   readonly root: Operator;
   readonly lookup: PointLookup | undefined;
+  /** It locks rows: FOR UPDATE and the like. */
+  readonly locks: boolean;
   /** For EXPLAIN; made only when asked for. */
   lines(): readonly string[];
 }

@@ -73,7 +73,7 @@ class StatementPlanner {
     }
     const lookup = this.pointLookup(relation);
     const root = this.relations.dense(relation).operator;
-    return { kind: 'select', root, lookup, lines: () => this.lines(root) };
+    return { kind: 'select', root, lookup, locks: false, lines: () => this.lines(root) };
   }
 
   private lines(root: Operator): readonly string[] {

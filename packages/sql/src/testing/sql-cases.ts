@@ -1,6 +1,7 @@
 /**
  * Files of cases: statements with what PostgreSQL 15 answers. Blank lines part the cases; `----` parts a statement from
- * its answer; `$ […]` holds parameters in text form; `# ` begins a comment. `testdata/record.mjs` writes the answers.
+ * its answer; `$ […]` holds parameters in text form; `# ` begins a comment. What is said of the transaction afterwards is
+ * `STATUS T` or `STATUS E`. `testdata/record.mjs` writes the answers.
  */
 
 import type { ColumnDescription, Datum, Notice, SqlSession } from '../session-api.ts';
@@ -40,7 +41,9 @@ export async function answerSqlCase(
   let lines: string[];
   try {
     lines = [];
-    for (const statement of session.parse(one.sql)) {
+    const statements = session.parse(one.sql);
+    for (const statement of statements) {
+      if (statements.length > 1) session.beginImplicit('query');
       const prepared = await session.prepare(statement, []);
       const parameters = (one.parameters ?? []).map(
         (value, i): Datum =>
@@ -55,10 +58,13 @@ export async function answerSqlCase(
       if (result.columns === undefined) lines.push(result.commandTag());
       else lines.push(head(result.columns), ...rows);
     }
+    await session.endImplicit({ commit: true });
   } catch (error) {
     if (!(error instanceof SqlError)) throw error;
     lines = failure(error);
   }
+  if (session.transactionStatus !== 'idle')
+    lines.push(`STATUS ${session.transactionStatus === 'active' ? 'T' : 'E'}`);
   return [
     ...notices.map(({ severity, code, message }) => `${severity} ${code} ${message}`),
     ...lines,

@@ -1,0 +1,255 @@
+/**
+ * One open transaction of a session: what it was begun as, its savepoints, results that are still being read, and the
+ * key-value transaction below, which begins with the first statement that needs it. Used by session-transaction.ts, which
+ * knows when it begins, fails and ends. Retries nothing.
+ */
+import { DbError } from '@flotilla/base';
+import type { TransactionModes } from '../bind/bound.ts';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { IsolationLevel, KvDatabase, KvTransaction, Savepoint } from '../kv-transaction.ts';
+import type { TransactionScope } from '../session-api.ts';
+import type { SettingsSnapshot } from '../settings.ts';
+import { SqlError } from '../sql-error.ts';
+import type { TableStore } from '../storage/table-store.ts';
+
+/** A result whose rows have not all been read. */
+export interface OpenRows {
+  /** Takes the rows that are left into memory: what comes next must not show in them. Throws 53200. */
+  detach(): Promise<void>;
+  /** Gives up the rows that are left. */
+  close(): void;
+}
+
+/** A transaction or a savepoint of it, as long as nobody has rolled back beyond it. */
+class Scope implements TransactionScope {
+  private over = false;
+  private mergedInto: Scope | undefined;
+
+  get ended(): boolean {
+    return this.over || (this.mergedInto?.ended ?? false);
+  }
+
+  end(): void {
+    this.over = true;
+  }
+
+  /** RELEASE: what belongs to the savepoint belongs to what is around it. */
+  mergeInto(outer: Scope): void {
+    this.mergedInto = outer;
+  }
+}
+
+interface Level {
+  /** Undefined: the transaction as a whole. */
+  readonly name: string | undefined;
+  readonly settings: SettingsSnapshot;
+  readonly readOnly: boolean;
+  scope: Scope;
+  /** Undefined while the key-value transaction has not begun. */
+  kv: Savepoint | undefined;
+}
+
+export interface OpenTransactionOptions {
+  readonly database: KvDatabase;
+  /** What now() is. */
+  readonly startedAt: bigint;
+  readonly modes: Required<TransactionModes>;
+  /** The settings as they are when it begins. */
+  readonly settings: SettingsSnapshot;
+}
+
+export class OpenTransaction {
+  readonly startedAt: bigint;
+  private readonly database: KvDatabase;
+  private kv: KvTransaction | undefined;
+  private current: Required<TransactionModes>;
+  /** A statement has taken a snapshot. */
+  private queried = false;
+  /** The transaction first; one for each savepoint. */
+  private readonly levels: [Level, ...Level[]];
+  private readonly rows = new Set<OpenRows>();
+  /** Tables by name, as statements so far have found them. */
+  private readonly tables = new Map<string, number>();
+  /** Tables that rows were inserted into: to word what the commit may find. */
+  readonly insertedInto: Set<TableStore> = new Set();
+  private broken: DbError | undefined;
+
+  constructor(options: OpenTransactionOptions) {
+    this.database = options.database;
+    this.startedAt = options.startedAt;
+    this.current = options.modes;
+    const { settings, modes } = options;
+    const { readOnly } = modes;
+    this.levels = [{ name: undefined, settings, readOnly, scope: new Scope(), kv: undefined }];
+  }
+
+  get modes(): Required<TransactionModes> {
+    return this.current;
+  }
+
+  /** Of the innermost savepoint. */
+  get scope(): TransactionScope {
+    return this.innermost.scope;
+  }
+
+  /** The settings as they were before the transaction. */
+  get settingsBefore(): SettingsSnapshot {
+    return this.levels[0].settings;
+  }
+
+  /** SET TRANSACTION. Throws 25001 where it is too late for that. */
+  setModes(modes: TransactionModes): void {
+    const { isolation, readOnly, deferrable } = modes;
+    if (isolation !== undefined && isolation !== this.current.isolation) {
+      this.requireUnqueried('SET TRANSACTION ISOLATION LEVEL must be called before any query');
+      this.requireOutermost(
+        'SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction',
+      );
+    }
+    if (readOnly === false && this.current.readOnly) {
+      if (this.innermost.readOnly && this.levels.length > 1)
+        throw tooLate('cannot set transaction read-write mode inside a read-only transaction');
+      this.requireUnqueried('transaction read-write mode must be set before any query');
+    }
+    if (deferrable !== undefined) {
+      this.requireOutermost(
+        'SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction',
+      );
+      this.requireUnqueried('SET TRANSACTION [NOT] DEFERRABLE must be called before any query');
+    }
+    this.current = {
+      isolation: isolation ?? this.current.isolation,
+      readOnly: readOnly ?? this.current.readOnly,
+      deferrable: deferrable ?? this.current.deferrable,
+    };
+  }
+
+  /**
+   * A statement that reads or writes begins. Results that are half read are finished first.
+   * Throws 40001 after a conflict that the transaction cannot be saved from.
+   */
+  async beginStatement(): Promise<KvTransaction> {
+    for (const rows of [...this.rows]) await rows.detach();
+    this.rows.clear();
+    if (this.broken !== undefined) throw this.broken;
+    this.queried = true;
+    if (this.kv === undefined) {
+      const isolation = kvIsolation(this.current.isolation);
+      this.kv = this.database.begin({ readOnly: this.current.readOnly, isolation });
+      for (const level of this.levels) level.kv = this.kv.savepoint();
+    }
+    this.kv.beginStatement();
+    return this.kv;
+  }
+
+  /** A result of this transaction is being read. */
+  addRows(rows: OpenRows): void {
+    this.rows.add(rows);
+  }
+
+  /** Its rows have ended. */
+  removeRows(rows: OpenRows): void {
+    this.rows.delete(rows);
+  }
+
+  /** Throws 40001 where a name no longer means the table that it meant to an earlier statement. */
+  useTables(tables: readonly TableDescriptor[]): void {
+    for (const { schema, name, id } of tables) {
+      const key = `${schema}\0${name}`;
+      const before = this.tables.get(key);
+      if (before === undefined) this.tables.set(key, id);
+      else if (before !== id)
+        throw new SqlError('40001', `table "${name}" was dropped or truncated by another session`);
+    }
+  }
+
+  /** Takes note of an error of a statement: some leave nothing to go on with. */
+  noteFailure(error: unknown): void {
+    if (!(error instanceof DbError) || this.broken !== undefined) return;
+    const { code } = error;
+    if (code === 'DEADLOCK' || (code === 'CONFLICT' && this.kv?.restartable !== true))
+      this.broken = error;
+  }
+
+  savepoint(name: string, settings: SettingsSnapshot): void {
+    const { readOnly } = this.current;
+    const kv = this.kv?.savepoint();
+    this.levels.push({ name, settings, readOnly, scope: new Scope(), kv });
+  }
+
+  /** Throws 3B001. */
+  release(name: string): void {
+    const at = this.find(name);
+    const [level] = this.levels.slice(at);
+    const outer = this.levels[at - 1] ?? this.levels[0];
+    for (const { scope } of this.levels.splice(at)) scope.mergeInto(outer.scope);
+    if (level?.kv !== undefined) this.kv?.release(level.kv);
+  }
+
+  /** The savepoint stays. @returns the settings as they were. Throws 3B001. */
+  rollbackTo(name: string): SettingsSnapshot {
+    const at = this.find(name);
+    const undone = this.levels.splice(at + 1);
+    const level = this.innermost;
+    for (const { scope } of undone) scope.end();
+    level.scope.end();
+    level.scope = new Scope();
+    this.current = { ...this.current, readOnly: level.readOnly };
+    if (level.kv !== undefined) this.kv?.rollbackTo(level.kv);
+    return level.settings;
+  }
+
+  /** Throws SqlError, DbError; the transaction is over in any case. */
+  async commit(): Promise<void> {
+    this.endRows();
+    if (this.broken !== undefined) {
+      this.rollback();
+      throw this.broken;
+    }
+    await this.kv?.commit();
+  }
+
+  rollback(): void {
+    this.endRows();
+    this.kv?.rollback();
+  }
+
+  private get innermost(): Level {
+    return this.levels[this.levels.length - 1] ?? this.levels[0];
+  }
+
+  private endRows(): void {
+    for (const { scope } of this.levels) scope.end();
+    for (const rows of this.rows) rows.close();
+    this.rows.clear();
+  }
+
+  private find(name: string): number {
+    const at = this.levels.findLastIndex((level) => level.name === name);
+    if (at < 0) throw new SqlError('3B001', `savepoint "${name}" does not exist`);
+    return at;
+  }
+
+  private requireUnqueried(message: string): void {
+    if (this.queried) throw tooLate(message);
+  }
+
+  private requireOutermost(message: string): void {
+    if (this.levels.length > 1) throw tooLate(message);
+  }
+}
+
+function tooLate(message: string): SqlError {
+  return new SqlError('25001', message);
+}
+
+/** READ UNCOMMITTED is READ COMMITTED, as in PostgreSQL. */
+export function kvIsolation(name: string): IsolationLevel {
+  switch (name) {
+    case 'serializable':
+    case 'repeatable read':
+      return name;
+    default:
+      return 'read committed';
+  }
+}
