@@ -54,6 +54,17 @@ export const probeNames = [
   'snapshotInstalled',
   'snapshotRefusedStale',
   'snapshotDuringConfigurationChange',
+  // ---- splits
+  'rangeSplit',
+  /** A split was committed after something else had changed the range: it counts for nothing. */
+  'splitVoid',
+  'rangeIdsGranted',
+  /** The right half of a split was not made here: its replica is gone, or newer, or the left one is on its way out. */
+  'splitWithoutRightReplica',
+  /** A replica that a message had made before the split was applied here got its state from the split. */
+  'splitFoundUninitializedReplica',
+  /** A range that arose by a split shortly before a crash was made again from its parent's log. */
+  'splitReplayedAtOpening',
   // ---- stores
   /** A store took back its word that its replicas follow another store's leaders. */
   'storeSupportWithdrawn',

@@ -17,7 +17,7 @@
  * The log is the truth and the engine a cache of it; whatever a client is told went through the log of the leader's own
  * term, or was read under its lease.
  *
- * Not built: split and merge; a store that lost its disk comes back only under a new store id; intents, locks and
+ * Not built: merging of ranges; a store that lost its disk comes back only under a new store id; intents, locks and
  * transaction records (a write is one range, one entry); reads of the history (it is kept and swept, nobody asks for it
  * yet); placement: nobody but an operator's request moves replicas.
  */

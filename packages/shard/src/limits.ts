@@ -69,6 +69,8 @@ export interface StoreLimits {
   readonly leaderlessMs: number;
   /** A learner that nobody promotes is removed after this long; a change of members without progress ends. Unit: ms. */
   readonly strayLearnerMs: number;
+  /** Splits under way at once per store. Each holds its range's writes for a round of the log. */
+  readonly splitsMax: number;
 }
 
 export const defaultStoreLimits: StoreLimits = {
@@ -106,4 +108,5 @@ export const defaultStoreLimits: StoreLimits = {
   reclaimRows: 500,
   leaderlessMs: 4000,
   strayLearnerMs: 60_000,
+  splitsMax: 4,
 };

@@ -15,6 +15,7 @@ import {
 } from '@flotilla/base';
 import type { Configuration, RaftMessage, SnapshotPoint } from '../messages.ts';
 import {
+  campaignAsFirst,
   handlePreVoteRequest,
   handlePreVoteResponse,
   handleRequestVoteRequest,
@@ -51,6 +52,7 @@ import {
 } from './read-index.ts';
 import { takeReady } from './ready.ts';
 import {
+  announceCommit,
   handleAppendEntriesResponse,
   onOwnEntriesDurable,
   updateReplicatedIndex,
@@ -63,7 +65,9 @@ import { handleTimeoutNow, transferLeadership } from './transfer.ts';
 
 /** Makes the replica as its disk left it: a follower that knows no leader. Throws only for options that break rules. */
 export function createRaftCore(options: RaftCoreOptions, prng: Prng): RaftCore {
-  return new RaftMachine(initialState(options, prng));
+  const machine = new RaftMachine(initialState(options, prng));
+  if (options.campaigns === true) campaignAsFirst(machine.state, options.now);
+  return machine;
 }
 
 /** The implementation. Outside of `core` and its tests, use `RaftCore`. */
@@ -166,6 +170,10 @@ export class RaftMachine implements RaftCore {
 
   leaseValid(now: number): boolean {
     return leaseRemainingMs(this.state, now) > 0;
+  }
+
+  announceCommit(): void {
+    if (this.state.role.kind === 'leader') announceCommit(this.state, this.state.role);
   }
 
   transferLeadership(target: ReplicaId, now: number): TransferResult {

@@ -74,6 +74,15 @@ export function campaign(
   }));
 }
 
+/**
+ * Stands for election in a group that has just begun, without asking first: nobody leads it yet who could be disturbed.
+ * A replica that may have promised silence (L3) waits like any other.
+ */
+export function campaignAsFirst(state: RaftState, now: number): void {
+  if (mayCampaign(state) && now >= state.promisedUntilMs)
+    campaign(state, { leadershipTransfer: false }, now);
+}
+
 /** The candidate's own vote for the current term has become durable: now it counts (thesis §3.8). */
 export function onOwnVoteDurable(state: RaftState, now: number): void {
   if (state.role.kind !== 'candidate') return;

@@ -49,6 +49,8 @@ export interface RaftCore {
    * False while a transfer is under way or was tried in this term (L5), and before the term's own entry is applied.
    */
   leaseValid(now: number): boolean;
+  /** Leader: followers hear what is committed now as soon as it is applied here, not only with what comes next. */
+  announceCommit(): void;
   /**
    * Hands leadership to `target`: a voter that stays one, does not wait for a snapshot, and is brought up to date first.
    */
@@ -275,6 +277,8 @@ export interface RaftCoreOptions {
    * `electionTimeoutMs` after `now`: it may have promised a leader so before it stopped (rule L3).
    */
   readonly freshGroup: boolean;
+  /** Campaigns as it is made, without asking first: only for a fresh group that somebody has reason to lead. */
+  readonly campaigns?: boolean;
   readonly timings: RaftTimings;
   readonly limits: RaftLimits;
 }

@@ -50,6 +50,14 @@ export function sendAppends(state: RaftState, leader: LeaderRole, now: number): 
   leader.sendWanted = false;
 }
 
+/** Every peer hears the commit index of now, once it is applied here. */
+export function announceCommit(state: RaftState, leader: LeaderRole): void {
+  for (const peer of leader.peers)
+    if (peer.wantedCommitIndex < state.commitIndex) peer.wantedCommitIndex = state.commitIndex;
+  leader.commitIndexWanted = true;
+  leader.sendWanted = true;
+}
+
 function sendAppend(
   state: RaftState,
   leader: LeaderRole,

@@ -36,6 +36,7 @@ import type {
   DriverHealth,
   GroupOptions,
   InstallResult,
+  LogPoint,
   MultiRaft,
   Overload,
   ReadGrant,
@@ -59,6 +60,7 @@ export class Driver implements MultiRaft, DriverShell {
   private readonly snapshots: SnapshotSender;
   private readonly inbox: Inbox;
   private readonly load: Load;
+  private readonly startedMs: number;
   private dirty: Group[] = [];
 
   private turnScheduled = false;
@@ -72,6 +74,7 @@ export class Driver implements MultiRaft, DriverShell {
   constructor(options: DriverOptions) {
     this.options = options;
     this.clock = options.clock;
+    this.startedMs = options.clock.nowMs();
     this.logger = options.logger ?? silentLogger;
     this.groups = new Groups(this);
     this.log = new LogLine({
@@ -104,20 +107,44 @@ export class Driver implements MultiRaft, DriverShell {
     return this.groups.get(rangeId) !== undefined;
   }
 
+  async beginGroup(rangeId: RangeId, point: LogPoint): Promise<{ readonly fresh: boolean }> {
+    assert(this.isAlive(), 'groups begin in a running driver', { range: rangeId });
+    const group = this.groups.get(rangeId);
+    if (group !== undefined) {
+      assert(group.core.configuration === undefined, 'a group with a state does not begin', {
+        range: rangeId,
+      });
+      this.detach(group);
+      this.log.drop(group);
+    }
+    const begun = this.log.begin(rangeId, point);
+    this.schedule();
+    await begun;
+    // An earlier life of this store may have followed a leader, and promised it so, without a state.
+    const { electionTimeoutMs } = this.options.timings;
+    const livedLong = this.clock.nowMs() - this.startedMs >= electionTimeoutMs;
+    return { fresh: group === undefined && livedLong };
+  }
+
   async removeGroup(rangeId: RangeId): Promise<void> {
     const group = this.groups.get(rangeId);
     if (group === undefined) return;
     assert(this.isAlive(), 'groups are removed from a running driver', { range: rangeId });
-    this.groups.delete(group);
-    group.isRemoved = true;
-    group.deadline = Number.POSITIVE_INFINITY;
-    this.liveness.remove(group);
-    group.failWaiters('noSuchGroup');
+    this.detach(group);
     const forgotten = this.log.remove(group);
     const applied = this.applying.remove(group);
     this.schedule();
     await Promise.all([forgotten, applied]);
     probe('replicaRemoved');
+  }
+
+  /** Nothing reaches the group any more, and nothing comes of it. */
+  private detach(group: Group): void {
+    this.groups.delete(group);
+    group.isRemoved = true;
+    group.deadline = Number.POSITIVE_INFINITY;
+    this.liveness.remove(group);
+    group.failWaiters('noSuchGroup');
   }
 
   changeConfiguration(rangeId: RangeId, change: ConfigurationChange): ChangeResult {
@@ -197,6 +224,13 @@ export class Driver implements MultiRaft, DriverShell {
       bytesToApply: this.applying.pendingBytes,
       droppedMessages: this.inbox.dropped,
     };
+  }
+
+  announceCommit(rangeId: RangeId): void {
+    const group = this.groups.get(rangeId);
+    if (group === undefined) return;
+    group.core.announceCommit();
+    this.touch(group);
   }
 
   transferLeadership(rangeId: RangeId, target: ReplicaId): TransferResult {

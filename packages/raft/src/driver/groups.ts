@@ -47,6 +47,7 @@ export class Groups {
         appliedIndex,
         now: this.shell.clock.nowMs(),
         freshGroup: options.freshGroup,
+        campaigns: options.campaigns === true,
         timings,
         limits,
       },

@@ -13,10 +13,11 @@ import {
   type Timer,
 } from '@flotilla/base';
 import type { Ready } from '../core/raft-core.ts';
-import type { GroupCompaction, GroupWrite } from '../wal/write-ahead-log.ts';
+import type { GroupCompaction, GroupLog, GroupWrite } from '../wal/write-ahead-log.ts';
 import { compactionIndex } from './compaction.ts';
 import type { DriverShell } from './driver-options.ts';
 import type { Group } from './group.ts';
+import type { LogPoint } from './multi-raft.ts';
 
 /** A Ready on its way to disk, with its group. */
 interface PendingWrite {
@@ -27,6 +28,14 @@ interface PendingWrite {
 /** A group that the log forgets. */
 interface PendingRemoval {
   readonly rangeId: RangeId;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A log that begins. */
+interface PendingBeginning {
+  readonly rangeId: RangeId;
+  readonly point: LogPoint;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -50,6 +59,7 @@ export class LogLine {
   private readonly shell: DriverShell;
   private writes: PendingWrite[] = [];
   private removals: PendingRemoval[] = [];
+  private beginnings: PendingBeginning[] = [];
   private readonly checkpoints: CheckpointJob[] = [];
   private running = false;
   private bytes = 0;
@@ -66,7 +76,8 @@ export class LogLine {
     return this.running;
   }
   get hasWork(): boolean {
-    return this.writes.length + this.removals.length + this.checkpoints.length > 0;
+    const { writes, removals, beginnings, checkpoints } = this;
+    return writes.length + removals.length + beginnings.length + checkpoints.length > 0;
   }
   /** Data bytes of entries that are not durable yet. */
   get pendingBytes(): number {
@@ -88,16 +99,28 @@ export class LogLine {
     this.bytes += dataBytes(ready);
   }
 
-  /** Forgets the group, and everything of it that waits here. Resolves when that is durable. */
-  remove(group: Group): Promise<void> {
+  /** Everything of the group that waits here is nobody's business any more. */
+  drop(group: Group): void {
     this.writes = this.writes.filter((write) => {
       if (write.group !== group) return true;
       this.bytes -= dataBytes(write.ready);
       return false;
     });
+  }
+
+  /** Forgets the group, and everything of it that waits here. Resolves when that is durable. */
+  remove(group: Group): Promise<void> {
+    this.drop(group);
     const { rangeId } = group;
     return new Promise((resolve, reject) => {
       this.removals.push({ rangeId, resolve, reject });
+    });
+  }
+
+  /** The group's log begins after `point`. Resolves when that is durable. */
+  begin(rangeId: RangeId, point: LogPoint): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.beginnings.push({ rangeId, point, resolve, reject });
     });
   }
 
@@ -116,11 +139,14 @@ export class LogLine {
       this.runCheckpoint(job);
       return;
     }
-    if (this.writes.length + this.removals.length === 0) return;
-    const { writes, removals } = this;
+    if (this.writes.length + this.removals.length + this.beginnings.length === 0) return;
+    const { writes, removals, beginnings } = this;
     this.writes = [];
     this.removals = [];
+    this.beginnings = [];
     const records: GroupWrite[] = removals.map(({ rangeId }) => forget(rangeId));
+    for (const { rangeId, point } of beginnings)
+      records.push(beginning(this.shell.options.wal.group(rangeId), point));
     for (const { group, ready } of writes) records.push(recordOf(group.rangeId, ready));
     this.running = true;
     this.armWatchdog();
@@ -129,9 +155,11 @@ export class LogLine {
       () => {
         shell.guarded(() => this.onPersisted(writes));
         for (const { resolve } of removals) resolve();
+        for (const { resolve } of beginnings) resolve();
       },
       (error: unknown) => {
         for (const { reject } of removals) reject(error);
+        for (const { reject } of beginnings) reject(error);
         shell.fail(error);
       },
     );
@@ -247,4 +275,17 @@ function recordOf(rangeId: RangeId, { hardState, snapshot, entries }: Ready): Gr
 
 function forget(rangeId: RangeId): GroupWrite {
   return { rangeId, removed: true, hardState: undefined, entries: [] };
+}
+
+/** What a replica without a state has heard of terms stays: it never voted, but it has answered. */
+function beginning(log: GroupLog, { index, term }: LogPoint): GroupWrite {
+  const known = log.hardState();
+  assert(log.lastIndex() === 0, 'a log that begins is empty', { range: log.rangeId });
+  const hardState = known.currentTerm > term ? known : { ...known, currentTerm: term };
+  return {
+    rangeId: log.rangeId,
+    snapshot: { index, term },
+    hardState: { ...hardState, commitIndex: index },
+    entries: [],
+  };
 }

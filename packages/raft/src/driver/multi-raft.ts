@@ -31,6 +31,14 @@ export interface GroupOptions {
   readonly appliedIndex: LogIndex;
   /** First start of a brand-new group (rule L3 does not apply). */
   readonly freshGroup: boolean;
+  /** As in `RaftCoreOptions`. */
+  readonly campaigns?: boolean;
+}
+
+/** A position in a log. */
+export interface LogPoint {
+  readonly index: LogIndex;
+  readonly term: Term;
 }
 
 /** Committed entries of one group, in order, to be applied once each; or a snapshot that takes the place of all before. */
@@ -109,6 +117,12 @@ export interface MultiRaft {
   addGroup(options: GroupOptions): void;
   hasGroup(rangeId: RangeId): boolean;
   /**
+   * The log of a group that has no state here begins after `point`, whose state the caller has: durable when it resolves,
+   * and then `addGroup` starts the replica. One without a state that is here falls silent for good; its term stays.
+   * @returns whether no replica of the group can have made a promise here (`GroupOptions.freshGroup`)
+   */
+  beginGroup(rangeId: RangeId, point: LogPoint): Promise<{ readonly fresh: boolean }>;
+  /**
    * The group falls silent at once; its log and its votes are forgotten. Resolves when that is durable and nothing of it is
    * with the state machine any more; after that `addGroup` may bring the range back under a new replica id. Rejects only
    * if the log fails, which ends the process.
@@ -141,6 +155,8 @@ export interface MultiRaft {
    */
   overload(): Overload;
   health(): DriverHealth;
+  /** As `RaftCore.announceCommit`. */
+  announceCommit(rangeId: RangeId): void;
   transferLeadership(rangeId: RangeId, target: ReplicaId): TransferResult;
   status(rangeId: RangeId): RaftStatus | undefined;
   statuses(): readonly RaftStatus[];

@@ -11,12 +11,13 @@ import { type Answer, type Caller, RefusalReason, refusal } from '../replica/ans
 import type { Replica } from '../replica/replica.ts';
 import { type BulkMessage, decodeBulk, encodeBulk } from '../snapshot/messages.ts';
 import { SnapshotTransfers } from '../snapshot/transfers.ts';
+import { Births } from '../split/births.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import type { Checkpointer } from '../store/checkpointer.ts';
 import type { StoreContext } from '../store/context.ts';
 import type { OneAtATime } from '../store/one-at-a-time.ts';
 import { PeerChannel } from '../store/peer-channel.ts';
-import { StorageReclaimer } from '../store/storage-reclaimer.ts';
+import { StorageReclaimer, type UnusedStorage } from '../store/storage-reclaimer.ts';
 import { MembershipChanges } from './membership-changes.ts';
 import type { MembershipGoal } from './next-step.ts';
 import { RemovalInquiry } from './removal-inquiry.ts';
@@ -30,13 +31,15 @@ export interface MembershipOptions {
   readonly createReplica: (state: RangeState) => Replica;
   readonly tombstones: Map<number, number>;
   readonly nextStorageId: number;
-  /** Storage ids that nothing refers to. */
-  readonly unusedStorage: readonly number[];
+  readonly unusedStorage: readonly UnusedStorage[];
+  /** Ranges that were made again when the store was opened. */
+  readonly replayed: readonly RangeId[];
   readonly metaDescriptor: () => RangeDescriptor | undefined;
 }
 
 export class Membership {
   readonly lifecycle: ReplicaLifecycle;
+  readonly births: Births;
   readonly changes: MembershipChanges;
   readonly inquiry: RemovalInquiry;
   readonly transfers: SnapshotTransfers;
@@ -71,10 +74,20 @@ export class Membership {
       engine,
       turns,
       replicas,
-      reclaim: (storageId) => this.reclaimer.reclaim(storageId),
+      births: () => this.births,
+      reclaim: (unused) => this.reclaimer.reclaim(unused),
       stopReceiving: (rangeId) => this.transfers.forget(rangeId),
       isStopping,
       onFatal: fail,
+    });
+    this.births = new Births({
+      storeId,
+      logger,
+      nursery: this.lifecycle,
+      raft,
+      checkpointer: options.checkpointer,
+      reclaim: (unused) => this.reclaimer.reclaim(unused),
+      replayed: options.replayed,
     });
     this.transfers = new SnapshotTransfers({
       clock,
@@ -123,7 +136,7 @@ export class Membership {
 
   /** What recovery found to be nobody's goes first. */
   start(): void {
-    for (const storageId of this.options.unusedStorage) this.reclaimer.reclaim(storageId);
+    for (const unused of this.options.unusedStorage) this.reclaimer.reclaim(unused);
     this.inquiry.start();
     this.changes.start();
   }

@@ -56,6 +56,7 @@ function stateAt(appliedIndex: number, storageId: number, replicaId = 3): RangeS
     appliedTerm: 2,
     storageId,
     lastTimestamp: appliedIndex,
+    liveBytes: 0,
     sessions: new SessionTable(),
   };
 }
@@ -124,9 +125,9 @@ class Life {
           [],
         ),
       remember: async () => {},
-      checkpointed: new Map(
-        found.ranges.map((state) => [state.descriptor.rangeId, state.appliedIndex]),
-      ),
+      applied: { isWhole: true, whenWhole: async () => {} },
+      onTaken: () => {},
+      checkpointed: found.checkpointed,
       oneAtATime,
     });
     this.lifecycle = new ReplicaLifecycle({
@@ -142,13 +143,14 @@ class Life {
       createReplica: create,
       tombstones: found.tombstones,
       nextStorageId: found.nextStorageId,
-      reclaim: (storageId) => this.reclaimer.reclaim(storageId),
+      births: () => ({ settle: async () => {}, onSettled: () => {} }),
+      reclaim: (unused) => this.reclaimer.reclaim(unused),
       stopReceiving: () => {},
       isStopping: () => false,
       onFatal,
     });
     for (const state of found.ranges) create(state);
-    for (const storageId of found.unusedStorage) this.reclaimer.reclaim(storageId);
+    for (const unused of found.unusedStorage) this.reclaimer.reclaim(unused);
     void this.turns.write(() => found.obsoleteRows.map((key) => ({ type: 'del', key })));
   }
 
@@ -232,7 +234,7 @@ class Machine {
       this.clock,
       this.engine,
       wal,
-      await recoverContents(identity, this.engine, wal),
+      await recoverContents({ identity, engine: this.engine, wal, observe: () => {} }),
     );
     this.life = life;
     this.operations = 0;

@@ -22,16 +22,19 @@ import {
 import type { MultiRaft, RaftMessage, SnapshotPoint, SoftState } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
-import { type RangeDescriptor, replicaOnStore } from '../range-descriptor.ts';
+import { descriptorSpan, type RangeDescriptor, replicaOnStore } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Installed } from '../snapshot/incoming.ts';
 import { type Offer, SnapshotOutcome } from '../snapshot/messages.ts';
 import type { ReplicaKeeper } from '../snapshot/transfers.ts';
+import type { Births, Nursery } from '../split/births.ts';
+import { EarlyMessages } from '../split/early-messages.ts';
 import { type RangeState, rangeCheckpointRow } from '../state/range-checkpoint.ts';
 import { tombstoneRow } from '../state/storage-census.ts';
 import { rangeRowKey } from '../state/storage-keys.ts';
 import type { Checkpointer } from '../store/checkpointer.ts';
 import type { OneAtATime } from '../store/one-at-a-time.ts';
+import type { UnusedStorage } from '../store/storage-reclaimer.ts';
 import { configurationOf, isJoint } from './configuration.ts';
 
 export interface LifecycleOptions {
@@ -49,7 +52,8 @@ export interface LifecycleOptions {
   /** By range, the least replica id that may live here. */
   readonly tombstones: Map<number, number>;
   readonly nextStorageId: number;
-  readonly reclaim: (storageId: number) => void;
+  readonly births: () => Pick<Births, 'settle' | 'onSettled'>;
+  readonly reclaim: (unused: UnusedStorage) => void;
   /** Nothing more is received for the range's replica. */
   readonly stopReceiving: (rangeId: number) => void;
   readonly isStopping: () => boolean;
@@ -66,17 +70,20 @@ export interface Uninitialized {
 
 interface Staged {
   readonly state: RangeState;
-  /** The storage that it takes the place of. */
-  replacedStorage: number | undefined;
+  /** What it takes the place of. */
+  replaced: UnusedStorage | undefined;
 }
 
-export class ReplicaLifecycle implements ReplicaKeeper {
+export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
   readonly uninitialized: Map<RangeId, Uninitialized> = new Map();
   private readonly options: LifecycleOptions;
   /** Replicas on their way out: still applied to, no longer served. */
   private readonly leaving = new Map<number, Replica>();
   /** Ranges whose replica comes or goes just now. */
   private readonly changing = new Set<number>();
+  /** Ranges whose replica a split is about to make. */
+  private readonly expected = new Set<number>();
+  private readonly early: EarlyMessages;
   /** States that are on their way through the log. */
   private readonly staged = new Map<number, Staged>();
   private nextStorageId: number;
@@ -84,6 +91,7 @@ export class ReplicaLifecycle implements ReplicaKeeper {
   constructor(options: LifecycleOptions) {
     this.options = options;
     this.nextStorageId = options.nextStorageId;
+    this.early = new EarlyMessages(options.clock);
   }
 
   /** Also of a replica that is being removed. */
@@ -109,6 +117,7 @@ export class ReplicaLifecycle implements ReplicaKeeper {
   /** A message for a replica that is not here. Acts when the turn is over. */
   onUnknownGroup(from: StoreId, message: RaftMessage): void {
     const { rangeId, to } = message;
+    if (this.replicaId(rangeId) === undefined) this.early.keep(from, message);
     if (message.kind !== 'appendEntriesRequest' || !this.isWelcome(rangeId, to)) return;
     this.changing.add(rangeId);
     this.options.clock.afterTurn(() => {
@@ -119,15 +128,22 @@ export class ReplicaLifecycle implements ReplicaKeeper {
   }
 
   private isWelcome(rangeId: RangeId, replicaId: ReplicaId): boolean {
-    if (this.options.isStopping() || this.changing.has(rangeId)) return false;
+    if (this.options.isStopping() || this.isInMotion(rangeId)) return false;
     // That a newer id was given out for this store proves that the older replica was removed.
     if ((this.replicaId(rangeId) ?? 0) >= replicaId) return false;
     return replicaId >= (this.options.tombstones.get(rangeId) ?? 0);
   }
 
+  /** Its replica comes or goes just now. */
+  private isInMotion(rangeId: RangeId): boolean {
+    return this.changing.has(rangeId) || this.expected.has(rangeId);
+  }
+
   private async replaceBy(rangeId: RangeId, replicaId: ReplicaId, from: StoreId): Promise<void> {
     if (this.replicaId(rangeId) !== undefined) await this.leave(rangeId, replicaId);
-    if (this.options.isStopping()) return;
+    // A split may have made it meanwhile.
+    if (this.options.isStopping() || this.expected.has(rangeId)) return;
+    if ((this.replicaId(rangeId) ?? 0) >= replicaId) return;
     this.uninitialized.set(rangeId, { replicaId, from, soft: undefined });
     this.options.raft().addGroup({
       rangeId,
@@ -148,6 +164,35 @@ export class ReplicaLifecycle implements ReplicaKeeper {
     return replica;
   }
 
+  // ---- splits -------------------------------------------------------------------------------------------------------
+
+  expect(rangeId: RangeId, replicaId: ReplicaId): boolean {
+    const known = this.replicaId(rangeId);
+    if (this.replica(rangeId) !== undefined || (known ?? 0) > replicaId) return false;
+    if (replicaId < (this.options.tombstones.get(rangeId) ?? 0)) return false;
+    // It is being forgotten; one that is only about to be made finds it here.
+    if (known !== undefined && this.changing.has(rangeId)) return false;
+    if (known !== undefined) {
+      probe('splitFoundUninitializedReplica');
+      this.options.stopReceiving(rangeId);
+      this.uninitialized.delete(rangeId);
+    }
+    this.expected.add(rangeId);
+    return true;
+  }
+
+  deliver(state: RangeState): void {
+    const { rangeId } = state.descriptor;
+    this.expected.delete(rangeId);
+    this.options.createReplica(state);
+    for (const { from, message } of this.early.take(rangeId))
+      this.options.raft().receive(from, [message]);
+  }
+
+  isBeingReplaced(rangeId: RangeId): boolean {
+    return this.staged.has(rangeId);
+  }
+
   // ---- snapshots ----------------------------------------------------------------------------------------------------
 
   newStorageId(): number {
@@ -155,12 +200,12 @@ export class ReplicaLifecycle implements ReplicaKeeper {
   }
 
   reclaim(storageId: number): void {
-    this.options.reclaim(storageId);
+    this.options.reclaim({ storageId, span: undefined });
   }
 
   refuseOffer(offer: Offer): { outcome: SnapshotOutcome; reason: string } | undefined {
     const { rangeId, toReplicaId, index } = offer;
-    if (this.changing.has(rangeId) || this.replicaId(rangeId) !== toReplicaId)
+    if (this.isInMotion(toRangeId(rangeId)) || this.replicaId(rangeId) !== toReplicaId)
       return {
         outcome: SnapshotOutcome.SNAPSHOT_UNWANTED,
         reason: `no replica ${toReplicaId} of r${rangeId} here`,
@@ -200,8 +245,10 @@ export class ReplicaLifecycle implements ReplicaKeeper {
       if (isStopping())
         return { ok: false, outcome: SnapshotOutcome.SNAPSHOT_FAILED, reason: 'stopping' };
       if (isJoint(state.descriptor)) probe('snapshotDuringConfigurationChange');
-      const staged: Staged = { state, replacedStorage: undefined };
+      const staged: Staged = { state, replaced: undefined };
       this.staged.set(rangeId, staged);
+      // From here on no split of it makes anything here; what one made before must not need its log any more.
+      await this.options.births().settle();
       await turns.write(() => [rangeCheckpointRow(state)]);
       await engine.flush();
       const result = await this.options.raft().installSnapshot(rangeId, pointOf(offer, state));
@@ -226,7 +273,7 @@ export class ReplicaLifecycle implements ReplicaKeeper {
     });
     const replica = this.replica(rangeId);
     if (replica !== undefined) {
-      staged.replacedStorage = replica.storageId;
+      staged.replaced = storageOf(replica);
       replica.install(state);
       return;
     }
@@ -254,14 +301,15 @@ export class ReplicaLifecycle implements ReplicaKeeper {
   private async forgetReplaced(rangeId: RangeId, staged: Staged): Promise<void> {
     const before = this.options.checkpointer().moved(rangeId, staged.state.appliedIndex);
     if (before !== undefined) await this.deleteRangeRow(rangeId, before);
-    if (staged.replacedStorage !== undefined) this.options.reclaim(staged.replacedStorage);
+    this.options.births().onSettled([rangeId]);
+    if (staged.replaced !== undefined) this.options.reclaim(staged.replaced);
   }
 
   // ---- leaving ------------------------------------------------------------------------------------------------------
 
   /** The replica was removed from its range for good. Does nothing if another one lives here by now. */
   remove(rangeId: RangeId, replicaId: ReplicaId, why: RangeDescriptor): void {
-    if (this.options.isStopping() || this.changing.has(rangeId)) return;
+    if (this.options.isStopping() || this.isInMotion(rangeId)) return;
     if (this.replicaId(rangeId) !== replicaId) return;
     const { generation } = why;
     this.options.logger.info({ rangeId, replicaId, generation }, 'replica_removed');
@@ -295,6 +343,8 @@ export class ReplicaLifecycle implements ReplicaKeeper {
       if (this.options.isStopping()) return false;
       // A snapshot that was being installed may have given it a state.
       this.retire(rangeId);
+      // From here on no split of it makes anything here; what one made before must not need its log any more.
+      await this.options.births().settle();
       // Durable before the log forgets what this replica promised: its id must never come to life again.
       if (leastReplicaId > (tombstones.get(rangeId) ?? 0)) {
         tombstones.set(rangeId, leastReplicaId);
@@ -304,13 +354,14 @@ export class ReplicaLifecycle implements ReplicaKeeper {
       await this.options.raft().removeGroup(rangeId);
       const position = this.options.checkpointer().moved(rangeId, undefined);
       if (position !== undefined) await this.deleteRangeRow(rangeId, position);
+      this.options.births().onSettled([rangeId]);
       return true;
     });
     if (!left) return;
     const replica = this.leaving.get(rangeId);
     this.uninitialized.delete(rangeId);
     this.leaving.delete(rangeId);
-    if (replica !== undefined) this.options.reclaim(replica.storageId);
+    if (replica !== undefined) this.options.reclaim(storageOf(replica));
   }
 
   /** Serves nothing any more; what the log still hands out is applied to it until it is gone. */
@@ -327,6 +378,11 @@ export class ReplicaLifecycle implements ReplicaKeeper {
     const key = rangeRowKey(rangeId, index);
     return this.options.turns.write(() => [{ type: 'del', key }]);
   }
+}
+
+/** The part of its storage id that is the replica's: others may share it. */
+function storageOf({ storageId, descriptor }: Replica): UnusedStorage {
+  return { storageId, span: descriptorSpan(descriptor) };
 }
 
 function pointOf(offer: Offer, state: RangeState): SnapshotPoint {

@@ -16,6 +16,13 @@ export interface Caller {
   readonly bytes: number;
   /** Monotonic ms; nobody waits for the answer after it. */
   readonly deadlineMs: number;
+  /** Set: the asker is this store itself, which hears it here. */
+  readonly onAnswer?: (answer: Answer) => void;
+}
+
+/** For a question that the store asks itself. */
+export function ownCaller(deadlineMs: number, onAnswer: (answer: Answer) => void): Caller {
+  return { clientId: '', requestId: 0, bytes: 0, deadlineMs, onAnswer };
 }
 
 /** A Response without its request id. */

@@ -2,8 +2,9 @@
  * The in-memory form of evaluated commands and of the log entries that carry them. The leaseholder keeps what it
  * proposed, so that only followers decode.
  */
-import { asBuffer, InvariantViolation } from '@flotilla/base';
+import { asBuffer, assert, InvariantViolation } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
+import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 
 export interface PhysicalWrite {
   readonly key: Uint8Array;
@@ -31,26 +32,49 @@ export interface Command {
   readonly foundTimestamp: number;
 }
 
+/** The two ranges that one becomes. */
+export interface RangeSplit {
+  /** Goes on under the id and with the log of the range that is cut. */
+  readonly left: RangeDescriptor;
+  readonly right: RangeDescriptor;
+}
+
 export interface CommandBatch {
   readonly commands: readonly Command[];
   readonly generation: number;
   readonly term: number;
   /** Applied after the commands: sessions last used before it are forgotten. 0: none. */
   readonly expireSessionsBefore: number;
+  /** Alone in its entry; null or absent in almost all. */
+  readonly split?: RangeSplit | null | undefined;
 }
 
 export function encodeCommandBatch(batch: CommandBatch): Uint8Array {
-  return flotilla.kv.CommandBatch.encode(batch as flotilla.kv.CommandBatch.$Properties).finish();
+  return flotilla.kv.CommandBatch.encode(
+    batch as unknown as flotilla.kv.CommandBatch.$Properties,
+  ).finish();
 }
 
 /** Values are views of `data`. An entry was checked by log and network: bytes that do not decode are our bug. */
 export function decodeCommandBatch(data: Uint8Array): CommandBatch {
+  let decoded: flotilla.kv.CommandBatch;
   try {
-    // Every field has its default on the prototype, so a decoded message is complete.
-    return flotilla.kv.CommandBatch.decode(asBuffer(data)) as unknown as CommandBatch;
+    decoded = flotilla.kv.CommandBatch.decode(asBuffer(data));
   } catch (error) {
     throw new InvariantViolation('a committed entry decodes', { error: String(error) });
   }
+  // Every field has its default on the prototype, so a decoded message is complete.
+  const batch = decoded as unknown as CommandBatch;
+  if (!decoded.split) return batch;
+  const { commands, generation, term, expireSessionsBefore } = batch;
+  const split = decodeSplit(decoded.split);
+  return { commands, generation, term, expireSessionsBefore, split };
+}
+
+function decodeSplit({ left, right }: flotilla.kv.RangeSplit.$Properties): RangeSplit {
+  const [one, other] = [checkDescriptor(left ?? {}), checkDescriptor(right ?? {})];
+  assert(one.ok && other.ok, 'a committed split decodes', { one, other });
+  return { left: one.descriptor, right: other.descriptor };
 }
 
 /** About what the command takes in a log entry. Unit: bytes. */

@@ -32,7 +32,7 @@ import {
   RefusalReason,
   refusal,
 } from './answers.ts';
-import { type Command, type CommandBatch, commandBytes } from './command.ts';
+import { type Command, type CommandBatch, commandBytes, type RangeSplit } from './command.ts';
 import { CommandsUnderWay } from './commands-under-way.ts';
 import {
   checkWriteRequest,
@@ -43,7 +43,12 @@ import {
   type SpanRow,
 } from './evaluation.ts';
 import { Overlay } from './overlay.ts';
-import { type PendingBatch, type PendingCommand, Proposals } from './proposals.ts';
+import {
+  type PendingBatch,
+  type PendingCommand,
+  Proposals,
+  type SplitOutcome,
+} from './proposals.ts';
 
 type WriteRequest = flotilla.kv.WriteRequest.$Properties;
 
@@ -93,6 +98,8 @@ export class Leaseholder {
   private ready = false;
   private resigned = false;
   private readingSpans = false;
+  /** A split is on its way through the log. */
+  private splitting = false;
 
   constructor(replica: LeaseholderReplica, term: Term, context: LeaseholderContext) {
     this.replica = replica;
@@ -135,12 +142,29 @@ export class Leaseholder {
     return this.evaluateRegister(caller, nonce);
   }
 
-  /** A write of the store's own, outside exactly-once: repeated by whoever wants it. False: not now. */
-  internalWrite(request: WriteRequest): boolean {
+  /**
+   * A write of the store's own, outside exactly-once: repeated by whoever wants it. False: not now.
+   * @param caller hears of it like any other
+   */
+  internalWrite(request: WriteRequest, caller?: Caller): boolean {
     if (!this.mayEvaluate() || this.overlayBytes > this.context.limits.overlayBytesMax)
       return false;
     if (!checkWriteRequest(request, this.bounds(), this.context.limits).ok) return false;
-    this.evaluateCommand(undefined, request, []);
+    this.evaluateCommand(caller, request, []);
+    return true;
+  }
+
+  /**
+   * Proposes to cut the range. From now until the log has decided, everything that arrives is parked: nothing is ever
+   * evaluated under bounds that an entry ahead of it changes.
+   * @returns false: not now
+   */
+  split(split: RangeSplit, onDone: (outcome: SplitOutcome) => void): boolean {
+    if (!this.mayEvaluate()) return false;
+    this.splitting = true;
+    const { descriptor } = this.replica;
+    this.proposals.addSplit({ split, onDone, tookEffect: false }, boundsGeneration(descriptor));
+    this.context.onDirty();
     return true;
   }
 
@@ -162,6 +186,12 @@ export class Leaseholder {
 
   /** Reads see the batch: the overlay lets go and the askers hear. */
   publish(batch: PendingBatch): void {
+    if (batch.split !== undefined) {
+      batch.split.onDone(batch.split.tookEffect ? 'applied' : 'void');
+      this.splitting = false;
+      this.drainParked();
+      return;
+    }
     for (const pending of batch.commands) {
       const { command } = pending;
       for (const write of command.writes) this.overlay.settle(write.key, command.timestamp);
@@ -184,6 +214,8 @@ export class Leaseholder {
     const { proposed, open } = this.proposals.abandon();
     this.answerAll(proposed, unknown);
     this.answerAll(open, this.replica.notLeaseholder());
+    for (const { split } of proposed) split?.onDone('unknown');
+    for (const { split } of open) split?.onDone('abandoned');
     for (const { caller } of this.parked)
       this.context.answers.send(caller, this.replica.notLeaseholder());
     this.parked = [];
@@ -197,7 +229,7 @@ export class Leaseholder {
   }
 
   private mayEvaluate(): boolean {
-    return this.ready && !this.resigned && !this.readingSpans;
+    return this.ready && !this.resigned && !this.readingSpans && !this.splitting;
   }
 
   private park(parked: Parked): Answer | undefined {

@@ -6,7 +6,7 @@
 import { assert, type Term } from '@flotilla/base';
 import type { LogEntry, ProposeResult } from '@flotilla/raft';
 import type { Caller } from './answers.ts';
-import { type Command, type CommandBatch, encodeCommandBatch } from './command.ts';
+import { type Command, type CommandBatch, encodeCommandBatch, type RangeSplit } from './command.ts';
 
 export interface PendingCommand {
   readonly command: Command;
@@ -25,7 +25,20 @@ export interface PendingBatch {
   index: number;
   /** As in `CommandBatch`. */
   expireSessionsBefore: number;
+  /** Set: the batch is this and nothing else, and the asker hears what becomes of it. */
+  readonly split: PendingSplit | undefined;
 }
+
+export interface PendingSplit {
+  readonly split: RangeSplit;
+  /** Called once. */
+  readonly onDone: (outcome: SplitOutcome) => void;
+  /** Set when its entry is applied: false if the range had changed before it. */
+  tookEffect: boolean;
+}
+
+/** `void`: the range had changed. `abandoned`: it surely did nothing. `unknown`: leadership was lost meanwhile. */
+export type SplitOutcome = 'applied' | 'void' | 'abandoned' | 'unknown';
 
 export class Proposals {
   private readonly term: Term;
@@ -57,14 +70,20 @@ export class Proposals {
     if (
       batch === undefined ||
       batch.bytes + pending.bytes > this.entryBytesTarget ||
-      batch.generation !== generation
+      batch.generation !== generation ||
+      batch.split !== undefined
     ) {
-      batch = { commands: [], generation, bytes: 0, index: 0, expireSessionsBefore: 0 };
+      batch = newBatch(generation, undefined);
       this.open.push(batch);
     }
     batch.commands.push(pending);
     batch.bytes += pending.bytes;
     return batch;
+  }
+
+  /** A split, behind everything that was evaluated so far. */
+  addSplit(pending: PendingSplit, generation: number): void {
+    this.open.push(newBatch(generation, pending));
   }
 
   /** Hands open batches to the log, in order, as long as it takes them. */
@@ -110,6 +129,11 @@ export class Proposals {
       generation: batch.generation,
       term: this.term,
       expireSessionsBefore: batch.expireSessionsBefore,
+      split: batch.split?.split,
     };
   }
+}
+
+function newBatch(generation: number, split: PendingSplit | undefined): PendingBatch {
+  return { commands: [], generation, bytes: 0, index: 0, expireSessionsBefore: 0, split };
 }

@@ -114,6 +114,7 @@ class Harness {
       appliedTerm: 0,
       storageId: 3,
       lastTimestamp: 0,
+      liveBytes: 0,
       sessions: new SessionTable(),
     });
   }
@@ -157,7 +158,9 @@ class Harness {
       onApplied: () => {},
       onSoftState: (_rangeId, soft) => replica.onSoftState(soft),
       flip: unused,
-      onMembers: unused,
+      onDescriptor: unused,
+      prepareSplit: unused,
+      completeSplit: unused,
       sendSnapshot: unused,
       onUnknownGroup: unused,
     });
@@ -170,6 +173,8 @@ class Harness {
         this.checkpointedIndex = applied.get(rangeId) ?? 0;
       },
       remember: async () => {},
+      applied: machine,
+      onTaken: () => {},
       checkpointed: new Map([[rangeId, state.appliedIndex]]),
       oneAtATime: new OneAtATime(),
     });
@@ -277,7 +282,7 @@ class Harness {
     const before = this.replica.sessions.toRows();
     this.engine = this.engine.crash(this.prng);
     this.turns = new EngineTurns(this.engine);
-    const loaded = await loadRanges(this.engine, new Map([[rangeId, this.checkpointedIndex]]));
+    const loaded = await loadRanges(this.engine, new Map([[rangeId, this.checkpointedIndex]]), 1);
     const [state] = loaded.ranges;
     if (state === undefined) throw new Error('the checkpoint row is there');
     [this.replica, this.machine, this.checkpointer] = this.wire(state);

@@ -6,13 +6,18 @@
 import {
   asBuffer,
   assert,
+  compareBytes,
+  type LogIndex,
+  present,
   probe,
   type RangeId,
   type ReplicaId,
   type Span,
   type StoreId,
   type Term,
+  toLogIndex,
   toReplicaId,
+  toTerm,
 } from '@flotilla/base';
 import { decodeConfiguration, type LogEntry, type SoftState } from '@flotilla/raft';
 import type { EngineOperation } from '../engine/engine.ts';
@@ -22,12 +27,13 @@ import type { RangeState } from '../state/range-checkpoint.ts';
 import type { SessionTable } from '../state/session-table.ts';
 import { StorageSpace } from '../state/storage-keys.ts';
 import { type Answer, RefusalReason, rangeInfo, refusal } from './answers.ts';
-import { type Command, type CommandBatch, decodeCommandBatch } from './command.ts';
+import { type Command, type CommandBatch, decodeCommandBatch, type RangeSplit } from './command.ts';
 import { Leaseholder, type LeaseholderContext, type LeaseholderReplica } from './leaseholder.ts';
 import type { PendingBatch } from './proposals.ts';
 
 export interface ReplicaContext {
-  readonly leaseholder: LeaseholderContext;
+  /** Undefined: it will never lead, because it only replays. */
+  readonly leaseholder: LeaseholderContext | undefined;
   /** Descriptors of this store that overlap a span, for redirects. */
   readonly covering: (span: Span) => ReturnType<typeof rangeInfo>[];
   /** A command's timestamp passed by: the store's clock must not fall behind it. */
@@ -40,9 +46,26 @@ export interface Applied {
   readonly index: number;
   readonly term: number;
   readonly batches: readonly { readonly leaseholder: Leaseholder; readonly batch: PendingBatch }[];
-  /** Set if the members changed: as they were before. */
-  readonly membersBefore: RangeDescriptor | undefined;
+  /** Set if bounds or members changed: as they were before. */
+  readonly before: RangeDescriptor | undefined;
+  /** Set if the entries were applied only up to a split, which `applySplit` goes on with. */
+  readonly stoppedAt: StoppedAt | undefined;
 }
+
+/** An entry that cuts the range, and what comes after it. What must be durable before it takes effect is not decided here. */
+export interface StoppedAt {
+  readonly replica: Replica;
+  readonly split: RangeSplit;
+  readonly entry: LogEntry;
+  readonly own: { readonly leaseholder: Leaseholder; readonly batch: PendingBatch } | undefined;
+  readonly rest: readonly LogEntry[];
+}
+
+/** Where every range that arises by a split begins: as if a snapshot had been taken there. */
+export const splitPoint: { readonly index: LogIndex; readonly term: Term } = {
+  index: toLogIndex(1),
+  term: toTerm(1),
+};
 
 export class Replica implements LeaseholderReplica {
   /** Replaced, never changed in place: by the log, or with the whole state by a snapshot. */
@@ -58,6 +81,7 @@ export class Replica implements LeaseholderReplica {
   leaseholder: Leaseholder | undefined;
   /** Commands that found no session, a known serial or another generation. Never counts where all is well. */
   skippedCommands = 0;
+  liveBytes: number;
   private readonly context: ReplicaContext;
   private gone = false;
   private soft: SoftState = { role: 'follower', term: 0 as Term, leader: undefined };
@@ -71,6 +95,7 @@ export class Replica implements LeaseholderReplica {
     this.appliedIndex = state.appliedIndex;
     this.appliedTerm = state.appliedTerm;
     this.lastTimestamp = state.lastTimestamp;
+    this.liveBytes = state.liveBytes;
     this.context = context;
   }
 
@@ -112,7 +137,11 @@ export class Replica implements LeaseholderReplica {
       this.leaseholder = undefined;
     }
     if (leads && this.leaseholder === undefined)
-      this.leaseholder = new Leaseholder(this, state.term, this.context.leaseholder);
+      this.leaseholder = new Leaseholder(
+        this,
+        state.term,
+        present(this.context.leaseholder, 'what a leaseholder needs'),
+      );
   }
 
   /** The range goes on without this replica. What is under way is answered; nothing is served any more. */
@@ -139,44 +168,103 @@ export class Replica implements LeaseholderReplica {
     this.appliedIndex = state.appliedIndex;
     this.appliedTerm = state.appliedTerm;
     this.lastTimestamp = state.lastTimestamp;
+    this.liveBytes = state.liveBytes;
     this.context.observe(this.lastTimestamp);
   }
 
-  /** Adds the engine operations of `entries` and advances the replicated state. */
-  apply(entries: readonly LogEntry[], operations: EngineOperation[]): Applied {
+  /**
+   * Adds the engine operations of `entries` and advances the replicated state.
+   * @param after the split that takes effect before them
+   */
+  apply(entries: readonly LogEntry[], operations: EngineOperation[], after?: StoppedAt): Applied {
     const batches: { leaseholder: Leaseholder; batch: PendingBatch }[] = [];
     const { leaseholder, descriptor: before } = this;
-    for (const entry of entries) {
+    let stoppedAt: StoppedAt | undefined;
+    if (after?.own !== undefined) batches.push(after.own);
+    for (let at = 0; at < entries.length && stoppedAt === undefined; at++) {
+      const entry = present(entries[at], 'entry');
       assert(entry.index === this.appliedIndex + 1, 'entries are applied in order, once each', {
         rangeId: this.rangeId,
         index: entry.index,
         appliedIndex: this.appliedIndex,
       });
+      const own = entry.kind === 'command' ? leaseholder?.takeProposed(entry) : undefined;
+      const batch =
+        entry.kind === 'command' ? (own?.commands ?? decodeCommandBatch(entry.data)) : undefined;
+      const answered =
+        own === undefined || leaseholder === undefined
+          ? undefined
+          : { leaseholder, batch: own.batch };
+      if (batch?.split && this.takesEffect(batch, batch.split, entry)) {
+        const rest = entries.slice(at + 1);
+        stoppedAt = { replica: this, split: batch.split, entry, own: answered, rest };
+        break;
+      }
       this.appliedIndex = entry.index;
       this.appliedTerm = entry.term;
       if (entry.kind === 'configuration') this.applyConfiguration(entry);
-      if (entry.kind !== 'command') continue;
-      const own = leaseholder?.takeProposed(entry);
-      const skipped = this.applyBatch(
-        entry,
-        own?.commands ?? decodeCommandBatch(entry.data),
-        operations,
-      );
-      if (own === undefined || leaseholder === undefined) continue;
+      if (batch === undefined) continue;
+      const skipped = this.applyBatch(entry, batch, operations);
+      if (answered === undefined) continue;
       // Later commands were evaluated as if this one took effect.
       assert(skipped === 0, 'what this leaseholder evaluated takes effect', {
         rangeId: this.rangeId,
         index: entry.index,
         skipped,
       });
-      batches.push({ leaseholder, batch: own.batch });
+      batches.push(answered);
     }
     return {
       replica: this,
       index: this.appliedIndex,
       term: this.appliedTerm,
       batches,
-      membersBefore: this.descriptor === before ? undefined : before,
+      before: this.descriptor === before && after === undefined ? undefined : before,
+      stoppedAt,
+    };
+  }
+
+  /** A split counts if nothing about the range has changed since it was proposed. */
+  private takesEffect(batch: CommandBatch, { left }: RangeSplit, entry: LogEntry): boolean {
+    const { descriptor } = this;
+    const counts =
+      batch.term === entry.term &&
+      batch.generation === boundsGeneration(descriptor) &&
+      left.generation === descriptor.generation + 1;
+    if (!counts) probe('splitVoid');
+    return counts;
+  }
+
+  /**
+   * The range ends at the split key from here on.
+   * @returns the state of what begins there: everything that was decided so far holds on both sides
+   */
+  applySplit({ split, entry, own }: StoppedAt): RangeState {
+    const { left, right } = split;
+    const { sessions, storageId, lastTimestamp, replicaId } = this;
+    assert(
+      compareBytes(left.endKey, right.startKey) === 0 &&
+        compareBytes(left.startKey, this.descriptor.startKey) === 0 &&
+        compareBytes(right.endKey, this.descriptor.endKey) === 0,
+      'a split cuts a range in two',
+      { rangeId: this.rangeId },
+    );
+    this.appliedIndex = entry.index;
+    this.appliedTerm = entry.term;
+    this.descriptor = left;
+    if (own?.batch.split !== undefined) own.batch.split.tookEffect = true;
+    probe('rangeSplit');
+    const liveBytes = Math.floor(this.liveBytes / 2);
+    this.liveBytes -= liveBytes;
+    return {
+      descriptor: right,
+      replicaId,
+      appliedIndex: splitPoint.index,
+      appliedTerm: splitPoint.term,
+      storageId,
+      lastTimestamp,
+      liveBytes,
+      sessions: sessions.copy(),
     };
   }
 
@@ -241,8 +329,12 @@ export class Replica implements LeaseholderReplica {
     for (const write of command.writes) {
       const key = this.space.dataKey(write.key);
       if (write.isDelete) operations.push({ type: 'del', key });
-      else operations.push({ type: 'put', key, value: asBuffer(write.value) });
+      else {
+        operations.push({ type: 'put', key, value: asBuffer(write.value) });
+        this.liveBytes += write.key.length + write.value.length;
+      }
       if (write.previousTimestamp === 0) continue;
+      this.liveBytes -= write.key.length + write.previousValue.length;
       operations.push({
         type: 'put',
         key: this.space.historyKey(write.key, timestamp),

@@ -57,6 +57,7 @@ function senderState(): RangeState {
     descriptor,
     replicaId: 1,
     appliedIndex: 42,
+    liveBytes: 0,
     appliedTerm: 4,
     storageId: 9,
     lastTimestamp: 777,

@@ -3,7 +3,7 @@
  * the position. Replay starts from exactly this, so that applying the log again gives the same state although the
  * engine may already hold later data, or holes in it. Written just before a checkpoint, kept until the next is durable.
  */
-import { asBuffer, ExitCode, FatalError } from '@flotilla/base';
+import { asBuffer, ExitCode, FatalError, type RangeId, toRangeId } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineOperation, EngineRow } from '../engine/engine.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
@@ -21,11 +21,14 @@ export interface RangeState {
   readonly storageId: number;
   /** Greatest timestamp of an applied command. */
   readonly lastTimestamp: number;
+  /** About how many bytes the newest versions of its keys take, keys included: counted, and corrected now and then. */
+  readonly liveBytes: number;
   readonly sessions: SessionTable;
 }
 
 export function encodeRangeCheckpoint(state: RangeState): Uint8Array {
-  const { descriptor, replicaId, appliedIndex, appliedTerm, storageId, lastTimestamp } = state;
+  const { descriptor, replicaId, appliedIndex, appliedTerm, storageId } = state;
+  const { lastTimestamp, liveBytes } = state;
   return flotilla.kv.RangeCheckpoint.encode({
     version: rowVersion,
     state: {
@@ -36,6 +39,7 @@ export function encodeRangeCheckpoint(state: RangeState): Uint8Array {
       appliedTerm,
       storageId,
       lastTimestamp,
+      liveBytes,
     },
     sessions: state.sessions.toRows(),
   }).finish();
@@ -70,6 +74,7 @@ export function decodeRangeCheckpoint(payload: Buffer): DecodedCheckpoint {
     appliedTerm: state?.appliedTerm ?? 0,
     storageId: state?.storageId ?? 0,
     lastTimestamp: state?.lastTimestamp ?? 0,
+    liveBytes: state?.liveBytes ?? 0,
   };
   if (!Object.values(numbers).every((n) => Number.isSafeInteger(n) && n >= 0))
     return { ok: false, reason: 'a number is out of range' };
@@ -95,16 +100,20 @@ export interface LoadedRanges {
   /** Rows of checkpoints that were not finished or have been replaced, of snapshots that the log did not take, of
    *  replicas that are gone. */
   readonly obsolete: readonly Buffer[];
+  /** Ranges that the log knows at their very beginning, and that no checkpoint tells of. */
+  readonly orphans: ReadonlySet<RangeId>;
 }
 
 /**
  * Reads the range rows and picks, per range that the log knows, the one that belongs to the log's position.
- * @param positions from the log: where each of its ranges was flushed last
+ * @param positions from the log: where each of its ranges was flushed last, or began
+ * @param beginning where a range stands that has just arisen by a split
  * @throws FatalError(engineCorrupt) if the engine lacks a row that the log relies on
  */
 export async function loadRanges(
   engine: Engine,
-  positions: ReadonlyMap<number, number>,
+  positions: ReadonlyMap<RangeId, number>,
+  beginning: number,
 ): Promise<LoadedRanges> {
   const ranges: RangeState[] = [];
   const obsolete: Buffer[] = [];
@@ -116,17 +125,23 @@ export async function loadRanges(
       if (rows.length === 0) break;
       for (const row of rows) {
         const { rangeId, appliedIndex } = parseRangeRowKey(asBuffer(row.key));
-        if (appliedIndex === positions.get(rangeId)) {
+        if (appliedIndex === positions.get(toRangeId(rangeId))) {
           ranges.push(decodeRow(row));
-          missing.delete(rangeId);
+          missing.delete(toRangeId(rangeId));
         } else obsolete.push(row.key);
       }
     }
   } finally {
     await iterator.close();
   }
+  const orphans = new Set<RangeId>();
+  for (const [rangeId, index] of missing) {
+    if (index !== beginning) continue;
+    orphans.add(rangeId);
+    missing.delete(rangeId);
+  }
   const [first] = missing;
-  if (first === undefined) return { ranges, obsolete };
+  if (first === undefined) return { ranges, obsolete, orphans };
   const [rangeId, index] = first;
   throw new FatalError(
     ExitCode.engineCorrupt,

@@ -113,6 +113,14 @@ export class SessionTable {
     }));
   }
 
+  /** The same sessions, in the same order, that change on their own from here on. */
+  copy(): SessionTable {
+    const table = new SessionTable();
+    for (const session of this.sessions.values())
+      table.add({ ...session, results: new Map(session.results) });
+    return table;
+  }
+
   static fromRows(rows: readonly flotilla.kv.SessionRow.$Properties[]): SessionTable {
     const table = new SessionTable();
     for (const row of rows) {

@@ -1,6 +1,9 @@
 /** What lies in an engine that is opened: storage ids in use or left over, and tombstones. One seek per storage id. */
-import { asBuffer } from '@flotilla/base';
+import { asBuffer, assert, compareBytes, emptyBytes, keyMax } from '@flotilla/base';
 import type { Engine, EngineSpan } from '../engine/engine.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
+import type { UnusedStorage } from '../store/storage-reclaimer.ts';
+import type { RangeState } from './range-checkpoint.ts';
 import {
   allTombstones,
   rangeIdOfTombstone,
@@ -27,6 +30,38 @@ export async function storageIdsIn(engine: Engine): Promise<readonly number[]> {
     }
   }
   return [...found].sort((a, b) => a - b);
+}
+
+/** What of these storage ids belongs to none of the ranges: all of it, or what lies beside and between their spans. */
+export function unusedStorage(
+  storageIds: readonly number[],
+  ranges: readonly RangeState[],
+): readonly UnusedStorage[] {
+  const users = new Map<number, RangeDescriptor[]>();
+  for (const { storageId, descriptor } of ranges) {
+    const others = users.get(storageId);
+    if (others === undefined) users.set(storageId, [descriptor]);
+    else others.push(descriptor);
+  }
+  const unused: UnusedStorage[] = [];
+  for (const storageId of storageIds) {
+    const using = users.get(storageId) ?? [];
+    if (using.length === 0) {
+      unused.push({ storageId, span: undefined });
+      continue;
+    }
+    using.sort((a, b) => compareBytes(a.startKey, b.startKey));
+    let startKey: Uint8Array = emptyBytes;
+    for (const { startKey: endKey, endKey: next } of using) {
+      assert(compareBytes(startKey, endKey) <= 0, 'ranges do not overlap', { storageId });
+      if (compareBytes(startKey, endKey) < 0)
+        unused.push({ storageId, span: { startKey, endKey } });
+      startKey = next;
+    }
+    if (compareBytes(startKey, keyMax) < 0)
+      unused.push({ storageId, span: { startKey, endKey: keyMax } });
+  }
+  return unused;
 }
 
 async function firstKey(engine: Engine, span: EngineSpan): Promise<Buffer | undefined> {

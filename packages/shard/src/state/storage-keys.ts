@@ -76,6 +76,11 @@ export class StorageSpace {
     return { startKey: this.dataKey(startKey), endKey: this.dataKey(endKey) };
   }
 
+  /** Everything of the keys of a span, whatever kind of row it is in. */
+  spansOf(startKey: Uint8Array, endKey: Uint8Array): readonly EngineSpan[] {
+    return [this.dataSpan(startKey, endKey), this.historySpan(startKey, endKey)];
+  }
+
   /** @param supersededAt timestamp of the command that replaced or deleted this version */
   historyKey(key: Uint8Array, supersededAt: number): Buffer {
     const escaped = escapedLength(key);

@@ -20,6 +20,7 @@ import type { EngineTurns } from '../engine/engine-turns.ts';
 import { metaRangeId } from '../initial-ranges.ts';
 import { kv } from '../protocol/index.ts';
 import { checkDescriptor, type RangeDescriptor, replicaOnStore } from '../range-descriptor.ts';
+import { nextRangeIdKey, rangeIdValue } from '../split/range-ids.ts';
 import { type RangeState, rangeCheckpointRow } from '../state/range-checkpoint.ts';
 import { SessionTable } from '../state/session-table.ts';
 import { allRangeRows, ownerRowKey, StorageSpace } from '../state/storage-keys.ts';
@@ -77,6 +78,7 @@ export function foundingStates(founding: Founding, storeId: StoreId): RangeState
       appliedTerm: 0,
       storageId: descriptor.rangeId,
       lastTimestamp: descriptor.rangeId === metaRangeId ? foundingTimestamp : 0,
+      liveBytes: 0,
       sessions: new SessionTable(),
     });
   }
@@ -99,6 +101,12 @@ export async function writeFoundingState(
     const space = new StorageSpace(meta.storageId);
     const { startKey, endKey } = meta.descriptor;
     operations.push(...(await deletesOf(engine, space.dataSpan(startKey, endKey))));
+    const next = Math.max(...founding.ranges.map(({ rangeId }) => rangeId)) + 1;
+    operations.push({
+      type: 'put',
+      key: space.dataKey(nextRangeIdKey),
+      value: encodeStored(nextRangeIdKey, foundingTimestamp, rangeIdValue(next)),
+    });
     for (const descriptor of founding.ranges) {
       const key = metaKey(descriptor.endKey);
       const info = kv.RangeInfo.encode({ descriptor, leaseholderStoreId: 0, term: 0 }).finish();

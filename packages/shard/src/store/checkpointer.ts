@@ -4,7 +4,7 @@
  * any two steps leaves the previous checkpoint in force.
  */
 import { type HybridLogicalClock, type LogIndex, type RangeId, toLogIndex } from '@flotilla/base';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, EngineOperation } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
 import type { Replica } from '../replica/replica.ts';
 import { rangeCheckpointRow } from '../state/range-checkpoint.ts';
@@ -14,6 +14,8 @@ import type { OneAtATime } from './one-at-a-time.ts';
 export interface CheckpointerOptions {
   readonly engine: Engine;
   readonly turns: EngineTurns;
+  /** Positions may be taken; if not, when to ask again. */
+  readonly applied: { readonly isWhole: boolean; whenWhole(): Promise<void> };
   /** Every replica whose log is here, those on their way out included. */
   readonly replicas: { values(): Iterable<Replica> };
   readonly hlc: HybridLogicalClock;
@@ -24,6 +26,8 @@ export interface CheckpointerOptions {
   ) => Promise<void>;
   /** Notes the checkpoint outside the log. */
   readonly remember: (hlcUpperBound: number) => Promise<void>;
+  /** The checkpoint is in force: it has these ranges. */
+  readonly onTaken: (ranges: Iterable<RangeId>) => void;
   /** Position of the checkpoint in force, by range. */
   readonly checkpointed: ReadonlyMap<RangeId, number>;
   /** Keeps checkpoints apart from what else moves positions. */
@@ -38,6 +42,11 @@ export class Checkpointer {
   constructor(options: CheckpointerOptions) {
     this.options = options;
     this.checkpointed = new Map(options.checkpointed);
+  }
+
+  /** Takes a checkpoint as part of something that has its turn already. Rejections are fatal. */
+  takeNow(): Promise<void> {
+    return this.take();
   }
 
   /** Takes a checkpoint, or joins the one that is under way. Rejections are fatal. */
@@ -67,26 +76,35 @@ export class Checkpointer {
   }
 
   private async take(): Promise<void> {
-    const { engine, turns, replicas, hlc } = this.options;
+    const { engine, turns, hlc } = this.options;
     const applied = new Map<RangeId, LogIndex>();
     const replaced: Buffer[] = [];
-    await turns.write(() => {
-      const rows = [];
-      for (const replica of replicas.values()) {
-        const { rangeId, appliedIndex } = replica;
-        applied.set(rangeId, toLogIndex(appliedIndex));
-        const before = this.checkpointed.get(rangeId);
-        if (before === appliedIndex) continue;
-        rows.push(rangeCheckpointRow(replica.state()));
-        if (before !== undefined) replaced.push(rangeRowKey(rangeId, before));
-      }
-      return rows;
-    });
+    for (let taken = false; !taken; ) {
+      await this.options.applied.whenWhole();
+      await turns.write(() => {
+        taken = this.options.applied.isWhole;
+        return taken ? this.collect(applied, replaced) : [];
+      });
+    }
     await engine.flush();
     const upperBound = hlc.now();
     await this.options.commit(applied, upperBound);
     for (const [rangeId, index] of applied) this.checkpointed.set(rangeId, index);
+    this.options.onTaken(applied.keys());
     await this.options.remember(upperBound);
     await turns.write(() => replaced.map((key) => ({ type: 'del', key })));
+  }
+
+  private collect(applied: Map<RangeId, LogIndex>, replaced: Buffer[]): EngineOperation[] {
+    const rows: EngineOperation[] = [];
+    for (const replica of this.options.replicas.values()) {
+      const { rangeId, appliedIndex } = replica;
+      applied.set(rangeId, toLogIndex(appliedIndex));
+      const before = this.checkpointed.get(rangeId);
+      if (before === appliedIndex) continue;
+      rows.push(rangeCheckpointRow(replica.state()));
+      if (before !== undefined) replaced.push(rangeRowKey(rangeId, before));
+    }
+    return rows;
   }
 }

@@ -20,8 +20,9 @@ import {
 import type { flotilla } from '../../gen/kv.js';
 import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
-import type { Answer, rangeInfo } from '../replica/answers.ts';
+import type { Answer, Caller, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
+import { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Checkpointer } from './checkpointer.ts';
 import type { StoreContext } from './context.ts';
@@ -44,7 +45,7 @@ export interface MemberOptions {
   /** What recovery found beside the states. */
   readonly leftovers: Pick<
     StoreFoundation,
-    'obsoleteRows' | 'unusedStorage' | 'nextStorageId' | 'tombstones'
+    'checkpointed' | 'replayed' | 'obsoleteRows' | 'unusedStorage' | 'nextStorageId' | 'tombstones'
   >;
   readonly meta: MetaLink;
   /** Every replica knows a leader. May be called again. */
@@ -56,6 +57,7 @@ export class Member {
   readonly reads: Reads;
   readonly checkpointer: Checkpointer;
   readonly membership: Membership;
+  readonly splits: Splits;
   private readonly options: MemberOptions;
   private readonly context: StoreContext;
   private readonly proposer: Proposer;
@@ -82,9 +84,33 @@ export class Member {
       createReplica: (state) => this.addReplica(state),
       metaDescriptor: () => options.meta.descriptor(),
     });
+    this.splits = new Splits({
+      logger,
+      rangeIds: options.meta.rangeIds,
+      raft: { status: (rangeId) => this.raft.status(rangeId) },
+      isChanging: (rangeId) => this.membership.changes.isChanging(rangeId),
+      splitsMax: limits.splitsMax,
+    });
     for (const state of options.states) this.addReplica(state);
     const { membership } = this;
-    const { lifecycle } = membership;
+    const { lifecycle, births } = membership;
+    const stateMachine = new StoreStateMachine(turns, {
+      replica: (rangeId) => lifecycle.replica(rangeId),
+      flip: (rangeId, snapshot) => lifecycle.flip(rangeId, snapshot),
+      prepareSplit: (left, right) => births.prepare(left, right),
+      completeSplit: (left, state, birth) => births.complete(left, state, birth),
+      onApplied: (bytes) => this.onApplied(bytes),
+      onSoftState: (rangeId, state) => {
+        lifecycle.onSoftState(rangeId, state);
+        this.reporter.onChange();
+      },
+      onDescriptor: (replica, before) => {
+        membership.inquiry.onMembers(replica, before);
+        this.reporter.onChange();
+      },
+      sendSnapshot: (request) => membership.sendSnapshot(request),
+      onUnknownGroup: (from, message) => lifecycle.onUnknownGroup(from, message),
+    });
     this.raft = createMultiRaft({
       storeId,
       incarnation: this.context.identity().incarnation,
@@ -95,21 +121,7 @@ export class Member {
         const bytes = encodeRaftMessage(message);
         this.context.outbox.enqueue({ kind: 'store', storeId: to, channel: 'raft' }, bytes);
       },
-      stateMachine: new StoreStateMachine(turns, {
-        replica: (rangeId) => lifecycle.replica(rangeId),
-        flip: (rangeId, snapshot) => lifecycle.flip(rangeId, snapshot),
-        onApplied: (bytes) => this.onApplied(bytes),
-        onSoftState: (rangeId, state) => {
-          lifecycle.onSoftState(rangeId, state);
-          this.reporter.onChange();
-        },
-        onMembers: (replica, before) => {
-          membership.inquiry.onMembers(replica, before);
-          this.reporter.onChange();
-        },
-        sendSnapshot: (request) => membership.sendSnapshot(request),
-        onUnknownGroup: (from, message) => lifecycle.onUnknownGroup(from, message),
-      }),
+      stateMachine,
       ...(timings === undefined ? {} : { timings }),
       ...(raftLimits === undefined ? {} : { limits: raftLimits }),
       ...(driverLimits === undefined ? {} : { driverLimits }),
@@ -132,7 +144,8 @@ export class Member {
         replicas,
         status: (rangeId) => raft.status(rangeId),
         transfer: (rangeId, target) => raft.transferLeadership(rangeId, target),
-        isChanging: (rangeId) => membership.changes.isChanging(rangeId),
+        isChanging: (rangeId) =>
+          membership.changes.isChanging(rangeId) || this.splits.isSplitting(rangeId),
       }),
       membership,
       new HistorySweeper({
@@ -159,9 +172,9 @@ export class Member {
       hlc,
       commit: (applied, bound) => raft.checkpoint(applied, bound),
       remember: (bound) => this.context.saveIdentity({ checkpointHlc: bound }),
-      checkpointed: new Map(
-        options.states.map((state) => [state.descriptor.rangeId, state.appliedIndex]),
-      ),
+      applied: stateMachine,
+      onTaken: (ranges) => births.onSettled(ranges),
+      checkpointed: options.leftovers.checkpointed,
       oneAtATime,
     });
     for (const state of options.states) this.addGroup(state);
@@ -222,10 +235,20 @@ export class Member {
     return { transferLease: { ok: reason === '', message: reason } };
   }
 
+  /** Cuts `replica`'s range, which this store leads. Answers later. */
+  split(caller: Caller, replica: Replica, request: flotilla.kv.SplitRequest.$Properties): void {
+    const { admission, fail } = this.context;
+    this.splits.serve(replica, request).then((answer) => admission.send(caller, answer), fail);
+  }
+
   /** Another store says something that needs no answer, or is one. */
   onPeerRequest(from: StoreId, request: flotilla.kv.Request): void {
     const { inquiry } = this.membership;
-    if (request.rangeReport) this.options.meta.absorb(request.rangeReport.ranges ?? []);
+    const { meta } = this.options;
+    if (request.rangeReport) meta.absorb(request.rangeReport.ranges ?? []);
+    else if (request.rangeIdsRequest) meta.grantRangeIds(from);
+    else if (request.rangeIdsGrant)
+      meta.rangeIds.onGrant(request.rangeIdsGrant.first ?? 0, request.rangeIdsGrant.count ?? 0);
     else if (request.membershipQuery) inquiry.onQuery(from, request.membershipQuery);
     else if (request.membershipVerdict) inquiry.onVerdict(request.membershipVerdict);
   }

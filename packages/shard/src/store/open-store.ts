@@ -57,7 +57,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       maxOffsetMs,
       floor: toTimestamp(wal.lastCheckpoint?.hlcUpperBound ?? 0),
     });
-    const contents = await recoverContents(identity, engine, wal);
+    const contents = await recoverContents({
+      identity,
+      engine,
+      wal,
+      observe: (timestamp) => void hlc.observe(toTimestamp(timestamp)),
+    });
     return new RunningStore(options, { identity, engine, wal, hlc, ...contents, lock });
   } catch (error) {
     // The reason for giving up is what counts; closing is a courtesy to tests and to a retry in this process.

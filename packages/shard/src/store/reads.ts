@@ -56,16 +56,18 @@ export class Reads {
     const { answers, limits, consensus } = this.options;
     if (keys.length > limits.getKeysMax)
       return tooLarge(`a get names at most ${limits.getKeysMax} keys`);
-    for (const key of keys) {
+    for (const key of keys)
       if (key.length > keyBytesMax) return tooLarge(`a key exceeds ${keyBytesMax} bytes`);
-      if (!spanContains(replica.descriptor, key))
-        return replica.keyMismatch({ startKey: key, endKey: keySuccessor(key) });
-    }
+    const outside = outsideOf(replica, keys);
+    if (outside !== undefined) return outside;
     if (replica.leaseholder !== undefined) {
       const values = this.valuesOf(replica, keys);
       if (consensus.leaseValid(replica.rangeId)) return values;
     }
-    this.afterBarrier(caller, replica, () => answers.send(caller, this.valuesOf(replica, keys)));
+    this.afterBarrier(caller, replica, () => {
+      const outside = outsideOf(replica, keys);
+      answers.send(caller, outside ?? this.valuesOf(replica, keys));
+    });
     return undefined;
   }
 
@@ -93,7 +95,10 @@ export class Reads {
       }
       iterator.close().catch((error: unknown) => this.options.onFatal(error));
     }
-    this.afterBarrier(caller, replica, () => this.runScan(caller, request, open()));
+    this.afterBarrier(caller, replica, () => {
+      if (spanContainsSpan(replica.descriptor, span)) this.runScan(caller, request, open());
+      else this.options.answers.send(caller, replica.keyMismatch(span));
+    });
     return undefined;
   }
 
@@ -215,6 +220,17 @@ export class Reads {
 
 function bounded(asked: number | null | undefined, most: number): number {
   return typeof asked === 'number' && asked > 0 ? Math.min(asked, most) : most;
+}
+
+/**
+ * Why this replica does not answer for one of the keys. Asked again after every wait: a split may have cut the range, and
+ * what lies beyond it under the same storage id is another group's by then, as far as this store has heard of it.
+ */
+function outsideOf(replica: Replica, keys: readonly Uint8Array[]): Answer | undefined {
+  for (const key of keys)
+    if (!spanContains(replica.descriptor, key))
+      return replica.keyMismatch({ startKey: key, endKey: keySuccessor(key) });
+  return undefined;
 }
 
 function tooLarge(message: string): Answer {

@@ -1,60 +1,82 @@
 /**
  * What of log and engine belongs to living replicas, and what a crash left behind. The log decides: a range lives where
- * the log says it was flushed, or where it took a snapshot, and is gone when the log says so. Everything else in the
- * engine is swept in the background: checkpoints that were not finished, snapshots that were staged and not taken,
- * replicas whose removal was under way.
+ * the log says it was flushed, or where it took a snapshot, or where it began by a split, and is gone when the log says
+ * so. Everything else in the engine is swept in the background: checkpoints that were not finished, snapshots that were
+ * staged and not taken, replicas whose removal was under way.
  */
 import { present, type RangeId } from '@flotilla/base';
 import type { GroupWrite, WriteAheadLog } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
+import { splitPoint } from '../replica/replica.ts';
+import { replaySplits } from '../split/replay.ts';
 import { loadRanges, type RangeState } from '../state/range-checkpoint.ts';
-import { readTombstones, storageIdsIn } from '../state/storage-census.ts';
+import { readTombstones, storageIdsIn, unusedStorage } from '../state/storage-census.ts';
 import { rangeRowKey } from '../state/storage-keys.ts';
 import type { StoreFoundation } from './foundation.ts';
 import type { Identity } from './identity.ts';
 
 export type RecoveredContents = Pick<
   StoreFoundation,
-  'ranges' | 'obsoleteRows' | 'unusedStorage' | 'nextStorageId' | 'tombstones'
+  | 'ranges'
+  | 'checkpointed'
+  | 'replayed'
+  | 'obsoleteRows'
+  | 'unusedStorage'
+  | 'nextStorageId'
+  | 'tombstones'
 >;
+
+export interface RecoveryOptions {
+  readonly identity: Identity;
+  readonly engine: Engine;
+  readonly wal: WriteAheadLog;
+  /** A command's timestamp passed by. */
+  readonly observe: (timestamp: number) => void;
+}
 
 /**
  * Finishes in the log what had begun, reads the rest. Called before consensus runs.
  * @throws FatalError(engineCorrupt) if the engine lacks what the log relies on
  */
-export async function recoverContents(
-  identity: Identity,
-  engine: Engine,
-  wal: WriteAheadLog,
-): Promise<RecoveredContents> {
+export async function recoverContents(options: RecoveryOptions): Promise<RecoveredContents> {
+  const { identity, engine, wal } = options;
   if (identity.clusterId === undefined)
     return {
       ranges: [],
+      checkpointed: new Map(),
+      replayed: [],
       obsoleteRows: [],
       unusedStorage: [],
       nextStorageId: 1,
       tombstones: new Map(),
     };
-  const positions = new Map<number, number>();
+  const positions = new Map<RangeId, number>();
   for (const { rangeId, appliedIndex } of present(wal.lastCheckpoint, 'checkpoint').applied)
     positions.set(rangeId, appliedIndex);
-  const { ranges, obsolete } = await loadRanges(engine, positions);
+  const { ranges, obsolete, orphans } = await loadRanges(engine, positions, splitPoint.index);
   const tombstones = await readTombstones(engine);
   const lives = ({ descriptor, replicaId }: RangeState): boolean =>
     replicaId >= (tombstones.get(descriptor.rangeId) ?? 0);
-  const living = ranges.filter(lives);
   const dead = ranges.filter((range) => !lives(range));
+  const replayed = [...orphans].filter((rangeId) => !tombstones.has(rangeId));
+  const living = await replaySplits({
+    ...options,
+    ranges: ranges.filter(lives),
+    orphans: new Set(replayed),
+  });
   await forgetGroups(wal, living);
   const inEngine = await storageIdsIn(engine);
-  const used = new Set(living.map((range) => range.storageId));
+  for (const rangeId of orphans) positions.delete(rangeId);
   return {
     ranges: living,
+    checkpointed: positions,
+    replayed,
     obsoleteRows: [
       ...obsolete,
       ...dead.map((range) => rangeRowKey(range.descriptor.rangeId, range.appliedIndex)),
     ],
-    unusedStorage: inEngine.filter((storageId) => !used.has(storageId)),
-    nextStorageId: Math.max(0, ...inEngine, ...used) + 1,
+    unusedStorage: unusedStorage(inEngine, living),
+    nextStorageId: Math.max(0, ...inEngine, ...living.map((range) => range.storageId)) + 1,
     tombstones,
   };
 }

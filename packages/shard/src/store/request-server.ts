@@ -5,9 +5,12 @@
 import {
   asBuffer,
   type Clock,
+  compareBytes,
   type FrameHeader,
   FrameReader,
+  keySuccessor,
   type Logger,
+  type Span,
   type StoreId,
 } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
@@ -44,6 +47,12 @@ export interface RequestServerOptions {
     replica: Replica,
     request: flotilla.kv.ChangeReplicasRequest.$Properties,
   ) => Answer | undefined;
+  /** Asked of the leaseholder. Answers later. */
+  readonly split: (
+    caller: Caller,
+    replica: Replica,
+    request: flotilla.kv.SplitRequest.$Properties,
+  ) => void;
   /** From another store of the cluster; nobody waits for an answer. */
   readonly onPeerRequest: (from: StoreId, request: flotilla.kv.Request) => void;
   readonly onFatal: (error: unknown) => void;
@@ -162,7 +171,7 @@ export class RequestServer {
       return { ok: false, refused: replica.notLeaseholder() };
     // A change of replicas alone leaves the bounds that the client knows right.
     if (request.generation < boundsGeneration(replica.descriptor))
-      return { ok: false, refused: replica.keyMismatch(replica.descriptor) };
+      return { ok: false, refused: replica.keyMismatch(hullOf(request) ?? replica.descriptor) };
     return { ok: true, replica, leaseholder, reads };
   }
 
@@ -185,6 +194,10 @@ export class RequestServer {
       return leaseholder.register(caller, request.registerSession.nonce ?? noBytes);
     if (request.changeReplicas)
       return this.options.changeReplicas(caller, replica, request.changeReplicas);
+    if (request.split) {
+      this.options.split(caller, replica, request.split);
+      return undefined;
+    }
     if (request.transferLease)
       return this.options.transferLease(replica, request.transferLease.targetStoreId ?? 0);
     return refusal(RefusalReason.INVALID, 'this request is not known here');
@@ -202,6 +215,22 @@ type Target =
     };
 
 const noBytes = Buffer.alloc(0);
+
+/** The least span around what a request names: whoever is refused with old bounds wants to know who has that now. */
+function hullOf({ get, scan, write }: Request): Span | undefined {
+  let startKey: Uint8Array | undefined;
+  let endKey: Uint8Array | undefined;
+  const add = (from: Uint8Array | null | undefined, to: Uint8Array | null | undefined): void => {
+    if (from && (startKey === undefined || compareBytes(from, startKey) < 0)) startKey = from;
+    if (to && (endKey === undefined || compareBytes(to, endKey) > 0)) endKey = to;
+  };
+  for (const key of get?.keys ?? []) add(key, keySuccessor(key));
+  if (scan) add(scan.startKey, scan.endKey);
+  for (const { key } of [...(write?.conditions ?? []), ...(write?.mutations ?? [])])
+    if (key) add(key, keySuccessor(key));
+  for (const span of write?.deleteSpans ?? []) add(span.startKey, span.endKey);
+  return startKey === undefined || endKey === undefined ? undefined : { startKey, endKey };
+}
 
 function refused(reason: RefusalReason, message: string): Target {
   return { ok: false, refused: refusal(reason, message) };

@@ -90,6 +90,8 @@ export class RunningStore implements Store {
         present(this.member, 'membership').transferLease(replica, target),
       changeReplicas: (caller, replica, request) =>
         present(this.member, 'membership').membership.changeReplicas(caller, replica, request),
+      split: (caller, replica, request) =>
+        present(this.member, 'membership').split(caller, replica, request),
       onPeerRequest: (from, request) => this.member?.onPeerRequest(from, request),
       onFatal: (error) => this.fail(error),
     });
@@ -232,5 +234,12 @@ export class RunningStore implements Store {
 /** A store that was just founded has what its founding gave it. */
 function nothingLeft(states: readonly RangeState[]): MemberOptions['leftovers'] {
   const nextStorageId = Math.max(0, ...states.map((state) => state.storageId)) + 1;
-  return { obsoleteRows: [], unusedStorage: [], nextStorageId, tombstones: new Map() };
+  return {
+    checkpointed: new Map(states.map((state) => [state.descriptor.rangeId, state.appliedIndex])),
+    replayed: [],
+    obsoleteRows: [],
+    unusedStorage: [],
+    nextStorageId,
+    tombstones: new Map(),
+  };
 }

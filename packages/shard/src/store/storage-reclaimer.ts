@@ -1,11 +1,20 @@
 /**
  * Deletes what no range refers to any more, in the background: the rows of replicas that were removed or replaced by a
- * snapshot, and of snapshots that were given up. Bounded batches, one storage at a time. Remembers nothing: what a crash
- * leaves is found again when the store opens.
+ * snapshot, and of snapshots that were given up. Ranges that arose from one another share a storage id, each with its
+ * span: what one leaves behind is its span, never more. Bounded batches, one span at a time. Remembers nothing: what a
+ * crash leaves is found again when the store opens.
  */
+import type { Span } from '@flotilla/base';
 import type { Engine, EngineSpan } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
-import { spansOfStorage } from '../state/storage-keys.ts';
+import { StorageSpace, spansOfStorage } from '../state/storage-keys.ts';
+
+/** Keys under a storage id that belong to no range, or the whole of it. */
+export interface UnusedStorage {
+  readonly storageId: number;
+  /** Undefined: everything. */
+  readonly span: Span | undefined;
+}
 
 export interface StorageReclaimerOptions {
   readonly engine: Engine;
@@ -17,16 +26,16 @@ export interface StorageReclaimerOptions {
 
 export class StorageReclaimer {
   private readonly options: StorageReclaimerOptions;
-  private readonly queue: number[] = [];
+  private readonly queue: UnusedStorage[] = [];
   private running = false;
 
   constructor(options: StorageReclaimerOptions) {
     this.options = options;
   }
 
-  /** Nothing refers to this storage id now, or ever again. */
-  reclaim(storageId: number): void {
-    this.queue.push(storageId);
+  /** Nothing refers to this now, or ever again. */
+  reclaim(unused: UnusedStorage): void {
+    this.queue.push(unused);
     if (this.running) return;
     this.running = true;
     this.run()
@@ -39,8 +48,8 @@ export class StorageReclaimer {
   }
 
   private async run(): Promise<void> {
-    for (let id = this.queue.shift(); id !== undefined; id = this.queue.shift())
-      for (const span of spansOfStorage(id)) await this.clear(span);
+    for (let next = this.queue.shift(); next !== undefined; next = this.queue.shift())
+      for (const span of engineSpansOf(next)) await this.clear(span);
   }
 
   private async clear(span: EngineSpan): Promise<void> {
@@ -57,4 +66,9 @@ export class StorageReclaimer {
       await iterator.close();
     }
   }
+}
+
+function engineSpansOf({ storageId, span }: UnusedStorage): readonly EngineSpan[] {
+  if (span === undefined) return spansOfStorage(storageId);
+  return new StorageSpace(storageId).spansOf(span.startKey, span.endKey);
 }

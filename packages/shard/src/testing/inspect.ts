@@ -42,7 +42,7 @@ export interface RangeContents {
   readonly appliedIndex: number;
   /** Everything that the log determines, as text: equal on replicas at equal positions. */
   readonly text: string;
-  /** Rows under its storage id that are not the range's: a leak. */
+  /** Rows under its storage id that belong to no range: a leak. */
   readonly strangers: number;
 }
 
@@ -60,14 +60,16 @@ export function contentsOf(
   const { descriptor, sessions, lastTimestamp, appliedIndex, storageId } = replica;
   const hash = createHash('sha256');
   let rows = 0;
-  let all = 0;
+  let strangers = 0;
   const { startKey, endKey } = descriptor;
-  const spans = [
-    replica.space.dataSpan(startKey, endKey),
-    replica.space.historySpan(startKey, endKey),
-  ];
-  for (const span of spansOfStorage(storageId)) all += engine.rows(span).length;
-  for (const span of spans)
+  for (const span of spansOfStorage(storageId)) strangers += engine.rows(span).length;
+  for (const other of insideOf(store).replicas.values()) {
+    if (other.storageId !== storageId) continue;
+    const { descriptor } = other;
+    for (const span of other.space.spansOf(descriptor.startKey, descriptor.endKey))
+      strangers -= engine.rows(span).length;
+  }
+  for (const span of replica.space.spansOf(startKey, endKey))
     for (const { key, value } of engine.rows(span)) {
       hash.update(key.subarray(0, 1)).update(key.subarray(dataPrefixBytes)).update(value);
       rows++;
@@ -79,7 +81,7 @@ export function contentsOf(
     rows,
     digest: hash.digest('hex'),
   });
-  return { appliedIndex, text, strangers: all - rows };
+  return { appliedIndex, text, strangers };
 }
 
 /** Replicas without a state, by range. */

@@ -52,11 +52,13 @@ export class TestClient {
   private readonly waiting = new Map<number, (response: Response | undefined) => void>();
   private readonly leaders = new Map<number, number>();
   private readonly sessions = new Map<number, { id: number; serial: number; acked: number }>();
+  private ranges: readonly RangeDescriptor[];
   private requestId = 0;
   private turn = 0;
 
   constructor(options: TestClientOptions) {
     this.options = options;
+    this.ranges = options.ranges;
     const { transport, clock, clientId, clusterId } = options;
     this.outbox = new Outbox({
       transport,
@@ -100,9 +102,17 @@ export class TestClient {
 
   rangeOf(key: Uint8Array): RangeDescriptor {
     return present(
-      this.options.ranges.find((range) => spanContains(range, key)),
+      this.ranges.find((range) => spanContains(range, key)),
       'a range for every key',
     );
+  }
+
+  /** A range was cut in two. The right half knows the sessions of the left one. */
+  onSplit(left: RangeDescriptor, right: RangeDescriptor): void {
+    const others = this.ranges.filter(({ rangeId }) => rangeId !== left.rangeId);
+    this.ranges = [...others, left, right];
+    const session = this.sessions.get(left.rangeId);
+    if (session !== undefined) this.sessions.set(right.rangeId, { ...session });
   }
 
   /** Asks the range's leaseholder until somebody gives an answer that is one. Undefined: not in `timeoutMs`. */

@@ -1,0 +1,286 @@
+/**
+ * Ranges are cut in two on real stores: memory for network, disks and engines, a clock moved by hand. Whatever happens in
+ * between, both halves hold what they held before, on the same stores, and no key is in two ranges or in none.
+ */
+import {
+  compareBytes,
+  keyMax,
+  present,
+  probeCounts,
+  resetProbes,
+  type StoreId,
+  toRangeId,
+  toReplicaId,
+  toStoreId,
+} from '@flotilla/base';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { kv } from '../protocol/index.ts';
+import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
+import { contentsOf, inspectStore } from '../testing/inspect.ts';
+import { StoreCluster, type StoreClusterOptions } from '../testing/store-cluster.ts';
+import type { TestClient } from '../testing/test-client.ts';
+
+// Of real time, for a busy machine; time inside is the clock's.
+vi.setConfig({ testTimeout: 60_000 });
+
+const stores = [1, 2, 3].map(toStoreId);
+const bounds = [Buffer.alloc(0), Buffer.of(0x03), Buffer.from(keyMax)];
+const ranges: RangeDescriptor[] = bounds.slice(1).map((endKey, i) => ({
+  rangeId: toRangeId(i + 1),
+  startKey: present(bounds[i], 'start'),
+  endKey,
+  generation: 1,
+  replicas: stores.map((storeId, k) => ({ replicaId: toReplicaId(k + 1), storeId })),
+  nextReplicaId: toReplicaId(4),
+}));
+const data = present(ranges[1], 'data range');
+
+const at = (n: number): Buffer => Buffer.of(0x08, n);
+const middle = at(0x50);
+
+let cluster = new StoreCluster({ seed: 0 });
+beforeEach(resetProbes);
+afterEach(async () => {
+  await cluster.stopAll();
+});
+
+function probes(name: Parameters<ReturnType<typeof probeCounts>['get']>[0]): number {
+  return probeCounts().get(name) ?? 0;
+}
+
+async function started(options: Partial<StoreClusterOptions> = {}): Promise<TestClient> {
+  cluster = new StoreCluster({ seed: 1, ranges, ...options });
+  await cluster.start();
+  return cluster.client();
+}
+
+/** Cuts the range of `key` there. @returns the halves */
+async function split(
+  client: TestClient,
+  key: Buffer,
+): Promise<{ left: RangeDescriptor; right: RangeDescriptor }> {
+  const answer = await cluster.until(
+    client.ask(client.rangeOf(key), { split: { splitKey: key } }, 20_000),
+  );
+  expect(answer?.split, JSON.stringify(answer)).toMatchObject({ ok: true, message: '' });
+  const [left, right] = [answer?.split?.left, answer?.split?.right].map((each) => {
+    const checked = checkDescriptor(each ?? {});
+    return present(checked.ok ? checked.descriptor : undefined, 'a good descriptor');
+  });
+  const halves = { left: present(left, 'left'), right: present(right, 'right') };
+  client.onSplit(halves.left, halves.right);
+  return halves;
+}
+
+async function put(client: TestClient, key: Buffer, value: string): Promise<void> {
+  const wrote = await cluster.until(client.put(key, value));
+  expect(wrote?.write?.applied, `put ${value}: ${JSON.stringify(wrote)}`).toBe(true);
+}
+
+async function readAt(client: TestClient, key: Buffer): Promise<string | undefined> {
+  return (await cluster.until(client.get(key)))?.value;
+}
+
+/** The descriptors that the stores have applied, in key order, the same everywhere; they tile the key space. */
+async function expectTiling(count: number): Promise<readonly RangeDescriptor[]> {
+  await cluster.run(3000);
+  const running = cluster.storeIds.filter((storeId) => cluster.isRunning(storeId));
+  const found = new Map<number, RangeDescriptor>();
+  for (const storeId of running)
+    for (const { rangeId, raft } of inspectStore(cluster.store(storeId))) {
+      const contents = contentsOf(cluster.store(storeId), cluster.engine(storeId), rangeId);
+      expect(contents?.strangers, `s${storeId} r${rangeId} strangers`).toBe(0);
+      const { descriptor } = JSON.parse(contents?.text ?? '{}', revive) as {
+        descriptor: RangeDescriptor;
+      };
+      expect(raft.leader, `s${storeId} r${rangeId} has a leader`).toBeDefined();
+      const known = found.get(rangeId);
+      if (known !== undefined) expect(descriptor).toEqual(known);
+      found.set(rangeId, descriptor);
+    }
+  const sorted = [...found.values()].sort((a, b) => compareBytes(a.startKey, b.startKey));
+  expect(sorted.length).toBe(count);
+  let end: Uint8Array = Buffer.alloc(0);
+  for (const { startKey, endKey } of sorted) {
+    expect(Buffer.from(startKey)).toEqual(Buffer.from(end));
+    end = endKey;
+  }
+  expect(Buffer.from(end)).toEqual(Buffer.from(keyMax));
+  expect(cluster.fatal.map(({ error }) => error)).toEqual([]);
+  return sorted;
+}
+
+function revive(_name: string, value: unknown): unknown {
+  const bytes = value as { type?: string; data?: number[] } | null;
+  return bytes?.type === 'Buffer' ? Buffer.from(bytes.data ?? []) : value;
+}
+
+function leaderOf(rangeId: number): StoreId | undefined {
+  return cluster.storeIds.find(
+    (storeId) =>
+      cluster.isRunning(storeId) &&
+      inspectStore(cluster.store(storeId)).some(
+        (view) => view.rangeId === rangeId && view.raft.role === 'leader',
+      ),
+  );
+}
+
+describe('a split', () => {
+  it('cuts a range in two that go on with what they held', async () => {
+    const client = await started();
+    await put(client, at(0x10), 'left');
+    await put(client, middle, 'at the cut');
+    await put(client, at(0x90), 'right');
+    const { left, right } = await split(client, middle);
+    expect(left).toMatchObject({ rangeId: 2, generation: 2, boundsGeneration: 2 });
+    expect(right).toMatchObject({ rangeId: 3, generation: 2, boundsGeneration: 2 });
+    expect(Buffer.from(left.endKey)).toEqual(middle);
+    for (const [key, value] of [
+      [at(0x10), 'left'],
+      [middle, 'at the cut'],
+      [at(0x90), 'right'],
+    ] as const)
+      expect(await readAt(client, key)).toBe(value);
+    await put(client, at(0x11), 'left again');
+    await put(client, at(0x91), 'right again');
+    expect(await readAt(client, at(0x91))).toBe('right again');
+    await expectTiling(3);
+  });
+
+  it('leaves the right half with a leader at once, where the left one has its own', async () => {
+    const client = await started();
+    await put(client, at(0x10), 'x');
+    // Stores that have just started wait: they may have promised something in an earlier life.
+    await cluster.run(2000);
+    const leader = leaderOf(data.rangeId);
+    const before = cluster.clock.nowMs();
+    const { right } = await split(client, middle);
+    while (leaderOf(right.rangeId) === undefined) await cluster.run(5);
+    expect(leaderOf(right.rangeId)).toBe(leader);
+    expect(cluster.clock.nowMs() - before).toBeLessThan(200);
+  });
+
+  it('tells those who know only the old bounds both halves', async () => {
+    const client = await started();
+    await put(client, at(0x10), 'x');
+    const { left, right } = await split(client, middle);
+    const leader = present(leaderOf(data.rangeId), 'leader');
+    const get = { rangeId: data.rangeId, generation: 1, get: { keys: [at(0x90)] } };
+    const answer = await cluster.until(client.request(leader, get));
+    expect(answer?.refusal?.reason).toBe(kv.RefusalReason.RANGE_KEY_MISMATCH);
+    expect(answer?.refusal?.ranges?.map(({ descriptor }) => descriptor?.rangeId)).toEqual([
+      left.rangeId,
+      right.rangeId,
+    ]);
+  });
+
+  it('can be repeated on both sides, and outlives clean and unclean stops', async () => {
+    const client = await started();
+    for (let i = 1; i < 16; i++) await put(client, at(i * 16), `v${i}`);
+    await split(client, at(0x80));
+    await split(client, at(0x40));
+    await split(client, at(0xc0));
+    await put(client, at(0xc1), 'late');
+    await expectTiling(5);
+    for (const storeId of cluster.storeIds) cluster.crash(storeId);
+    for (const storeId of cluster.storeIds) await cluster.startStore(storeId);
+    for (let i = 1; i < 16; i++) expect(await readAt(client, at(i * 16))).toBe(`v${i}`);
+    expect(await readAt(client, at(0xc1))).toBe('late');
+    await expectTiling(5);
+    for (const storeId of cluster.storeIds) await cluster.stop(storeId);
+    for (const storeId of cluster.storeIds) await cluster.startStore(storeId);
+    expect(await readAt(client, at(0xc1))).toBe('late');
+    await expectTiling(5);
+  });
+
+  it('takes nothing twice: a write before it is known by its number on both sides', async () => {
+    const client = await started();
+    await put(client, at(0x90), 'first');
+    const session = { sessionId: 0 };
+    const nonce = Buffer.from('mine');
+    const registered = await cluster.until(client.ask(data, { registerSession: { nonce } }, 5000));
+    session.sessionId = registered?.registerSession?.sessionId ?? 0;
+    const write = {
+      ...session,
+      serial: 1,
+      ackedUpTo: 0,
+      mutations: [{ key: at(0x90), value: Buffer.from('second') }],
+    };
+    const first = await cluster.until(client.ask(data, { write }, 5000));
+    const { left, right } = await split(client, middle);
+    await put(client, at(0x90), 'third');
+    for (const half of [left, right]) {
+      const again = await cluster.until(client.ask(half, { write }, 5000));
+      expect(again?.write?.timestamp).toBe(first?.write?.timestamp);
+    }
+    expect(await readAt(client, at(0x90))).toBe('third');
+  });
+
+  it('is refused at a bound, outside, and while members change', async () => {
+    const client = await started({ stores: 4 });
+    await put(client, at(0x10), 'x');
+    const ask = (splitKey: Buffer) =>
+      cluster.until(client.ask(client.rangeOf(middle), { split: { splitKey } }, 5000));
+    expect((await ask(Buffer.from(data.startKey)))?.split).toMatchObject({ ok: true });
+    expect((await ask(Buffer.of(0x02)))?.refusal?.reason).toBe(kv.RefusalReason.RANGE_KEY_MISMATCH);
+    expect((await ask(Buffer.alloc(0)))?.refusal?.reason).toBe(kv.RefusalReason.INVALID);
+    const moving = client.ask(data, { changeReplicas: { add: [4], remove: [1] } }, 30_000);
+    await cluster.run(20);
+    expect((await ask(middle))?.split).toMatchObject({
+      ok: false,
+      message: 'the members of the range are changing',
+    });
+    expect((await cluster.until(moving))?.changeReplicas?.ok).toBe(true);
+    const { right } = await split(client, middle);
+    expect(right.replicas.map(({ storeId }) => storeId)).toEqual([2, 3, 4]);
+    await expectTiling(3);
+  });
+});
+
+describe('a crash', () => {
+  it('between a split and the next checkpoint makes the right half again from the left log', async () => {
+    const client = await started();
+    for (let i = 1; i < 16; i++) await put(client, at(i * 16), `v${i}`);
+    await split(client, middle);
+    for (let i = 1; i < 16; i++) await put(client, at(i * 16), `w${i}`);
+    for (const storeId of cluster.storeIds) cluster.crash(storeId);
+    for (const storeId of cluster.storeIds) await cluster.startStore(storeId);
+    expect(probes('splitReplayedAtOpening')).toBe(3);
+    for (let i = 1; i < 16; i++) expect(await readAt(client, at(i * 16))).toBe(`w${i}`);
+    await expectTiling(3);
+  });
+
+  it('of any store at any moment around a split loses nothing', async () => {
+    // Every moment of the way through the log, every other ms, of the leader and of a follower.
+    for (const victim of ['leader', 'follower'] as const)
+      for (let delay = 0; delay <= 12; delay += 2) {
+        const client = await started({ seed: 7 + delay, syncDelayMs: [1, 3] });
+        for (let i = 1; i < 8; i++) await put(client, at(i * 32), `v${i}`);
+        const leader = present(leaderOf(data.rangeId), 'leader');
+        const storeId =
+          victim === 'leader'
+            ? leader
+            : present(
+                stores.find((s) => s !== leader),
+                'follower',
+              );
+        const asked = client.ask(data, { split: { splitKey: middle } }, 500);
+        await cluster.run(delay);
+        cluster.crash(storeId);
+        await cluster.run(2500);
+        await asked;
+        const cut = [...cluster.storeIds].some(
+          (id) =>
+            cluster.isRunning(id) &&
+            inspectStore(cluster.store(id)).some((view) => view.rangeId === 3),
+        );
+        await cluster.startStore(storeId);
+        const tiles = await expectTiling(cut ? 3 : 2);
+        const fresh = cluster.client();
+        if (cut) fresh.onSplit(present(tiles[1], 'left'), present(tiles[2], 'right'));
+        for (let i = 1; i < 8; i++) expect(await readAt(fresh, at(i * 32))).toBe(`v${i}`);
+        await put(fresh, at(0xf0), 'goes on');
+        await cluster.stopAll();
+      }
+  });
+});
