@@ -29,7 +29,7 @@
  *
  * Not built: DDL in transaction blocks, prepared transactions, secondary indexes, UNIQUE, CHECK and foreign keys, ALTER TABLE, views, sequences, COPY,
  * arrays, values of row type, set-returning functions outside FROM, ROWS FROM, SEARCH and CYCLE, hypothetical-set
- * aggregates, FOR UPDATE, date, time, interval, bytea, json, uuid, char(n) and numeric columns, schemas other than public,
+ * aggregates, date, time, interval, bytea, json, uuid, char(n) and numeric columns, schemas other than public,
  * system catalogs, roles and privileges, statistics, spilling to disk, pushing filters to the stores.
  */
 export * from './engine.ts';

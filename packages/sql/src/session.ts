@@ -462,6 +462,8 @@ function writingCommand(plan: PreparedPlan['plan']): string | undefined {
   switch (plan.kind) {
     case 'write':
       return plan.tag === 'INSERT 0' ? 'INSERT' : plan.tag;
+    case 'select':
+      return plan.locks === undefined ? undefined : `SELECT ${plan.locks}`;
     case 'create-table':
       return 'CREATE TABLE';
     case 'drop-table':

@@ -54,10 +54,10 @@ const units: Readonly<Record<string, number>> = {
 
 /** Milliseconds, kept in the largest unit that divides them, as PostgreSQL shows them. */
 function durationValue(value: string, name: string): string {
-  const match = /^\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*$/.exec(value);
+  const match = /^\s*([+-]?\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*$/.exec(value);
   if (match === null) throw invalid(name, value);
   const ms = Math.round(Number(match[1]) * (units[match[2] ?? ''] ?? 1));
-  if (ms > 2_147_483_647)
+  if (ms < 0 || ms > 2_147_483_647)
     throw new SqlError(
       '22023',
       `${ms} ms is outside the valid range for parameter "${name}" (0 .. 2147483647)`,

@@ -40,9 +40,16 @@ export interface FromPart {
   readonly columns: readonly ScopeColumn[];
 }
 
-/** Throws 42P01, 42712, 42702, 3F000, 0A000. */
-export function bindFrom(context: BindContext, level: Level, nodes: readonly Node[]): BoundFrom {
-  return new FromBinder(context, level).bind(nodes);
+/** @param options.rowIds tables without a primary key carry their hidden row ids. Throws 42P01, 42712, 42702, 3F000, 0A000. */
+export function bindFrom(
+  context: BindContext,
+  level: Level,
+  nodes: readonly Node[],
+  options: { readonly rowIds?: boolean } = {},
+): BoundFrom {
+  const binder = new FromBinder(context, level);
+  binder.rowIds = options.rowIds ?? false;
+  return binder.bind(nodes);
 }
 
 /** @param target an item that is there before FROM: the table of UPDATE or DELETE */
@@ -63,6 +70,7 @@ const joinTypes: Readonly<Record<string, JoinType>> = {
 };
 
 class FromBinder {
+  rowIds = false;
   private readonly context: BindContext;
   private readonly level: Level;
   private readonly types: SqlType[] = [];
@@ -112,12 +120,10 @@ class FromBinder {
       return this.item(source, named.columns, { name: variable.relname ?? '', alias });
     }
     const table = findTable(this.context, variable);
-    const source: Source = {
-      kind: 'table',
-      table,
-      withRowId: false,
-      types: table.columns.map((column) => column.type),
-    };
+    const withRowId = this.rowIds && table.primaryKey === undefined;
+    const types = table.columns.map((column) => column.type);
+    if (withRowId) types.push(int8Type);
+    const source: Source = { kind: 'table', table, withRowId, types };
     return this.item(source, tableColumns(table), { name: table.name, alias, isTable: true });
   }
 

@@ -2,6 +2,7 @@
 import type { Node, SelectStmt } from 'libpg-query';
 import { describeKind, kindOf, listItems, locationOf, refuseOthers } from './ast.ts';
 import { bindCount, ExpressionBinder } from './bind-expression.ts';
+import { lockingClauses } from './bind-locking.ts';
 import { SelectBinder } from './bind-select.ts';
 import { bindWith, withCtes } from './bind-with.ts';
 import { coerceToCommon, requireCommonType, resolveUnknown } from './coerce.ts';
@@ -26,7 +27,6 @@ export interface BoundQuery {
 }
 
 const names: Readonly<Record<string, string>> = {
-  lockingClause: 'FOR UPDATE and FOR SHARE',
   intoClause: 'SELECT INTO',
   groupAll: 'GROUP BY ALL',
 };
@@ -44,6 +44,7 @@ const built = [
   'limitOffset',
   'limitCount',
   'limitOption',
+  'lockingClause',
   'withClause',
   'op',
   'all',
@@ -58,6 +59,7 @@ export function bindOpenQuery(
 ): OpenQuery {
   return context.nested(() => {
     refuseOthers(context, statement, built, names);
+    lockingClauses(context, statement);
     const { withClause } = statement;
     if (withClause === undefined) return bindBody(context, statement, outer);
     const bound = bindWith(context, withClause, outer);

@@ -5,6 +5,7 @@ import { locationOf, nameParts } from './ast.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import { type BoundFrom, bindFrom } from './bind-from.ts';
 import { bindGroupClause, type GroupClause } from './bind-group.ts';
+import { lockedTables, lockingClauses, strengthOf } from './bind-locking.ts';
 import {
   bindLimits,
   converted,
@@ -17,11 +18,18 @@ import {
 import type { Clause } from './binder.ts';
 import { coerceToCommon, requireCommonType, resolveUnknown } from './coerce.ts';
 import type { BindContext } from './context.ts';
-import { type Expression, expressionKey, some } from './expression.ts';
+import { column, type Expression, expressionKey, some } from './expression.ts';
 import { Grouping } from './grouping.ts';
 import type { Level } from './level.ts';
 import { bareScope } from './level.ts';
-import { type FromTree, oneRow, type Relation, type SortKey, type Values } from './relation.ts';
+import {
+  type FromTree,
+  type LockTarget,
+  oneRow,
+  type Relation,
+  type SortKey,
+  type Values,
+} from './relation.ts';
 import { Scope, scopeItem } from './scope.ts';
 import { bindTargets, describe, type Target } from './target-list.ts';
 import { WindowClause, WindowLift } from './window-clause.ts';
@@ -64,6 +72,7 @@ export class SelectBinder {
     const distinct = this.bindDistinct(order);
     const limits = bindLimits(context, statement, this.scope, order.keys);
     this.windows.bindRest();
+    const locks = this.bindLocking(input);
     const source = this.filtered(input, where);
     const columns = this.targets.map(describe);
     const computed = this.compute(input, source, group, having);
@@ -85,6 +94,8 @@ export class SelectBinder {
           types: inPlace.map((one) => one.type),
         };
         relation = arrange(relation, distinct, order.keys);
+        if (locks.length > 0)
+          relation = { kind: 'lock', input: relation, targets: locks, types: relation.types };
         relation = limited(relation, limits);
         if (inPlace.length > shown)
           relation = { kind: 'narrow', input: relation, types: relation.types.slice(0, shown) };
@@ -102,7 +113,8 @@ export class SelectBinder {
   private bindSource(): BoundFrom | Values {
     const lists = this.statement.valuesLists ?? [];
     if (lists.length > 0) return this.bindValues(lists);
-    const from = bindFrom(this.context, this.level, this.statement.fromClause ?? []);
+    const rowIds = this.statement.lockingClause !== undefined;
+    const from = bindFrom(this.context, this.level, this.statement.fromClause ?? [], { rowIds });
     this.scope = from.scope;
     this.targets = bindTargets(this.binder('SELECT'), this.statement.targetList ?? []);
     this.outputs = this.targets.map((target) => target.expression);
@@ -196,6 +208,31 @@ export class SelectBinder {
     const lift = new WindowLift(relation);
     outputs = outputs.map((output) => lift.lift(output));
     return { input: lift.relation(), outputs };
+  }
+
+  /** Appends to `outputs` the keys of the tables that are locked. Throws 0A000, 42P01. */
+  private bindLocking(input: BoundFrom | Values): LockTarget[] {
+    const { context, statement } = this;
+    const clauses = lockingClauses(context, statement);
+    const [first] = clauses;
+    if (first === undefined || 'kind' in input) return [];
+    const refuse = (what: string) =>
+      context.error('0A000', `${strengthOf(first)} is not allowed with ${what}`, undefined);
+    if (this.outputs.some((output) => some(output, isAggregate)))
+      throw refuse('aggregate functions');
+    if (this.outputs.some((output) => some(output, (node) => node.kind === 'window')))
+      throw refuse('window functions');
+    return lockedTables(context, clauses, input.tree).map((locked) => {
+      const { source, offset, strength, mode, wait } = locked;
+      const { table, withRowId } = source;
+      const places = withRowId ? [table.columns.length] : (table.primaryKey?.columns ?? []);
+      const columns = places.map((place) => {
+        const type = source.types[place];
+        if (type === undefined) throw new RangeError('key column is a column');
+        return this.outputs.push(column(type, offset + place)) - 1;
+      });
+      return { table, columns, strength, mode, wait };
+    });
   }
 
   /** Appends to `outputs` what is sorted by and not shown. */

@@ -4,6 +4,7 @@
  * offset, those of a `from` to the concatenation of all its items' rows. Immutable.
  */
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { LockMode, LockWait } from '../kv-transaction.ts';
 import type { SqlType } from '../types/type.ts';
 import type { BoundWrite } from './bound.ts';
 import type { AggregateExpression, Expression, WindowExpression } from './expression.ts';
@@ -125,6 +126,24 @@ export interface Limit extends Typed {
   readonly ties: readonly SortKey[] | undefined;
 }
 
+export type LockStrength = 'FOR KEY SHARE' | 'FOR SHARE' | 'FOR NO KEY UPDATE' | 'FOR UPDATE';
+
+/** Locks the rows of tables that its input's rows were made of. */
+export interface Lock extends Typed {
+  readonly kind: 'lock';
+  readonly input: Relation;
+  readonly targets: readonly LockTarget[];
+}
+
+export interface LockTarget {
+  readonly table: TableDescriptor;
+  /** Offsets into the row: of the primary key's columns, or of the hidden row id. */
+  readonly columns: readonly number[];
+  readonly strength: LockStrength;
+  readonly mode: LockMode;
+  readonly wait: LockWait;
+}
+
 /** The first columns only. */
 export interface Narrow extends Typed {
   readonly kind: 'narrow';
@@ -184,6 +203,7 @@ export type Relation =
   | Distinct
   | Sort
   | Limit
+  | Lock
   | Narrow
   | SetOperation
   | With

@@ -97,7 +97,11 @@ export class Runner {
     let { prepared } = statement;
     let stale = 0;
     for (let attempt = 1; ; attempt++) {
-      const run = this.begin(statement, prepared.plan.locks ? 'lock' : 'read', attempt);
+      const run = this.begin(
+        statement,
+        prepared.plan.locks === undefined ? 'read' : 'lock',
+        attempt,
+      );
       let left = false;
       try {
         for await (const batch of this.selectOnce(run, prepared)) {

@@ -12,6 +12,7 @@ import type {
   Aggregate,
   Cte,
   CteScan,
+  LockStrength,
   Project,
   Relation,
   Sort,
@@ -26,6 +27,7 @@ import {
   WithOperator,
 } from '../execute/cte.ts';
 import { AggregateOperator, type AggregatePlan } from '../execute/group.ts';
+import { LockRowsOperator } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
 import {
   AppendOperator,
@@ -44,6 +46,7 @@ import { Compiler, type Layout } from './compile.ts';
 import { filterText, type NamedPlan, print, sortKeyText } from './explain.ts';
 import type { SortColumn } from './plan.ts';
 import { type Ordering, planFrom } from './plan-from.ts';
+import { storeOf } from './plan-table.ts';
 
 /** A planned relation: its physical row, and how many rows it may have. */
 export interface Planned {
@@ -57,6 +60,8 @@ export interface Planned {
 
 export class RelationPlanner {
   readonly compiler: Compiler;
+  /** Set when something that was planned locks rows. */
+  locks: LockStrength | undefined;
   /** Named queries, for EXPLAIN. */
   readonly named: NamedPlan[] = [];
   private readonly planWrite: (write: BoundWrite) => WriteNode;
@@ -122,6 +127,17 @@ export class RelationPlanner {
         const { limit } = relation;
         const most = limit?.kind === 'constant' && limit.value !== null ? Number(limit.value) : 100;
         return { ...input, operator, rows: Math.min(input.rows, most) };
+      }
+      case 'lock': {
+        const input = this.dense(relation.input);
+        this.locks ??= relation.targets[0]?.strength;
+        const locks = relation.targets.map(({ table, columns, mode, wait }) => ({
+          store: storeOf(table),
+          columns,
+          mode,
+          wait,
+        }));
+        return { ...input, operator: new LockRowsOperator(input.operator, locks) };
       }
       case 'narrow': {
         const input = this.dense(relation.input);
@@ -457,6 +473,7 @@ function outputOf(relation: Relation, index: number): Expression {
     case 'distinct':
     case 'sort':
     case 'limit':
+    case 'lock':
     case 'narrow':
     case 'filter':
     case 'with':

@@ -3,6 +3,7 @@
  * row named by its whole key go beside the tree. A plan belongs to no session and may run many times at once.
  */
 import type { BoundUtility } from '../bind/bound.ts';
+import type { LockStrength } from '../bind/relation.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { Evaluator } from '../execute/evaluate.ts';
 import type { Operator } from '../execute/operator.ts';
@@ -48,8 +49,8 @@ export interface SelectPlan {
   readonly kind: 'select';
   readonly root: Operator;
   readonly lookup: PointLookup | undefined;
-  /** It locks rows: FOR UPDATE and the like. */
-  readonly locks: boolean;
+  /** Undefined: it locks no rows. */
+  readonly locks: LockStrength | undefined;
   /** For EXPLAIN; made only when asked for. */
   lines(): readonly string[];
 }

@@ -73,7 +73,8 @@ class StatementPlanner {
     }
     const lookup = this.pointLookup(relation);
     const root = this.relations.dense(relation).operator;
-    return { kind: 'select', root, lookup, locks: false, lines: () => this.lines(root) };
+    const { locks } = this.relations;
+    return { kind: 'select', root, lookup, locks, lines: () => this.lines(root) };
   }
 
   private lines(root: Operator): readonly string[] {
