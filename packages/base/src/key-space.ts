@@ -2,7 +2,7 @@
  * The map of the whole logical key space: who owns which first byte. Everything below `sql` treats keys as bytes; this
  * is the only file that says what lies where.
  *
- *   01            cluster: what stores keep about themselves and count, in the first meta range
+ *   01            cluster: what stores say of themselves and count, what operators want of them, what placement did
  *   02            meta: one row per range, keyed 02 ‖ endKey of the range
  *   03            system: cluster settings, id counters, SQL catalog
  *   08 ‖ key      the SDK's own key-value space
@@ -11,6 +11,7 @@
 import { prefixEnd } from './bytes.ts';
 import type { Span } from './span.ts';
 
+/** Always in the first range, beside the first rows of the meta index. */
 export const clusterPrefix: Uint8Array = Uint8Array.of(0x01);
 export const metaPrefix: Uint8Array = Uint8Array.of(0x02);
 export const systemPrefix: Uint8Array = Uint8Array.of(0x03);

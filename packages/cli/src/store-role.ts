@@ -1,4 +1,5 @@
 /** The store of a process: shard's store on the real disk and LevelDB. Called by `start-process.ts`. */
+import { statfs } from 'node:fs/promises';
 import { NodeDisk, type StoreId, toStoreId } from '@flotilla/base';
 import { openLevelEngine, openStore } from '@flotilla/shard';
 import type { ProcessConfig } from './config/settings.ts';
@@ -27,6 +28,19 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
     openEngine: openLevelEngine,
     logger: parts.logger.child({ part: 'store' }),
     onFatal: parts.onFatal,
+    placement: {
+      ...(config.zone === undefined ? {} : { zone: config.zone }),
+      deadAfterMs: config.deadStoreAfterSeconds * 1000,
+      capacity: () => capacityOf(config.data),
+    },
   });
   return { storeId: store.storeId, stop: () => store.stop({ timeoutMs: stopTimeoutMs }) };
+}
+
+/** Of the volume that holds the directory. */
+async function capacityOf(
+  directory: string,
+): Promise<{ readonly capacityBytes: number; readonly usedBytes: number }> {
+  const { bsize, blocks, bavail } = await statfs(directory);
+  return { capacityBytes: bsize * blocks, usedBytes: bsize * (blocks - bavail) };
 }

@@ -58,6 +58,8 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
     },
     cluster: text('cluster') ?? 'main',
     machine: text('machine') ?? sources.hostName,
+    zone: text('zone'),
+    deadStoreAfterSeconds: (values.get('dead-store-after') as number | undefined) ?? 300,
     listen: (values.get('listen') as ListenAddress | undefined) ?? {
       host: '127.0.0.1',
       port: 26_432,

@@ -43,6 +43,9 @@ export interface ProcessConfig {
   readonly cluster: string;
   /** Stores of one machine never hold two replicas of one range. */
   readonly machine: string;
+  /** Of machines that may fail together. Undefined: not known. */
+  readonly zone: string | undefined;
+  readonly deadStoreAfterSeconds: number;
   readonly listen: ListenAddress;
   readonly gatewaySecurity: GatewaySecurity;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -165,6 +168,23 @@ export const settings: readonly Setting[] = [
     defaultText: 'the host name',
     expected: 'a name of 1 to 128 printable characters',
     schema: z.string().regex(/^[\x21-\x7e]{1,128}$/),
+  },
+  {
+    key: 'zone',
+    argument: '<name>',
+    description:
+      'label of the machines that may fail with this one; replicas of a range spread over zones',
+    defaultText: undefined,
+    expected: 'a name of 1 to 128 printable characters',
+    schema: z.string().regex(/^[\x21-\x7e]{1,128}$/),
+  },
+  {
+    key: 'dead-store-after',
+    argument: '<seconds>',
+    description: 'a store silent for so long has its replicas replaced; the same on every store',
+    defaultText: '300',
+    expected: 'a whole number of seconds from 5',
+    schema: z.preprocess(wholeNumber, z.int().min(5).max(1_000_000)),
   },
   {
     key: 'listen',

@@ -68,6 +68,12 @@ export class MembershipChanges {
     return this.underWay.has(rangeId);
   }
 
+  /** Exactly this change is being made. */
+  isUnderWay(rangeId: RangeId, goal: MembershipGoal): boolean {
+    const other = this.underWay.get(rangeId);
+    return other !== undefined && sameGoal(other.goal, goal);
+  }
+
   /** Resolves when the range has the members asked for, or it is over otherwise. The same goal joins. */
   change(replica: Replica, goal: MembershipGoal): Promise<ChangeOutcome> {
     const { rangeId } = replica;

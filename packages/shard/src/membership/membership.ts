@@ -190,6 +190,17 @@ export class Membership {
     const remove = toStoreIds(request.remove);
     if (add === undefined || remove === undefined)
       return refusal(RefusalReason.INVALID, 'a store id is a positive number');
+    const { expectedGeneration } = request;
+    const { descriptor } = replica;
+    const joins = this.changes.isUnderWay(replica.rangeId, { add, remove });
+    if (expectedGeneration && expectedGeneration !== descriptor.generation && !joins)
+      return {
+        changeReplicas: {
+          ok: false,
+          message: `the range is at generation ${descriptor.generation}, not ${expectedGeneration}`,
+          descriptor,
+        },
+      };
     const { admission, fail } = this.options.context;
     this.change(replica, { add, remove }).then((answer) => admission.send(caller, answer), fail);
     return undefined;

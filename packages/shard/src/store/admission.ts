@@ -11,6 +11,8 @@ export class Admission implements Answers {
   private readonly outbox: Outbox;
   private readonly limits: StoreLimits;
   private readonly isBusy: () => boolean;
+  /** Requests answered since the process began. */
+  answered = 0;
   private requests = 0;
   private bytes = 0;
   private readonly idleWaiters: (() => void)[] = [];
@@ -49,6 +51,7 @@ export class Admission implements Answers {
       return;
     }
     this.requests--;
+    this.answered++;
     this.bytes -= caller.bytes;
     assert(this.requests >= 0 && this.bytes >= 0, 'every request is answered once');
     this.sendUncounted(caller.clientId, caller.requestId, answer);

@@ -138,15 +138,20 @@ export class Member {
     });
     this.services = [
       this.reporter,
-      new LeaseBalancer({
-        clock,
-        storeId,
-        replicas,
-        status: (rangeId) => raft.status(rangeId),
-        transfer: (rangeId, target) => raft.transferLeadership(rangeId, target),
-        isChanging: (rangeId) =>
-          membership.changes.isChanging(rangeId) || this.splits.isSplitting(rangeId),
-      }),
+      // With placement, leases are placed by whoever leads the first range.
+      ...(this.context.options.placement === undefined
+        ? [
+            new LeaseBalancer({
+              clock,
+              storeId,
+              replicas,
+              status: (rangeId) => raft.status(rangeId),
+              transfer: (rangeId, target) => raft.transferLeadership(rangeId, target),
+              isChanging: (rangeId) =>
+                membership.changes.isChanging(rangeId) || this.splits.isSplitting(rangeId),
+            }),
+          ]
+        : []),
       membership,
       new HistorySweeper({
         engine,

@@ -18,6 +18,8 @@ import type { MultiRaft } from '@flotilla/raft';
 import { EngineTurns } from '../engine/engine-turns.ts';
 import { defaultStoreLimits } from '../limits.ts';
 import type { Membership } from '../membership/membership.ts';
+import type { WriteHealth } from '../placement/own-record.ts';
+import { Placement } from '../placement/placement.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Admission } from './admission.ts';
@@ -41,6 +43,7 @@ export class RunningStore implements Store {
   private readonly server: RequestServer;
   private readonly requests: StoreRequests;
   private readonly meta: MetaLink;
+  private readonly placement: Placement | undefined;
   private readonly identityWrites = new OneAtATime();
   private readonly kvListeners: Listener[] = [];
   private identity: Identity;
@@ -95,13 +98,28 @@ export class RunningStore implements Store {
       onPeerRequest: (from, request) => this.member?.onPeerRequest(from, request),
       onFatal: (error) => this.fail(error),
     });
+    this.placement =
+      options.placement === undefined
+        ? undefined
+        : new Placement({
+            context: this.context,
+            settings: options.placement,
+            clusterId: () => this.clusterId,
+            metaDescriptor: () => this.meta.descriptor(),
+            join: (clusterId, meta) => this.requests.join(clusterId, meta),
+          });
     if (this.clusterId !== undefined) this.becomeMember(foundation.ranges, false);
+    else this.placement?.lookForCluster();
     const onFrame = (frame: Uint8Array): void => this.server.onFrame(frame);
     const { transport } = options;
     this.kvListeners.push(
       transport.listen({ kind: 'store', storeId: this.storeId, channel: 'kv' }, onFrame),
       transport.listen({ kind: 'all-stores' }, onFrame),
     );
+  }
+
+  get writeHealth(): WriteHealth | undefined {
+    return this.placement?.health;
   }
 
   async checkpoint(): Promise<void> {
@@ -168,6 +186,7 @@ export class RunningStore implements Store {
       onReady: () => this.markReady(),
     });
     this.member.start();
+    this.placement?.start();
   }
 
   private fail(cause: unknown): void {
@@ -175,6 +194,7 @@ export class RunningStore implements Store {
     this.failed = true;
     const error = cause instanceof Error ? cause : new Error(String(cause));
     this.closeListeners();
+    this.placement?.stop();
     this.member?.stopServices();
     this.context.logger.error({ error: error.message }, 'store_failed');
     this.context.options.onFatal(error);
@@ -190,6 +210,7 @@ export class RunningStore implements Store {
     const { clock } = options;
     const deadlineMs = clock.nowMs() + timeoutMs;
     this.server.refuseNewWork();
+    this.placement?.stop();
     this.member?.stopServices();
     const pause = new Promise<void>((resolve) => void clock.setTimer(timeoutMs / 2, resolve));
     await Promise.race([admission.whenIdle(), pause]);

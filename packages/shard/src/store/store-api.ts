@@ -3,6 +3,8 @@ import type { Clock, Disk, Logger, Prng, StoreId, Transport } from '@flotilla/ba
 import type { DriverLimits, RaftLimits, RaftTimings } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import type { StoreLimits } from '../limits.ts';
+import type { WriteHealth } from '../placement/own-record.ts';
+import type { PlacementSettings } from '../placement/placement.ts';
 
 export interface StoreOptions {
   /** Holds `identity.json`, `wal/` and `engine/`. Made if absent; locked while the store is open. */
@@ -26,6 +28,8 @@ export interface StoreOptions {
   readonly raftLimits?: RaftLimits;
   readonly driverLimits?: Partial<DriverLimits>;
   readonly limits?: Partial<StoreLimits>;
+  /** Absent: this store takes no part in placement: it neither joins by itself nor places anything. */
+  readonly placement?: PlacementSettings;
   /** Size of a log segment, preallocated. Default: the log's own. Unit: bytes. */
   readonly walSegmentBytes?: number;
   /** Shown by status. Default: this process's id. */
@@ -36,6 +40,8 @@ export interface Store {
   readonly storeId: StoreId;
   /** Resolves once the store is founded and knows a leader for each of its ranges. May never resolve. */
   readonly ready: Promise<void>;
+  /** Whether this process reaches a cluster that commits writes. Undefined: not known without placement. */
+  readonly writeHealth: WriteHealth | undefined;
   /** Refuses new work, lets go of leadership, finishes, takes a last checkpoint, closes. Idempotent. Resolves when
    *  closed; handing over and finishing are given up after `timeoutMs`. */
   stop(options: { readonly timeoutMs: number }): Promise<void>;

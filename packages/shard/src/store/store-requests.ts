@@ -6,6 +6,7 @@ import { asBuffer, equalBytes, noClusterId } from '@flotilla/base';
 import type { MultiRaft } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
 import { type Answer, rangeInfo } from '../replica/answers.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import {
@@ -71,6 +72,18 @@ export class StoreRequests {
         raft: this.options.raft(),
       }),
     };
+  }
+
+  /** The cluster knows this store: it becomes a member without replicas. Does nothing if it was founded meanwhile. */
+  async join(clusterId: Uint8Array, meta: RangeDescriptor): Promise<void> {
+    while (this.founding !== undefined) await this.founding;
+    if (this.options.clusterId() !== undefined || this.options.context.isStopping()) return;
+    this.founding = this.found({ clusterId: Buffer.from(clusterId), ranges: [], meta });
+    try {
+      await this.founding;
+    } finally {
+      this.founding = undefined;
+    }
   }
 
   async bootstrap(request: flotilla.kv.BootstrapRequest.$Properties): Promise<Answer> {

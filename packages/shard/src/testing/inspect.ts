@@ -4,6 +4,7 @@ import { assert } from '@flotilla/base';
 import type { MultiRaft, RaftStatus } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { MembershipGoal } from '../membership/next-step.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
 import { dataPrefixBytes, spansOfStorage } from '../state/storage-keys.ts';
 import { RunningStore } from '../store/running-store.ts';
 import type { Store } from '../store/store-api.ts';
@@ -11,6 +12,7 @@ import type { MemoryEngine } from './memory-engine.ts';
 
 export interface ReplicaView {
   readonly rangeId: number;
+  readonly descriptor: RangeDescriptor;
   readonly raft: RaftStatus;
   /** Of the replicated state in memory; visible to reads a little later. */
   readonly appliedIndex: number;
@@ -29,6 +31,7 @@ export function inspectStore(store: Store): readonly ReplicaView[] {
     if (status === undefined) continue;
     views.push({
       rangeId: replica.rangeId,
+      descriptor: replica.descriptor,
       raft: status,
       appliedIndex: replica.appliedIndex,
       skippedCommands: replica.skippedCommands,

@@ -15,6 +15,7 @@ import { ManualClock, MemoryDisk } from '@flotilla/base/testing';
 import type { DriverLimits, RaftTimings } from '@flotilla/raft';
 import { initialRanges } from '../initial-ranges.ts';
 import type { StoreLimits } from '../limits.ts';
+import type { PlacementSettings } from '../placement/placement.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { openStore } from '../store/open-store.ts';
 import type { Store } from '../store/store-api.ts';
@@ -26,6 +27,12 @@ export interface StoreClusterOptions {
   readonly seed: number;
   /** Default 3. */
   readonly stores?: number;
+  /** Stores of these that the cluster is founded on; the others are not started. Default: all. */
+  readonly founding?: number;
+  /** Default: no store takes part in placement. */
+  readonly placement?: PlacementSettings;
+  /** By store. Default: each has its own. */
+  readonly machineOf?: (storeId: StoreId) => string;
   /** Default: the founding cut. */
   readonly ranges?: readonly RangeDescriptor[];
   readonly timings?: RaftTimings;
@@ -37,7 +44,7 @@ export interface StoreClusterOptions {
 
 interface Machine {
   readonly storeId: StoreId;
-  readonly disk: MemoryDisk;
+  disk: MemoryDisk;
   engine: MemoryEngine;
   running: Running | undefined;
 }
@@ -67,14 +74,10 @@ export class StoreCluster {
     this.network = new MemoryNetwork({ clock: this.clock, prng: new SeededPrng(options.seed, 1) });
     this.clusterId = Buffer.alloc(16, 0xc1);
     const storeIds = Array.from({ length: options.stores ?? 3 }, (_, i) => toStoreId(i + 1));
-    this.ranges = options.ranges ?? initialRanges(storeIds);
+    this.ranges = options.ranges ?? initialRanges(storeIds.slice(0, options.founding));
     this.machines = storeIds.map((storeId) => ({
       storeId,
-      disk: new MemoryDisk({
-        prng: new SeededPrng(options.seed, 100 + storeId),
-        clock: this.clock,
-        faults: { syncDelayMs: options.syncDelayMs ?? [0, 0] },
-      }),
+      disk: this.newDisk(100 + storeId),
       engine: new MemoryEngine(),
       running: undefined,
     }));
@@ -86,9 +89,10 @@ export class StoreCluster {
 
   /** Starts and founds all stores, and waits until every range has a leader. */
   async start(): Promise<void> {
-    await Promise.all(this.storeIds.map((storeId) => this.startStore(storeId)));
+    const founding = this.storeIds.slice(0, this.options.founding);
+    await Promise.all(founding.map((storeId) => this.startStore(storeId)));
     const client = this.client();
-    const founded = this.storeIds.map((storeId) =>
+    const founded = founding.map((storeId) =>
       client.request(storeId, {
         bootstrap: { clusterId: this.clusterId, storeId, ranges: [...this.ranges] },
       }),
@@ -98,10 +102,7 @@ export class StoreCluster {
       assert(response?.bootstrap?.ok === true, 'a store is founded', {
         message: response?.bootstrap?.message,
       });
-    await this.until(
-      Promise.all(this.storeIds.map((storeId) => this.store(storeId).ready)),
-      20_000,
-    );
+    await this.until(Promise.all(founding.map((storeId) => this.store(storeId).ready)), 20_000);
   }
 
   /** Starts a store that does not run, on what its machine's disk and engine hold. */
@@ -114,7 +115,7 @@ export class StoreCluster {
     const opening = openStore({
       directory: 'data',
       storeId,
-      machine: `machine-${storeId}`,
+      machine: this.options.machineOf?.(storeId) ?? `machine-${storeId}`,
       version: 'test',
       transport,
       clock,
@@ -126,6 +127,7 @@ export class StoreCluster {
       },
       walSegmentBytes: 256 * 1024,
       pid: life,
+      ...(this.options.placement === undefined ? {} : { placement: this.options.placement }),
       ...(this.options.timings === undefined ? {} : { timings: this.options.timings }),
       ...(this.options.limits === undefined ? {} : { limits: this.options.limits }),
       ...(this.options.driverLimits === undefined
@@ -197,6 +199,14 @@ export class StoreCluster {
     machine.engine = engine;
   }
 
+  /** The machine gets a new, empty disk. The store must be down. */
+  replaceDisk(storeId: StoreId): void {
+    const machine = this.machine(storeId);
+    assert(machine.running === undefined, 'the store is down', { storeId });
+    machine.disk = this.newDisk(200 + storeId);
+    machine.engine = new MemoryEngine();
+  }
+
   /** Cuts a store off from everybody, both ways. `network.heal` ends it. */
   isolate(storeId: StoreId): void {
     this.network.isolate(`store-${storeId}`);
@@ -256,6 +266,14 @@ export class StoreCluster {
       // All promise jobs run before the next macrotask.
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
+  }
+
+  private newDisk(stream: number): MemoryDisk {
+    return new MemoryDisk({
+      prng: new SeededPrng(this.options.seed, stream),
+      clock: this.clock,
+      faults: { syncDelayMs: this.options.syncDelayMs ?? [0, 0] },
+    });
   }
 
   private machine(storeId: StoreId): Machine {

@@ -1,0 +1,240 @@
+/**
+ * Places replicas and leases, on the store that leads the first range and nowhere else: looks at the cluster's rows every
+ * second, decides (`decide.ts`), has it carried out (`executor.ts`) and says what it did (`event-log.ts`). Holds nothing
+ * that its successor could not find out: whoever leads the first range next begins from the rows.
+ */
+import {
+  type Clock,
+  type HybridLogicalClock,
+  type Logger,
+  type RangeId,
+  type Timer,
+  timestampToWallMs,
+} from '@flotilla/base';
+import type { Engine } from '../engine/engine.ts';
+import type { Replica } from '../replica/replica.ts';
+import { decide } from './decide.ts';
+import { EventLog } from './event-log.ts';
+import { Executor } from './executor.ts';
+import { type Gathered, gather } from './gather.ts';
+import type { PlacementAction, RangePicture } from './picture.ts';
+import { actionText, StoreNews, stuckTexts } from './sentences.ts';
+import type { StoreClient } from './store-client.ts';
+
+export interface AllocatorOptions {
+  readonly clock: Clock;
+  readonly hlc: HybridLogicalClock;
+  readonly logger: Logger;
+  readonly engine: Engine;
+  readonly client: StoreClient;
+  /** The replica of the first range here, if there is one. */
+  readonly first: () => Replica | undefined;
+  readonly replicationFactor: number;
+  readonly suspectAfterMs: number;
+  readonly deadAfterMs: number;
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** Unit: ms. Between two rounds: usually, and while something is being done. */
+const calmRoundMs = 1000;
+const activeRoundMs = 250;
+/** A round of thousands of ranges takes its time: no more than this share of it is spent on rounds. */
+const restPerWork = 20;
+/** A range whose row does not show what was done to it, after this long, is decided about again. */
+const settleMs = 5000;
+/** After a failure, and after a transfer of the lease: twice as long each time, up to the longest. */
+const firstRestMs = 5000;
+const longestRestMs = 5 * 60_000;
+
+interface UnderWay {
+  readonly action: PlacementAction;
+  /** Undefined: not yet. */
+  endedAtMs: number | undefined;
+}
+
+interface Rest {
+  readonly untilMs: number;
+  readonly lengthMs: number;
+}
+
+export class Allocator {
+  private readonly options: AllocatorOptions;
+  private readonly executor: Executor;
+  private readonly events: EventLog;
+  private timer: Timer | undefined;
+  private stopped = false;
+  /** Of the first range, in which this store leads it. 0: it does not. */
+  private term = 0;
+  private attentiveSinceMs = 0;
+  private news = new StoreNews();
+  private underWay = new Map<RangeId, UnderWay>();
+  private rests = new Map<RangeId, Rest>();
+  private leaseRests = new Map<RangeId, Rest>();
+  /** Who led each range when it was looked at last. */
+  private leaders = new Map<RangeId, number>();
+  private lastStuck = '';
+
+  constructor(options: AllocatorOptions) {
+    this.options = options;
+    this.executor = new Executor(options.client, options.clock);
+    this.events = new EventLog(options.engine, () => options.clock.wallMs());
+  }
+
+  start(): void {
+    this.schedule(calmRoundMs);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.timer?.cancel();
+  }
+
+  private schedule(delayMs: number): void {
+    if (this.stopped) return;
+    const { clock, onFatal } = this.options;
+    this.timer = clock.setTimer(delayMs, () => {
+      const startedAt = clock.nowMs();
+      this.round().then(
+        (active) => {
+          const work = clock.nowMs() - startedAt;
+          this.schedule(Math.max(active ? activeRoundMs : calmRoundMs, work * restPerWork));
+        },
+        (error: unknown) => {
+          if (!this.stopped) onFatal(error);
+        },
+      );
+    });
+  }
+
+  /** @returns true if something is being done */
+  private async round(): Promise<boolean> {
+    const first = this.options.first();
+    const { leaseholder } = first ?? {};
+    if (first === undefined || leaseholder?.isReady !== true) {
+      this.term = 0;
+      return false;
+    }
+    if (leaseholder.term !== this.term) this.begin(leaseholder.term);
+    const gathered = await gather(this.options, first, {
+      nowMs: this.wallMs(),
+      attentiveSinceMs: this.attentiveSinceMs,
+    });
+    if (gathered === undefined || !this.leads(first)) return false;
+    for (const event of this.news.of(gathered.stores, this.wallMs())) this.events.say(event);
+    this.settle(gathered.ranges);
+    this.act(gathered);
+    await this.events.flush(first);
+    return this.underWay.size > 0;
+  }
+
+  private leads(first: Replica): boolean {
+    return !this.stopped && first.leaseholder?.term === this.term;
+  }
+
+  private begin(term: number): void {
+    this.term = term;
+    this.attentiveSinceMs = this.wallMs();
+    this.news = new StoreNews();
+    this.underWay = new Map();
+    this.rests = new Map();
+    this.leaseRests = new Map();
+    this.leaders = new Map();
+    this.lastStuck = '';
+    this.events.forget();
+  }
+
+  /** The clock that timestamps follow. */
+  private wallMs(): number {
+    const { clock, hlc } = this.options;
+    return Math.max(clock.wallMs(), timestampToWallMs(hlc.peek()));
+  }
+
+  /** Forgets what was done and shows in the rows. */
+  private settle(ranges: readonly RangePicture[]): void {
+    const now = this.options.clock.nowMs();
+    for (const range of ranges) {
+      const { rangeId, generation } = range.descriptor;
+      const { action, endedAtMs } = this.underWay.get(rangeId) ?? {};
+      const { leaseholder = 0 } = range;
+      const ledBefore = this.leaders.get(rangeId) ?? leaseholder;
+      this.leaders.set(rangeId, leaseholder);
+      // Somebody may have asked for it to be led there.
+      if (ledBefore !== leaseholder && action === undefined) this.rest(this.leaseRests, rangeId);
+      if (action === undefined || endedAtMs === undefined) continue;
+      const shows =
+        action.kind === 'change' ? generation > action.generation : range.leaseholder === action.to;
+      if (shows || now - endedAtMs > settleMs) this.underWay.delete(rangeId);
+    }
+  }
+
+  private act({ stores, ranges }: Gathered): void {
+    const { replicationFactor } = this.options;
+    const { actions, stuck } = decide({
+      stores,
+      ranges,
+      replicationFactor,
+      underWay: [...this.underWay.values()].map(({ action }) => action),
+      resting: this.atRest(this.rests),
+      leasesAtRest: this.atRest(this.leaseRests),
+    });
+    const texts = stuckTexts(stuck);
+    if (texts.join() !== this.lastStuck)
+      for (const text of texts) this.events.say({ kind: 'stuck', text });
+    this.lastStuck = texts.join();
+    if (actions.length === 0) return;
+    const byId = new Map(ranges.map((range) => [range.descriptor.rangeId, range]));
+    for (const action of actions) {
+      const range = byId.get(action.rangeId);
+      if (range !== undefined) this.carryOut(action, range);
+    }
+  }
+
+  private carryOut(action: PlacementAction, range: RangePicture): void {
+    const { logger, clock, onFatal } = this.options;
+    const { rangeId, rule } = action;
+    const { term } = this;
+    const entry: UnderWay = { action, endedAtMs: undefined };
+    this.underWay.set(rangeId, entry);
+    this.events.say({ kind: rule, rangeId, text: actionText(action) });
+    if (action.kind === 'transfer') this.rest(this.leaseRests, rangeId);
+    const startedAt = clock.nowMs();
+    this.executor.run(action, range).then(({ ok, text }) => {
+      const seconds = ((clock.nowMs() - startedAt) / 1000).toFixed(1);
+      logger.info({ action, ok, text, seconds }, 'placement_action_ended');
+      if (this.term !== term) return;
+      entry.endedAtMs = clock.nowMs();
+      if (ok && action.kind === 'change') {
+        this.rests.delete(rangeId);
+        this.events.say({
+          kind: rule,
+          rangeId,
+          text: `r${rangeId}: done in ${seconds} s: ${text}.`,
+        });
+      }
+      if (ok) return;
+      this.underWay.delete(rangeId);
+      this.rest(this.rests, rangeId);
+      this.events.say({
+        kind: rule,
+        rangeId,
+        text: `r${rangeId}: nothing came of it after ${seconds} s: ${text}.`,
+      });
+    }, onFatal);
+  }
+
+  private rest(rests: Map<RangeId, Rest>, rangeId: RangeId): void {
+    const now = this.options.clock.nowMs();
+    const before = rests.get(rangeId);
+    // Long enough ago: begin anew.
+    const again = before !== undefined && now - before.untilMs < 10 * before.lengthMs;
+    const lengthMs = again ? Math.min(longestRestMs, before.lengthMs * 2) : firstRestMs;
+    rests.set(rangeId, { untilMs: now + lengthMs, lengthMs });
+  }
+
+  private atRest(rests: ReadonlyMap<RangeId, Rest>): Set<RangeId> {
+    const now = this.options.clock.nowMs();
+    const resting = new Set<RangeId>();
+    for (const [rangeId, { untilMs }] of rests) if (now < untilMs) resting.add(rangeId);
+    return resting;
+  }
+}

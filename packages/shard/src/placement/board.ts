@@ -1,0 +1,186 @@
+/**
+ * The picture with everything counted as done that was decided already: how many replicas, leases and bytes each store
+ * will have, and how much more it may be sent. Made anew for each round of `decide.ts`; rules read it and put down what
+ * they decide.
+ */
+import { assert, type RangeId, type StoreId } from '@flotilla/base';
+import { isJoint } from '../membership/configuration.ts';
+import { ReplicaRole } from '../range-descriptor.ts';
+import {
+  learnerStores,
+  type PlacementAction,
+  type PlacementPicture,
+  type RangePicture,
+  type StorePicture,
+  voterStores,
+} from './picture.ts';
+
+/** Snapshots on their way to one store: what it admits at once. */
+const receivingMax = 2;
+/** Leases on their way to, and from, one store: each stops the writes of its range for a moment. */
+const transfersMax = 4;
+
+/** A store, with what it will have. */
+export interface StoreCell {
+  readonly store: StorePicture;
+  replicas: number;
+  leases: number;
+  bytes: number;
+  receiving: number;
+  transfers: number;
+}
+
+/** A range, with where it will be. */
+export interface RangeCell {
+  readonly range: RangePicture;
+  /** Stores with a voter. */
+  readonly voters: readonly StoreId[];
+  readonly learners: readonly StoreId[];
+  /** An action was decided, now or before; or it is in the middle of something that must end first. */
+  taken: boolean;
+}
+
+export class Board {
+  readonly replicationFactor: number;
+  readonly cells: readonly StoreCell[];
+  readonly ranges: readonly RangeCell[];
+  readonly leasesAtRest: ReadonlySet<RangeId>;
+  readonly actions: PlacementAction[] = [];
+  private readonly byStore: ReadonlyMap<StoreId, StoreCell>;
+
+  constructor(picture: PlacementPicture) {
+    this.replicationFactor = picture.replicationFactor;
+    this.leasesAtRest = picture.leasesAtRest;
+    this.cells = [...picture.stores]
+      .sort((a, b) => a.storeId - b.storeId)
+      .map((store) => ({ store, replicas: 0, leases: 0, bytes: 0, receiving: 0, transfers: 0 }));
+    this.byStore = new Map(this.cells.map((cell) => [cell.store.storeId, cell]));
+    const underWay = new Map(picture.underWay.map((action) => [action.rangeId, action]));
+    this.ranges = picture.ranges.map((range) => {
+      const { descriptor } = range;
+      const outgoing = descriptor.replicas.some(
+        ({ role }) => role === ReplicaRole.LEARNER_OUTGOING,
+      );
+      return {
+        range,
+        voters: voterStores(descriptor),
+        learners: learnerStores(descriptor),
+        taken:
+          isJoint(descriptor) ||
+          outgoing ||
+          underWay.has(descriptor.rangeId) ||
+          picture.resting.has(descriptor.rangeId),
+      };
+    });
+    for (const cell of this.ranges) {
+      const { leaseholder, bytes, descriptor } = cell.range;
+      const { rangeId } = descriptor;
+      for (const storeId of [...cell.voters, ...cell.learners]) this.gain(storeId, 1, bytes);
+      const led = leaseholder === undefined ? undefined : this.byStore.get(leaseholder);
+      if (led !== undefined) led.leases++;
+      const action = underWay.get(rangeId);
+      if (action !== undefined) this.count(cell, action);
+    }
+  }
+
+  cell(storeId: StoreId): StoreCell | undefined {
+    return this.byStore.get(storeId);
+  }
+
+  isLive(storeId: StoreId): boolean {
+    return this.byStore.get(storeId)?.store.health === 'live';
+  }
+
+  /** Some store is silent and may be back in a moment: what is even or not shows then. */
+  get isUncertain(): boolean {
+    return this.cells.some(
+      ({ store }) => store.health === 'suspect' && !store.draining && !store.decommissioning,
+    );
+  }
+
+  /** Stores that may be given something, other than these. */
+  takers(but: readonly StoreId[]): StoreCell[] {
+    return this.cells.filter(({ store }) => maybeGiven(store) && !but.includes(store.storeId));
+  }
+
+  /** A majority of the voters lives: what changes them can be committed. */
+  hasQuorum({ voters }: RangeCell): boolean {
+    return 2 * voters.filter((storeId) => this.isLive(storeId)).length > voters.length;
+  }
+
+  /** On how many machines, and in how many zones, these stores are. */
+  spread(storeIds: readonly StoreId[]): { machines: number; zones: number } {
+    const machines = new Set<string>();
+    const zones = new Set<string>();
+    for (const storeId of storeIds) {
+      const store = this.byStore.get(storeId)?.store;
+      machines.add(store?.machine ?? `?${storeId}`);
+      zones.add(store?.zone ?? '');
+    }
+    return { machines: machines.size, zones: zones.size };
+  }
+
+  /** Puts an action down, unless a store has enough to do. @returns false then */
+  decide(cell: RangeCell, action: PlacementAction): boolean {
+    assert(!cell.taken, 'one action per range', { rangeId: action.rangeId });
+    const busy =
+      action.kind === 'change'
+        ? action.add.some((id) => (this.byStore.get(id)?.receiving ?? 0) >= receivingMax)
+        : [action.from, action.to].some(
+            (id) => (this.byStore.get(id)?.transfers ?? 0) >= transfersMax,
+          );
+    if (busy) return false;
+    cell.taken = true;
+    this.actions.push(action);
+    this.count(cell, action);
+    return true;
+  }
+
+  private count({ range, voters, learners }: RangeCell, action: PlacementAction): void {
+    const { bytes } = range;
+    if (action.kind === 'transfer') {
+      for (const storeId of [action.from, action.to]) {
+        const store = this.byStore.get(storeId);
+        if (store !== undefined) store.transfers++;
+      }
+      this.moveLease(range.leaseholder, action.to);
+      return;
+    }
+    for (const storeId of action.add) {
+      if (!voters.includes(storeId) && !learners.includes(storeId)) this.gain(storeId, 1, bytes);
+      const store = this.byStore.get(storeId);
+      if (store !== undefined) store.receiving++;
+    }
+    for (const storeId of action.remove)
+      if (voters.includes(storeId) || learners.includes(storeId)) this.gain(storeId, -1, -bytes);
+    // Whoever leads and is to go hands over first, to somebody who stays; to whom is not decided here.
+    const { leaseholder } = range;
+    if (leaseholder === undefined || !action.remove.includes(leaseholder)) return;
+    const heir = voters.find((storeId) => !action.remove.includes(storeId)) ?? action.add[0];
+    this.moveLease(leaseholder, heir);
+  }
+
+  private gain(storeId: StoreId, replicas: number, bytes: number): void {
+    const cell = this.byStore.get(storeId);
+    if (cell === undefined) return;
+    cell.replicas += replicas;
+    cell.bytes += bytes;
+  }
+
+  private moveLease(from: StoreId | undefined, to: StoreId | undefined): void {
+    const before = from === undefined ? undefined : this.byStore.get(from);
+    const after = to === undefined ? undefined : this.byStore.get(to);
+    if (before !== undefined) before.leases--;
+    if (after !== undefined) after.leases++;
+  }
+}
+
+/** New replicas and leases may go there. */
+export function maybeGiven({ health, draining, decommissioning }: StorePicture): boolean {
+  return health === 'live' && !draining && !decommissioning;
+}
+
+/** Its replicas should be elsewhere: it is dead, or is going and cannot be waited for. */
+export function isLost({ health, decommissioning }: StorePicture): boolean {
+  return health === 'dead' || (decommissioning && health !== 'live');
+}

@@ -1,0 +1,168 @@
+/**
+ * Placement over random clusters, with everything it decides carried out: it never harms a range, comes to an end, and
+ * leaves what it promises.
+ */
+import { toStoreId } from '@flotilla/base';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { isVoter } from '../range-descriptor.ts';
+import { decide } from './decide.ts';
+import {
+  type PlacementPicture,
+  type RangePicture,
+  type StorePicture,
+  voterStores,
+} from './picture.ts';
+import { after, picture, range, store } from './placement.test-kit.ts';
+
+/** More than any of these clusters needs. */
+const roundsMax = 200;
+
+interface Setting {
+  readonly stores: readonly StorePicture[];
+  readonly ranges: readonly RangePicture[];
+}
+
+const setting: fc.Arbitrary<Setting> = fc
+  .record({
+    machines: fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 3, maxLength: 8 }),
+    zones: fc.integer({ min: 1, max: 3 }),
+    trouble: fc.constantFrom('none', 'dead', 'decommission', 'drain'),
+    troubled: fc.nat(),
+    ranges: fc.array(
+      fc.record({
+        at: fc.nat(),
+        step: fc.nat(),
+        bytes: fc.nat({ max: 1 << 28 }),
+        learner: fc.nat(30),
+      }),
+      { minLength: 1, maxLength: 30 },
+    ),
+  })
+  .map(({ machines, zones, trouble, troubled, ranges }) => {
+    const count = machines.length;
+    const bad = (troubled % count) + 1;
+    const stores = machines.map((machine, i) =>
+      store(i + 1, {
+        machine: `m${machine}`,
+        zone: zones === 1 ? '' : `z${machine % zones}`,
+        ...(i + 1 !== bad || trouble === 'none'
+          ? {}
+          : trouble === 'dead'
+            ? { health: 'dead' as const }
+            : { [trouble === 'drain' ? 'draining' : 'decommissioning']: true }),
+      }),
+    );
+    return {
+      stores,
+      ranges: ranges.map(({ at, step, bytes, learner }, i) => {
+        const all = Array.from({ length: count }, (_, k) => ((at + k) % count) + 1);
+        const rotated = [...all.slice(step % count), ...all.slice(0, step % count)];
+        const learners = learner === 0 && count > 3 ? rotated.slice(3, 4) : [];
+        return range(i + 1, rotated.slice(0, 3), { bytes, learners });
+      }),
+    };
+  });
+
+function machinesOf({ stores }: Setting, at: RangePicture): number {
+  return new Set(
+    voterStores(at.descriptor).map((id) => stores.find(({ storeId }) => storeId === id)?.machine),
+  ).size;
+}
+
+/** Whose leader died was elected another. */
+function elect(given: Setting): Setting {
+  const isLive = (id: number): boolean =>
+    given.stores.some(({ storeId, health }) => storeId === id && health === 'live');
+  const ranges = given.ranges.map((each) => ({
+    ...each,
+    leaseholder: voterStores(each.descriptor).find(isLive),
+  }));
+  return { ...given, ranges };
+}
+
+/** Everything decided happens, round by round. @returns the end, and how many rounds it took */
+function run(from: Setting, check: (before: RangePicture, now: RangePicture) => void) {
+  let { ranges } = from;
+  for (let round = 0; round < roundsMax; round++) {
+    const given: PlacementPicture = picture(from.stores, ranges);
+    const { actions } = decide(given);
+    if (actions.length === 0) return { ranges, rounds: round };
+    expect(new Set(actions.map(({ rangeId }) => rangeId)).size).toBe(actions.length);
+    ranges = ranges.map((before) => {
+      const action = actions.find(({ rangeId }) => rangeId === before.descriptor.rangeId);
+      if (action === undefined) return before;
+      const now = after(before, action);
+      check(before, now);
+      return now;
+    });
+  }
+  return { ranges, rounds: roundsMax };
+}
+
+it('harms no range on the way, and comes to an end', () => {
+  fc.assert(
+    fc.property(setting, (drawn) => {
+      const given = elect(drawn);
+      const isLive = (id: number): boolean =>
+        given.stores.some(({ storeId, health }) => storeId === id && health === 'live');
+      const { rounds } = run(given, (before, now) => {
+        const voters = voterStores(now.descriptor);
+        // Never fewer voters, never fewer living ones, never closer together.
+        expect(voters.length).toBe(3);
+        const living = (at: RangePicture): number =>
+          voterStores(at.descriptor).filter(isLive).length;
+        expect(living(now)).toBeGreaterThanOrEqual(living(before));
+        const replaced = voterStores(before.descriptor).filter((id) => !voters.includes(id));
+        const forced = replaced.some((id) => {
+          const place = given.stores.find(({ storeId }) => storeId === id);
+          return place?.health === 'dead' || place?.decommissioning;
+        });
+        if (!forced)
+          expect(machinesOf(given, now)).toBeGreaterThanOrEqual(machinesOf(given, before));
+        expect(now.leaseholder === undefined || voters.includes(now.leaseholder)).toBe(true);
+      });
+      expect(rounds).toBeLessThan(roundsMax);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+it('ends with machines apart where they can be, nothing on who goes, and replicas even', () => {
+  fc.assert(
+    fc.property(setting, (drawn) => {
+      const given = elect(drawn);
+      const { ranges } = run(given, () => {});
+      const usable = given.stores.filter(
+        ({ health, draining, decommissioning }) =>
+          health === 'live' && !draining && !decommissioning,
+      );
+      const count = (id: number): number =>
+        ranges.filter(({ descriptor }) => voterStores(descriptor).includes(toStoreId(id))).length;
+      const machines = new Set(usable.map(({ machine }) => machine)).size;
+      for (const each of ranges) {
+        expect(each.descriptor.replicas.every(isVoter)).toBe(true);
+        const here = voterStores(each.descriptor);
+        if (here.every((id) => usable.some(({ storeId }) => storeId === id)))
+          expect(machinesOf(given, each)).toBe(Math.min(3, machines));
+      }
+      if (usable.length >= 3)
+        for (const { storeId, health, decommissioning, draining } of given.stores) {
+          if (health === 'dead' || decommissioning) expect(count(storeId)).toBe(0);
+          if (draining)
+            expect(ranges.every(({ leaseholder }) => leaseholder !== storeId)).toBe(true);
+        }
+      // With a machine for each store nothing stands in the way of evenness.
+      if (
+        machines === usable.length &&
+        given.stores.every(({ zone }) => zone === '') &&
+        usable.length === given.stores.length
+      ) {
+        const counts = usable.map(({ storeId }) => count(storeId));
+        const mean = counts.reduce((sum, n) => sum + n, 0) / counts.length;
+        for (const n of counts) expect(Math.abs(n - mean)).toBeLessThan(Math.max(1, mean * 0.1));
+      }
+    }),
+    { numRuns: 200 },
+  );
+});

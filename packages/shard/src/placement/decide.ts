@@ -1,0 +1,43 @@
+/**
+ * What to do next about where replicas and leases are: a picture of the cluster in, at most one action per range out, each
+ * with its reason in words. Pure: the same picture gives the same actions. What cannot be helped is said too.
+ */
+import type { RangeId } from '@flotilla/base';
+import { balanceBytes, balanceCounts, balanceLeases } from './balance-rules.ts';
+import { Board } from './board.ts';
+import type { PlacementAction, PlacementPicture } from './picture.ts';
+import { rangeRules } from './range-rules.ts';
+
+export interface PlacementDecision {
+  readonly actions: readonly PlacementAction[];
+  /** Ranges that something is wrong with and no store can help. */
+  readonly stuck: readonly { readonly rangeId: RangeId; readonly reason: string }[];
+}
+
+export function decide(picture: PlacementPicture): PlacementDecision {
+  const board = new Board(picture);
+  const stuck = new Map<RangeId, string>();
+  for (const rule of rangeRules)
+    for (const cell of board.ranges) {
+      if (cell.taken) continue;
+      const wish = rule(board, cell);
+      if (wish?.kind === 'act') {
+        // What a store has no room for is decided again when it has; nothing less urgent comes before it.
+        if (!board.decide(cell, wish.action)) cell.taken = true;
+      } else if (wish?.kind === 'stuck') stuck.set(cell.range.descriptor.rangeId, wish.reason);
+    }
+  if (!board.isUncertain) {
+    balanceCounts(board);
+    if (board.actions.every(({ kind }) => kind === 'transfer') && !moving(picture))
+      balanceBytes(board);
+    balanceLeases(board);
+  }
+  return {
+    actions: board.actions,
+    stuck: [...stuck].map(([rangeId, reason]) => ({ rangeId, reason })),
+  };
+}
+
+function moving(picture: PlacementPicture): boolean {
+  return picture.underWay.some(({ kind }) => kind === 'change');
+}

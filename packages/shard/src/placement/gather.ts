@@ -1,0 +1,161 @@
+/**
+ * Makes the picture that placement decides from, at the store that leads the first range: stores' rows and intents from
+ * its own engine, the meta index from there too and, where it was split, from the ranges that hold the rest.
+ */
+import {
+  asBuffer,
+  compareBytes,
+  metaPrefix,
+  prefixSpan,
+  type Span,
+  type StoreId,
+  timestampToWallMs,
+  toStoreId,
+  toTimestamp,
+} from '@flotilla/base';
+import type { Engine } from '../engine/engine.ts';
+import { kv } from '../protocol/index.ts';
+import { checkDescriptor } from '../range-descriptor.ts';
+import type { Replica } from '../replica/replica.ts';
+import { userKeyOf } from '../state/storage-keys.ts';
+import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
+import {
+  decodeIntent,
+  decodeReport,
+  intentSpan,
+  reportSpan,
+  type StoreReport,
+} from './cluster-rows.ts';
+import type { RangePicture, StorePicture } from './picture.ts';
+import { RangeContact, type RangeInfo, type StoreClient } from './store-client.ts';
+
+export interface GatherOptions {
+  readonly engine: Engine;
+  readonly client: StoreClient;
+  /** Silent for longer: suspect. Unit: ms. */
+  readonly suspectAfterMs: number;
+  /** Silent for longer: dead. Unit: ms. */
+  readonly deadAfterMs: number;
+}
+
+/** A store as its row and its operator describe it. */
+export interface GatheredStore extends StorePicture {
+  readonly report: StoreReport;
+  /** Of its row, or since when this store pays attention. Wall clock, ms since 1970. */
+  readonly seenAtMs: number;
+}
+
+export interface Gathered {
+  readonly stores: readonly GatheredStore[];
+  readonly ranges: readonly RangePicture[];
+}
+
+const rowsPerStep = 256;
+const scanTimeoutMs = 5000;
+
+/**
+ * @param nowMs by the clock that makes timestamps
+ * @param attentiveSinceMs nobody is held to have been silent before: then there was nobody to write to
+ * @returns undefined where a part of the meta index cannot be read now
+ */
+export async function gather(
+  options: GatherOptions,
+  first: Replica,
+  times: { readonly nowMs: number; readonly attentiveSinceMs: number },
+): Promise<Gathered | undefined> {
+  const { engine } = options;
+  const intents = new Map<number, { draining: boolean; decommissioning: boolean }>();
+  for (const { key, value } of await rowsOf(engine, first, intentSpan)) {
+    const intent = decodeIntent(value);
+    const { draining = false, decommissioning = false } = intent ?? {};
+    if (intent !== undefined)
+      intents.set(key.readUInt32BE(key.length - 4), { draining, decommissioning });
+  }
+  const stores: GatheredStore[] = [];
+  for (const row of await rowsOf(engine, first, reportSpan)) {
+    const report = decodeReport(row.value);
+    if (report === undefined || !Number.isSafeInteger(report.storeId) || report.storeId < 1)
+      continue;
+    const storeId = toStoreId(report.storeId);
+    const writtenAtMs = timestampToWallMs(toTimestamp(row.timestamp));
+    const seenAtMs = Math.max(writtenAtMs, times.attentiveSinceMs);
+    const silentMs = times.nowMs - seenAtMs;
+    // Whoever has not written since somebody pays attention is waited for, and trusted with nothing.
+    const isFresh = times.nowMs - writtenAtMs <= options.suspectAfterMs;
+    stores.push({
+      storeId,
+      machine: report.machine,
+      zone: report.zone,
+      health: isFresh ? 'live' : silentMs > options.deadAfterMs ? 'dead' : 'suspect',
+      ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
+      report,
+      seenAtMs,
+    });
+  }
+  const infos = await metaRows(options, first);
+  if (infos === undefined) return undefined;
+  const ranges: RangePicture[] = [];
+  for (const info of infos) {
+    const checked = checkDescriptor(info.descriptor ?? {});
+    if (!checked.ok) continue;
+    const { leaseholderStoreId } = info;
+    const leaseholder: StoreId | undefined = leaseholderStoreId
+      ? toStoreId(leaseholderStoreId)
+      : undefined;
+    ranges.push({ descriptor: checked.descriptor, leaseholder, bytes: 0 });
+  }
+  return { stores, ranges };
+}
+
+interface LocalRow {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly timestamp: number;
+}
+
+/** Rows of the part of `span` that the first range holds. */
+async function rowsOf(engine: Engine, first: Replica, span: Span): Promise<LocalRow[]> {
+  const { endKey } = first.descriptor;
+  const end = compareBytes(endKey, span.endKey) < 0 ? endKey : span.endKey;
+  if (compareBytes(span.startKey, end) >= 0) return [];
+  const found: LocalRow[] = [];
+  const iterator = engine.iterate(first.space.dataSpan(span.startKey, end));
+  try {
+    for (;;) {
+      const rows = await iterator.next(rowsPerStep);
+      if (rows.length === 0) return found;
+      for (const row of rows) {
+        const key = userKeyOf(row.key);
+        const stored = checkStored(key, asBuffer(row.value));
+        found.push({ key, value: storedPayload(stored), timestamp: storedTimestamp(stored) });
+      }
+    }
+  } finally {
+    await iterator.close();
+  }
+}
+
+async function metaRows(options: GatherOptions, first: Replica): Promise<RangeInfo[] | undefined> {
+  const span = prefixSpan(metaPrefix);
+  const infos: RangeInfo[] = (await rowsOf(options.engine, first, span)).map(({ value }) =>
+    kv.RangeInfo.decode(value),
+  );
+  const { endKey } = first.descriptor;
+  if (compareBytes(endKey, span.endKey) >= 0) return infos;
+  // The rows of the ranges that hold the rest come before all others, hence are here.
+  const rest = infos.filter(
+    ({ descriptor }) =>
+      compareBytes(descriptor?.startKey ?? span.endKey, span.endKey) < 0 &&
+      compareBytes(descriptor?.startKey ?? span.endKey, endKey) >= 0,
+  );
+  for (const info of rest) {
+    const { descriptor } = info;
+    if (!descriptor?.startKey || !descriptor.endKey) continue;
+    const last = compareBytes(descriptor.endKey, span.endKey) < 0 ? descriptor.endKey : span.endKey;
+    const contact = new RangeContact(options.client, descriptor.rangeId ?? 0, () => info);
+    const rows = await contact.scan({ startKey: descriptor.startKey, endKey: last }, scanTimeoutMs);
+    if (rows === undefined) return undefined;
+    for (const { value } of rows) infos.push(kv.RangeInfo.decode(value ?? new Uint8Array(0)));
+  }
+  return infos;
+}

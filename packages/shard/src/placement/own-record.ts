@@ -1,0 +1,180 @@
+/**
+ * A store's own row among the cluster's: who it is, how full it is. Written every few seconds through the first range's
+ * leaseholder like any write, so each success also proves that this process reaches a cluster that commits. The row is
+ * how a disk is told from another one under the same number: whoever finds a stranger's row under its name must end.
+ */
+import type { Clock, Logger, Prng, StoreId, Timer } from '@flotilla/base';
+import { ExitCode, FatalError, toHex } from '@flotilla/base';
+import type { Identity } from '../store/identity.ts';
+import { decodeReport, encodeReport, reportKey, type StoreReport } from './cluster-rows.ts';
+import type { RangeContact } from './store-client.ts';
+
+/** What a store has at this moment. */
+export interface StoreFigures {
+  readonly replicas: number;
+  readonly leases: number;
+  /** Requests answered since the process began. */
+  readonly requests: number;
+}
+
+export interface Capacity {
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+}
+
+export interface OwnRecordOptions {
+  readonly storeId: StoreId;
+  readonly machine: string;
+  readonly zone: string;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly logger: Logger;
+  readonly identity: () => Identity;
+  readonly firstRange: RangeContact;
+  readonly figures: () => StoreFigures;
+  readonly capacity: () => Promise<Capacity>;
+  readonly everyMs: number;
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** Whether a write committed lately. */
+export interface WriteHealth {
+  /** Monotonic ms of the last write that was known to be committed. Undefined: none yet. */
+  readonly committedAtMs: number | undefined;
+  /** Why the last attempt failed; empty: it did not. */
+  readonly reason: string;
+}
+
+/** Unit: ms. */
+const attemptTimeoutMs = 4000;
+const retryMs = 500;
+
+export class OwnRecord {
+  private readonly options: OwnRecordOptions;
+  private readonly run: string;
+  /** Version of the row that this process knows. Undefined: it must be read first. */
+  private rowTimestamp: number | undefined;
+  private committedAtMs: number | undefined;
+  private reason = 'no write has been tried yet';
+  private lastRequests = 0;
+  private lastAtMs: number | undefined;
+  private timer: Timer | undefined;
+  private stopped = false;
+
+  constructor(options: OwnRecordOptions) {
+    this.options = options;
+    const { prng } = options;
+    this.run = toHex(Uint8Array.from({ length: 8 }, () => prng.nextBelow(256)));
+  }
+
+  get health(): WriteHealth {
+    return { committedAtMs: this.committedAtMs, reason: this.reason };
+  }
+
+  start(): void {
+    this.schedule(0);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.timer?.cancel();
+  }
+
+  /** Reads the row and says whose it is. */
+  async find(): Promise<'none' | 'own' | 'stranger' | 'newer' | 'unreachable'> {
+    const { firstRange, storeId, identity } = this.options;
+    const found = await firstRange.get(reportKey(storeId), attemptTimeoutMs);
+    if (found === undefined) return 'unreachable';
+    this.rowTimestamp = found.timestamp;
+    if (found.value === undefined) return 'none';
+    return whose(decodeReport(found.value), identity(), this.run);
+  }
+
+  /** Writes the row if it is still as it was read. @returns whether it was */
+  async write(): Promise<boolean> {
+    const { firstRange, storeId, clock } = this.options;
+    const value = encodeReport(await this.report());
+    const key = reportKey(storeId);
+    const row = { key, value, expected: this.rowTimestamp ?? 0 };
+    const answer = await firstRange.put(row, attemptTimeoutMs);
+    this.rowTimestamp = undefined;
+    if (answer?.applied !== true) return false;
+    this.rowTimestamp = answer.timestamp;
+    this.committedAtMs = clock.nowMs();
+    this.reason = '';
+    return true;
+  }
+
+  private schedule(delayMs: number): void {
+    if (this.stopped) return;
+    this.timer = this.options.clock.setTimer(delayMs, () => {
+      this.round().then(
+        (well) => this.schedule(well ? this.pauseMs() : retryMs),
+        (error: unknown) => {
+          if (!this.stopped) this.options.onFatal(error);
+        },
+      );
+    });
+  }
+
+  /** Stores that started together do not all write at once. */
+  private pauseMs(): number {
+    return this.options.everyMs * (0.9 + 0.2 * this.options.prng.nextFloat());
+  }
+
+  private async round(): Promise<boolean> {
+    if (this.rowTimestamp === undefined) {
+      const found = await this.find();
+      if (this.stopped) return false;
+      if (found === 'unreachable') {
+        this.reason = 'the first range does not answer';
+        return false;
+      }
+      if (found !== 'none' && found !== 'own') throw strangerError(this.options.storeId, found);
+    }
+    if (await this.write()) return true;
+    this.reason = 'a write was not committed in time';
+    return false;
+  }
+
+  private async report(): Promise<Omit<StoreReport, 'toJSON' | '$unknowns'>> {
+    const { storeId, machine, zone, version, identity, figures, clock } = this.options;
+    const { storeUuid, incarnation } = identity();
+    const { replicas, leases, requests } = figures();
+    const capacity = await this.options.capacity();
+    const now = clock.nowMs();
+    const seconds = this.lastAtMs === undefined ? 0 : (now - this.lastAtMs) / 1000;
+    const requestsPerSecond =
+      seconds > 0 ? Math.round((requests - this.lastRequests) / seconds) : 0;
+    this.lastAtMs = now;
+    this.lastRequests = requests;
+    return {
+      ...{ storeId, storeUuid, machine, zone, version, incarnation, run: this.run },
+      ...{ replicas, leases, requestsPerSecond, ...capacity },
+    };
+  }
+}
+
+function whose(
+  report: StoreReport | undefined,
+  identity: Identity,
+  run: string,
+): 'own' | 'stranger' | 'newer' {
+  if (report?.storeUuid !== identity.storeUuid) return 'stranger';
+  if (report.run !== run && (report.incarnation ?? 0) >= identity.incarnation) return 'newer';
+  return 'own';
+}
+
+export function strangerError(storeId: StoreId, found: 'stranger' | 'newer'): FatalError {
+  const [what, facts] =
+    found === 'stranger'
+      ? [`store ${storeId} of this cluster lives on another disk`, 'another disk']
+      : [`this disk is an older copy of store ${storeId}, which has run since`, 'an older copy'];
+  return new FatalError(
+    ExitCode.identityMismatch,
+    `${what}: start this one with an empty directory under a number that was never used, and ` +
+      `if the other disk is lost, run \`flotilla store decommission ${storeId}\``,
+    { storeId, found: facts },
+  );
+}

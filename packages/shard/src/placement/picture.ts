@@ -1,0 +1,83 @@
+/**
+ * What placement decides from: stores and ranges at one moment, with what is under way counted as done. A plain value;
+ * made by `gather.ts` from the cluster's rows, or by a test.
+ */
+import type { RangeId, StoreId } from '@flotilla/base';
+import { isLearner, isVoter, type RangeDescriptor } from '../range-descriptor.ts';
+
+/** `live`: heard of lately. `suspect`: not, but not for long. `dead`: for the whole grace period. */
+export type StoreHealth = 'live' | 'suspect' | 'dead';
+
+export interface StorePicture {
+  readonly storeId: StoreId;
+  readonly machine: string;
+  /** Empty: not known. */
+  readonly zone: string;
+  readonly health: StoreHealth;
+  readonly draining: boolean;
+  readonly decommissioning: boolean;
+}
+
+export interface RangePicture {
+  readonly descriptor: RangeDescriptor;
+  /** Undefined: nobody is known to lead it. */
+  readonly leaseholder: StoreId | undefined;
+  /** About. 0: not known. */
+  readonly bytes: number;
+}
+
+export type PlacementAction =
+  | {
+      readonly kind: 'change';
+      readonly rangeId: RangeId;
+      readonly add: readonly StoreId[];
+      readonly remove: readonly StoreId[];
+      /** Of the descriptor that it was decided from. */
+      readonly generation: number;
+      readonly rule: PlacementRule;
+      /** For people: half a sentence. */
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'transfer';
+      readonly rangeId: RangeId;
+      readonly from: StoreId;
+      readonly to: StoreId;
+      readonly generation: number;
+      readonly rule: PlacementRule;
+      readonly reason: string;
+    };
+
+/** In order of urgency. */
+export type PlacementRule =
+  | 'repair'
+  | 'half-done'
+  | 'decommission'
+  | 'drain'
+  | 'spread'
+  | 'replication'
+  | 'balance-count'
+  | 'balance-bytes'
+  | 'balance-leases';
+
+export interface PlacementPicture {
+  readonly stores: readonly StorePicture[];
+  readonly ranges: readonly RangePicture[];
+  /** Voters that a range should have. */
+  readonly replicationFactor: number;
+  /** Being carried out. No other action for these ranges; counted as if done. */
+  readonly underWay: readonly PlacementAction[];
+  /** Ranges to be left alone for now: the last attempt failed. */
+  readonly resting: ReadonlySet<RangeId>;
+  /** Ranges whose lease should stay for now: it has just moved, or somebody asked for it to be there. */
+  readonly leasesAtRest: ReadonlySet<RangeId>;
+}
+
+/** Stores with a voter, by an applied configuration that is not joint. */
+export function voterStores(descriptor: RangeDescriptor): StoreId[] {
+  return descriptor.replicas.filter(isVoter).map(({ storeId }) => storeId);
+}
+
+export function learnerStores(descriptor: RangeDescriptor): StoreId[] {
+  return descriptor.replicas.filter(isLearner).map(({ storeId }) => storeId);
+}

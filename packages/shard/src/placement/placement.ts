@@ -1,0 +1,128 @@
+/**
+ * Placement's part of one store: its own row among the stores', joining a cluster that runs, and the allocator. Made by
+ * `store/running-store.ts` where placement is on; knows nothing of consensus, and moves nothing by itself: it asks
+ * leaseholders like any client.
+ */
+
+import { metaRangeId } from '../initial-ranges.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
+import { rangeInfo } from '../replica/answers.ts';
+import type { StoreContext } from '../store/context.ts';
+import { Allocator } from './allocator.ts';
+import { joinWhenPossible } from './joining.ts';
+import { type Capacity, OwnRecord, type WriteHealth } from './own-record.ts';
+import { RangeContact, StoreClient } from './store-client.ts';
+
+/** How a store takes part in placement. */
+export interface PlacementSettings {
+  /** Label of a group of machines that may fail together. Empty: not known. */
+  readonly zone?: string;
+  /** Voters that a range should have. Default 3. */
+  readonly replicationFactor?: number;
+  /** A store silent for so long has its replicas replaced. Default 5 minutes. Unit: ms. */
+  readonly deadAfterMs?: number;
+  /** Between two writes of a store's row. Default 5 s. Unit: ms. */
+  readonly reportEveryMs?: number;
+  /** Of the volume with the data. Default: not known. */
+  readonly capacity?: () => Promise<Capacity>;
+}
+
+const defaults = { replicationFactor: 3, deadAfterMs: 5 * 60_000, reportEveryMs: 5000 };
+/** Rows that were missed before a store is suspect. */
+const suspectAfterReports = 3;
+
+export interface PlacementOptions {
+  readonly context: StoreContext;
+  readonly settings: PlacementSettings;
+  readonly clusterId: () => Uint8Array | undefined;
+  /** Where the first range is, as far as this store knows. */
+  readonly metaDescriptor: () => RangeDescriptor | undefined;
+  readonly join: (clusterId: Uint8Array, meta: RangeDescriptor) => Promise<void>;
+}
+
+export class Placement {
+  private readonly options: PlacementOptions;
+  private readonly client: StoreClient;
+  private readonly firstRange: RangeContact;
+  private readonly record: OwnRecord;
+  private readonly allocator: Allocator;
+  private stopped = false;
+
+  constructor(options: PlacementOptions) {
+    this.options = options;
+    const { context, settings } = options;
+    const { clock, prng, transport, machine, version } = context.options;
+    const { storeId, hlc, replicas, engine, fail } = context;
+    const logger = context.logger.child({ part: 'placement' });
+    this.client = new StoreClient({
+      ...{ storeId, transport, clock, prng },
+      clusterId: options.clusterId,
+      timestamp: () => hlc.peek(),
+    });
+    this.firstRange = new RangeContact(this.client, metaRangeId, () => {
+      const replica = replicas.get(metaRangeId);
+      if (replica !== undefined) return replica.info();
+      const descriptor = options.metaDescriptor();
+      return descriptor === undefined ? undefined : rangeInfo(descriptor, 0, 0);
+    });
+    const reportEveryMs = settings.reportEveryMs ?? defaults.reportEveryMs;
+    this.record = new OwnRecord({
+      ...{ storeId, machine, zone: settings.zone ?? '', version, clock, prng, logger },
+      identity: context.identity,
+      firstRange: this.firstRange,
+      figures: () => ({
+        replicas: replicas.size,
+        leases: leasesOf(replicas.values()),
+        requests: context.admission.answered,
+      }),
+      capacity: settings.capacity ?? (() => Promise.resolve({ capacityBytes: 0, usedBytes: 0 })),
+      everyMs: reportEveryMs,
+      onFatal: fail,
+    });
+    this.allocator = new Allocator({
+      ...{ clock, hlc, logger, engine, client: this.client },
+      first: () => replicas.get(metaRangeId),
+      replicationFactor: settings.replicationFactor ?? defaults.replicationFactor,
+      suspectAfterMs: reportEveryMs * suspectAfterReports,
+      deadAfterMs: settings.deadAfterMs ?? defaults.deadAfterMs,
+      onFatal: fail,
+    });
+  }
+
+  get health(): WriteHealth {
+    return this.record.health;
+  }
+
+  /** The store has no cluster yet: it looks for one, until it is founded. */
+  lookForCluster(): void {
+    const { context, join, clusterId } = this.options;
+    const { client, firstRange, record } = this;
+    joinWhenPossible({
+      ...{ storeId: context.storeId, client, firstRange, record, logger: context.logger, join },
+      isOver: () => this.stopped || clusterId() !== undefined,
+    }).catch((error: unknown) => {
+      if (!this.stopped) context.fail(error);
+    });
+  }
+
+  /** The store is part of a cluster. */
+  start(): void {
+    if (this.stopped) return;
+    this.record.start();
+    this.allocator.start();
+  }
+
+  stop(): void {
+    if (this.stopped) return;
+    this.stopped = true;
+    this.record.stop();
+    this.allocator.stop();
+    this.client.close();
+  }
+}
+
+function leasesOf(replicas: Iterable<{ readonly role: string }>): number {
+  let leases = 0;
+  for (const { role } of replicas) if (role === 'leader') leases++;
+  return leases;
+}

@@ -1,0 +1,222 @@
+/**
+ * What one range needs, whatever the others need: repair, the end of what was begun, flight from stores that go, spread
+ * over machines and zones, and the right number of voters. Each rule looks at one range on the board and says what to do
+ * or nothing. Pure.
+ *
+ * None of them takes a voter away without another in its place, except where there are more than there should be; and none
+ * touches a range whose majority does not live: nothing could be committed there.
+ */
+import type { StoreId } from '@flotilla/base';
+import { type Board, isLost, maybeGiven, type RangeCell, type StoreCell } from './board.ts';
+import type { PlacementAction, PlacementRule } from './picture.ts';
+
+export type Wish =
+  | { readonly kind: 'act'; readonly action: PlacementAction }
+  /** Something is wrong that no store can help with. */
+  | { readonly kind: 'stuck'; readonly reason: string }
+  | undefined;
+
+type Rule = (board: Board, cell: RangeCell) => Wish;
+
+/** The rules for single ranges, the most urgent first. */
+export const rangeRules: readonly Rule[] = [
+  repair,
+  endHalfDone,
+  decommission,
+  drain,
+  spreadOut,
+  replicate,
+];
+
+/** A voter on a store that is lost is replaced. */
+function repair(board: Board, cell: RangeCell): Wish {
+  const lost = cell.voters.filter((storeId) => {
+    const store = board.cell(storeId)?.store;
+    return store !== undefined && isLost(store);
+  });
+  if (lost.length === 0) return undefined;
+  if (!board.hasQuorum(cell))
+    return { kind: 'stuck', reason: `most of its replicas are gone (${list(lost)} lost)` };
+  const victim = lost[0];
+  if (victim === undefined) return undefined;
+  if (cell.voters.length > board.replicationFactor)
+    return change(cell, 'repair', [], [victim], `s${victim} is lost, and there are enough without`);
+  const taker = bestTaker(board, cell, [victim]);
+  if (taker === undefined)
+    return { kind: 'stuck', reason: `s${victim} is lost and no store can take its place` };
+  const to = taker.store.storeId;
+  return change(cell, 'repair', [to], [victim], `s${victim} is lost`);
+}
+
+/** A learner that nobody is about to promote: it is made use of where one is needed, and taken back elsewhere. */
+function endHalfDone(board: Board, cell: RangeCell): Wish {
+  const [learner] = cell.learners;
+  if (learner === undefined || !board.hasQuorum(cell)) return undefined;
+  const place = board.cell(learner);
+  const leaving = cell.voters.find((storeId) => board.cell(storeId)?.store.decommissioning);
+  if (place !== undefined && maybeGiven(place.store)) {
+    if (leaving !== undefined)
+      return change(cell, 'half-done', [learner], [leaving], `the move to s${learner} was begun`);
+    const voters = cell.voters.length + 1;
+    if (voters <= board.replicationFactor && voters % 2 === 1)
+      return change(cell, 'half-done', [learner], [], `the replica on s${learner} was begun`);
+  }
+  return change(cell, 'half-done', [], [learner], `nobody needs the replica begun on s${learner}`);
+}
+
+function decommission(board: Board, cell: RangeCell): Wish {
+  const leaving = cell.voters.find((storeId) => board.cell(storeId)?.store.decommissioning);
+  if (leaving === undefined || !board.hasQuorum(cell)) return undefined;
+  const reason = `s${leaving} is being decommissioned`;
+  if (cell.voters.length > board.replicationFactor)
+    return change(cell, 'decommission', [], [leaving], reason);
+  const taker = bestTaker(board, cell, [leaving]);
+  if (taker === undefined) return { kind: 'stuck', reason: `${reason} and no store can take over` };
+  return change(cell, 'decommission', [taker.store.storeId], [leaving], reason);
+}
+
+/** The lease leaves a store that goes. */
+function drain(board: Board, cell: RangeCell): Wish {
+  const { leaseholder, descriptor } = cell.range;
+  if (leaseholder === undefined) return undefined;
+  const from = board.cell(leaseholder);
+  if (from === undefined || from.store.health !== 'live') return undefined;
+  if (!from.store.draining && !from.store.decommissioning) return undefined;
+  const heir = board
+    .takers([leaseholder])
+    .filter(({ store }) => cell.voters.includes(store.storeId))
+    .sort((a, b) => a.leases - b.leases || a.store.storeId - b.store.storeId)[0];
+  if (heir === undefined)
+    return { kind: 'stuck', reason: `s${leaseholder} drains and nobody else can lead it` };
+  return {
+    kind: 'act',
+    action: {
+      kind: 'transfer',
+      rangeId: descriptor.rangeId,
+      from: leaseholder,
+      to: heir.store.storeId,
+      generation: descriptor.generation,
+      rule: 'drain',
+      reason: `s${leaseholder} drains`,
+    },
+  };
+}
+
+/** Two voters share a machine, or a zone, and need not. */
+function spreadOut(board: Board, cell: RangeCell): Wish {
+  const { voters } = cell;
+  if (!voters.every((storeId) => board.isLive(storeId))) return undefined;
+  const now = board.spread(voters);
+  if (now.machines === voters.length && now.zones === voters.length) return undefined;
+  let best: { taker: StoreCell; victim: StoreId; gain: number } | undefined;
+  for (const victim of voters) {
+    const taker = bestTaker(board, cell, [victim]);
+    if (taker === undefined) continue;
+    const then = board.spread([...voters.filter((id) => id !== victim), taker.store.storeId]);
+    const gain = (then.machines - now.machines) * 16 + (then.zones - now.zones);
+    const fuller =
+      best !== undefined &&
+      (board.cell(victim)?.replicas ?? 0) > (board.cell(best.victim)?.replicas ?? 0);
+    if (gain > 0 && (best === undefined || gain > best.gain || (gain === best.gain && fuller)))
+      best = { taker, victim, gain };
+  }
+  if (best === undefined) return undefined;
+  const what = best.gain >= 16 ? 'machine' : 'zone';
+  const reason = `two of its replicas share a ${what}`;
+  return change(cell, 'spread', [best.taker.store.storeId], [best.victim], reason);
+}
+
+/** Too few voters, or too many. An even number of them is no better than one less. */
+function replicate(board: Board, cell: RangeCell): Wish {
+  const { voters } = cell;
+  const wanted = board.replicationFactor;
+  if (!board.hasQuorum(cell)) return undefined;
+  if (voters.length > wanted) {
+    const victim = leastUseful(board, cell);
+    if (victim === undefined) return undefined;
+    const reason = `it has ${voters.length} replicas and should have ${wanted}`;
+    return change(cell, 'replication', [], [victim], reason);
+  }
+  const add: StoreId[] = [];
+  while (voters.length + add.length < wanted) {
+    const taker = bestTaker(board, cell, [], add);
+    if (taker === undefined) break;
+    add.push(taker.store.storeId);
+  }
+  if ((voters.length + add.length) % 2 === 0) add.pop();
+  if (add.length === 0) return undefined;
+  const count = voters.length === 1 ? '1 replica' : `${voters.length} replicas`;
+  return change(cell, 'replication', add, [], `it has ${count} and should have ${wanted}`);
+}
+
+/** Whose removal hurts least; never one that the majority of the rest needs. */
+function leastUseful(board: Board, cell: RangeCell): StoreId | undefined {
+  const { voters, range } = cell;
+  const ranked = [...voters].sort((a, b) => {
+    const spread = (id: StoreId): number => {
+      const { machines, zones } = board.spread(voters.filter((other) => other !== id));
+      return machines * 16 + zones;
+    };
+    return (
+      Number(board.isLive(a)) - Number(board.isLive(b)) ||
+      spread(b) - spread(a) ||
+      Number(a === range.leaseholder) - Number(b === range.leaseholder) ||
+      (board.cell(b)?.replicas ?? 0) - (board.cell(a)?.replicas ?? 0) ||
+      a - b
+    );
+  });
+  return ranked[0];
+}
+
+/**
+ * The store that should get a replica when `victims` go: the one that spreads the range over most machines, then most
+ * zones, then the emptiest.
+ */
+export function bestTaker(
+  board: Board,
+  cell: RangeCell,
+  victims: readonly StoreId[],
+  coming: readonly StoreId[] = [],
+): StoreCell | undefined {
+  const stay = [...cell.voters.filter((id) => !victims.includes(id)), ...coming];
+  let best: StoreCell | undefined;
+  let bestScore = 0;
+  for (const taker of board.takers([...cell.voters, ...cell.learners, ...coming])) {
+    const { machines, zones } = board.spread([...stay, taker.store.storeId]);
+    const score = machines * 16 + zones;
+    const better =
+      best === undefined ||
+      score > bestScore ||
+      (score === bestScore &&
+        (taker.replicas < best.replicas ||
+          (taker.replicas === best.replicas && taker.bytes < best.bytes)));
+    if (!better) continue;
+    best = taker;
+    bestScore = score;
+  }
+  return best;
+}
+
+export function changeOf(
+  cell: RangeCell,
+  rule: PlacementRule,
+  move: { readonly add: readonly StoreId[]; readonly remove: readonly StoreId[] },
+  reason: string,
+): PlacementAction {
+  const { rangeId, generation } = cell.range.descriptor;
+  return { kind: 'change', rangeId, ...move, generation, rule, reason };
+}
+
+function change(
+  cell: RangeCell,
+  rule: PlacementRule,
+  add: readonly StoreId[],
+  remove: readonly StoreId[],
+  reason: string,
+): Wish {
+  return { kind: 'act', action: changeOf(cell, rule, { add, remove }, reason) };
+}
+
+function list(storeIds: readonly StoreId[]): string {
+  return storeIds.map((storeId) => `s${storeId}`).join(', ');
+}
