@@ -153,7 +153,9 @@ class Founding {
       const who = ids.length === 0 ? 'no store answers' : `stores ${ids.join(', ')} answer`;
       throw new DbError('UNAVAILABLE', `${who}; ${missing}`);
     }
-    if (wanted === undefined && ids.length > this.options.expectedStores)
+    // Where a cluster is there already, stores may have joined it since.
+    const founded = [...found.values()].some(({ clusterId }) => clusterId.length > 0);
+    if (wanted === undefined && !founded && ids.length > this.options.expectedStores)
       throw new DbError(
         'INVALID_ARGUMENT',
         `stores ${ids.join(', ')} answer, ${this.options.expectedStores} expected: name the ones to use`,

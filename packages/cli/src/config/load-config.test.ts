@@ -36,6 +36,8 @@ describe('loadConfig', () => {
       },
       cluster: 'main',
       machine: 'host-a',
+      zone: undefined,
+      deadStoreAfterSeconds: 300,
       listen: { host: '127.0.0.1', port: 26_432 },
       gatewaySecurity: {
         ...{ certFile: undefined, keyFile: undefined },
@@ -99,6 +101,8 @@ describe('loadConfig', () => {
     'nats-key': ['', 7],
     cluster: ['a.b', 'a b', '>', '*', 'x'.repeat(64), ''],
     machine: ['', 'a b', 'x'.repeat(129)],
+    zone: ['', 'a b', 'x'.repeat(129)],
+    'dead-store-after': ['0', '4', '1.5', 'soon'],
     listen: ['26432', ':26432', 'host:', 'host:65536', '::1:5', 'host:-1', 5432],
     'tls-cert': ['', 7],
     'tls-key': ['', 7],
