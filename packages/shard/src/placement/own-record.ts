@@ -7,6 +7,7 @@ import type { Clock, Logger, Prng, StoreId, Timer } from '@flotilla/base';
 import { ExitCode, FatalError, toHex } from '@flotilla/base';
 import type { Identity } from '../store/identity.ts';
 import { decodeReport, encodeReport, reportKey, type StoreReport } from './cluster-rows.ts';
+import type { Capacity, WriteHealth } from './settings.ts';
 import type { RangeContact } from './store-client.ts';
 
 /** What a store has at this moment. */
@@ -15,11 +16,6 @@ export interface StoreFigures {
   readonly leases: number;
   /** Requests answered since the process began. */
   readonly requests: number;
-}
-
-export interface Capacity {
-  readonly capacityBytes: number;
-  readonly usedBytes: number;
 }
 
 export interface OwnRecordOptions {
@@ -36,14 +32,6 @@ export interface OwnRecordOptions {
   readonly capacity: () => Promise<Capacity>;
   readonly everyMs: number;
   readonly onFatal: (error: unknown) => void;
-}
-
-/** Whether a write committed lately. */
-export interface WriteHealth {
-  /** Monotonic ms of the last write that was known to be committed. Undefined: none yet. */
-  readonly committedAtMs: number | undefined;
-  /** Why the last attempt failed; empty: it did not. */
-  readonly reason: string;
 }
 
 /** Unit: ms. */

@@ -10,22 +10,9 @@ import { rangeInfo } from '../replica/answers.ts';
 import type { StoreContext } from '../store/context.ts';
 import { Allocator } from './allocator.ts';
 import { joinWhenPossible } from './joining.ts';
-import { type Capacity, OwnRecord, type WriteHealth } from './own-record.ts';
+import { OwnRecord } from './own-record.ts';
+import type { PlacementSettings, WriteHealth } from './settings.ts';
 import { RangeContact, StoreClient } from './store-client.ts';
-
-/** How a store takes part in placement. */
-export interface PlacementSettings {
-  /** Label of a group of machines that may fail together. Empty: not known. */
-  readonly zone?: string;
-  /** Voters that a range should have. Default 3. */
-  readonly replicationFactor?: number;
-  /** A store silent for so long has its replicas replaced. Default 5 minutes. Unit: ms. */
-  readonly deadAfterMs?: number;
-  /** Between two writes of a store's row. Default 5 s. Unit: ms. */
-  readonly reportEveryMs?: number;
-  /** Of the volume with the data. Default: not known. */
-  readonly capacity?: () => Promise<Capacity>;
-}
 
 const defaults = { replicationFactor: 3, deadAfterMs: 5 * 60_000, reportEveryMs: 5000 };
 /** Rows that were missed before a store is suspect. */

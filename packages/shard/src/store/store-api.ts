@@ -3,8 +3,7 @@ import type { Clock, Disk, Logger, Prng, StoreId, Transport } from '@flotilla/ba
 import type { DriverLimits, RaftLimits, RaftTimings } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import type { StoreLimits } from '../limits.ts';
-import type { WriteHealth } from '../placement/own-record.ts';
-import type { PlacementSettings } from '../placement/placement.ts';
+import type { PlacementSettings, WriteHealth } from '../placement/settings.ts';
 
 export interface StoreOptions {
   /** Holds `identity.json`, `wal/` and `engine/`. Made if absent; locked while the store is open. */

@@ -15,7 +15,7 @@ import { ManualClock, MemoryDisk } from '@flotilla/base/testing';
 import type { DriverLimits, RaftTimings } from '@flotilla/raft';
 import { initialRanges } from '../initial-ranges.ts';
 import type { StoreLimits } from '../limits.ts';
-import type { PlacementSettings } from '../placement/placement.ts';
+import type { PlacementSettings } from '../placement/settings.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { openStore } from '../store/open-store.ts';
 import type { Store } from '../store/store-api.ts';

@@ -1,0 +1,28 @@
+/** What the composition root says to placement, and hears of it. */
+
+export interface Capacity {
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+}
+
+/** Whether a write committed lately. */
+export interface WriteHealth {
+  /** Monotonic ms of the last write that was known to be committed. Undefined: none yet. */
+  readonly committedAtMs: number | undefined;
+  /** Why the last attempt failed; empty: it did not. */
+  readonly reason: string;
+}
+
+/** How a store takes part in placement. */
+export interface PlacementSettings {
+  /** Label of a group of machines that may fail together. Empty: not known. */
+  readonly zone?: string;
+  /** Voters that a range should have. Default 3. */
+  readonly replicationFactor?: number;
+  /** A store silent for so long has its replicas replaced. Default 5 minutes. Unit: ms. */
+  readonly deadAfterMs?: number;
+  /** Between two writes of a store's row. Default 5 s. Unit: ms. */
+  readonly reportEveryMs?: number;
+  /** Of the volume with the data. Default: not known. */
+  readonly capacity?: () => Promise<Capacity>;
+}
