@@ -85,7 +85,7 @@ async function runStatement<Row>(
   const data = parameters.map((value, index) => toDatum(session, types[index] ?? 0, value));
   const result = await session.execute(prepared, data, options);
   const columns = result.columns ?? [];
-  const convert = columns.map(columnConverter);
+  const convert = columns.map((column) => columnConverter(session, column));
   const rows: SqlRow[] = [];
   for await (const batch of result.rows ?? []) {
     for (const datums of batch) {

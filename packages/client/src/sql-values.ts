@@ -3,14 +3,17 @@
  * through the session's own text codec, so that a value means what its text would mean to PostgreSQL, and an ill-formed
  * one is refused with PostgreSQL's SQLSTATE.
  */
-import { DbError } from '@flotilla/base';
+import { asBuffer, DbError } from '@flotilla/base';
 import type { ColumnDescription, Datum, Oid, SqlSession } from '@flotilla/sql';
 
 /** What may stand in `${}`. `undefined` is refused: it is nearly always a mistake for null. */
 export type SqlParameter = string | number | bigint | boolean | Date | null;
 
-/** What a column of a result may hold. timestamptz: a Date, or ±Infinity for PostgreSQL's `infinity`. */
-export type SqlValue = string | number | bigint | boolean | Date | null;
+/**
+ * What a column of a result may hold. timestamptz: a Date, or ±Infinity for PostgreSQL's `infinity`. bytea: bytes. Dates,
+ * times, intervals, arrays and rows: PostgreSQL's text.
+ */
+export type SqlValue = string | number | bigint | boolean | Date | Uint8Array | null;
 
 const timestamptzOid = 1184;
 const postgresEpochMs = Date.UTC(2000, 0, 1);
@@ -54,17 +57,28 @@ function dateText(date: Date): string {
 }
 
 /** The converter of one column, chosen once for all rows. */
-export function columnConverter(column: ColumnDescription): (datum: Datum) => SqlValue {
-  return column.typeOid === timestamptzOid ? toDate : same;
+export function columnConverter(
+  session: Pick<SqlSession, 'encode'>,
+  { typeOid }: ColumnDescription,
+): (datum: Datum) => SqlValue {
+  if (typeOid === timestamptzOid) return (datum) => toDate(datum as bigint | null);
+  const asText = (datum: Datum) => {
+    const bytes = session.encode(typeOid, 0, datum);
+    return bytes === null ? null : asBuffer(bytes).toString('utf8');
+  };
+  if (textOids.has(typeOid)) return asText;
+  return (datum) =>
+    typeof datum !== 'object' || datum === null || datum instanceof Uint8Array
+      ? datum
+      : asText(datum);
 }
 
-function same(datum: Datum): SqlValue {
-  return datum;
-}
+/** date, time, timestamp, regproc, regclass, regtype, regnamespace, regrole: numbers inside. */
+const textOids: ReadonlySet<Oid> = new Set([1082, 1083, 1114, 24, 2205, 2206, 4089, 4096]);
 
 /** Microseconds are cut, towards the past, to the milliseconds that a Date can hold. */
-function toDate(datum: Datum): SqlValue {
-  if (typeof datum !== 'bigint') return datum;
+function toDate(datum: bigint | null): SqlValue {
+  if (datum === null) return datum;
   if (datum === infinityMicros) return Number.POSITIVE_INFINITY;
   if (datum === minusInfinityMicros) return Number.NEGATIVE_INFINITY;
   const micros = datum % 1000n;

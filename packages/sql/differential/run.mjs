@@ -174,7 +174,21 @@ function report(where, sql, { a, b, kind }) {
 }
 
 const directory = join(import.meta.dirname, '../testdata/postgres');
-const topics = ['joins', 'sets', 'subqueries', 'windows', 'writes'];
+const topics = [
+  'joins',
+  'sets',
+  'subqueries',
+  'windows',
+  'writes',
+  'types',
+  'arrays',
+  'datetime',
+  'json',
+  'texts',
+  'numbers',
+  'regexps',
+  'aggregates',
+];
 for (const name of readdirSync(directory).sort()) {
   if (!topics.includes(name.replace('.txt', '')) || !name.includes(options.only)) continue;
   await theirs.reset();

@@ -4,14 +4,12 @@
  * of one session run one after the other.
  */
 
+export type { Datum } from './types/values.ts';
+
+import type { Datum } from './types/values.ts';
+
 /** PostgreSQL's type oid. 0 = not known yet. */
 export type Oid = number;
-
-/**
- * A value in memory. int2/int4/oid: number. int8: bigint. float8: number. text/varchar: string. bool: boolean.
- * timestamptz: bigint microseconds since 2000-01-01 UTC. numeric: its decimal text. SQL NULL: null.
- */
-export type Datum = number | bigint | string | boolean | null;
 
 export interface ColumnDescription {
   readonly name: string;

@@ -41,7 +41,8 @@ import { type SettingChange, Settings } from './settings.ts';
 import { SqlError } from './sql-error.ts';
 import { kvIsolation } from './transaction/open-transaction.ts';
 import { SessionTransaction, type TransactionControl } from './transaction/session-transaction.ts';
-import type { TextContext } from './types/text-codec.ts';
+import { builtInNames } from './types/built-in-names.ts';
+import type { TextContext } from './types/codec.ts';
 import { timestampFromUnixMs } from './types/timestamp.ts';
 import { type SqlType, typeByOid } from './types/type.ts';
 import { decodeValue, encodeValue } from './types/wire-codec.ts';
@@ -108,6 +109,9 @@ class SessionEvaluation implements EvalContext {
   readonly statementStart: bigint;
   readonly zone: TextContext['zone'];
   readonly extraFloatDigits: number;
+  readonly names: TextContext['names'] = builtInNames;
+  readonly byteaOutput: 'hex' | 'escape';
+  readonly dateOrder: 'MDY' | 'DMY' | 'YMD';
   readonly arguments: readonly Datum[] = noArguments;
   readonly root: EvalContext;
   subqueries: EvalContext['subqueries'];
@@ -129,6 +133,8 @@ class SessionEvaluation implements EvalContext {
     this.statementStart = times.statementStart;
     this.zone = settings.zone;
     this.extraFloatDigits = settings.extraFloatDigits;
+    this.byteaOutput = settings.byteaOutput;
+    this.dateOrder = settings.dateOrder;
   }
 
   clockTime(): bigint {
@@ -417,6 +423,9 @@ export class EngineSession implements SqlSession {
       zone: this.settings.zone,
       extraFloatDigits: this.settings.extraFloatDigits,
       now: this.transaction.startedAt ?? this.clockTime(),
+      byteaOutput: this.settings.byteaOutput,
+      dateOrder: this.settings.dateOrder,
+      names: builtInNames,
     };
   }
 

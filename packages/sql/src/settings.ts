@@ -231,11 +231,18 @@ export interface SettingsSnapshot {
   readonly custom: ReadonlySet<string>;
 }
 
+function dateOrderOf(style: string): 'MDY' | 'DMY' | 'YMD' {
+  const order = style.slice(-3);
+  return order === 'DMY' || order === 'YMD' ? order : 'MDY';
+}
+
 export class Settings {
   /** As TimeZone says. */
   zone: TimeZone = utcZone;
   /** As extra_float_digits says. */
   extraFloatDigits = 1;
+  byteaOutput: 'hex' | 'escape' = 'hex';
+  dateOrder: 'MDY' | 'DMY' | 'YMD' = 'MDY';
   /** As statement_timeout says; 0 = none. */
   statementTimeoutMs = 0;
   /** As lock_timeout says; 0 = none. */
@@ -356,6 +363,8 @@ export class Settings {
     if (definition === undefined || after === before) return [];
     if (key === 'timezone') this.zone = this.zones.get(after) ?? zoneBySetting(after);
     if (key === 'extra_float_digits') this.extraFloatDigits = Number(after);
+    if (key === 'bytea_output') this.byteaOutput = after === 'escape' ? 'escape' : 'hex';
+    if (key === 'datestyle') this.dateOrder = dateOrderOf(after);
     if (key === 'statement_timeout') this.statementTimeoutMs = durationMs(after);
     if (key === 'lock_timeout') this.lockTimeoutMs = durationMs(after);
     return definition.reported === true ? [{ name: definition.name, value: after }] : [];

@@ -13,6 +13,7 @@ import {
   unknownType,
 } from '../types/type.ts';
 import { describeKind, kindOf, listItems, locationOf, nameParts } from './ast.ts';
+import { bindArray, bindArrayQuantifier, bindIndirection, bindRow } from './bind-array.ts';
 import { bindConstant } from './bind-constant.ts';
 import { bindFunction } from './bind-function.ts';
 import { bindOperator } from './bind-operator.ts';
@@ -105,8 +106,19 @@ export class ExpressionBinder implements Binder {
       const { arg, typeName, location } = node.TypeCast;
       if (typeName === undefined) throw this.context.unsupported('CAST');
       const { type, modifier } = bindTypeName(this.context, typeName);
+      if (arg !== undefined && 'A_ArrayExpr' in arg) {
+        const array = bindArray(
+          this,
+          arg.A_ArrayExpr,
+          type.element === undefined ? undefined : type,
+        );
+        return castTo(this.context, array, type, modifier, location ?? typeName.location);
+      }
       return castTo(this.context, this.bind(arg), type, modifier, location ?? typeName.location);
     }
+    if ('A_ArrayExpr' in node) return bindArray(this, node.A_ArrayExpr, undefined);
+    if ('A_Indirection' in node) return bindIndirection(this, node.A_Indirection);
+    if ('RowExpr' in node) return bindRow(this, node.RowExpr);
     if ('NullTest' in node) {
       const { arg, nulltesttype, location } = node.NullTest;
       const negated = nulltesttype === 'IS_NOT_NULL';
@@ -287,9 +299,9 @@ export class ExpressionBinder implements Binder {
       case 'AEXPR_NOT_BETWEEN_SYM':
         return this.bindBetween(node);
       case 'AEXPR_OP_ANY':
-        throw this.context.unsupported('ANY (array)', location);
+        return bindArrayQuantifier(this, node, 'any');
       case 'AEXPR_OP_ALL':
-        throw this.context.unsupported('ALL (array)', location);
+        return bindArrayQuantifier(this, node, 'all');
       case 'AEXPR_SIMILAR':
         throw this.context.unsupported('SIMILAR TO', location);
       default:

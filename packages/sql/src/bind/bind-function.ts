@@ -1,11 +1,12 @@
 /** Function calls: ordinary functions, aggregates, and the few that take arguments of any type. */
 import type { FuncCall } from 'libpg-query';
 import { aggregates, foreignAggregates } from '../functions/aggregates.ts';
+import { concreteTypes } from '../functions/polymorphic.ts';
 import { resolveFunction } from '../functions/resolve.ts';
 import { foreignFunctions, scalarFunctions } from '../functions/scalar.ts';
 import { windowFunctions } from '../functions/windows.ts';
 import type { SqlError } from '../sql-error.ts';
-import { type SqlType, textType, typeByName, unknownType } from '../types/type.ts';
+import { anyType, type SqlType, textType, typeByName, unknownType } from '../types/type.ts';
 import { nameParts, refuseOthers } from './ast.ts';
 import { bindAggregate, bindWindowCall, resolveLiteral } from './bind-aggregate.ts';
 import type { Binder } from './binder.ts';
@@ -97,15 +98,25 @@ function bindScalar(
   const { overload } = resolution;
   if (overload.unsupported === true)
     throw context.unsupported(`function ${shownCall(name, overload.parameters)}`, location);
+  const concrete = concreteTypes(resolution.parameters, overload.result, types);
+  if (concrete === undefined) throw noFunction(context, written, bound, location);
+  if (concrete === 'unknown')
+    throw context.error(
+      '42804',
+      'could not determine polymorphic type because input has type unknown',
+      location,
+    );
   return fold(context, {
     kind: 'call',
-    type: overload.result,
+    type: concrete.result,
     modifier: -1,
     location,
     signature: overload,
-    arguments: bound.map((one, i) =>
-      coerceImplicitly(context, one, overload.parameters[i] ?? one.type),
-    ),
+    arguments: bound.map((one, i) => {
+      const parameter = concrete.parameters[i] ?? one.type;
+      if (parameter === anyType) return one;
+      return coerceImplicitly(context, one, parameter);
+    }),
   });
 }
 

@@ -1,12 +1,14 @@
 /** Operators over bound operands: resolution, coercion, and the comparisons as expressions of their own. */
 import { operators } from '../functions/operators.ts';
+import { concreteTypes } from '../functions/polymorphic.ts';
 import { resolveOperator } from '../functions/resolve.ts';
-import { isText, type SqlType, textType, unknownType } from '../types/type.ts';
+import { byteaType, jsonbType, type SqlType, textType, unknownType } from '../types/type.ts';
 import { castTo, coerceImplicitly } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { comparison, type Expression } from './expression.ts';
 import { fold } from './fold.ts';
 
+const undetermined = 'could not determine polymorphic type because input has type unknown';
 const castHint =
   'No operator matches the given name and argument types. You might need to add explicit type casts.';
 
@@ -19,7 +21,8 @@ export function bindOperator(
   folded = true,
 ): Expression {
   const types = operands.map((operand) => operand.type);
-  if (name === '||') return bindConcatenation(context, operands, location);
+  if (name === '||' && concatenatesText(types))
+    return bindConcatenation(context, operands, location);
   const overloads = operators.get(name);
   const resolution =
     overloads === undefined ? ({ kind: 'none' } as const) : resolveOperator(overloads, types);
@@ -34,13 +37,16 @@ export function bindOperator(
   const { overload } = resolution;
   if (overload.unsupported === true)
     throw context.unsupported(`operator ${shown(name, overload.parameters)}`, location);
+  const concrete = concreteTypes(resolution.parameters, overload.result, types);
+  if (concrete === undefined || concrete === 'unknown')
+    throw context.error('42804', undetermined, location);
   const coerced = operands.map((operand, i) =>
-    coerceImplicitly(context, operand, overload.parameters[i] ?? operand.type),
+    coerceImplicitly(context, operand, concrete.parameters[i] ?? operand.type),
   );
   const [left, right] = coerced;
   let bound: Expression = {
     kind: 'call',
-    type: overload.result,
+    type: concrete.result,
     modifier: -1,
     location,
     signature: overload,
@@ -51,6 +57,14 @@ export function bindOperator(
   return folded ? fold(context, bound) : bound;
 }
 
+/** Neither side an array, jsonb or bytea that the other side could be, too. */
+function concatenatesText(types: readonly SqlType[]): boolean {
+  if (types.some((type) => type.element !== undefined)) return false;
+  return ![jsonbType, byteaType].some(
+    (own) => types.includes(own) && types.every((type) => type === own || type === unknownType),
+  );
+}
+
 /** `text || anything` prints the other side; two values that are no text have no `||`. */
 function bindConcatenation(
   context: BindContext,
@@ -58,8 +72,8 @@ function bindConcatenation(
   location: number | undefined,
 ): Expression {
   const types = operands.map((operand) => operand.type);
-  const stringLike = types.map((type) => isText(type) || type === unknownType);
-  const overload = operators.get('||')?.[0];
+  const stringLike = types.map((type) => type.category === 'S' || type === unknownType);
+  const overload = operators.get('||')?.find((one) => one.result === textType);
   if (overload === undefined || types.length !== 2 || !stringLike.includes(true))
     throw context.error('42883', `operator does not exist: ${shown('||', types)}`, location, {
       hint: castHint,

@@ -1,6 +1,6 @@
 /** Queries in expressions: scalar, EXISTS, IN, ANY, ALL; and comparisons of rows, with which they often come. */
 import type { Node, SelectStmt, SubLink } from 'libpg-query';
-import { boolType } from '../types/type.ts';
+import { arrayTypeOf, boolType } from '../types/type.ts';
 import { listItems, nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
 import { bindOperator } from './bind-operator.ts';
@@ -67,10 +67,29 @@ export function bindSubLink(binder: ExpressionBinder, link: SubLink): Expression
     case 'ALL_SUBLINK':
       return bindQuantified(binder, link);
     case 'ARRAY_SUBLINK':
-      throw context.unsupported('ARRAY (subquery)', location);
+      return bindArrayQuery(bindInner(binder, subselect), context, location);
     default:
       throw context.unsupported('subquery', location);
   }
+}
+
+/** ARRAY(SELECT …): the column's values as an array, or arrays as one with a dimension more. */
+function bindArrayQuery(
+  query: InnerQuery,
+  context: BindContext,
+  location: number | undefined,
+): Expression {
+  const [output, second] = query.columns;
+  if (output === undefined || second !== undefined)
+    throw context.error('42601', 'subquery must return only one column', location);
+  const type = output.type.element === undefined ? arrayTypeOf(output.type) : output.type;
+  if (type === undefined)
+    throw context.error(
+      '42704',
+      `could not find array type for data type ${output.type.display}`,
+      location,
+    );
+  return { ...expressionOf(query, 'array', location), type };
 }
 
 function scalar(query: InnerQuery, index: number, location: number | undefined): Expression {

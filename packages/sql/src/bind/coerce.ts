@@ -1,13 +1,7 @@
 /** Type coercion of bound expressions, in the three contexts of PostgreSQL's parse_coerce.c. */
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import {
-  applyLength,
-  type CastContext,
-  castAllowed,
-  findCast,
-  implicitlyCasts,
-} from '../types/cast.ts';
+import { type CastContext, castAllowed, findCast, implicitlyCasts } from '../types/cast.ts';
 import { parseText } from '../types/text-codec.ts';
 import {
   anyType,
@@ -17,7 +11,6 @@ import {
   type SqlType,
   textType,
   unknownType,
-  varcharType,
 } from '../types/type.ts';
 import type { BindContext } from './context.ts';
 import { constant, type Expression, startOf } from './expression.ts';
@@ -31,7 +24,7 @@ export function tryCoerce(
   how: CastContext,
   modifier = -1,
 ): Expression | undefined {
-  const cast = coerceType(context, expression, target, how);
+  const cast = coerceType(context, expression, target, how, modifier);
   return cast === undefined ? undefined : coerceLength(context, cast, modifier, how);
 }
 
@@ -40,12 +33,17 @@ function coerceType(
   expression: Expression,
   target: SqlType,
   how: CastContext,
+  modifier: number,
 ): Expression | undefined {
   const { type: from, location } = expression;
   if (from === target || target === anyType) return expression;
   if (from === unknownType) {
     if (expression.kind === 'constant')
-      return constant(target, literal(context, expression.value, target, location), location);
+      return constant(
+        target,
+        literal(context, expression.value, { type: target, modifier }, location),
+        location,
+      );
     if (expression.kind === 'parameter') {
       context.inferParameter(expression.index + 1, target, location);
       return { ...expression, type: target };
@@ -68,12 +66,12 @@ function coerceType(
 function literal(
   context: BindContext,
   value: Datum,
-  target: SqlType,
+  target: { readonly type: SqlType; readonly modifier: number },
   location: number | undefined,
 ): Datum {
   if (value === null) return null;
   try {
-    return parseText(target, value as string, context.evaluation);
+    return parseText(target.type, value as string, context.evaluation, target.modifier);
   } catch (error) {
     if (error instanceof SqlError)
       throw context.error(error.code, error.message, location, error.fields);
@@ -87,20 +85,13 @@ function coerceLength(
   modifier: number,
   how: CastContext,
 ): Expression {
-  if (expression.type !== varcharType || modifier < 0 || expression.modifier === modifier)
+  const { type, location } = expression;
+  if (type.codec?.modifier === undefined || modifier < 0 || expression.modifier === modifier)
     return expression;
   const explicit = how === 'explicit';
-  const { location } = expression;
-  if (expression.kind === 'constant' && typeof expression.value === 'string' && explicit)
-    return constant(
-      varcharType,
-      applyLength(expression.value, modifier - 4, true),
-      location,
-      modifier,
-    );
   return fold(context, {
     kind: 'length',
-    type: varcharType,
+    type,
     modifier,
     location,
     explicit,

@@ -10,11 +10,12 @@ import type { WindowSignature } from '../functions/windows.ts';
 import type { Datum, Oid } from '../session-api.ts';
 import type { Cast } from '../types/cast.ts';
 import { boolType, type SqlType } from '../types/type.ts';
+import { datumKey } from '../types/values.ts';
 import type { Relation } from './relation.ts';
 
 interface Typed {
   readonly type: SqlType;
-  /** -1, or for varchar(n): n + 4. */
+  /** pg_attribute.atttypmod; -1 for none. */
   readonly modifier: number;
   /** Byte offset in the source text, for error messages. */
   readonly location: number | undefined;
@@ -54,8 +55,8 @@ export interface ArgumentExpression extends Typed {
 /** A query inside an expression. */
 export interface SubqueryExpression extends Typed {
   readonly kind: 'subquery';
-  /** One value; whether there is a row; `operands` compared with any or all rows by `test`. */
-  readonly form: 'scalar' | 'exists' | 'any' | 'all';
+  /** One value; an array of the first column; whether there is a row; `operands` compared with any or all rows by `test`. */
+  readonly form: 'scalar' | 'exists' | 'any' | 'all' | 'array';
   readonly query: Relation;
   /** Values of the row around it that it sees as its arguments. */
   readonly arguments: readonly Expression[];
@@ -133,7 +134,7 @@ export interface CastExpression extends Typed {
   readonly argument: Expression;
 }
 
-/** varchar(n) applied to a value. */
+/** A type modifier applied to a value: varchar(n), numeric(p, s), … */
 export interface LengthExpression extends Typed {
   readonly kind: 'length';
   readonly explicit: boolean;
@@ -473,9 +474,7 @@ export function expressionKey(expression: Expression): string {
 function ownKey(node: Expression): string {
   switch (node.kind) {
     case 'constant':
-      return JSON.stringify(
-        typeof node.value === 'bigint' ? `${node.value}n` : floatKey(node.value),
-      );
+      return datumKey(node.value);
     case 'parameter':
     case 'column':
     case 'argument':
@@ -524,10 +523,4 @@ export function windowOrderKey(window: WindowDefinition): string {
   const parts = window.partition.map(expressionKey).join();
   const order = window.order.map((item) => expressionKey(item.expression)).join();
   return `${parts}/${order}/${orderKey(window.order)}`;
-}
-
-function floatKey(value: Datum): unknown {
-  return typeof value === 'number' && (Object.is(value, -0) || !Number.isFinite(value))
-    ? `float ${Object.is(value, -0) ? '-0' : value}`
-    : value;
 }

@@ -120,5 +120,11 @@ function figure(node: Node | undefined, context: BindContext | undefined): Figur
   }
   if ('GroupingFunc' in node) return strong('grouping');
   if ('RowExpr' in node) return strong('row');
+  if ('A_ArrayExpr' in node) return strong('array');
+  if ('A_Indirection' in node) {
+    const fields = (node.A_Indirection.indirection ?? []).filter((step) => 'String' in step);
+    const last = nameParts(fields).pop();
+    return last === undefined ? figure(node.A_Indirection.arg, context) : strong(last);
+  }
   return nothing;
 }

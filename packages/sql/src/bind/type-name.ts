@@ -1,6 +1,7 @@
 /** Type names of CAST, `::` and column definitions. */
 import type { TypeName } from 'libpg-query';
-import { isSerialName, type SqlType, textType, typeByName, varcharType } from '../types/type.ts';
+import { SqlError } from '../sql-error.ts';
+import { arrayTypeOf, isSerialName, type SqlType, typeByName, voidType } from '../types/type.ts';
 import { nameParts } from './ast.ts';
 import type { BindContext } from './context.ts';
 
@@ -8,8 +9,6 @@ export interface BoundType {
   readonly type: SqlType;
   readonly modifier: number;
 }
-
-const lengthMax = 10_485_760;
 
 /** Throws 42704 for unknown types, 0A000 for types that are not built, 22023 for bad lengths. */
 export function bindTypeName(context: BindContext, typeName: TypeName): BoundType {
@@ -20,38 +19,40 @@ export function bindTypeName(context: BindContext, typeName: TypeName): BoundTyp
   const shown = parts.join('.');
   if (typeName.setof === true) throw context.unsupported('SETOF', location);
   if (typeName.pct_type === true) throw context.unsupported('%TYPE', location);
-  const type = schema === undefined || schema === 'pg_catalog' ? typeByName(name) : undefined;
+  let type = schema === undefined || schema === 'pg_catalog' ? typeByName(name) : undefined;
   if (type === undefined) {
     if (isSerialName(name)) throw context.unsupported(`type ${name}`, location);
-    if (name.startsWith('_') && typeByName(name.slice(1)) !== undefined)
-      throw context.unsupported(`array type ${name}`, location);
     throw context.error('42704', `type "${shown}" does not exist`, location);
   }
-  if ((typeName.arrayBounds ?? []).length > 0)
-    throw context.unsupported(`array type ${type.display}[]`, location);
-  if (!type.supported || type.category === 'P')
+  const element = type;
+  if ((typeName.arrayBounds ?? []).length > 0 && type.supported) type = arrayTypeOf(type);
+  if (type?.supported !== true) throw context.unsupported(`type ${element.display}`, location);
+  if (type.category === 'P' && type !== voidType && element.category === 'P')
     throw context.unsupported(`type ${type.display}`, location);
-  const modifiers = typeName.typmods ?? [];
-  if (modifiers.length === 0) return { type, modifier: -1 };
-  if (type !== varcharType) {
-    if (type === textType || type.name.startsWith('int') || type.name === 'bool')
-      throw context.error(
-        '42601',
-        `type modifier is not allowed for type "${type.display}"`,
-        location,
-      );
-    throw context.unsupported(`type modifier of ${type.display}`, location);
+  return { type, modifier: bindModifier(context, element, typeName) };
+}
+
+/** Throws 42601, 22023. */
+function bindModifier(context: BindContext, type: SqlType, typeName: TypeName): number {
+  const { location, typmods = [] } = typeName;
+  if (typmods.length === 0) return -1;
+  const form = type.codec?.modifier;
+  if (form === undefined)
+    throw context.error('42601', `type modifier is not allowed for type "${type.name}"`, location);
+  const written = typmods.map((one) =>
+    'A_Const' in one && one.A_Const.ival !== undefined ? (one.A_Const.ival.ival ?? 0) : undefined,
+  );
+  const numbers = written.flatMap((one) => one ?? []);
+  if (numbers.length < written.length)
+    throw context.error(
+      '42601',
+      'type modifiers must be simple constants or identifiers',
+      location,
+    );
+  try {
+    return form.parse(numbers, type.name);
+  } catch (error) {
+    if (error instanceof SqlError) throw context.error(error.code, error.message, location);
+    throw error;
   }
-  const [first] = modifiers;
-  const length =
-    first !== undefined && 'A_Const' in first && first.A_Const.ival !== undefined
-      ? (first.A_Const.ival.ival ?? 0)
-      : undefined;
-  if (length === undefined || modifiers.length > 1)
-    throw context.error('22023', 'invalid type modifier', location);
-  if (length < 1)
-    throw context.error('22023', 'length for type varchar must be at least 1', location);
-  if (length > lengthMax)
-    throw context.error('22023', `length for type varchar cannot exceed ${lengthMax}`, location);
-  return { type, modifier: length + 4 };
 }

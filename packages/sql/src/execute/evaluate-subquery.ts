@@ -2,8 +2,10 @@
 
 import { conjuncts } from '../bind/conjuncts.ts';
 import type { Expression, SubqueryExpression } from '../bind/expression.ts';
+import { nestArrays } from '../functions/array-values.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import type { Datum } from '../session-api.ts';
+import { ArrayValue } from '../types/values.ts';
 import { type Evaluator, evaluatorOf, type Row } from './evaluate.ts';
 import { type HashKey, sharedHashKey } from './hash-key.ts';
 import type { Members, SubqueryResult } from './subplan.ts';
@@ -30,6 +32,15 @@ export function subqueryEvaluator(expression: SubqueryExpression): Evaluator {
       const result = resultFor(row, context);
       return result.kind === 'row' ? (result.row?.[column] ?? null) : null;
     };
+  if (form === 'array') {
+    const nested = expression.type === expression.query.types[0];
+    return (row, context) => {
+      const result = resultFor(row, context);
+      if (result.kind !== 'rows') return null;
+      const values = result.rows.map((one) => one[0] ?? null);
+      return nested ? nestArrays(values) : new ArrayValue(values);
+    };
+  }
   return quantifiedEvaluator(expression, resultFor);
 }
 

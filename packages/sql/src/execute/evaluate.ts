@@ -4,21 +4,12 @@
  */
 import { assertNever } from '@flotilla/base';
 import type { Expression } from '../bind/expression.ts';
-import type { EvalContext } from '../functions/signature.ts';
+import type { EvalContext, Signature } from '../functions/signature.ts';
 import { stringCharactersMax } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import { applyLength } from '../types/cast.ts';
-import { type Comparator, comparatorOf } from '../types/compare.ts';
+import { comparatorOf, isIdentical, pairComparator } from '../types/compare.ts';
 import { formatText } from '../types/text-codec.ts';
-import {
-  float8Type,
-  int4Type,
-  isText,
-  numericType,
-  type SqlType,
-  textType,
-} from '../types/type.ts';
 import { subqueryEvaluator } from './evaluate-subquery.ts';
 
 export type Row = readonly Datum[];
@@ -53,10 +44,12 @@ export function evaluatorOf(expression: Expression): Evaluator {
     }
     case 'length': {
       const argument = evaluatorOf(expression.argument);
-      const { explicit, modifier } = expression;
+      const { explicit, modifier, type } = expression;
+      const form = type.codec?.modifier;
+      if (form === undefined) return argument;
       return (row, context) => {
         const value = argument(row, context);
-        return value === null ? null : applyLength(value as string, modifier - 4, explicit);
+        return value === null ? null : form.apply(value, modifier, explicit);
       };
     }
     case 'comparison':
@@ -127,7 +120,8 @@ export function evaluatorOf(expression: Expression): Evaluator {
 type Of<Kind extends Expression['kind']> = Extract<Expression, { kind: Kind }>;
 
 function callEvaluator(call: Of<'call'>): Evaluator {
-  const { implementation, strict } = call.signature;
+  const { implementation, strict, general } = call.signature;
+  if (general !== undefined) return generalEvaluator(call, general);
   const [first, second, third] = call.arguments.map(evaluatorOf);
   if (first === undefined) return (_row, context) => implementation(null, null, null, context);
   if (second === undefined)
@@ -149,6 +143,24 @@ function callEvaluator(call: Of<'call'>): Evaluator {
     return strict && (a === null || b === null || c === null)
       ? null
       : implementation(a, b, c, context);
+  };
+}
+
+function generalEvaluator(call: Of<'call'>, general: NonNullable<Signature['general']>): Evaluator {
+  const parts = call.arguments.map(evaluatorOf);
+  const { strict } = call.signature;
+  const run = general({
+    parameters: call.arguments.map((argument) => argument.type),
+    result: call.type,
+  });
+  return (row, context) => {
+    const values: Datum[] = [];
+    for (const part of parts) {
+      const value = part(row, context);
+      if (strict && value === null) return null;
+      values.push(value);
+    }
+    return run(values, context);
   };
 }
 
@@ -175,53 +187,40 @@ function concatEvaluator(call: Of<'concat'>): Evaluator {
   };
 }
 
-/**
- * Operand types of one comparison are the same, or two strings, or integers of different widths, which JavaScript
- * compares itself, numbers with bigints.
- */
-export function operandComparator(left: SqlType, right: SqlType): Comparator {
-  return comparatorOf(left === right ? left : isText(left) ? textType : int4Type);
-}
-
-/** Equal values are equal JavaScript values. */
-function identical(left: SqlType, right: SqlType): boolean {
-  return left === right && left !== float8Type && left !== numericType;
-}
-
 function comparisonEvaluator(expression: Of<'comparison'>): Evaluator {
   const left = evaluatorOf(expression.left);
   const right = evaluatorOf(expression.right);
-  const compare = operandComparator(expression.left.type, expression.right.type);
-  if (identical(expression.left.type, expression.right.type)) {
+  const compare = pairComparator(expression.left.type, expression.right.type);
+  if (isIdentical(expression.left.type, expression.right.type)) {
     if (expression.operator === '=') return whenBoth(left, right, (a, b) => a === b);
     if (expression.operator === '<>') return whenBoth(left, right, (a, b) => a !== b);
   }
   switch (expression.operator) {
     case '=':
-      return whenBoth(left, right, (a, b) => compare(a, b) === 0);
+      return whenBoth(left, right, (a, b, context) => compare(a, b, context) === 0);
     case '<>':
-      return whenBoth(left, right, (a, b) => compare(a, b) !== 0);
+      return whenBoth(left, right, (a, b, context) => compare(a, b, context) !== 0);
     case '<':
-      return whenBoth(left, right, (a, b) => compare(a, b) < 0);
+      return whenBoth(left, right, (a, b, context) => compare(a, b, context) < 0);
     case '<=':
-      return whenBoth(left, right, (a, b) => compare(a, b) <= 0);
+      return whenBoth(left, right, (a, b, context) => compare(a, b, context) <= 0);
     case '>':
-      return whenBoth(left, right, (a, b) => compare(a, b) > 0);
+      return whenBoth(left, right, (a, b, context) => compare(a, b, context) > 0);
     case '>=':
-      return whenBoth(left, right, (a, b) => compare(a, b) >= 0);
+      return whenBoth(left, right, (a, b, context) => compare(a, b, context) >= 0);
   }
 }
 
 function whenBoth(
   left: Evaluator,
   right: Evaluator,
-  test: (a: Datum, b: Datum) => boolean,
+  test: (a: Datum, b: Datum, context: EvalContext) => boolean,
 ): Evaluator {
   return (row, context) => {
     const a = left(row, context);
     if (a === null) return null;
     const b = right(row, context);
-    return b === null ? null : test(a, b);
+    return b === null ? null : test(a, b, context);
   };
 }
 
@@ -252,12 +251,12 @@ function orEvaluator(all: readonly Evaluator[]): Evaluator {
 function distinctEvaluator(expression: Of<'distinct'>): Evaluator {
   const left = evaluatorOf(expression.left);
   const right = evaluatorOf(expression.right);
-  const compare = operandComparator(expression.left.type, expression.right.type);
+  const compare = pairComparator(expression.left.type, expression.right.type);
   const { negated } = expression;
   return (row, context) => {
     const a = left(row, context);
     const b = right(row, context);
-    const distinct = a === null || b === null ? a !== b : compare(a, b) !== 0;
+    const distinct = a === null || b === null ? a !== b : compare(a, b, context) !== 0;
     return distinct !== negated;
   };
 }
@@ -269,7 +268,7 @@ function inEvaluator(expression: Of<'in'>): Evaluator {
   const left = evaluatorOf(expression.left);
   const { items, negated } = expression;
   const [firstItem] = items;
-  const sameType = items.every((item) => identical(expression.left.type, item.type));
+  const sameType = items.every((item) => isIdentical(expression.left.type, item.type));
   if (firstItem !== undefined && sameType && items.length >= setThreshold) {
     const values = items.map((item) => (item.kind === 'constant' ? item.value : undefined));
     if (!values.includes(undefined)) {
@@ -284,7 +283,7 @@ function inEvaluator(expression: Of<'in'>): Evaluator {
   }
   const all = items.map((item) => ({
     evaluate: evaluatorOf(item),
-    compare: operandComparator(expression.left.type, item.type),
+    compare: pairComparator(expression.left.type, item.type),
   }));
   return (row, context) => {
     const value = left(row, context);
@@ -293,7 +292,7 @@ function inEvaluator(expression: Of<'in'>): Evaluator {
     for (const { evaluate, compare } of all) {
       const item = evaluate(row, context);
       if (item === null) result = null;
-      else if (compare(value, item) === 0) return !negated;
+      else if (compare(value, item, context) === 0) return !negated;
     }
     return result;
   };

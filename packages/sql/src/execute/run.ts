@@ -6,6 +6,8 @@ import type { KvTransaction, LockMode, ReadOptions } from '../kv-transaction.ts'
 import { turnBudgetMs } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import type { TextContext } from '../types/codec.ts';
+import { datumBytes } from '../types/values.ts';
 import type { CteRuns } from './cte.ts';
 import type { WriteSet } from './write-set.ts';
 
@@ -51,6 +53,7 @@ export function withArguments(outer: EvalContext, values: readonly Datum[]): Eva
     now: outer.now,
     statementStart: outer.statementStart,
     clockTime: () => outer.clockTime(),
+    ...textSettings(outer),
     parameters: outer.parameters,
     user: outer.user,
     database: outer.database,
@@ -58,6 +61,15 @@ export function withArguments(outer: EvalContext, values: readonly Datum[]): Eva
     arguments: values,
     root: outer.root,
     subqueries: undefined,
+  };
+}
+
+/** What is left out where it is the default. */
+function textSettings(outer: TextContext): Partial<TextContext> {
+  return {
+    ...(outer.names === undefined ? {} : { names: outer.names }),
+    ...(outer.byteaOutput === undefined ? {} : { byteaOutput: outer.byteaOutput }),
+    ...(outer.dateOrder === undefined ? {} : { dateOrder: outer.dateOrder }),
   };
 }
 
@@ -149,6 +161,6 @@ export class MemoryAccount {
 
 export function rowBytes(row: readonly Datum[]): number {
   let bytes = 32;
-  for (const value of row) bytes += typeof value === 'string' ? 24 + value.length * 2 : 16;
+  for (const value of row) bytes += datumBytes(value);
   return bytes;
 }

@@ -29,7 +29,7 @@ export interface Members {
 export interface SubplanOptions {
   readonly name: string;
   readonly operator: Operator;
-  readonly form: 'scalar' | 'exists' | 'any' | 'all';
+  readonly form: 'scalar' | 'exists' | 'any' | 'all' | 'array';
   readonly argumentTypes: readonly SqlType[];
 }
 

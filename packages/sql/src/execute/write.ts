@@ -635,7 +635,14 @@ export function duplicateKey(store: TableStore, key: Uint8Array, context: EvalCo
   const row = new Array<Datum>(table.columns.length).fill(null);
   store.decodeKeyInto(row, key);
   const names = keyColumns.map(({ index }) => quoteIdentifier(table.columns[index]?.name ?? ''));
-  const values = keyColumns.map(({ index, type }) => formatText(type, row[index] ?? null, context));
+  const values = keyColumns.map(({ index, type }) => {
+    const value = row[index] ?? null;
+    const modifier = table.columns[index]?.modifier ?? -1;
+    // A key does not hold a char(n)'s padding or a numeric's scale.
+    const whole =
+      modifier < 0 ? value : (type.codec?.modifier?.apply(value, modifier, true) ?? value);
+    return formatText(type, whole, context);
+  });
   return new SqlError('23505', `duplicate key value violates unique constraint "${constraint}"`, {
     detail: `Key (${names.join(', ')})=(${values.join(', ')}) already exists.`,
     schema: table.schema,

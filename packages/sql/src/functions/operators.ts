@@ -2,8 +2,11 @@
  * The operators: one signature for each pair of operand types, as pg_operator has them. Comparisons across integer widths
  * are operators of their own, so that a key column is never wrapped in a cast.
  */
+import { concatBytes } from '@flotilla/base';
 import type { Datum } from '../session-api.ts';
+import { narrowFloat } from '../types/cast.ts';
 import {
+  absoluteNumeric,
   addNumeric,
   divideNumeric,
   multiplyNumeric,
@@ -12,8 +15,14 @@ import {
   subtractNumeric,
 } from '../types/numeric.ts';
 import {
+  anyarrayType,
+  anyenumType,
   boolType,
+  bpcharType,
+  byteaType,
+  charType,
   dateType,
+  float4Type,
   float8Type,
   inetType,
   int2Type,
@@ -25,10 +34,16 @@ import {
   nameType,
   numericType,
   oidType,
+  oidvectorType,
   pointType,
+  recordType,
   type SqlType,
   textType,
+  timestampType,
   timestamptzType,
+  timeType,
+  timetzType,
+  uuidType,
 } from '../types/type.ts';
 import * as arithmetic from './arithmetic.ts';
 import { compileLike, matchLike } from './like.ts';
@@ -43,18 +58,39 @@ import {
 const integers = [int2Type, int4Type, int8Type] as const;
 const comparisons: readonly ComparisonOperator[] = ['=', '<>', '<', '<=', '>', '>='];
 
+/** Types that compare with themselves and have no operators across types. */
+const alone: readonly SqlType[] = [
+  float4Type,
+  float8Type,
+  numericType,
+  oidType,
+  oidvectorType,
+  boolType,
+  byteaType,
+  charType,
+  textType,
+  bpcharType,
+  nameType,
+  timeType,
+  timetzType,
+  intervalType,
+  uuidType,
+  jsonbType,
+];
+
 function compareSignatures(): Signature[] {
   const pairs: (readonly [SqlType, SqlType])[] = [
-    [float8Type, float8Type],
-    [numericType, numericType],
-    [oidType, oidType],
-    [boolType, boolType],
-    [textType, textType],
-    [nameType, nameType],
     [nameType, textType],
     [textType, nameType],
-    [timestamptzType, timestamptzType],
+    [float4Type, float8Type],
+    [float8Type, float4Type],
+    [anyarrayType, anyarrayType],
+    [anyenumType, anyenumType],
+    [recordType, recordType],
   ];
+  for (const type of alone) pairs.push([type, type]);
+  const moments = [dateType, timestampType, timestamptzType];
+  for (const left of moments) for (const right of moments) pairs.push([left, right]);
   for (const left of integers) for (const right of integers) pairs.push([left, right]);
   return comparisons.flatMap((comparison) =>
     pairs.map(([left, right]) => ({
@@ -97,6 +133,20 @@ function floatSignature(name: string, operate: (a: number, b: number) => number)
   );
 }
 
+/** Over float4 and float8 in any pair; two float4 give a float4. */
+function floatSignatures(name: string, operate: (a: number, b: number) => number): Signature[] {
+  const mixed = (left: SqlType, right: SqlType) =>
+    signature(name, [left, right], float8Type, (a, b) => operate(a as number, b as number));
+  return [
+    floatSignature(name, operate),
+    mixed(float4Type, float8Type),
+    mixed(float8Type, float4Type),
+    signature(name, [float4Type, float4Type], float4Type, (a, b) =>
+      narrowFloat(operate(a as number, b as number)),
+    ),
+  ];
+}
+
 function numericSignature(name: string, operate: (a: string, b: string) => string): Signature {
   return signature(name, [numericType, numericType], numericType, (a, b) =>
     operate(a as string, b as string),
@@ -125,9 +175,10 @@ function prefixSignatures(): Signature[] {
     ...small.map((type) => unary('-', type, (a) => arithmetic.checkSmall(type, -(a as number)))),
     unary('-', int8Type, (a) => arithmetic.checkBig(-(a as bigint))),
     unary('-', float8Type, (a) => -(a as number)),
+    unary('-', float4Type, (a) => -(a as number)),
     unary('-', numericType, (a) => negateNumeric(a as string)),
     unsupportedSignature('-', [intervalType], intervalType),
-    ...[...integers, float8Type, numericType].map((type) => unary('+', type, (a) => a)),
+    ...[...integers, float4Type, float8Type, numericType].map((type) => unary('+', type, (a) => a)),
     ...small.map((type) => unary('~', type, (a) => ~(a as number))),
     unary('~', int8Type, (a) => ~(a as bigint)),
     unsupportedSignature('~', [inetType], inetType),
@@ -138,7 +189,8 @@ function prefixSignatures(): Signature[] {
       arithmetic.checkBig((a as bigint) < 0n ? -(a as bigint) : (a as bigint)),
     ),
     unary('@', float8Type, (a) => Math.abs(a as number)),
-    unsupportedSignature('@', [numericType], numericType),
+    unary('@', float4Type, (a) => Math.abs(a as number)),
+    unary('@', numericType, (a) => absoluteNumeric(a as string)),
   ];
 }
 
@@ -235,10 +287,10 @@ const binary: readonly Signature[] = [
     (x, y) => x ^ y,
   ),
   ...shiftSignatures(),
-  floatSignature('+', a.addFloat),
-  floatSignature('-', (x, y) => a.addFloat(x, -y)),
-  floatSignature('*', a.multiplyFloat),
-  floatSignature('/', a.divideFloat),
+  ...floatSignatures('+', a.addFloat),
+  ...floatSignatures('-', (x, y) => a.addFloat(x, -y)),
+  ...floatSignatures('*', a.multiplyFloat),
+  ...floatSignatures('/', a.divideFloat),
   floatSignature('^', a.powerFloat),
   numericSignature('+', addNumeric),
   numericSignature('-', subtractNumeric),
@@ -246,6 +298,9 @@ const binary: readonly Signature[] = [
   numericSignature('/', divideNumeric),
   numericSignature('%', remainderNumeric),
   signature('||', [textType, textType], textType, (x, y) => `${x}${y}`),
+  signature('||', [byteaType, byteaType], byteaType, (x, y) =>
+    concatBytes(x as Uint8Array, y as Uint8Array),
+  ),
   ...likeSignatures(),
 ];
 

@@ -21,7 +21,7 @@ export const foreignFunctions: ReadonlySet<string> = new Set(
   pg_advisory_xact_lock pg_backend_pid pg_cancel_backend pg_column_size pg_encoding_to_char
   pg_get_constraintdef pg_get_expr pg_get_indexdef pg_get_userbyid pg_postmaster_start_time
   pg_relation_size pg_sleep pg_size_pretty pg_table_is_visible pg_table_size pg_terminate_backend
-  pg_total_relation_size pg_typeof quote_ident quote_literal quote_nullable radians random regexp_count
+  pg_total_relation_size quote_ident quote_literal quote_nullable radians random regexp_count
   regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array
   regexp_split_to_table regexp_substr row_to_json scale setseed set_config setval sha224 sha256 sha384 sha512 shobj_description sin sind
   string_to_array string_to_table tan timeofday timezone to_char to_date to_json to_jsonb to_number

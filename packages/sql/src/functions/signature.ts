@@ -30,6 +30,15 @@ export type Implementation = (a: Datum, b: Datum, c: Datum, context: EvalContext
 
 export type ComparisonOperator = '=' | '<>' | '<' | '<=' | '>' | '>=';
 
+/** The types of one call, polymorphic ones made concrete. */
+export interface CallTypes {
+  readonly parameters: readonly SqlType[];
+  readonly result: SqlType;
+}
+
+/** As `Implementation`, for any number of arguments. */
+export type GeneralImplementation = (values: readonly Datum[], context: EvalContext) => Datum;
+
 export interface Signature {
   readonly name: string;
   readonly parameters: readonly SqlType[];
@@ -37,6 +46,10 @@ export interface Signature {
   readonly strict: boolean;
   readonly volatility: Volatility;
   readonly implementation: Implementation;
+  /** In place of `implementation`: more than three arguments, or a way that depends on the types of the call. */
+  readonly general?: (types: CallTypes) => GeneralImplementation;
+  /** The last parameter may stand any number of times, once at least. */
+  readonly variadic?: true;
   /** Set for the six comparisons, which planner and executor treat by themselves. */
   readonly comparison?: ComparisonOperator;
   /** PostgreSQL has it and we have not: it takes part in resolution and is refused if it wins. */
@@ -63,6 +76,33 @@ export function signature(
     strict: options.strict ?? true,
     volatility: options.volatility ?? 'immutable',
   };
+}
+
+const notCalled: Implementation = () => {
+  throw new RangeError('is called by its general implementation');
+};
+
+/** A function of any number of arguments. */
+export function manySignature(
+  name: string,
+  parameters: readonly SqlType[],
+  result: SqlType,
+  implementation: GeneralImplementation,
+  options: SignatureOptions & { readonly variadic?: boolean } = {},
+): Signature {
+  return typedSignature(name, parameters, result, () => implementation, options);
+}
+
+/** A function whose way depends on the types of its call. */
+export function typedSignature(
+  name: string,
+  parameters: readonly SqlType[],
+  result: SqlType,
+  general: (types: CallTypes) => GeneralImplementation,
+  options: SignatureOptions & { readonly variadic?: boolean } = {},
+): Signature {
+  const plain = signature(name, parameters, result, notCalled, options);
+  return { ...plain, general, ...(options.variadic === true ? { variadic: true } : {}) };
 }
 
 export function unsupportedSignature(

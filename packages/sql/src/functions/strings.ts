@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { stringCharactersMax } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import { boolType, int4Type, int8Type, textType } from '../types/type.ts';
+import { trimBlanks } from '../types/strings.ts';
+import { boolType, bpcharType, int4Type, int8Type, textType } from '../types/type.ts';
 import { likeEscape } from './like.ts';
 import { type Signature, signature, unsupportedSignature } from './signature.ts';
 
@@ -113,6 +114,10 @@ function lengths(): Signature[] {
   const length = (name: string) => signature(name, [t], i, (a) => characterLength(text(a)));
   return [
     ...['length', 'char_length', 'character_length'].map(length),
+    ...['length', 'char_length', 'character_length'].map((name) =>
+      signature(name, [bpcharType], i, (a) => characterLength(trimBlanks(text(a)))),
+    ),
+    signature('octet_length', [bpcharType], i, (a) => Buffer.byteLength(text(a))),
     signature('octet_length', [t], i, (a) => Buffer.byteLength(text(a))),
     signature('bit_length', [t], i, (a) => Buffer.byteLength(text(a)) * 8),
   ];

@@ -1,7 +1,7 @@
 /** Functions about the session and the moment. */
 import { SqlError } from '../sql-error.ts';
-import { nameType, textType, timestamptzType } from '../types/type.ts';
-import { type Signature, signature } from './signature.ts';
+import { anyType, nameType, regtypeType, textType, timestamptzType } from '../types/type.ts';
+import { type Signature, signature, typedSignature } from './signature.ts';
 
 /** What clients are told in `server_version`: the PostgreSQL whose behaviour is the model. */
 export const serverVersion: string = '15.0';
@@ -11,6 +11,18 @@ export const flotillaVersion: string = '0.1.0';
 const stable = { volatility: 'stable' } as const;
 
 export const systemFunctions: readonly Signature[] = [
+  typedSignature(
+    'pg_typeof',
+    [anyType],
+    regtypeType,
+    ({ parameters }) =>
+      () =>
+        parameters[0]?.oid ?? 0,
+    {
+      ...stable,
+      strict: false,
+    },
+  ),
   ...['now', 'transaction_timestamp'].map((name) =>
     signature(name, [], timestamptzType, (_a, _b, _c, context) => context.now, stable),
   ),

@@ -8,7 +8,7 @@ import { isRowIndependent } from '../bind/expression.ts';
 import type { ComparisonOperator } from '../functions/signature.ts';
 import { accessPointsMax } from '../limits.ts';
 import type { KeyColumn } from '../storage/table-store.ts';
-import { isText } from '../types/type.ts';
+import { isInteger, isText, type SqlType } from '../types/type.ts';
 
 export interface KeyBound {
   readonly value: Expression;
@@ -94,6 +94,7 @@ const mirrored: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
 function keyTest(conjunct: Expression): KeyTest | undefined {
   if (conjunct.kind === 'comparison') {
     const left = columnOf(conjunct.left);
+    if (!sharesKeys(conjunct.left.type, conjunct.right.type)) return undefined;
     if (left !== undefined && isRowIndependent(conjunct.right))
       return { conjunct, column: left, operator: conjunct.operator, values: [conjunct.right] };
     const right = columnOf(conjunct.right);
@@ -109,7 +110,14 @@ function keyTest(conjunct: Expression): KeyTest | undefined {
   if (conjunct.kind !== 'in' || conjunct.negated) return undefined;
   const column = columnOf(conjunct.left);
   if (column === undefined || !conjunct.items.every(isRowIndependent)) return undefined;
+  if (!conjunct.items.every((item) => sharesKeys(conjunct.left.type, item.type))) return undefined;
   return { conjunct, column, operator: '=', values: conjunct.items };
+}
+
+/** Equal values of both types have equal keys, and keys of both order as the values do. */
+function sharesKeys(left: SqlType, right: SqlType): boolean {
+  if (left === right) return left.codec?.key !== undefined;
+  return (isText(left) && isText(right)) || (isInteger(left) && isInteger(right));
 }
 
 /** The offset of a bare column; a varchar column that is read as text is still itself. */

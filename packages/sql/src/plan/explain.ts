@@ -182,5 +182,6 @@ function subqueryText(
   const name = subplan?.name ?? 'SubPlan';
   if (form === 'exists') return `EXISTS(${name})`;
   if (form === 'scalar') return `(${name})`;
+  if (form === 'array') return `ARRAY(${name})`;
   return `(${form.toUpperCase()} ${operands.map(own).join(', ')} (${name}))`;
 }

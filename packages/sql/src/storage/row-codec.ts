@@ -1,43 +1,31 @@
 /**
  * The value of a row's key: one byte of format version, the number of columns, a bitmap of NULLs, then the columns that are
- * not NULL in order of definition. Columns that the key already holds exactly are left out; float8 is not among them,
- * because a key does not tell -0 from 0.
+ * not NULL in order of definition. Columns that the key already holds exactly are left out; floats, for one, are not among
+ * them, because a key does not tell -0 from 0. A type's codec says which form it has:
  *
- *   int2 int4 int8     zigzag varint            bool         one byte
- *   float8             8 bytes, little-endian   timestamptz  8 bytes, little-endian
- *   text varchar       varint length, UTF-8
+ *   small  big    zigzag varint            bool          one byte
+ *   float         8 bytes, little-endian   int64         8 bytes, little-endian
+ *   text          varint length, UTF-8     its own form  varint length, bytes
  */
 import { asBuffer, DbError } from '@flotilla/base';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { Datum } from '../session-api.ts';
-import { float8Type, type SqlType } from '../types/type.ts';
+import type { RowForm } from '../types/codec.ts';
+import type { SqlType } from '../types/type.ts';
 
 const formatVersion = 1;
-
-type Kind = 'small' | 'big' | 'float' | 'text' | 'bool' | 'timestamp';
 
 interface StoredColumn {
   /** Offset into the table's columns. */
   readonly index: number;
-  readonly kind: Kind;
+  readonly form: RowForm;
 }
 
-function kindOf(type: SqlType): Kind {
-  switch (type.name) {
-    case 'int2':
-    case 'int4':
-      return 'small';
-    case 'int8':
-      return 'big';
-    case 'float8':
-      return 'float';
-    case 'bool':
-      return 'bool';
-    case 'timestamptz':
-      return 'timestamp';
-    default:
-      return 'text';
-  }
+/** Throws RangeError for types that are not stored: no table has such a column. */
+function formOf(type: SqlType): RowForm {
+  const form = type.codec?.row;
+  if (form === undefined) throw new RangeError(`${type.display} is stored`);
+  return form;
 }
 
 let scratch = Buffer.allocUnsafe(4096);
@@ -51,25 +39,29 @@ export class RowCodec {
     const inKey = new Set(table.primaryKey?.columns ?? []);
     this.stored = table.columns
       .map((column, index) => ({ index, type: column.type }))
-      .filter(({ index, type }) => !inKey.has(index) || type === float8Type)
-      .map(({ index, type }) => ({ index, kind: kindOf(type) }));
+      .filter(({ index, type }) => !inKey.has(index) || type.codec?.key?.exact !== true)
+      .map(({ index, type }) => ({ index, form: formOf(type) }));
     this.bitmapBytes = Math.ceil(this.stored.length / 8);
   }
 
   encode(row: readonly Datum[]): Uint8Array {
     let at = this.begin(row);
-    for (const { index, kind } of this.stored) {
+    for (const { index, form } of this.stored) {
       const value = row[index] ?? null;
       if (value === null) continue;
-      if (kind === 'text') {
+      if (form === 'text') {
         at = writeText(value as string, at);
         continue;
       }
+      if (typeof form === 'object') {
+        at = writeBytes(form.encode(value), at);
+        continue;
+      }
       reserve(at + 10);
-      if (kind === 'small') at = writeVarint(zigzag(value as number), at);
-      else if (kind === 'big') at = writeBig(value as bigint, at);
-      else if (kind === 'float') at = scratch.writeDoubleLE(value as number, at);
-      else if (kind === 'bool') scratch[at++] = value === true ? 1 : 0;
+      if (form === 'small') at = writeVarint(zigzag(value as number), at);
+      else if (form === 'big') at = writeBig(value as bigint, at);
+      else if (form === 'float') at = scratch.writeDoubleLE(value as number, at);
+      else if (form === 'bool') scratch[at++] = value === true ? 1 : 0;
       else at = scratch.writeBigInt64LE(value as bigint, at);
     }
     const bytes = new Uint8Array(at);
@@ -108,8 +100,8 @@ export class RowCodec {
       const wanted = needed[column.index] === true;
       if (isNull) {
         if (wanted) row[column.index] = null;
-      } else if (wanted) row[column.index] = reader.read(column.kind);
-      else reader.skip(column.kind);
+      } else if (wanted) row[column.index] = reader.read(column.form);
+      else reader.skip(column.form);
     }
   }
 }
@@ -161,6 +153,13 @@ function writeText(value: string, at: number): number {
   return start + scratch.write(value, start, 'utf8');
 }
 
+function writeBytes(bytes: Uint8Array, at: number): number {
+  reserve(at + 5 + bytes.length);
+  const start = writeVarint(bytes.length, at);
+  scratch.set(bytes, start);
+  return start + bytes.length;
+}
+
 class RowReader {
   private readonly bytes: Buffer;
   private at = 0;
@@ -179,8 +178,13 @@ class RowReader {
     return bitmap;
   }
 
-  read(kind: Kind): Datum {
-    switch (kind) {
+  read(form: RowForm): Datum {
+    if (typeof form === 'object') {
+      const length = this.varint();
+      const start = this.advance(length);
+      return form.decode(this.bytes.subarray(start, start + length));
+    }
+    switch (form) {
       case 'small': {
         const value = this.varint();
         return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
@@ -189,7 +193,7 @@ class RowReader {
         return this.big();
       case 'float':
         return this.bytes.readDoubleLE(this.advance(8));
-      case 'timestamp':
+      case 'int64':
         return this.bytes.readBigInt64LE(this.advance(8));
       case 'bool':
         return this.byte() === 1;
@@ -201,10 +205,10 @@ class RowReader {
     }
   }
 
-  skip(kind: Kind): void {
-    if (kind === 'float' || kind === 'timestamp') this.advance(8);
-    else if (kind === 'bool') this.advance(1);
-    else if (kind === 'text') this.advance(this.varint());
+  skip(form: RowForm): void {
+    if (form === 'float' || form === 'int64') this.advance(8);
+    else if (form === 'bool') this.advance(1);
+    else if (form === 'text' || typeof form === 'object') this.advance(this.varint());
     else while (this.byte() >= 0x80);
   }
 

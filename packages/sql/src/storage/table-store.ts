@@ -13,6 +13,7 @@ import {
 } from '@flotilla/base';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { Datum } from '../session-api.ts';
+import type { KeyForm } from '../types/codec.ts';
 import type { SqlType } from '../types/type.ts';
 import { RowCodec } from './row-codec.ts';
 
@@ -36,10 +37,14 @@ const writer = new KeyWriter();
 /** Appends one value of a key column. NULL is for indexes to come and for bounds. */
 export function writeKeyValue(to: KeyWriter, type: SqlType, value: Datum): void {
   if (value === null) to.null();
-  else if (typeof value === 'string') to.text(value);
-  else if (typeof value === 'boolean') to.boolean(value);
-  else if (type.name === 'float8') to.float(Number(value));
-  else to.integer(value);
+  else keyFormOf(type).write(to, value);
+}
+
+/** Throws RangeError for types that have no keys: DDL refuses them. */
+function keyFormOf(type: SqlType): KeyForm {
+  const form = type.codec?.key;
+  if (form === undefined) throw new RangeError(`${type.display} has keys`);
+  return form;
 }
 
 /** Keys and rows of one table. Stateless but for caches; one per descriptor. */
@@ -112,18 +117,5 @@ export class TableStore {
 }
 
 function readKeyValue(reader: KeyReader, type: SqlType): Datum {
-  switch (type.name) {
-    case 'int2':
-    case 'int4':
-      return reader.integer();
-    case 'int8':
-    case 'timestamptz':
-      return reader.bigInteger();
-    case 'float8':
-      return reader.float();
-    case 'bool':
-      return reader.boolean();
-    default:
-      return reader.text();
-  }
+  return keyFormOf(type).read(reader);
 }

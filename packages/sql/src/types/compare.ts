@@ -1,46 +1,102 @@
-/** Order of values within a type, as PostgreSQL's default btree operator classes have it. NULLs are the caller's. */
+/**
+ * Order of values, as PostgreSQL's default btree operator classes have it, within a type and between the types of one
+ * family. NULLs are the caller's.
+ */
 import type { Datum } from '../session-api.ts';
-import { compareNumeric } from './numeric.ts';
-import { float8Type, isText, numericType, type SqlType } from './type.ts';
+import { SqlError } from '../sql-error.ts';
+import { dayMicros } from './calendar.ts';
+import { type Comparator, compareOrdinary, type TextContext } from './codec.ts';
+import {
+  dateInfinity,
+  dateMinusInfinity,
+  timestampInfinity,
+  timestampMinusInfinity,
+  utcFromLocal,
+} from './timestamp.ts';
+import {
+  dateType,
+  float4Type,
+  float8Type,
+  isText,
+  type SqlType,
+  textType,
+  timestampType,
+  timestamptzType,
+} from './type.ts';
 
-export type Comparator = (a: Datum, b: Datum) => number;
+export type { Comparator } from './codec.ts';
 
-/** Order of the UTF-8 bytes: collation "C". UTF-16 order differs from it only where surrogates meet U+E000…U+FFFF. */
-export function compareText(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x !== y) return rotated(x) - rotated(y);
-  }
-  return a.length - b.length;
+/** True where values of the type have an order. */
+export function isOrdered(type: SqlType): boolean {
+  return type.codec?.compare !== undefined;
 }
 
-/** Moves surrogates above the rest of the basic plane. */
-function rotated(unit: number): number {
-  return unit >= 0xe000 ? unit - 0x800 : unit >= 0xd800 ? unit + 0x2000 : unit;
-}
-
-/** NaN equals NaN and is above every number. Zeros are equal. */
-export function compareFloat(a: number, b: number): number {
-  if (a < b) return -1;
-  if (a > b) return 1;
-  if (a === b) return 0;
-  return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
-}
-
-function compareText2(a: Datum, b: Datum): number {
-  return a === b ? 0 : compareText(a as string, b as string);
-}
-
-function compareOrdinary(a: Datum, b: Datum): number {
-  const [x, y] = [a as number, b as number];
-  return x < y ? -1 : x > y ? 1 : 0;
-}
-
+/** Throws 42883 for types without an order. */
 export function comparatorOf(type: SqlType): Comparator {
-  if (isText(type)) return compareText2;
-  if (type === float8Type) return (a, b) => compareFloat(a as number, b as number);
-  if (type === numericType) return (a, b) => compareNumeric(a as string, b as string);
-  return compareOrdinary;
+  const compare = type.codec?.compare;
+  if (compare === undefined)
+    throw new SqlError(
+      '42883',
+      `could not identify an ordering operator for type ${type.display}`,
+      {
+        hint: 'Use an explicit ordering operator or modify the query.',
+      },
+    );
+  return compare;
+}
+
+type Moment = (value: Datum, context: TextContext) => bigint;
+
+/** A date's midnight. Beyond what a timestamp holds it stays comparable. */
+function dateMoment(value: Datum): bigint {
+  if (value === dateInfinity) return timestampInfinity;
+  if (value === dateMinusInfinity) return timestampMinusInfinity;
+  return BigInt(value as number) * dayMicros;
+}
+
+const moments: ReadonlyMap<SqlType, Moment> = new Map([
+  [dateType, dateMoment],
+  [timestampType, (value: Datum) => value as bigint],
+]);
+
+function zoned(type: SqlType): Moment {
+  if (type === timestamptzType) return (value) => value as bigint;
+  const local = moments.get(type);
+  return (value, context) => {
+    const moment = local?.(value, context) ?? 0n;
+    return moment === timestampInfinity || moment === timestampMinusInfinity
+      ? moment
+      : utcFromLocal(context.zone, moment);
+  };
+}
+
+/** What a comparison of two values may need of the session: the zone, for dates against timestamptz. */
+export type PairComparator = (a: Datum, b: Datum, context: TextContext) => number;
+
+/**
+ * Operand types of one comparison are the same, or two strings, or integers of different widths, which JavaScript
+ * compares itself, or two of date, timestamp and timestamptz.
+ */
+export function pairComparator(left: SqlType, right: SqlType): PairComparator {
+  if (left === right) return comparatorOf(left);
+  if (isText(left)) return comparatorOf(textType);
+  if (isFloat(left) || isFloat(right)) return comparatorOf(float8Type);
+  if (left.category !== 'D') return compareOrdinary;
+  if (left === timestamptzType || right === timestamptzType) {
+    const [a, b] = [zoned(left), zoned(right)];
+    return (x, y, context) => compareOrdinary(a(x, context) as Datum, b(y, context) as Datum);
+  }
+  const [a, b] = [moments.get(left), moments.get(right)];
+  if (a === undefined || b === undefined)
+    throw new RangeError(`${left.display} compares with ${right.display}`);
+  return (x, y, context) => compareOrdinary(a(x, context) as Datum, b(y, context) as Datum);
+}
+
+function isFloat(type: SqlType): boolean {
+  return type === float4Type || type === float8Type;
+}
+
+/** Equal values are equal JavaScript values. */
+export function isIdentical(left: SqlType, right: SqlType): boolean {
+  return left === right && left.codec?.identical === true;
 }

@@ -4,13 +4,13 @@ import { SqlError } from '../sql-error.ts';
 const decimal = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const nonZeroMantissa = /^[+-]?[0.]*[1-9]/;
 
-/** As float8in. Throws 22P02, 22003. */
-export function parseFloat8(text: string): number {
+/** As float8in and float4in. Throws 22P02, 22003. */
+export function parseFloatText(text: string, display: string): number {
   const trimmed = text.trim();
   if (decimal.test(trimmed)) {
     const value = Number(trimmed);
     if (!Number.isFinite(value) || (value === 0 && nonZeroMantissa.test(trimmed)))
-      throw new SqlError('22003', `"${trimmed}" is out of range for type double precision`);
+      throw new SqlError('22003', `"${trimmed}" is out of range for type ${display}`);
     return value;
   }
   switch (trimmed.toLowerCase()) {
@@ -25,7 +25,7 @@ export function parseFloat8(text: string): number {
     case '-infinity':
       return -Infinity;
     default:
-      throw new SqlError('22P02', `invalid input syntax for type double precision: "${text}"`);
+      throw new SqlError('22P02', `invalid input syntax for type ${display}: "${text}"`);
   }
 }
 
@@ -36,6 +36,27 @@ export function formatFloat8(value: number, extraDigits: number): string {
   if (value === -Infinity) return '-Infinity';
   if (value === 0) return Object.is(value, -0) ? '-0' : '0';
   return extraDigits > 0 ? shortest(value) : significant(value, Math.max(1, 15 + extraDigits));
+}
+
+/** As float4out: the shortest digits that give the same float4 again. */
+export function formatFloat4(value: number, extraDigits: number): string {
+  if (!Number.isFinite(value) || value === 0) return formatFloat8(value, 1);
+  if (extraDigits <= 0) return significant(value, Math.max(1, 6 + extraDigits));
+  let text = '';
+  for (let digits = 1; digits <= 9; digits++) {
+    text = value.toExponential(digits - 1);
+    if (Math.fround(Number(text)) === value) break;
+  }
+  const exponent = Number(text.slice(text.indexOf('e') + 1));
+  return exponent >= -4 && exponent < 6 ? positional(text) : withExponent(text);
+}
+
+/** `1.5e+2` as `150`. */
+function positional(text: string): string {
+  const value = Number(text);
+  const [mantissa = '', exponent = '0'] = text.split('e');
+  const digits = mantissa.replace(/^-|\.0*$/g, '').replace('.', '').length;
+  return value.toFixed(Math.max(0, digits - 1 - Number(exponent)));
 }
 
 /** PostgreSQL writes positional notation for decimal exponents -4 to 14, otherwise d.ddde+XX. */

@@ -21,3 +21,20 @@ export function quoteIdentifier(name: string): string {
   if (/^[a-z_][a-z0-9_$]*$/.test(name) && !keywords.has(name)) return name;
   return `"${name.replaceAll('"', '""')}"`;
 }
+
+/** The parts of a possibly qualified name as a user wrote it, folded; undefined where it is no name. */
+export function splitIdentifier(text: string): string[] | undefined {
+  const parts: string[] = [];
+  let rest = text.trim();
+  for (;;) {
+    const match = /^(?:"((?:[^"]|"")+)"|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*))\s*/.exec(rest);
+    if (match === null) return undefined;
+    parts.push(
+      match[1] === undefined ? (match[2] ?? '').toLowerCase() : match[1].replaceAll('""', '"'),
+    );
+    rest = rest.slice(match[0].length);
+    if (rest === '') return parts;
+    if (!rest.startsWith('.')) return undefined;
+    rest = rest.slice(1).trimStart();
+  }
+}

@@ -171,11 +171,11 @@ export function numericToBigint(a: string): bigint | undefined {
   return typeof value === 'string' ? undefined : roundDecimal(value, 0).unscaled;
 }
 
-/** By 15 significant digits, as PostgreSQL casts float8. */
-export function numericFromFloat(value: number): string {
+/** By 15 significant digits, as PostgreSQL casts float8; by 6 for float4. */
+export function numericFromFloat(value: number, digits = 15): string {
   if (!Number.isFinite(value))
     return Number.isNaN(value) ? 'NaN' : value > 0 ? 'Infinity' : '-Infinity';
-  const text = value.toPrecision(15);
+  const text = value.toPrecision(digits);
   const [mantissa = '', exponent] = text.split('e');
   const shortest = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa;
   return parseNumeric(exponent === undefined ? shortest : `${shortest}e${exponent}`);

@@ -7,6 +7,8 @@ import { SqlError } from '../sql-error.ts';
 export interface TimeZone {
   /** As SHOW TimeZone prints it. */
   readonly name: string;
+  /** The offset never changes. */
+  readonly fixed?: true;
   /** Seconds east of Greenwich at an instant. Unit of the argument: seconds since 1970. */
   offsetAt(epochSeconds: number): number;
 }
@@ -21,6 +23,7 @@ const zonesMax = 700;
 
 class FixedZone implements TimeZone {
   readonly name: string;
+  readonly fixed = true;
   private readonly offset: number;
 
   constructor(name: string, offset: number) {

@@ -1,209 +1,391 @@
 /**
- * timestamptz: bigint microseconds since 2000-01-01 UTC, with the two ends of int64 for the infinities. Reads ISO 8601
- * forms with offsets or zone names and PostgreSQL's special words; prints ISO in a zone. Civil dates by the
- * days-from-civil algorithm, proleptic Gregorian.
+ * date, time, timetz, timestamp, timestamptz. Timestamps are bigint microseconds since 2000-01-01, in UTC or in no zone,
+ * with the two ends of int64 for the infinities; a date is days since 2000-01-01 with the ends of int32; a time of day is
+ * microseconds since midnight. Printed in ISO style.
  */
+import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import { type TimeZone, zoneByAbbreviation, zoneByName } from './time-zone.ts';
+import {
+  civilFromDays,
+  civilTime,
+  dayMicros,
+  daysFromCivil,
+  epochDays,
+  epochSeconds,
+  formatCivilDate,
+  formatOffset,
+  formatTimeOfDay,
+  million,
+} from './calendar.ts';
+import {
+  bigKey,
+  compareOrdinary,
+  expectLength,
+  int32Bytes,
+  int64Bytes,
+  type ModifierForm,
+  smallKey,
+  type TextContext,
+  type TypeCodec,
+} from './codec.ts';
+import { type DateTimeFields, FieldReader } from './datetime-fields.ts';
+import { type TimeZone, utcZone } from './time-zone.ts';
+import { TimeTzValue } from './values.ts';
 
 export const timestampInfinity: bigint = 2n ** 63n - 1n;
 export const timestampMinusInfinity: bigint = -(2n ** 63n);
+export const dateInfinity = 2_147_483_647;
+export const dateMinusInfinity = -2_147_483_648;
 /** 4714-11-24 BC, inclusive, and 294277-01-01, exclusive. */
 const timestampMin = -211_813_488_000_000_000n;
 const timestampEnd = 9_223_371_331_200_000_000n;
-/** Seconds from 1970 to 2000. */
-const epochSeconds = 946_684_800;
-const daySeconds = 86_400;
-const million = 1_000_000n;
+/** 4714-11-24 BC, inclusive, and 5874898-01-01, exclusive. */
+const dateMin = -2_451_545;
+const dateEnd = 2_145_031_949;
 
 export function timestampFromUnixMs(unixMs: number): bigint {
   return BigInt(Math.floor(unixMs) - epochSeconds * 1000) * 1000n;
 }
 
-export interface TimestampInput {
-  readonly zone: TimeZone;
-  /** What `now` stands for: start of the statement. */
-  readonly now: bigint;
-  /** Told when the value depends on the zone or on `now`, not on the text alone. */
-  readonly onDependsOnNow?: () => void;
+export function isFiniteTimestamp(value: bigint): boolean {
+  return value !== timestampInfinity && value !== timestampMinusInfinity;
 }
 
-const isoForm =
-  /^(\d{4,})-(\d{1,2})-(\d{1,2})(?:(?:\s*T\s*|\s+)(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d*))?)?)?\s*(Z|[+-]\d{1,2}(?::\d{2}(?::\d{2})?)?|[+-]\d{4}|[A-Za-z][A-Za-z_]*(?:\/[A-Za-z0-9_+\-/]+)?)?(\s+(?:BC|AD))?$/i;
-const compactForm = /^(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2}))?$/;
+export function isFiniteDate(value: number): boolean {
+  return value !== dateInfinity && value !== dateMinusInfinity;
+}
 
-/** Throws 22007 (form), 22008 (range), 22023 (zone). */
-export function parseTimestamp(text: string, input: TimestampInput): bigint {
-  const trimmed = text.trim();
-  const special = specialTimestamp(trimmed.toLowerCase(), input);
-  if (special !== undefined) return special;
-  const spaced = trimmed.replace(compactForm, (_all, y, mo, d, h, mi, s) =>
-    h === undefined ? `${y}-${mo}-${d}` : `${y}-${mo}-${d} ${h}:${mi}:${s}`,
-  );
-  const match = isoForm.exec(spaced);
-  if (match === null) throw badForm(text);
-  let zoneText = match[8] ?? '';
-  let era = (match[9] ?? '').trim().toLowerCase();
-  if (/^(bc|ad)$/i.test(zoneText) && era === '') {
-    era = zoneText.toLowerCase();
-    zoneText = '';
-  }
-  const writtenYear = Number(match[1]);
-  if (era === 'bc' && writtenYear === 0) throw outOfRange(text);
-  if (era === '' && writtenYear === 0) throw outOfRange(text);
-  const year = era === 'bc' ? 1 - writtenYear : writtenYear;
-  const [month, day] = [Number(match[2]), Number(match[3])];
-  const [hour, minute] = [Number(match[4] ?? 0), Number(match[5] ?? 0)];
-  const second = Number(match[6] ?? 0);
-  const fraction = `0.${match[7] ?? ''}0`;
-  const micros = Math.round(Number(fraction) * 1e6);
-  const fullDay = hour === 24 && minute === 0 && second === 0 && micros === 0;
-  if (month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month)) throw outOfRange(text);
-  if ((hour > 23 && !fullDay) || minute > 59 || second > 60) throw outOfRange(text);
-  if (year > 294_277 || year < -4_713) throw beyond(text);
-  const local = daysFromCivil(year, month, day) * daySeconds + hour * 3600 + minute * 60 + second;
-  const offset = offsetFor(zoneText, local, text, input);
-  const value = BigInt(local - offset - epochSeconds) * million + BigInt(micros);
-  if (value < timestampMin || value >= timestampEnd) throw beyond(text);
+/** Throws 22008. */
+export function checkTimestamp(value: bigint): bigint {
+  if (value < timestampMin || value >= timestampEnd)
+    throw new SqlError('22008', 'timestamp out of range');
   return value;
 }
 
-function offsetFor(zoneText: string, local: number, text: string, input: TimestampInput): number {
-  if (zoneText === '') return localOffset(input.zone, local);
-  const numeric = /^([+-])(\d{1,2})(?::?(\d{2}))?(?::(\d{2}))?$/.exec(zoneText);
-  if (numeric !== null) {
-    const [hours, minutes, seconds] = [
-      Number(numeric[2]),
-      Number(numeric[3] ?? 0),
-      Number(numeric[4] ?? 0),
-    ];
-    if (hours > 15 || minutes > 59 || seconds > 59)
-      throw new SqlError('22009', `time zone displacement out of range: "${text}"`);
-    const offset = hours * 3600 + minutes * 60 + seconds;
-    return numeric[1] === '-' ? -offset : offset;
-  }
-  const zone = zoneByAbbreviation(zoneText) ?? zoneByName(zoneText);
-  if (zone === undefined) {
-    if (zoneText.includes('/'))
-      throw new SqlError('22023', `time zone "${zoneText.toLowerCase()}" not recognized`);
-    throw badForm(text);
-  }
-  return localOffset(zone, local);
+export function isTimestamp(value: bigint): boolean {
+  return value >= timestampMin && value < timestampEnd;
 }
 
-/** Offset of a wall-clock reading: in a gap the offset before it, in an overlap the one after it. */
-function localOffset(zone: TimeZone, local: number): number {
-  const before = zone.offsetAt(local - daySeconds);
-  const after = zone.offsetAt(local + daySeconds);
-  if (before === after) return before;
-  if (zone.offsetAt(local - after) === after) return after;
-  return before;
+/** Throws 22008. */
+export function checkDate(days: number): number {
+  if (days < dateMin || days >= dateEnd) throw new SqlError('22008', 'date out of range');
+  return days;
 }
 
-function specialTimestamp(word: string, input: TimestampInput): bigint | undefined {
-  switch (word) {
+/** Seconds east at a moment. @param utc microseconds since 2000, UTC */
+export function offsetAt(zone: TimeZone, utc: bigint): number {
+  let seconds = utc / million;
+  if (utc % million < 0n) seconds -= 1n;
+  return zone.offsetAt(Number(seconds) + epochSeconds);
+}
+
+/** The moment at which a zone's clocks show `local`: in a gap by the offset before it, in an overlap the later reading's. */
+export function utcFromLocal(zone: TimeZone, local: bigint): bigint {
+  const before = offsetAt(zone, local - dayMicros);
+  const after = offsetAt(zone, local + dayMicros);
+  const by = (offset: number) => local - BigInt(offset) * million;
+  if (before === after) return by(before);
+  return offsetAt(zone, by(after)) === after ? by(after) : by(before);
+}
+
+/** What a zone's clocks show. Infinities stay. */
+export function localFromUtc(zone: TimeZone, utc: bigint): bigint {
+  return isFiniteTimestamp(utc) ? utc + BigInt(offsetAt(zone, utc)) * million : utc;
+}
+
+function read(text: string, context: TextContext, display: string): DateTimeFields {
+  return new FieldReader(text, display, context.dateOrder ?? 'MDY').read();
+}
+
+function badForm(text: string, display: string): SqlError {
+  return new SqlError('22007', `invalid input syntax for type ${display}: "${text}"`);
+}
+
+/** The local midnight of today, or near it. */
+function specialDay(word: string, context: TextContext): bigint {
+  context.onDependsOnNow?.();
+  const local = localFromUtc(context.zone, context.now);
+  const shift = word === 'today' ? 0n : word === 'tomorrow' ? 1n : -1n;
+  let days = local / dayMicros;
+  if (local % dayMicros < 0n) days -= 1n;
+  return (days + shift) * dayMicros;
+}
+
+function datePart(fields: DateTimeFields, text: string, display: string): bigint {
+  if (fields.date === undefined) throw badForm(text, display);
+  const { year, month, day } = fields.date;
+  if (year > 294_277 || year < -4_713) throw beyond('timestamp', text);
+  return BigInt(daysFromCivil(year, month, day) - epochDays) * dayMicros + (fields.time ?? 0n);
+}
+
+function beyond(what: string, text: string): SqlError {
+  return new SqlError('22008', `${what} out of range: "${text}"`);
+}
+
+/** timestamptz_in. Throws 22007 (form), 22008 (range), 22009, 22023 (zone). */
+export function parseTimestampTz(text: string, context: TextContext, display: string): bigint {
+  const fields = read(text, context, display);
+  const zone = typeof fields.zone === 'object' ? fields.zone : context.zone;
+  switch (fields.special) {
     case 'infinity':
-    case '+infinity':
       return timestampInfinity;
     case '-infinity':
       return timestampMinusInfinity;
     case 'epoch':
       return BigInt(-epochSeconds) * million;
     case 'now':
-      input.onDependsOnNow?.();
-      return input.now;
+      context.onDependsOnNow?.();
+      return context.now;
+    case undefined:
+      break;
+    default:
+      return utcFromLocal(zone, specialDay(fields.special, context) + (fields.time ?? 0n));
+  }
+  const local = datePart(fields, text, display);
+  const value =
+    typeof fields.zone === 'number'
+      ? local - BigInt(fields.zone) * million
+      : utcFromLocal(zone, local);
+  if (!isTimestamp(value)) throw beyond('timestamp', text);
+  return value;
+}
+
+/** timestamp_in: a zone in the text is read and means nothing. */
+export function parseTimestamp(text: string, context: TextContext, display: string): bigint {
+  const fields = read(text, context, display);
+  switch (fields.special) {
+    case 'infinity':
+      return timestampInfinity;
+    case '-infinity':
+      return timestampMinusInfinity;
+    case 'epoch':
+      return BigInt(-epochSeconds) * million;
+    case 'now':
+      context.onDependsOnNow?.();
+      return localFromUtc(context.zone, context.now);
+    case undefined:
+      break;
+    default:
+      return specialDay(fields.special, context) + (fields.time ?? 0n);
+  }
+  const value = datePart(fields, text, display);
+  if (!isTimestamp(value)) throw beyond('timestamp', text);
+  return value;
+}
+
+/** date_in. */
+export function parseDate(text: string, context: TextContext, display: string): number {
+  const fields = read(text, context, display);
+  switch (fields.special) {
+    case 'infinity':
+      return dateInfinity;
+    case '-infinity':
+      return dateMinusInfinity;
+    case 'epoch':
+      return -epochDays;
+    case 'now':
     case 'today':
     case 'tomorrow':
-    case 'yesterday': {
-      input.onDependsOnNow?.();
-      const unix = Number(input.now / million) + epochSeconds;
-      const day = Math.floor((unix + input.zone.offsetAt(unix)) / daySeconds);
-      const local = (day + (word === 'today' ? 0 : word === 'tomorrow' ? 1 : -1)) * daySeconds;
-      return BigInt(local - localOffset(input.zone, local) - epochSeconds) * million;
-    }
+    case 'yesterday':
+      return Number(
+        specialDay(fields.special === 'now' ? 'today' : fields.special, context) / dayMicros,
+      );
     default:
-      return undefined;
+      break;
   }
+  if (fields.date === undefined) throw badForm(text, display);
+  const { year, month, day } = fields.date;
+  const days = daysFromCivil(year, month, day) - epochDays;
+  if (days < dateMin || days >= dateEnd) throw beyond('date', text);
+  return days;
 }
 
-/** `2020-01-31 12:00:00.5+02`, as DateStyle ISO has it. */
-export function formatTimestamp(value: bigint, zone: TimeZone): string {
-  if (value === timestampInfinity) return 'infinity';
-  if (value === timestampMinusInfinity) return '-infinity';
-  let seconds = value / million;
-  let micros = Number(value % million);
-  if (micros < 0) {
-    micros += 1_000_000;
-    seconds -= 1n;
+/** time_in. */
+export function parseTime(text: string, context: TextContext, display: string): bigint {
+  const fields = read(text, context, display);
+  if (fields.special === 'now') {
+    const local = civilTime(localFromUtc(context.zone, context.now));
+    context.onDependsOnNow?.();
+    return inDay(local);
   }
-  const unix = Number(seconds) + epochSeconds;
-  const offset = zone.offsetAt(unix);
-  const local = unix + offset;
-  const days = Math.floor(local / daySeconds);
-  const inDay = local - days * daySeconds;
-  const { year, month, day } = civilFromDays(days);
-  const shownYear = year > 0 ? year : 1 - year;
-  const date = `${String(shownYear).padStart(4, '0')}-${two(month)}-${two(day)}`;
-  const time = `${two(Math.floor(inDay / 3600))}:${two(Math.floor(inDay / 60) % 60)}:${two(inDay % 60)}`;
-  const fraction = micros === 0 ? '' : `.${String(micros).padStart(6, '0').replace(/0+$/, '')}`;
-  return `${date} ${time}${fraction}${formatOffset(offset)}${year > 0 ? '' : ' BC'}`;
+  if (fields.time === undefined) throw badForm(text, display);
+  if (typeof fields.zone === 'object' && fields.date === undefined && !isFixed(fields.zone))
+    throw badForm(text, display);
+  return fields.time;
 }
 
-function formatOffset(offset: number): string {
-  const magnitude = Math.abs(offset);
-  const hours = `${offset < 0 ? '-' : '+'}${two(Math.floor(magnitude / 3600))}`;
-  const [minutes, seconds] = [Math.floor(magnitude / 60) % 60, magnitude % 60];
-  if (seconds !== 0) return `${hours}:${two(minutes)}:${two(seconds)}`;
-  return minutes !== 0 ? `${hours}:${two(minutes)}` : hours;
+/** timetz_in. */
+function parseTimeTz(text: string, context: TextContext, display: string): TimeTzValue {
+  const fields = read(text, context, display);
+  if (fields.special === 'now') {
+    context.onDependsOnNow?.();
+    const local = civilTime(localFromUtc(context.zone, context.now));
+    return new TimeTzValue(inDay(local), offsetAt(context.zone, context.now));
+  }
+  if (fields.time === undefined) throw badForm(text, display);
+  if (typeof fields.zone === 'number') return new TimeTzValue(fields.time, fields.zone);
+  if (fields.zone !== undefined && fields.date === undefined && !isFixed(fields.zone))
+    throw badForm(text, display);
+  const zone = fields.zone ?? context.zone;
+  if (fields.date === undefined && !isFixed(zone)) context.onDependsOnNow?.();
+  const moment =
+    fields.date === undefined ? context.now : utcFromLocal(zone, datePart(fields, text, display));
+  return new TimeTzValue(fields.time, offsetAt(zone, moment));
 }
 
-function two(n: number): string {
-  return n < 10 ? `0${n}` : String(n);
+function isFixed(zone: TimeZone): boolean {
+  return zone === utcZone || zone.fixed === true;
 }
 
-function daysInMonth(year: number, month: number): number {
-  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
-  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
-}
-
-/** Days since 1970-01-01. Year 0 is 1 BC. */
-function daysFromCivil(year: number, month: number, day: number): number {
-  const shifted = month <= 2 ? year - 1 : year;
-  const era = Math.floor(shifted / 400);
-  const yearOfEra = shifted - era * 400;
-  const dayOfYear = Math.floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1;
-  const dayOfEra =
-    yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
-  return era * 146_097 + dayOfEra - 719_468;
-}
-
-function civilFromDays(days: number): { year: number; month: number; day: number } {
-  const shifted = days + 719_468;
-  const era = Math.floor(shifted / 146_097);
-  const dayOfEra = shifted - era * 146_097;
-  const yearOfEra = Math.floor(
-    (dayOfEra -
-      Math.floor(dayOfEra / 1_460) +
-      Math.floor(dayOfEra / 36_524) -
-      Math.floor(dayOfEra / 146_096)) /
-      365,
+/** Microseconds since midnight. */
+export function inDay(civil: {
+  readonly hour: number;
+  readonly minute: number;
+  readonly second: number;
+  readonly micros: number;
+}): bigint {
+  return (
+    BigInt((civil.hour * 60 + civil.minute) * 60 + civil.second) * million + BigInt(civil.micros)
   );
-  const dayOfYear =
-    dayOfEra - (yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
-  const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
-  const day = dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1;
-  const month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9;
-  return { year: yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day };
 }
 
-function badForm(text: string): SqlError {
-  return new SqlError('22007', `invalid input syntax for type timestamp with time zone: "${text}"`);
+/** `2020-01-31 12:00:00.5+02`. */
+export function formatTimestampTz(value: bigint, zone: TimeZone): string {
+  if (!isFiniteTimestamp(value)) return value > 0n ? 'infinity' : '-infinity';
+  const offset = offsetAt(zone, value);
+  return formatMoment(value + BigInt(offset) * million, formatOffset(offset), ' ');
 }
 
-function outOfRange(text: string): SqlError {
-  return new SqlError('22008', `date/time field value out of range: "${text}"`);
+export function formatTimestamp(value: bigint): string {
+  if (!isFiniteTimestamp(value)) return value > 0n ? 'infinity' : '-infinity';
+  return formatMoment(value, '', ' ');
 }
 
-function beyond(text: string): SqlError {
-  return new SqlError('22008', `timestamp out of range: "${text}"`);
+/** @param mark between date and time: JSON has a T there */
+export function formatMoment(local: bigint, offset: string, mark: ' ' | 'T'): string {
+  const civil = civilTime(local);
+  return `${formatCivilDate(civil)}${mark}${formatTimeOfDay(inDay(civil))}${offset}${civil.year > 0 ? '' : ' BC'}`;
 }
+
+export function formatDate(days: number): string {
+  if (!isFiniteDate(days)) return days > 0 ? 'infinity' : '-infinity';
+  const civil = civilFromDays(days + epochDays);
+  return `${formatCivilDate(civil)}${civil.year > 0 ? '' : ' BC'}`;
+}
+
+const precisions = [1_000_000n, 100_000n, 10_000n, 1_000n, 100n, 10n, 1n];
+
+/** Rounds microseconds to a number of digits after the second, halves away from zero. */
+export function roundMicros(value: bigint, digits: number): bigint {
+  const unit = precisions[digits] ?? 1n;
+  const half = unit / 2n;
+  return value >= 0n ? ((value + half) / unit) * unit : -((-value + half) / unit) * unit;
+}
+
+function precision(name: string, apply: ModifierForm['apply']): ModifierForm {
+  return {
+    parse: (written) => {
+      const [digits = 0] = written;
+      if (written.length !== 1 || digits < 0)
+        throw new SqlError('22023', `${name}(${digits}) precision must not be negative`);
+      return Math.min(digits, 6);
+    },
+    format: (modifier) => `(${modifier})`,
+    apply,
+  };
+}
+
+const ofMoment: ModifierForm['apply'] = (value, modifier) =>
+  isFiniteTimestamp(value as bigint) ? roundMicros(value as bigint, modifier) : value;
+
+const int64: Pick<TypeCodec, 'receive' | 'send' | 'key' | 'row' | 'compare' | 'identical'> = {
+  receive: (bytes) => expectLength(bytes, 8).readBigInt64BE(),
+  send: (value) => int64Bytes(value as bigint),
+  key: bigKey,
+  row: 'int64',
+  compare: compareOrdinary,
+  identical: true,
+};
+
+export const timestampTzCodec: TypeCodec = {
+  ...int64,
+  parse: parseTimestampTz,
+  format: (value, context) => formatTimestampTz(value as bigint, context.zone),
+  sessionText: true,
+  modifier: precision('TIMESTAMP', ofMoment),
+};
+
+export const timestampCodec: TypeCodec = {
+  ...int64,
+  parse: parseTimestamp,
+  format: (value) => formatTimestamp(value as bigint),
+  modifier: precision('TIMESTAMP', ofMoment),
+};
+
+export const dateCodec: TypeCodec = {
+  parse: parseDate,
+  format: (value) => formatDate(value as number),
+  receive: (bytes) => expectLength(bytes, 4).readInt32BE(),
+  send: (value) => int32Bytes(value as number),
+  compare: compareOrdinary,
+  identical: true,
+  key: smallKey,
+  row: 'small',
+};
+
+export const timeCodec: TypeCodec = {
+  ...int64,
+  parse: parseTime,
+  format: (value) => formatTimeOfDay(value as bigint),
+  row: 'big',
+  modifier: precision('TIME', (value, modifier) => roundMicros(value as bigint, modifier)),
+};
+
+function momentOf(value: Datum): bigint {
+  const time = value as TimeTzValue;
+  return time.micros - BigInt(time.offset) * million;
+}
+
+function compareTimeTz(a: Datum, b: Datum): number {
+  const order = compareOrdinary(momentOf(a) as Datum, momentOf(b) as Datum);
+  // PostgreSQL keeps seconds west of Greenwich and sorts by them.
+  return order !== 0 ? order : (b as TimeTzValue).offset - (a as TimeTzValue).offset;
+}
+
+function timeTzBytes(value: Datum): Buffer {
+  const { micros, offset } = value as TimeTzValue;
+  return Buffer.concat([int64Bytes(micros), int32Bytes(-offset)]);
+}
+
+function timeTzFromBytes(bytes: Buffer): TimeTzValue {
+  return new TimeTzValue(bytes.readBigInt64BE(0), -bytes.readInt32BE(8));
+}
+
+export const timeTzCodec: TypeCodec = {
+  parse: parseTimeTz,
+  format: (value) => {
+    const { micros, offset } = value as TimeTzValue;
+    return formatTimeOfDay(micros) + formatOffset(offset);
+  },
+  receive: (bytes) => timeTzFromBytes(expectLength(bytes, 12)),
+  send: timeTzBytes,
+  compare: compareTimeTz,
+  identical: false,
+  hash: (value) => `${(value as TimeTzValue).micros}/${(value as TimeTzValue).offset}`,
+  key: {
+    write: (writer, value) => {
+      writer.integer(momentOf(value)).integer(-(value as TimeTzValue).offset);
+    },
+    read: (reader) => {
+      const moment = reader.bigInteger();
+      const offset = -reader.integer();
+      return new TimeTzValue(moment + BigInt(offset) * million, offset);
+    },
+    exact: true,
+  },
+  row: { encode: timeTzBytes, decode: timeTzFromBytes },
+  modifier: precision('TIME', (value, modifier) => {
+    const { micros, offset } = value as TimeTzValue;
+    return new TimeTzValue(roundMicros(micros, modifier), offset);
+  }),
+};

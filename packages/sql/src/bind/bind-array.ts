@@ -1,0 +1,283 @@
+/**
+ * Arrays and rows in expressions: ARRAY[…], subscripts and slices, ANY and ALL over arrays, ROW(…). They become calls of
+ * signatures made here, so that nothing below the binder has to know them.
+ */
+import type { A_ArrayExpr, A_Expr, A_Indices, A_Indirection, RowExpr } from 'libpg-query';
+import { evaluatorOf } from '../execute/evaluate.ts';
+import { arrayElement, arraySlice, nestArrays } from '../functions/array-values.ts';
+import { jsonbSubscript } from '../functions/json-access.ts';
+import { type Signature, typedSignature } from '../functions/signature.ts';
+import type { Datum } from '../session-api.ts';
+import {
+  arrayTypeOf,
+  boolType,
+  int4Type,
+  isInteger,
+  jsonbType,
+  recordType,
+  type SqlType,
+  textType,
+  unknownType,
+} from '../types/type.ts';
+import { ArrayValue, RecordValue } from '../types/values.ts';
+import { nameParts } from './ast.ts';
+import { bindOperator } from './bind-operator.ts';
+import type { Binder } from './binder.ts';
+import { castTo, coerceToCommon, requireCommonType, resolveUnknown, tryCoerce } from './coerce.ts';
+import type { BindContext } from './context.ts';
+import { column, constant, type Expression } from './expression.ts';
+import { fold } from './fold.ts';
+
+const nonStrict = { strict: false } as const;
+
+function call(
+  context: BindContext,
+  signature: Signature,
+  values: readonly Expression[],
+  type: SqlType,
+  location: number | undefined,
+  modifier = -1,
+): Expression {
+  return fold(context, { kind: 'call', type, modifier, location, signature, arguments: values });
+}
+
+/** ARRAY[…]. @param target the array type it is cast to at once, which gives an empty one its type. Throws 42P18, 42804. */
+export function bindArray(
+  binder: Binder,
+  node: A_ArrayExpr,
+  target: SqlType | undefined,
+): Expression {
+  const { context } = binder;
+  const { location, elements = [] } = node;
+  const bound = elements.map((one) =>
+    'A_ArrayExpr' in one ? bindArray(binder, one.A_ArrayExpr, target) : binder.bind(one),
+  );
+  if (bound.length === 0) {
+    if (target === undefined)
+      throw context.error('42P18', 'cannot determine type of empty array', location, {
+        hint: 'Explicitly cast to the desired type, for example ARRAY[]::integer[].',
+      });
+    return constant(target, new ArrayValue([]), location);
+  }
+  const nested = bound.some((one) => one.type.element !== undefined && one.type.category === 'A');
+  let common: SqlType;
+  let coerced: readonly Expression[];
+  if (target?.element !== undefined) {
+    common = nested ? target : target.element;
+    coerced = bound.map((one) => castTo(context, one, common, -1, one.location));
+  } else {
+    common = requireCommonType(context, bound, 'ARRAY');
+    coerced = bound.map((one) => coerceToCommon(context, one, common, 'ARRAY'));
+  }
+  const type = nested ? common : arrayTypeOf(common);
+  if (type === undefined)
+    throw context.error(
+      '42704',
+      `could not find array type for data type ${common.display}`,
+      location,
+    );
+  const build = nested ? nestArrays : (values: readonly Datum[]) => new ArrayValue(values);
+  const signature = typedSignature('array', [common], type, () => build, {
+    ...nonStrict,
+    variadic: true,
+  });
+  return call(context, signature, coerced, type, location);
+}
+
+/** `(a)[1]`, `a[1:2]`, `j['key']`. Throws 42804. */
+export function bindIndirection(binder: Binder, node: A_Indirection): Expression {
+  const { context } = binder;
+  const steps = node.indirection ?? [];
+  let value = resolveUnknown(context, binder.bind(node.arg));
+  const indices: A_Indices[] = [];
+  for (const step of steps) {
+    if (!('A_Indices' in step)) throw context.unsupported('field selection', value.location);
+    indices.push(step.A_Indices);
+  }
+  if (value.type === jsonbType) {
+    for (const index of indices) value = bindJsonSubscript(binder, value, index);
+    return value;
+  }
+  const { type, location } = value;
+  const { element } = type;
+  if (element === undefined)
+    throw context.error(
+      '42804',
+      `cannot subscript type ${type.display} because it does not support subscripting`,
+      location,
+    );
+  const subscript = (index: A_Indices['lidx']): Expression => {
+    if (index === undefined) return constant(int4Type, null);
+    const bound = binder.bind(index);
+    const cast = tryCoerce(context, bound, int4Type, 'assignment');
+    if (cast !== undefined) return cast;
+    throw context.error('42804', 'array subscript must have type integer', bound.location);
+  };
+  const slice = indices.some((index) => index.is_slice === true);
+  const given: string[] = [];
+  const subscripts = indices.flatMap((index) => {
+    if (!slice) return [subscript(index.uidx)];
+    given.push(`${index.lidx === undefined ? '-' : 'l'}${index.uidx === undefined ? '-' : 'u'}`);
+    // In a slice a single subscript is its upper bound, from 1 on.
+    const lower = index.is_slice === true ? subscript(index.lidx) : constant(int4Type, 1);
+    if (index.is_slice !== true) given[given.length - 1] = 'lu';
+    return [lower, subscript(index.uidx)];
+  });
+  const parameters = [type, ...subscripts.map(() => int4Type)];
+  if (!slice) {
+    const signature = typedSignature(
+      'subscript',
+      parameters,
+      element,
+      () =>
+        ([array, ...at]) =>
+          arrayElement(array as ArrayValue, at as readonly number[]),
+    );
+    return call(context, signature, [value, ...subscripts], element, location);
+  }
+  const signature = typedSignature(
+    `slice_${given.join('')}`,
+    parameters,
+    type,
+    () =>
+      ([array = null, ...at]) => {
+        if (array === null) return null;
+        const bounds = given.map((shape, i) => {
+          const [lower = null, upper = null] = [at[i * 2], at[i * 2 + 1]];
+          const isNull =
+            (shape[0] === 'l' && lower === null) || (shape[1] === 'u' && upper === null);
+          return {
+            isNull,
+            lower: lower === null ? undefined : (lower as number),
+            upper: upper === null ? undefined : (upper as number),
+          };
+        });
+        if (bounds.some((bound) => bound.isNull)) return null;
+        return arraySlice(array as ArrayValue, bounds);
+      },
+    nonStrict,
+  );
+  return call(context, signature, [value, ...subscripts], type, location);
+}
+
+function bindJsonSubscript(binder: Binder, value: Expression, index: A_Indices): Expression {
+  const { context } = binder;
+  if (index.is_slice === true)
+    throw context.error('0A000', 'jsonb subscript does not support slices', value.location);
+  const bound = binder.bind(index.uidx);
+  const key = isInteger(bound.type)
+    ? tryCoerce(context, bound, int4Type, 'assignment')
+    : tryCoerce(context, bound, textType, 'implicit');
+  if (key === undefined)
+    throw context.error(
+      '42804',
+      `subscript type ${bound.type.display} is not supported`,
+      bound.location,
+      { hint: 'jsonb subscript must be coercible to either integer or text.' },
+    );
+  const signature = typedSignature(
+    'jsonb_subscript',
+    [jsonbType, key.type],
+    jsonbType,
+    () =>
+      ([json = null, at = null]) =>
+        jsonbSubscript(json as string, at as string | number),
+  );
+  return call(context, signature, [value, key], jsonbType, value.location);
+}
+
+/** `x op ANY (array)` and ALL. Throws 42809, 42804. */
+export function bindArrayQuantifier(binder: Binder, node: A_Expr, how: 'any' | 'all'): Expression {
+  const { context } = binder;
+  const { location } = node;
+  const name = nameParts(node.name).pop() ?? '=';
+  let left = binder.bind(node.lexpr);
+  let right = binder.bind(node.rexpr);
+  if (right.type === unknownType) {
+    if (left.type === unknownType) left = resolveUnknown(context, left);
+    const wanted = arrayTypeOf(left.type.category === 'S' ? textType : left.type);
+    right =
+      (wanted === undefined ? undefined : tryCoerce(context, right, wanted, 'implicit')) ?? right;
+  }
+  const element = right.type.element;
+  if (element === undefined)
+    throw context.error('42809', 'op ANY/ALL (array) requires array on right side', location);
+  if (left.type === unknownType) left = tryCoerce(context, left, element, 'implicit') ?? left;
+  const equality = how === 'any' ? name === '=' : name === '<>';
+  const items = equality ? itemsOf(right) : undefined;
+  const test = bindOperator(
+    context,
+    name,
+    [column(left.type, 0, { modifier: left.modifier, name: 'left' }), column(element, 1)],
+    location,
+    false,
+  );
+  if (test.type !== boolType)
+    throw context.error('42809', 'op ANY/ALL (array) requires operator to yield boolean', location);
+  if (items !== undefined && test.kind === 'comparison' && test.right.kind === 'column') {
+    const over = onOperand(test.left, left);
+    return fold(context, {
+      kind: 'in',
+      type: boolType,
+      modifier: -1,
+      location,
+      negated: how === 'all',
+      left: over,
+      items,
+    });
+  }
+  const evaluate = evaluatorOf(test);
+  const decided = how === 'any';
+  const signature = typedSignature(
+    `${how} ${name}`,
+    [left.type, right.type],
+    boolType,
+    () =>
+      ([value = null, array = null], evaluation) => {
+        if (array === null) return null;
+        let answer: boolean | null = !decided;
+        for (const one of (array as ArrayValue).elements) {
+          const verdict = evaluate([value, one], evaluation);
+          if (verdict === decided) return decided;
+          if (verdict === null) answer = null;
+        }
+        return answer;
+      },
+    nonStrict,
+  );
+  return call(context, signature, [left, right], boolType, location);
+}
+
+/** The test's left side with the operand in the place of its column. */
+function onOperand(side: Expression, operand: Expression): Expression {
+  if (side.kind === 'column') return operand;
+  return side.kind === 'cast' ? { ...side, argument: onOperand(side.argument, operand) } : side;
+}
+
+/** The elements of an array that is known here, or is written as ARRAY[…]. */
+function itemsOf(array: Expression): readonly Expression[] | undefined {
+  const element = array.type.element;
+  if (element === undefined) return undefined;
+  if (array.kind === 'constant') {
+    const { value } = array;
+    if (!(value instanceof ArrayValue) || value.elements.length === 0) return undefined;
+    return value.elements.map((one) => constant(element, one, array.location));
+  }
+  if (array.kind !== 'call' || array.signature.name !== 'array') return undefined;
+  return array.arguments.every((one) => one.type === element) ? array.arguments : undefined;
+}
+
+/** ROW(…) and (a, b) as a value. */
+export function bindRow(binder: Binder, node: RowExpr): Expression {
+  const { context } = binder;
+  const values = (node.args ?? []).map((one) => resolveUnknown(context, binder.bind(one)));
+  const types = values.map((one) => one.type);
+  const signature = typedSignature(
+    'row',
+    types,
+    recordType,
+    () => (fields) => new RecordValue(fields, types),
+    nonStrict,
+  );
+  return call(context, signature, values, recordType, node.location);
+}
