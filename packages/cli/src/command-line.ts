@@ -156,6 +156,24 @@ function addRange(program: Command, output: Output, finish: (code: number) => vo
     const { to, timeout } = command.opts<{ to: number; timeout: number }>();
     finish(await runTransfer(config, { rangeId, to, timeoutMs: timeout * 1000 }, output));
   });
+  addSplit(range, output, finish);
+}
+
+function addSplit(range: Command, output: Output, finish: (code: number) => void): void {
+  const command = range
+    .command('split')
+    .description('cut the range that holds a key, so that another one begins with the key')
+    .option('--key <text>', 'a key of the SDK')
+    .option('--at <hex>', 'any key, as status --json shows them')
+    .option('--timeout <seconds>', 'how long it may take', wholeNumber, 10)
+    .addHelpText('after', example('flotilla range split --key user/5000'));
+  addSettings(command, connectionKeys);
+  command.action(async () => {
+    const config = configOf(command);
+    const { runSplit } = await import('./range-command.ts');
+    const { key, at, timeout } = command.opts<{ key?: string; at?: string; timeout: number }>();
+    finish(await runSplit(config, { key, at, timeoutMs: timeout * 1000 }, output));
+  });
 }
 
 function addSql(program: Command, finish: (code: number) => void): void {

@@ -1,11 +1,16 @@
-/** `flotilla range transfer`: another store is to lead a range. Waits until it does, or says why it does not. */
+/**
+ * `flotilla range transfer`: another store is to lead a range. `flotilla range split`: one is cut in two. Both wait until
+ * it is so, or say why it is not.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DbError, ExitCode, toStoreId } from '@flotilla/base';
+import { concatBytes, DbError, ExitCode, kvPrefix, toStoreId } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
 import { type ClusterConnection, connectToCluster } from './cluster-connection.ts';
 import type { ProcessConfig } from './config/settings.ts';
 import type { Output } from './output.ts';
 import { gatherStatus, type RangeRow } from './status/cluster-status.ts';
+import { keyText, spanText } from './status/key-text.ts';
+import { UsageError } from './usage-error.ts';
 
 export interface TransferRequest {
   readonly rangeId: number;
@@ -61,4 +66,46 @@ async function transfer(router: Router, request: TransferRequest): Promise<strin
 async function rangeOf(router: Router, rangeId: number): Promise<RangeRow | undefined> {
   const { ranges } = await gatherStatus(router, askMs);
   return ranges.find((range) => range.rangeId === rangeId);
+}
+
+export interface SplitRequest {
+  /** A key of the SDK's key-value space, as text; or any key of the key space, in hex. Exactly one. */
+  readonly key: string | undefined;
+  readonly at: string | undefined;
+  readonly timeoutMs: number;
+}
+
+/** @returns 0 once a range begins at the key, or did already; 1 otherwise */
+export async function runSplit(
+  config: ProcessConfig,
+  request: SplitRequest,
+  output: Output,
+): Promise<number> {
+  const key = splitKeyOf(request);
+  let connection: ClusterConnection | undefined;
+  try {
+    connection = await connectToCluster(config, request.timeoutMs);
+    const right = await connection.router.split(key, { timeoutMs: request.timeoutMs });
+    const { startKey = noBytes, endKey = noBytes, rangeId } = right;
+    const span = spanText({ startKey: startKey ?? noBytes, endKey: endKey ?? noBytes });
+    output.out(`r${rangeId} begins at ${keyText(key)}: ${span}.\n`);
+    return ExitCode.ok;
+  } catch (error) {
+    if (!(error instanceof DbError)) throw error;
+    output.err(`flotilla: no range was cut at ${keyText(key)}: ${error.message}\n`);
+    return ExitCode.failure;
+  } finally {
+    await connection?.close();
+  }
+}
+
+const noBytes = new Uint8Array(0);
+
+function splitKeyOf({ key, at }: SplitRequest): Uint8Array {
+  if ((key === undefined) === (at === undefined))
+    throw new UsageError('name one key: --key <text> or --at <hex>');
+  if (key !== undefined) return concatBytes(kvPrefix, Buffer.from(key, 'utf8'));
+  if (at === undefined || !/^([0-9a-f]{2})+$/i.test(at))
+    throw new UsageError('--at is a key in hex, as `flotilla status --json` shows them');
+  return Buffer.from(at, 'hex');
 }

@@ -84,6 +84,11 @@ export interface Router {
    * Rejects with INVALID_ARGUMENT where the leaseholder refuses.
    */
   transferLease(key: Uint8Array, to: StoreId, options?: OperationOptions): Promise<void>;
+  /**
+   * Cuts the range that holds `key`, so that a range begins with it; does nothing where one does already.
+   * @returns that range. Rejects with UNAVAILABLE where it cannot be cut just now.
+   */
+  split(key: Uint8Array, options?: OperationOptions): Promise<NonNullable<RangeInfo['descriptor']>>;
   close(): Promise<void>;
 }
 

@@ -187,4 +187,47 @@ describe('router and three stores', () => {
     }
     expect(cluster.fatal).toEqual([]);
   }, 20_000);
+
+  it('ranges are cut under its feet: counters count, scans see every row once', async () => {
+    await start(9);
+    const count = 120;
+    const rows = Array.from({ length: count }, (_, n) => router.write(putOf(n + 1000, 'row')));
+    await cluster.until(Promise.all(rows), 20_000);
+    const faults = {
+      dropProbability: 0.02,
+      duplicateProbability: 0.02,
+      delayMsMin: 0,
+      delayMsMax: 5,
+    };
+    cluster.network.setFaults(faults);
+    const counting = Promise.all([1, 2, 3, 4].map((n) => increment(n, 40)));
+    const scanned: string[][] = [];
+    const span = { startKey: kvPrefix, endKey: keyMax };
+    for (let i = 0; i < 8; i++) {
+      const cut = router.split(keyOf(1000 + i * 13), { timeoutMs: 20_000 });
+      const scanning = (async () => {
+        const keys: string[] = [];
+        for await (const batch of router.scan(span, { batchRows: 7, timeoutMs: 20_000 }))
+          for (const { key, value } of batch)
+            if (Buffer.from(value).toString() === 'row')
+              keys.push(Buffer.from(key).toString('hex'));
+        return keys;
+      })();
+      expect(Buffer.from((await cluster.until(cut, 30_000)).startKey ?? [])).toEqual(
+        keyOf(1000 + i * 13),
+      );
+      scanned.push(await cluster.until(scanning, 60_000));
+    }
+    const results = await cluster.until(counting, 120_000);
+    for (const [i, { sure, unknown }] of results.entries()) {
+      const value = Number(await valueAt(i + 1));
+      expect(value).toBeGreaterThanOrEqual(sure);
+      expect(value).toBeLessThanOrEqual(sure + unknown);
+    }
+    const sorted = Array.from({ length: count }, (_, n) =>
+      Buffer.from(keyOf(n + 1000)).toString('hex'),
+    ).sort();
+    for (const keys of scanned) expect(keys).toEqual(sorted);
+    expect(cluster.fatal).toEqual([]);
+  }, 20_000);
 });

@@ -41,6 +41,7 @@ import type {
 } from './router-api.ts';
 import { scanSpan } from './scan.ts';
 import { Sessions } from './sessions.ts';
+import { SplitOperation } from './split-operation.ts';
 import { StoreRequests } from './store-requests.ts';
 import { TransferOperation } from './transfer-operation.ts';
 import { hullOf, WriteOperation, type WriteParts } from './write-operation.ts';
@@ -189,6 +190,15 @@ class RouterOfRanges implements Router {
   async transferLease(key: Uint8Array, to: StoreId, options?: OperationOptions): Promise<void> {
     this.checkOpen();
     return new TransferOperation(this.dispatcher, this.admission, key, to, options).start();
+  }
+
+  async split(
+    key: Uint8Array,
+    options?: OperationOptions,
+  ): Promise<NonNullable<RangeInfo['descriptor']>> {
+    this.checkOpen();
+    checkKey(key);
+    return new SplitOperation(this.dispatcher, this.admission, key, options).start();
   }
 
   async close(): Promise<void> {

@@ -62,6 +62,7 @@ function routerOver(statuses: ReadonlyMap<number, StoreStatus>): Router {
     write: unused,
     lookup: unused,
     transferLease: unused,
+    split: unused,
     close: () => Promise.resolve(),
     discover: () =>
       Promise.resolve(

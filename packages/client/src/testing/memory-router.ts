@@ -139,6 +139,10 @@ export class MemoryRouter implements Router {
     throw new DbError('INVALID_ARGUMENT', 'there are no stores');
   }
 
+  async split(): Promise<never> {
+    throw new DbError('UNAVAILABLE', 'there are no stores');
+  }
+
   async close(): Promise<void> {
     this.closed = true;
   }
