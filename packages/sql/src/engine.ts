@@ -1,6 +1,8 @@
 /** The SQL engine of one process: what its sessions share. Wires parser, catalog, planner and executor together. */
 import { type Clock, type Logger, osPrng, type Prng, silentLogger } from '@flotilla/base';
 import { Catalog } from './catalog/catalog.ts';
+import { CatalogIds } from './catalog/ids.ts';
+import { Sequences } from './catalog/sequences.ts';
 import { ClockRowIds } from './execute/row-ids.ts';
 import { Runner } from './execute/runner.ts';
 import type { KvDatabase } from './kv-transaction.ts';
@@ -35,6 +37,8 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     clock,
     logger,
     catalog,
+    ids: new CatalogIds(database),
+    sequences: new Sequences(database),
     parser: new Parser(),
     preparer: new Preparer(catalog),
     runner: new Runner({ database, catalog, clock, prng, rowIds: new ClockRowIds(clock, prng) }),

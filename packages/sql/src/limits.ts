@@ -46,7 +46,15 @@ export const conflictBackoffMs: { readonly first: number; readonly most: number 
 export const uniqueLocksMax: number = 1_000;
 /** Runs of one statement whose plan went stale under it. */
 export const staleRunsMax: number = 10;
+/** Reads of the whole catalog that a change of it overtook, in a row. */
+export const snapshotRunsMax: number = 20;
+/** Object ids that a process takes at once; those that it does not use are lost. */
+export const idsPerBlock: number = 16;
+/** Values of a sequence that a process takes at once, unless its CACHE is larger. */
+export const sequenceBlock: number = 32;
 /** Result of generate_series and the like is bounded by time and memory alone; strings are not. Unit: UTF-16 units. */
 export const stringCharactersMax: number = 64 * 1024 * 1024;
+/** What a change of a table writes of its rows at once. Unit: bytes. */
+export const backfillBytes: number = 256 * 1024;
 /** Rows whose keys one chunk of a slow DROP TABLE deletes. */
 export const dropChunkRows: number = 1_000;

@@ -1,11 +1,12 @@
 /** From a parsed statement to a plan: looks up the tables it names, binds, plans, and remembers the plan by its text. */
 
-import { bindStatement, referencedTables } from './bind/bind-statement.ts';
+import { bindStatement } from './bind/bind-statement.ts';
 import type { BoundStatement } from './bind/bound.ts';
 import { BindContext } from './bind/context.ts';
 import { columnDescription } from './bind/target-list.ts';
 import type { Catalog } from './catalog/catalog.ts';
-import type { TableDescriptor } from './catalog/descriptor.ts';
+import { NameResolver } from './catalog/name-resolver.ts';
+import type { CatalogSnapshot } from './catalog/snapshot.ts';
 import type { EvalContext } from './functions/signature.ts';
 import { plansPerStatement, staleRunsMax } from './limits.ts';
 import type { Statement, StatementNode } from './parse/parser.ts';
@@ -15,6 +16,13 @@ import type { ColumnDescription, Oid } from './session-api.ts';
 import { canonicalSettingName } from './settings.ts';
 import { SqlError } from './sql-error.ts';
 import { textType } from './types/type.ts';
+
+/** How names are looked up. */
+export interface Place {
+  readonly searchPath: readonly string[];
+  /** The open transaction's own catalog, if it has changed it. */
+  readonly provisional: CatalogSnapshot | undefined;
+}
 
 export class Preparer {
   private readonly catalog: Catalog;
@@ -29,14 +37,17 @@ export class Preparer {
     statement: Statement,
     declared: readonly Oid[],
     evaluation: EvalContext,
+    place: Place,
   ): Promise<PreparedPlan> {
-    const key = `${declared.join()};${evaluation.zone.name}`;
-    const cached = this.plans.get(statement.node)?.get(key);
-    if (cached !== undefined) {
-      if (cached.catalogVersion === this.catalog.version) return cached;
-      if (await this.catalog.stillNamed(cached)) return cached;
+    const { searchPath, provisional } = place;
+    if (provisional !== undefined) {
+      const names = new NameResolver(provisional, searchPath);
+      return bindAndPlan({ statement, declared, evaluation, names, provisional });
     }
-    const fresh = await this.build(statement, declared, evaluation);
+    const key = `${declared.join()};${evaluation.zone.name};${searchPath.join()}`;
+    const cached = this.plans.get(statement.node)?.get(key);
+    if (cached !== undefined && this.catalog.stillNamed(cached)) return cached;
+    const fresh = await this.build(statement, declared, evaluation, searchPath);
     if (fresh.shareable) this.remember(statement.node, key, fresh);
     return fresh;
   }
@@ -55,36 +66,22 @@ export class Preparer {
     statement: Statement,
     declared: readonly Oid[],
     evaluation: EvalContext,
+    searchPath: readonly string[],
   ): Promise<PreparedPlan> {
-    const names = referencedTables(statement.node.tree);
+    await this.catalog.loadFirst();
     for (let attempt = 1; ; attempt++) {
-      const tables = await this.findTables(names);
-      const version = this.catalog.version;
+      const names = new NameResolver(this.catalog.snapshot, searchPath);
       try {
-        return bindAndPlan({ statement, declared, evaluation, tables, version });
+        return bindAndPlan({ statement, declared, evaluation, names, provisional: undefined });
       } catch (error) {
         if (error instanceof RangeError && error.message.includes('call stack'))
           throw new SqlError('54001', 'statement is nested too deeply', { cause: error });
         // What was not found may have come into being since; what was found may be gone.
-        if (!(error instanceof SqlError) || names.length === 0 || attempt >= staleRunsMax)
-          throw error;
+        if (!(error instanceof SqlError) || !names.wasAsked || attempt >= staleRunsMax) throw error;
         const newest = await this.catalog.readVersionAfresh();
-        if (newest === version) throw error;
-        this.catalog.advance(newest);
+        if (newest === names.snapshot.version) throw error;
+        await this.catalog.load(newest);
       }
-    }
-  }
-
-  private async findTables(names: readonly string[]): Promise<Map<string, TableDescriptor>> {
-    for (;;) {
-      const tables = new Map<string, TableDescriptor>();
-      let version: number | undefined;
-      for (const name of new Set(names)) {
-        const table = await this.catalog.lookup('public', name);
-        version ??= this.catalog.version;
-        if (table !== undefined) tables.set(name, table);
-      }
-      if (version === undefined || version === this.catalog.version) return tables;
     }
   }
 }
@@ -93,10 +90,10 @@ function bindAndPlan(options: {
   readonly statement: Statement;
   readonly declared: readonly Oid[];
   readonly evaluation: EvalContext;
-  readonly tables: ReadonlyMap<string, TableDescriptor>;
-  readonly version: number;
+  readonly names: NameResolver;
+  readonly provisional: CatalogSnapshot | undefined;
 }): PreparedPlan {
-  const { statement, declared, evaluation, tables, version } = options;
+  const { statement, declared, evaluation, names, provisional } = options;
   let shareable = true;
   const noting: EvalContext = {
     zone: evaluation.zone,
@@ -107,6 +104,7 @@ function bindAndPlan(options: {
     parameters: [],
     user: evaluation.user,
     database: evaluation.database,
+    catalog: evaluation.catalog,
     setting: (name) => evaluation.setting(name),
     onDependsOnNow: () => {
       shareable = false;
@@ -116,16 +114,17 @@ function bindAndPlan(options: {
     subqueries: undefined,
   };
   const { source, tree } = statement.node;
-  const context = new BindContext({ source, parameterTypes: declared, evaluation: noting, tables });
+  const context = new BindContext({ source, parameterTypes: declared, evaluation: noting, names });
   const bound = bindStatement(context, tree);
   const plan = planStatement(bound);
   return {
     plan,
     parameterTypes: context.finalParameterTypes(),
     columns: columnsOf(bound),
-    tables: [...tables.values()],
+    dependencies: names.dependencies,
     notices: context.notices,
-    catalogVersion: version,
+    catalogVersion: names.snapshot.version,
+    provisional,
     shareable,
   };
 }

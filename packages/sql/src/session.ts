@@ -1,6 +1,13 @@
 /** One user's session: settings, and the way of a statement from text to result. Implements `SqlSession`. */
 import type { Clock, Logger } from '@flotilla/base';
 import type { Catalog } from './catalog/catalog.ts';
+import type { CatalogAccess } from './catalog/catalog-access.ts';
+import type { CatalogIds } from './catalog/ids.ts';
+import { NameResolver } from './catalog/name-resolver.ts';
+import { parseSearchPath } from './catalog/search-path.ts';
+import type { Sequences } from './catalog/sequences.ts';
+import { SessionSequences } from './catalog/session-sequences.ts';
+import { ddlTag } from './ddl/ddl-tag.ts';
 import { normalizeParameter } from './execute/parameter.ts';
 import {
   emptyResult,
@@ -9,6 +16,7 @@ import {
   type StreamOptions,
   streamResult,
 } from './execute/result.ts';
+import { Pace } from './execute/run.ts';
 import {
   duplicateIn,
   type Prepared,
@@ -59,6 +67,8 @@ export interface SessionShared {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly catalog: Catalog;
+  readonly ids: CatalogIds;
+  readonly sequences: Sequences;
   readonly parser: Parser;
   readonly preparer: Preparer;
   readonly runner: Runner;
@@ -112,6 +122,7 @@ class SessionEvaluation implements EvalContext {
   readonly names: TextContext['names'] = builtInNames;
   readonly byteaOutput: 'hex' | 'escape';
   readonly dateOrder: 'MDY' | 'DMY' | 'YMD';
+  readonly catalog: CatalogAccess;
   readonly arguments: readonly Datum[] = noArguments;
   readonly root: EvalContext;
   subqueries: EvalContext['subqueries'];
@@ -131,6 +142,7 @@ class SessionEvaluation implements EvalContext {
     this.database = who.database;
     this.now = times.now;
     this.statementStart = times.statementStart;
+    this.catalog = session.catalogAccess();
     this.zone = settings.zone;
     this.extraFloatDigits = settings.extraFloatDigits;
     this.byteaOutput = settings.byteaOutput;
@@ -151,9 +163,11 @@ export class EngineSession implements SqlSession {
   readonly settings: Settings;
   private readonly shared: SessionShared;
   private readonly transaction: SessionTransaction;
+  private readonly sequences: SessionSequences;
 
   constructor(shared: SessionShared, options: SessionOptions) {
     this.shared = shared;
+    this.sequences = new SessionSequences(shared.sequences);
     this.options = options;
     this.settings = new Settings({
       user: options.user,
@@ -161,6 +175,8 @@ export class EngineSession implements SqlSession {
     });
     this.transaction = new SessionTransaction({
       database: shared.database,
+      catalog: shared.catalog,
+      logger: shared.logger,
       settings: this.settings,
       notify: (notice) => this.notify(notice),
       report: (change) => this.report(change),
@@ -184,7 +200,7 @@ export class EngineSession implements SqlSession {
     try {
       const endsFailure = isFailureEnd(own);
       if (!endsFailure) this.transaction.requireNotFailed();
-      const plan = await this.shared.preparer.prepare(own, parameterTypes, this.evaluation([]));
+      const plan = await this.prepareHere(own, parameterTypes);
       return new Preparation(own, parameterTypes, plan, endsFailure);
     } catch (error) {
       this.transaction.fail(error);
@@ -286,6 +302,9 @@ export class EngineSession implements SqlSession {
       if (type !== undefined)
         values.push(normalizeParameter(type, parameters[i] ?? null, evaluation));
     }
+    // What was prepared by another catalog than the transaction's own is prepared anew.
+    if (preparation.prepared.provisional !== this.transaction.provisionalCatalog)
+      await this.replan(preparation);
     const { prepared } = preparation;
     for (const notice of prepared.notices) this.notify(notice);
     const { plan, columns } = prepared;
@@ -295,8 +314,8 @@ export class EngineSession implements SqlSession {
         return this.runSelect(preparation, evaluation, stream);
       case 'write': {
         const running = await this.running<WritePlan>(preparation, evaluation, signal);
-        const { count, returned } = await this.shared.runner.write(running);
-        for (const store of plan.stores) open?.insertedInto.add(store);
+        const { count, returned, stores } = await this.shared.runner.write(running);
+        for (const store of stores) open?.insertedInto.add(store);
         const tag = `${plan.tag} ${count}`;
         return columns === undefined ? emptyResult(tag) : listResult(columns, returned, tag, true);
       }
@@ -318,9 +337,16 @@ export class EngineSession implements SqlSession {
         return emptyResult(await this.control(plan, evaluation.statementStart));
       default:
         return runUtility(plan, {
+          block: plan.kind === 'ddl' ? await open?.beginDdl() : undefined,
           database: this.shared.database,
           catalog: this.shared.catalog,
+          ids: this.shared.ids,
           logger: this.shared.logger,
+          source: preparation.statement.node.source,
+          text: preparation.statement.text,
+          evaluation,
+          searchPath: this.searchPath,
+          pace: new Pace(this.shared.clock, signal),
           settings: this.settings,
           transaction: this.transaction,
           columns,
@@ -382,7 +408,7 @@ export class EngineSession implements SqlSession {
   ): Promise<Running<P>> {
     const { open } = this.transaction;
     const within = await open?.beginStatement();
-    open?.useTables(preparation.prepared.tables);
+    open?.useRelations(preparation.prepared);
     return {
       prepared: preparation.prepared as Prepared<P>,
       evaluation,
@@ -392,7 +418,7 @@ export class EngineSession implements SqlSession {
       lockTimeoutMs: this.settings.lockTimeoutMs,
       replan: async () => {
         const fresh = await this.replan<P>(preparation);
-        open?.useTables(fresh.tables);
+        open?.useRelations(fresh);
         return fresh;
       },
     };
@@ -403,8 +429,7 @@ export class EngineSession implements SqlSession {
     preparation: Preparation,
   ): Promise<Prepared<P>> {
     const { statement, declared, prepared: before } = preparation;
-    const evaluation = this.evaluation([]);
-    const fresh = await this.shared.preparer.prepare(statement, declared, evaluation);
+    const fresh = await this.prepareHere(statement, declared);
     if (shape(fresh.columns) !== shape(before.columns))
       throw new SqlError('0A000', 'cached plan must not change result type');
     preparation.prepared = fresh;
@@ -416,6 +441,33 @@ export class EngineSession implements SqlSession {
     const statementStart = this.transaction.messageStart ?? this.clockTime();
     const now = this.transaction.startedAt ?? statementStart;
     return new SessionEvaluation(this, { now, statementStart }, parameters);
+  }
+
+  /** A plan by the catalog as this session sees it now. */
+  private prepareHere(statement: Statement, declared: readonly Oid[]): Promise<PreparedPlan> {
+    return this.shared.preparer.prepare(statement, declared, this.evaluation([]), {
+      searchPath: this.searchPath,
+      provisional: this.transaction.provisionalCatalog,
+    });
+  }
+
+  private get searchPath(): readonly string[] {
+    return parseSearchPath(this.settings.get('search_path') ?? '', this.options.user);
+  }
+
+  /** Sees the newest snapshot that is known when it is asked, or what the open transaction has made of it. */
+  catalogAccess(): CatalogAccess {
+    const { sequences } = this;
+    const snapshot = () => this.transaction.provisionalCatalog ?? this.shared.catalog.snapshot;
+    const path = () => this.searchPath;
+    let names: NameResolver | undefined;
+    return {
+      sequences,
+      get names() {
+        if (names?.snapshot !== snapshot()) names = new NameResolver(snapshot(), path());
+        return names;
+      },
+    };
   }
 
   private text(): TextContext {
@@ -473,12 +525,8 @@ function writingCommand(plan: PreparedPlan['plan']): string | undefined {
       return plan.tag === 'INSERT 0' ? 'INSERT' : plan.tag;
     case 'select':
       return plan.locks === undefined ? undefined : `SELECT ${plan.locks}`;
-    case 'create-table':
-      return 'CREATE TABLE';
-    case 'drop-table':
-      return 'DROP TABLE';
-    case 'truncate':
-      return 'TRUNCATE TABLE';
+    case 'ddl':
+      return ddlTag(plan.tree);
     default:
       return undefined;
   }

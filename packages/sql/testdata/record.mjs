@@ -27,8 +27,9 @@ function readCases(text) {
     });
 }
 
-function answer(result, tag) {
-  if (result.fields.length === 0 && result.command !== 'SELECT') return [tag];
+function answer(result, tag, sql) {
+  const isQuery = result.command === 'SELECT' && !sql.startsWith('create ');
+  if (result.fields.length === 0 && !isQuery) return [tag];
   const head = result.fields
     .map((field) =>
       field.dataTypeModifier === -1
@@ -88,7 +89,7 @@ async function record(file) {
       const result = await client.query(
         parameters === undefined ? query : { ...query, values: JSON.parse(parameters.slice(2)) },
       );
-      const last = [result].flat().flatMap((one, i) => answer(one, tags[i] ?? ''));
+      const last = [result].flat().flatMap((one, i) => answer(one, tags[i] ?? '', sql));
       lines = [...notices, ...last];
     } catch (error) {
       lines = [...notices, ...failure(error)];

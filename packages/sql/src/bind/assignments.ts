@@ -69,6 +69,13 @@ export function bindAssignments(
     if (seen.has(index))
       throw context.error('42601', `multiple assignments to same column "${name}"`, undefined);
     seen.add(index);
+    if (value !== undefined && (column.identity === 'always' || column.generated !== undefined))
+      throw context.error('428C9', `column "${name}" can only be updated to DEFAULT`, undefined, {
+        detail:
+          column.generated === undefined
+            ? `Column "${name}" is an identity column defined as GENERATED ALWAYS.`
+            : `Column "${name}" is a generated column.`,
+      });
     if (value === undefined) return { column: index, value: defaultExpression(context, column) };
     return { column: index, value: coerceToColumn(context, value, column) };
   });

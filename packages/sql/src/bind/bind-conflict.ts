@@ -1,12 +1,14 @@
-/** ON CONFLICT: the primary key is the only thing that rows can conflict on. */
+/** ON CONFLICT: which unique indexes are looked at, and what is done about a row that is there. */
 import type { InferClause, OnConflictClause } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import { print } from '../plan/explain.ts';
 import { bindAssignments } from './assignments.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import type { BoundConflict } from './bound.ts';
 import type { BindContext } from './context.ts';
 import type { Level } from './level.ts';
 import { Scope, scopeItem, tableColumns, tableItem } from './scope.ts';
+import { tableScope } from './stored-expression.ts';
 
 /** Throws 42P10, 42704, 42703, 42601. */
 export function bindConflict(
@@ -18,9 +20,9 @@ export function bindConflict(
 ): BoundConflict | undefined {
   if (clause === undefined) return undefined;
   const { action, infer, targetList = [], whereClause, location } = clause;
-  if (infer !== undefined) checkTarget(context, table, infer);
-  if (action !== 'ONCONFLICT_UPDATE') return { kind: 'nothing' };
-  if (infer === undefined)
+  const on = infer === undefined ? undefined : arbiters(context, table, infer);
+  if (action !== 'ONCONFLICT_UPDATE') return { kind: 'nothing', on };
+  if (on === undefined)
     throw context.error(
       '42601',
       'ON CONFLICT DO UPDATE requires inference specification or constraint name',
@@ -43,38 +45,69 @@ export function bindConflict(
     whereClause === undefined
       ? undefined
       : new ExpressionBinder(context, scope, 'WHERE').bindBoolean(whereClause, 'WHERE');
-  return { kind: 'update', assignments, where };
+  return { kind: 'update', on, assignments, where };
 }
 
-function checkTarget(context: BindContext, table: TableDescriptor, infer: InferClause): void {
-  const { conname, indexElems = [], location } = infer;
-  const primary = table.primaryKey;
+/** The unique indexes that a conflict target means. Throws 42704, 42703, 42P10. */
+function arbiters(context: BindContext, table: TableDescriptor, infer: InferClause): number[] {
+  const { conname, indexElems = [], whereClause, location } = infer;
+  const { primaryKey, indexes } = table;
   if (conname !== undefined) {
-    if (primary?.constraint === conname) return;
+    if (primaryKey?.constraint === conname) return [primaryKey.indexOid];
+    const index = indexes.find((one) => one.name === conname && one.constraintOid !== 0);
+    if (index !== undefined) return [index.oid];
     throw context.error(
       '42704',
       `constraint "${conname}" for table "${table.name}" does not exist`,
       undefined,
     );
   }
-  const wanted = new Set<number>();
-  let simple = true;
+  const binder = new ExpressionBinder(context, tableScope(table), 'INDEX');
+  const wanted = new Set<string>();
   for (const element of indexElems) {
-    if (!('IndexElem' in element) || element.IndexElem.name === undefined) {
-      simple = false;
+    if (!('IndexElem' in element)) throw context.unsupported('conflict target');
+    const { name, expr } = element.IndexElem;
+    if (name === undefined) {
+      wanted.add(print(binder.bind(expr)));
       continue;
     }
-    const { name } = element.IndexElem;
-    const index = table.columns.findIndex((column) => column.name === name);
-    if (index < 0) throw context.error('42703', `column "${name}" does not exist`, location);
-    wanted.add(index);
+    const column = table.columns.find((one) => one.name === name);
+    if (column === undefined)
+      throw context.error('42703', `column "${name}" does not exist`, location);
+    wanted.add(String(column.attributeNumber));
   }
-  const keys = primary?.columns ?? [];
-  const matches = simple && keys.length === wanted.size && keys.every((key) => wanted.has(key));
-  if (keys.length === 0 || !matches)
-    throw context.error(
-      '42P10',
-      'there is no unique or exclusion constraint matching the ON CONFLICT specification',
-      undefined,
-    );
+  const predicate =
+    whereClause === undefined ? undefined : print(binder.bindBoolean(whereClause, 'WHERE'));
+  const keys = [
+    ...(primaryKey === undefined
+      ? []
+      : [
+          {
+            oid: primaryKey.indexOid,
+            parts: primaryKey.columns.map((offset) =>
+              String(table.columns[offset]?.attributeNumber ?? 0),
+            ),
+            predicate: undefined,
+          },
+        ]),
+    ...indexes
+      .filter((one) => one.unique)
+      .map((one) => ({
+        oid: one.oid,
+        parts: one.columns.map((part) => part.expression ?? String(part.attributeNumber)),
+        predicate: one.predicate,
+      })),
+  ];
+  const matching = keys.filter(
+    (key) =>
+      key.parts.length === wanted.size &&
+      key.parts.every((part) => wanted.has(part)) &&
+      (key.predicate === undefined || key.predicate === predicate),
+  );
+  if (matching.length > 0) return matching.map((key) => key.oid);
+  throw context.error(
+    '42P10',
+    'there is no unique or exclusion constraint matching the ON CONFLICT specification',
+    undefined,
+  );
 }

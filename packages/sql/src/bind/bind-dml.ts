@@ -74,14 +74,17 @@ function bindInsert(context: BindContext, statement: InsertStmt, outer: Level): 
     ],
     {},
   );
-  if (statement.override !== undefined && statement.override !== 'OVERRIDING_NOT_SET')
-    throw context.unsupported('OVERRIDING');
   const { relation } = statement;
   if (relation === undefined) throw context.unsupported('INSERT without a table');
   const { level, ctes } = within(context, statement.withClause, outer);
   const table = findTable(context, relation);
   const targets = insertTargets(context, table, statement.cols);
-  const source = insertSource(context, level, targets, statement);
+  const source = overriding(
+    context,
+    targets,
+    insertSource(context, level, targets, statement),
+    statement.override,
+  );
   const filled = targets.slice(0, source.width).map((target) => target.index);
   const alias = relation.alias?.aliasname;
   const scope = new Scope([tableItem(table, alias)], level.frame, { ctes: level.ctes });
@@ -96,6 +99,40 @@ function bindInsert(context: BindContext, statement: InsertStmt, outer: Level): 
     conflict: bindConflict(context, level, table, alias, statement.onConflictClause),
     returning: bindReturning(context, scope, statement.returningClause),
   };
+}
+
+/** Values for identity and generated columns: what OVERRIDING says about them. Throws 428C9. */
+function overriding(
+  context: BindContext,
+  targets: readonly Target[],
+  source: ReturnType<typeof insertSource>,
+  how = 'OVERRIDING_NOT_SET',
+): ReturnType<typeof insertSource> {
+  let { bound } = source;
+  targets.slice(0, source.width).forEach(({ column }, i) => {
+    if (column.identity === undefined && column.generated === undefined) return;
+    if (how === 'OVERRIDING_USER_VALUE' && column.identity !== undefined) {
+      if (bound.kind === 'query') throw context.unsupported('OVERRIDING USER VALUE with a query');
+      const rows = bound.rows.map((row) => row.map((one, at) => (at === i ? undefined : one)));
+      bound = { kind: 'values', rows };
+      return;
+    }
+    const isDefault = bound.kind === 'values' && bound.rows.every((row) => row[i] === undefined);
+    if (isDefault || column.identity === 'by default') return;
+    if (column.identity === 'always' && how === 'OVERRIDING_SYSTEM_VALUE') return;
+    throw context.error(
+      '428C9',
+      `cannot insert a non-DEFAULT value into column "${column.name}"`,
+      undefined,
+      column.generated === undefined
+        ? {
+            detail: `Column "${column.name}" is an identity column defined as GENERATED ALWAYS.`,
+            hint: 'Use OVERRIDING SYSTEM VALUE to override.',
+          }
+        : { detail: `Column "${column.name}" is a generated column.` },
+    );
+  });
+  return { ...source, bound };
 }
 
 function defaults(context: BindContext, table: TableDescriptor): (Expression | undefined)[] {

@@ -1,11 +1,13 @@
 /** FROM: tables, queries, functions and joins become one tree and the scope of the query that reads them. */
 import type { Alias, JoinExpr, Node, RangeFunction, RangeSubselect, RangeVar } from 'libpg-query';
-import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { SequenceDescriptor, TableDescriptor, ViewDescriptor } from '../catalog/descriptor.ts';
+import type { Named } from '../catalog/name-resolver.ts';
 import { int8Type, type SqlType } from '../types/type.ts';
 import { describeKind, kindOf, nameParts, refuseOthers } from './ast.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import { bindClosedQuery } from './bind-query.ts';
 import { bindTableFunction } from './bind-table-function.ts';
+import { bindViewQuery } from './bind-view.ts';
 import { findCte, referToCte } from './bind-with.ts';
 import { conjunction } from './conjuncts.ts';
 import type { BindContext } from './context.ts';
@@ -119,12 +121,42 @@ class FromBinder {
       const source = referToCte(this.context, this.level, named, variable);
       return this.item(source, named.columns, { name: variable.relname ?? '', alias });
     }
-    const table = findTable(this.context, variable);
+    const table = findRelation(this.context, variable);
+    if (table.kind === 'view') return this.bindView(table, alias);
+    if (table.kind === 'virtual') {
+      const types = table.columns.map((column) => column.type);
+      const columns = table.columns.map(
+        (column, i): QueryColumn => ({
+          ...plain(column.type),
+          name: column.name,
+          tableOid: table.oid,
+          attributeNumber: i + 1,
+        }),
+      );
+      const source: Source = { kind: 'virtual', table, types };
+      return this.item(source, columns, { name: table.name, alias, isTable: true });
+    }
     const withRowId = this.rowIds && table.primaryKey === undefined;
     const types = table.columns.map((column) => column.type);
     if (withRowId) types.push(int8Type);
     const source: Source = { kind: 'table', table, withRowId, types };
     return this.item(source, tableColumns(table), { name: table.name, alias, isTable: true });
+  }
+
+  /** A view is its query, seen under the view's names. */
+  private bindView(view: ViewDescriptor, alias: Alias | undefined): FromPart {
+    const { context } = this;
+    const query = context.nested(() => bindViewQuery(context, view));
+    const columns = view.columns.map(
+      (column, i): QueryColumn => ({
+        ...plain(column.type),
+        modifier: column.modifier,
+        name: column.name,
+        tableOid: view.id,
+        attributeNumber: i + 1,
+      }),
+    );
+    return this.item(query, columns, { name: view.name, alias, isTable: true });
   }
 
   private bindSubselect(range: RangeSubselect, left: readonly ScopeItem[]): FromPart {
@@ -317,36 +349,40 @@ export function shownName(variable: RangeVar): string {
     : `${variable.schemaname}.${variable.relname ?? ''}`;
 }
 
-/** Refuses what a table name carries beyond a name in `public`. */
-export function checkTableName(context: BindContext, variable: RangeVar): void {
-  const { catalogname, schemaname, location, relname = '' } = variable;
+/** What a name in FROM leads to. Throws 42P01, 0A000. */
+export function findRelation(
+  context: BindContext,
+  variable: RangeVar,
+  located = true,
+): Exclude<Named, SequenceDescriptor> {
+  const { catalogname, schemaname, relname = '', location } = variable;
   if (catalogname !== undefined && catalogname !== context.evaluation.database)
     throw context.error(
       '0A000',
       `cross-database references are not implemented: "${catalogname}.${shownName(variable)}"`,
       location,
     );
-  if (schemaname === 'pg_catalog' || schemaname === 'information_schema')
-    throw context.unsupported(`system catalog "${schemaname}.${relname}"`, location);
-  if (schemaname === undefined && relname.startsWith('pg_') && !context.tables.has(relname))
-    throw context.unsupported(`system catalog "${relname}"`, location);
+  const found = context.names.find(schemaname, relname);
+  if (found === undefined)
+    throw context.error(
+      '42P01',
+      `relation "${shownName(variable)}" does not exist`,
+      located ? location : undefined,
+    );
+  if (found.kind === 'sequence') throw context.unsupported('SELECT from a sequence', location);
+  return found;
 }
 
-/** @param located whether the error points at the name. Throws 42P01. */
+/** The table of a statement that writes. @param located whether the error points at the name. Throws 42P01, 42809. */
 export function findTable(
   context: BindContext,
   variable: RangeVar,
   located = true,
 ): TableDescriptor {
-  const { schemaname, relname = '', location } = variable;
-  checkTableName(context, variable);
-  if (variable.inh !== true) throw context.unsupported('ONLY', location);
-  const table =
-    schemaname === undefined || schemaname === 'public' ? context.tables.get(relname) : undefined;
-  if (table !== undefined) return table;
-  throw context.error(
-    '42P01',
-    `relation "${shownName(variable)}" does not exist`,
-    located ? location : undefined,
-  );
+  const found = findRelation(context, variable, located);
+  if (found.kind === 'table') return found;
+  const { relname = '' } = variable;
+  if (found.kind === 'virtual')
+    throw context.error('42501', `permission denied for table ${relname}`, undefined);
+  throw context.unsupported(`writing to view "${relname}"`, variable.location);
 }

@@ -1,14 +1,30 @@
-/** The door of the binder: which statement it is, and which tables it names. */
-import type { Node, RangeVar } from 'libpg-query';
+/** The door of the binder: which statement it is. */
+import type { Node } from 'libpg-query';
 import { describeKind, kindOf } from './ast.ts';
 import { bindWriteStatement } from './bind-dml.ts';
 import { bindClosedQuery } from './bind-query.ts';
-import { bindCreateTable, bindDrop, bindTruncate } from './bind-table.ts';
 import { bindTransaction } from './bind-transaction.ts';
 import { bindSet, bindVacuum } from './bind-utility.ts';
 import type { BoundExplain, BoundStatement } from './bound.ts';
 import type { BindContext } from './context.ts';
 import { topLevel } from './level.ts';
+
+/** Bound when they run: see ddl/run-ddl.ts. */
+const ddlStatements: ReadonlySet<string> = new Set([
+  'AlterObjectSchemaStmt',
+  'AlterSeqStmt',
+  'AlterTableStmt',
+  'CommentStmt',
+  'CreateSchemaStmt',
+  'CreateSeqStmt',
+  'CreateStmt',
+  'CreateTableAsStmt',
+  'DropStmt',
+  'IndexStmt',
+  'RenameStmt',
+  'TruncateStmt',
+  'ViewStmt',
+]);
 
 /** Throws SqlError. Pure but for what it tells the context. */
 export function bindStatement(context: BindContext, tree: Node): BoundStatement {
@@ -16,9 +32,7 @@ export function bindStatement(context: BindContext, tree: Node): BoundStatement 
     return { kind: 'select', ...bindClosedQuery(context, tree.SelectStmt, topLevel()) };
   const write = bindWriteStatement(context, tree, topLevel());
   if (write !== undefined) return write;
-  if ('CreateStmt' in tree) return bindCreateTable(context, tree.CreateStmt);
-  if ('DropStmt' in tree) return bindDrop(context, tree.DropStmt);
-  if ('TruncateStmt' in tree) return bindTruncate(context, tree.TruncateStmt);
+  if (ddlStatements.has(kindOf(tree))) return { kind: 'ddl', tree };
   if ('VariableSetStmt' in tree) return bindSet(context, tree.VariableSetStmt);
   if ('VariableShowStmt' in tree) {
     const { name = '' } = tree.VariableShowStmt;
@@ -72,13 +86,8 @@ function bindExplain(
 function statementName(tree: Node): string {
   const kind = kindOf(tree);
   const special: Readonly<Record<string, string>> = {
-    IndexStmt: 'CREATE INDEX',
-    ViewStmt: 'CREATE VIEW',
-    CreateTableAsStmt: 'CREATE TABLE AS',
     RuleStmt: 'CREATE RULE',
     DefineStmt: 'CREATE',
-    RenameStmt: 'ALTER … RENAME',
-    CommentStmt: 'COMMENT',
     CopyStmt: 'COPY',
     DeclareCursorStmt: 'DECLARE CURSOR',
     FetchStmt: 'FETCH',
@@ -97,36 +106,6 @@ function statementName(tree: Node): string {
     CheckPointStmt: 'CHECKPOINT',
     CreatedbStmt: 'CREATE DATABASE',
     DropdbStmt: 'DROP DATABASE',
-    CreateSeqStmt: 'CREATE SEQUENCE',
   };
   return special[kind] ?? describeKind(kind);
-}
-
-/**
- * Names in `public` that the statement may refer to, for one look into the catalog before binding. A name that turns out
- * to be that of a named query is among them too.
- */
-export function referencedTables(tree: Node): readonly string[] {
-  const found = new Set<string>();
-  collectTables(tree, found);
-  return [...found];
-}
-
-/** Without recursion: a text may be nested deeper than the stack. */
-function collectTables(tree: unknown, found: Set<string>): void {
-  const open: unknown[] = [tree];
-  while (open.length > 0) {
-    const node = open.pop();
-    if (typeof node !== 'object' || node === null) continue;
-    if ('relname' in node) {
-      const { relname, schemaname } = node as RangeVar;
-      if (relname !== undefined && (schemaname === undefined || schemaname === 'public'))
-        found.add(relname);
-      continue;
-    }
-    for (const key in node) {
-      const child: unknown = node[key as keyof typeof node];
-      if (typeof child === 'object') open.push(child);
-    }
-  }
 }

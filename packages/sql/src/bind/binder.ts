@@ -18,6 +18,11 @@ export type Clause =
   | 'UPDATE'
   | 'RETURNING'
   | 'DEFAULT'
+  | 'CHECK'
+  | 'GENERATED'
+  | 'INDEX'
+  | 'INDEX WHERE'
+  | 'USING'
   | 'FROM'
   | 'JOIN'
   | 'WINDOW'
@@ -28,6 +33,11 @@ export type Clause =
 
 const clauseWords: Partial<Readonly<Record<Clause, string>>> = {
   DEFAULT: 'DEFAULT expressions',
+  CHECK: 'check constraints',
+  GENERATED: 'column generation expressions',
+  INDEX: 'index expressions',
+  'INDEX WHERE': 'index predicates',
+  USING: 'transform expressions',
   FROM: 'functions in FROM',
   JOIN: 'JOIN conditions',
   WINDOW: 'window definitions',

@@ -1,5 +1,6 @@
 /** Bound statements: names and types resolved, nothing decided yet about how they run. The planner's input. */
-import type { ColumnDefault, TableDescriptor } from '../catalog/descriptor.ts';
+import type { Node } from 'libpg-query';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Expression } from './expression.ts';
 import type { Cte, FromTree, Relation } from './relation.ts';
@@ -44,11 +45,15 @@ export interface BoundInsert extends WriteBase {
   readonly conflict: BoundConflict | undefined;
 }
 
-/** ON CONFLICT on the primary key. Expressions are over the row that is there, followed by `excluded`. */
+/**
+ * ON CONFLICT. Expressions are over the row that is there, followed by `excluded`. `on`: the oids of the unique indexes that
+ * are looked at, the primary key's among them; undefined = all of them.
+ */
 export type BoundConflict =
-  | { readonly kind: 'nothing' }
+  | { readonly kind: 'nothing'; readonly on: readonly number[] | undefined }
   | {
       readonly kind: 'update';
+      readonly on: readonly number[];
       readonly assignments: readonly Assignment[];
       readonly where: Expression | undefined;
     };
@@ -91,27 +96,6 @@ export interface MergeAction {
 
 export type BoundWrite = BoundInsert | BoundUpdate | BoundDelete | BoundMerge;
 
-/** A table as CREATE TABLE describes it, before it has an id. */
-export interface TableDefinition {
-  readonly schema: string;
-  readonly name: string;
-  readonly columns: readonly {
-    readonly name: string;
-    readonly type: SqlType;
-    readonly modifier: number;
-    readonly notNull: boolean;
-    readonly default: ColumnDefault | undefined;
-  }[];
-  readonly primaryKey:
-    | { readonly constraint: string; readonly columns: readonly number[] }
-    | undefined;
-}
-
-export interface TableName {
-  readonly schema: string;
-  readonly name: string;
-}
-
 /** What BEGIN and SET TRANSACTION say; absent where they say nothing. */
 export interface TransactionModes {
   /** As the settings spell it: `repeatable read`. */
@@ -121,17 +105,8 @@ export interface TransactionModes {
 }
 
 export type BoundUtility =
-  | {
-      readonly kind: 'create-table';
-      readonly definition: TableDefinition;
-      readonly ifNotExists: boolean;
-    }
-  | {
-      readonly kind: 'drop-table';
-      readonly tables: readonly TableName[];
-      readonly ifExists: boolean;
-    }
-  | { readonly kind: 'truncate'; readonly tables: readonly TableDescriptor[] }
+  /** Bound when it runs: ddl/run-ddl.ts. */
+  | { readonly kind: 'ddl'; readonly tree: Node }
   | {
       readonly kind: 'set';
       readonly name: string;

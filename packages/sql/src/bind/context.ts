@@ -1,8 +1,8 @@
 /**
- * What binding one statement shares: its source text for positions, its parameters' types as they become known, the
- * tables it names, and the session's text conventions. Lives for one `prepare`.
+ * What binding one statement shares: its source text for positions, its parameters' types as they become known, what its
+ * names lead to, and the session's text conventions. Lives for one `prepare`.
  */
-import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { NameResolver } from '../catalog/name-resolver.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { expressionDepthMax, parametersMax } from '../limits.ts';
 import type { SourceText } from '../parse/position.ts';
@@ -14,14 +14,13 @@ export interface BindContextOptions {
   readonly source: SourceText;
   readonly parameterTypes: readonly Oid[];
   readonly evaluation: EvalContext;
-  /** By name; a name that is not in the map does not exist. */
-  readonly tables: ReadonlyMap<string, TableDescriptor>;
+  readonly names: NameResolver;
 }
 
 export class BindContext {
   readonly source: SourceText;
   readonly evaluation: EvalContext;
-  readonly tables: ReadonlyMap<string, TableDescriptor>;
+  readonly names: NameResolver;
   /** Sent when the statement runs. */
   readonly notices: Notice[] = [];
   /** What a query in an expression calls its first column, by its node: the name of the output it stands in. */
@@ -32,7 +31,7 @@ export class BindContext {
   constructor(options: BindContextOptions) {
     this.source = options.source;
     this.evaluation = options.evaluation;
-    this.tables = options.tables;
+    this.names = options.names;
     this.types = options.parameterTypes.map((oid) => {
       const type = oid === 0 ? unknownType : typeByOid(oid);
       if (type === undefined)

@@ -1,20 +1,19 @@
-/** Column defaults: from CREATE TABLE's expression to what the descriptor stores, and back to an expression. */
+/** Column defaults: from the expression as written to what the descriptor stores, and back to an expression. */
 import type { Node } from 'libpg-query';
 import type { ColumnDefault, ColumnDescriptor } from '../catalog/descriptor.ts';
 import { scalarFunctions } from '../functions/scalar.ts';
-import { formatText, parseText, type TextContext } from '../types/text-codec.ts';
-import { utcZone } from '../types/time-zone.ts';
-import { timestamptzType } from '../types/type.ts';
+import { print } from '../plan/explain.ts';
+import { storedText } from '../types/stored-text.ts';
+import { formatText, parseText } from '../types/text-codec.ts';
+import { int8Type, oidType, timestamptzType } from '../types/type.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import { type AssignmentTarget, coerceToColumn } from './coerce.ts';
 import type { BindContext } from './context.ts';
-import { constant, type Expression } from './expression.ts';
+import { constant, type Expression, some } from './expression.ts';
 import { emptyScope } from './scope.ts';
+import { bindStored } from './stored-expression.ts';
 
-/** Stored texts do not depend on any session. */
-const storedText: TextContext = { zone: utcZone, extraFloatDigits: 1, now: 0n };
-
-/** Throws as any assignment does; 0A000 for expressions that are neither constant nor now(). */
+/** Throws as any assignment does. */
 export function bindDefault(
   context: BindContext,
   node: Node,
@@ -23,17 +22,17 @@ export function bindDefault(
   const bound = new ExpressionBinder(context, emptyScope(), 'DEFAULT').bind(node);
   if (bound.kind === 'parameter')
     throw context.error('42P02', `there is no parameter $${bound.index + 1}`, bound.location);
+  if (some(bound, (one) => one.kind === 'subquery'))
+    throw context.error('0A000', 'cannot use subquery in DEFAULT expression', bound.location);
   const coerced = coerceDefault(context, bound, column);
   // A text that is too long for its column fails when it is inserted, not here.
   const value = coerced.kind === 'length' ? coerced.argument : coerced;
   if (isNow(value)) return { kind: 'now' };
-  if (value.kind !== 'constant')
-    throw context.unsupported(
-      'DEFAULT expression that is neither a constant nor now()',
-      bound.location,
-    );
-  if (value.value === null) return undefined;
-  return { kind: 'constant', text: formatText(column.type, value.value, storedText) };
+  if (value.kind === 'constant') {
+    if (value.value === null) return undefined;
+    return { kind: 'constant', text: formatText(column.type, value.value, storedText) };
+  }
+  return sequenceDefault(bound) ?? { kind: 'expression', text: print(bound) };
 }
 
 function coerceDefault(
@@ -63,6 +62,13 @@ function isNow(expression: Expression): boolean {
   );
 }
 
+function sequenceDefault(bound: Expression): ColumnDefault | undefined {
+  if (bound.kind !== 'call' || bound.signature.name !== 'nextval') return undefined;
+  const [sequence] = bound.arguments;
+  if (sequence?.kind !== 'constant' || typeof sequence.value !== 'number') return undefined;
+  return { kind: 'nextval', sequence: sequence.value };
+}
+
 /** What a column gets that is given no value; undefined = NULL. */
 export function defaultExpression(
   context: BindContext,
@@ -70,20 +76,27 @@ export function defaultExpression(
 ): Expression | undefined {
   const stored = column.default;
   if (stored === undefined) return undefined;
-  if (stored.kind === 'constant') {
-    if (stored.text === null) return undefined;
-    const value = parseText(column.type, stored.text, storedText);
-    return coerceToColumn(context, constant(column.type, value), column);
+  switch (stored.kind) {
+    case 'constant': {
+      if (stored.text === null) return undefined;
+      const value = parseText(column.type, stored.text, storedText);
+      return coerceToColumn(context, constant(column.type, value), column);
+    }
+    case 'now': {
+      const now = call('now', timestamptzType, []);
+      return coerceToColumn(context, now, column);
+    }
+    case 'nextval': {
+      const next = call('nextval', int8Type, [constant(oidType, stored.sequence)]);
+      return coerceToColumn(context, next, column);
+    }
+    case 'expression':
+      return coerceToColumn(context, bindStored(stored.text, 'DEFAULT', undefined), column);
   }
-  const [now] = scalarFunctions.get('now') ?? [];
-  if (now === undefined || column.type !== timestamptzType)
-    throw context.unsupported(`default of column "${column.name}"`);
-  return {
-    kind: 'call',
-    type: timestamptzType,
-    modifier: -1,
-    location: undefined,
-    signature: now,
-    arguments: [],
-  };
+}
+
+function call(name: string, type: Expression['type'], values: readonly Expression[]): Expression {
+  const [signature] = scalarFunctions.get(name) ?? [];
+  if (signature === undefined) throw new RangeError(`${name} is a function`);
+  return { kind: 'call', type, modifier: -1, location: undefined, signature, arguments: values };
 }

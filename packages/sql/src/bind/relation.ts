@@ -4,6 +4,7 @@
  * offset, those of a `from` to the concatenation of all its items' rows. Immutable.
  */
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { VirtualTable } from '../catalog/virtual/virtual-table.ts';
 import type { LockMode, LockWait } from '../kv-transaction.ts';
 import type { SqlType } from '../types/type.ts';
 import type { BoundWrite } from './bound.ts';
@@ -45,13 +46,19 @@ export type FromTree =
       readonly condition: Expression | undefined;
     };
 
-export type Source = TableSource | FunctionSource | Relation;
+export type Source = TableSource | VirtualSourceTable | FunctionSource | Relation;
 
 export interface TableSource extends Typed {
   readonly kind: 'table';
   readonly table: TableDescriptor;
   /** A column behind the table's own holds the hidden row id. */
   readonly withRowId: boolean;
+}
+
+/** A system table. */
+export interface VirtualSourceTable extends Typed {
+  readonly kind: 'virtual';
+  readonly table: VirtualTable;
 }
 
 /** A set-returning function. WITH ORDINALITY appends a column. */

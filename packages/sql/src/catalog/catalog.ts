@@ -1,38 +1,54 @@
 /**
- * The catalog as one process sees it: a cache of names and descriptors that is valid for one catalog version. Statements
- * ask `confirm` whether what they rest on still holds; the answer costs one read of the version key, which all
- * statements that start in one turn of the event loop share. See docs/adr/0006-catalog-version-check.md.
+ * The catalog as one process sees it: the newest snapshot that it knows of. Statements ask `confirm` whether what they rest
+ * on still holds; the answer costs one read of the version key, which all statements that start in one turn of the event
+ * loop share. See docs/adr/0006-catalog-version-check.md.
  */
-import { type Clock, DbError } from '@flotilla/base';
+import { type Clock, compareBytes, DbError } from '@flotilla/base';
 import type { KvDatabase } from '../kv-transaction.ts';
-import { decodeDescriptor, type TableDescriptor } from './descriptor.ts';
-import { catalogVersionKey, decodeCounter, descriptorKey, nameKey } from './keys.ts';
+import { snapshotRunsMax } from '../limits.ts';
+import type { RelationDescriptor, SchemaDescriptor } from './descriptor.ts';
+import { decodeDescriptor, decodeSchema } from './descriptor-codec.ts';
+import { catalogVersionKey, decodeCounter, relationsSpan, schemasSpan } from './keys.ts';
+import { CatalogSnapshot } from './snapshot.ts';
 
-/** Names looked up at one version. Beyond it the cache starts over. */
-const namesMax = 10_000;
+/** A name that was looked up, and what it led to. */
+export interface Dependency {
+  readonly schema: string;
+  readonly name: string;
+  readonly relation: RelationDescriptor;
+}
 
 /** What a plan rests on. */
 export interface CatalogDependent {
-  readonly tables: readonly TableDescriptor[];
+  readonly dependencies: readonly Dependency[];
+  /** The catalog version for which the dependencies are known to hold. Moves up as that is confirmed. */
   catalogVersion: number;
+  /** The catalog that it was made by, where that is a transaction's own. */
+  readonly provisional: CatalogSnapshot | undefined;
 }
 
 export class Catalog {
   private readonly database: KvDatabase;
   private readonly clock: Clock;
-  private known = 0;
-  private names = new Map<string, TableDescriptor | undefined>();
-  private readonly descriptors = new Map<number, TableDescriptor>();
+  private known = CatalogSnapshot.empty();
+  private decoded = new Map<number, { bytes: Uint8Array; relation: RelationDescriptor }>();
   private shared: Promise<number> | undefined;
+  private loaded = false;
+  private loading: Promise<CatalogSnapshot> | undefined;
 
   constructor(database: KvDatabase, clock: Clock) {
     this.database = database;
     this.clock = clock;
   }
 
+  /** The newest snapshot that this process has. Version 0 before the first `load`, unless there is nothing to load. */
+  get snapshot(): CatalogSnapshot {
+    return this.known;
+  }
+
   /** The newest version that this process has seen. */
   get version(): number {
-    return this.known;
+    return this.known.version;
   }
 
   /**
@@ -59,71 +75,101 @@ export class Catalog {
   }
 
   /**
-   * True if every table of the plan is still what its name means; moves the plan's version up if so.
+   * True if every name of the plan still leads to what it led to; moves the plan's version up if so.
    * @param afresh the check must begin after this call, not just after the start of this turn
    */
   async confirm(plan: CatalogDependent, afresh = false): Promise<boolean> {
-    if (plan.tables.length === 0) return true;
+    if (plan.dependencies.length === 0) return true;
     const version = await (afresh ? this.readVersionAfresh() : this.readVersion());
     if (version === plan.catalogVersion) return true;
-    this.advance(version);
+    if (plan.provisional !== undefined)
+      throw new DbError('CONFLICT', 'the catalog was changed by another session');
+    await this.load(version);
     return this.stillNamed(plan);
   }
 
   /** As `confirm`, as of the newest version known here, without asking whether there is a newer one. */
-  async stillNamed(plan: CatalogDependent): Promise<boolean> {
-    const version = this.known;
+  stillNamed(plan: CatalogDependent): boolean {
+    const { version } = this.known;
     if (plan.catalogVersion === version) return true;
-    for (const table of plan.tables) {
-      const current = await this.lookup(table.schema, table.name);
-      if (current?.id !== table.id) return false;
+    for (const { schema, name, relation } of plan.dependencies) {
+      const current = this.known.find(schema, name);
+      if (current?.id !== relation.id || current.version !== relation.version) return false;
     }
-    plan.catalogVersion = Math.max(plan.catalogVersion, version);
+    plan.catalogVersion = version;
     return true;
   }
 
-  /** The table of this name at version `this.version` or a newer one, which then becomes known. */
-  async lookup(schema: string, name: string): Promise<TableDescriptor | undefined> {
-    const key = `${schema}\0${name}`;
-    for (;;) {
-      const version = this.known;
-      if (version > 0 && this.names.has(key)) return this.names.get(key);
-      const [versionBytes, idBytes] = await this.database
-        .begin({ readOnly: true })
-        .getMany([catalogVersionKey, nameKey(schema, name)]);
-      const read = decodeCounter(versionBytes);
-      if (read < this.known) continue; // an older answer came late
-      this.advance(read);
-      const table =
-        idBytes === undefined ? undefined : await this.descriptor(decodeCounter(idBytes));
-      if (idBytes !== undefined && table === undefined) continue; // dropped between the two reads
-      if (this.known !== read) continue;
-      if (this.names.size >= namesMax) this.names.clear();
-      this.names.set(key, table);
-      return table;
+  /** The catalog at this version or a newer one. Errors: those of KvTransaction.get and scan, CORRUPTION. */
+  async load(atLeast: number): Promise<CatalogSnapshot> {
+    while (this.known.version < atLeast) {
+      this.loading ??= this.read().finally(() => {
+        this.loading = undefined;
+      });
+      this.install(await this.loading);
+    }
+    return this.known;
+  }
+
+  /** Reads the catalog, if that has not been done yet. */
+  async loadFirst(): Promise<void> {
+    if (this.loaded) return;
+    await this.loadNewest();
+    this.loaded = true;
+  }
+
+  /** The catalog as it is now: begins with a read of the version after this call. */
+  async loadNewest(): Promise<CatalogSnapshot> {
+    return this.load(await this.readVersionAfresh());
+  }
+
+  /** Takes note of a snapshot, unless a newer one is known. */
+  install(snapshot: CatalogSnapshot): void {
+    if (snapshot.version <= this.known.version) return;
+    this.known = snapshot;
+    this.shared = undefined;
+  }
+
+  private async read(): Promise<CatalogSnapshot> {
+    for (let attempt = 1; ; attempt++) {
+      const transaction = this.database.begin({ readOnly: true });
+      const version = decodeCounter(await transaction.get(catalogVersionKey));
+      const schemas = new Map<string, SchemaDescriptor>();
+      for await (const batch of transaction.scan(schemasSpan))
+        for (const { value } of batch) {
+          const schema = decodeSchema(value);
+          schemas.set(schema.name, schema);
+        }
+      const relations = new Map<number, RelationDescriptor>();
+      const decoded: typeof this.decoded = new Map();
+      for await (const batch of transaction.scan(relationsSpan))
+        for (const { key, value } of batch) {
+          const id = Buffer.from(key).readUInt32BE(key.length - 4);
+          const relation = this.decode(id, value);
+          decoded.set(id, { bytes: value, relation });
+          relations.set(id, relation);
+        }
+      // All of it is of one version only if that is still the version.
+      const after = decodeCounter(
+        await this.database.begin({ readOnly: true }).get(catalogVersionKey),
+      );
+      if (after === version) {
+        this.decoded = decoded;
+        return new CatalogSnapshot({ version, schemas, relations });
+      }
+      if (attempt >= snapshotRunsMax)
+        throw new DbError('CONFLICT', 'the catalog changes faster than it can be read');
     }
   }
 
-  /** Takes note of a version; what was cached for an older one is dropped. Descriptors never change and stay. */
-  advance(version: number): void {
-    if (version <= this.known) return;
-    this.known = version;
-    this.names.clear();
-    this.shared = undefined;
-    if (this.descriptors.size >= namesMax) this.descriptors.clear();
-  }
-
-  private async descriptor(id: number): Promise<TableDescriptor | undefined> {
-    const cached = this.descriptors.get(id);
-    if (cached !== undefined) return cached;
-    const bytes = await this.database.begin({ readOnly: true }).get(descriptorKey(id));
-    if (bytes === undefined) return undefined;
-    const table = decodeDescriptor(bytes);
-    if (table.id !== id) throw new DbError('CORRUPTION', `descriptor ${id} says it is ${table.id}`);
-    const raced = this.descriptors.get(id);
-    if (raced !== undefined) return raced;
-    this.descriptors.set(id, table);
-    return table;
+  /** A descriptor that is what it was stays the same object. */
+  private decode(id: number, bytes: Uint8Array): RelationDescriptor {
+    const before = this.decoded.get(id);
+    if (before !== undefined && compareBytes(before.bytes, bytes) === 0) return before.relation;
+    const relation = decodeDescriptor(bytes);
+    if (relation.id !== id)
+      throw new DbError('CORRUPTION', `descriptor ${id} says it is ${relation.id}`);
+    return relation;
   }
 
   private forget(reading: Promise<number>): void {

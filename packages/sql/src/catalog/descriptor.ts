@@ -1,106 +1,179 @@
 /**
- * Table descriptors: what the catalog stores of a table. Immutable once written: a table is created, read and dropped;
- * a changed table will be a new version of its descriptor. Stored as JSON with a format version.
+ * Descriptors: what the catalog stores of schemas, tables, views and sequences. Immutable values: a change puts a new one
+ * in the place of the old. Columns are referred to by attribute number, which never changes and is never used again;
+ * offsets into `columns` are for those who handle rows. How they are stored: descriptor-codec.ts.
  */
-import { DbError } from '@flotilla/base';
-import { type SqlType, typeByName } from '../types/type.ts';
+import type { SqlType } from '../types/type.ts';
 
-/** A default is a value in text form, or the start of the statement. */
+/**
+ * A value in text form; the start of the statement; the next value of a sequence; or an expression as text, bound anew in
+ * every plan.
+ */
 export type ColumnDefault =
   | { readonly kind: 'constant'; readonly text: string | null }
-  | { readonly kind: 'now' };
+  | { readonly kind: 'now' }
+  | { readonly kind: 'nextval'; readonly sequence: number }
+  | { readonly kind: 'expression'; readonly text: string };
+
+export type Identity = 'always' | 'by default';
 
 export interface ColumnDescriptor {
   readonly name: string;
   /** From 1, in order of definition: pg_attribute.attnum. */
   readonly attributeNumber: number;
   readonly type: SqlType;
-  /** -1, or for varchar(n): n + 4. */
+  /** -1, or what the type makes of its modifiers: n + 4 for varchar(n). */
   readonly modifier: number;
   readonly notNull: boolean;
   readonly default: ColumnDefault | undefined;
+  readonly identity?: Identity;
+  /** GENERATED ALWAYS AS (…) STORED: the expression. */
+  readonly generated?: string;
+  /** The value, in text form, of rows that were written before the column was added. Absent: NULL. */
+  readonly missing?: string;
 }
 
-export interface TableDescriptor {
-  /** Unique for ever: the table's oid, and the source of its key prefix. */
-  readonly id: number;
-  readonly schema: string;
-  readonly name: string;
-  readonly columns: readonly ColumnDescriptor[];
-  readonly primaryKey: PrimaryKey | undefined;
+/** A column that is gone. Rows may still hold it. */
+export interface DroppedColumn {
+  readonly attributeNumber: number;
+  readonly type: SqlType;
 }
 
 export interface PrimaryKey {
   readonly constraint: string;
   /** Offsets into `columns`, in key order. */
   readonly columns: readonly number[];
+  /** Of index and constraint. */
+  readonly indexOid: number;
+  readonly constraintOid: number;
 }
 
-/** Version of the stored form. Readers refuse newer ones. */
-const formatVersion = 1;
+export interface IndexColumn {
+  /** 0: an expression. */
+  readonly attributeNumber: number;
+  readonly expression?: string;
+  readonly descending: boolean;
+  readonly nullsFirst: boolean;
+}
 
-interface StoredTable {
-  readonly format: number;
+/** A secondary index. The primary key is no index of its own: rows are stored in its order. */
+export interface IndexDescriptor {
+  readonly oid: number;
+  readonly name: string;
+  /** Part of the key of its entries: from 1, unique in the table for ever. */
+  readonly number: number;
+  readonly unique: boolean;
+  /** Of the UNIQUE constraint that it serves; 0: none. */
+  readonly constraintOid: number;
+  readonly columns: readonly IndexColumn[];
+  /** INCLUDE: attribute numbers. */
+  readonly included: readonly number[];
+  /** Partial index: rows for which this holds. */
+  readonly predicate?: string;
+}
+
+export interface CheckDescriptor {
+  readonly oid: number;
+  readonly name: string;
+  readonly expression: string;
+}
+
+export type ReferentialAction = 'no action' | 'restrict' | 'cascade' | 'set null' | 'set default';
+
+export interface ForeignKeyDescriptor {
+  readonly oid: number;
+  readonly name: string;
+  /** Attribute numbers here, and there, in the same order. */
+  readonly columns: readonly number[];
+  readonly target: number;
+  readonly targetColumns: readonly number[];
+  readonly onDelete: ReferentialAction;
+  readonly onUpdate: ReferentialAction;
+  readonly matchFull: boolean;
+}
+
+interface Named {
+  /** Unique for ever: the oid. */
   readonly id: number;
   readonly schema: string;
   readonly name: string;
-  readonly columns: readonly {
-    readonly name: string;
-    readonly number: number;
-    readonly type: string;
-    readonly modifier?: number;
-    readonly notNull?: boolean;
-    readonly default?: ColumnDefault;
-  }[];
-  readonly primaryKey?: { readonly constraint: string; readonly columns: readonly number[] };
+  readonly owner: string;
+  /** The catalog version that wrote it. */
+  readonly version: number;
+  /** COMMENT ON, by attribute number; 0: the object itself. */
+  readonly comments: Readonly<Record<number, string>>;
 }
 
-export function encodeDescriptor(table: TableDescriptor): Uint8Array {
-  const stored: StoredTable = {
-    format: formatVersion,
-    id: table.id,
-    schema: table.schema,
-    name: table.name,
-    columns: table.columns.map((column) => ({
-      name: column.name,
-      number: column.attributeNumber,
-      type: column.type.name,
-      ...(column.modifier === -1 ? {} : { modifier: column.modifier }),
-      ...(column.notNull ? { notNull: true } : {}),
-      ...(column.default === undefined ? {} : { default: column.default }),
-    })),
-    ...(table.primaryKey === undefined ? {} : { primaryKey: table.primaryKey }),
-  };
-  return Buffer.from(JSON.stringify(stored), 'utf8');
+export interface TableDescriptor extends Named {
+  readonly kind: 'table';
+  /** The source of its key prefix. TRUNCATE and rewrites give it a new one. */
+  readonly storageId: number;
+  readonly columns: readonly ColumnDescriptor[];
+  readonly dropped: readonly DroppedColumn[];
+  readonly primaryKey: PrimaryKey | undefined;
+  readonly indexes: readonly IndexDescriptor[];
+  readonly checks: readonly CheckDescriptor[];
+  readonly foreignKeys: readonly ForeignKeyDescriptor[];
 }
 
-/** Throws DbError CORRUPTION, NOT_SUPPORTED for a format of a newer version. */
-export function decodeDescriptor(bytes: Uint8Array): TableDescriptor {
-  let stored: StoredTable;
-  try {
-    stored = JSON.parse(Buffer.from(bytes).toString('utf8')) as StoredTable;
-  } catch (cause) {
-    throw new DbError('CORRUPTION', 'table descriptor is no JSON', { cause });
-  }
-  if (stored.format !== formatVersion)
-    throw new DbError('NOT_SUPPORTED', `table descriptor has format ${stored.format}`);
-  return {
-    id: stored.id,
-    schema: stored.schema,
-    name: stored.name,
-    columns: stored.columns.map((column) => {
-      const type = typeByName(column.type);
-      if (type === undefined)
-        throw new DbError('NOT_SUPPORTED', `table descriptor has a column of type ${column.type}`);
-      return {
-        name: column.name,
-        attributeNumber: column.number,
-        type,
-        modifier: column.modifier ?? -1,
-        notNull: column.notNull ?? false,
-        default: column.default,
-      };
-    }),
-    primaryKey: stored.primaryKey,
-  };
+export interface ViewColumn {
+  readonly name: string;
+  readonly type: SqlType;
+  readonly modifier: number;
+}
+
+export interface ViewDescriptor extends Named {
+  readonly kind: 'view';
+  /** The query as it was written. */
+  readonly query: string;
+  /** What names in the query were looked up by. */
+  readonly searchPath: readonly string[];
+  readonly columns: readonly ViewColumn[];
+  /** Ids of what the query reads: they cannot be dropped without it. */
+  readonly uses: readonly number[];
+}
+
+export interface SequenceOptions {
+  readonly type: 'int2' | 'int4' | 'int8';
+  readonly start: bigint;
+  readonly increment: bigint;
+  readonly minimum: bigint;
+  readonly maximum: bigint;
+  readonly cache: bigint;
+  readonly cycle: boolean;
+}
+
+export interface SequenceDescriptor extends Named {
+  readonly kind: 'sequence';
+  readonly options: SequenceOptions;
+  /** Where its state lies. ALTER SEQUENCE … RESTART and TRUNCATE … RESTART IDENTITY give it a new one. */
+  readonly storageId: number;
+  /** The column that it goes with. */
+  readonly ownedBy: { readonly table: number; readonly attributeNumber: number } | undefined;
+}
+
+export type RelationDescriptor = TableDescriptor | ViewDescriptor | SequenceDescriptor;
+
+export interface SchemaDescriptor {
+  readonly kind: 'schema';
+  readonly id: number;
+  readonly name: string;
+  readonly owner: string;
+  readonly comment?: string;
+}
+
+/** Throws RangeError: descriptors refer to columns that they have. */
+export function columnOffset(
+  table: { readonly columns: readonly ColumnDescriptor[] },
+  attributeNumber: number,
+): number {
+  const offset = table.columns.findIndex((column) => column.attributeNumber === attributeNumber);
+  if (offset < 0) throw new RangeError(`table has no attribute ${attributeNumber}`);
+  return offset;
+}
+
+export function columnAt(table: TableDescriptor, attributeNumber: number): ColumnDescriptor {
+  const column = table.columns[columnOffset(table, attributeNumber)];
+  if (column === undefined) throw new RangeError('offset is one of a column');
+  return column;
 }

@@ -2,11 +2,14 @@
  * Where the catalog lies in the system key space:
  *
  *   03 "sql/version"                        decimal text: counts every change of the catalog
- *   03 "sql/next-id"                        decimal text: the next descriptor id
- *   03 "sql/table/" id (u32)                descriptor
- *   03 "sql/name/" schema 00 name           decimal text: descriptor id
+ *   03 "sql/next-id"                        decimal text: the next oid
+ *   03 "sql/relation/" id (u32)             descriptor of a table, view or sequence
+ *   03 "sql/schema/" name                   descriptor of a schema; `public` without one is there all the same
+ *
+ * There are no keys for names: every change reads and writes the version, so that no two of them pass each other, and the
+ * catalog of a version is held in memory as a whole.
  */
-import { concatBytes, systemPrefix } from '@flotilla/base';
+import { concatBytes, prefixSpan, type Span, systemPrefix } from '@flotilla/base';
 
 function systemKey(path: string): Uint8Array {
   return concatBytes(systemPrefix, Buffer.from(path, 'utf8'));
@@ -14,6 +17,11 @@ function systemKey(path: string): Uint8Array {
 
 export const catalogVersionKey: Uint8Array = systemKey('sql/version');
 export const nextDescriptorIdKey: Uint8Array = systemKey('sql/next-id');
+
+const relationPrefix = systemKey('sql/relation/');
+const schemaPrefix = systemKey('sql/schema/');
+export const relationsSpan: Span = prefixSpan(relationPrefix);
+export const schemasSpan: Span = prefixSpan(schemaPrefix);
 
 /** The first id given out: below it lie PostgreSQL's own objects. Dividable by 8. */
 export const firstDescriptorId: number = 16_384;
@@ -23,11 +31,11 @@ export const lastDescriptorId: number = 2 ** 29 - 1;
 export function descriptorKey(id: number): Uint8Array {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(id);
-  return concatBytes(systemKey('sql/table/'), bytes);
+  return concatBytes(relationPrefix, bytes);
 }
 
-export function nameKey(schema: string, name: string): Uint8Array {
-  return systemKey(`sql/name/${schema}\0${name}`);
+export function schemaKey(name: string): Uint8Array {
+  return systemKey(`sql/schema/${name}`);
 }
 
 export function encodeCounter(value: number): Uint8Array {

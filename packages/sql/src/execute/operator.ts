@@ -37,12 +37,15 @@ export async function forEachRow(
   rows: readonly Row[],
   step: (row: Row, index: number) => void,
 ): Promise<void> {
+  const sequences = run.evaluation.catalog?.sequences;
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i];
     if (row === undefined) continue;
     try {
+      sequences?.begin();
       step(row, i);
     } catch (error) {
+      sequences?.rewind();
       await resume(error, run);
       i--;
       continue;
@@ -53,10 +56,13 @@ export async function forEachRow(
 
 /** The value of an expression that stands beside no row. */
 export async function evaluateOnce<T>(run: Run, evaluate: () => T): Promise<T> {
+  const sequences = run.evaluation.catalog?.sequences;
   for (;;) {
     try {
+      sequences?.begin();
       return evaluate();
     } catch (error) {
+      sequences?.rewind();
       await resume(error, run);
     }
   }

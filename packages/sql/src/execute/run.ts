@@ -57,6 +57,7 @@ export function withArguments(outer: EvalContext, values: readonly Datum[]): Eva
     parameters: outer.parameters,
     user: outer.user,
     database: outer.database,
+    catalog: outer.catalog,
     setting: (name) => outer.setting(name),
     arguments: values,
     root: outer.root,
@@ -71,6 +72,12 @@ function textSettings(outer: TextContext): Partial<TextContext> {
     ...(outer.byteaOutput === undefined ? {} : { byteaOutput: outer.byteaOutput }),
     ...(outer.dateOrder === undefined ? {} : { dateOrder: outer.dateOrder }),
   };
+}
+
+/** The same evaluation by another catalog: that which a change is making. */
+export function withCatalog(outer: EvalContext, catalog: EvalContext['catalog']): EvalContext {
+  const evaluation = { ...withArguments(outer, outer.arguments), catalog };
+  return Object.assign(evaluation, { root: evaluation });
 }
 
 /** Keeps one statement from holding the event loop, and notices that it was cancelled. */

@@ -19,10 +19,11 @@ import {
 import type { PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
 import { SqlError } from '../sql-error.ts';
 import type { TableStore } from '../storage/table-store.ts';
+import { duplicateOf, isUniqueKey } from './conflicts.ts';
 import type { Row } from './evaluate.ts';
 import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
 import { pointKey } from './scan.ts';
-import { duplicateKey, isKeyExists, isRowKey, type Written } from './write.ts';
+import { isKeyExists, type Written } from './write.ts';
 import { type RowIds, WriteSet } from './write-set.ts';
 
 /** A prepared plan of a known kind. */
@@ -42,6 +43,11 @@ export interface Statement<P> {
   readonly lockTimeoutMs: number;
   /** The same statement prepared on the catalog as it is now. Throws if that is no longer possible. */
   replan(): Promise<Prepared<P>>;
+}
+
+export interface WrittenRows extends Written {
+  /** The tables that were written to, by whatever way. */
+  readonly stores: readonly TableStore[];
 }
 
 export interface RunnerOptions {
@@ -152,7 +158,7 @@ export class Runner {
    * In a transaction of its own it commits, and what it returns is durable. Otherwise its writes are in the open
    * transaction when it returns.
    */
-  async write(statement: Statement<WritePlan>): Promise<Written> {
+  async write(statement: Statement<WritePlan>): Promise<WrittenRows> {
     const { catalog } = this.options;
     const { within } = statement;
     let { prepared } = statement;
@@ -165,24 +171,26 @@ export class Runner {
       try {
         const written = await prepared.plan.root.run(run);
         run.pace.check();
-        if (within !== undefined) await this.checkUnique(run, prepared.plan);
+        await writes?.complete(run);
+        if (within !== undefined) await this.checkUnique(run);
         const fresh = !facts.mayHaveMissed || (await catalog.confirm(prepared, true));
         if (within !== undefined) {
           if (fresh && (await confirmed)) {
             writes?.apply(transaction);
-            return written;
+            return { ...written, stores: writes?.stores ?? [] };
           }
         } else if (fresh) {
           writes?.apply(transaction);
-          if (await commitBeside(confirmed, transaction, writes?.size ?? 0)) return written;
+          if (await commitBeside(confirmed, transaction, writes?.size ?? 0))
+            return { ...written, stores: writes?.stores ?? [] };
         }
         if (within === undefined) transaction.rollback();
       } catch (error) {
         if (within === undefined) transaction.rollback();
         if (mayHaveHappened(error)) throw error;
         if (await confirmed) {
-          if (isKeyExists(error) && !retryableKey(prepared.plan, error))
-            throw duplicateIn(prepared.plan.stores, error, statement.evaluation);
+          if (isKeyExists(error) && writes !== undefined && !retryableKey(writes, error))
+            throw duplicateIn(writes.stores, error, statement.evaluation);
           await this.again(statement, error, attempt);
           continue;
         }
@@ -199,11 +207,10 @@ export class Runner {
    * In a block a duplicate fails the statement that makes it, as in PostgreSQL, and not the commit. The key's lock makes
    * those that insert the same key wait for each other. Throws 23505.
    */
-  private async checkUnique(run: Run, plan: WritePlan): Promise<void> {
-    const { stores, lookedAt } = plan;
-    const unseen = stores.filter((store) => !lookedAt.includes(store));
+  private async checkUnique(run: Run): Promise<void> {
+    const stores = run.writes?.stores ?? [];
     const keys =
-      run.writes?.mustBeAbsent((key) => unseen.some((store) => isRowKey(store, key))) ?? [];
+      run.writes?.mustBeAbsent((key) => stores.some((store) => isUniqueKey(store, key))) ?? [];
     // Thousands of locks for a bulk load: there it is left to the commit to find who else inserts the same.
     const lock = keys.length > uniqueLocksMax ? {} : lockOptions(run, 'exclusive');
     for (let at = 0; at < keys.length; at += batchRows) {
@@ -295,7 +302,8 @@ export function duplicateIn(
 ): unknown {
   const { key } = error;
   if (key !== undefined)
-    for (const store of stores) if (isRowKey(store, key)) return duplicateKey(store, key, context);
+    for (const store of stores)
+      if (isUniqueKey(store, key)) return duplicateOf(store, key, context);
   return toSqlError(error);
 }
 
@@ -329,10 +337,8 @@ function mayHaveHappened(error: unknown): boolean {
 }
 
 /** A hidden row id met another: the next run draws new ones. Or ON CONFLICT did not see the row: the next run does. */
-function retryableKey(plan: WritePlan, { key }: DbError): boolean {
-  if (key === undefined) return plan.stores.some((store) => store.keyColumns.length === 0);
-  return (
-    !plan.stores.some((store) => isRowKey(store, key)) ||
-    plan.lookedAt.some((store) => isRowKey(store, key))
-  );
+function retryableKey(writes: WriteSet, { key }: DbError): boolean {
+  const { stores } = writes;
+  if (key === undefined) return stores.some((store) => store.keyColumns.length === 0);
+  return !stores.some((store) => isUniqueKey(store, key)) || writes.wasLookedAt(key);
 }

@@ -1,4 +1,7 @@
 /** Operators without inputs: tables, VALUES, generate_series, and the one row of a query without FROM. */
+import type { VirtualSource, VirtualTable } from '../catalog/virtual/virtual-table.ts';
+import { catalogOf } from '../functions/sequences.ts';
+import type { EvalContext } from '../functions/signature.ts';
 import { batchRows } from '../limits.ts';
 import type { TableScan } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
@@ -86,6 +89,44 @@ export class ValuesOperator implements Operator {
       if (run.pace.due()) await run.pace.rest();
       yield batch;
     }
+  }
+}
+
+function virtualSource(evaluation: EvalContext): VirtualSource {
+  const { names, sequences } = catalogOf(evaluation);
+  return {
+    snapshot: names.snapshot,
+    user: evaluation.user,
+    database: evaluation.database,
+    setting: (name) => evaluation.setting(name),
+    sequenceState: (sequence) => sequences.state(sequence),
+  };
+}
+
+/** A system table: its rows are computed as they are read. */
+export class VirtualScanOperator implements Operator {
+  readonly inputs: readonly Operator[] = none;
+  readonly text: () => NodeText;
+  private readonly table: VirtualTable;
+
+  constructor(table: VirtualTable, text: () => NodeText) {
+    this.table = table;
+    this.text = text;
+  }
+
+  async *open(run: Run): Batches {
+    const { evaluation } = run;
+    const { columns } = this.table;
+    let batch: Row[] = [];
+    for await (const row of this.table.rows(virtualSource(evaluation))) {
+      batch.push(columns.map((_column, i) => row[i] ?? null));
+      if (batch.length < batchRows) continue;
+      run.pace.check();
+      if (run.pace.due()) await run.pace.rest();
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
   }
 }
 

@@ -12,6 +12,7 @@ import type { SqlType } from '../types/type.ts';
 import type { Row } from './evaluate.ts';
 import { hashKeyOf } from './hash-key.ts';
 import type { Operator } from './operator.ts';
+import { PendingWork } from './pending.ts';
 import { type Run, rowBytes, withArguments } from './run.ts';
 
 /** What a query gave: its row, whether it has one, or all of them. */
@@ -85,21 +86,26 @@ export class Subplan {
 }
 
 /** Thrown by an expression: run the query and evaluate again. */
-export class PendingSubquery {
-  readonly subplan: Subplan;
-  readonly values: Row;
+export class PendingSubquery extends PendingWork {
+  private readonly subplan: Subplan;
+  private readonly values: Row;
 
   constructor(subplan: Subplan, values: Row) {
+    super();
     this.subplan = subplan;
     this.values = values;
   }
+
+  complete(run: Run): Promise<void> {
+    return this.subplan.compute(this.values, run);
+  }
 }
 
-/** Runs the query that an evaluation waits for; any other error is thrown on. */
+/** Does the work that an evaluation waits for; any other error is thrown on. */
 export async function resume(error: unknown, run: Run): Promise<void> {
-  if (!(error instanceof PendingSubquery)) throw error;
+  if (!(error instanceof PendingWork)) throw error;
   run.pace.check();
-  await error.subplan.compute(error.values, run);
+  await error.complete(run);
   if (run.pace.due()) await run.pace.rest();
 }
 

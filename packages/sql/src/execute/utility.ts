@@ -1,7 +1,7 @@
 /** Runs statements that are no queries: settings, DDL, and those that have nothing to do. */
 import { assertNever } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
-import { createTable, type DdlOptions, dropTables, truncateTables } from '../catalog/ddl.ts';
+import { type DdlOptions, runDdl } from '../ddl/run-ddl.ts';
 import type { ColumnDescription, StatementResult } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
@@ -20,18 +20,8 @@ export async function runUtility(
   options: UtilityOptions,
 ): Promise<StatementResult> {
   switch (plan.kind) {
-    case 'create-table':
-      options.transaction.requireNoExplicitBlock('CREATE TABLE');
-      await createTable(options, plan.definition, plan.ifNotExists);
-      return emptyResult('CREATE TABLE');
-    case 'drop-table':
-      options.transaction.requireNoExplicitBlock('DROP TABLE');
-      await dropTables(options, plan.tables, plan.ifExists);
-      return emptyResult('DROP TABLE');
-    case 'truncate':
-      options.transaction.requireNoExplicitBlock('TRUNCATE TABLE');
-      await truncateTables(options, plan.tables);
-      return emptyResult('TRUNCATE TABLE');
+    case 'ddl':
+      return emptyResult(await runDdl(plan.tree, options));
     case 'set':
       return runSet(plan, options);
     case 'reset-all':

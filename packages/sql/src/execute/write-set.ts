@@ -5,7 +5,10 @@
 import { toHex } from '@flotilla/base';
 import type { KvTransaction } from '../kv-transaction.ts';
 import { statementWriteBytes } from '../limits.ts';
-import { MemoryAccount } from './run.ts';
+import type { TableStore } from '../storage/table-store.ts';
+import { followForeignKeys, hasForeignKeys } from './foreign-keys.ts';
+import { RowWriter } from './row-writer.ts';
+import { MemoryAccount, type Run } from './run.ts';
 
 type Write =
   | { readonly kind: 'put' | 'insert'; readonly key: Uint8Array; readonly value: Uint8Array }
@@ -19,10 +22,47 @@ export interface RowIds {
 export class WriteSet {
   readonly rowIds: RowIds;
   readonly memory: MemoryAccount = new MemoryAccount(statementWriteBytes);
+  /** One for each table that is written to. */
+  readonly writers: RowWriter[] = [];
   private readonly writes: Write[] = [];
+  private readonly lookedAt = new Set<string>();
 
   constructor(rowIds: RowIds) {
     this.rowIds = rowIds;
+  }
+
+  /** The way into a table, one for the statement. */
+  writer(store: TableStore, run: Run): RowWriter {
+    const existing = this.existingWriter(store.table.id);
+    if (existing !== undefined) return existing;
+    const snapshot = run.evaluation.catalog?.names.snapshot;
+    const notes = snapshot !== undefined && hasForeignKeys(store.table, snapshot);
+    const writer = new RowWriter(store, this, run.evaluation.root, notes);
+    this.writers.push(writer);
+    return writer;
+  }
+
+  existingWriter(tableId: number): RowWriter | undefined {
+    return this.writers.find((writer) => writer.store.table.id === tableId);
+  }
+
+  /** All rows have been computed: follows foreign keys and settles keys. Throws 23503 and what rows that follow throw. */
+  async complete(run: Run): Promise<void> {
+    await followForeignKeys(run, this);
+    for (const writer of this.writers) writer.finish();
+  }
+
+  get stores(): TableStore[] {
+    return this.writers.map((writer) => writer.store);
+  }
+
+  /** ON CONFLICT looks at this key: one that is there in spite of that came meanwhile. */
+  noteLookedAt(key: Uint8Array): void {
+    this.lookedAt.add(toHex(key));
+  }
+
+  wasLookedAt(key: Uint8Array): boolean {
+    return this.lookedAt.has(toHex(key));
   }
 
   get size(): number {
@@ -53,7 +93,12 @@ export class WriteSet {
     const keys: Uint8Array[] = [];
     for (const { kind, key } of this.writes) {
       if (kind === 'delete') deleted.add(toHex(key));
-      else if (kind === 'insert' && which(key) && !(deleted.size > 0 && deleted.has(toHex(key))))
+      else if (
+        kind === 'insert' &&
+        !this.wasLookedAt(key) &&
+        which(key) &&
+        !(deleted.size > 0 && deleted.has(toHex(key)))
+      )
         keys.push(key);
     }
     return keys;

@@ -6,8 +6,7 @@ import type { TableScan } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import type { TableStore } from '../storage/table-store.ts';
-import { quoteIdentifier } from '../types/identifier.ts';
-import { formatText } from '../types/text-codec.ts';
+import { conflictingRows } from './conflicts.ts';
 import { openCtes, type PlannedCte } from './cte.ts';
 import type { Evaluator, Row } from './evaluate.ts';
 import { type Batches, evaluateOnce, inBatches, type NodeText, type Operator } from './operator.ts';
@@ -140,9 +139,10 @@ export type CompiledAssignments = readonly {
 }[];
 
 export type CompiledConflict =
-  | { readonly kind: 'nothing' }
+  | { readonly kind: 'nothing'; readonly on: readonly number[] | undefined }
   | {
       readonly kind: 'update';
+      readonly on: readonly number[];
       readonly assignments: CompiledAssignments;
       readonly where: Evaluator | undefined;
     };
@@ -169,16 +169,13 @@ export class InsertNode extends Node implements WriteNode {
     const { store } = this.options.rows;
     const { conflict } = this.options;
     const returned = new Returned(this.returning, run);
-    if (conflict !== undefined && store.keyColumns.length > 0)
-      return this.writeBeside(run, conflict, returned);
-    const writes = writesOf(run);
+    if (conflict !== undefined) return this.writeBeside(run, conflict, returned);
+    const writer = writesOf(run).writer(store, run);
     let count = 0;
     for await (const batch of this.proposed(run)) {
       for (const row of batch) {
-        checkNotNull(store, row, run.evaluation);
-        const key =
-          store.keyColumns.length > 0 ? store.rowKey(row) : store.hiddenKey(writes.rowIds.next());
-        writes.insert(key, store.codec.encode(row));
+        writer.complete(row);
+        writer.insert(row);
         if (this.returning !== undefined) await returned.add(row);
         count++;
       }
@@ -194,28 +191,27 @@ export class InsertNode extends Node implements WriteNode {
     returned: Returned,
   ): Promise<Written> {
     const { store } = this.options.rows;
-    const writes = writesOf(run);
+    const writer = writesOf(run).writer(store, run);
     const taken = new Set<string>();
     const all = store.table.columns.map(() => true);
     let count = 0;
     for await (const batch of this.proposed(run)) {
-      for (const row of batch) checkNotNull(store, row, run.evaluation);
-      const keys = batch.map((row) => store.rowKey(row));
-      const lock = run.lockRows ? lockOptions(run, 'exclusive') : undefined;
-      const values = await run.pace.unlessCancelled(run.transaction.getMany(keys, lock));
-      for (let i = 0; i < batch.length; i++) {
-        const [row, key, value] = [batch[i], keys[i], values[i]];
-        if (row === undefined || key === undefined) continue;
-        const hex = toHex(key);
-        if (value === undefined && !taken.has(hex)) {
-          writes.insert(key, store.codec.encode(row));
-          taken.add(hex);
+      for (const row of batch) writer.complete(row);
+      const found = await conflictingRows(run, writer, batch, conflict.on);
+      for (const key of found.keys.flat()) writesOf(run).noteLookedAt(key);
+      for (const [i, row] of batch.entries()) {
+        const own = found.keys[i] ?? [];
+        const twice = own.some((key) => taken.has(toHex(key)));
+        const there = found.rows[i];
+        if (there === undefined && !twice) {
+          writer.insert(row);
+          for (const key of own) taken.add(toHex(key));
           await returned.add(row);
           count++;
           continue;
         }
         if (conflict.kind === 'nothing') continue;
-        if (taken.has(hex) || value === undefined)
+        if (twice || there === undefined || taken.has(toHex(there.key)))
           throw new SqlError(
             '21000',
             'ON CONFLICT DO UPDATE command cannot affect row a second time',
@@ -223,17 +219,14 @@ export class InsertNode extends Node implements WriteNode {
               hint: 'Ensure that no rows proposed for insertion within the same command have duplicate constrained values.',
             },
           );
-        const existing = store.decodeRow(key, value, all);
+        const existing = store.decodeRow(there.key, there.value, all);
         const both = [...existing, ...row];
         const changed = await updated(run, conflict, both, existing);
         if (changed === undefined) continue;
-        checkNotNull(store, changed, run.evaluation);
-        taken.add(hex);
-        const newKey = store.rowKey(changed);
-        if (compareBytes(newKey, key) !== 0) {
-          writes.delete(key);
-          writes.insert(newKey, store.codec.encode(changed));
-        } else writes.put(key, store.codec.encode(changed));
+        writer.complete(changed);
+        for (const key of [...own, there.key]) taken.add(toHex(key));
+        const newKey = store.keyColumns.length > 0 ? store.rowKey(changed) : there.key;
+        writer.update(there.key, existing, changed, compareBytes(newKey, there.key) !== 0);
         await returned.add(changed);
         count++;
       }
@@ -245,8 +238,12 @@ export class InsertNode extends Node implements WriteNode {
   private async *proposed(run: Run): AsyncGenerator<Datum[][]> {
     const { source, rows } = this.options;
     if (source.kind === 'query') {
-      for await (const batch of source.operator.open(run))
-        yield batch.map((values) => makeRow(rows, run, (i) => values[i] ?? null));
+      for await (const batch of source.operator.open(run)) {
+        const made: Datum[][] = [];
+        for (const values of batch)
+          made.push(await evaluateOnce(run, () => makeRow(rows, run, (i) => values[i] ?? null)));
+        yield made;
+      }
       return;
     }
     let batch: Datum[][] = [];
@@ -290,7 +287,10 @@ function assign(
 
 /** A row with the given values in the target columns and defaults elsewhere. */
 function makeRow(rows: RowMaker, run: Run, value: (i: number) => Datum): Datum[] {
-  const row = rows.defaults.map((evaluate) => evaluate?.([], run.evaluation) ?? null);
+  // A default that is not asked for is not computed: it may take a value of a sequence.
+  const row = rows.defaults.map((evaluate, i) =>
+    evaluate === undefined || rows.targets.includes(i) ? null : evaluate([], run.evaluation),
+  );
   for (let i = 0; i < rows.targets.length; i++) row[rows.targets[i] ?? 0] = value(i);
   return row;
 }
@@ -394,11 +394,6 @@ async function* joinedRows(
   }
 }
 
-interface Change {
-  readonly oldKey: Uint8Array;
-  readonly row: Datum[];
-}
-
 export class UpdateNode extends Node implements WriteNode {
   readonly inputs: readonly Operator[];
   private readonly options: UpdateOptions;
@@ -411,10 +406,8 @@ export class UpdateNode extends Node implements WriteNode {
 
   protected async write(run: Run): Promise<Written> {
     const { target, assignments, changesKey } = this.options;
-    const store = storeOfTarget(target);
-    const writes = writesOf(run);
+    const writer = writesOf(run).writer(storeOfTarget(target), run);
     const returned = new Returned(this.returning, run);
-    const changes: Change[] = [];
     const seen = target.kind === 'query' ? new Set<string>() : undefined;
     let count = 0;
     for await (const batch of targetRows(target, run)) {
@@ -423,18 +416,14 @@ export class UpdateNode extends Node implements WriteNode {
         const changed = await evaluateOnce(run, () =>
           assign(assignments, row, own, run.evaluation),
         );
-        checkNotNull(store, changed, run.evaluation);
+        writer.complete(changed);
+        writer.update(key, own, changed, changesKey);
         count++;
-        if (changesKey) {
-          writes.memory.add(key.length + rowBytes(changed) + 64);
-          changes.push({ oldKey: key, row: changed });
-        } else writes.put(key, store.codec.encode(changed));
         if (this.returning !== undefined)
           await returned.add(row === own ? changed : [...changed, ...row.slice(changed.length)]);
         if (run.pace.due()) await run.pace.rest();
       }
     }
-    if (changesKey) moveRows({ store, writes, context: run.evaluation }, changes);
     return { count, returned: returned.rows };
   }
 }
@@ -446,32 +435,6 @@ function isSeen(seen: Set<string> | undefined, key: Uint8Array): boolean {
   if (seen.has(hex)) return true;
   seen.add(hex);
   return false;
-}
-
-/**
- * Keys change: old ones go, new ones come. A new key that is one of the old ones is free, because its row moves too, and
- * its read is validated at commit; every other new key must be absent. Two rows with one new key throw 23505.
- */
-function moveRows(
-  to: { readonly store: TableStore; readonly writes: WriteSet; readonly context: EvalContext },
-  changes: readonly Change[],
-): void {
-  const { store, writes, context } = to;
-  const left = new Map<string, Uint8Array>();
-  for (const { oldKey } of changes) left.set(toHex(oldKey), oldKey);
-  const free = new Set(left.keys());
-  const taken = new Set<string>();
-  for (const { row } of changes) {
-    const key =
-      store.keyColumns.length > 0 ? store.rowKey(row) : store.hiddenKey(writes.rowIds.next());
-    const hex = toHex(key);
-    if (taken.has(hex)) throw duplicateKey(store, key, context);
-    taken.add(hex);
-    left.delete(hex);
-    if (free.has(hex)) writes.put(key, store.codec.encode(row));
-    else writes.insert(key, store.codec.encode(row));
-  }
-  for (const oldKey of left.values()) writes.delete(oldKey);
 }
 
 export class DeleteNode extends Node implements WriteNode {
@@ -486,13 +449,14 @@ export class DeleteNode extends Node implements WriteNode {
 
   protected async write(run: Run): Promise<Written> {
     const { target } = this.options;
+    const writer = writesOf(run).writer(storeOfTarget(target), run);
     const returned = new Returned(this.returning, run);
     const seen = target.kind === 'query' ? new Set<string>() : undefined;
     let count = 0;
     for await (const batch of targetRows(target, run)) {
-      for (const { key, row } of batch) {
+      for (const { key, own, row } of batch) {
         if (key === undefined || isSeen(seen, key)) continue;
-        writesOf(run).delete(key);
+        writer.delete(key, own);
         count++;
         if (this.returning !== undefined) await returned.add(row);
       }
@@ -531,8 +495,7 @@ export class MergeNode extends Node implements WriteNode {
   /** Throws 21000 where two source rows would change one row. */
   protected async write(run: Run): Promise<Written> {
     const { target, actions } = this.options;
-    const store = storeOfTarget(target);
-    const writes = writesOf(run);
+    const writer = writesOf(run).writer(storeOfTarget(target), run);
     const touched = new Set<string>();
     let count = 0;
     for await (const batch of targetRows(target, run)) {
@@ -544,12 +507,8 @@ export class MergeNode extends Node implements WriteNode {
           const made = await evaluateOnce(run, () =>
             makeRow(rows, run, (i) => assigned(rows, values[i], i, run.evaluation, row)),
           );
-          checkNotNull(store, made, run.evaluation);
-          const newKey =
-            store.keyColumns.length > 0
-              ? store.rowKey(made)
-              : store.hiddenKey(writes.rowIds.next());
-          writes.insert(newKey, store.codec.encode(made));
+          writer.complete(made);
+          writer.insert(made);
           count++;
           continue;
         }
@@ -560,19 +519,14 @@ export class MergeNode extends Node implements WriteNode {
           });
         count++;
         if (chosen.kind !== 'update') {
-          writes.delete(key);
+          writer.delete(key, own);
           continue;
         }
         const changed = await evaluateOnce(run, () =>
           assign(chosen.assignments, row, own, run.evaluation),
         );
-        checkNotNull(store, changed, run.evaluation);
-        const newKey = store.keyColumns.length > 0 ? store.rowKey(changed) : key;
-        if (compareBytes(newKey, key) === 0) writes.put(key, store.codec.encode(changed));
-        else {
-          writes.delete(key);
-          writes.insert(newKey, store.codec.encode(changed));
-        }
+        writer.complete(changed);
+        writer.update(key, own, changed, writer.store.keyColumns.length > 0);
       }
     }
     return { count, returned: [] };
@@ -594,71 +548,6 @@ export class MergeNode extends Node implements WriteNode {
         )?.action,
     );
   }
-}
-
-/** Throws 23502. */
-function checkNotNull(store: TableStore, row: readonly Datum[], context: EvalContext): void {
-  const { table } = store;
-  for (let i = 0; i < table.columns.length; i++) {
-    const column = table.columns[i];
-    if (column === undefined || !column.notNull || row[i] !== null) continue;
-    throw new SqlError(
-      '23502',
-      `null value in column "${column.name}" of relation "${table.name}" violates not-null constraint`,
-      {
-        detail: `Failing row contains (${row.map((value, j) => shownValue(store, value, j, context)).join(', ')}).`,
-        schema: table.schema,
-        table: table.name,
-        column: column.name,
-      },
-    );
-  }
-}
-/** As PostgreSQL shows values in details: cut to 64 bytes. */
-function shownValue(store: TableStore, value: Datum, i: number, context: EvalContext): string {
-  const type = store.table.columns[i]?.type;
-  if (value === null || type === undefined) return 'null';
-  const text = formatText(type, value, context);
-  if (Buffer.byteLength(text) <= 64) return text;
-  let cut = '';
-  for (const character of text) {
-    if (Buffer.byteLength(cut + character) > 64) break;
-    cut += character;
-  }
-  return `${cut}...`;
-}
-
-/** 23505 with the key's columns in the detail, as PostgreSQL words it. */
-export function duplicateKey(store: TableStore, key: Uint8Array, context: EvalContext): SqlError {
-  const { table, keyColumns } = store;
-  const constraint = table.primaryKey?.constraint ?? '';
-  const row = new Array<Datum>(table.columns.length).fill(null);
-  store.decodeKeyInto(row, key);
-  const names = keyColumns.map(({ index }) => quoteIdentifier(table.columns[index]?.name ?? ''));
-  const values = keyColumns.map(({ index, type }) => {
-    const value = row[index] ?? null;
-    const modifier = table.columns[index]?.modifier ?? -1;
-    // A key does not hold a char(n)'s padding or a numeric's scale.
-    const whole =
-      modifier < 0 ? value : (type.codec?.modifier?.apply(value, modifier, true) ?? value);
-    return formatText(type, whole, context);
-  });
-  return new SqlError('23505', `duplicate key value violates unique constraint "${constraint}"`, {
-    detail: `Key (${names.join(', ')})=(${values.join(', ')}) already exists.`,
-    schema: table.schema,
-    table: table.name,
-    constraint,
-  });
-}
-
-/** The store's own rows only: other keys of the transaction are not the user's business. */
-export function isRowKey(store: TableStore, key: Uint8Array): boolean {
-  const { indexPrefix } = store;
-  return (
-    store.keyColumns.length > 0 &&
-    key.length > indexPrefix.length &&
-    compareBytes(key.subarray(0, indexPrefix.length), indexPrefix) === 0
-  );
 }
 
 export function isKeyExists(error: unknown): error is DbError {

@@ -1,4 +1,5 @@
 /** The shape of functions and operators: what overload resolution and evaluation need to know of one. */
+import type { CatalogAccess } from '../catalog/catalog-access.ts';
 import type { SubqueryResults } from '../execute/subplan.ts';
 import type { Datum } from '../session-api.ts';
 import type { TextContext } from '../types/text-codec.ts';
@@ -13,6 +14,8 @@ export interface EvalContext extends TextContext {
   readonly statementStart: bigint;
   /** The time now, whenever it is asked. */
   clockTime(): bigint;
+  /** Undefined where an expression must not depend on the catalog. */
+  readonly catalog: CatalogAccess | undefined;
   /** The value of a setting, as SHOW prints it. */
   setting(name: string): string | undefined;
   /** What the query around hands in, for a query inside an expression or LATERAL. */

@@ -1,6 +1,7 @@
 /** Functions about the session and the moment. */
 import { SqlError } from '../sql-error.ts';
 import { anyType, nameType, regtypeType, textType, timestamptzType } from '../types/type.ts';
+import { catalogOf } from './sequences.ts';
 import { type Signature, signature, typedSignature } from './signature.ts';
 
 /** What clients are told in `server_version`: the PostgreSQL whose behaviour is the model. */
@@ -46,7 +47,13 @@ export const systemFunctions: readonly Signature[] = [
   ...['current_database', 'current_catalog'].map((name) =>
     signature(name, [], nameType, (_a, _b, _c, context) => context.database, stable),
   ),
-  signature('current_schema', [], nameType, () => 'public', stable),
+  signature(
+    'current_schema',
+    [],
+    nameType,
+    (_a, _b, _c, context) => catalogOf(context).names.schemas[0] ?? null,
+    stable,
+  ),
   ...['current_user', 'session_user', 'current_role', 'user'].map((name) =>
     signature(name, [], nameType, (_a, _b, _c, context) => context.user, stable),
   ),

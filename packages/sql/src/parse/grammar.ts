@@ -71,3 +71,15 @@ function grammarError(error: unknown, text: string, from: typeof LibPgQuery): un
 function tooComplex(cause: unknown): SqlError {
   return new SqlError('54001', 'statement is too complex to parse', { cause });
 }
+
+export interface Token {
+  readonly text: string;
+  /** Byte offset behind it. */
+  readonly end: number;
+}
+
+/** The words of a text that is known to parse. Throws SqlError 57P03 while the grammar restarts. */
+export function scanTokens(text: string): readonly Token[] {
+  if (library === undefined) throw new SqlError('57P03', 'the SQL parser is restarting; try again');
+  return library.scanSync(text).tokens;
+}

@@ -152,12 +152,21 @@ function printConstant(expression: Extract<Expression, { kind: 'constant' }>): s
   return `'${text.replaceAll("'", "''")}'::${type.display}`;
 }
 
+const withoutParentheses: ReadonlySet<string> = new Set([
+  'current_catalog',
+  'current_role',
+  'current_user',
+  'session_user',
+  'user',
+]);
+
 function printCall(
   expression: Extract<Expression, { kind: 'call' }>,
   own: (one: Expression) => string,
 ): string {
   const { name } = expression.signature;
   const printed = expression.arguments.map(own);
+  if (printed.length === 0 && withoutParentheses.has(name)) return name.toUpperCase();
   if (/^[a-z]/.test(name)) return `${name}(${printed.join(', ')})`;
   return printed.length === 1 ? `(${name} ${printed[0]})` : `(${printed.join(` ${name} `)})`;
 }

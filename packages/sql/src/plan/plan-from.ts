@@ -10,7 +10,7 @@ import {
   mapChildren,
   markColumns,
 } from '../bind/expression.ts';
-import type { From, FromTree, SortKey, TableSource } from '../bind/relation.ts';
+import type { From, FromTree, SortKey, TableSource, VirtualSourceTable } from '../bind/relation.ts';
 import { sharedHashKey } from '../execute/hash-key.ts';
 import {
   HashJoinOperator,
@@ -22,7 +22,12 @@ import {
 } from '../execute/join.ts';
 import type { NodeText, Operator } from '../execute/operator.ts';
 import { FilterOperator } from '../execute/relational.ts';
-import { OneRowOperator, ScanOperator, SeriesOperator } from '../execute/sources.ts';
+import {
+  OneRowOperator,
+  ScanOperator,
+  SeriesOperator,
+  VirtualScanOperator,
+} from '../execute/sources.ts';
 import { SqlError } from '../sql-error.ts';
 import { chooseAccess, columnOf, isPointAccess } from './access-path.ts';
 import { hasSubquery } from './compile.ts';
@@ -239,13 +244,25 @@ class FromPlanner {
     const needed = source.types.map((_type, i) => required[offset + i] === true);
     for (const one of local) markColumns(one, needed);
     const planned: Planned =
-      source.kind === 'function' ? this.series(item, source) : this.planner.plan(source, needed);
+      source.kind === 'function'
+        ? this.series(item, source)
+        : source.kind === 'virtual'
+          ? this.systemTable(item, source)
+          : this.planner.plan(source, needed);
     const places =
       planned.layout === undefined
         ? layout
         : this.placed(offset, width, (i) => planned.layout?.[i] ?? -1);
     const part: Part = { ...planned, layout: places };
     return this.filtered(part, conditions);
+  }
+
+  private systemTable(item: Item, source: VirtualSourceTable): Planned {
+    const operator = new VirtualScanOperator(source.table, () => ({
+      head: `Catalog Scan on ${tableText(source.table.name, item.alias)}`,
+      details: [],
+    }));
+    return { operator, layout: undefined, width: source.types.length, rows: 1_000 };
   }
 
   private series(item: Item, source: Extract<Item['source'], { kind: 'function' }>): Planned {

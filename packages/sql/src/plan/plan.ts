@@ -4,7 +4,7 @@
  */
 import type { BoundUtility } from '../bind/bound.ts';
 import type { LockStrength } from '../bind/relation.ts';
-import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { CatalogDependent } from '../catalog/catalog.ts';
 import type { Evaluator } from '../execute/evaluate.ts';
 import type { Operator } from '../execute/operator.ts';
 import type { WriteNode } from '../execute/write.ts';
@@ -61,10 +61,6 @@ export interface WritePlan {
   /** What the command tag says before the count. */
   readonly tag: 'INSERT 0' | 'UPDATE' | 'DELETE' | 'MERGE' | 'SELECT';
   readonly root: WriteNode;
-  /** Tables that it inserts into. */
-  readonly stores: readonly TableStore[];
-  /** Those of them whose conflicts ON CONFLICT looks at: a key that came meanwhile is looked at in the next run. */
-  readonly lookedAt: readonly TableStore[];
   lines(): readonly string[];
 }
 
@@ -76,14 +72,11 @@ export interface ExplainPlan {
 export type Plan = SelectPlan | WritePlan | ExplainPlan | BoundUtility;
 
 /** A plan with what it rests on. */
-export interface PreparedPlan {
+export interface PreparedPlan extends CatalogDependent {
   readonly plan: Plan;
   readonly parameterTypes: readonly number[];
   readonly columns: readonly ColumnDescription[] | undefined;
-  readonly tables: readonly TableDescriptor[];
   readonly notices: readonly Notice[];
-  /** The catalog version for which `tables` are known to be what their names mean. Moves up as that is confirmed. */
-  catalogVersion: number;
   /** False: the plan holds a value that only this preparation may use. */
   readonly shareable: boolean;
 }

@@ -55,11 +55,17 @@ export function planStatement(statement: BoundStatement): Plan {
   }
 }
 
+/** A query by itself, without EXPLAIN. */
+export function planSelect(relation: Relation): Operator {
+  const plan = new StatementPlanner().plan({ kind: 'select', relation, columns: [] });
+  if (plan.kind !== 'select') throw new RangeError('the query does not write');
+  return plan.root;
+}
+
 const tags = { insert: 'INSERT 0', update: 'UPDATE', delete: 'DELETE', merge: 'MERGE' } as const;
 
 class StatementPlanner {
   private readonly relations: RelationPlanner = new RelationPlanner((write) => this.write(write));
-  private readonly inserted: BoundWrite[] = [];
 
   plan(statement: BoundSelect | BoundWrite): Plan {
     if (statement.kind !== 'select') {
@@ -87,10 +93,6 @@ class StatementPlanner {
   }
 
   private writePlan(tag: WritePlan['tag'], root: WriteNode, node: WriteNode): WritePlan {
-    const stores = this.inserted.map(({ table }) => storeOf(table));
-    const lookedAt = this.inserted
-      .filter((one) => one.kind === 'insert' && one.conflict !== undefined)
-      .map(({ table }) => storeOf(table));
     const shown: Operator = {
       inputs: node.inputs,
       text: node.text,
@@ -98,7 +100,7 @@ class StatementPlanner {
         throw new RangeError('only EXPLAIN looks at this');
       },
     };
-    return { kind: 'write', tag, root, stores, lookedAt, lines: () => this.lines(shown) };
+    return { kind: 'write', tag, root, lines: () => this.lines(shown) };
   }
 
   /** `SELECT … FROM table WHERE key = …`, and nothing else. */
@@ -156,12 +158,12 @@ class StatementPlanner {
   }
 
   private insert(insert: BoundInsert, ctes: readonly PlannedCte[]): WriteNode {
-    this.inserted.push(insert);
     const { source, conflict, table } = insert;
     const compiled: CompiledConflict | undefined =
       conflict?.kind === 'update'
         ? {
             kind: 'update',
+            on: conflict.on,
             assignments: this.assignments(conflict.assignments),
             where: this.maybe(conflict.where),
           }
@@ -212,7 +214,6 @@ class StatementPlanner {
     const keys = new Set(storeOf(update.table).keyColumns.map((column) => column.index));
     const { target, inputs } = this.target(update);
     const changesKey = update.assignments.some(({ column }) => keys.has(column));
-    if (changesKey) this.inserted.push(update);
     return new UpdateNode(
       {
         ctes,
@@ -240,7 +241,6 @@ class StatementPlanner {
   }
 
   private merge(merge: BoundMerge, ctes: readonly PlannedCte[]): WriteNode {
-    this.inserted.push(merge);
     const { target, inputs } = this.target(merge);
     const actions = merge.actions.map(({ matched, condition, action }) => ({
       matched,

@@ -28,9 +28,18 @@ const types = [
 
 function table(keyColumns: readonly number[]): TableDescriptor {
   return {
+    kind: 'table',
     id: 16_389,
+    storageId: 16_389,
     schema: 'public',
     name: 't',
+    owner: 'ann',
+    version: 1,
+    comments: {},
+    dropped: [],
+    indexes: [],
+    checks: [],
+    foreignKeys: [],
     columns: types.map((type, i) => ({
       name: `c${i}`,
       attributeNumber: i + 1,
@@ -39,7 +48,10 @@ function table(keyColumns: readonly number[]): TableDescriptor {
       notNull: keyColumns.includes(i),
       default: undefined,
     })),
-    primaryKey: keyColumns.length === 0 ? undefined : { constraint: 't_pkey', columns: keyColumns },
+    primaryKey:
+      keyColumns.length === 0
+        ? undefined
+        : { constraint: 't_pkey', columns: keyColumns, indexOid: 16_390, constraintOid: 16_391 },
   };
 }
 

@@ -1,7 +1,8 @@
 /**
  * The value of a row's key: one byte of format version, the number of columns, a bitmap of NULLs, then the columns that are
- * not NULL in order of definition. Columns that the key already holds exactly are left out; floats, for one, are not among
- * them, because a key does not tell -0 from 0. A type's codec says which form it has:
+ * not NULL in order of definition, dropped ones among them as NULLs. Columns that the key already holds exactly are left out;
+ * floats, for one, are not among them, because a key does not tell -0 from 0. A row may have fewer columns than the table has
+ * now. A type's codec says which form a column has:
  *
  *   small  big    zigzag varint            bool          one byte
  *   float         8 bytes, little-endian   int64         8 bytes, little-endian
@@ -11,14 +12,18 @@ import { asBuffer, DbError } from '@flotilla/base';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { Datum } from '../session-api.ts';
 import type { RowForm } from '../types/codec.ts';
+import { storedText } from '../types/stored-text.ts';
+import { parseText } from '../types/text-codec.ts';
 import type { SqlType } from '../types/type.ts';
 
 const formatVersion = 1;
 
 interface StoredColumn {
-  /** Offset into the table's columns. */
+  /** Offset into the table's columns; -1: the column is gone, its values are skipped. */
   readonly index: number;
   readonly form: RowForm;
+  /** The value in rows that were written before the column was there. */
+  readonly missing: Datum;
 }
 
 /** Throws RangeError for types that are not stored: no table has such a column. */
@@ -37,11 +42,22 @@ export class RowCodec {
 
   constructor(table: TableDescriptor) {
     const inKey = new Set(table.primaryKey?.columns ?? []);
-    this.stored = table.columns
-      .map((column, index) => ({ index, type: column.type }))
+    const here = table.columns.map((column, index) => ({ ...column, index }));
+    const gone = table.dropped.map((column) => ({ ...column, index: -1, missing: undefined }));
+    this.stored = [...here, ...gone]
+      .sort((a, b) => a.attributeNumber - b.attributeNumber)
       .filter(({ index, type }) => !inKey.has(index) || type.codec?.key?.exact !== true)
-      .map(({ index, type }) => ({ index, form: formOf(type) }));
+      .map(({ index, type, missing }) => ({
+        index,
+        form: formOf(type),
+        missing: missing === undefined ? null : parseText(type, missing, storedText),
+      }));
     this.bitmapBytes = Math.ceil(this.stored.length / 8);
+  }
+
+  /** What a column reads as in rows that do not hold it. @param offset into the table's columns */
+  missingValue(offset: number): Datum {
+    return this.stored.find((column) => column.index === offset)?.missing ?? null;
   }
 
   encode(row: readonly Datum[]): Uint8Array {
@@ -90,8 +106,10 @@ export class RowCodec {
    */
   decodeInto(row: Datum[], bytes: Uint8Array, needed: readonly boolean[]): void {
     const reader = new RowReader(asBuffer(bytes));
-    const nulls = reader.header(this.stored.length, this.bitmapBytes);
-    let last = this.stored.length - 1;
+    const count = reader.header(this.stored.length);
+    const nulls = reader.bitmap(count);
+    this.fillMissing(row, count, needed);
+    let last = count - 1;
     while (last >= 0 && needed[this.stored[last]?.index ?? -1] !== true) last--;
     for (let i = 0; i <= last; i++) {
       const column = this.stored[i];
@@ -102,6 +120,14 @@ export class RowCodec {
         if (wanted) row[column.index] = null;
       } else if (wanted) row[column.index] = reader.read(column.form);
       else reader.skip(column.form);
+    }
+  }
+
+  /** Columns that were added after the row was written. */
+  private fillMissing(row: Datum[], count: number, needed: readonly boolean[]): void {
+    for (let i = count; i < this.stored.length; i++) {
+      const column = this.stored[i];
+      if (column !== undefined && needed[column.index] === true) row[column.index] = column.missing;
     }
   }
 }
@@ -168,12 +194,18 @@ class RowReader {
     this.bytes = bytes;
   }
 
-  /** @returns offset of the NULL bitmap */
-  header(columns: number, bitmapBytes: number): number {
+  /** @returns how many columns the row holds */
+  header(most: number): number {
     if (this.byte() !== formatVersion) throw this.corrupt('format version');
-    if (this.varint() !== columns) throw this.corrupt('column count');
+    const columns = this.varint();
+    if (columns > most) throw this.corrupt('column count');
+    return columns;
+  }
+
+  /** @returns offset of the NULL bitmap */
+  bitmap(columns: number): number {
     const bitmap = this.at;
-    this.at += bitmapBytes;
+    this.at += Math.ceil(columns / 8);
     if (this.at > this.bytes.length) throw this.corrupt('bitmap');
     return bitmap;
   }

@@ -11,19 +11,34 @@ import {
   type Span,
   tablePrefix,
 } from '@flotilla/base';
-import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { IndexDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import type { Datum } from '../session-api.ts';
 import type { KeyForm } from '../types/codec.ts';
 import type { SqlType } from '../types/type.ts';
 import { RowCodec } from './row-codec.ts';
 
-/** Index 0 is the primary index; secondary ones will count from 1. */
+/** Index 0 is the primary index; a secondary one has its number. */
 const primaryIndexId = 0;
 
+/** @param id a table's or sequence's storage id */
 export function tableKeyPrefix(id: number): Uint8Array {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE((((id & 7) << 29) | id) >>> 0);
   return concatBytes(tablePrefix, bytes);
+}
+
+/** All that is stored under an id. */
+export function storageSpan(id: number): Span {
+  return prefixSpan(tableKeyPrefix(id));
+}
+
+/** What the key of every entry of an index begins with. */
+export function indexKeyPrefix(table: TableDescriptor, index: IndexDescriptor): Uint8Array {
+  return new KeyWriter().begin(tableKeyPrefix(table.storageId)).integer(index.number).finish();
+}
+
+export function indexSpan(table: TableDescriptor, index: IndexDescriptor): Span {
+  return prefixSpan(indexKeyPrefix(table, index));
 }
 
 export interface KeyColumn {
@@ -57,18 +72,16 @@ export class TableStore {
 
   constructor(table: TableDescriptor) {
     this.table = table;
-    this.indexPrefix = writer.begin(tableKeyPrefix(table.id)).integer(primaryIndexId).finish();
+    this.indexPrefix = writer
+      .begin(tableKeyPrefix(table.storageId))
+      .integer(primaryIndexId)
+      .finish();
     this.keyColumns = (table.primaryKey?.columns ?? []).map((index) => {
       const column = table.columns[index];
       if (column === undefined) throw new RangeError('key column is a column');
       return { index, type: column.type };
     });
     this.codec = new RowCodec(table);
-  }
-
-  /** Everything the table keeps. */
-  wholeSpan(): Span {
-    return prefixSpan(tableKeyPrefix(this.table.id));
   }
 
   rowsSpan(): Span {
@@ -80,6 +93,11 @@ export class TableStore {
     writer.begin(this.indexPrefix);
     for (const { index, type } of this.keyColumns) writeKeyValue(writer, type, row[index] ?? null);
     return writer.finish();
+  }
+
+  /** A row's key from what it has behind its prefix: the value of an index entry. */
+  keyOf(rest: Uint8Array): Uint8Array {
+    return concatBytes(this.indexPrefix, rest);
   }
 
   hiddenKey(rowId: bigint): Uint8Array {
@@ -116,6 +134,6 @@ export class TableStore {
   }
 }
 
-function readKeyValue(reader: KeyReader, type: SqlType): Datum {
+export function readKeyValue(reader: KeyReader, type: SqlType): Datum {
   return keyFormOf(type).read(reader);
 }

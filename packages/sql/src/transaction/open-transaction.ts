@@ -3,9 +3,12 @@
  * key-value transaction below, which begins with the first statement that needs it. Used by session-transaction.ts, which
  * knows when it begins, fails and ends. Retries nothing.
  */
-import { DbError } from '@flotilla/base';
+import { DbError, type Logger } from '@flotilla/base';
 import type { TransactionModes } from '../bind/bound.ts';
-import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { Catalog, CatalogDependent } from '../catalog/catalog.ts';
+import { CatalogEditor, type EditorMark } from '../catalog/editor.ts';
+import type { CatalogSnapshot } from '../catalog/snapshot.ts';
+import { deleteGarbage } from '../ddl/garbage.ts';
 import type { IsolationLevel, KvDatabase, KvTransaction, Savepoint } from '../kv-transaction.ts';
 import type { TransactionScope } from '../session-api.ts';
 import type { SettingsSnapshot } from '../settings.ts';
@@ -47,10 +50,14 @@ interface Level {
   scope: Scope;
   /** Undefined while the key-value transaction has not begun. */
   kv: Savepoint | undefined;
+  /** Undefined while the catalog has not been changed. */
+  catalog: EditorMark | undefined;
 }
 
 export interface OpenTransactionOptions {
   readonly database: KvDatabase;
+  readonly catalog: Catalog;
+  readonly logger: Logger;
   /** What now() is. */
   readonly startedAt: bigint;
   readonly modes: Required<TransactionModes>;
@@ -60,7 +67,9 @@ export interface OpenTransactionOptions {
 
 export class OpenTransaction {
   readonly startedAt: bigint;
+  private readonly options: OpenTransactionOptions;
   private readonly database: KvDatabase;
+  private editor: CatalogEditor | undefined;
   private kv: KvTransaction | undefined;
   private current: Required<TransactionModes>;
   /** A statement has taken a snapshot. */
@@ -68,19 +77,29 @@ export class OpenTransaction {
   /** The transaction first; one for each savepoint. */
   private readonly levels: [Level, ...Level[]];
   private readonly rows = new Set<OpenRows>();
-  /** Tables by name, as statements so far have found them. */
-  private readonly tables = new Map<string, number>();
+  /** Relations by name, as statements so far have found them: id and version. */
+  private readonly relations = new Map<string, string>();
   /** Tables that rows were inserted into: to word what the commit may find. */
   readonly insertedInto: Set<TableStore> = new Set();
   private broken: DbError | undefined;
 
   constructor(options: OpenTransactionOptions) {
+    this.options = options;
     this.database = options.database;
     this.startedAt = options.startedAt;
     this.current = options.modes;
     const { settings, modes } = options;
     const { readOnly } = modes;
-    this.levels = [{ name: undefined, settings, readOnly, scope: new Scope(), kv: undefined }];
+    this.levels = [
+      {
+        name: undefined,
+        settings,
+        readOnly,
+        scope: new Scope(),
+        kv: undefined,
+        catalog: undefined,
+      },
+    ];
   }
 
   get modes(): Required<TransactionModes> {
@@ -152,14 +171,36 @@ export class OpenTransaction {
     this.rows.delete(rows);
   }
 
-  /** Throws 40001 where a name no longer means the table that it meant to an earlier statement. */
-  useTables(tables: readonly TableDescriptor[]): void {
-    for (const { schema, name, id } of tables) {
+  /** The catalog as this transaction has changed it. */
+  get provisionalCatalog(): CatalogSnapshot | undefined {
+    return this.editor?.changed === true ? this.editor.snapshot : undefined;
+  }
+
+  /** A DDL statement begins: where it leaves its changes. Errors: those of `beginStatement`. */
+  async beginDdl(): Promise<{
+    readonly editor: CatalogEditor;
+    readonly transaction: KvTransaction;
+  }> {
+    const transaction = await this.beginStatement();
+    if (this.editor === undefined) {
+      this.editor = new CatalogEditor(await this.options.catalog.loadNewest());
+      for (const level of this.levels) level.catalog = this.editor.mark();
+    }
+    return { editor: this.editor, transaction };
+  }
+
+  /** Throws 40001 where a name no longer means the relation that it meant to an earlier statement. */
+  useRelations({ dependencies, provisional }: CatalogDependent): void {
+    // The catalog as a whole is checked at commit then.
+    if (provisional !== undefined) return;
+    for (const { relation } of dependencies) {
+      const { schema, name, id, version } = relation;
       const key = `${schema}\0${name}`;
-      const before = this.tables.get(key);
-      if (before === undefined) this.tables.set(key, id);
-      else if (before !== id)
-        throw new SqlError('40001', `table "${name}" was dropped or truncated by another session`);
+      const now = `${id}/${version}`;
+      const before = this.relations.get(key);
+      if (before === undefined) this.relations.set(key, now);
+      else if (before !== now)
+        throw new SqlError('40001', `table "${name}" was changed or dropped by another session`);
     }
   }
 
@@ -174,7 +215,8 @@ export class OpenTransaction {
   savepoint(name: string, settings: SettingsSnapshot): void {
     const { readOnly } = this.current;
     const kv = this.kv?.savepoint();
-    this.levels.push({ name, settings, readOnly, scope: new Scope(), kv });
+    const catalog = this.editor?.mark();
+    this.levels.push({ name, settings, readOnly, scope: new Scope(), kv, catalog });
   }
 
   /** Throws 3B001. */
@@ -196,6 +238,7 @@ export class OpenTransaction {
     level.scope = new Scope();
     this.current = { ...this.current, readOnly: level.readOnly };
     if (level.kv !== undefined) this.kv?.rollbackTo(level.kv);
+    if (level.catalog !== undefined) this.editor?.restore(level.catalog);
     return level.settings;
   }
 
@@ -206,7 +249,14 @@ export class OpenTransaction {
       this.rollback();
       throw this.broken;
     }
-    await this.kv?.commit();
+    if (this.kv === undefined) return;
+    const { editor } = this;
+    if (editor?.changed !== true) return this.kv.commit();
+    const next = await editor.flush(this.kv);
+    await this.kv.commit();
+    const { catalog, database, logger } = this.options;
+    catalog.install(next);
+    await deleteGarbage(database, editor.garbage, logger);
   }
 
   rollback(): void {

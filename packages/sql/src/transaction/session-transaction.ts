@@ -2,7 +2,10 @@
  * Transactions as one session sees them: which one is open, whether it has failed, and what BEGIN, COMMIT, ROLLBACK,
  * SAVEPOINT and SET TRANSACTION do to that, with the warnings and errors of PostgreSQL. Runs no statements.
  */
+import type { Logger } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
 import type { ImplicitKind, Notice, TransactionScope, TransactionStatus } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
@@ -35,6 +38,8 @@ export type TransactionControl = Extract<
 
 export interface SessionTransactionOptions {
   readonly database: KvDatabase;
+  readonly catalog: Catalog;
+  readonly logger: Logger;
   readonly settings: Settings;
   readonly notify: (notice: Notice) => void;
   readonly report: (change: SettingChange) => void;
@@ -141,10 +146,9 @@ export class SessionTransaction {
     if (this.state.kind !== 'idle') this.rollback(this.state.transaction);
   }
 
-  /** Throws 0A000. @param what `CREATE TABLE` */
-  requireNoExplicitBlock(what: string): void {
-    if (this.state.kind === 'block')
-      throw new SqlError('0A000', `${what} inside a transaction block is not supported yet`);
+  /** The catalog as the open transaction has changed it; undefined: it has not. */
+  get provisionalCatalog(): CatalogSnapshot | undefined {
+    return this.state.kind === 'idle' ? undefined : this.state.transaction.provisionalCatalog;
   }
 
   /** Throws 25001. @param what `VACUUM` */
@@ -265,8 +269,15 @@ export class SessionTransaction {
   }
 
   private begin(now: bigint, modes: Required<TransactionModes> = this.defaults()): OpenTransaction {
-    const { database, settings } = this.options;
-    return new OpenTransaction({ database, startedAt: now, modes, settings: settings.snapshot() });
+    const { database, catalog, logger, settings } = this.options;
+    return new OpenTransaction({
+      database,
+      catalog,
+      logger,
+      startedAt: now,
+      modes,
+      settings: settings.snapshot(),
+    });
   }
 
   private defaults(): Required<TransactionModes> {

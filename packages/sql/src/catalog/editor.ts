@@ -1,0 +1,114 @@
+/**
+ * Changes of the catalog in the making: a snapshot and what was put in the place of its parts. One DDL statement has one,
+ * or one transaction block with DDL in it. Reads nothing and writes nothing before `flush`; the version key is read and
+ * written there, so that of two changes at once one conflicts.
+ */
+import { DbError, type Span } from '@flotilla/base';
+import type { KvTransaction } from '../kv-transaction.ts';
+import type { RelationDescriptor, SchemaDescriptor, TableDescriptor } from './descriptor.ts';
+import { encodeDescriptor } from './descriptor-codec.ts';
+import {
+  catalogVersionKey,
+  decodeCounter,
+  descriptorKey,
+  encodeCounter,
+  schemaKey,
+} from './keys.ts';
+import { CatalogSnapshot } from './snapshot.ts';
+
+/** A state to go back to. */
+export interface EditorMark {
+  readonly current: CatalogSnapshot;
+  readonly garbage: readonly Span[];
+}
+
+export class CatalogEditor {
+  private readonly base: CatalogSnapshot;
+  private current: CatalogSnapshot;
+  private spans: readonly Span[] = [];
+
+  constructor(base: CatalogSnapshot) {
+    this.base = base;
+    this.current = base;
+  }
+
+  /** The catalog with the changes so far. */
+  get snapshot(): CatalogSnapshot {
+    return this.current;
+  }
+
+  get changed(): boolean {
+    return this.current !== this.base;
+  }
+
+  /** Rows that nobody can read once the changes are committed. */
+  get garbage(): readonly Span[] {
+    return this.spans;
+  }
+
+  mark(): EditorMark {
+    return { current: this.current, garbage: this.spans };
+  }
+
+  restore(mark: EditorMark): void {
+    this.current = mark.current;
+    this.spans = mark.garbage;
+  }
+
+  /** Puts a relation in the place of the one with its id. @returns it, with the version it will have */
+  put<T extends RelationDescriptor>(relation: T): T {
+    const { contents } = this.current;
+    const versioned = { ...relation, version: this.base.version + 1 };
+    const relations = new Map(contents.relations).set(relation.id, versioned);
+    this.current = new CatalogSnapshot({ ...contents, relations });
+    return versioned;
+  }
+
+  remove(id: number): void {
+    const { contents } = this.current;
+    const relations = new Map(contents.relations);
+    relations.delete(id);
+    this.current = new CatalogSnapshot({ ...contents, relations });
+  }
+
+  putSchema(schema: SchemaDescriptor): void {
+    const { contents } = this.current;
+    const schemas = new Map(contents.schemas).set(schema.name, schema);
+    this.current = new CatalogSnapshot({ ...contents, schemas });
+  }
+
+  /** A dropped `public` leaves a mark, because without one it is there. */
+  removeSchema(schema: SchemaDescriptor): void {
+    this.putSchema({ ...schema, id: 0 });
+  }
+
+  addGarbage(span: Span): void {
+    this.spans = [...this.spans, span];
+  }
+
+  /** Whether the rows of this table are seen by this change alone: nothing of it was there before. */
+  isFresh(table: TableDescriptor): boolean {
+    return this.base.table(table.id)?.storageId !== table.storageId;
+  }
+
+  /**
+   * Leaves the changes in the transaction, which must see all of the catalog's keys as the base has them.
+   * @returns the catalog as it is once the transaction has committed. Throws DbError CONFLICT.
+   */
+  async flush(transaction: KvTransaction): Promise<CatalogSnapshot> {
+    const version = decodeCounter(await transaction.get(catalogVersionKey));
+    if (version !== this.base.version)
+      throw new DbError('CONFLICT', 'the catalog was changed meanwhile');
+    transaction.put(catalogVersionKey, encodeCounter(version + 1));
+    const [before, after] = [this.base.contents, this.current.contents];
+    for (const [id, relation] of after.relations)
+      if (before.relations.get(id) !== relation)
+        transaction.put(descriptorKey(id), encodeDescriptor(relation));
+    for (const id of before.relations.keys())
+      if (!after.relations.has(id)) transaction.delete(descriptorKey(id));
+    for (const [name, schema] of after.schemas)
+      if (before.schemas.get(name) !== schema)
+        transaction.put(schemaKey(name), encodeDescriptor(schema));
+    return new CatalogSnapshot({ ...after, version: version + 1 });
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Names of relations as one statement sees them: a snapshot of the catalog, the schemas of its search_path, and a note of
+ * everything that was found, which is what the statement's plan rests on.
+ */
+import type { Dependency } from './catalog.ts';
+import type { RelationDescriptor } from './descriptor.ts';
+import { effectivePath } from './search-path.ts';
+import type { CatalogSnapshot } from './snapshot.ts';
+import { systemTable } from './virtual/registry.ts';
+import type { VirtualTable } from './virtual/virtual-table.ts';
+
+export type Named = RelationDescriptor | VirtualTable;
+
+export class NameResolver {
+  readonly snapshot: CatalogSnapshot;
+  /** The schemas that are there, pg_catalog among them. */
+  readonly path: readonly string[];
+  /** Those that the setting names: current_schemas(false). */
+  readonly schemas: readonly string[];
+  private readonly found: Map<number, Dependency>;
+  private asked = false;
+
+  /** @param searchPath as the session has it, whether or not the schemas are there */
+  constructor(
+    snapshot: CatalogSnapshot,
+    searchPath: readonly string[],
+    found: Map<number, Dependency> = new Map(),
+  ) {
+    this.snapshot = snapshot;
+    this.path = effectivePath(snapshot, searchPath, true);
+    this.schemas = effectivePath(snapshot, searchPath, false);
+    this.found = found;
+  }
+
+  /** The same statement's names where they are looked up by another path: inside a view. */
+  within(searchPath: readonly string[]): NameResolver {
+    return new NameResolver(this.snapshot, searchPath, this.found);
+  }
+
+  get dependencies(): readonly Dependency[] {
+    return [...this.found.values()];
+  }
+
+  /** Whether any name was looked up: what was said about names may be out of date then. */
+  get wasAsked(): boolean {
+    return this.asked || this.found.size > 0;
+  }
+
+  find(schema: string | undefined, name: string): Named | undefined {
+    this.asked = true;
+    for (const candidate of schema === undefined ? this.path : [schema]) {
+      const virtual = systemTable(candidate, name);
+      if (virtual !== undefined) return virtual;
+      const relation = this.snapshot.find(candidate, name);
+      if (relation === undefined) continue;
+      this.note(relation);
+      return relation;
+    }
+    return undefined;
+  }
+
+  /** Notes that the statement rests on this relation, by whatever way it came to it. */
+  note(relation: RelationDescriptor): void {
+    this.found.set(relation.id, { schema: relation.schema, name: relation.name, relation });
+  }
+}

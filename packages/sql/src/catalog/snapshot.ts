@@ -1,0 +1,157 @@
+/**
+ * The catalog as of one version, whole and in memory: every schema and relation, by id and by name. Immutable. Loaded by
+ * `Catalog`, changed through a `CatalogEditor`, read by binder, planner, executor and the virtual tables.
+ */
+import type {
+  ForeignKeyDescriptor,
+  IndexDescriptor,
+  PrimaryKey,
+  RelationDescriptor,
+  SchemaDescriptor,
+  TableDescriptor,
+} from './descriptor.ts';
+
+export const catalogSchema = 'pg_catalog';
+export const informationSchema = 'information_schema';
+export const publicSchema = 'public';
+
+const builtInSchemas: readonly SchemaDescriptor[] = [
+  {
+    kind: 'schema',
+    id: 11,
+    name: catalogSchema,
+    owner: 'postgres',
+    comment: 'system catalog schema',
+  },
+  { kind: 'schema', id: 13_183, name: informationSchema, owner: 'postgres' },
+  {
+    kind: 'schema',
+    id: 99,
+    name: 'pg_toast',
+    owner: 'postgres',
+    comment: 'reserved schema for TOAST tables',
+  },
+];
+
+const initialPublic: SchemaDescriptor = {
+  kind: 'schema',
+  id: 2200,
+  name: publicSchema,
+  owner: 'pg_database_owner',
+  comment: 'standard public schema',
+};
+
+export function isSystemSchema(name: string): boolean {
+  return builtInSchemas.some((schema) => schema.name === name);
+}
+
+export interface FoundIndex {
+  readonly table: TableDescriptor;
+  /** Undefined: the primary key's. */
+  readonly index: IndexDescriptor | undefined;
+  readonly primaryKey: PrimaryKey | undefined;
+}
+
+export interface Reference {
+  readonly table: TableDescriptor;
+  readonly foreignKey: ForeignKeyDescriptor;
+}
+
+/** What the store holds of the catalog. */
+export interface CatalogContents {
+  readonly version: number;
+  /** By name. A schema of id 0 has been dropped: only `public` needs to be told so. */
+  readonly schemas: ReadonlyMap<string, SchemaDescriptor>;
+  readonly relations: ReadonlyMap<number, RelationDescriptor>;
+}
+
+function nameOf(schema: string, name: string): string {
+  return `${schema}\0${name}`;
+}
+
+export class CatalogSnapshot {
+  readonly contents: CatalogContents;
+  readonly schemas: ReadonlyMap<string, SchemaDescriptor>;
+  private readonly names = new Map<string, RelationDescriptor | FoundIndex>();
+  private readonly references = new Map<number, Reference[]>();
+
+  constructor(contents: CatalogContents) {
+    this.contents = contents;
+    const schemas = new Map(builtInSchemas.map((schema) => [schema.name, schema]));
+    schemas.set(publicSchema, initialPublic);
+    for (const schema of contents.schemas.values()) {
+      if (schema.id === 0) schemas.delete(schema.name);
+      else schemas.set(schema.name, schema);
+    }
+    this.schemas = schemas;
+    for (const relation of contents.relations.values()) {
+      this.names.set(nameOf(relation.schema, relation.name), relation);
+      if (relation.kind === 'table') this.addTable(relation);
+    }
+  }
+
+  static empty(): CatalogSnapshot {
+    return new CatalogSnapshot({ version: 0, schemas: new Map(), relations: new Map() });
+  }
+
+  get version(): number {
+    return this.contents.version;
+  }
+
+  get relations(): ReadonlyMap<number, RelationDescriptor> {
+    return this.contents.relations;
+  }
+
+  /** All tables, in order of their ids. */
+  tables(): TableDescriptor[] {
+    return this.sorted().filter((one) => one.kind === 'table');
+  }
+
+  /** All relations, in order of their ids. */
+  sorted(): RelationDescriptor[] {
+    return [...this.relations.values()].sort((a, b) => a.id - b.id);
+  }
+
+  table(id: number): TableDescriptor | undefined {
+    const found = this.relations.get(id);
+    return found?.kind === 'table' ? found : undefined;
+  }
+
+  /** Undefined also where the name is that of an index. */
+  find(schema: string, name: string): RelationDescriptor | undefined {
+    const found = this.names.get(nameOf(schema, name));
+    return found !== undefined && 'kind' in found ? found : undefined;
+  }
+
+  findIndex(schema: string, name: string): FoundIndex | undefined {
+    const found = this.names.get(nameOf(schema, name));
+    return found !== undefined && !('kind' in found) ? found : undefined;
+  }
+
+  /** Relations and indexes share their names. */
+  isTaken(schema: string, name: string): boolean {
+    return this.names.has(nameOf(schema, name));
+  }
+
+  /** Foreign keys of any table that refer to this one. */
+  referencing(id: number): readonly Reference[] {
+    return this.references.get(id) ?? [];
+  }
+
+  private addTable(table: TableDescriptor): void {
+    const { schema, primaryKey } = table;
+    if (primaryKey !== undefined)
+      this.names.set(nameOf(schema, primaryKey.constraint), {
+        table,
+        index: undefined,
+        primaryKey,
+      });
+    for (const index of table.indexes)
+      this.names.set(nameOf(schema, index.name), { table, index, primaryKey: undefined });
+    for (const foreignKey of table.foreignKeys) {
+      const list = this.references.get(foreignKey.target) ?? [];
+      list.push({ table, foreignKey });
+      this.references.set(foreignKey.target, list);
+    }
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * Tables that are computed from the catalog in memory when a statement reads them: pg_catalog and information_schema. A plan
+ * reads one like any table, row by row; nothing about them is stored. One file for each group of tables, all registered in
+ * registry.ts.
+ */
+import type { Datum } from '../../session-api.ts';
+import type { SqlType } from '../../types/type.ts';
+import type { SequenceDescriptor } from '../descriptor.ts';
+import type { SequenceState } from '../sequences.ts';
+import type { CatalogSnapshot } from '../snapshot.ts';
+
+export interface VirtualColumn {
+  readonly name: string;
+  readonly type: SqlType;
+}
+
+/** What the rows are computed from. */
+export interface VirtualSource {
+  readonly snapshot: CatalogSnapshot;
+  readonly user: string;
+  readonly database: string;
+  setting(name: string): string | undefined;
+  sequenceState(sequence: SequenceDescriptor): Promise<SequenceState>;
+}
+
+export interface VirtualTable {
+  readonly kind: 'virtual';
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly columns: readonly VirtualColumn[];
+  /** Rows in the order of `columns`; what a row leaves out at its end is NULL. */
+  rows(source: VirtualSource): Iterable<readonly Datum[]> | AsyncIterable<readonly Datum[]>;
+}

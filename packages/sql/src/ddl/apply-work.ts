@@ -1,0 +1,261 @@
+/**
+ * Makes the rows of a changed table fit it: checks them against new constraints, enters them into new indexes, or writes
+ * all of them anew. Rows are read through the statement's transaction. What is written lies under prefixes that nobody else
+ * knows before the change commits, so it is written in parts as it comes; if the change fails, it is garbage.
+ */
+import { DbError } from '@flotilla/base';
+import { columnOffset, type TableDescriptor } from '../catalog/descriptor.ts';
+import { indexKeyText, keyText } from '../execute/constraint-errors.ts';
+import { type Evaluator, evaluatorOf, type Row } from '../execute/evaluate.ts';
+import { findTarget } from '../execute/foreign-keys.ts';
+import { evaluateOnce } from '../execute/operator.ts';
+import { IndexRules, rowKeyOf, rulesOf } from '../execute/table-rules.ts';
+import type { KvTransaction } from '../kv-transaction.ts';
+import { backfillBytes } from '../limits.ts';
+import type { Datum } from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
+import { TableStore } from '../storage/table-store.ts';
+import type { DdlContext } from './ddl-context.ts';
+import type { TableDraft } from './table-draft.ts';
+
+/** @returns the table, with new storage where its rows were written anew. Throws 23502, 23505, 23514, 23503, DbError. */
+export async function applyWork(
+  draft: TableDraft,
+  before: TableDescriptor,
+): Promise<TableDescriptor> {
+  const rewrites = draft.work.some((one) => one.kind === 'rewrite');
+  if (draft.work.length === 0) return draft.table;
+  const ddl = draft.context;
+  const after = rewrites ? { ...draft.table, storageId: await ddl.takeId() } : draft.table;
+  const job = new Job(draft, before, after, rewrites);
+  await job.run();
+  return after;
+}
+
+class Job {
+  private readonly draft: TableDraft;
+  private readonly ddl: DdlContext;
+  private readonly before: TableStore;
+  private readonly after: TableStore;
+  private readonly rewrites: boolean;
+  private readonly values: readonly (Evaluator | undefined)[];
+  private readonly indexes: readonly IndexRules[];
+  private readonly out: ChunkWriter;
+  private lastRowId = 0n;
+
+  constructor(
+    draft: TableDraft,
+    before: TableDescriptor,
+    after: TableDescriptor,
+    rewrites: boolean,
+  ) {
+    this.draft = draft;
+    this.ddl = draft.context;
+    this.before = new TableStore(before);
+    this.after = new TableStore(after);
+    this.rewrites = rewrites;
+    this.values = after.columns.map(({ attributeNumber }) => {
+      const conversion = draft.conversions.get(attributeNumber);
+      return conversion === undefined ? undefined : evaluatorOf(conversion);
+    });
+    const fresh = draft.work.flatMap((one) => (one.kind === 'index' ? [one.index] : []));
+    this.indexes = (
+      rewrites ? after.indexes : fresh.filter((one) => after.indexes.includes(one))
+    ).map((index) => new IndexRules(after, index));
+    this.out = new ChunkWriter(this.ddl);
+  }
+
+  async run(): Promise<void> {
+    const { run } = this.ddl.options;
+    const all = this.before.table.columns.map(() => true);
+    for await (const batch of run.transaction.scan(this.before.rowsSpan())) {
+      run.pace.check();
+      for (const { key, value } of batch) {
+        const old = this.before.decodeRow(key, value, all);
+        const row = await this.convert(old);
+        this.judge(row);
+        await this.judgeReferences(row);
+        this.write(key, row);
+        if (this.out.isFull) await this.flush();
+        if (run.pace.due()) await run.pace.rest();
+      }
+    }
+    await this.flush();
+  }
+
+  private convert(old: Row): Promise<Datum[]> {
+    const { columns } = this.after.table;
+    const { run } = this.ddl.options;
+    return evaluateOnce(run, () => {
+      const row = columns.map((column, i): Datum => {
+        const convert = this.values[i];
+        if (convert !== undefined) return convert(old, run.evaluation);
+        const offset = this.before.table.columns.findIndex(
+          (one) => one.attributeNumber === column.attributeNumber,
+        );
+        return offset < 0 ? this.missing(i) : (old[offset] ?? null);
+      });
+      for (const { offset, evaluate } of rulesOf(this.after.table).generated)
+        row[offset] = evaluate(row, run.evaluation);
+      return row;
+    });
+  }
+
+  /** What a column that the row has not got is read as. */
+  private missing(i: number): Datum {
+    return this.after.codec.missingValue(i);
+  }
+
+  /** Throws 23502, 23514. */
+  private judge(row: Row): void {
+    const { table } = this.after;
+    const { evaluation } = this.ddl.options.run;
+    for (const one of this.draft.work) {
+      if (one.kind === 'not null') {
+        const offset = table.columns.findIndex(
+          (column) => column.attributeNumber === one.attributeNumber,
+        );
+        const column = table.columns[offset];
+        if (column?.notNull === true && row[offset] === null)
+          throw new SqlError(
+            '23502',
+            `column "${column.name}" of relation "${table.name}" contains null values`,
+            { schema: table.schema, table: table.name, column: column.name },
+          );
+      } else if (one.kind === 'check') {
+        const check = rulesOf(table).checks.find(({ name }) => name === one.check.name);
+        if (check?.evaluate(row, evaluation) === false)
+          throw new SqlError(
+            '23514',
+            `check constraint "${check.name}" of relation "${table.name}" is violated by some row`,
+            { schema: table.schema, table: table.name, constraint: check.name },
+          );
+      }
+    }
+  }
+
+  /** Throws 23503. */
+  private async judgeReferences(row: Row): Promise<void> {
+    const { run } = this.ddl.options;
+    for (const one of this.draft.work) {
+      if (one.kind !== 'foreign key') continue;
+      const { foreignKey } = one;
+      const target =
+        foreignKey.target === this.before.table.id
+          ? this.before.table
+          : this.ddl.snapshot.table(foreignKey.target);
+      if (target === undefined) throw new RangeError('a foreign key refers to a table');
+      const offsets = foreignKey.columns.map((number) => columnOffset(this.after.table, number));
+      const values = offsets.map((offset) => row[offset] ?? null);
+      if (values.includes(null)) continue;
+      if (await findTarget(run.transaction, target, foreignKey, values)) continue;
+      const { table } = this.after;
+      throw new SqlError(
+        '23503',
+        `insert or update on table "${table.name}" violates foreign key constraint "${foreignKey.name}"`,
+        {
+          detail: `Key ${keyText(this.after, offsets, row, run.evaluation)} is not present in table "${target.name}".`,
+          schema: table.schema,
+          table: table.name,
+          constraint: foreignKey.name,
+        },
+      );
+    }
+  }
+
+  private write(oldKey: Uint8Array, row: Row): void {
+    const { evaluation } = this.ddl.options.run;
+    let key = oldKey;
+    if (this.rewrites) {
+      const { table } = this.after;
+      key =
+        this.after.keyColumns.length > 0
+          ? this.after.rowKey(row)
+          : this.after.hiddenKey(this.rowId(oldKey));
+      this.out.add(key, this.after.codec.encode(row), () => ({
+        index: table.primaryKey?.constraint ?? '',
+        key: keyText(this.after, table.primaryKey?.columns ?? [], row, evaluation),
+        table,
+      }));
+    }
+    const rowKey = rowKeyOf(this.after, key);
+    for (const rules of this.indexes) {
+      const entry = rules.entry(row, rowKey, evaluation);
+      if (entry === undefined) continue;
+      const { index } = rules.store;
+      this.out.add(entry.key, entry.value, () => ({
+        index: index.name,
+        key: indexKeyText(this.after, index, rules.valuesOf(row, evaluation), evaluation),
+        table: this.after.table,
+      }));
+    }
+  }
+
+  /** Rows keep their hidden ids; rows that had keys get new ones. */
+  private rowId(oldKey: Uint8Array): bigint {
+    if (this.before.keyColumns.length === 0) return this.before.hiddenRowId(oldKey);
+    return ++this.lastRowId;
+  }
+
+  private flush(): Promise<void> {
+    return this.out.flush();
+  }
+}
+
+interface Duplicate {
+  readonly index: string;
+  readonly key: string;
+  readonly table: TableDescriptor;
+}
+
+/** Writes pairs whose keys must be absent, some at a time. */
+class ChunkWriter {
+  private readonly ddl: DdlContext;
+  private pairs = new Map<
+    string,
+    { readonly key: Uint8Array; readonly value: Uint8Array; readonly twice: () => Duplicate }
+  >();
+  private bytes = 0;
+
+  constructor(ddl: DdlContext) {
+    this.ddl = ddl;
+  }
+
+  get isFull(): boolean {
+    return this.bytes >= backfillBytes;
+  }
+
+  /** Throws 23505. */
+  add(key: Uint8Array, value: Uint8Array, twice: () => Duplicate): void {
+    const text = Buffer.from(key).toString('latin1');
+    if (this.pairs.has(text)) throw duplicate(twice());
+    this.pairs.set(text, { key, value, twice });
+    this.bytes += key.length + value.length;
+  }
+
+  /** Throws 23505, DbError. */
+  async flush(): Promise<void> {
+    if (this.pairs.size === 0) return;
+    const transaction: KvTransaction = this.ddl.options.database.begin();
+    for (const { key, value } of this.pairs.values()) transaction.insert(key, value);
+    try {
+      await transaction.commit();
+    } catch (error) {
+      if (!(error instanceof DbError) || error.code !== 'KEY_EXISTS' || error.key === undefined)
+        throw error;
+      const found = this.pairs.get(Buffer.from(error.key).toString('latin1'));
+      throw found === undefined ? error : duplicate(found.twice());
+    }
+    this.pairs = new Map();
+    this.bytes = 0;
+  }
+}
+
+function duplicate({ index, key, table }: Duplicate): SqlError {
+  return new SqlError('23505', `could not create unique index "${index}"`, {
+    detail: `Key ${key} is duplicated.`,
+    schema: table.schema,
+    table: table.name,
+    constraint: index,
+  });
+}

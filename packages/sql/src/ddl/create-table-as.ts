@@ -1,0 +1,88 @@
+/** CREATE TABLE AS and SELECT INTO: the rows go under a prefix that nobody knows before the table is there. */
+import type { CreateTableAsStmt } from 'libpg-query';
+import { nameParts } from '../bind/ast.ts';
+import { bindClosedQuery } from '../bind/bind-query.ts';
+import { topLevel } from '../bind/level.ts';
+import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { backfillBytes } from '../limits.ts';
+import { planSelect } from '../plan/planner.ts';
+import { SqlError } from '../sql-error.ts';
+import { TableStore } from '../storage/table-store.ts';
+import { textType, unknownType } from '../types/type.ts';
+import { checkStorage, emptyTable, refuseTaken } from './creation.ts';
+import type { DdlContext } from './ddl-context.ts';
+
+export async function createTableAs(
+  ddl: DdlContext,
+  statement: CreateTableAsStmt,
+): Promise<string> {
+  const context = ddl.binder();
+  const { query, into, objtype, if_not_exists: ifNotExists } = statement;
+  if (objtype === 'OBJECT_MATVIEW') throw context.unsupported('CREATE MATERIALIZED VIEW');
+  if (into?.rel === undefined || query === undefined || !('SelectStmt' in query))
+    throw context.unsupported('CREATE TABLE AS EXECUTE');
+  const { rel } = into;
+  if (rel.relpersistence === 't') throw context.unsupported('TEMPORARY table', rel.location);
+  if (into.onCommit !== undefined && into.onCommit !== 'ONCOMMIT_NOOP')
+    throw context.unsupported('ON COMMIT');
+  checkStorage(context, {
+    options: into.options ?? [],
+    ...(into.tableSpaceName === undefined ? {} : { tablespacename: into.tableSpaceName }),
+    ...(into.accessMethod === undefined ? {} : { accessMethod: into.accessMethod }),
+  });
+  const name = rel.relname ?? '';
+  const schema = ddl.creationSchema(rel, name);
+  if (refuseTaken(ddl, schema, name, ifNotExists === true)) return 'CREATE TABLE AS';
+  const bound = bindClosedQuery(context, query.SelectStmt, topLevel());
+  const given = nameParts(into.colNames);
+  if (given.length > bound.columns.length)
+    throw new SqlError('42601', 'too many column names were specified');
+  const columns = bound.columns.map((column, i): ColumnDescriptor => {
+    const type = column.type === unknownType ? textType : column.type;
+    const shown = given[i] ?? column.name;
+    if (!type.storable) throw context.unsupported(`column of type ${type.display}`);
+    return {
+      name: shown,
+      attributeNumber: i + 1,
+      type,
+      modifier: column.modifier,
+      notNull: false,
+      default: undefined,
+    };
+  });
+  const twin = columns.find((one, i) => columns.findIndex((other) => other.name === one.name) < i);
+  if (twin !== undefined)
+    throw new SqlError('42701', `column "${twin.name}" specified more than once`);
+  const table: TableDescriptor = { ...(await emptyTable(ddl, schema, name)), columns };
+  let count = 0;
+  if (into.skipData !== true) count = await fill(ddl, table, bound);
+  ddl.editor.put(table);
+  return into.skipData === true ? 'CREATE TABLE AS' : `SELECT ${count}`;
+}
+
+async function fill(
+  ddl: DdlContext,
+  table: TableDescriptor,
+  bound: ReturnType<typeof bindClosedQuery>,
+): Promise<number> {
+  const { run, database } = ddl.options;
+  const store = new TableStore(table);
+  let transaction = database.begin();
+  let [count, bytes] = [0, 0];
+  let rowId = 0n;
+  for await (const batch of planSelect(bound.relation).open(run)) {
+    for (const row of batch) {
+      const value = store.codec.encode(row);
+      transaction.insert(store.hiddenKey(++rowId), value);
+      bytes += value.length + 32;
+      count++;
+      if (bytes < backfillBytes) continue;
+      await transaction.commit();
+      transaction = database.begin();
+      bytes = 0;
+    }
+    if (run.pace.due()) await run.pace.rest();
+  }
+  await transaction.commit();
+  return count;
+}

@@ -1,0 +1,60 @@
+/** CREATE TABLE. */
+import type { CreateStmt, Node } from 'libpg-query';
+import { describeKind, kindOf, refuseOthers } from '../bind/ast.ts';
+import { SqlError } from '../sql-error.ts';
+import { checkStorage, emptyTable, refuseTaken } from './creation.ts';
+import type { DdlContext } from './ddl-context.ts';
+import { lockReferenced } from './locks.ts';
+import { TableDraft } from './table-draft.ts';
+
+export async function createTable(ddl: DdlContext, statement: CreateStmt): Promise<string> {
+  const context = ddl.binder();
+  refuseOthers(
+    context,
+    statement,
+    [
+      'relation',
+      'tableElts',
+      'oncommit',
+      'if_not_exists',
+      'options',
+      'tablespacename',
+      'accessMethod',
+    ],
+    {
+      inhRelations: 'INHERITS and PARTITION OF',
+      partspec: 'PARTITION BY',
+      partbound: 'PARTITION OF',
+      ofTypename: 'CREATE TABLE OF',
+    },
+  );
+  if (statement.oncommit !== undefined && statement.oncommit !== 'ONCOMMIT_NOOP')
+    throw context.unsupported('ON COMMIT');
+  checkStorage(context, statement);
+  const { relation } = statement;
+  if (relation === undefined) throw context.unsupported('CREATE TABLE without a name');
+  if (relation.relpersistence === 't')
+    throw context.unsupported('TEMPORARY table', relation.location);
+  const name = relation.relname ?? '';
+  const schema = ddl.creationSchema(relation, name);
+  const ifNotExists = statement.if_not_exists === true;
+  if (ifNotExists && refuseTaken(ddl, schema, name, true)) return 'CREATE TABLE';
+  const draft = new TableDraft(ddl, await emptyTable(ddl, schema, name));
+  const constraints: Node[] = [];
+  for (const node of statement.tableElts ?? []) {
+    if ('ColumnDef' in node) {
+      const { colname = '' } = node.ColumnDef;
+      if (draft.table.columns.some((column) => column.name === colname))
+        throw new SqlError('42701', `column "${colname}" specified more than once`);
+      await draft.addColumn(node.ColumnDef);
+    } else if ('Constraint' in node) constraints.push(node);
+    else throw context.unsupported(describeKind(kindOf(node)));
+  }
+  for (const node of constraints)
+    if ('Constraint' in node) await draft.addConstraint(node.Constraint, undefined);
+  refuseTaken(ddl, schema, name, false);
+  await draft.finish();
+  await lockReferenced(ddl, draft.table);
+  ddl.editor.put(draft.table);
+  return 'CREATE TABLE';
+}

@@ -1,0 +1,74 @@
+/** What statements that create something share: names that are taken, storage parameters, the empty table. */
+import type { Node } from 'libpg-query';
+import type { BindContext } from '../bind/context.ts';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
+import { SqlError } from '../sql-error.ts';
+import type { DdlContext } from './ddl-context.ts';
+
+/** Throws 42P07, or notes it and says true. */
+export function refuseTaken(
+  ddl: DdlContext,
+  schema: string,
+  name: string,
+  ifNotExists: boolean,
+): boolean {
+  if (!ddl.snapshot.isTaken(schema, name)) return false;
+  if (!ifNotExists) throw new SqlError('42P07', `relation "${name}" already exists`);
+  ddl.notice('42P07', `relation "${name}" already exists, skipping`);
+  return true;
+}
+
+/** A table without columns; the catalog has it only once it is put there. */
+export async function emptyTable(
+  ddl: DdlContext,
+  schema: string,
+  name: string,
+): Promise<TableDescriptor> {
+  const id = await ddl.takeId();
+  return {
+    kind: 'table',
+    id,
+    schema,
+    name,
+    owner: ddl.user,
+    version: 0,
+    comments: {},
+    storageId: id,
+    columns: [],
+    dropped: [],
+    primaryKey: undefined,
+    indexes: [],
+    checks: [],
+    foreignKeys: [],
+  };
+}
+
+/**
+ * What tunes PostgreSQL's heap, of which there is none here, may be given: storage parameters, the default tablespace and the
+ * default access method. Names that PostgreSQL does not know are refused as it refuses them.
+ */
+export function checkStorage(
+  context: BindContext,
+  statement: {
+    readonly options?: readonly Node[];
+    readonly tablespacename?: string;
+    readonly accessMethod?: string;
+  },
+): void {
+  const { tablespacename, accessMethod } = statement;
+  if (tablespacename !== undefined && tablespacename !== '' && tablespacename !== 'pg_default')
+    throw new SqlError('42704', `tablespace "${tablespacename}" does not exist`);
+  if (accessMethod !== undefined && accessMethod !== 'heap')
+    throw new SqlError('42704', `access method "${accessMethod}" does not exist`);
+  for (const option of statement.options ?? []) {
+    if (!('DefElem' in option)) throw context.unsupported('storage parameter');
+    const { defname = '', defnamespace } = option.DefElem;
+    if (defnamespace !== undefined && defnamespace !== 'toast')
+      throw new SqlError('22023', `unrecognized parameter namespace "${defnamespace}"`);
+    if (!storageParameters.test(defname))
+      throw new SqlError('22023', `unrecognized parameter "${defname}"`);
+  }
+}
+
+const storageParameters =
+  /^(fillfactor|toast_tuple_target|parallel_workers|user_catalog_table|log_autovacuum_min_duration|vacuum_(index_cleanup|truncate)|autovacuum_\w+|deduplicate_items)$/;

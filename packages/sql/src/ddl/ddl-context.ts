@@ -1,0 +1,130 @@
+/**
+ * What one DDL statement works with: the catalog in the making, a transaction that sees the rows, and the session's names.
+ * Made by run-ddl.ts.
+ */
+import type { RangeVar } from 'libpg-query';
+import { BindContext } from '../bind/context.ts';
+import type { RelationDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import type { CatalogEditor } from '../catalog/editor.ts';
+import type { CatalogIds } from '../catalog/ids.ts';
+import { NameResolver } from '../catalog/name-resolver.ts';
+import { type CatalogSnapshot, catalogSchema, isSystemSchema } from '../catalog/snapshot.ts';
+import type { Run } from '../execute/run.ts';
+import type { EvalContext } from '../functions/signature.ts';
+import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
+import type { SourceText } from '../parse/position.ts';
+import type { Notice } from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
+
+export interface DdlContextOptions {
+  readonly editor: CatalogEditor;
+  readonly ids: CatalogIds;
+  /** For rows under prefixes that nobody else can know of yet: they are written at once, in parts. */
+  readonly database: KvDatabase;
+  /** Sees the rows of tables as the statement sees them. */
+  readonly transaction: KvTransaction;
+  readonly source: SourceText;
+  /** The statement's own text. */
+  readonly text: string;
+  readonly evaluation: EvalContext;
+  readonly searchPath: readonly string[];
+  readonly run: Run;
+  readonly notify: (notice: Notice) => void;
+}
+
+export class DdlContext {
+  readonly options: DdlContextOptions;
+
+  constructor(options: DdlContextOptions) {
+    this.options = options;
+  }
+
+  get editor(): CatalogEditor {
+    return this.options.editor;
+  }
+
+  get snapshot(): CatalogSnapshot {
+    return this.options.editor.snapshot;
+  }
+
+  get user(): string {
+    return this.options.evaluation.user;
+  }
+
+  takeId(): Promise<number> {
+    return this.options.ids.take();
+  }
+
+  /** For binding what the statement holds, by the names as they are now. */
+  binder(source: SourceText = this.options.source): BindContext {
+    const { evaluation, searchPath } = this.options;
+    const names = new NameResolver(this.snapshot, searchPath);
+    return new BindContext({ source, parameterTypes: [], evaluation, names });
+  }
+
+  notice(code: string, message: string): void {
+    this.options.notify({ severity: 'NOTICE', code, message });
+  }
+
+  /** Where a new object goes. Throws 3F000, 42501, 0A000. */
+  creationSchema(
+    variable: {
+      readonly schemaname?: string;
+      readonly catalogname?: string;
+      readonly location?: number;
+    },
+    name: string,
+  ): string {
+    const { schemaname, catalogname } = variable;
+    const context = this.binder();
+    if (catalogname !== undefined && catalogname !== this.options.evaluation.database)
+      throw context.error(
+        '0A000',
+        `cross-database references are not implemented: "${catalogname}.${schemaname ?? ''}.${name}"`,
+        variable.location,
+      );
+    if (schemaname === undefined) {
+      const first = context.names.path.find((one) => !isSystemSchema(one));
+      if (first === undefined)
+        throw context.error('3F000', 'no schema has been selected to create in', variable.location);
+      return first;
+    }
+    if (!this.snapshot.schemas.has(schemaname))
+      throw context.error('3F000', `schema "${schemaname}" does not exist`, variable.location);
+    if (isSystemSchema(schemaname))
+      throw new SqlError('42501', `permission denied to create "${schemaname}.${name}"`, {
+        detail: 'System catalog modifications are currently disallowed.',
+      });
+    return schemaname;
+  }
+
+  /** A relation of the user's, by a name as written. Undefined: there is none. Throws 42501 for a system table. */
+  find(schema: string | undefined, name: string): RelationDescriptor | undefined {
+    const found = this.binder().names.find(schema, name);
+    if (found === undefined) return undefined;
+    if (found.kind === 'virtual')
+      throw new SqlError('42501', `permission denied: "${name}" is a system catalog`);
+    return found;
+  }
+
+  /** Throws 42P01, 42809 where the relation is of another kind. */
+  table(variable: RangeVar, word = 'relation'): TableDescriptor {
+    const { schemaname, relname = '' } = variable;
+    const found = this.find(schemaname, relname);
+    if (found === undefined) throw missingRelation(this, schemaname, relname, word);
+    if (found.kind !== 'table') throw new SqlError('42809', `"${relname}" is not a table`);
+    return found;
+  }
+}
+
+export function missingRelation(
+  context: DdlContext,
+  schema: string | undefined,
+  name: string,
+  word: string,
+): SqlError {
+  if (schema !== undefined && !context.snapshot.schemas.has(schema) && word !== 'relation')
+    return new SqlError('3F000', `schema "${schema}" does not exist`);
+  const shown = schema === undefined || schema === catalogSchema ? name : `${schema}.${name}`;
+  return new SqlError('42P01', `${word} "${word === 'relation' ? shown : name}" does not exist`);
+}

@@ -1,0 +1,29 @@
+/** The command tag of a DDL statement, for messages that name the statement before it runs. */
+import type { Node } from 'libpg-query';
+import { describeKind, kindOf } from '../bind/ast.ts';
+
+export function ddlTag(tree: Node): string {
+  if ('CreateStmt' in tree) return 'CREATE TABLE';
+  if ('CreateTableAsStmt' in tree) return 'CREATE TABLE AS';
+  if ('DropStmt' in tree) return `DROP ${objectWord(tree.DropStmt.removeType)}`;
+  if ('TruncateStmt' in tree) return 'TRUNCATE TABLE';
+  if ('IndexStmt' in tree) return 'CREATE INDEX';
+  if ('ViewStmt' in tree) return 'CREATE VIEW';
+  if ('CreateSeqStmt' in tree) return 'CREATE SEQUENCE';
+  if ('CreateSchemaStmt' in tree) return 'CREATE SCHEMA';
+  if ('AlterTableStmt' in tree) return `ALTER ${objectWord(tree.AlterTableStmt.objtype)}`;
+  if ('RenameStmt' in tree) {
+    const { renameType, relationType } = tree.RenameStmt;
+    if (renameType === 'OBJECT_TABCONSTRAINT') return 'ALTER TABLE';
+    return `ALTER ${objectWord(renameType === 'OBJECT_COLUMN' ? relationType : renameType)}`;
+  }
+  if ('AlterObjectSchemaStmt' in tree)
+    return `ALTER ${objectWord(tree.AlterObjectSchemaStmt.objectType)}`;
+  if ('AlterSeqStmt' in tree) return 'ALTER SEQUENCE';
+  if ('CommentStmt' in tree) return 'COMMENT';
+  return describeKind(kindOf(tree));
+}
+
+function objectWord(type: string | undefined): string {
+  return (type ?? '').replace('OBJECT_', '').replaceAll('_', ' ');
+}

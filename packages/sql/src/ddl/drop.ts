@@ -1,0 +1,293 @@
+/** DROP TABLE, VIEW, SEQUENCE, INDEX, SCHEMA: what else depends on them goes too (CASCADE) or keeps them (RESTRICT). */
+import type { DropStmt } from 'libpg-query';
+import { listItems, nameParts } from '../bind/ast.ts';
+import type {
+  RelationDescriptor,
+  SchemaDescriptor,
+  SequenceDescriptor,
+  TableDescriptor,
+} from '../catalog/descriptor.ts';
+import { isSystemSchema } from '../catalog/snapshot.ts';
+import { SqlError } from '../sql-error.ts';
+import { indexSpan, storageSpan } from '../storage/table-store.ts';
+import type { DdlContext } from './ddl-context.ts';
+
+const words: Readonly<
+  Record<string, { readonly word: string; readonly kind: RelationDescriptor['kind'] }>
+> = {
+  OBJECT_TABLE: { word: 'table', kind: 'table' },
+  OBJECT_VIEW: { word: 'view', kind: 'view' },
+  OBJECT_SEQUENCE: { word: 'sequence', kind: 'sequence' },
+};
+
+export async function drop(ddl: DdlContext, statement: DropStmt): Promise<string> {
+  const { removeType = '', objects = [], behavior, missing_ok: ifExists } = statement;
+  const cascade = behavior === 'DROP_CASCADE';
+  const shown = removeType.replace('OBJECT_', '').replaceAll('_', ' ');
+  const names = objects.map((object) => nameParts(listItems(object)));
+  const dropping = new Dropping(ddl);
+  if (removeType === 'OBJECT_SCHEMA') {
+    for (const object of objects)
+      dropping.addSchema(nameParts([object])[0] ?? '', ifExists === true);
+  } else if (removeType === 'OBJECT_INDEX') {
+    for (const parts of names) dropping.addIndex(parts, ifExists === true);
+  } else {
+    const what = words[removeType];
+    if (what === undefined) throw ddl.binder().unsupported(`DROP ${shown}`);
+    for (const parts of names) dropping.addRelation(parts, what, ifExists === true);
+  }
+  dropping.finish(cascade);
+  return `DROP ${shown}`;
+}
+
+/** What a statement takes away, with all that cannot be without it. */
+class Dropping {
+  private readonly ddl: DdlContext;
+  private readonly schemas = new Map<string, SchemaDescriptor>();
+  private readonly relations = new Map<number, RelationDescriptor>();
+  private readonly indexes: { readonly table: number; readonly oid: number }[] = [];
+  /** As PostgreSQL names what was asked for. */
+  private readonly asked: string[] = [];
+
+  constructor(ddl: DdlContext) {
+    this.ddl = ddl;
+  }
+
+  addSchema(name: string, ifExists: boolean): void {
+    const schema = this.ddl.snapshot.schemas.get(name);
+    if (schema === undefined) {
+      if (!ifExists) throw new SqlError('3F000', `schema "${name}" does not exist`);
+      this.ddl.notice('00000', `schema "${name}" does not exist, skipping`);
+      return;
+    }
+    if (isSystemSchema(name))
+      throw new SqlError(
+        '2BP01',
+        `cannot drop schema ${name} because it is required by the database system`,
+      );
+    this.schemas.set(name, schema);
+    this.asked.push(`schema ${name}`);
+  }
+
+  addRelation(
+    parts: readonly string[],
+    what: { readonly word: string; readonly kind: RelationDescriptor['kind'] },
+    ifExists: boolean,
+  ): void {
+    const [name = '', schema] = [...parts].reverse();
+    const { snapshot } = this.ddl;
+    if (schema !== undefined && !snapshot.schemas.has(schema)) {
+      if (!ifExists) throw new SqlError('3F000', `schema "${schema}" does not exist`);
+      this.ddl.notice('00000', `schema "${schema}" does not exist, skipping`);
+      return;
+    }
+    const found = this.ddl.find(schema, name);
+    if (found === undefined) {
+      this.refuseIndex(schema, name, what.word);
+      const shown = schema === undefined ? name : parts.join('.');
+      if (!ifExists) throw new SqlError('42P01', `${what.word} "${shown}" does not exist`);
+      this.ddl.notice('00000', `${what.word} "${shown}" does not exist, skipping`);
+      return;
+    }
+    if (found.kind !== what.kind) throw wrongKind(name, what.word, found.kind);
+    this.refuseOwned(found);
+    this.relations.set(found.id, found);
+    this.asked.push(`${what.word} ${name}`);
+  }
+
+  private refuseIndex(schema: string | undefined, name: string, word: string): void {
+    if (this.findIndex(schema, name) !== undefined) throw wrongKind(name, word, 'index');
+  }
+
+  /** A sequence that a column's identity or default needs goes with the column alone. */
+  private refuseOwned(found: RelationDescriptor): void {
+    if (found.kind !== 'sequence' || found.ownedBy === undefined) return;
+    const table = this.ddl.snapshot.table(found.ownedBy.table);
+    const { attributeNumber } = found.ownedBy;
+    const column = table?.columns.find((one) => one.attributeNumber === attributeNumber);
+    if (table === undefined || column?.identity === undefined) return;
+    throw new SqlError(
+      '2BP01',
+      `cannot drop sequence ${found.name} because column ${column.name} of table ${table.name} requires it`,
+      { hint: `You can drop column ${column.name} of table ${table.name} instead.` },
+    );
+  }
+
+  private findIndex(schema: string | undefined, name: string) {
+    const { snapshot } = this.ddl;
+    const path = schema === undefined ? this.ddl.binder().names.path : [schema];
+    for (const one of path) {
+      const found = snapshot.findIndex(one, name);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  addIndex(parts: readonly string[], ifExists: boolean): void {
+    const [name = '', schema] = [...parts].reverse();
+    const found = this.findIndex(schema, name);
+    if (found === undefined) {
+      const relation = this.ddl.find(schema, name);
+      if (relation !== undefined) throw wrongKind(name, 'index', relation.kind);
+      if (!ifExists) throw new SqlError('42704', `index "${name}" does not exist`);
+      this.ddl.notice('00000', `index "${name}" does not exist, skipping`);
+      return;
+    }
+    const { table, index, primaryKey } = found;
+    if (index === undefined || index.constraintOid !== 0) {
+      const constraint = index?.name ?? primaryKey?.constraint ?? name;
+      throw new SqlError(
+        '2BP01',
+        `cannot drop index ${name} because constraint ${constraint} on table ${table.name} requires it`,
+        { hint: `You can drop constraint ${constraint} on table ${table.name} instead.` },
+      );
+    }
+    this.indexes.push({ table: table.id, oid: index.oid });
+    this.asked.push(`index ${name}`);
+  }
+
+  /** Throws 2BP01. */
+  finish(cascade: boolean): void {
+    const { snapshot, editor } = this.ddl;
+    const dependents: string[] = [];
+    for (const relation of snapshot.sorted())
+      if (this.schemas.has(relation.schema) && !this.relations.has(relation.id)) {
+        const owned = relation.kind === 'sequence' && relation.ownedBy !== undefined;
+        this.relations.set(relation.id, relation);
+        if (!owned) dependents.push(`${relation.kind} ${describe(this.ddl, relation)}`);
+      }
+    const details = dependents.map((one) => {
+      const [schema] = this.schemas.keys();
+      return `${one} depends on schema ${schema ?? ''}`;
+    });
+    for (let grown = true; grown; ) {
+      grown = false;
+      for (const relation of snapshot.sorted()) {
+        if (this.relations.has(relation.id)) continue;
+        const needed = this.neededBy(relation);
+        if (needed === undefined) continue;
+        this.relations.set(relation.id, relation);
+        grown = true;
+        if (relation.kind === 'sequence') continue; // goes with its column, by itself
+        dependents.push(`view ${describe(this.ddl, relation)}`);
+        details.push(
+          `view ${describe(this.ddl, relation)} depends on ${needed.kind} ${describe(this.ddl, needed)}`,
+        );
+      }
+    }
+    const keys = [...this.relations.keys()].flatMap((id) => snapshot.referencing(id));
+    const foreign = keys.filter(({ table }) => !this.relations.has(table.id));
+    for (const { table, foreignKey } of foreign) {
+      const one = `constraint ${foreignKey.name} on table ${describe(this.ddl, table)}`;
+      dependents.push(one);
+      const target = snapshot.relations.get(foreignKey.target);
+      details.push(
+        `${one} depends on table ${target === undefined ? '' : describe(this.ddl, target)}`,
+      );
+    }
+    const defaults = this.defaultsInUse();
+    for (const { table, column, sequence } of defaults) {
+      const one = `default value for column ${column} of table ${describe(this.ddl, table)}`;
+      dependents.push(one);
+      details.push(`${one} depends on sequence ${describe(this.ddl, sequence)}`);
+    }
+    if (dependents.length > 0 && !cascade)
+      throw new SqlError(
+        '2BP01',
+        this.asked.length === 1
+          ? `cannot drop ${this.asked[0]} because other objects depend on it`
+          : 'cannot drop desired object(s) because other objects depend on them',
+        {
+          detail: details.join('\n'),
+          hint: 'Use DROP ... CASCADE to drop the dependent objects too.',
+        },
+      );
+    const [only] = dependents;
+    if (only !== undefined)
+      this.ddl.notice(
+        '00000',
+        dependents.length === 1
+          ? `drop cascades to ${only}`
+          : `drop cascades to ${dependents.length} other objects`,
+      );
+    for (const { table, foreignKey } of foreign) {
+      const current = this.ddl.snapshot.table(table.id);
+      if (current !== undefined)
+        editor.put({
+          ...current,
+          foreignKeys: current.foreignKeys.filter((one) => one.oid !== foreignKey.oid),
+        });
+    }
+    for (const { table, column } of defaults) {
+      const current = this.ddl.snapshot.table(table.id);
+      if (current !== undefined)
+        editor.put({
+          ...current,
+          columns: current.columns.map((one) =>
+            one.name === column ? { ...one, default: undefined } : one,
+          ),
+        });
+    }
+    for (const relation of this.relations.values()) removeRelation(this.ddl, relation);
+    for (const { table, oid } of this.indexes) removeIndex(this.ddl, table, oid);
+    for (const schema of this.schemas.values()) editor.removeSchema(schema);
+  }
+
+  /** Views over what goes, and sequences of tables that go. */
+  private neededBy(relation: RelationDescriptor): RelationDescriptor | undefined {
+    if (relation.kind === 'view')
+      return relation.uses.map((id) => this.relations.get(id)).find((one) => one !== undefined);
+    if (relation.kind === 'sequence' && relation.ownedBy !== undefined)
+      return this.relations.get(relation.ownedBy.table);
+    return undefined;
+  }
+
+  private defaultsInUse(): {
+    readonly table: TableDescriptor;
+    readonly column: string;
+    readonly sequence: SequenceDescriptor;
+  }[] {
+    return this.ddl.snapshot
+      .tables()
+      .filter((table) => !this.relations.has(table.id))
+      .flatMap((table) =>
+        table.columns.flatMap((column) => {
+          if (column.default?.kind !== 'nextval') return [];
+          const sequence = this.relations.get(column.default.sequence);
+          return sequence?.kind === 'sequence' ? [{ table, column: column.name, sequence }] : [];
+        }),
+      );
+  }
+}
+
+function removeRelation(ddl: DdlContext, relation: RelationDescriptor): void {
+  // What foreign keys of it referred to is written to by plans that know of them.
+  if (relation.kind === 'table')
+    for (const { target } of relation.foreignKeys) {
+      const other = ddl.snapshot.table(target);
+      if (other !== undefined && target !== relation.id) ddl.editor.put(other);
+    }
+  ddl.editor.remove(relation.id);
+  if (relation.kind !== 'view') ddl.editor.addGarbage(storageSpan(relation.storageId));
+}
+
+export function removeIndex(ddl: DdlContext, tableId: number, oid: number): void {
+  const table = ddl.snapshot.table(tableId);
+  const index = table?.indexes.find((one) => one.oid === oid);
+  if (table === undefined || index === undefined) return;
+  ddl.editor.put({ ...table, indexes: table.indexes.filter((one) => one !== index) });
+  ddl.editor.addGarbage(indexSpan(table, index));
+}
+
+/** With its schema where the name alone would not lead to it. */
+export function describe(ddl: DdlContext, relation: RelationDescriptor): string {
+  const found = ddl.find(undefined, relation.name);
+  return found?.id === relation.id ? relation.name : `${relation.schema}.${relation.name}`;
+}
+
+function wrongKind(name: string, wanted: string, kind: string): SqlError {
+  const article = wanted === 'index' ? 'an' : 'a';
+  return new SqlError('42809', `"${name}" is not ${article} ${wanted}`, {
+    hint: `Use DROP ${kind.toUpperCase()} to remove ${kind === 'index' ? 'an' : 'a'} ${kind}.`,
+  });
+}

@@ -1,0 +1,124 @@
+/** FOREIGN KEY clauses: the table and key that they refer to, and what happens when that changes. */
+import type { Constraint } from 'libpg-query';
+import { nameParts } from '../bind/ast.ts';
+import type {
+  ForeignKeyDescriptor,
+  ReferentialAction,
+  TableDescriptor,
+} from '../catalog/descriptor.ts';
+import { operators } from '../functions/operators.ts';
+import { resolveOperator } from '../functions/resolve.ts';
+import { SqlError } from '../sql-error.ts';
+import { type DdlContext, missingRelation } from './ddl-context.ts';
+
+const actions: Readonly<Record<string, ReferentialAction>> = {
+  a: 'no action',
+  r: 'restrict',
+  c: 'cascade',
+  n: 'set null',
+  d: 'set default',
+};
+
+/** The table that gets the key. */
+interface Referring {
+  readonly context: DdlContext;
+  readonly table: TableDescriptor;
+  constraintName(given: string | undefined, column: string, label: string): string;
+}
+
+/** Throws 42P01, 42703, 42830, 42804, 0A000. */
+export async function foreignKeyOf(
+  draft: Referring,
+  constraint: Constraint,
+  column: string | undefined,
+): Promise<ForeignKeyDescriptor> {
+  const { context, table } = draft;
+  const { pktable, location } = constraint;
+  const binder = context.binder();
+  if (pktable === undefined) throw binder.unsupported('FOREIGN KEY without a table', location);
+  if ((constraint.fk_del_set_cols ?? []).length > 0)
+    throw binder.unsupported('column list of ON DELETE SET', location);
+  if (constraint.fk_matchtype === 'p')
+    throw new SqlError('0A000', 'MATCH PARTIAL not yet implemented');
+  const target = targetTable(draft, pktable.schemaname, pktable.relname ?? '');
+  const names = column === undefined ? nameParts(constraint.fk_attrs) : [column];
+  const columns = names.map((name) => {
+    const found = table.columns.find((one) => one.name === name);
+    if (found !== undefined) return found;
+    throw new SqlError(
+      '42703',
+      `column "${name}" referenced in foreign key constraint does not exist`,
+    );
+  });
+  const targets = targetColumns(target, nameParts(constraint.pk_attrs));
+  if (columns.length !== targets.length)
+    throw new SqlError(
+      '42830',
+      'number of referencing and referenced columns for foreign key disagree',
+    );
+  const name = draft.constraintName(constraint.conname, names.join('_'), 'fkey');
+  columns.forEach((one, i) => {
+    const other = targets[i];
+    const equal = operators.get('=') ?? [];
+    if (other === undefined || resolveOperator(equal, [other.type, one.type]).kind !== 'found')
+      throw new SqlError('42804', `foreign key constraint "${name}" cannot be implemented`, {
+        detail: `Key columns "${one.name}" and "${other?.name ?? ''}" are of incompatible types: ${one.type.display} and ${other?.type.display ?? ''}.`,
+      });
+  });
+  return {
+    oid: await context.takeId(),
+    name,
+    columns: columns.map((one) => one.attributeNumber),
+    target: target.id,
+    targetColumns: targets.map((one) => one.attributeNumber),
+    onDelete: actions[constraint.fk_del_action ?? 'a'] ?? 'no action',
+    onUpdate: actions[constraint.fk_upd_action ?? 'a'] ?? 'no action',
+    matchFull: constraint.fk_matchtype === 'f',
+  };
+}
+
+function targetTable(draft: Referring, schema: string | undefined, name: string): TableDescriptor {
+  const { table, context } = draft;
+  if (name === table.name && (schema === undefined || schema === table.schema)) return table;
+  const found = context.find(schema, name);
+  if (found === undefined) throw missingRelation(context, schema, name, 'relation');
+  if (found.kind !== 'table')
+    throw new SqlError('42809', `referenced relation "${name}" is not a table`);
+  return found;
+}
+
+/** The columns named, which must be those of a unique key; none named: the primary key's. */
+function targetColumns(target: TableDescriptor, names: readonly string[]) {
+  const primary = (target.primaryKey?.columns ?? []).flatMap(
+    (offset) => target.columns[offset] ?? [],
+  );
+  if (names.length === 0) {
+    if (primary.length === 0)
+      throw new SqlError('42704', `there is no primary key for referenced table "${target.name}"`);
+    return primary;
+  }
+  const columns = names.map((name) => {
+    const found = target.columns.find((one) => one.name === name);
+    if (found !== undefined) return found;
+    throw new SqlError(
+      '42703',
+      `column "${name}" referenced in foreign key constraint does not exist`,
+    );
+  });
+  const wanted = new Set(columns.map((one) => one.attributeNumber));
+  const keys = [
+    primary.map((one) => one.attributeNumber),
+    ...target.indexes
+      .filter((one) => one.unique && one.predicate === undefined)
+      .map((one) => one.columns.map((part) => part.attributeNumber)),
+  ];
+  const matches = keys.some(
+    (key) => key.length === wanted.size && key.every((number) => wanted.has(number)),
+  );
+  if (!matches || wanted.size !== names.length)
+    throw new SqlError(
+      '42830',
+      `there is no unique constraint matching given keys for referenced table "${target.name}"`,
+    );
+  return columns;
+}

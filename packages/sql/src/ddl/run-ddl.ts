@@ -1,0 +1,150 @@
+/**
+ * The door of DDL: which statements it takes, and how one of them runs. By itself it is a transaction, run again where
+ * another change of the catalog came first; in a block it leaves its changes in the block's editor and transaction.
+ */
+import { DbError, type Logger } from '@flotilla/base';
+import type { Node } from 'libpg-query';
+import type { Catalog } from '../catalog/catalog.ts';
+import { CatalogEditor } from '../catalog/editor.ts';
+import type { CatalogIds } from '../catalog/ids.ts';
+import { NameResolver } from '../catalog/name-resolver.ts';
+import { MemoryAccount, type Pace, type Run, withCatalog } from '../execute/run.ts';
+import { catalogOf } from '../functions/sequences.ts';
+import type { EvalContext } from '../functions/signature.ts';
+import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
+import { conflictRunsMax, workMemoryBytes } from '../limits.ts';
+import type { SourceText } from '../parse/position.ts';
+import type { Notice } from '../session-api.ts';
+import { alterTable } from './alter-table.ts';
+import { comment } from './comment.ts';
+import { createIndex } from './create-index.ts';
+import { createTable } from './create-table.ts';
+import { createTableAs } from './create-table-as.ts';
+import { DdlContext } from './ddl-context.ts';
+import { drop } from './drop.ts';
+import { deleteGarbage } from './garbage.ts';
+import { rename } from './rename.ts';
+import { alterObjectSchema, createSchema } from './schemas.ts';
+import { alterSequence, createSequence } from './sequences.ts';
+import { truncate } from './truncate.ts';
+import { createView } from './views.ts';
+
+export interface DdlOptions {
+  readonly database: KvDatabase;
+  readonly catalog: Catalog;
+  readonly ids: CatalogIds;
+  readonly logger: Logger;
+  readonly source: SourceText;
+  /** The statement's own text. */
+  readonly text: string;
+  readonly evaluation: EvalContext;
+  readonly searchPath: readonly string[];
+  readonly pace: Pace;
+  /** Pauses before run `attempt` of a change that met a conflict. */
+  readonly backOff: (attempt: number) => Promise<void>;
+  readonly onNotice: (notice: Notice) => void;
+  /** The open block's: what is changed is left there. */
+  readonly block:
+    | { readonly editor: CatalogEditor; readonly transaction: KvTransaction }
+    | undefined;
+}
+
+type Change = (context: DdlContext) => Promise<string>;
+
+/** How to run a statement, which gives its command tag; undefined for one that is no DDL. */
+function changeOf(tree: Node): Change | undefined {
+  if ('CreateStmt' in tree) return (context) => createTable(context, tree.CreateStmt);
+  if ('CreateTableAsStmt' in tree)
+    return (context) => createTableAs(context, tree.CreateTableAsStmt);
+  if ('DropStmt' in tree) return (context) => drop(context, tree.DropStmt);
+  if ('TruncateStmt' in tree) return (context) => truncate(context, tree.TruncateStmt);
+  if ('AlterTableStmt' in tree) return (context) => alterTable(context, tree.AlterTableStmt);
+  if ('RenameStmt' in tree) return (context) => rename(context, tree.RenameStmt);
+  if ('IndexStmt' in tree) return (context) => createIndex(context, tree.IndexStmt);
+  if ('CreateSchemaStmt' in tree) return (context) => createSchema(context, tree.CreateSchemaStmt);
+  if ('CreateSeqStmt' in tree) return (context) => createSequence(context, tree.CreateSeqStmt);
+  if ('AlterSeqStmt' in tree) return (context) => alterSequence(context, tree.AlterSeqStmt);
+  if ('ViewStmt' in tree) return (context) => createView(context, tree.ViewStmt);
+  if ('CommentStmt' in tree) return (context) => comment(context, tree.CommentStmt);
+  if ('AlterObjectSchemaStmt' in tree)
+    return (context) => alterObjectSchema(context, tree.AlterObjectSchemaStmt);
+  return undefined;
+}
+
+/** @returns the command tag. Throws SqlError, DbError. */
+export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
+  const change = changeOf(tree);
+  if (change === undefined) throw new RangeError('the statement is DDL');
+  if (options.block !== undefined) {
+    const { editor, transaction } = options.block;
+    const mark = editor.mark();
+    try {
+      return await change(contextOf(options, editor, transaction, options.onNotice));
+    } catch (error) {
+      editor.restore(mark);
+      throw error;
+    }
+  }
+  for (let attempt = 1; ; attempt++) {
+    const snapshot = await options.catalog.loadNewest();
+    const editor = new CatalogEditor(snapshot);
+    const transaction = options.database.begin();
+    const notices: Notice[] = [];
+    try {
+      const notify = (notice: Notice) => notices.push(notice);
+      const tag = await change(contextOf(options, editor, transaction, notify));
+      if (editor.changed) {
+        const next = await editor.flush(transaction);
+        await transaction.commit();
+        options.catalog.install(next);
+      } else transaction.rollback();
+      for (const notice of notices) options.onNotice(notice);
+      await deleteGarbage(options.database, editor.garbage, options.logger);
+      return tag;
+    } catch (error) {
+      transaction.rollback();
+      const conflict = error instanceof DbError && error.code === 'CONFLICT';
+      if (!conflict || attempt >= conflictRunsMax) throw error;
+      await options.backOff(attempt);
+    }
+  }
+}
+
+function contextOf(
+  options: DdlOptions,
+  editor: CatalogEditor,
+  transaction: KvTransaction,
+  notify: (notice: Notice) => void,
+): DdlContext {
+  const { database, ids, source, text, searchPath, pace } = options;
+  const { sequences } = catalogOf(options.evaluation);
+  const evaluation = withCatalog(options.evaluation, {
+    sequences,
+    get names() {
+      return new NameResolver(editor.snapshot, searchPath);
+    },
+  });
+  const run: Run = {
+    transaction,
+    evaluation,
+    pace,
+    memory: new MemoryAccount(workMemoryBytes),
+    facts: { mayHaveMissed: false },
+    ctes: undefined,
+    writes: undefined,
+    lockRows: false,
+    lockTimeoutMs: 0,
+  };
+  return new DdlContext({
+    editor,
+    ids,
+    database,
+    transaction,
+    source,
+    text,
+    evaluation,
+    searchPath,
+    run,
+    notify,
+  });
+}

@@ -1,0 +1,52 @@
+/** TRUNCATE: each table gets a new, empty place for its rows; the old one is deleted once the change is committed. */
+import type { TruncateStmt } from 'libpg-query';
+import type { SequenceDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { SqlError } from '../sql-error.ts';
+import { storageSpan } from '../storage/table-store.ts';
+import type { DdlContext } from './ddl-context.ts';
+
+export async function truncate(ddl: DdlContext, statement: TruncateStmt): Promise<string> {
+  const cascade = statement.behavior === 'DROP_CASCADE';
+  const tables = new Map<number, TableDescriptor>();
+  for (const node of statement.relations ?? []) {
+    if (!('RangeVar' in node)) throw ddl.binder().unsupported('TRUNCATE target');
+    const table = ddl.table(node.RangeVar);
+    tables.set(table.id, table);
+  }
+  // Cascading may reach further tables while it goes: Map iteration sees what is added.
+  for (const table of tables.values())
+    for (const { table: other } of ddl.snapshot.referencing(table.id)) {
+      if (tables.has(other.id)) continue;
+      if (!cascade)
+        throw new SqlError(
+          '0A000',
+          'cannot truncate a table referenced in a foreign key constraint',
+          {
+            detail: `Table "${other.name}" references "${table.name}".`,
+            hint: `Truncate table "${other.name}" at the same time, or use TRUNCATE ... CASCADE.`,
+          },
+        );
+      ddl.notice('00000', `truncate cascades to table "${other.name}"`);
+      tables.set(other.id, ddl.snapshot.table(other.id) ?? other);
+    }
+  for (const { id } of tables.values()) {
+    const table = ddl.snapshot.table(id);
+    if (table === undefined) continue;
+    ddl.editor.addGarbage(storageSpan(table.storageId));
+    ddl.editor.put({ ...table, storageId: await ddl.takeId() });
+    if (statement.restart_seqs === true) await restartSequences(ddl, id);
+  }
+  return 'TRUNCATE TABLE';
+}
+
+async function restartSequences(ddl: DdlContext, table: number): Promise<void> {
+  const owned = ddl.snapshot
+    .sorted()
+    .filter(
+      (one): one is SequenceDescriptor => one.kind === 'sequence' && one.ownedBy?.table === table,
+    );
+  for (const sequence of owned) {
+    ddl.editor.addGarbage(storageSpan(sequence.storageId));
+    ddl.editor.put({ ...sequence, storageId: await ddl.takeId() });
+  }
+}

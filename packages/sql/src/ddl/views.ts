@@ -1,0 +1,97 @@
+/** CREATE [OR REPLACE] VIEW. The query is kept as it was written, with the search_path that it was written under. */
+import type { ViewStmt } from 'libpg-query';
+import { nameParts } from '../bind/ast.ts';
+import { bindClosedQuery } from '../bind/bind-query.ts';
+import { topLevel } from '../bind/level.ts';
+import type { ViewColumn, ViewDescriptor } from '../catalog/descriptor.ts';
+import { scanTokens } from '../parse/grammar.ts';
+import { SqlError } from '../sql-error.ts';
+import { displayType, textType, unknownType } from '../types/type.ts';
+import { refuseTaken } from './creation.ts';
+import type { DdlContext } from './ddl-context.ts';
+
+export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<string> {
+  const context = ddl.binder();
+  const { view, query, aliases, replace, withCheckOption, options = [] } = statement;
+  if (view === undefined || query === undefined || !('SelectStmt' in query))
+    throw context.unsupported('CREATE VIEW without a query');
+  if (view.relpersistence === 't') throw context.unsupported('TEMPORARY view', view.location);
+  if (withCheckOption !== undefined && withCheckOption !== 'NO_CHECK_OPTION')
+    throw context.unsupported('WITH CHECK OPTION');
+  if (options.length > 0) throw context.unsupported('view option');
+  const name = view.relname ?? '';
+  const schema = ddl.creationSchema(view, name);
+  const bound = bindClosedQuery(context, query.SelectStmt, topLevel());
+  context.finalParameterTypes();
+  const given = nameParts(aliases);
+  if (given.length > bound.columns.length)
+    throw new SqlError('42601', 'CREATE VIEW specifies more column names than columns');
+  const columns = bound.columns.map(
+    (column, i): ViewColumn => ({
+      name: given[i] ?? column.name,
+      type: column.type === unknownType ? textType : column.type,
+      modifier: column.modifier,
+    }),
+  );
+  const twin = columns.find((one, i) => columns.findIndex((other) => other.name === one.name) < i);
+  if (twin !== undefined)
+    throw new SqlError('42701', `column "${twin.name}" specified more than once`);
+  const existing = ddl.snapshot.find(schema, name);
+  if (existing !== undefined && replace === true) {
+    if (existing.kind !== 'view') throw new SqlError('42809', `"${name}" is not a view`);
+    checkReplacement(existing, columns);
+  } else refuseTaken(ddl, schema, name, false);
+  const descriptor: ViewDescriptor = {
+    kind: 'view',
+    id: existing?.id ?? (await ddl.takeId()),
+    schema,
+    name,
+    owner: existing?.owner ?? ddl.user,
+    version: 0,
+    comments: existing?.comments ?? {},
+    query: queryText(ddl),
+    searchPath: ddl.options.searchPath,
+    columns,
+    uses: context.names.dependencies.map(({ relation }) => relation.id),
+  };
+  ddl.editor.put(descriptor);
+  return 'CREATE VIEW';
+}
+
+/** Throws 42P16. */
+function checkReplacement(existing: ViewDescriptor, columns: readonly ViewColumn[]): void {
+  if (columns.length < existing.columns.length)
+    throw new SqlError('42P16', 'cannot drop columns from view');
+  existing.columns.forEach((before, i) => {
+    const after = columns[i];
+    if (after === undefined) return;
+    if (after.name !== before.name)
+      throw new SqlError(
+        '42P16',
+        `cannot change name of view column "${before.name}" to "${after.name}"`,
+        { hint: 'Use ALTER VIEW ... RENAME COLUMN ... to change name of view column instead.' },
+      );
+    if (after.type !== before.type || after.modifier !== before.modifier)
+      throw new SqlError(
+        '42P16',
+        `cannot change data type of view column "${before.name}" from ${displayType(before.type, before.modifier)} to ${displayType(after.type, after.modifier)}`,
+      );
+  });
+}
+
+/** What stands behind the AS of the statement that is being run. */
+function queryText(ddl: DdlContext): string {
+  const { text } = ddl.options;
+  let depth = 0;
+  for (const token of scanTokens(text)) {
+    if (token.text === '(') depth++;
+    else if (token.text === ')') depth--;
+    else if (depth === 0 && token.text.toLowerCase() === 'as')
+      return Buffer.from(text, 'utf8')
+        .subarray(token.end)
+        .toString('utf8')
+        .trim()
+        .replace(/;$/, '');
+  }
+  throw new RangeError('CREATE VIEW has an AS');
+}
