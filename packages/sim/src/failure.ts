@@ -8,6 +8,8 @@ export type FailureKind =
   | 'atomicity'
   | 'twoLeaders'
   | 'twoLeases'
+  /** A leader that was replaced confirms a read that came later. */
+  | 'staleRead'
   | 'monotone'
   /** A committed entry is missing where it must be. */
   | 'committedLost'

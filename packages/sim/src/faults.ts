@@ -49,6 +49,19 @@ export type Fault = At &
     | ({ readonly kind: 'cut'; readonly from: HostName; readonly to: HostName } & Lasting)
     /** The leaseholder and one other store hear nothing of each other; both hear everybody else. */
     | ({ readonly kind: 'bridge'; readonly range: number; readonly store: number } & Lasting)
+    /**
+     * What other stores say to the leaseholder comes late. Some time later another one is to lead, while what was said before
+     * is still under way: it hands over, or the other stores hear no more of it. Every second client loses sight of it and
+     * looks for its successor; the others reach it as ever.
+     */
+    | ({
+        readonly kind: 'lateEchoes';
+        readonly range: number;
+        readonly delayMs: number;
+        readonly replacedAfterMs: number;
+        readonly replacedBy: 'transfer' | 'silence';
+        readonly target: number;
+      } & Lasting)
     | ({ readonly kind: 'partition'; readonly side: readonly HostName[] } & Lasting)
     | ({ readonly kind: 'disconnect'; readonly host: HostName; readonly keeps: boolean } & Lasting)
     | ({
@@ -307,6 +320,17 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
     }
     case 'bridge':
       return { ...at, kind, range: 1 + prng.nextBelow(swarm.ranges), store, lastsMs };
+    case 'lateEchoes': {
+      // Clients read none of the first range.
+      const range = 2 + prng.nextBelow(swarm.ranges - 1);
+      const replacedBy = pick(prng, ['transfer', 'silence'] as const);
+      const target = prng.nextBelow(3);
+      // Below E, or the leader gives up when it begins.
+      const delayMs = round(prng.nextFloat() * 0.9 * electionTimeoutMs);
+      const replacedAfterMs = round(prng.nextFloat() * electionTimeoutMs);
+      const late = round(replacedAfterMs + delayMs + 1.5 * electionTimeoutMs);
+      return { ...at, kind, range, delayMs, replacedAfterMs, replacedBy, target, lastsMs: late };
+    }
     case 'checkpoint':
       return { ...at, kind, store };
   }

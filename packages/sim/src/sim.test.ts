@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { scheduleOf } from './faults.ts';
 import { runSeed } from './run-seed.ts';
-import { faultClasses, swarmOf } from './swarm.ts';
+import { faultClasses, onRequest, swarmOf } from './swarm.ts';
 
 const seeds = readFileSync(new URL('../seeds.txt', import.meta.url), 'utf8')
   .split('\n')
@@ -36,9 +36,9 @@ it('seeds differ in what they try, and one in eight tries nothing', () => {
   expect(calm.length).toBeGreaterThan(30);
   expect(calm.length).toBeLessThan(80);
   const tried = new Set(swarms.flatMap((swarm) => scheduleOf(swarm).map((fault) => fault.class)));
-  // `bridge` is on where it is asked for.
-  expect([...tried, 'bridge'].sort()).toEqual([...faultClasses].sort());
-  expect(swarmOf(1, { bridge: 20 }).faultClasses).toContain('bridge');
+  expect([...tried, ...onRequest].sort()).toEqual([...faultClasses].sort());
+  for (const name of onRequest)
+    expect(swarmOf(1, { [name]: 20 }).faultClasses.filter((each) => each === name)).toEqual([name]);
 });
 
 it('clients that are cut off from all stores hear of nothing, and of everything afterwards', {

@@ -41,8 +41,12 @@ export const faultClasses = [
   'crashInChange',
   'checkpoint',
   'bridge',
+  'lateEchoes',
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
+
+/** On where they are asked for only: seeds that do not ask keep their worlds. */
+export const onRequest: readonly FaultClass[] = ['bridge', 'lateEchoes'];
 
 /** How much more likely than usual a class is, to be on and to happen when it is. 1 where nothing is said. */
 export type Weights = Readonly<Partial<Record<FaultClass, number>>>;
@@ -91,8 +95,7 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const prng = new SeededPrng(seed, Stream.swarm);
   const calm = prng.nextBelow(8) === 0;
   const classes = faultClasses.filter((name) => {
-    // On where it is asked for only: the others' seeds keep their worlds.
-    if (name === 'bridge' && weights[name] === undefined) return false;
+    if (onRequest.includes(name) && weights[name] === undefined) return false;
     return prng.nextFloat() < 1 - 0.5 ** (weights[name] ?? 1);
   });
   const stores = pick(prng, [3, 3, 3, 4, 4, 4, 5, 5, 2, 1]);

@@ -13,7 +13,7 @@ const slackMs = 200;
 
 export function checkQuorumIsHeard(
   memory: ReplicaMemory,
-  { state }: GroupInside,
+  { state, core }: GroupInside,
   machine: StoreMachine,
 ): void {
   const { role, timings } = state;
@@ -24,13 +24,18 @@ export function checkQuorumIsHeard(
     return;
   }
   memory.awakeSinceMs ??= now;
+  // A change of voters may ask for a majority that has been silent all along: the leader learns it now.
+  if (memory.askedVoters !== core.configuration) {
+    memory.askedVoters = core.configuration;
+    memory.askedSinceMs = now;
+  }
   if (role.kind !== 'leader') return;
   for (const voters of role.voterSets) {
     const heard = voters
       .map((each) => (each.coverage === 'covered' ? now : each.lastHeardMs))
       .sort((one, other) => other - one);
     const quorumHeardMs = heard[voters.length >> 1] ?? now;
-    const since = Math.max(quorumHeardMs, memory.awakeSinceMs);
+    const since = Math.max(quorumHeardMs, memory.awakeSinceMs, memory.askedSinceMs);
     if (now - since <= 2 * timings.electionTimeoutMs + 2 * machine.host.timersLateMs + slackMs)
       continue;
     throw new SimFailure(

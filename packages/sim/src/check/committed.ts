@@ -38,6 +38,7 @@ export function checkCommitted(
     }
     ledger.committedTerm[index] = term;
     ledger.committedBy[index] = currentTerm;
+    ledger.newestCommittedTerm = Math.max(ledger.newestCommittedTerm, term);
     ledger.fresh.push({ index, by: memory });
   }
   ledger.committedIndex = Math.max(ledger.committedIndex, commitIndex);

@@ -18,6 +18,7 @@ import { RangeLedger, ReplicaMemory } from './ledger.ts';
 import { checkLog } from './log-matching.ts';
 import { checkMonotonic } from './monotonic.ts';
 import { checkPromises, messagesIn, notePromise, promiseOf } from './promises.ts';
+import { checkReadRounds } from './read-rounds.ts';
 import { checkVoteIsUpToDate } from './up-to-date-votes.ts';
 
 interface Seen {
@@ -57,6 +58,7 @@ export class Invariants {
     for (const { ledger, memory, group } of seen) {
       checkLeaderCompleteness(ledger, memory, group);
       checkConfigurations(ledger, memory);
+      checkReadRounds(ledger, memory, group);
       checkCommitsOwnTerm(ledger, memory, group, committed.get(ledger) ?? 0);
     }
     leases.check();

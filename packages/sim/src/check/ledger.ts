@@ -28,6 +28,8 @@ export class RangeLedger {
   /** A term at or above the one in which it was committed, by index. */
   readonly committedBy: number[] = [];
   committedIndex = 0;
+  /** Of the committed entries. */
+  newestCommittedTerm = 0;
   /** Committed since the last look: index, and who had it first. */
   fresh: { readonly index: number; readonly by: ReplicaMemory }[] = [];
   readonly replicas: Map<number, ReplicaMemory> = new Map();
@@ -77,6 +79,9 @@ export class ReplicaMemory {
   durableVote: { readonly term: number; readonly votedFor: number | undefined } | undefined;
   /** Since when its process has run without a stop, by its host's clock. */
   awakeSinceMs: number | undefined;
+  /** Whose majority it asks for, and since when it was seen to, by its host's clock. */
+  askedVoters: Configuration | undefined;
+  askedSinceMs = 0;
   /** What it has said last, to whomever. */
   promised: Promised | undefined;
   /** Its log ends here. */
@@ -89,6 +94,8 @@ export class ReplicaMemory {
   configuration: Configuration | undefined;
   /** The configuration of the look before the last. */
   configurationBefore: Configuration | undefined;
+  /** As a leader that does not know that it was replaced: the newest read round that it had sent by then. */
+  roundsWhenReplaced: { readonly term: number; readonly sent: number } | undefined;
   /** As a leader: committed entries up to it were looked for in its log. */
   completeUpTo = 0;
 

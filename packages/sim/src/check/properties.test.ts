@@ -3,6 +3,8 @@ import { type ReplicaId, type StoreId, toReplicaId, toStoreId } from '@flotilla/
 import { type Configuration, encodeConfiguration } from '@flotilla/raft';
 import type { GroupInside } from '@flotilla/raft/testing';
 import { describe, expect, it } from 'vitest';
+import type { StoreMachine } from '../cluster/store-machine.ts';
+import { checkQuorumIsHeard } from './check-quorum.ts';
 import { checkCommitted, checkLeaderCompleteness } from './committed.ts';
 import { checkConfigurations, faultOf } from './configurations.ts';
 import { checkCommitIsDurable, checkSurvived } from './durability.ts';
@@ -11,6 +13,7 @@ import { Leases } from './leases.ts';
 import { RangeLedger, ReplicaMemory } from './ledger.ts';
 import { checkLog } from './log-matching.ts';
 import { checkMonotonic } from './monotonic.ts';
+import { checkReadRounds } from './read-rounds.ts';
 
 interface Entry {
   readonly term: number;
@@ -28,6 +31,7 @@ interface Replica {
   readonly persistedIndex?: number;
   readonly votedFor?: number;
   readonly lease?: boolean;
+  readonly readRounds?: { readonly sent: number; readonly confirmed: number };
   readonly configuration?: Configuration;
 }
 
@@ -47,7 +51,13 @@ function inside(of: Replica): GroupInside {
   };
   const state = {
     currentTerm: of.term ?? 1,
-    role: { kind: of.role ?? 'follower' },
+    role: {
+      kind: of.role ?? 'follower',
+      reads: {
+        sentSequence: of.readRounds?.sent ?? 0,
+        confirmedSequence: of.readRounds?.confirmed ?? 0,
+      },
+    },
     votedFor: of.votedFor,
     commitIndex: of.commitIndex ?? 0,
     lastApplied: of.lastApplied ?? 0,
@@ -218,6 +228,47 @@ describe('durability', () => {
   });
 });
 
+describe('CheckQuorum', () => {
+  const heard = { 1: Number.POSITIVE_INFINITY, 2: 0, 3: 0 };
+  function lookAt(memory: ReplicaMemory, now: number, configuration: Configuration): void {
+    const voterSets = [configuration.voters, configuration.votersOutgoing]
+      .filter((voters) => voters.length > 0)
+      .map((voters) =>
+        voters.map((id) => ({ coverage: 'none', lastHeardMs: heard[Number(id) as 1 | 2 | 3] })),
+      );
+    const state = {
+      currentTerm: 1,
+      role: { kind: 'leader', voterSets },
+      timings: { electionTimeoutMs: 1000 },
+    };
+    const host = { isPaused: false, timersLateMs: 0 };
+    const machine = { nowMs: () => now, host } as unknown as StoreMachine;
+    checkQuorumIsHeard(
+      memory,
+      { state, core: { configuration } } as unknown as GroupInside,
+      machine,
+    );
+  }
+
+  it('a leader goes on that no majority answers', () => {
+    const [memory] = range().replicas;
+    const voters = ofVoters(1, 2, 3);
+    lookAt(memory, 0, voters);
+    lookAt(memory, 2200, voters);
+    expect(() => lookAt(memory, 2300, voters)).toThrow(/no majority has answered for 2300 ms/);
+  });
+
+  it('a majority that counts only now gets its time', () => {
+    const [memory] = range().replicas;
+    lookAt(memory, 0, ofVoters(1));
+    lookAt(memory, 5000, ofVoters(1));
+    const both = joint([2, 3], [1]);
+    lookAt(memory, 5100, both);
+    lookAt(memory, 7200, both);
+    expect(() => lookAt(memory, 7400, both)).toThrow(/no majority has answered for 7400 ms/);
+  });
+});
+
 describe('leases and positions', () => {
   it('two leases at one instant', () => {
     const { replicas } = range();
@@ -235,6 +286,28 @@ describe('leases and positions', () => {
     const leases = new Leases();
     leases.add(ledger, replicas[1], inside({ role: 'leader', lease: true }), 0);
     expect(() => leases.check()).toThrow(/entries up to 0, but 1 was committed/);
+  });
+
+  it('a replaced leader confirms a round that it sent later; not one that was on its way', () => {
+    const { ledger, replicas } = range();
+    const old = (sent: number, confirmed: number): void =>
+      checkReadRounds(
+        ledger,
+        replicas[1],
+        inside({ term: 1, role: 'leader', readRounds: { sent, confirmed } }),
+      );
+    old(6, 5);
+    look(ledger, replicas[0], { term: 2, entries: [{ term: 2 }], commitIndex: 1 });
+    old(7, 5);
+    old(8, 7);
+    expect(() => old(9, 8)).toThrow(/confirms read round 8; it had sent 7 when t2 was committed/);
+    expect(() =>
+      checkReadRounds(
+        ledger,
+        replicas[1],
+        inside({ term: 3, role: 'leader', readRounds: { sent: 9, confirmed: 9 } }),
+      ),
+    ).not.toThrow();
   });
 
   it('a commit index that falls, entries applied before they are committed', () => {

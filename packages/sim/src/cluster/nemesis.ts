@@ -81,8 +81,7 @@ export class Nemesis {
       case 'partition':
       case 'storm':
       case 'replay':
-        this.networkFaults.begin(fault);
-        this.later(fault.lastsMs, () => this.networkFaults.end(fault));
+        this.during(fault.lastsMs, fault);
         break;
       case 'disconnect':
         this.disconnected.add(fault);
@@ -116,6 +115,9 @@ export class Nemesis {
         this.separate(leader.host.name, other.host.name, fault);
         break;
       }
+      case 'lateEchoes':
+        this.delayEchoes(fault);
+        break;
       case 'diskStall': {
         const { disk } = this.machine(fault.store);
         disk.stall();
@@ -240,9 +242,34 @@ export class Nemesis {
       [other, one],
     ] as const) {
       const cut: Fault = { ...fault, kind: 'cut', from, to };
-      this.networkFaults.begin(cut);
-      this.later(fault.lastsMs, () => this.networkFaults.end(cut));
+      this.during(fault.lastsMs, cut);
     }
+  }
+
+  private delayEchoes(fault: Fault & { readonly kind: 'lateEchoes' }): void {
+    const leader = this.machines.find((machine) => leaderStatus(machine, fault.range))?.host.name;
+    if (leader === undefined) return;
+    const { atMs, class: name, delayMs, replacedAfterMs, replacedBy, lastsMs } = fault;
+    const at = { atMs, class: name };
+    const others = this.machines.map(({ host }) => host.name).filter((each) => each !== leader);
+    for (const other of others)
+      this.during(lastsMs, { ...at, kind: 'slowLink', from: other, to: leader, delayMs, lastsMs });
+    for (const [i, { host }] of this.clients.entries())
+      if (i % 2 === 0) this.separate(leader, host.name, fault);
+    this.later(replacedAfterMs, () => {
+      if (replacedBy === 'transfer') {
+        this.transfer(fault);
+        return;
+      }
+      const left = lastsMs - replacedAfterMs;
+      for (const other of others)
+        this.during(left, { ...at, kind: 'cut', from: leader, to: other, lastsMs: left });
+    });
+  }
+
+  private during(ms: number, fault: Fault): void {
+    this.networkFaults.begin(fault);
+    this.later(ms, () => this.networkFaults.end(fault));
   }
 
   /** A store process has begun: faults of its connection are still in force. */

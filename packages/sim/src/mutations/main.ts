@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mutants } from './catalogue.ts';
 import { type HuntOptions, hunt, type Outcome } from './hunt.ts';
-import type { Mutant } from './mutant.ts';
+import { isHunted, type Mutant } from './mutant.ts';
 import { lineOf, listLine, pageOf } from './report.ts';
 import { Workshop } from './workshop.ts';
 
@@ -14,7 +14,7 @@ const usage = `Usage: pnpm sim:mutations [--only NAME,NAME] [--seconds T] [--rep
   Plants one bug after the other in a copy of the built tree and runs seeds until one shows it.
   Exit code 1 if a bug is not found, or if a seed fails without it.
 
-  --list            what there is to plant; what no seed has shown yet is hunted only by name
+  --list            what there is to plant; what no seed shows is hunted only by name
   --only A,B        these; a part of a name is enough
   --seconds T       processor time for each; default 60
   --seeds N         at most for each
@@ -28,7 +28,7 @@ const usage = `Usage: pnpm sim:mutations [--only NAME,NAME] [--seconds T] [--rep
 const write = (line: string): void => void process.stdout.write(`${line}\n`);
 
 function chosen(names: string | undefined): readonly Mutant[] {
-  if (names === undefined) return mutants.filter(({ unfound }) => unfound === undefined);
+  if (names === undefined) return mutants.filter(isHunted);
   return names.split(',').flatMap((part) => {
     const exact = mutants.filter(({ name }) => name === part);
     const found = exact.length > 0 ? exact : mutants.filter(({ name }) => name.includes(part));

@@ -30,6 +30,13 @@ export interface Mutant {
   readonly hunt: Hunt;
   /** No seed has shown it so far, and why: a campaign leaves it out unless it is named. */
   readonly unfound?: string;
+  /** The program does the same without the rule, and why: nothing is there to be found. Left out like `unfound`. */
+  readonly equivalent?: string;
+}
+
+/** True if a campaign has to find it. */
+export function isHunted({ unfound, equivalent }: Mutant): boolean {
+  return unfound === undefined && equivalent === undefined;
 }
 
 /** Throws unless `find` stands in the text exactly once. */

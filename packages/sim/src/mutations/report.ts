@@ -1,6 +1,6 @@
 /** What a campaign found, for people: a line while it runs, a page of markdown at its end. */
 import type { Outcome } from './hunt.ts';
-import type { Mutant } from './mutant.ts';
+import { isHunted, type Mutant } from './mutant.ts';
 
 export function lineOf(outcome: Outcome): string {
   const { mutant, result, seed, death, reported, seeds, seconds, falseAlarms } = outcome;
@@ -17,9 +17,11 @@ export function lineOf(outcome: Outcome): string {
   }
 }
 
-export function listLine({ name, breaks, changes, unfound }: Mutant): string {
+export function listLine(mutant: Mutant): string {
+  const { name, breaks, changes, equivalent } = mutant;
   const files = [...new Set(changes.map(({ file }) => file))].join(', ');
-  return `${name}${unfound === undefined ? '' : ' (not found yet)'}\n    ${breaks}\n    ${files}`;
+  const state = equivalent === undefined ? ' (not found yet)' : ' (equivalent)';
+  return `${name}${isHunted(mutant) ? '' : state}\n    ${breaks}\n    ${files}`;
 }
 
 const introduction = `# Planted bugs
@@ -78,21 +80,37 @@ export function pageOf(
       return `| ${cells.map(cell).join(' | ')} |`;
     }),
   ];
-  const unfound = all.filter((each) => each.unfound !== undefined);
-  if (unfound.length > 0)
-    lines.push(
-      '',
-      '## Not found yet',
-      '',
+  lines.push(
+    ...section(
+      'Not found yet',
       'Left out of the campaign; `--only NAME` hunts them. The reasons are guesses where they say so, and not proven elsewhere.',
-      '',
-      '| planted | breaks | why it lives |',
-      '|---|---|---|',
-      ...unfound.map(
-        (each) => `| ${[each.name, each.breaks, each.unfound ?? ''].map(cell).join(' | ')} |`,
-      ),
-    );
+      all.flatMap((each) => (each.unfound === undefined ? [] : [[each, each.unfound]])),
+    ),
+    ...section(
+      'Equivalent',
+      'Left out of the campaign: without the rule the program does the same, as far as anybody outside can tell. The rule stays as the second lock on a door.',
+      all.flatMap((each) => (each.equivalent === undefined ? [] : [[each, each.equivalent]])),
+    ),
+  );
   return `${lines.join('\n')}\n`;
+}
+
+function section(
+  title: string,
+  about: string,
+  rows: readonly (readonly [Mutant, string])[],
+): readonly string[] {
+  if (rows.length === 0) return [];
+  return [
+    '',
+    `## ${title}`,
+    '',
+    about,
+    '',
+    '| planted | breaks | why it lives |',
+    '|---|---|---|',
+    ...rows.map(([{ name, breaks }, why]) => `| ${[name, breaks, why].map(cell).join(' | ')} |`),
+  ];
 }
 
 function cell(text: string): string {
