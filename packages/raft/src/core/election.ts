@@ -106,6 +106,7 @@ export function handleRequestVoteRequest(
   if (voteGranted) {
     becomeFollower(state, state.currentTerm, undefined, now);
     state.votedFor = message.from;
+    state.triesInVain = 0; // somebody else may win
     if (!isVoter(state.configuration, state.self)) probe('learnerVoted');
   } else if (!state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm)) {
     probe('voteRefusedByLog');

@@ -29,7 +29,10 @@ export function handleAppendEntriesRequest(
   assert(message.term === state.currentTerm, 'the append is of this term');
   assert(state.role.kind !== 'leader', 'a term has at most one leader');
   if (state.role.kind !== 'follower') becomeFollower(state, message.term, message.from, now);
-  else if (state.role.leader === undefined) state.role.leader = message.from;
+  else if (state.role.leader === undefined) {
+    state.role.leader = message.from;
+    state.triesInVain = 0;
+  }
   assert(
     state.role.kind === 'follower' && state.role.leader === message.from,
     'a term has at most one leader',

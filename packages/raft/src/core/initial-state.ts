@@ -75,6 +75,7 @@ export function initialState(options: RaftCoreOptions, prng: Prng): RaftState {
     replicatedIndex: log.compactedIndex,
     promisedUntilMs: bound ? now + electionTimeoutMs : -Infinity,
     electionDueMs: now + waitMs,
+    triesInVain: 0,
     electionTimeoutMs: electionTimeoutMs + jitterMs,
     // Another life of this replica may still be answered: contexts of one life are not those of another.
     lastContext: prng.nextUint32() * contextsPerLife,

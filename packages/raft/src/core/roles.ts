@@ -24,13 +24,20 @@ export function resetElectionTimer(state: RaftState, now: number): void {
   state.electionDueMs = now + state.electionTimeoutMs;
 }
 
+/** Tries before a replica begins to wait longer: an election that a split vote or a lost message spoiled is soon repeated. */
+const promptTries = 2;
+/** A replica waits at most 2^this times as long as at first. */
+const backOffsMax = 3;
+
 /**
  * When to try again: pre-votes make a retry harmless, so it need not wait for E. `patienceMs` is at least two writes
- * and two messages, or slow disks would keep a group without a leader.
+ * and two messages, or slow disks would keep a group without a leader. If that is not enough, because the processor is
+ * starved or everybody tries at once, each further try waits twice as long: answers come in time, and a storm dies down.
  */
 function armRetry(state: RaftState, patienceMs: number, now: number): void {
+  const backOffs = Math.min(Math.max(0, state.triesInVain - promptTries), backOffsMax);
   const retryMs = patienceMs + state.prng.nextFloat() * state.timings.electionJitterMs;
-  state.electionDueMs = Math.max(now + retryMs, state.promisedUntilMs);
+  state.electionDueMs = Math.max(now + retryMs * 2 ** backOffs, state.promisedUntilMs);
 }
 
 /** After a campaign that cannot be won any more. */
@@ -47,6 +54,7 @@ export function becomeFollower(
 ): void {
   assert(term >= state.currentTerm, 'terms do not fall');
   const before = state.role;
+  if (term > state.currentTerm || leader !== undefined) state.triesInVain = 0;
   if (term > state.currentTerm) {
     state.currentTerm = term;
     state.votedFor = undefined;
@@ -64,6 +72,7 @@ export function becomePreCandidate(state: RaftState, now: number): void {
   assert(now >= state.promisedUntilMs, 'a promise is kept (L2, L3)');
   const before = state.role;
   state.role = { kind: 'preCandidate', votes: new Map([[state.self, true]]) };
+  state.triesInVain++;
   armRetry(state, state.timings.heartbeatIntervalMs, now);
   failReads(state, before);
 }
@@ -129,6 +138,7 @@ export function becomeLeader(state: RaftState, now: number): void {
   };
   renewLease(role);
   state.role = role;
+  state.triesInVain = 0;
   state.log.append({
     index: firstIndex,
     term: state.currentTerm,

@@ -151,6 +151,8 @@ export interface RaftState {
   promisedUntilMs: number;
   /** When a replica that is not leader campaigns next. */
   electionDueMs: number;
+  /** Times that it stood for election since it last heard a leader, voted for another, or met a newer term. */
+  triesInVain: number;
   /** E plus this term's jitter. */
   electionTimeoutMs: number;
   /** Never reset: a context is never used again. */
