@@ -99,8 +99,9 @@ export const commands: readonly Mutant[] = [
     changes: [
       {
         file: 'packages/shard/src/store/store-state-machine.ts',
-        find: 'applied.push(replica.apply(entries, operations));',
-        replace: 'replica.publish(replica.apply(entries, operations));',
+        find: 'applied.push(result);',
+        replace:
+          'replica.publish(result);\n        if (result.before !== undefined) hooks.onDescriptor(replica, result.before);',
       },
     ],
     hunt: { only: ['slowDisk'], swarm: { engineMsMax: 30 } },
