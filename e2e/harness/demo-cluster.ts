@@ -2,7 +2,7 @@
  * A whole cluster of real processes, driven as a user would: `bin/demo --background --json`, the `restart` commands that
  * it prints, `bin/demo --stop`. Whatever happens, `stop` leaves no process of it alive and no file of it behind.
  */
-import { type ExecFileException, execFile } from 'node:child_process';
+import { type ChildProcess, type ExecFileException, execFile, spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -43,13 +43,18 @@ export class DemoCluster {
   }
 
   static async start(
-    options: { readonly stores?: number; readonly data?: string } = {},
+    options: {
+      readonly stores?: number;
+      readonly data?: string;
+      /** Settings for all of its processes. */
+      readonly environment?: Readonly<Record<string, string>>;
+    } = {},
   ): Promise<DemoCluster> {
     const data = options.data ?? (await mkdtemp(join(tmpdir(), 'flotilla-e2e-')));
     const args = ['--background', '--json', '--data', data, '--port', '0'];
     if (options.stores !== undefined) args.push('--stores', String(options.stores));
     try {
-      const { stdout } = await run(demo, args, 60_000);
+      const { stdout } = await run(demo, args, 60_000, options.environment);
       return new DemoCluster(data, JSON.parse(stdout) as DemoDescription);
     } catch (error) {
       const logs = await tailOfLogs(data);
@@ -134,6 +139,11 @@ export class DemoCluster {
   }
 }
 
+/** Starts a `flotilla` process that goes on; the caller ends it. */
+export function startFlotilla(...args: readonly string[]): ChildProcess {
+  return spawn(join(root, 'bin/flotilla'), args, { stdio: 'ignore', env: childEnvironment() });
+}
+
 /** Runs the built `flotilla` program. */
 export async function flotilla(...args: readonly string[]): Promise<string> {
   const { stdout } = await run(join(root, 'bin/flotilla'), args, 30_000);
@@ -144,12 +154,17 @@ export async function run(
   file: string,
   args: readonly string[],
   timeoutMs: number,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly stdout: string; readonly stderr: string }> {
   return new Promise((resolve, reject) => {
     execFile(
       file,
       [...args],
-      { timeout: timeoutMs, maxBuffer: 64 * 1024 * 1024, env: childEnvironment() },
+      {
+        timeout: timeoutMs,
+        maxBuffer: 64 * 1024 * 1024,
+        env: { ...childEnvironment(), ...environment },
+      },
       (error, stdout, stderr) => {
         if (error === null) resolve({ stdout, stderr });
         else reject(new Error(failureOf(file, args, error, `${stderr}${stdout}`)));

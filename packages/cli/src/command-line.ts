@@ -2,13 +2,12 @@
  * The `flotilla` command: its sub-commands, their flags and help. Each sub-command's work is in a file of its own;
  * what starts there is loaded only when it is asked for, so that `--help` and `version` stay quick.
  */
-import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { ExitCode } from '@flotilla/base';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { loadConfig } from './config/load-config.ts';
-import { environmentName, type ProcessConfig, settings } from './config/settings.ts';
+import { Command, CommanderError } from 'commander';
+import { addSettings, configOf, connectionKeys, example, wholeNumber } from './command-parts.ts';
+import { settings } from './config/settings.ts';
 import type { Output } from './output.ts';
+import { addEvents, addMove, addStore } from './placement/placement-commands.ts';
 import { UsageError } from './usage-error.ts';
 import { version } from './version.ts';
 
@@ -37,17 +36,6 @@ export async function runCommandLine(args: readonly string[], output: Output): P
   }
 }
 
-/** The keys that every command which talks to a cluster takes. */
-const connectionKeys = [
-  'nats',
-  'nats-user',
-  'nats-password',
-  'nats-ca',
-  'nats-cert',
-  'nats-key',
-  'cluster',
-] as const;
-
 function createProgram(output: Output, finish: (code: number) => void): Command {
   const program = new Command('flotilla')
     .description('A sharded, replicated SQL database that speaks the Postgres wire protocol.')
@@ -60,6 +48,8 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
   addInit(program, output, finish);
   addStatus(program, output, finish);
   addRange(program, output, finish);
+  addStore(program, output, finish);
+  addEvents(program, output, finish);
   addSql(program, finish);
   program
     .command('version')
@@ -156,6 +146,7 @@ function addRange(program: Command, output: Output, finish: (code: number) => vo
     const { to, timeout } = command.opts<{ to: number; timeout: number }>();
     finish(await runTransfer(config, { rangeId, to, timeoutMs: timeout * 1000 }, output));
   });
+  addMove(range, output, finish);
   addSplit(range, output, finish);
 }
 
@@ -209,44 +200,4 @@ function addInProcessCluster(program: Command, finish: (code: number) => void): 
     const { stores } = command.opts<{ stores: number }>();
     finish(await runInProcessCluster(config, stores));
   });
-}
-
-function addSettings(command: Command, keys: readonly string[]): void {
-  for (const setting of settings) {
-    if (!keys.includes(setting.key)) continue;
-    const flags =
-      setting.argument === undefined ? `--${setting.key}` : `--${setting.key} ${setting.argument}`;
-    const fallback = setting.defaultText === undefined ? '' : ` (default: ${setting.defaultText})`;
-    command.addOption(new Option(flags, `${setting.description}${fallback}`));
-  }
-  command.option('--config <file>', 'YAML or JSON file with the same keys as the flags');
-  command.addHelpText(
-    'after',
-    `\nEach setting can also come from the environment (${environmentName(keys[0] ?? 'nats')}) or the config file.` +
-      '\nFlags win over the environment, the environment over the file.',
-  );
-}
-
-function configOf(command: Command): ProcessConfig {
-  const options: Record<string, unknown> = command.opts();
-  const flags: Record<string, unknown> = {};
-  for (const option of command.options) {
-    const value = options[option.attributeName()];
-    if (value !== undefined) flags[option.name()] = value;
-  }
-  return loadConfig({
-    flags,
-    environment: process.env,
-    readFile: (path) => readFileSync(path, 'utf8'),
-    hostName: hostname(),
-  });
-}
-
-function wholeNumber(text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('Expected a whole number from 1.');
-}
-
-function example(...lines: readonly string[]): string {
-  return `\nExample:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
 }

@@ -52,7 +52,7 @@ describe('commands in the documents', () => {
   const flotilla = all.filter(({ command }) => /^(\.\/bin\/)?flotilla /.test(command));
   it.each(flotilla)('$command ($document)', async ({ command }) => {
     const [, name = '', ...args] = command.split(/\s+/);
-    const path = name === 'range' ? [name, args[0] ?? ''] : [name];
+    const path = ['range', 'store'].includes(name) ? [name, args[0] ?? ''] : [name];
     const help = await outputOf([...path, '--help']);
     const own = name === 'sql' ? args.slice(0, args.indexOf('-c')) : args;
     for (const flag of own.filter((arg) => arg.startsWith('--'))) expect(help).toContain(flag);
@@ -84,7 +84,17 @@ describe('commands in the documents', () => {
 });
 
 describe('help', () => {
-  const names = ['start', 'init', 'status', 'range', 'sql', 'version', 'in-process-cluster'];
+  const names = [
+    'start',
+    'init',
+    'status',
+    'range',
+    'store',
+    'events',
+    'sql',
+    'version',
+    'in-process-cluster',
+  ];
   it.each(names)('flotilla %s --help has an example', async (name) => {
     expect(await outputOf([name, '--help'])).toMatch(
       new RegExp(`Example:\n {2}\\$ flotilla ${name}`),

@@ -54,6 +54,11 @@ export type WriteOutcome =
       readonly foundTimestamp: number;
     };
 
+export interface MembersChange {
+  readonly add: readonly StoreId[];
+  readonly remove: readonly StoreId[];
+}
+
 export interface StoreStatus extends StatusResponse {}
 
 /**
@@ -77,6 +82,11 @@ export interface Router {
   lookup(key: Uint8Array, options?: OperationOptions): Promise<RangeInfo>;
   /** Asks every store that answers within `timeoutMs`. */
   discover(options: { readonly timeoutMs: number }): Promise<readonly DiscoveredStore[]>;
+  /**
+   * Asks the leaseholder of the key's range to give it voters on some stores and take them from others; resolves when that
+   * is so. Rejects with INVALID_ARGUMENT where the leaseholder refuses or gives up.
+   */
+  changeMembers(key: Uint8Array, change: MembersChange, options?: OperationOptions): Promise<void>;
   /** One store's own account of its replicas. */
   status(storeId: StoreId, options?: OperationOptions): Promise<StoreStatus>;
   /**

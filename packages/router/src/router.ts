@@ -17,6 +17,7 @@ import {
 } from '@flotilla/base';
 import { kv, type RangeInfo } from '@flotilla/shard/protocol';
 import { Admission } from './admission.ts';
+import { ChangeMembersOperation } from './change-members-operation.ts';
 import { ClientLink, type Response } from './client-link.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { GetOperation } from './get-operation.ts';
@@ -32,6 +33,7 @@ import type {
   DiscoveredStore,
   KvRow,
   KvValue,
+  MembersChange,
   OperationOptions,
   Router,
   ScanOptions,
@@ -185,6 +187,16 @@ class RouterOfRanges implements Router {
       if (signal?.aborted === true) abort();
       else signal?.addEventListener('abort', abort);
     });
+  }
+
+  async changeMembers(
+    key: Uint8Array,
+    change: MembersChange,
+    options?: OperationOptions,
+  ): Promise<void> {
+    this.checkOpen();
+    const { dispatcher, admission } = this;
+    return new ChangeMembersOperation(dispatcher, admission, key, change, options).start();
   }
 
   async transferLease(key: Uint8Array, to: StoreId, options?: OperationOptions): Promise<void> {

@@ -10,6 +10,7 @@
  *   replica/   one range: evaluation, exactly-once, application of log entries
  *   snapshot/  a range's whole state from one store to another
  *   membership/ replicas come, move and go
+ *   placement/ stores describe themselves and join; replicas and leases are placed from the first range's leaseholder
  *   store/     the process: identity, founding, requests, reads, checkpoints, meta reports, balance, history
  *   protocol/  the messages, for clients too
  *   testing/   the engine in memory, its conformance suite, a cluster in one process
@@ -19,7 +20,7 @@
  *
  * Not built: merging of ranges; a store that lost its disk comes back only under a new store id; intents, locks and
  * transaction records (a write is one range, one entry); reads of the history (it is kept and swept, nobody asks for it
- * yet); placement: nobody but an operator's request moves replicas.
+ * yet); a replication factor per table.
  */
 export type {
   Engine,
@@ -38,6 +39,20 @@ export {
   preferredLeader,
 } from './initial-ranges.ts';
 export { defaultStoreLimits, type StoreLimits } from './limits.ts';
+export {
+  decodeEvent,
+  decodeIntent,
+  decodeReport,
+  encodeIntent,
+  eventSpan,
+  intentKey,
+  intentSpan,
+  type PlacementEvent,
+  reportSpan,
+  type StoreIntent,
+  type StoreReport,
+} from './placement/cluster-rows.ts';
+export type { Capacity, PlacementSettings, WriteHealth } from './placement/settings.ts';
 export type { RangeDescriptor, ReplicaPlace } from './range-descriptor.ts';
 export { openStore } from './store/open-store.ts';
 export type { Store, StoreOptions } from './store/store-api.ts';

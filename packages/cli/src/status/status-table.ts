@@ -15,7 +15,7 @@ export const plainPaint: Paint = {
   head: (text) => text,
 };
 
-const borderless = {
+export const borderless: Table.TableConstructorOptions = {
   chars: {
     ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },
     ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },

@@ -63,6 +63,7 @@ function routerOver(statuses: ReadonlyMap<number, StoreStatus>): Router {
     lookup: unused,
     transferLease: unused,
     split: unused,
+    changeMembers: unused,
     close: () => Promise.resolve(),
     discover: () =>
       Promise.resolve(

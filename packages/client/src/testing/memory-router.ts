@@ -135,6 +135,10 @@ export class MemoryRouter implements Router {
     throw new DbError('UNAVAILABLE', 'there are no stores');
   }
 
+  async changeMembers(): Promise<void> {
+    throw new DbError('INVALID_ARGUMENT', 'there are no stores');
+  }
+
   async transferLease(): Promise<void> {
     throw new DbError('INVALID_ARGUMENT', 'there are no stores');
   }

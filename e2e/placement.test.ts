@@ -1,0 +1,162 @@
+/**
+ * A fourth store joins three under load, and then one of the three dies for good: replicas and leases are even, every range
+ * has three replicas again, and no client notices.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import type { Flotilla } from '@flotilla/client';
+import {
+  checkLinearizable,
+  checkRegisterZones,
+  checkSet,
+  registerModel,
+} from '@flotilla/client/testing';
+import type { Router } from '@flotilla/router';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ReplicaView, viewCluster } from './harness/cluster-view.ts';
+import { openRouter, openSdk, withPg } from './harness/connections.ts';
+import { DemoCluster, flotilla, startFlotilla } from './harness/demo-cluster.ts';
+import { eventually } from './harness/eventually.ts';
+import { figure } from './harness/figures.ts';
+import { PgWriters } from './harness/pg-writer.ts';
+import { RegisterWorkload } from './harness/register-workload.ts';
+
+const deadAfterSeconds = 6;
+const keys = ['\u0001', 'A', '\u00e9'];
+
+let cluster: DemoCluster;
+let router: Router;
+let closeRouter: () => Promise<void>;
+let client: Flotilla;
+let fourth: ChildProcess | undefined;
+
+beforeAll(async () => {
+  cluster = await DemoCluster.start({
+    environment: { FLOTILLA_DEAD_STORE_AFTER: String(deadAfterSeconds) },
+  });
+  ({ router, close: closeRouter } = await openRouter(cluster));
+  client = await openSdk(cluster);
+});
+afterAll(async () => {
+  fourth?.kill('SIGKILL');
+  await Promise.allSettled([client?.close(), closeRouter?.()]);
+  await cluster?.stop();
+});
+
+/** Of each store, in order. */
+function countsOf(view: readonly ReplicaView[], stores: readonly number[]) {
+  const count = (of: readonly ReplicaView[]): number[] =>
+    stores.map((id) => of.filter(({ storeId }) => storeId === id).length);
+  return { replicas: count(view), leases: count(view.filter((each) => each.isLeaseholder)) };
+}
+
+/** Three replicas of every range on these stores, as many on each as on the others, and leases too. */
+async function even(stores: readonly number[], timeoutMs: number): Promise<number> {
+  let seen = '';
+  const { tookMs } = await eventually(
+    `replicas are even on ${stores.join(', ')}`,
+    { timeoutMs, everyMs: 500 },
+    async () => {
+      const view = await viewCluster(router);
+      const { replicas, leases } = countsOf(view, stores);
+      const ranges = new Set(view.map(({ rangeId }) => rangeId)).size;
+      const total = replicas.reduce((sum, n) => sum + n, 0);
+      const now = `${replicas.join('/')} replicas, ${leases.join('/')} leases`;
+      if (now !== seen) figure('placement', { now });
+      seen = now;
+      const spread = (counts: readonly number[]): number =>
+        Math.max(...counts) - Math.min(...counts);
+      const whole = total === 3 * ranges && leases.reduce((sum, n) => sum + n, 0) === ranges;
+      return whole && spread(replicas) <= 1 && spread(leases) <= 2 ? true : undefined;
+    },
+  );
+  return tookMs;
+}
+
+describe('three stores become four, and one of them dies for good', () => {
+  it('is even again, with three replicas each, and nobody notices', {
+    timeout: 240_000,
+  }, async () => {
+    await withPg(cluster, (pg) =>
+      pg.query('CREATE TABLE marks (id text PRIMARY KEY, n int NOT NULL)'),
+    );
+    const registers = new RegisterWorkload({
+      client,
+      keys,
+      writersPerKey: 1,
+      readersPerKey: 1,
+      pauseMs: 20,
+    });
+    const rows = new PgWriters({
+      url: cluster.gatewayUrl,
+      connections: 4,
+      perSecond: 50,
+      statement: (n) => ({
+        text: 'INSERT INTO marks (id, n) VALUES ($1, $2)',
+        values: [`mark-${n}`, n],
+      }),
+    });
+    try {
+      await eventually('writes are acknowledged', { timeoutMs: 15_000 }, () =>
+        rows.acknowledged.length > 20 ? true : undefined,
+      );
+      fourth = startFlotilla(
+        ...['start', '--roles', 'store', '--store-id', '4', '--machine', 'machine-4'],
+        ...['--data', join(cluster.data, 'store-4'), '--nats', cluster.natsUrl],
+        ...['--cluster', cluster.clusterName, '--dead-store-after', String(deadAfterSeconds)],
+      );
+      const balancedMs = await even([1, 2, 3, 4], 90_000);
+      await cluster.kill('store-2');
+      const healedMs = await even([1, 3, 4], 90_000);
+      figure('placement', { balancedMs, healedMs });
+    } finally {
+      await Promise.all([registers.stop(), rows.stop()]);
+    }
+    figure('writers', {
+      acknowledged: rows.acknowledged.length,
+      unknown: rows.unknown.length,
+      puts: registers.acknowledgedAt.length,
+      failures: JSON.stringify([...rows.failures, ...registers.failures]),
+    });
+    expect(rows.impossible).toEqual([]);
+    expect(rows.unknown).toEqual([]);
+    expect([...registers.failures]).toEqual([]);
+    const found = await withPg(cluster, (pg) => pg.query('SELECT id FROM marks'));
+    expect(
+      checkSet({
+        acknowledged: rows.acknowledged.map(({ n }) => `mark-${n}`),
+        unknown: [],
+        found: found.rows.map((row: { id: string }) => row.id),
+      }),
+    ).toEqual({ kind: 'ok' });
+    for (const [key, history] of registers.histories) {
+      expect(checkRegisterZones(history), `zones of ${key}`).toEqual({ kind: 'ok' });
+      expect(checkLinearizable(registerModel, history), `search of ${key}`).toEqual({ kind: 'ok' });
+    }
+  });
+});
+
+describe('the commands of docs/operations.md', () => {
+  it('show what happened, drain, move and refuse', { timeout: 120_000 }, async () => {
+    const connection = ['--nats', cluster.natsUrl, '--cluster', cluster.clusterName];
+    const stores = await flotilla('store', 'status', ...connection);
+    expect(stores).toMatch(/s4 +alive +machine-4/);
+    expect(stores).toMatch(/s2 +silent for/);
+    const events = await flotilla('events', '--limit', '1000', ...connection);
+    expect(events).toContain('s4 on machine machine-4 has joined.');
+    expect(events).toMatch(/r\d+: its replica moves from s2 to s\d, because s2 is lost\./);
+    expect(await flotilla('store', 'drain', '4', '--timeout', '25', ...connection)).toContain(
+      's4 leads nothing any more: it is safe to stop it.',
+    );
+    expect(await flotilla('store', 'undrain', '4', ...connection)).toContain('s4 may be given');
+    expect(
+      await flotilla('store', 'decommission', '2', '--timeout', '25', ...connection),
+    ).toContain('s2 holds nothing any more');
+    await expect(flotilla('store', 'drain', '9', ...connection)).rejects.toThrow(
+      /no store of that number has ever joined/,
+    );
+    await expect(
+      flotilla('range', 'move', '5', '--from', '1', '--to', '3', ...connection),
+    ).rejects.toThrow(/r5 is not moved: it has a replica on s3 already/);
+  });
+});

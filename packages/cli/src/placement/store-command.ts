@@ -1,0 +1,184 @@
+/**
+ * `flotilla store …`: reads the rows in which stores describe themselves, writes what an operator wants of one, and waits
+ * until it is so, saying how far it is.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DbError, type Span, timestampToWallMs, toTimestamp } from '@flotilla/base';
+import type { KvRow, Router } from '@flotilla/router';
+import {
+  decodeIntent,
+  decodeReport,
+  encodeIntent,
+  intentKey,
+  intentSpan,
+  reportSpan,
+  type StoreReport,
+} from '@flotilla/shard';
+import Table from 'cli-table3';
+import type { ProcessConfig } from '../config/settings.ts';
+import type { Output } from '../output.ts';
+import { gatherStatus } from '../status/cluster-status.ts';
+import { borderless, bytesText, durationText } from '../status/status-table.ts';
+import { withCluster } from './with-cluster.ts';
+
+export interface StoreLine {
+  readonly storeId: number;
+  readonly machine: string;
+  readonly zone: string;
+  readonly version: string;
+  /** Since its row was written. */
+  readonly silentMs: number;
+  readonly replicas: number;
+  readonly leases: number;
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+  readonly requestsPerSecond: number;
+  readonly draining: boolean;
+  readonly decommissioning: boolean;
+}
+
+export type StoreWish = 'drain' | 'undrain' | 'decommission';
+
+/** Unit: ms. */
+const pollMs = 500;
+const askMs = 500;
+/** Rows that a store misses before it is shown as silent. */
+const silentAfterMs = 15_000;
+
+export function runStoreStatus(
+  config: ProcessConfig,
+  request: { readonly json: boolean; readonly timeoutMs: number },
+  output: Output,
+): Promise<number> {
+  const { timeoutMs, json } = request;
+  const failed = 'the stores are not known';
+  return withCluster(config, { timeoutMs, failed, output }, async (router) => {
+    const lines = await storeLines(router, timeoutMs);
+    output.out(json ? `${JSON.stringify(lines)}\n` : `${storeText(lines)}\n`);
+  });
+}
+
+export function runStoreWish(
+  config: ProcessConfig,
+  request: { readonly storeId: number; readonly wish: StoreWish; readonly timeoutMs: number },
+  output: Output,
+): Promise<number> {
+  const { storeId, wish, timeoutMs } = request;
+  const failed = `s${storeId}: ${wish} is not done`;
+  return withCluster(config, { timeoutMs, failed, output }, async (router) => {
+    const say = (line: string): void => output.out(`${line}\n`);
+    const lines = await storeLines(router, Math.min(timeoutMs, 10_000));
+    if (!lines.some((line) => line.storeId === storeId))
+      throw new DbError('INVALID_ARGUMENT', 'no store of that number has ever joined');
+    const intent = {
+      draining: wish !== 'undrain',
+      decommissioning: wish === 'decommission',
+    };
+    await router.write({
+      conditions: [],
+      mutations: [{ kind: 'put', key: intentKey(storeId), value: encodeIntent(intent) }],
+      deleteSpans: [],
+    });
+    if (wish === 'undrain') say(`s${storeId} may be given leases and replicas again.`);
+    else await waitUntilGone(router, request, say);
+  });
+}
+
+/** Says what is left whenever it has become less. */
+async function waitUntilGone(
+  router: Router,
+  { storeId, wish, timeoutMs }: { storeId: number; wish: StoreWish; timeoutMs: number },
+  say: (line: string) => void,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  const forGood = wish === 'decommission';
+  let said = '';
+  for (;;) {
+    const { ranges } = await gatherStatus(router, askMs);
+    const leases = ranges.filter((range) => range.leaseholderStoreId === storeId).length;
+    const replicas = ranges.filter((range) =>
+      range.replicas.some((replica) => replica.storeId === storeId),
+    ).length;
+    if (ranges.length > 0 && leases === 0 && (!forGood || replicas === 0)) break;
+    const left = forGood
+      ? `s${storeId}: ${replicas} replicas and ${leases} leases are left.`
+      : `s${storeId}: ${leases} leases are left.`;
+    if (left !== said) say(left);
+    said = left;
+    if (performance.now() > deadline)
+      throw new DbError(
+        'TIMEOUT',
+        `${left} It goes on without this command; \`flotilla events\` says what stands in the way`,
+      );
+    await sleep(pollMs);
+  }
+  say(
+    forGood
+      ? `s${storeId} holds nothing any more: it is safe to stop it for good, and to delete its directory.`
+      : `s${storeId} leads nothing any more: it is safe to stop it. \`flotilla store undrain ${storeId}\` ends this.`,
+  );
+}
+
+export async function storeLines(router: Router, timeoutMs: number): Promise<StoreLine[]> {
+  const intents = new Map<number, { draining: boolean; decommissioning: boolean }>();
+  for (const { key, value } of await rowsOf(router, intentSpan, timeoutMs)) {
+    const { draining = false, decommissioning = false } = decodeIntent(value) ?? {};
+    const storeId = Buffer.from(key).readUInt32BE(key.length - 4);
+    intents.set(storeId, { draining, decommissioning });
+  }
+  const now = Date.now();
+  return (await rowsOf(router, reportSpan, timeoutMs)).flatMap(({ value, timestamp }) => {
+    const report = decodeReport(value);
+    if (report === undefined) return [];
+    const silentMs = Math.max(0, now - timestampToWallMs(toTimestamp(timestamp)));
+    const none = { draining: false, decommissioning: false };
+    return [lineOf(report, silentMs, intents.get(report.storeId) ?? none)];
+  });
+}
+
+async function rowsOf(router: Router, span: Span, timeoutMs: number): Promise<KvRow[]> {
+  const rows: KvRow[] = [];
+  for await (const batch of router.scan(span, { timeoutMs })) rows.push(...batch);
+  return rows;
+}
+
+function lineOf(
+  report: StoreReport,
+  silentMs: number,
+  intent: { readonly draining: boolean; readonly decommissioning: boolean },
+): StoreLine {
+  const { storeId, machine, zone, version, replicas, leases } = report;
+  const { capacityBytes, usedBytes, requestsPerSecond } = report;
+  return {
+    ...{ storeId, machine, zone, version, silentMs, replicas, leases },
+    ...{ capacityBytes, usedBytes, requestsPerSecond, ...intent },
+  };
+}
+
+/** Exported for tests. */
+export function storeText(lines: readonly StoreLine[]): string {
+  if (lines.length === 0) return 'No store has joined yet.';
+  const heads = [
+    ...['store', 'state', 'machine', 'zone', 'version', 'replicas', 'leases', 'requests/s'],
+    'disk used',
+  ];
+  const table = new Table({ ...borderless, head: heads });
+  for (const line of lines)
+    table.push([
+      ...[`s${line.storeId}`, stateText(line), line.machine, line.zone || '-', line.version],
+      ...[line.replicas, line.leases, line.requestsPerSecond],
+      line.capacityBytes === 0
+        ? '-'
+        : `${bytesText(line.usedBytes)} of ${bytesText(line.capacityBytes)}`,
+    ]);
+  return table.toString().replace(/[ \t]+$/gm, '');
+}
+
+function stateText(line: StoreLine): string {
+  const { silentMs, draining, decommissioning, replicas } = line;
+  const parts: string[] = [];
+  if (silentMs > silentAfterMs) parts.push(`silent for ${durationText(silentMs)}`);
+  if (decommissioning) parts.push(replicas === 0 ? 'decommissioned' : 'decommissioning');
+  else if (draining) parts.push('draining');
+  return parts.length === 0 ? 'alive' : parts.join(', ');
+}
