@@ -8,7 +8,7 @@ import { fields, query, RawClient } from './testing/raw-client.ts';
 import { SocketTestClock, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
 import { encodeLine, readWireCases, readyCount, showMessage } from './testing/wire-script.ts';
 
-describe('transactions.txt', () => {
+describe.each(['transactions.txt', 'prepared.txt'])('%s', (file) => {
   let world: TestGateway;
   let client: RawClient;
 
@@ -29,7 +29,7 @@ describe('transactions.txt', () => {
     expect(world.fatals).toEqual([]);
   });
 
-  const text = readFileSync(join(import.meta.dirname, '../testdata/transactions.txt'), 'utf8');
+  const text = readFileSync(join(import.meta.dirname, '../testdata', file), 'utf8');
   for (const { said, heard } of readWireCases(text))
     test(said.join('; '), async () => {
       client.send(...said.map(encodeLine));

@@ -35,5 +35,6 @@
 export * from './engine.ts';
 export * from './kv-errors.ts';
 export * from './kv-transaction.ts';
+export * from './named-statements.ts';
 export * from './session-api.ts';
 export * from './sql-error.ts';

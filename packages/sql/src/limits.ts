@@ -42,6 +42,10 @@ export const conflictBackoffMs: { readonly first: number; readonly most: number 
   first: 1,
   most: 100,
 };
+/** Prepared statements of one session, by name. 53400. */
+export const namedStatementsMax: number = 10_000;
+/** What their source texts may hold together. Unit: UTF-16 units. 53400. */
+export const namedStatementBytesMax: number = 128 * 1024 * 1024;
 /** Keys that one statement of a block inserts under locks of their own. More are checked without. */
 export const uniqueLocksMax: number = 1_000;
 /** Runs of one statement whose plan went stale under it. */

@@ -6,6 +6,7 @@
 
 export type { Datum } from './types/values.ts';
 
+import type { NamedStatements } from './named-statements.ts';
 import type { Datum } from './types/values.ts';
 
 /** PostgreSQL's type oid. 0 = not known yet. */
@@ -98,6 +99,8 @@ export interface SqlSession {
   /** The current value of a setting, as SHOW prints it. */
   setting(name: string): string | undefined;
 
+  /** Prepared statements by name: PREPARE's and the caller's. */
+  readonly statements: NamedStatements;
   /** What ReadyForQuery says. */
   readonly transactionStatus: TransactionStatus;
   /** Of the open transaction; undefined where there is none. */

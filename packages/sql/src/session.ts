@@ -1,5 +1,6 @@
 /** One user's session: settings, and the way of a statement from text to result. Implements `SqlSession`. */
 import type { Clock, Logger } from '@flotilla/base';
+import type { ExecuteStmt } from 'libpg-query';
 import type { Catalog } from './catalog/catalog.ts';
 import type { CatalogAccess } from './catalog/catalog-access.ts';
 import type { CatalogIds } from './catalog/ids.ts';
@@ -25,9 +26,11 @@ import {
 } from './execute/runner.ts';
 import { runUtility } from './execute/utility.ts';
 import { isKeyExists } from './execute/write.ts';
+import { argumentsQuery, Execution, executeOf } from './execute-statement.ts';
 import type { EvalContext } from './functions/signature.ts';
 import { statementError, toSqlError } from './kv-errors.ts';
 import type { KvDatabase } from './kv-transaction.ts';
+import { NamedStatements } from './named-statements.ts';
 import type { Parser, Statement } from './parse/parser.ts';
 import type { PreparedPlan, SelectPlan, WritePlan } from './plan/plan.ts';
 import type { Preparer } from './prepare.ts';
@@ -161,6 +164,7 @@ class SessionEvaluation implements EvalContext {
 export class EngineSession implements SqlSession {
   readonly options: SessionOptions;
   readonly settings: Settings;
+  readonly statements: NamedStatements = new NamedStatements();
   private readonly shared: SessionShared;
   private readonly transaction: SessionTransaction;
   private readonly sequences: SessionSequences;
@@ -200,6 +204,8 @@ export class EngineSession implements SqlSession {
     try {
       const endsFailure = isFailureEnd(own);
       if (!endsFailure) this.transaction.requireNotFailed();
+      const execute = executeOf(own);
+      if (execute !== undefined) return await this.prepareExecute(own, execute, parameterTypes);
       const plan = await this.prepareHere(own, parameterTypes);
       return new Preparation(own, parameterTypes, plan, endsFailure);
     } catch (error) {
@@ -213,6 +219,7 @@ export class EngineSession implements SqlSession {
     parameters: readonly Datum[],
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<StatementResult> {
+    if (prepared instanceof Execution) return this.runExecution(prepared, parameters, options);
     if (!(prepared instanceof Preparation))
       throw new SqlError('XX000', 'the statement was not prepared by this engine');
     const { signal, end } = this.deadline(options.signal);
@@ -233,6 +240,45 @@ export class EngineSession implements SqlSession {
     } catch (error) {
       throw onError(error);
     }
+  }
+
+  private async prepareExecute(
+    statement: Statement,
+    execute: ExecuteStmt,
+    parameterTypes: readonly Oid[],
+  ): Promise<PreparedStatement> {
+    const { prepared } = this.statements.get(execute.name ?? '');
+    if (!(prepared instanceof Preparation))
+      throw new SqlError('0A000', 'EXECUTE of this prepared statement is not supported');
+    const query = argumentsQuery(statement, execute, prepared.parameterTypes);
+    const given = query && (await this.prepare(query, parameterTypes));
+    return new Execution(prepared, given);
+  }
+
+  private async runExecution(
+    execution: Execution<PreparedStatement>,
+    parameters: readonly Datum[],
+    options: { readonly signal?: AbortSignal },
+  ): Promise<StatementResult> {
+    if (execution.arguments === undefined) return this.execute(execution.target, [], options);
+    const given = await this.execute(execution.arguments, parameters, options);
+    let values: readonly Datum[] = [];
+    for await (const [row] of given.rows ?? []) if (row !== undefined) values = row;
+    return this.execute(execution.target, values, options);
+  }
+
+  /** PREPARE. Throws 42P05, 53400 and what binding the statement throws. */
+  private async prepareNamed(
+    { statement }: Preparation,
+    { name, types, query }: Extract<PreparedPlan['plan'], { kind: 'prepare' }>,
+  ): Promise<void> {
+    this.statements.checkFree(name);
+    const { source } = statement.node;
+    const prepared = await this.prepare(
+      { text: statement.text, node: { tree: query, source } },
+      types,
+    );
+    this.statements.add(name, { prepared, retainedBytes: statement.text.length });
   }
 
   encode(typeOid: Oid, format: 0 | 1, value: Datum): Uint8Array | null {
@@ -335,8 +381,12 @@ export class EngineSession implements SqlSession {
       case 'set-transaction':
       case 'set-characteristics':
         return emptyResult(await this.control(plan, evaluation.statementStart));
+      case 'prepare':
+        await this.prepareNamed(preparation, plan);
+        return emptyResult('PREPARE');
       default:
         return runUtility(plan, {
+          statements: this.statements,
           block: plan.kind === 'ddl' ? await open?.beginDdl() : undefined,
           database: this.shared.database,
           catalog: this.shared.catalog,

@@ -3,7 +3,7 @@
  * Every handler reads its whole message before its first `await`: the bytes do not outlive it. Errors are thrown; the
  * caller reports them and skips to Sync.
  */
-import { type Oid, SqlError, type SqlSession } from '@flotilla/sql';
+import { type NamedStatement, type Oid, SqlError, type SqlSession } from '@flotilla/sql';
 import type { GatewayLimits } from '../limits.ts';
 import {
   writeBindComplete,
@@ -23,7 +23,6 @@ import {
   type PortalState,
   Portals,
   PreparedStatements,
-  type Statement,
 } from './prepared-statements.ts';
 import { RowCursor, type RowTarget } from './row-cursor.ts';
 import { encoderOf } from './simple-query.ts';
@@ -42,7 +41,7 @@ export class ExtendedQuery {
   constructor(session: SqlSession, target: RowTarget, limits: GatewayLimits) {
     this.session = session;
     this.target = target;
-    this.statements = new PreparedStatements(limits);
+    this.statements = new PreparedStatements(session.statements, limits);
     this.portals = new Portals(limits);
     this.decode = (typeOid, format, bytes) => session.decode(typeOid, format, bytes);
     this.encode = encoderOf(session);
@@ -186,7 +185,7 @@ export class ExtendedQuery {
   }
 
   /** Throws 25P02: in a failed block only its end may be asked for. */
-  private requireUsable({ prepared }: Statement): void {
+  private requireUsable({ prepared }: NamedStatement): void {
     if (this.session.transactionStatus === 'failed' && prepared?.endsFailure !== true)
       throw new SqlError(
         '25P02',
@@ -194,7 +193,7 @@ export class ExtendedQuery {
       );
   }
 
-  private addStatement(name: string, prepared: Statement['prepared'], text: string): void {
+  private addStatement(name: string, prepared: NamedStatement['prepared'], text: string): void {
     this.statements.add(name, {
       prepared,
       retainedBytes: text.length,

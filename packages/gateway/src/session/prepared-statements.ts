@@ -1,8 +1,9 @@
-/** The prepared statements and portals of one session, by name; '' is the unnamed one. Both are bounded. */
+/** The prepared statements and portals of one connection, by name; '' is the unnamed one. Both are bounded. */
 import {
   type ColumnDescription,
   type Datum,
-  type PreparedStatement,
+  type NamedStatement,
+  type NamedStatements,
   SqlError,
   type StatementResult,
   type TransactionScope,
@@ -12,15 +13,9 @@ import type { Format } from '../messages/backend-messages.ts';
 import type { RowShape } from '../messages/data-row.ts';
 import type { RowCursor } from './row-cursor.ts';
 
-export interface Statement {
-  /** Undefined for an empty source text. */
-  readonly prepared: PreparedStatement | undefined;
-  readonly retainedBytes: number;
-}
-
 export interface Portal {
   readonly name: string;
-  readonly statement: Statement;
+  readonly statement: NamedStatement;
   readonly parameters: readonly Datum[];
   readonly resultFormats: readonly Format[];
   readonly retainedBytes: number;
@@ -73,42 +68,46 @@ class BoundedMap<T extends { readonly retainedBytes: number }> {
   }
 }
 
+/** Named statements are the session's, which PREPARE shares; the unnamed one is the protocol's own. */
 export class PreparedStatements {
-  private readonly statements: BoundedMap<Statement>;
+  private readonly named: NamedStatements;
+  private readonly limits: GatewayLimits;
+  private unnamed: NamedStatement | undefined;
 
-  constructor(limits: GatewayLimits) {
-    this.statements = new BoundedMap(
-      'prepared statements',
-      limits.statementsMax,
-      limits.retainedBytesMax,
-    );
+  constructor(named: NamedStatements, limits: GatewayLimits) {
+    this.named = named;
+    this.limits = limits;
   }
 
   /** Throws SqlError 26000. */
-  get(name: string): Statement {
-    const statement = this.statements.entries.get(name);
-    if (statement !== undefined) return statement;
-    throw new SqlError(
-      '26000',
-      name === ''
-        ? 'unnamed prepared statement does not exist'
-        : `prepared statement "${name}" does not exist`,
-    );
+  get(name: string): NamedStatement {
+    if (name !== '') return this.named.get(name);
+    if (this.unnamed !== undefined) return this.unnamed;
+    throw new SqlError('26000', 'unnamed prepared statement does not exist');
   }
 
-  /** Throws SqlError 42P05: a named statement is not replaced. The unnamed one must have been deleted. */
+  /** Throws SqlError 42P05: a named statement is not replaced. */
   checkFree(name: string): void {
-    if (name !== '' && this.statements.entries.has(name)) {
-      throw new SqlError('42P05', `prepared statement "${name}" already exists`);
-    }
+    if (name !== '') this.named.checkFree(name);
   }
 
-  add(name: string, statement: Statement): void {
-    this.statements.add(name, statement);
+  /** Throws SqlError 53400 when there are too many. */
+  add(name: string, statement: NamedStatement): void {
+    if (name === '') {
+      this.unnamed = statement;
+      return;
+    }
+    const { size, retainedBytes } = this.named;
+    const { statementsMax, retainedBytesMax } = this.limits;
+    const full = size > 0 && retainedBytes + statement.retainedBytes > retainedBytesMax;
+    if (size >= statementsMax || full)
+      throw new SqlError('53400', 'too many prepared statements in this session');
+    this.named.add(name, statement);
   }
 
   delete(name: string): void {
-    this.statements.delete(name);
+    if (name === '') this.unnamed = undefined;
+    else this.named.delete(name);
   }
 }
 

@@ -7,6 +7,7 @@ import { InvariantViolation } from '@flotilla/base';
 import {
   type ColumnDescription,
   type Datum,
+  NamedStatements,
   type Oid,
   type ParsedStatement,
   type PreparedStatement,
@@ -181,6 +182,7 @@ export class ScriptedSession implements SqlSession {
     return this.settings.get(name);
   }
 
+  readonly statements: NamedStatements = new NamedStatements();
   readonly transactionStatus: TransactionStatus = 'idle';
   readonly transactionScope = undefined;
   readonly idleTimeoutMs = 0;

@@ -8,6 +8,7 @@ import { bindSet, bindVacuum } from './bind-utility.ts';
 import type { BoundExplain, BoundStatement } from './bound.ts';
 import type { BindContext } from './context.ts';
 import { topLevel } from './level.ts';
+import { bindTypeName } from './type-name.ts';
 
 /** Bound when they run: see ddl/run-ddl.ts. */
 const ddlStatements: ReadonlySet<string> = new Set([
@@ -46,8 +47,22 @@ export function bindStatement(context: BindContext, tree: Node): BoundStatement 
   }
   if ('DiscardStmt' in tree) {
     const { target } = tree.DiscardStmt;
-    if (target === 'DISCARD_ALL') return { kind: 'discard' };
+    if (target === 'DISCARD_ALL') return { kind: 'discard', what: 'ALL' };
+    if (target === 'DISCARD_PLANS') return { kind: 'discard', what: 'PLANS' };
     throw context.unsupported((target ?? '').replace('_', ' '));
+  }
+  if ('PrepareStmt' in tree) {
+    const { name = '', argtypes, query } = tree.PrepareStmt;
+    if (query === undefined) throw context.unsupported('PREPARE of nothing');
+    const types = (argtypes ?? []).map((node) => {
+      if (!('TypeName' in node)) throw context.unsupported('PREPARE argument type');
+      return bindTypeName(context, node.TypeName).type.oid;
+    });
+    return { kind: 'prepare', name, types, query };
+  }
+  if ('DeallocateStmt' in tree) {
+    const { name } = tree.DeallocateStmt;
+    return { kind: 'deallocate', name };
   }
   if ('ExplainStmt' in tree) {
     const { query, options } = tree.ExplainStmt;
@@ -92,9 +107,7 @@ function statementName(tree: Node): string {
     DeclareCursorStmt: 'DECLARE CURSOR',
     FetchStmt: 'FETCH',
     ClosePortalStmt: 'CLOSE',
-    PrepareStmt: 'PREPARE',
     ExecuteStmt: 'EXECUTE',
-    DeallocateStmt: 'DEALLOCATE',
     NotifyStmt: 'NOTIFY',
     ListenStmt: 'LISTEN',
     UnlistenStmt: 'UNLISTEN',

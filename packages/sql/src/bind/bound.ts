@@ -1,6 +1,7 @@
 /** Bound statements: names and types resolved, nothing decided yet about how they run. The planner's input. */
 import type { Node } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { Oid } from '../session-api.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Expression } from './expression.ts';
 import type { Cte, FromTree, Relation } from './relation.ts';
@@ -127,7 +128,16 @@ export type BoundUtility =
     }
   | { readonly kind: 'reset-all' }
   | { readonly kind: 'show'; readonly name: string }
-  | { readonly kind: 'discard' }
+  | { readonly kind: 'discard'; readonly what: 'ALL' | 'PLANS' }
+  /** `query` is bound when it runs. */
+  | {
+      readonly kind: 'prepare';
+      readonly name: string;
+      readonly types: readonly Oid[];
+      readonly query: Node;
+    }
+  /** Undefined: all. */
+  | { readonly kind: 'deallocate'; readonly name: string | undefined }
   /** @property alone it must not run inside of a transaction block */
   | { readonly kind: 'no-op'; readonly tag: string; readonly alone: boolean };
 

@@ -2,6 +2,7 @@
 import { assertNever } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
 import { type DdlOptions, runDdl } from '../ddl/run-ddl.ts';
+import type { NamedStatements } from '../named-statements.ts';
 import type { ColumnDescription, StatementResult } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
@@ -11,12 +12,13 @@ import { emptyResult, listResult } from './result.ts';
 export interface UtilityOptions extends DdlOptions {
   readonly settings: Settings;
   readonly transaction: SessionTransaction;
+  readonly statements: NamedStatements;
   readonly columns: readonly ColumnDescription[] | undefined;
   readonly onSettingChange: (change: SettingChange) => void;
 }
 
 export async function runUtility(
-  plan: Exclude<BoundUtility, TransactionControl>,
+  plan: Exclude<BoundUtility, TransactionControl | { kind: 'prepare' }>,
   options: UtilityOptions,
 ): Promise<StatementResult> {
   switch (plan.kind) {
@@ -28,9 +30,19 @@ export async function runUtility(
       for (const change of options.settings.resetAll()) options.onSettingChange(change);
       return emptyResult('RESET');
     case 'discard':
+      if (plan.what === 'PLANS') return emptyResult('DISCARD PLANS');
       options.transaction.requireNoBlock('DISCARD ALL');
+      options.statements.clear();
       for (const change of options.settings.resetAll()) options.onSettingChange(change);
       return emptyResult('DISCARD ALL');
+    case 'deallocate':
+      if (plan.name === undefined) {
+        options.statements.clear();
+        return emptyResult('DEALLOCATE ALL');
+      }
+      options.statements.get(plan.name); // throws 26000
+      options.statements.delete(plan.name);
+      return emptyResult('DEALLOCATE');
     case 'show': {
       const value = options.transaction.setting(plan.name) ?? options.settings.get(plan.name);
       if (value === undefined)
