@@ -6,7 +6,6 @@
 
 export type { Datum } from './types/values.ts';
 
-import type { NamedStatements } from './named-statements.ts';
 import type { Datum } from './types/values.ts';
 
 /** PostgreSQL's type oid. 0 = not known yet. */
@@ -41,6 +40,30 @@ export interface PreparedStatement {
   readonly readOnly: boolean;
   /** COMMIT, ROLLBACK, ROLLBACK TO SAVEPOINT: the only statements that a failed transaction block lets through. */
   readonly endsFailure: boolean;
+}
+
+export interface NamedStatement {
+  /** Undefined for an empty source text. */
+  readonly prepared: PreparedStatement | undefined;
+  /** Of the source text. */
+  readonly retainedBytes: number;
+}
+
+/** The prepared statements of a session by name: those of PREPARE and those of the wire protocol, which are the same to a
+ *  user. The protocol's unnamed statement is not among them. */
+export interface NamedStatements {
+  readonly size: number;
+  /** Of all source texts. */
+  readonly retainedBytes: number;
+  /** Throws SqlError 26000. */
+  get(name: string): NamedStatement;
+  /** Throws SqlError 42P05: a statement is not replaced. */
+  checkFree(name: string): void;
+  /** Throws SqlError 42P05, 53400. */
+  add(name: string, statement: NamedStatement): void;
+  /** Nothing if there is none. */
+  delete(name: string): void;
+  clear(): void;
 }
 
 /**

@@ -30,7 +30,7 @@ import { argumentsQuery, Execution, executeOf } from './execute-statement.ts';
 import type { EvalContext } from './functions/signature.ts';
 import { statementError, toSqlError } from './kv-errors.ts';
 import type { KvDatabase } from './kv-transaction.ts';
-import { NamedStatements } from './named-statements.ts';
+import { SessionStatements } from './named-statements.ts';
 import type { Parser, Statement } from './parse/parser.ts';
 import type { PreparedPlan, SelectPlan, WritePlan } from './plan/plan.ts';
 import type { Preparer } from './prepare.ts';
@@ -38,6 +38,7 @@ import type {
   ColumnDescription,
   Datum,
   ImplicitKind,
+  NamedStatements,
   Notice,
   Oid,
   ParsedStatement,
@@ -164,7 +165,7 @@ class SessionEvaluation implements EvalContext {
 export class EngineSession implements SqlSession {
   readonly options: SessionOptions;
   readonly settings: Settings;
-  readonly statements: NamedStatements = new NamedStatements();
+  readonly statements: NamedStatements = new SessionStatements();
   private readonly shared: SessionShared;
   private readonly transaction: SessionTransaction;
   private readonly sequences: SessionSequences;

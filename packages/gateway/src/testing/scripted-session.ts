@@ -7,10 +7,11 @@ import { InvariantViolation } from '@flotilla/base';
 import {
   type ColumnDescription,
   type Datum,
-  NamedStatements,
+  type NamedStatements,
   type Oid,
   type ParsedStatement,
   type PreparedStatement,
+  SessionStatements,
   SqlError,
   type SqlSession,
   type SqlSessionEvents,
@@ -182,7 +183,7 @@ export class ScriptedSession implements SqlSession {
     return this.settings.get(name);
   }
 
-  readonly statements: NamedStatements = new NamedStatements();
+  readonly statements: NamedStatements = new SessionStatements();
   readonly transactionStatus: TransactionStatus = 'idle';
   readonly transactionScope = undefined;
   readonly idleTimeoutMs = 0;

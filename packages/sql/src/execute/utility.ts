@@ -2,8 +2,7 @@
 import { assertNever } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
 import { type DdlOptions, runDdl } from '../ddl/run-ddl.ts';
-import type { NamedStatements } from '../named-statements.ts';
-import type { ColumnDescription, StatementResult } from '../session-api.ts';
+import type { ColumnDescription, NamedStatements, StatementResult } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import type { SessionTransaction, TransactionControl } from '../transaction/session-transaction.ts';
