@@ -3,6 +3,7 @@
  * has three replicas again, and no client notices.
  */
 import type { ChildProcess } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Flotilla } from '@flotilla/client';
 import {
@@ -42,6 +43,11 @@ afterAll(async () => {
   await Promise.allSettled([client?.close(), closeRouter?.()]);
   await cluster?.stop();
 });
+
+/** Of the fourth store. */
+function readyFile(): string {
+  return join(cluster.data, 'store-4.ready.json');
+}
 
 /** Of each store, in order. */
 function countsOf(view: readonly ReplicaView[], stores: readonly number[]) {
@@ -104,6 +110,7 @@ describe('three stores become four, and one of them dies for good', () => {
         ...['start', '--roles', 'store', '--store-id', '4', '--machine', 'machine-4'],
         ...['--data', join(cluster.data, 'store-4'), '--nats', cluster.natsUrl],
         ...['--cluster', cluster.clusterName, '--dead-store-after', String(deadAfterSeconds)],
+        ...['--http', '127.0.0.1:0', '--ready-file', readyFile()],
       );
       const balancedMs = await even([1, 2, 3, 4], 90_000);
       await cluster.kill('store-2');
@@ -133,6 +140,19 @@ describe('three stores become four, and one of them dies for good', () => {
       expect(checkRegisterZones(history), `zones of ${key}`).toEqual({ kind: 'ok' });
       expect(checkLinearizable(registerModel, history), `search of ${key}`).toEqual({ kind: 'ok' });
     }
+  });
+});
+
+describe('the HTTP of a store', () => {
+  it('says that it is well, and what it holds', async () => {
+    const { ports } = JSON.parse(await readFile(readyFile(), 'utf8')) as {
+      ports: { http: number };
+    };
+    const ask = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${ports.http}${path}`);
+    expect((await ask('/health')).status).toBe(200);
+    expect((await ask('/ready')).status).toBe(200);
+    const metrics = await (await ask('/metrics')).text();
+    expect(Number(/^flotilla_store_replicas_count (\d+)$/m.exec(metrics)?.[1])).toBeGreaterThan(5);
   });
 });
 

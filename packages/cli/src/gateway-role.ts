@@ -12,6 +12,8 @@ import { UsageError } from './usage-error.ts';
 const graceMs = 1_500;
 /** How long one attempt to read from the cluster may take. Unit: ms. */
 const probeTimeoutMs = 2_000;
+/** Nobody's: what matters is that somebody answers. */
+const probeKey = '\u0000probe';
 /** Between two attempts. Unit: ms. */
 const retryMs = 250;
 /** Process ids that clients are given name their gateway by a number below this. */
@@ -19,6 +21,9 @@ const gatewayIdsMax = 1024;
 
 export interface GatewayRole {
   readonly address: { readonly host: string; readonly port: number };
+  readonly gateway: Gateway;
+  /** Reads from the cluster. Rejects if it cannot. */
+  probe(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -32,6 +37,8 @@ export async function startGatewayRole(
     const gateway = await listen(config, flotilla, parts);
     return {
       address: { host: gateway.host, port: gateway.port },
+      gateway,
+      probe: async () => void (await flotilla.kv.get(probeKey, { timeoutMs: probeTimeoutMs })),
       async stop() {
         await gateway.stop({ graceMs });
         await flotilla.close();

@@ -31,7 +31,11 @@ export async function startInProcessCluster(
   };
   try {
     for (let id = 1; id <= options.stores; id++) {
-      const store = { ...config, roles: ['store'] as const, storeId: id, machine: `machine-${id}` };
+      const store = {
+        ...{ ...config, roles: ['store'] as const, storeId: id, machine: `machine-${id}` },
+        // One address cannot be every store's: the gateway has it.
+        http: undefined,
+      };
       running.push(
         await startProcess(
           { ...store, data: join(config.data, `store-${id}`) },

@@ -23,6 +23,8 @@ export type RoleParts = ProcessParts & {
 export interface RunningProcess {
   readonly storeId: StoreId | undefined;
   readonly gateway: { readonly host: string; readonly port: number } | undefined;
+  /** Where metrics and health are; undefined: nowhere. */
+  readonly http?: { readonly host: string; readonly port: number };
   /** Drains the gateway, hands over leaderships, flushes, disconnects. Takes up to about 4 s. */
   stop(): Promise<void>;
 }

@@ -104,7 +104,10 @@ function announceReady(config: ProcessConfig, running: RunningProcess): void {
   const ready = {
     pid: process.pid,
     storeId: running.storeId,
-    ports: running.gateway === undefined ? {} : { gateway: running.gateway.port },
+    ports: {
+      ...(running.gateway === undefined ? {} : { gateway: running.gateway.port }),
+      ...(running.http === undefined ? {} : { http: running.http.port }),
+    },
   };
   const temporary = `${config.readyFile}.${process.pid}`;
   writeFileSync(temporary, `${JSON.stringify(ready)}\n`);

@@ -3,9 +3,19 @@
  * several times in one process, with transports of one in-memory network. A role's code is loaded only where the
  * process has that role, so that a store starts without the SQL engine.
  */
-import { DbError, osPrng, type StoreId, SystemClock, type Transport } from '@flotilla/base';
+import {
+  DbError,
+  type Logger,
+  osPrng,
+  type StoreId,
+  SystemClock,
+  type Transport,
+} from '@flotilla/base';
 import { connectToNats } from './cluster-connection.ts';
 import type { ProcessConfig } from './config/settings.ts';
+import type { HttpServer } from './http/http-server.ts';
+import type { MetricSources } from './http/metrics.ts';
+import { ProcessHealth } from './http/process-health.ts';
 import type { ProcessParts, RoleParts, RunningProcess } from './process-parts.ts';
 
 /** Resolves when every role of the process serves. @throws FatalError, UsageError, DbError */
@@ -20,25 +30,53 @@ export async function startProcess(
     const clock = parts.clock ?? new SystemClock();
     const prng = parts.prng ?? osPrng();
     const roleParts: RoleParts = { ...parts, transport, clock, prng };
+    const health = new ProcessHealth(clock);
+    const sources: MetricSources = { nowMs: () => clock.nowMs() };
+    const http = await maybeStartHttp(config, { health, sources, logger: parts.logger });
+    if (http !== undefined) undo.add(() => http.stop());
     let storeId: StoreId | undefined;
     if (config.roles.includes('store')) {
       const { startStoreRole } = await import('./store-role.ts');
       const store = await startStoreRole(config, roleParts);
       undo.add(() => store.stop());
       storeId = store.storeId;
+      sources.store = store.store;
+      health.writes = () => store.store.writeHealth;
     }
     let gateway: RunningProcess['gateway'];
     if (config.roles.includes('gateway')) {
       const { startGatewayRole } = await import('./gateway-role.ts');
-      const { address, stop } = await startGatewayRole(config, roleParts);
-      undo.add(stop);
-      gateway = address;
+      const role = await startGatewayRole(config, roleParts);
+      undo.add(() => role.stop());
+      gateway = role.address;
+      sources.gateway = role.gateway;
+      health.probe = () => role.probe();
     }
-    return { storeId, gateway, stop: () => undo.run() };
+    health.markServing();
+    undo.add(async () => health.markStopping());
+    const address = http === undefined ? {} : { http: http.address };
+    return { storeId, gateway, ...address, stop: () => undo.run() };
   } catch (error) {
     await undo.run();
     throw error;
   }
+}
+
+/** The HTTP server's code is loaded only where it is asked for. */
+async function maybeStartHttp(
+  config: ProcessConfig,
+  parts: {
+    readonly health: ProcessHealth;
+    readonly sources: MetricSources;
+    readonly logger: Logger;
+  },
+): Promise<HttpServer | undefined> {
+  if (config.http === undefined) return undefined;
+  const { startHttp } = await import('./http/http-server.ts');
+  const { metricsOf } = await import('./http/metrics.ts');
+  const { health, sources, logger } = parts;
+  const metrics = metricsOf(sources);
+  return startHttp(config.http, { metrics, health, logger: logger.child({ part: 'http' }) });
 }
 
 /** Steps that take back what was made, run in the reverse order of making; one that fails does not stop the others. */

@@ -1,7 +1,7 @@
 /** The store of a process: shard's store on the real disk and LevelDB. Called by `start-process.ts`. */
 import { statfs } from 'node:fs/promises';
 import { NodeDisk, type StoreId, toStoreId } from '@flotilla/base';
-import { openLevelEngine, openStore } from '@flotilla/shard';
+import { openLevelEngine, openStore, type Store } from '@flotilla/shard';
 import type { ProcessConfig } from './config/settings.ts';
 import type { RoleParts } from './process-parts.ts';
 import { version } from './version.ts';
@@ -11,6 +11,7 @@ const stopTimeoutMs = 2_500;
 
 export interface StoreRole {
   readonly storeId: StoreId;
+  readonly store: Store;
   stop(): Promise<void>;
 }
 
@@ -34,7 +35,7 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
       capacity: () => capacityOf(config.data),
     },
   });
-  return { storeId: store.storeId, stop: () => store.stop({ timeoutMs: stopTimeoutMs }) };
+  return { storeId: store.storeId, store, stop: () => store.stop({ timeoutMs: stopTimeoutMs }) };
 }
 
 /** Of the volume that holds the directory. */

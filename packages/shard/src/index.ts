@@ -52,7 +52,12 @@ export {
   type StoreIntent,
   type StoreReport,
 } from './placement/cluster-rows.ts';
-export type { Capacity, PlacementSettings, WriteHealth } from './placement/settings.ts';
+export type {
+  Capacity,
+  PlacementSettings,
+  StoreFigures,
+  WriteHealth,
+} from './placement/settings.ts';
 export type { RangeDescriptor, ReplicaPlace } from './range-descriptor.ts';
 export { openStore } from './store/open-store.ts';
 export type { Store, StoreOptions } from './store/store-api.ts';

@@ -38,6 +38,7 @@ describe('loadConfig', () => {
       machine: 'host-a',
       zone: undefined,
       deadStoreAfterSeconds: 300,
+      http: undefined,
       listen: { host: '127.0.0.1', port: 26_432 },
       gatewaySecurity: {
         ...{ certFile: undefined, keyFile: undefined },
@@ -102,6 +103,7 @@ describe('loadConfig', () => {
     cluster: ['a.b', 'a b', '>', '*', 'x'.repeat(64), ''],
     machine: ['', 'a b', 'x'.repeat(129)],
     zone: ['', 'a b', 'x'.repeat(129)],
+    http: ['9180', ':9180', 'host:', 'host:65536'],
     'dead-store-after': ['0', '4', '1.5', 'soon'],
     listen: ['26432', ':26432', 'host:', 'host:65536', '::1:5', 'host:-1', 5432],
     'tls-cert': ['', 7],

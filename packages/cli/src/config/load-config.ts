@@ -64,6 +64,7 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
       host: '127.0.0.1',
       port: 26_432,
     },
+    http: values.get('http') as ListenAddress | undefined,
     gatewaySecurity: {
       certFile: text('tls-cert'),
       keyFile: text('tls-key'),

@@ -47,6 +47,8 @@ export interface ProcessConfig {
   readonly zone: string | undefined;
   readonly deadStoreAfterSeconds: number;
   readonly listen: ListenAddress;
+  /** Undefined: no HTTP. */
+  readonly http: ListenAddress | undefined;
   readonly gatewaySecurity: GatewaySecurity;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly logPretty: boolean;
@@ -192,6 +194,15 @@ export const settings: readonly Setting[] = [
     description: 'where the gateway takes PostgreSQL connections; port 0 picks a free one',
     defaultText: '127.0.0.1:26432',
     expected: 'HOST:PORT, for example 127.0.0.1:26432 or [::1]:26432',
+    schema: z.unknown().transform(parseListen),
+  },
+  {
+    key: 'http',
+    argument: '<host:port>',
+    description:
+      'where /metrics, /health and /ready are served to whoever asks; port 0 picks a free one',
+    defaultText: 'nowhere',
+    expected: 'HOST:PORT, for example 127.0.0.1:9180',
     schema: z.unknown().transform(parseListen),
   },
   ...(

@@ -7,16 +7,8 @@ import type { Clock, Logger, Prng, StoreId, Timer } from '@flotilla/base';
 import { ExitCode, FatalError, toHex } from '@flotilla/base';
 import type { Identity } from '../store/identity.ts';
 import { decodeReport, encodeReport, reportKey, type StoreReport } from './cluster-rows.ts';
-import type { Capacity, WriteHealth } from './settings.ts';
+import type { Capacity, StoreFigures, WriteHealth } from './settings.ts';
 import type { RangeContact } from './store-client.ts';
-
-/** What a store has at this moment. */
-export interface StoreFigures {
-  readonly replicas: number;
-  readonly leases: number;
-  /** Requests answered since the process began. */
-  readonly requests: number;
-}
 
 export interface OwnRecordOptions {
   readonly storeId: StoreId;
@@ -28,7 +20,7 @@ export interface OwnRecordOptions {
   readonly logger: Logger;
   readonly identity: () => Identity;
   readonly firstRange: RangeContact;
-  readonly figures: () => StoreFigures;
+  readonly figures: () => Pick<StoreFigures, 'replicas' | 'leases' | 'requests'>;
   readonly capacity: () => Promise<Capacity>;
   readonly everyMs: number;
   readonly onFatal: (error: unknown) => void;

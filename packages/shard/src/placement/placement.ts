@@ -108,7 +108,8 @@ export class Placement {
   }
 }
 
-function leasesOf(replicas: Iterable<{ readonly role: string }>): number {
+/** How many of these lead their range. */
+export function leasesOf(replicas: Iterable<{ readonly role: string }>): number {
   let leases = 0;
   for (const { role } of replicas) if (role === 'leader') leases++;
   return leases;

@@ -5,6 +5,16 @@ export interface Capacity {
   readonly usedBytes: number;
 }
 
+/** What a store has at this moment. */
+export interface StoreFigures {
+  readonly replicas: number;
+  readonly leases: number;
+  /** Answered since the process began. */
+  readonly requests: number;
+  readonly requestsInFlight: number;
+  readonly walBytes: number;
+}
+
 /** Whether a write committed lately. */
 export interface WriteHealth {
   /** Monotonic ms of the last write that was known to be committed. Undefined: none yet. */

@@ -18,8 +18,8 @@ import type { MultiRaft } from '@flotilla/raft';
 import { EngineTurns } from '../engine/engine-turns.ts';
 import { defaultStoreLimits } from '../limits.ts';
 import type { Membership } from '../membership/membership.ts';
-import { Placement } from '../placement/placement.ts';
-import type { WriteHealth } from '../placement/settings.ts';
+import { leasesOf, Placement } from '../placement/placement.ts';
+import type { StoreFigures, WriteHealth } from '../placement/settings.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Admission } from './admission.ts';
@@ -120,6 +120,17 @@ export class RunningStore implements Store {
 
   get writeHealth(): WriteHealth | undefined {
     return this.placement?.health;
+  }
+
+  figures(): StoreFigures {
+    const { replicas, admission, wal } = this.context;
+    return {
+      replicas: replicas.size,
+      leases: leasesOf(replicas.values()),
+      requests: admission.answered,
+      requestsInFlight: admission.inFlight,
+      walBytes: wal.sizeBytes(),
+    };
   }
 
   async checkpoint(): Promise<void> {

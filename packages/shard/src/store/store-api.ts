@@ -3,7 +3,7 @@ import type { Clock, Disk, Logger, Prng, StoreId, Transport } from '@flotilla/ba
 import type { DriverLimits, RaftLimits, RaftTimings } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import type { StoreLimits } from '../limits.ts';
-import type { PlacementSettings, WriteHealth } from '../placement/settings.ts';
+import type { PlacementSettings, StoreFigures, WriteHealth } from '../placement/settings.ts';
 
 export interface StoreOptions {
   /** Holds `identity.json`, `wal/` and `engine/`. Made if absent; locked while the store is open. */
@@ -41,6 +41,8 @@ export interface Store {
   readonly ready: Promise<void>;
   /** Whether this process reaches a cluster that commits writes. Undefined: not known without placement. */
   readonly writeHealth: WriteHealth | undefined;
+  /** Costs a look at every replica. */
+  figures(): StoreFigures;
   /** Refuses new work, lets go of leadership, finishes, takes a last checkpoint, closes. Idempotent. Resolves when
    *  closed; handing over and finishing are given up after `timeoutMs`. */
   stop(options: { readonly timeoutMs: number }): Promise<void>;
