@@ -19,6 +19,7 @@ import { Executor } from './executor.ts';
 import { type Gathered, gather } from './gather.ts';
 import type { PlacementAction, RangePicture } from './picture.ts';
 import { actionText, StoreNews, stuckTexts } from './sentences.ts';
+import { Sightings } from './sightings.ts';
 import type { StoreClient } from './store-client.ts';
 
 export interface AllocatorOptions {
@@ -65,7 +66,7 @@ export class Allocator {
   private stopped = false;
   /** Of the first range, in which this store leads it. 0: it does not. */
   private term = 0;
-  private attentiveSinceMs = 0;
+  private sightings: Sightings;
   private news = new StoreNews();
   private underWay = new Map<RangeId, UnderWay>();
   private rests = new Map<RangeId, Rest>();
@@ -76,6 +77,7 @@ export class Allocator {
 
   constructor(options: AllocatorOptions) {
     this.options = options;
+    this.sightings = new Sightings(options);
     this.executor = new Executor(options.client, options.clock);
     this.events = new EventLog(options.engine, () => options.clock.wallMs());
   }
@@ -116,11 +118,12 @@ export class Allocator {
     }
     if (leaseholder.term !== this.term) this.begin(leaseholder.term);
     const gathered = await gather(this.options, first, {
-      nowMs: this.wallMs(),
-      attentiveSinceMs: this.attentiveSinceMs,
+      nowMs: this.options.clock.nowMs(),
+      wallMs: this.wallMs(),
+      sightings: this.sightings,
     });
     if (gathered === undefined || !this.leads(first)) return false;
-    for (const event of this.news.of(gathered.stores, this.wallMs())) this.events.say(event);
+    for (const event of this.news.of(gathered.stores)) this.events.say(event);
     this.settle(gathered.ranges);
     this.act(gathered);
     await this.events.flush(first);
@@ -133,7 +136,7 @@ export class Allocator {
 
   private begin(term: number): void {
     this.term = term;
-    this.attentiveSinceMs = this.wallMs();
+    this.sightings = new Sightings(this.options);
     this.news = new StoreNews();
     this.underWay = new Map();
     this.rests = new Map();

@@ -27,22 +27,19 @@ import {
   type StoreReport,
 } from './cluster-rows.ts';
 import type { RangePicture, StorePicture } from './picture.ts';
+import type { Sightings } from './sightings.ts';
 import { RangeContact, type RangeInfo, type StoreClient } from './store-client.ts';
 
 export interface GatherOptions {
   readonly engine: Engine;
   readonly client: StoreClient;
-  /** Silent for longer: suspect. Unit: ms. */
-  readonly suspectAfterMs: number;
-  /** Silent for longer: dead. Unit: ms. */
-  readonly deadAfterMs: number;
 }
 
 /** A store as its row and its operator describe it. */
 export interface GatheredStore extends StorePicture {
   readonly report: StoreReport;
-  /** Of its row, or since when this store pays attention. Wall clock, ms since 1970. */
-  readonly seenAtMs: number;
+  /** Since its row was seen to change, or was looked at first. */
+  readonly silentMs: number;
 }
 
 export interface Gathered {
@@ -54,14 +51,13 @@ const rowsPerStep = 256;
 const scanTimeoutMs = 5000;
 
 /**
- * @param nowMs by the clock that makes timestamps
- * @param attentiveSinceMs nobody is held to have been silent before: then there was nobody to write to
+ * @param times now by the monotonic clock, and by the one that makes timestamps; who was seen when
  * @returns undefined where a part of the meta index cannot be read now
  */
 export async function gather(
   options: GatherOptions,
   first: Replica,
-  times: { readonly nowMs: number; readonly attentiveSinceMs: number },
+  times: { readonly nowMs: number; readonly wallMs: number; readonly sightings: Sightings },
 ): Promise<Gathered | undefined> {
   const { engine } = options;
   const intents = new Map<number, { draining: boolean; decommissioning: boolean }>();
@@ -77,19 +73,15 @@ export async function gather(
     if (report === undefined || !Number.isSafeInteger(report.storeId) || report.storeId < 1)
       continue;
     const storeId = toStoreId(report.storeId);
-    const writtenAtMs = timestampToWallMs(toTimestamp(row.timestamp));
-    const seenAtMs = Math.max(writtenAtMs, times.attentiveSinceMs);
-    const silentMs = times.nowMs - seenAtMs;
-    // Whoever has not written since somebody pays attention is waited for, and trusted with nothing.
-    const isFresh = times.nowMs - writtenAtMs <= options.suspectAfterMs;
+    const ageMs = times.wallMs - timestampToWallMs(toTimestamp(row.timestamp));
+    const version = row.timestamp;
     stores.push({
       storeId,
       machine: report.machine,
       zone: report.zone,
-      health: isFresh ? 'live' : silentMs > options.deadAfterMs ? 'dead' : 'suspect',
+      ...times.sightings.look(storeId, { version, ageMs }, times.nowMs),
       ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
       report,
-      seenAtMs,
     });
   }
   const infos = await metaRows(options, first);

@@ -41,14 +41,14 @@ export function stuckTexts(
 export class StoreNews {
   private known: Map<number, GatheredStore> | undefined;
 
-  of(stores: readonly GatheredStore[], nowMs: number): EventFacts[] {
+  of(stores: readonly GatheredStore[]): EventFacts[] {
     const before = this.known;
     this.known = new Map(stores.map((store) => [store.storeId, store]));
     // Whoever begins to look does not know what is new.
     if (before === undefined) return [];
     return stores.flatMap((store) => {
       const { storeId } = store;
-      return newsOf(store, before.get(storeId), nowMs).map((text) => ({
+      return newsOf(store, before.get(storeId)).map((text) => ({
         kind: 'store',
         storeId,
         text: `s${storeId} ${text}.`,
@@ -57,15 +57,15 @@ export class StoreNews {
   }
 }
 
-function newsOf(now: GatheredStore, before: GatheredStore | undefined, nowMs: number): string[] {
+function newsOf(now: GatheredStore, before: GatheredStore | undefined): string[] {
   if (before === undefined) return [`on machine ${now.machine} has joined`];
   const texts: string[] = [];
   const { health, draining, decommissioning } = now;
   if (health === 'dead' && before.health !== 'dead') {
-    const seconds = Math.round((nowMs - now.seenAtMs) / 1000);
+    const seconds = Math.round(now.silentMs / 1000);
     texts.push(`has been silent for ${seconds} s and is held to be dead`);
   }
-  if (health === 'live' && before.health !== 'live') texts.push('is back');
+  if (health === 'live' && before.health === 'dead') texts.push('is back');
   if (decommissioning !== before.decommissioning)
     texts.push(decommissioning ? 'is to be decommissioned' : 'is to stay after all');
   else if (draining !== before.draining)

@@ -1,0 +1,54 @@
+/**
+ * When each store was seen to write its row last, by the monotonic clock of whoever looks: so that no wall clock, however
+ * wrong, makes a store dead or keeps it alive. Whoever begins to look has seen nobody yet: until a row changes, or unless
+ * it was clearly written just now, its store is waited for and trusted with nothing.
+ */
+import type { StoreHealth } from './picture.ts';
+
+export interface SightingLimits {
+  /** Silent for longer: suspect. Unit: ms. */
+  readonly suspectAfterMs: number;
+  /** Silent for longer: dead. Unit: ms. */
+  readonly deadAfterMs: number;
+}
+
+interface Sighting {
+  readonly version: number;
+  /** The row changed, or was looked at first. Monotonic ms. */
+  readonly atMs: number;
+  readonly confirmed: boolean;
+}
+
+export class Sightings {
+  private readonly limits: SightingLimits;
+  private readonly seen = new Map<number, Sighting>();
+
+  constructor(limits: SightingLimits) {
+    this.limits = limits;
+  }
+
+  /**
+   * A look at a store's row.
+   * @param version of the row
+   * @param ageMs of the row by wall clocks, which may be wrong: only believed at the first look, and only if it is small
+   */
+  look(
+    storeId: number,
+    row: { readonly version: number; readonly ageMs: number },
+    nowMs: number,
+  ): { readonly health: StoreHealth; readonly silentMs: number } {
+    const { suspectAfterMs, deadAfterMs } = this.limits;
+    const before = this.seen.get(storeId);
+    let now = before;
+    if (before === undefined) {
+      const confirmed = Math.abs(row.ageMs) <= suspectAfterMs;
+      now = { version: row.version, atMs: nowMs, confirmed };
+    } else if (before.version !== row.version)
+      now = { version: row.version, atMs: nowMs, confirmed: true };
+    if (now === undefined) return { health: 'suspect', silentMs: 0 };
+    this.seen.set(storeId, now);
+    const silentMs = nowMs - now.atMs;
+    if (silentMs > deadAfterMs) return { health: 'dead', silentMs };
+    return { health: now.confirmed && silentMs <= suspectAfterMs ? 'live' : 'suspect', silentMs };
+  }
+}
