@@ -27,7 +27,8 @@ import type {
   Savepoint,
   ScanOptions,
 } from '@flotilla/sql';
-import { keyText, type OwnWrite, WriteOverlay } from './write-overlay.ts';
+import { ScanMerge } from './transaction/scan-merge.ts';
+import { keyText, type OwnWrite, WriteBuffer } from './transaction/write-buffer.ts';
 
 /** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
 export const transactionBytesMax: number = 8 * 1024 * 1024;
@@ -53,7 +54,7 @@ export class RouterTransaction implements KvTransaction {
   private readonly logger: Logger;
   private readonly readOnly: boolean;
   private readonly isolation: IsolationLevel;
-  private readonly overlay = new WriteOverlay();
+  private readonly overlay = new WriteBuffer();
   /** Version of each key as it was first read; 0 = absent. */
   private readonly reads = new Map<string, number>();
   /** The overlay's mark at the statement that began last. */
@@ -291,47 +292,5 @@ export class RouterTransaction implements KvTransaction {
   private checkWritable(): void {
     this.checkOpen();
     if (this.readOnly) throw new DbError('INVALID_ARGUMENT', 'the transaction is read-only');
-  }
-}
-
-/** Merges rows from below with own writes, both in scan order; own writes win. */
-class ScanMerge {
-  private readonly own: readonly OwnWrite[];
-  private readonly reverse: boolean;
-  private taken = 0;
-
-  constructor(own: readonly OwnWrite[], reverse: boolean) {
-    this.own = reverse ? [...own].reverse() : own;
-    this.reverse = reverse;
-  }
-
-  /** What may be shown once these rows, which follow those before them, are known. */
-  next(rows: readonly KvPair[]): readonly KvPair[] {
-    if (this.taken === this.own.length) return rows;
-    const merged: KvPair[] = [];
-    for (const row of rows) {
-      let hidden = false;
-      for (let own = this.own[this.taken]; own !== undefined; own = this.own[this.taken]) {
-        const order = compareBytes(own.key, row.key) * (this.reverse ? -1 : 1);
-        if (order > 0) break;
-        this.taken++;
-        if (own.value !== undefined) merged.push({ key: own.key, value: own.value });
-        if (order === 0) {
-          hidden = true;
-          break;
-        }
-      }
-      if (!hidden) merged.push(row);
-    }
-    return merged;
-  }
-
-  /** Own writes beyond the last row. */
-  rest(): readonly KvPair[] {
-    const pairs: KvPair[] = [];
-    for (const { key, value } of this.own.slice(this.taken))
-      if (value !== undefined) pairs.push({ key, value });
-    this.taken = this.own.length;
-    return pairs;
   }
 }

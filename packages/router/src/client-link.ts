@@ -87,6 +87,11 @@ export class ClientLink {
     return this.refusedCount;
   }
 
+  /** A timestamp above all that this client has issued or heard of. */
+  now(): number {
+    return this.hlc.now();
+  }
+
   nextRequestId(): number {
     return ++this.lastRequestId;
   }

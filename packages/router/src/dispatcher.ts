@@ -9,11 +9,22 @@ import { kv } from '@flotilla/shard/protocol';
 import type { ClientLink, Response } from './client-link.ts';
 import type { Jittered, RouterLimits, RouterTimings } from './limits.ts';
 import { isSame, RangeCache } from './range-cache.ts';
-import type { CallPiece, CallRangeState, RangeCall } from './range-call.ts';
+import type {
+  BlockingIntent,
+  CallPiece,
+  CallRangeState,
+  RangeCall,
+  Refusal,
+} from './range-call.ts';
 import { StoreHealth } from './store-health.ts';
 import { TimedSet } from './timed-set.ts';
+import { finalRefusal } from './transaction/refusals.ts';
 
-type Refusal = NonNullable<Response['refusal']>;
+/** Who finds out what became of transactions whose intents are in the way. */
+export interface IntentPusher {
+  /** Resolves when it is worth asking again. Never rejects. */
+  push(intent: BlockingIntent): Promise<void>;
+}
 
 /** Who finds a descriptor for calls that have none. */
 export interface DescriptorFinder {
@@ -41,6 +52,8 @@ const disowns: ReadonlySet<number> = new Set([
 ]);
 /** Redirects followed at once, before a pause. */
 const redirectsMax = 4;
+/** An answer to whoever waits for a lock that comes sooner than this did not wait at the store. Unit: ms. */
+const lockAnswerMs = 20;
 /** While searching, every so many requests go to the next replica even if it is suspect. */
 const askSuspectEvery = 4;
 
@@ -57,6 +70,7 @@ export class Dispatcher {
   private readonly flyingPerStore = new Map<number, number>();
   private link: ClientLink | undefined;
   private finder: DescriptorFinder | undefined;
+  private pusher: IntentPusher | undefined;
   private lateCount = 0;
 
   constructor(options: DispatcherOptions) {
@@ -70,9 +84,10 @@ export class Dispatcher {
   }
 
   /** Joins the parts that know each other. Once, before anything is dispatched. */
-  wire(link: ClientLink, finder: DescriptorFinder): void {
+  wire(link: ClientLink, finder: DescriptorFinder, pusher: IntentPusher): void {
     this.link = link;
     this.finder = finder;
+    this.pusher = pusher;
   }
 
   /** Answers to requests that nobody waits for any more, and doubled ones. */
@@ -287,7 +302,7 @@ export class Dispatcher {
       if (state.leaseholder === 0 || this.health.isSuspect(state.leaseholder))
         this.cache.found(state, fromStore);
     }
-    call.complete(response);
+    call.complete(response, fromStore);
   }
 
   private onRefusal(call: RangeCall, refusal: Refusal, from: number, current: boolean): void {
@@ -332,10 +347,47 @@ export class Dispatcher {
       case RefusalReason.WRONG_CLUSTER:
         this.fail(call, 'UNAVAILABLE', `store ${from} belongs to another cluster`);
         return;
-      default:
+      case RefusalReason.BLOCKED:
+        this.onBlocked(call, refusal);
+        return;
+      case RefusalReason.LOCK_WAITING: {
+        const error = call.onLockWaiting(refusal);
+        if (error !== undefined) this.refuse(call, error);
+        // The store has let it wait already; one that did not is not asked in a loop.
+        else if (this.clock.nowMs() - call.sentAtMs >= lockAnswerMs) this.dispatch(call);
+        else this.pause(call, this.jittered([lockAnswerMs, 2 * lockAnswerMs]));
+        return;
+      }
+      default: {
+        const error = finalRefusal(refusal);
+        if (error !== undefined) this.refuse(call, error);
         // DEADLINE, NOT_BOOTSTRAPPED, and reasons of newer stores.
-        this.retryElsewhere(call);
+        else this.retryElsewhere(call);
+      }
     }
+  }
+
+  private onBlocked(call: RangeCall, refusal: Refusal): void {
+    const { blocked } = refusal;
+    if (!blocked || this.pusher === undefined) {
+      this.retryElsewhere(call);
+      return;
+    }
+    const error = call.onBlocked(blocked);
+    if (error !== undefined) {
+      this.refuse(call, error);
+      return;
+    }
+    this.waitIn('blocked', call);
+    void this.pusher.push(blocked).then(() => {
+      if (call.phase === 'blocked') this.dispatch(call);
+    });
+  }
+
+  private refuse(call: RangeCall, error: Error): void {
+    if (call.phase === 'done') return;
+    this.finish(call);
+    call.refuseWith(error);
   }
 
   private onNotLeaseholder(call: RangeCall): void {

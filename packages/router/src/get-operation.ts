@@ -5,11 +5,24 @@ import type { Admission } from './admission.ts';
 import type { Response } from './client-link.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { Operation } from './operation.ts';
-import { type CallPiece, type CallRange, RangeCall } from './range-call.ts';
+import { type CallPiece, type CallRange, RangeCall, type Refusal } from './range-call.ts';
 import type { KvValue, OperationOptions } from './router-api.ts';
-import { encodeGet } from './wire.ts';
+import { encodeGet, type TransactionFields } from './wire.ts';
 
 export type GetResult = readonly (KvValue | undefined)[];
+
+/** What a transaction's read has beyond a plain one: how its requests differ, and what it makes of the answers. */
+export interface GetTransaction {
+  /** The keys turned out to lie in several ranges. */
+  onSeveralRanges(): void;
+  fields(storeId: number): TransactionFields;
+  onAnswer(
+    response: NonNullable<Response['get']>,
+    indexes: readonly number[],
+    fromStore: number,
+  ): void;
+  onLockWaiting(refusal: Refusal): Error | undefined;
+}
 
 /** Keys per request: what a store takes at once. */
 const keysPerRequest = 1000;
@@ -17,6 +30,7 @@ const keysPerRequest = 1000;
 export class GetOperation extends Operation<GetResult> {
   override readonly bytes: number;
   readonly dispatcher: Dispatcher;
+  readonly transaction: GetTransaction | undefined;
   readonly keys: readonly Uint8Array[];
   readonly values: (KvValue | undefined)[];
   private remaining: number;
@@ -27,10 +41,12 @@ export class GetOperation extends Operation<GetResult> {
     admission: Admission,
     keys: readonly Uint8Array[],
     options: OperationOptions | undefined,
+    transaction?: GetTransaction,
   ) {
     const timeoutMs = options?.timeoutMs ?? dispatcher.timings.operationTimeoutMs;
     super(admission, dispatcher.clock.nowMs() + timeoutMs, options?.signal);
     this.dispatcher = dispatcher;
+    this.transaction = transaction;
     this.keys = keys;
     this.values = new Array(keys.length);
     this.remaining = keys.length;
@@ -77,10 +93,17 @@ export class GetOperation extends Operation<GetResult> {
     const calls: GetCall[] = [];
     for (const chunks of groups.values())
       for (const indexes of chunks) if (indexes.length > 0) calls.push(this.newCall(indexes));
+    if (calls.length > 1) this.transaction?.onSeveralRanges();
     for (const next of calls) this.dispatcher.dispatch(next);
   }
 
-  complete(call: GetCall, response: Response): void {
+  refuse(error: Error): void {
+    this.endCalls();
+    this.failWith(error);
+  }
+
+  complete(call: GetCall, response: Response, fromStore: number): void {
+    if (response.get) this.transaction?.onAnswer(response.get, call.indexes, fromStore);
     const values = response.get?.values ?? [];
     const { indexes } = call;
     for (let i = 0; i < indexes.length; i++) {
@@ -136,15 +159,24 @@ class GetCall extends RangeCall {
 
   override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {
     const { rangeId, generation } = piece.range;
-    return encodeGet({ requestId, timeoutMs, rangeId, generation }, this.keys);
+    const fields = this.operation.transaction?.fields(this.storeId);
+    return encodeGet({ requestId, timeoutMs, rangeId, generation }, this.keys, fields);
   }
 
   override accepts(response: Response): boolean {
     return response.get?.values?.length === this.indexes.length;
   }
 
-  override complete(response: Response): void {
-    this.operation.complete(this, response);
+  override complete(response: Response, fromStore: number): void {
+    this.operation.complete(this, response, fromStore);
+  }
+
+  override onLockWaiting(refusal: Refusal): Error | undefined {
+    return this.operation.transaction?.onLockWaiting(refusal);
+  }
+
+  override refuseWith(error: Error): void {
+    this.operation.refuse(error);
   }
 
   override failWith(code: ErrorCode, message: string): void {

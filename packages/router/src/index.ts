@@ -19,3 +19,4 @@ export { defaultRouterLimits, defaultRouterTimings } from './limits.ts';
 export * from './nats/nats-transport.ts';
 export * from './router.ts';
 export * from './router-api.ts';
+export * from './transaction/transaction-api.ts';

@@ -46,6 +46,8 @@ export interface RouterTimings {
   readonly discoverEveryMs: Jittered;
   /** Deadline of look-ups and registrations that operations wait for; they are started again while anybody waits. */
   readonly helperTimeoutMs: number;
+  /** Before a transaction that lives, and whose intent is in the way, is asked about again. */
+  readonly pushPauseMs: Jittered;
 }
 
 export const defaultRouterTimings: RouterTimings = {
@@ -60,4 +62,5 @@ export const defaultRouterTimings: RouterTimings = {
   suspicionMs: 2000,
   discoverEveryMs: [100, 200],
   helperTimeoutMs: 5000,
+  pushPauseMs: [5, 20],
 };

@@ -57,9 +57,12 @@ export abstract class Operation<Result> {
   }
 
   fail(code: ErrorCode, message: string): void {
-    if (!this.settle()) return;
     const outcome = code === 'OUTCOME_UNKNOWN' ? 'unknown' : 'not_applied';
-    this.reject(new DbError(code, message, { outcome }));
+    this.failWith(new DbError(code, message, { outcome }));
+  }
+
+  failWith(error: Error): void {
+    if (this.settle()) this.reject(error);
   }
 
   private settle(): boolean {

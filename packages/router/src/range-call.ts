@@ -10,7 +10,7 @@ import type { Timed } from './timed-set.ts';
 /**
  * `flying`: a request is under way. `paused`: until `wakeAtMs`, then again. The others wait for something until the
  * deadline: `admission` for room, `lookup` for a descriptor, `session` for a session, `search` for another call to find
- * the leaseholder, `offline` for the connection.
+ * the leaseholder, `offline` for the connection, `blocked` until a transaction is out of the way.
  */
 export type CallPhase =
   | 'new'
@@ -19,10 +19,13 @@ export type CallPhase =
   | 'session'
   | 'search'
   | 'offline'
+  | 'blocked'
   | 'paused'
   | 'flying'
   | 'done';
 
+export type Refusal = NonNullable<Response['refusal']>;
+export type BlockingIntent = NonNullable<Refusal['blocked']>;
 export type CallPiece = Piece<RangeCall>;
 export type CallRange = CachedRange<RangeCall>;
 export type CallRangeState = RangeState<RangeCall>;
@@ -76,8 +79,8 @@ export abstract class RangeCall implements Timed {
   /** @returns false: not an answer to this kind of request */
   abstract accepts(response: Response): boolean;
 
-  /** The answer, once. The call is done. */
-  abstract complete(response: Response): void;
+  /** The answer, once. The call is done. @param fromStore 0: it did not say */
+  abstract complete(response: Response, fromStore: number): void;
 
   /** No answer, once. The call is done. */
   abstract failWith(code: ErrorCode, message: string): void;
@@ -91,6 +94,24 @@ export abstract class RangeCall implements Timed {
   /** @returns true: the call goes on with another session */
   onSessionExpired(): boolean {
     return false;
+  }
+
+  /**
+   * It stands in a queue behind others' locks.
+   * @returns an error that ends it; undefined = it asks again, which keeps its place
+   */
+  onLockWaiting(_refusal: Refusal): Error | undefined {
+    return undefined;
+  }
+
+  /** An intent is in the way. @returns as `onLockWaiting` */
+  onBlocked(_intent: BlockingIntent): Error | undefined {
+    return undefined;
+  }
+
+  /** It was refused for good, for a reason that only its kind understands. Once; the call is done. */
+  refuseWith(error: Error): void {
+    this.failWith('UNAVAILABLE', error.message);
   }
 
   /** The call has ended, whichever way. */

@@ -6,53 +6,17 @@
  */
 import type { Span, StoreId } from '@flotilla/base';
 import type { RangeInfo, StatusResponse } from '@flotilla/shard/protocol';
+import type {
+  KvRow,
+  KvValue,
+  OperationOptions,
+  ScanOptions,
+  WriteBatch,
+  WriteOutcome,
+} from './kv-types.ts';
+import type { TransactionRouter } from './transaction/transaction-api.ts';
 
-export interface KvValue {
-  readonly value: Uint8Array;
-  readonly timestamp: number;
-}
-
-export interface KvRow extends KvValue {
-  readonly key: Uint8Array;
-}
-
-export interface OperationOptions {
-  /** From now. Default: 10 s. */
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
-}
-
-export interface ScanOptions extends OperationOptions {
-  /** Stop after this many rows in total. Default: no limit. */
-  readonly limit?: number;
-  readonly reverse?: boolean;
-  /** Rows per request to a store. Default: 1,000. */
-  readonly batchRows?: number;
-}
-
-export type WriteCondition =
-  | { readonly kind: 'absent'; readonly key: Uint8Array }
-  /** The newest version is the one read: `timestamp` 0 = the key was absent. */
-  | { readonly kind: 'unchanged'; readonly key: Uint8Array; readonly timestamp: number };
-
-export type WriteMutation =
-  | { readonly kind: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
-  | { readonly kind: 'delete'; readonly key: Uint8Array };
-
-export interface WriteBatch {
-  readonly conditions: readonly WriteCondition[];
-  readonly mutations: readonly WriteMutation[];
-  readonly deleteSpans: readonly Span[];
-}
-
-export type WriteOutcome =
-  | { readonly applied: true; readonly timestamp: number }
-  | {
-      readonly applied: false;
-      /** Index into `conditions`. */
-      readonly failedCondition: number;
-      readonly foundTimestamp: number;
-    };
+export * from './kv-types.ts';
 
 export interface MembersChange {
   readonly add: readonly StoreId[];
@@ -77,6 +41,9 @@ export interface Router {
   scan(span: Span, options?: ScanOptions): AsyncIterable<readonly KvRow[]>;
   /** Checks and writes at one instant. All keys and spans must lie in one range: NOT_SUPPORTED otherwise. */
   write(batch: WriteBatch, options?: OperationOptions): Promise<WriteOutcome>;
+
+  /** The steps of transactions over any number of ranges. */
+  readonly transactions: TransactionRouter;
 
   /** The range that holds `key`, from the cache or looked up. For tests, status and planning. */
   lookup(key: Uint8Array, options?: OperationOptions): Promise<RangeInfo>;

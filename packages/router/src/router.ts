@@ -1,22 +1,19 @@
 /** Puts the parts of a router together, checks what callers ask for, and hands it on. */
 import {
   type Clock,
-  compareBytes,
   DbError,
   equalBytes,
-  keyBytesMax,
   type Logger,
-  messageBytesMax,
   noClusterId,
   type Prng,
   type Span,
   type StoreId,
   silentLogger,
   type Transport,
-  valueBytesMax,
 } from '@flotilla/base';
 import { kv, type RangeInfo } from '@flotilla/shard/protocol';
 import { Admission } from './admission.ts';
+import { checkBatch, checkKey } from './arguments.ts';
 import { ChangeMembersOperation } from './change-members-operation.ts';
 import { ClientLink, type Response } from './client-link.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -45,6 +42,8 @@ import { scanSpan } from './scan.ts';
 import { Sessions } from './sessions.ts';
 import { SplitOperation } from './split-operation.ts';
 import { StoreRequests } from './store-requests.ts';
+import { RangeTransactionRouter } from './transaction/range-transaction-router.ts';
+import type { TransactionRouter } from './transaction/transaction-api.ts';
 import { TransferOperation } from './transfer-operation.ts';
 import { hullOf, WriteOperation, type WriteParts } from './write-operation.ts';
 
@@ -62,8 +61,6 @@ export function createRouter(options: RouterOptions): Router {
   return new RouterOfRanges(options);
 }
 
-/** Room that a write leaves for ids and lengths around its keys and values. */
-const writeBytesMax = messageBytesMax - 64 * 1024;
 const statusEveryMs = 500;
 
 class RouterOfRanges implements Router {
@@ -72,6 +69,7 @@ class RouterOfRanges implements Router {
   private readonly admission: Admission;
   private readonly requests: StoreRequests;
   private readonly writeParts: WriteParts;
+  readonly transactions: TransactionRouter;
   private isClosed = false;
 
   constructor(options: RouterOptions) {
@@ -92,12 +90,20 @@ class RouterOfRanges implements Router {
       onConnection: (connected) => this.dispatcher.onConnection(connected),
     });
     this.requests.wire(this.link);
-    this.dispatcher.wire(this.link, new Lookups(this.dispatcher, this.discovery()));
     this.writeParts = {
       dispatcher: this.dispatcher,
       admission: this.admission,
       sessions: new Sessions(this.dispatcher, this.link.clientId),
     };
+    const transactions = new RangeTransactionRouter({
+      ...this.writeParts,
+      link: this.link,
+      requests: this.requests,
+      checkOpen: () => this.checkOpen(),
+    });
+    this.transactions = transactions;
+    const lookups = new Lookups(this.dispatcher, this.discovery());
+    this.dispatcher.wire(this.link, lookups, transactions.pusher);
   }
 
   // Not `async`: that would be a second promise per read.
@@ -281,37 +287,4 @@ function discoveredStore(response: Response): DiscoveredStore | undefined {
 
 function storeKey(store: DiscoveredStore): string {
   return `${store.storeId} ${Buffer.from(store.clusterId).toString('hex')}`;
-}
-
-function checkKey(key: Uint8Array): void {
-  if (key.length === 0) throw new DbError('INVALID_ARGUMENT', 'a key is empty');
-  if (key.length > keyBytesMax)
-    throw new DbError('TOO_LARGE', `a key has more than ${keyBytesMax} bytes`, { key });
-}
-
-/** @returns bytes of keys and values */
-function checkBatch(batch: WriteBatch): number {
-  let bytes = 0;
-  for (const { key } of batch.conditions) {
-    checkKey(key);
-    bytes += key.length + 24;
-  }
-  for (const mutation of batch.mutations) {
-    checkKey(mutation.key);
-    bytes += mutation.key.length + 16;
-    if (mutation.kind === 'delete') continue;
-    if (mutation.value.length > valueBytesMax) {
-      const message = `a value has more than ${valueBytesMax} bytes`;
-      throw new DbError('TOO_LARGE', message, { key: mutation.key });
-    }
-    bytes += mutation.value.length;
-  }
-  for (const { startKey, endKey } of batch.deleteSpans) {
-    if (compareBytes(startKey, endKey) >= 0)
-      throw new DbError('INVALID_ARGUMENT', 'a span ends after it starts');
-    bytes += startKey.length + endKey.length + 16;
-  }
-  if (bytes > writeBytesMax)
-    throw new DbError('TOO_LARGE', `a write has more than ${writeBytesMax} bytes`);
-  return bytes;
 }

@@ -7,6 +7,8 @@ import type { Dispatcher } from './dispatcher.ts';
 import { Operation } from './operation.ts';
 import { type CallPiece, RangeCall } from './range-call.ts';
 import type { KvRow, OperationOptions, ScanOptions } from './router-api.ts';
+import { headerFields, observe } from './transaction/header.ts';
+import type { TransactionContext } from './transaction/transaction-api.ts';
 
 const defaultBatchRows = 1000;
 
@@ -36,19 +38,27 @@ export async function* scanSpan(
   }
 }
 
-interface ScanRequest {
+export interface ScanRequest {
   readonly span: Span;
   readonly maxRows: number;
   readonly reverse: boolean;
 }
 
-interface ScanBatch {
+export interface ScanBatch {
   readonly rows: readonly KvRow[];
   /** Where to go on: the next startKey, or in reverse the next endKey. */
   readonly next: Uint8Array;
+  /** In a transaction: the snapshot. */
+  readonly readTimestamp: number;
 }
 
-class ScanOperation extends Operation<ScanBatch> {
+/** What a transaction adds to a scan. */
+export interface ScanTransaction {
+  readonly context: TransactionContext;
+  readonly coordinator: string;
+}
+
+export class ScanOperation extends Operation<ScanBatch> {
   override readonly bytes: number;
   private readonly dispatcher: Dispatcher;
   private readonly call: ScanCall;
@@ -58,12 +68,13 @@ class ScanOperation extends Operation<ScanBatch> {
     admission: Admission,
     request: ScanRequest,
     options: OperationOptions,
+    transaction?: ScanTransaction,
   ) {
     const timeoutMs = options.timeoutMs ?? dispatcher.timings.operationTimeoutMs;
     super(admission, dispatcher.clock.nowMs() + timeoutMs, options.signal);
     this.dispatcher = dispatcher;
     this.bytes = request.span.startKey.length + request.span.endKey.length;
-    this.call = new ScanCall(this, request);
+    this.call = new ScanCall(this, request, transaction);
   }
 
   override begin(): void {
@@ -82,11 +93,17 @@ class ScanOperation extends Operation<ScanBatch> {
 class ScanCall extends RangeCall {
   private readonly operation: ScanOperation;
   private readonly request: ScanRequest;
+  private readonly transaction: ScanTransaction | undefined;
   /** The part of the span that the latest attempt asked for. */
   private asked: Span;
 
-  constructor(operation: ScanOperation, request: ScanRequest) {
+  constructor(
+    operation: ScanOperation,
+    request: ScanRequest,
+    transaction: ScanTransaction | undefined,
+  ) {
     super(operation.deadlineAtMs);
+    this.transaction = transaction;
     this.operation = operation;
     this.request = request;
     this.asked = request.span;
@@ -113,7 +130,11 @@ class ScanCall extends RangeCall {
     const { rangeId, generation } = piece.range;
     const { maxRows, reverse } = this.request;
     const scan = { ...this.asked, maxRows, reverse };
-    return kv.Request.encode({ requestId, timeoutMs, rangeId, generation, scan }).finish();
+    const { transaction, storeId } = this;
+    const request = { requestId, timeoutMs, rangeId, generation, scan };
+    if (transaction === undefined) return kv.Request.encode(request).finish();
+    const header = headerFields(transaction.context, { ...transaction, storeId });
+    return kv.Request.encode({ ...request, transaction: header }).finish();
   }
 
   override accepts(response: Response): boolean {
@@ -128,7 +149,10 @@ class ScanCall extends RangeCall {
       : compareBytes(resume, startKey) > 0 && compareBytes(resume, endKey) < 0;
   }
 
-  override complete(response: Response): void {
+  override complete(response: Response, fromStore: number): void {
+    const { storeTimestamp, readTimestamp } = response.scan ?? {};
+    if (this.transaction !== undefined)
+      observe(this.transaction.context, fromStore, storeTimestamp ?? 0);
     const rows = (response.scan?.rows ?? []).map(({ key, value, timestamp }) => ({
       key: key ?? noBytes,
       value: value ?? noBytes,
@@ -137,7 +161,11 @@ class ScanCall extends RangeCall {
     const resume = response.scan?.resumeKey;
     const asked = this.request.reverse ? this.asked.startKey : this.asked.endKey;
     const next = resume && resume.length > 0 ? resume : asked;
-    this.operation.succeed({ rows, next });
+    this.operation.succeed({ rows, next, readTimestamp: readTimestamp ?? 0 });
+  }
+
+  override refuseWith(error: Error): void {
+    this.operation.failWith(error);
   }
 
   override failWith(code: ErrorCode, message: string): void {

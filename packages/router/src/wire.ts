@@ -26,21 +26,48 @@ const generationTag = 0x20;
 const getTag = 0x52; // field 10
 const writeTag = 0x62; // field 12
 
-export function encodeGet(head: RequestHead, keys: readonly Uint8Array[]): Uint8Array {
-  let body = 0;
+/** What a request of a transaction has beyond the others: fields that are encoded already. */
+export interface TransactionFields {
+  /** Of the Request: its header. */
+  readonly header: Uint8Array;
+  /** Of the message inside. */
+  readonly body: Uint8Array;
+}
+
+const noFields: TransactionFields = { header: new Uint8Array(0), body: new Uint8Array(0) };
+
+export function encodeGet(
+  head: RequestHead,
+  keys: readonly Uint8Array[],
+  fields: TransactionFields = noFields,
+): Uint8Array {
+  let body = fields.body.length;
   for (const key of keys) body += bytesFieldSize(key.length);
-  const buffer = Buffer.allocUnsafe(headSize(head) + 1 + varintSize(body) + body);
+  const { header } = fields;
+  const size = headSize(head) + header.length + 1 + varintSize(body) + body;
+  const buffer = Buffer.allocUnsafe(size);
   let at = writeHead(buffer, head);
+  at = writeBytes(buffer, at, header);
   buffer[at++] = getTag;
   at = writeVarint(buffer, at, body);
   for (const key of keys) at = writeBytesField(buffer, at, 0x0a, key);
+  writeBytes(buffer, at, fields.body);
   return buffer;
 }
 
-export function encodeWrite(head: RequestHead, ids: WriteIds, batch: WriteBatch): Uint8Array {
-  const body = writeBodySize(ids, batch);
-  const buffer = Buffer.allocUnsafe(headSize(head) + 1 + varintSize(body) + body);
+/** Which write of which session, and what a transaction adds to it. */
+export interface WriteFields extends WriteIds {
+  readonly transaction?: TransactionFields | undefined;
+}
+
+export function encodeWrite(head: RequestHead, ids: WriteFields, batch: WriteBatch): Uint8Array {
+  const fields = ids.transaction ?? noFields;
+  const { header } = fields;
+  const body = writeBodySize(ids, batch) + fields.body.length;
+  const size = headSize(head) + header.length + 1 + varintSize(body) + body;
+  const buffer = Buffer.allocUnsafe(size);
   let at = writeHead(buffer, head);
+  at = writeBytes(buffer, at, header);
   buffer[at++] = writeTag;
   at = writeVarint(buffer, at, body);
   at = writeVarintField(buffer, at, 0x08, ids.sessionId);
@@ -68,7 +95,13 @@ export function encodeWrite(head: RequestHead, ids: WriteIds, batch: WriteBatch)
     if (startKey.length > 0) at = writeBytesField(buffer, at, 0x0a, startKey);
     if (endKey.length > 0) at = writeBytesField(buffer, at, 0x12, endKey);
   }
+  writeBytes(buffer, at, fields.body);
   return buffer;
+}
+
+function writeBytes(buffer: Buffer, at: number, bytes: Uint8Array): number {
+  buffer.set(bytes, at);
+  return at + bytes.length;
 }
 
 function writeBodySize(ids: WriteIds, batch: WriteBatch): number {

@@ -3,14 +3,33 @@
  * under the session and serial number it was first sent with, and ends as OUTCOME_UNKNOWN unless a store knows better.
  */
 import { compareBytes, DbError, type ErrorCode, keySuccessor, type Span } from '@flotilla/base';
+import { kv } from '@flotilla/shard/protocol';
 import type { Admission } from './admission.ts';
 import type { Response } from './client-link.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { Operation } from './operation.ts';
-import { type CallPiece, RangeCall } from './range-call.ts';
+import { type CallPiece, RangeCall, type Refusal } from './range-call.ts';
 import type { OperationOptions, WriteBatch, WriteOutcome } from './router-api.ts';
 import type { Session, Sessions } from './sessions.ts';
-import { encodeWrite } from './wire.ts';
+import { encodeHeaderField } from './transaction/header.ts';
+import { wireReadCheck } from './transaction/read-check.ts';
+import { waitNotice } from './transaction/refusals.ts';
+import {
+  type OnWaiting,
+  type ReadCheck,
+  type TransactionContext,
+  TransactionRefused,
+} from './transaction/transaction-api.ts';
+import { encodeWrite, type TransactionFields } from './wire.ts';
+
+/** What a transaction that writes to one range adds to the write. */
+export interface WriteTransaction {
+  readonly context: TransactionContext;
+  readonly coordinator: string;
+  readonly readChecks: readonly ReadCheck[];
+  readonly demandedTimestamp: number;
+  readonly onWaiting: OnWaiting | undefined;
+}
 
 export interface WriteParts {
   readonly dispatcher: Dispatcher;
@@ -30,13 +49,14 @@ export class WriteOperation extends Operation<WriteOutcome> {
     hull: Span,
     bytes: number,
     options?: OperationOptions,
+    transaction?: WriteTransaction,
   ) {
     const { clock, timings } = parts.dispatcher;
     const timeoutMs = options?.timeoutMs ?? timings.operationTimeoutMs;
     super(parts.admission, clock.nowMs() + timeoutMs, options?.signal);
     this.parts = parts;
     this.bytes = bytes;
-    this.call = new WriteCall(this, parts, batch, hull);
+    this.call = new WriteCall(this, parts, batch, hull, transaction);
   }
 
   override begin(): void {
@@ -61,11 +81,19 @@ class WriteCall extends RangeCall {
   private session: Session | undefined;
   private waitingFor: Session | undefined;
   private serial = 0;
+  private readonly transaction: WriteTransaction | undefined;
   /** Attempts under the present session that have left and were not refused: the write may have taken effect. */
   private inDoubt = 0;
 
-  constructor(operation: WriteOperation, parts: WriteParts, batch: WriteBatch, hull: Span) {
+  constructor(
+    operation: WriteOperation,
+    parts: WriteParts,
+    batch: WriteBatch,
+    hull: Span,
+    transaction: WriteTransaction | undefined,
+  ) {
     super(operation.deadlineAtMs);
+    this.transaction = transaction;
     this.operation = operation;
     this.dispatcher = parts.dispatcher;
     this.sessions = parts.sessions;
@@ -79,7 +107,12 @@ class WriteCall extends RangeCall {
 
   override fit(piece: CallPiece): boolean {
     if (compareBytes(this.hull.endKey, piece.endKey) > 0) {
-      this.dispatcher.fail(this, 'NOT_SUPPORTED', 'a write must lie within one range');
+      if (this.transaction !== undefined && this.inDoubt === 0) {
+        this.dispatcher.finish(this);
+        this.operation.failWith(new TransactionRefused('several-ranges'));
+      } else {
+        this.dispatcher.fail(this, 'NOT_SUPPORTED', 'a write must lie within one range');
+      }
       return false;
     }
     if (this.session !== undefined) {
@@ -107,6 +140,7 @@ class WriteCall extends RangeCall {
       sessionId: session?.sessionId ?? 0,
       serial,
       ackedUpTo: session?.ackedUpTo ?? 0,
+      transaction: this.transactionFields(),
     };
     return encodeWrite({ requestId, timeoutMs, rangeId, generation }, ids, this.batch);
   }
@@ -151,9 +185,32 @@ class WriteCall extends RangeCall {
     else this.operation.fail(code, message);
   }
 
+  override onLockWaiting(refusal: Refusal): Error | undefined {
+    return this.transaction?.onWaiting?.(waitNotice(refusal));
+  }
+
+  override refuseWith(error: Error): void {
+    // An earlier attempt may still take effect, whatever this one was told.
+    if (this.inDoubt > 0) this.failWith('OUTCOME_UNKNOWN', 'the write may have taken effect');
+    else this.operation.failWith(error);
+  }
+
   override onDone(): void {
     this.waitingFor?.waiters.delete(this);
     this.releaseSerial();
+  }
+
+  private transactionFields(): TransactionFields | undefined {
+    const { transaction } = this;
+    if (transaction === undefined) return undefined;
+    const { context, coordinator, readChecks, demandedTimestamp } = transaction;
+    return {
+      header: encodeHeaderField(context, { coordinator, storeId: this.storeId }),
+      body: kv.WriteRequest.encode({
+        readChecks: readChecks.map(wireReadCheck),
+        demandedTimestamp,
+      }).finish(),
+    };
   }
 
   private releaseSerial(): void {
@@ -164,7 +221,7 @@ class WriteCall extends RangeCall {
 }
 
 /** The smallest span around everything that a batch names. Throws INVALID_ARGUMENT if it names nothing. */
-export function hullOf(batch: WriteBatch): Span {
+export function hullOf(batch: WriteBatch, readChecks: readonly ReadCheck[] = []): Span {
   let startKey: Uint8Array | undefined;
   let lastKey: Uint8Array | undefined;
   for (const part of [batch.conditions, batch.mutations])
@@ -177,6 +234,12 @@ export function hullOf(batch: WriteBatch): Span {
     if (startKey === undefined || compareBytes(span.startKey, startKey) < 0)
       startKey = span.startKey;
     if (endKey === undefined || compareBytes(span.endKey, endKey) > 0) endKey = span.endKey;
+  }
+  for (const check of readChecks) {
+    const checkEnd = check.endKey ?? keySuccessor(check.startKey);
+    if (startKey === undefined || compareBytes(check.startKey, startKey) < 0)
+      startKey = check.startKey;
+    if (endKey === undefined || compareBytes(checkEnd, endKey) > 0) endKey = checkEnd;
   }
   if (startKey === undefined || endKey === undefined)
     throw new DbError('INVALID_ARGUMENT', 'a write names at least one key or span');

@@ -64,6 +64,9 @@ function routerOver(statuses: ReadonlyMap<number, StoreStatus>): Router {
     transferLease: unused,
     split: unused,
     changeMembers: unused,
+    get transactions(): never {
+      return unused();
+    },
     close: () => Promise.resolve(),
     discover: () =>
       Promise.resolve(

@@ -47,6 +47,9 @@ export class MemoryRouter implements Router {
   /** Calls of `get` and `scan`. */
   reads = 0;
   private readonly ranges: readonly Span[];
+  get transactions(): never {
+    throw new DbError('NOT_SUPPORTED', 'a router in memory has no transactions');
+  }
   private rows: KvRow[] = [];
   private lastTimestamp = 0;
   /** By position in `writes`. */

@@ -18,6 +18,7 @@ import {
   present,
   type StoreId,
   systemPrefix,
+  type Timestamp,
   toHex,
   toStoreId,
   toTimestamp,
@@ -195,10 +196,18 @@ export class FakeCluster {
         RefusalReason.RANGE_KEY_MISMATCH,
         this.ranges.map((r) => this.infoOf(r)),
       );
-    return this.execute(range, request);
+    return this.execute(range, request, storeId);
   }
 
-  private execute(range: FakeRange, request: FakeRequest): FakeAnswer {
+  /** What a store's frames are stamped with. */
+  timestampOf(_storeId: number): number {
+    return 1;
+  }
+
+  /** A store was shown a timestamp. */
+  observe(_storeId: number, _timestamp: Timestamp): void {}
+
+  protected execute(range: FakeRange, request: FakeRequest, _storeId: number): FakeAnswer {
     if (request.get)
       return {
         get: {
@@ -225,7 +234,10 @@ export class FakeCluster {
       if (ok) range.leaseholder = to;
       return { transferLease: { ok, message: ok ? '' : 'no such replica' } };
     }
-    if (request.write) return this.write(range, request.write);
+    if (request.write) {
+      const { write } = request;
+      return this.write(range, write, () => this.evaluate(write));
+    }
     return refuse(RefusalReason.INVALID);
   }
 
@@ -258,7 +270,12 @@ export class FakeCluster {
     }));
   }
 
-  private write(range: FakeRange, write: NonNullable<FakeRequest['write']>): FakeAnswer {
+  /** Once per session and serial. A refusal does not use the serial up. */
+  protected write(
+    range: FakeRange,
+    write: NonNullable<FakeRequest['write']>,
+    evaluate: () => FakeAnswer,
+  ): FakeAnswer {
     const session = range.sessions.get(write.sessionId ?? 0);
     if (session === undefined) return refuse(RefusalReason.SESSION_EXPIRED);
     const serial = write.serial ?? 0;
@@ -267,7 +284,8 @@ export class FakeCluster {
     const known = session.results.get(serial);
     if (known !== undefined) return known;
     if (serial <= session.ackedUpTo) return refuse(RefusalReason.ALREADY_ANSWERED);
-    const answer = this.evaluate(write);
+    const answer = evaluate();
+    if (answer.refusal) return answer;
     session.results.set(serial, answer);
     session.ackedUpTo = Math.max(session.ackedUpTo, ackedUpTo);
     for (const old of session.results.keys())
@@ -326,7 +344,7 @@ export class FakeStore {
     this.outbox = new Outbox({
       transport: this.transport,
       clock,
-      header: () => fakeHeader(storeId, cluster.clusterId),
+      header: () => fakeHeader(storeId, cluster),
     });
     this.listeners = [
       this.transport.listen({ kind: 'store', storeId, channel: 'kv' }, (frame) => {
@@ -345,7 +363,7 @@ export class FakeStore {
 
   /** Raw bytes in a frame that is in order. */
   sendRaw(clientId: string, message: Uint8Array): void {
-    const header = fakeHeader(this.storeId, this.cluster.clusterId);
+    const header = fakeHeader(this.storeId, this.cluster);
     this.transport.send({ kind: 'client', clientId }, encodeFrame(header, [message]));
   }
 
@@ -359,6 +377,7 @@ export class FakeStore {
     const result = this.reader.read(frame);
     if (!result.ok || result.header.sender.kind !== 'client') return;
     const { clientId } = result.header.sender;
+    this.cluster.observe(this.storeId, result.header.timestamp);
     for (const message of result.messages) {
       const request = kv.Request.decode(message);
       const answer = this.cluster.answer(this.storeId, request, clientId);
@@ -367,8 +386,9 @@ export class FakeStore {
   }
 }
 
-function fakeHeader(storeId: StoreId, clusterId: Uint8Array): FrameHeader {
-  return { clusterId, timestamp: toTimestamp(1), sender: { kind: 'store', storeId } };
+function fakeHeader(storeId: StoreId, cluster: FakeCluster): FrameHeader {
+  const timestamp = toTimestamp(cluster.timestampOf(storeId));
+  return { clusterId: cluster.clusterId, timestamp, sender: { kind: 'store', storeId } };
 }
 
 export function refuse(
@@ -379,18 +399,31 @@ export function refuse(
   return { refusal: { reason, message: 'fake', ranges, retryAfterMs } };
 }
 
+/** Whether everything that a request names lies in the range. */
 function within(range: FakeRange, request: FakeRequest): boolean {
   const inside = (key: Uint8Array | null | undefined): boolean =>
     !!key && compareBytes(range.startKey, key) <= 0 && compareBytes(key, range.endKey) < 0;
-  if (request.get) return (request.get.keys ?? []).every(inside);
-  if (request.write)
-    return [...(request.write.conditions ?? []), ...(request.write.mutations ?? [])].every((part) =>
-      inside(part.key),
-    );
-  if (request.scan)
+  const insideUpTo = (key: Uint8Array | null | undefined): boolean =>
+    !key || key.length === 0 || compareBytes(key, range.endKey) <= 0;
+  const { get, scan, write, prepare, refresh, prevent, resolve, decide } = request;
+  if (get) return (get.keys ?? []).every(inside);
+  if (scan)
     return (
-      compareBytes(range.startKey, request.scan.startKey ?? new Uint8Array(0)) <= 0 &&
-      compareBytes(request.scan.endKey ?? keyMax, range.endKey) <= 0
+      compareBytes(range.startKey, scan.startKey ?? new Uint8Array(0)) <= 0 &&
+      insideUpTo(scan.endKey ?? keyMax)
     );
-  return true;
+  const changes = write ?? prepare;
+  const checks = changes?.readChecks ?? refresh?.checks ?? [];
+  return (
+    [...(changes?.conditions ?? []), ...(changes?.mutations ?? [])].every((part) =>
+      inside(part.key),
+    ) &&
+    checks.every(({ startKey, endKey }) => inside(startKey) && insideUpTo(endKey)) &&
+    [...(prevent?.keys ?? []), ...(decide?.resolveKeys ?? [])].every(inside) &&
+    (!decide || inside(decide.anchorKey)) &&
+    (resolve?.resolutions ?? []).every(
+      ({ keys, forgetAnchorKey }) =>
+        (keys ?? []).every(inside) && (!forgetAnchorKey?.length || inside(forgetAnchorKey)),
+    )
+  );
 }

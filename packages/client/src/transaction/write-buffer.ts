@@ -31,7 +31,7 @@ type Undo =
       readonly bytes: number;
     };
 
-export class WriteOverlay {
+export class WriteBuffer {
   private readonly own = new Map<string, OwnWrite>();
   private spans: readonly Span[] = [];
   private sorted: readonly OwnWrite[] | undefined;
@@ -55,6 +55,10 @@ export class WriteOverlay {
 
   entries(): IterableIterator<[string, OwnWrite]> {
     return this.own.entries();
+  }
+
+  values(): IterableIterator<OwnWrite> {
+    return this.own.values();
   }
 
   /** Whether a key, given as `keyText`, is written by itself. */

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { checkListAppend, type ListTransaction, printAnomalies } from './list-append.ts';
+
+/** One letter per transaction; `x1` appends 1 to x, `x=12` reads [1, 2]. A name with `!` was aborted, with `?` is open. */
+function history(...lines: readonly string[]): readonly ListTransaction[] {
+  return lines.map((line) => {
+    const [name = '', ...steps] = line.split(' ');
+    return {
+      name,
+      outcome: name.endsWith('!') ? 'aborted' : name.endsWith('?') ? 'unknown' : 'committed',
+      operations: steps.map((step) => {
+        const key = step.slice(0, 1);
+        return step[1] === '='
+          ? { kind: 'read', key, values: [...step.slice(2)].map(Number) }
+          : { kind: 'append', key, value: Number(step.slice(1)) };
+      }),
+    };
+  });
+}
+
+function kinds(...lines: readonly string[]): string[] {
+  return checkListAppend(history(...lines)).map(({ kind }) => kind);
+}
+
+describe('list-append checker', () => {
+  it('finds nothing in what one after the other explains', () => {
+    expect(kinds('a x1 y1', 'b x=1 y2', 'c x=1 y=12 x2', 'd x=12', 'e?')).toEqual([]);
+  });
+
+  it('may take an unknown one for made', () => {
+    expect(kinds('a? x1', 'b x=1')).toEqual([]);
+  });
+
+  it.each([
+    ['G0', ['a x1 y2', 'b x2 y1', 'c x=12', 'd y=12']],
+    ['G1a', ['a! x1', 'b x=1']],
+    ['G1b', ['a x1 x2', 'b x=1', 'c x=12']],
+    ['G1c', ['a x1 y=1', 'b y1 x=1']],
+    ['G-single', ['a x1 y1', 'b x=1 y=', 'c y=1']],
+    ['G2', ['a x= y1', 'b y= x1', 'c x=1 y=1']],
+    ['incompatible-order', ['a x1', 'b x2', 'c x=12', 'd x=21']],
+    ['incompatible-order', ['a x1', 'b x=11']],
+    ['incompatible-order', ['a x=7']],
+    ['internal', ['a x1 x=']],
+    ['internal', ['a x1', 'b x=1 x2 x=1']],
+  ])('names %s', (kind, lines) => {
+    expect(kinds(...lines)).toContain(kind);
+  });
+
+  it('a lost update is one anti-dependency', () => {
+    expect(kinds('a x= x1', 'b x= x2', 'c x=12')).toEqual(['G-single']);
+  });
+
+  it('a long fork is two', () => {
+    expect(kinds('a x1', 'b y1', 'c x=1 y=', 'd x= y=1', 'e x=1 y=1')).toEqual(['G2']);
+  });
+
+  it('prints the smallest cycle', () => {
+    const found = checkListAppend(history('z w1', 'a x= y1', 'b y= x1', 'c x=1 y=1 w=1'));
+    expect(printAnomalies(found)).toBe(
+      ['G2', '  a -rw-> b: x: it has not read 1', '  b -rw-> a: y: it has not read 1'].join('\n'),
+    );
+  });
+});

@@ -1,0 +1,263 @@
+/**
+ * Checks histories of transactions over lists, each of which appends values that nobody else appends and reads whole
+ * lists (Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from Experimental Observations", VLDB 2020). What was
+ * read tells the order of the versions, that order tells who depends on whom, and a cycle of dependencies is an anomaly:
+ * by Adya's names G0 (writes alone), G1c (writes and reads of them), G-single (one anti-dependency), G2 (several); and
+ * without a cycle G1a (a read of what was aborted) and G1b (of what was only in between).
+ */
+
+export type ListOperation =
+  | { readonly kind: 'append'; readonly key: string; readonly value: number }
+  | { readonly kind: 'read'; readonly key: string; readonly values: readonly number[] };
+
+export interface ListTransaction {
+  /** For the report. */
+  readonly name: string;
+  readonly operations: readonly ListOperation[];
+  /** `unknown`: it may have been made. Its reads count for nothing. */
+  readonly outcome: 'committed' | 'aborted' | 'unknown';
+}
+
+export type AnomalyKind =
+  | 'G0'
+  | 'G1a'
+  | 'G1b'
+  | 'G1c'
+  | 'G-single'
+  | 'G2'
+  /** Two reads of a key that no one order of appends explains, or a value that nobody appended or that is there twice. */
+  | 'incompatible-order'
+  /** A transaction that does not see its own appends. */
+  | 'internal';
+
+export interface Anomaly {
+  readonly kind: AnomalyKind;
+  /** The smallest evidence: a line per step. */
+  readonly witness: readonly string[];
+}
+
+type EdgeKind = 'ww' | 'wr' | 'rw';
+
+interface Edge {
+  readonly from: number;
+  readonly to: number;
+  readonly kind: EdgeKind;
+  readonly why: string;
+}
+
+/** @returns every kind of anomaly that there is, with one witness each; [] = serializable as far as anybody saw */
+export function checkListAppend(history: readonly ListTransaction[]): readonly Anomaly[] {
+  const anomalies = new Map<AnomalyKind, Anomaly>();
+  const report = (kind: AnomalyKind, witness: readonly string[]): void => {
+    if (!anomalies.has(kind)) anomalies.set(kind, { kind, witness });
+  };
+  const writers = writersOf(history, report);
+  checkInternal(history, report);
+  const orders = ordersOf(history, writers, report);
+  checkReads(history, writers, report);
+  const edges = edgesOf(history, writers, orders);
+  for (const kind of ['G0', 'G1c', 'G-single', 'G2'] as const) {
+    const cycle = findCycle(history.length, edges, kind);
+    if (cycle === undefined) continue;
+    const names = cycle.map((edge) => {
+      const [from, to] = [history[edge.from]?.name, history[edge.to]?.name];
+      return `${from} -${edge.kind}-> ${to}: ${edge.why}`;
+    });
+    report(kind, names);
+  }
+  return [...anomalies.values()];
+}
+
+export function printAnomalies(anomalies: readonly Anomaly[]): string {
+  return anomalies.map(({ kind, witness }) => [kind, ...witness].join('\n  ')).join('\n');
+}
+
+type Report = (kind: AnomalyKind, witness: readonly string[]) => void;
+/** By key and value: who appended it. */
+type Writers = ReadonlyMap<string, number>;
+
+function elementName(key: string, value: number): string {
+  return `${key}/${value}`;
+}
+
+function writersOf(history: readonly ListTransaction[], report: Report): Writers {
+  const writers = new Map<string, number>();
+  for (const [index, { operations, name }] of history.entries())
+    for (const operation of operations) {
+      if (operation.kind !== 'append') continue;
+      const element = elementName(operation.key, operation.value);
+      if (writers.has(element)) report('incompatible-order', [`${name} appends ${element} again`]);
+      writers.set(element, index);
+    }
+  return writers;
+}
+
+/** A read shows what the transaction itself has appended before it, at its end. */
+function checkInternal(history: readonly ListTransaction[], report: Report): void {
+  for (const { operations, name, outcome } of history) {
+    if (outcome !== 'committed') continue;
+    const own = new Map<string, number[]>();
+    const seen = new Map<string, readonly number[]>();
+    for (const operation of operations) {
+      const { key } = operation;
+      if (operation.kind === 'append') {
+        own.set(key, [...(own.get(key) ?? []), operation.value]);
+        continue;
+      }
+      const before = seen.get(key);
+      const appended = own.get(key) ?? [];
+      const expected = before === undefined ? undefined : [...before, ...appended];
+      const end = operation.values.slice(operation.values.length - appended.length);
+      const holds =
+        expected === undefined ? isSame(end, appended) : isSame(operation.values, expected);
+      if (!holds)
+        report('internal', [`${name} reads ${key} = [${operation.values}] after [${appended}]`]);
+      if (before === undefined)
+        seen.set(key, operation.values.slice(0, operation.values.length - appended.length));
+    }
+  }
+}
+
+/** The order of appends per key: the longest list that was read, of which all others must be beginnings. */
+function ordersOf(
+  history: readonly ListTransaction[],
+  writers: Writers,
+  report: Report,
+): ReadonlyMap<string, readonly number[]> {
+  const orders = new Map<string, readonly number[]>();
+  for (const { operations, outcome, name } of history) {
+    if (outcome !== 'committed') continue;
+    for (const operation of operations) {
+      if (operation.kind !== 'read') continue;
+      const { key, values } = operation;
+      const known = orders.get(key) ?? [];
+      const shared = Math.min(known.length, values.length);
+      if (!isSame(known.slice(0, shared), values.slice(0, shared)))
+        report('incompatible-order', [`${name} reads ${key} = [${values}]`, `others [${known}]`]);
+      if (new Set(values).size !== values.length)
+        report('incompatible-order', [`${name} reads a value of ${key} twice: [${values}]`]);
+      for (const value of values)
+        if (!writers.has(elementName(key, value)))
+          report('incompatible-order', [`${name} reads ${elementName(key, value)} of nobody`]);
+      if (values.length > known.length) orders.set(key, values);
+    }
+  }
+  return orders;
+}
+
+function checkReads(history: readonly ListTransaction[], writers: Writers, report: Report): void {
+  for (const [index, { operations, outcome, name }] of history.entries()) {
+    if (outcome !== 'committed') continue;
+    for (const operation of operations) {
+      if (operation.kind !== 'read') continue;
+      const { key, values } = operation;
+      for (const value of values) {
+        const writer = history[writers.get(elementName(key, value)) ?? -1];
+        if (writer?.outcome === 'aborted')
+          report('G1a', [`${name} reads ${elementName(key, value)} of ${writer.name}, aborted`]);
+      }
+      const last = values.at(-1);
+      if (last === undefined) continue;
+      const writer = writers.get(elementName(key, last));
+      if (writer === undefined || writer === index) continue;
+      const final = history[writer]?.operations.findLast(
+        (other) => other.kind === 'append' && other.key === key,
+      );
+      if (final?.kind === 'append' && final.value !== last)
+        report('G1b', [
+          `${name} reads ${key} up to ${last}`,
+          `${history[writer]?.name} has appended ${final.value} after it`,
+        ]);
+    }
+  }
+}
+
+function edgesOf(
+  history: readonly ListTransaction[],
+  writers: Writers,
+  orders: ReadonlyMap<string, readonly number[]>,
+): readonly Edge[] {
+  const edges: Edge[] = [];
+  const add = (
+    from: number | undefined,
+    to: number | undefined,
+    kind: EdgeKind,
+    why: string,
+  ): void => {
+    if (from !== undefined && to !== undefined && from !== to) edges.push({ from, to, kind, why });
+  };
+  for (const [key, order] of orders)
+    for (let i = 1; i < order.length; i++) {
+      const [before, after] = [order[i - 1] ?? 0, order[i] ?? 0];
+      const [from, to] = [before, after].map((value) => writers.get(elementName(key, value)));
+      add(from, to, 'ww', `${key}: ${after} follows ${before}`);
+    }
+  for (const [index, { operations, outcome }] of history.entries()) {
+    if (outcome !== 'committed') continue;
+    for (const operation of operations) {
+      if (operation.kind !== 'read') continue;
+      const { key, values } = operation;
+      const last = values.at(-1);
+      if (last !== undefined)
+        add(writers.get(elementName(key, last)), index, 'wr', `${key}: it reads ${last}`);
+      const next = orders.get(key)?.[values.length];
+      if (next !== undefined)
+        add(index, writers.get(elementName(key, next)), 'rw', `${key}: it has not read ${next}`);
+    }
+  }
+  return edges;
+}
+
+/** The shortest cycle of a kind: G0 of ww alone, G1c also of wr, G-single with exactly one rw, G2 with any. */
+function findCycle(
+  count: number,
+  edges: readonly Edge[],
+  kind: 'G0' | 'G1c' | 'G-single' | 'G2',
+): readonly Edge[] | undefined {
+  const usable = edges.filter(
+    (edge) => kind === 'G2' || edge.kind === 'ww' || (kind !== 'G0' && edge.kind === 'wr'),
+  );
+  // What the cycle must have for its name, and the rest of the way around.
+  const must: EdgeKind = kind === 'G0' ? 'ww' : kind === 'G1c' ? 'wr' : 'rw';
+  const successors: Edge[][] = Array.from({ length: count }, () => []);
+  for (const edge of usable) successors[edge.from]?.push(edge);
+  let shortest: readonly Edge[] | undefined;
+  for (const first of edges) {
+    if (first.kind !== must) continue;
+    const path = shortestPath(successors, first.to, first.from);
+    if (path === undefined) continue;
+    const cycle = [first, ...path];
+    const several = cycle.filter((edge) => edge.kind === 'rw').length >= 2;
+    if (kind === 'G2' && !several) continue;
+    if (shortest === undefined || cycle.length < shortest.length) shortest = cycle;
+  }
+  return shortest;
+}
+
+function shortestPath(
+  successors: readonly (readonly Edge[])[],
+  from: number,
+  to: number,
+): readonly Edge[] | undefined {
+  const cameBy = new Map<number, Edge | undefined>([[from, undefined]]);
+  const queue = [from];
+  for (let at = 0; at < queue.length; at++) {
+    const node = queue[at] ?? from;
+    if (node === to) {
+      const path: Edge[] = [];
+      for (let edge = cameBy.get(node); edge !== undefined; edge = cameBy.get(edge.from))
+        path.unshift(edge);
+      return path;
+    }
+    for (const edge of successors[node] ?? []) {
+      if (cameBy.has(edge.to)) continue;
+      cameBy.set(edge.to, edge);
+      queue.push(edge.to);
+    }
+  }
+  return undefined;
+}
+
+function isSame(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((value, index) => value === b[index]);
+}

@@ -1,0 +1,303 @@
+/**
+ * The commit of one transaction. Everything in one range: one conditional write, one message, exactly once by its
+ * session. Otherwise a parallel commit: a promise (intents everywhere, a STAGING record beside the anchor) in one round;
+ * when every range has agreed it is committed, the user hears it, and the rest is done in the background.
+ *
+ * Whatever was promised and not kept is decided by compare-and-set on the record before the user hears anything: a
+ * message that is late could otherwise still complete the promise. Where no decision is to be had before the deadline
+ * the outcome is unknown, and said to be.
+ */
+import { type Clock, DbError, toHex } from '@flotilla/base';
+import {
+  type Located,
+  type ReadCheck,
+  type RecordAddress,
+  type RecordState,
+  type TransactionContext,
+  TransactionRefused,
+  type TransactionRouter,
+  type WriteCondition,
+  type WriteMutation,
+} from '@flotilla/router';
+import type { LockKeeper } from './lock-keeper.ts';
+import type { ResolutionQueue } from './resolution-queue.ts';
+
+export interface CommitParts {
+  readonly router: TransactionRouter;
+  readonly clock: Clock;
+  readonly keeper: LockKeeper;
+  readonly queue: ResolutionQueue;
+  /** The whole commit ends by then. Unit: ms. */
+  readonly timeoutMs: number;
+}
+
+export interface CommitWork {
+  readonly context: TransactionContext;
+  /** All on keys that are written. Those that judge staleness before those that demand absence. */
+  readonly conditions: readonly WriteCondition[];
+  /** In order of writing: the first one's key is the anchor. */
+  readonly mutations: readonly WriteMutation[];
+  readonly readChecks: readonly ReadCheck[];
+  /** At which the reads are known to hold, if no written key was read: worth trying before a later one. 0 = none. */
+  readonly cheapTimestamp: number;
+}
+
+/** How the locks of the transaction end: with the commit, or still to be let go. */
+export type CommitEnd = 'locks-gone' | 'locks-held' | 'ends-later';
+
+/** Timestamps that are tried before others are taken to be too quick for us. */
+const pushesMax = 12;
+/** Share of the time that a promise may take; the rest is for finding out what became of it. */
+const promiseShare = 0.6;
+/** A promise in the way of a promise is waited for so long; then one of the two gives way. Unit: ms. */
+const mutualPatienceMs = 100;
+
+export class Commit {
+  private readonly parts: CommitParts;
+  private readonly work: CommitWork;
+  private readonly deadlineAtMs: number;
+
+  constructor(parts: CommitParts, work: CommitWork) {
+    this.parts = parts;
+    this.work = work;
+    this.deadlineAtMs = parts.clock.nowMs() + parts.timeoutMs;
+  }
+
+  /** @throws DbError: CONFLICT, KEY_EXISTS, DEADLOCK, OUTCOME_UNKNOWN, TIMEOUT, UNAVAILABLE */
+  async run(): Promise<CommitEnd> {
+    const oneRange = await this.writeAt(0, this.work.readChecks);
+    if (oneRange === 'written') return 'locks-gone';
+    let timestamp = this.firstTimestamp();
+    for (let pushes = 0; pushes < pushesMax; pushes++) {
+      const ranges = await this.locate();
+      const [only, second] = ranges.filter(({ keys }) => keys.length > 0);
+      if (only === undefined || second !== undefined) return this.promise(timestamp);
+      const elsewhere = ranges.filter((range) => range !== only);
+      const pushed = await this.writeBeside(timestamp, only, elsewhere);
+      if (pushed === 'written') return 'locks-held';
+      if (pushed !== 'moved') timestamp = this.later(pushed);
+    }
+    throw conflict();
+  }
+
+  /** Writes to one range; what was read elsewhere is shown to hold at the timestamp first, and stays so. */
+  private async writeBeside(
+    timestamp: number,
+    here: Located,
+    elsewhere: readonly Located[],
+  ): Promise<'written' | 'moved' | number> {
+    const checks = elsewhere.flatMap(({ readChecks }) => readChecks);
+    await this.refresh(checks, timestamp);
+    try {
+      return await this.writeAt(timestamp, here.readChecks);
+    } catch (error) {
+      if (error instanceof TransactionRefused && error.reason === 'pushed') return error.timestamp;
+      throw error;
+    }
+  }
+
+  private async writeAt(
+    demandedTimestamp: number,
+    readChecks: readonly ReadCheck[],
+  ): Promise<'written' | 'moved'> {
+    const { router, keeper } = this.parts;
+    const { context, conditions, mutations } = this.work;
+    const wait = keeper.wait(context, undefined);
+    try {
+      const outcome = await router.write(
+        context,
+        { conditions, mutations, deleteSpans: [], readChecks, demandedTimestamp },
+        { timeoutMs: this.leftMs(1), onWaiting: wait.onNotice },
+      );
+      if (!outcome.applied) throw failure(conditions[outcome.failedCondition]);
+      return 'written';
+    } catch (error) {
+      if (error instanceof TransactionRefused && error.reason === 'several-ranges') return 'moved';
+      throw error;
+    } finally {
+      wait.end();
+    }
+  }
+
+  /** The parallel commit. */
+  private async promise(firstTimestamp: number): Promise<CommitEnd> {
+    const { keeper, queue } = this.parts;
+    await queue.room();
+    keeper.enter(this.work.context);
+    let timestamp = firstTimestamp;
+    for (let pushes = 0; ; pushes++) {
+      const end = await this.prepare(timestamp);
+      if (end === 'prepared') {
+        this.finish({ status: 'committed', commitTimestamp: timestamp }, false);
+        return 'ends-later';
+      }
+      if (typeof end === 'number' && pushes < pushesMax) {
+        timestamp = this.later(end);
+        continue;
+      }
+      const error = typeof end === 'number' ? conflict() : end;
+      return this.settle(timestamp, error);
+    }
+  }
+
+  /** @returns the least timestamp to try next, or why the promise is not kept */
+  private async prepare(commitTimestamp: number): Promise<'prepared' | number | Error> {
+    const { router, keeper } = this.parts;
+    const { context, conditions, mutations, readChecks } = this.work;
+    const [first] = mutations;
+    if (first === undefined) return new DbError('INVALID_ARGUMENT', 'nothing to write');
+    const wait = keeper.wait(context, undefined);
+    try {
+      const outcome = await router.prepare(
+        context,
+        {
+          anchorKey: first.key,
+          commitTimestamp,
+          conditions,
+          mutations,
+          readChecks: readChecks.filter(({ since }) => since < commitTimestamp),
+        },
+        {
+          timeoutMs: this.leftMs(promiseShare),
+          onWaiting: wait.onNotice,
+          onBlocked: this.mutualWait(),
+        },
+      );
+      return outcome.kind === 'prepared' ? 'prepared' : failure(outcome.condition);
+    } catch (error) {
+      if (error instanceof TransactionRefused && error.reason === 'pushed') return error.timestamp;
+      return error instanceof Error ? error : new Error(String(error));
+    } finally {
+      wait.end();
+    }
+  }
+
+  /** Of two promises that are in each other's way the one with the greater id gives way. */
+  private mutualWait(): (transactionId: string) => Error | undefined {
+    const { clock } = this.parts;
+    const own = toHex(this.work.context.id);
+    const since = new Map<string, number>();
+    return (other) => {
+      const first = since.get(other);
+      if (first === undefined) since.set(other, clock.nowMs());
+      if (first === undefined || own < other || clock.nowMs() - first < mutualPatienceMs)
+        return undefined;
+      return conflict();
+    };
+  }
+
+  /**
+   * The promise was not kept, or its answers were lost: finds out, or sees to it, what becomes of the transaction.
+   * @param why what the user hears if it is aborted
+   */
+  private async settle(timestamp: number, why: Error): Promise<CommitEnd> {
+    let record: RecordState;
+    try {
+      record = wasAnswered(why) ? await this.abort(timestamp) : await this.recover();
+    } catch (error) {
+      this.parts.keeper.leave(this.work.context, true);
+      throw new DbError('OUTCOME_UNKNOWN', 'the transaction may have been committed', {
+        outcome: 'unknown',
+        cause: error,
+      });
+    }
+    this.finish(record, true);
+    if (record.status === 'committed') return 'ends-later';
+    throw why;
+  }
+
+  /** Compare-and-set until it says what it is: others may have been quicker, either way. */
+  private async abort(timestamp: number): Promise<RecordState> {
+    const { router } = this.parts;
+    let expected: RecordState = { status: 'staging', commitTimestamp: timestamp };
+    for (;;) {
+      const found = await router.decide(
+        {
+          ...this.address,
+          expected: expected.status === 'staging' ? 'staging' : 'none',
+          expectedTimestamp: expected.commitTimestamp,
+          outcome: 'aborted',
+          resolveKeys: this.keys,
+          forget: false,
+        },
+        { timeoutMs: this.leftMs(1) },
+      );
+      if (found.status === 'committed' || found.status === 'aborted') return found;
+      expected = found;
+    }
+  }
+
+  /** Says what the promised keys say: a promise whose answers were lost may well have been kept. */
+  private recover(): Promise<RecordState> {
+    return this.parts.router.recover(this.address, { timeoutMs: this.leftMs(1) });
+  }
+
+  /** The rest goes on behind the user's back. */
+  private finish(record: RecordState, decided: boolean): void {
+    const { keeper, queue } = this.parts;
+    const { context } = this.work;
+    queue.add({
+      ...this.address,
+      committed: record.status === 'committed',
+      commitTimestamp: record.commitTimestamp,
+      keys: this.keys,
+      decided,
+      onEnd: () => keeper.leave(context, true),
+    });
+  }
+
+  private async refresh(checks: readonly ReadCheck[], to: number): Promise<void> {
+    const older = checks.filter(({ since }) => since < to);
+    if (older.length === 0) return;
+    const { router } = this.parts;
+    const holds = await router.refresh(this.work.context, older, to, { timeoutMs: this.leftMs(1) });
+    if (!holds) throw conflict();
+  }
+
+  private locate(): Promise<readonly Located[]> {
+    const { router } = this.parts;
+    return router.locate(this.keys, this.work.readChecks, { timeoutMs: this.leftMs(1) });
+  }
+
+  private firstTimestamp(): number {
+    const { cheapTimestamp } = this.work;
+    return cheapTimestamp > 0 ? cheapTimestamp : this.parts.router.now();
+  }
+
+  /** Clocks only need to be past the minimum; the present is less likely to be pushed again. */
+  private later(minimum: number): number {
+    return Math.max(minimum, this.parts.router.now());
+  }
+
+  private get keys(): Uint8Array[] {
+    return this.work.mutations.map(({ key }) => key);
+  }
+
+  private get address(): RecordAddress {
+    const { context, mutations } = this.work;
+    const anchorKey = mutations[0]?.key ?? context.id;
+    return { transactionId: context.id, anchorKey };
+  }
+
+  private leftMs(share: number): number {
+    return Math.max(1, (this.deadlineAtMs - this.parts.clock.nowMs()) * share);
+  }
+}
+
+/** Whether stores have said no, as against having said nothing. */
+function wasAnswered(error: Error): boolean {
+  if (!(error instanceof DbError)) return false;
+  return error.code === 'CONFLICT' || error.code === 'KEY_EXISTS' || error.code === 'DEADLOCK';
+}
+
+function failure(condition: WriteCondition | undefined): DbError {
+  if (condition?.kind === 'absent')
+    return new DbError('KEY_EXISTS', 'the key is there already', { key: condition.key });
+  return condition === undefined
+    ? conflict()
+    : new DbError('CONFLICT', 'a key was changed since it was read', { key: condition.key });
+}
+
+function conflict(): DbError {
+  return new DbError('CONFLICT', 'what was read has changed, or is being changed');
+}

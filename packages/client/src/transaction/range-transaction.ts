@@ -1,0 +1,366 @@
+/**
+ * A transaction over any number of ranges: reads come from a snapshot and are remembered, writes stay here until
+ * `commit`, which makes all of them at one instant or none. What is checked then is the isolation level's business. See
+ * `snapshot-reader.ts` for reads, `commit.ts` for the protocol.
+ */
+import {
+  compareBytes,
+  DbError,
+  keyBytesMax,
+  type Logger,
+  type Span,
+  timestampFromWallMs,
+  timestampSpan,
+  valueBytesMax,
+} from '@flotilla/base';
+import type {
+  KvValue,
+  Router,
+  TransactionContext,
+  WriteCondition,
+  WriteMutation,
+} from '@flotilla/router';
+import {
+  type BeginOptions,
+  type IsolationLevel,
+  type KvPair,
+  type KvTransaction,
+  type LockedValue,
+  lockedByOther,
+  type ReadOptions,
+  type Savepoint,
+  type ScanOptions,
+} from '@flotilla/sql';
+import { Commit, type CommitParts } from './commit.ts';
+import { deleteSpans } from './delete-spans.ts';
+import { ReadSet } from './read-set.ts';
+import { ScanMerge } from './scan-merge.ts';
+import { SnapshotReader } from './snapshot-reader.ts';
+import { keyText, type OwnWrite, WriteBuffer } from './write-buffer.ts';
+
+/** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
+export const transactionBytesMax: number = 8 * 1024 * 1024;
+/** How far clocks of stores may be apart. Unit: ms. */
+export const uncertaintyMs: number = 250;
+
+export interface TransactionParts extends CommitParts {
+  /** For what needs no transaction: the deletion of spans. */
+  readonly plain: Router;
+  readonly logger: Logger;
+  readonly id: Uint8Array;
+}
+
+export class RangeTransaction implements KvTransaction {
+  private readonly parts: TransactionParts;
+  private readonly readOnly: boolean;
+  private readonly isolation: IsolationLevel;
+  private readonly context: TransactionContext;
+  private readonly buffer = new WriteBuffer();
+  private readonly reads = new ReadSet();
+  private readonly reader: SnapshotReader;
+  /** The buffer's mark at the statement that began last. */
+  private statement: number | undefined;
+  /** An earlier statement has read something. */
+  private hasRead = false;
+  private hasLocked = false;
+  private finished = false;
+
+  constructor(parts: TransactionParts, options: BeginOptions) {
+    if (options.asOf !== undefined && options.readOnly !== true)
+      throw new DbError('INVALID_ARGUMENT', 'the past can only be read');
+    this.parts = parts;
+    this.readOnly = options.readOnly ?? false;
+    this.isolation = options.isolation ?? 'serializable';
+    const past = options.asOf === undefined ? 0 : timestampFromWallMs(options.asOf);
+    const now = parts.router.now();
+    this.context = {
+      id: parts.id,
+      startedAt: now,
+      readTimestamp: past,
+      uncertaintyLimit: past === 0 ? now + timestampSpan(uncertaintyMs) : past,
+      observed: new Map(),
+      stores: new Set(),
+    };
+    const { router, keeper } = parts;
+    this.reader = new SnapshotReader({ router, keeper, context: this.context, reads: this.reads });
+  }
+
+  get restartable(): boolean {
+    return this.isolation === 'read committed' || !this.hasRead;
+  }
+
+  async get(key: Uint8Array, options?: ReadOptions): Promise<Uint8Array | undefined> {
+    const [value] = await this.readMany([key], options ?? {});
+    if (value === lockedByOther)
+      throw new DbError('INVALID_ARGUMENT', 'locked keys are skipped by getMany alone');
+    return value;
+  }
+
+  getMany(
+    keys: readonly Uint8Array[],
+    options: ReadOptions & { readonly wait: 'skip' },
+  ): Promise<readonly LockedValue[]>;
+  getMany(
+    keys: readonly Uint8Array[],
+    options?: ReadOptions & { readonly wait?: 'block' | 'nowait' },
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+  getMany(keys: readonly Uint8Array[], options: ReadOptions = {}): Promise<readonly LockedValue[]> {
+    return this.readMany(keys, options);
+  }
+
+  /** Shows the transaction's own writes as they were when the scan began. */
+  async *scan(span: Span, options: ScanOptions = {}): AsyncIterable<readonly KvPair[]> {
+    this.checkOpen();
+    const reverse = options.reverse ?? false;
+    const pieces = this.buffer.remaining(span).map((piece) => ({
+      piece,
+      own: this.buffer.within(piece),
+    }));
+    if (reverse) pieces.reverse();
+    let left = options.limit ?? Number.POSITIVE_INFINITY;
+    for (const { piece, own } of pieces) {
+      if (left <= 0) return;
+      for await (const pairs of this.scanPiece(piece, own, { ...options, limit: left })) {
+        left -= pairs.length;
+        yield pairs;
+      }
+    }
+  }
+
+  put(key: Uint8Array, value: Uint8Array): void {
+    this.write(key, value, false);
+  }
+
+  insert(key: Uint8Array, value: Uint8Array): void {
+    const own = this.buffer.lookup(key);
+    if (own?.value !== undefined)
+      throw new DbError('KEY_EXISTS', 'this transaction has written the key', { key });
+    // A key that this transaction deletes will be absent by then: only an unknown one has to be checked.
+    this.write(key, value, own === undefined);
+  }
+
+  delete(key: Uint8Array): void {
+    this.write(key, undefined, false);
+  }
+
+  deleteSpan(span: Span): void {
+    this.checkWritable();
+    if (compareBytes(span.startKey, span.endKey) >= 0)
+      throw new DbError('INVALID_ARGUMENT', 'a span begins before it ends');
+    this.buffer.deleteSpan(span);
+  }
+
+  savepoint(): Savepoint {
+    this.checkOpen();
+    return { savepoint: this.buffer.mark() };
+  }
+
+  rollbackTo(savepoint: Savepoint): void {
+    this.checkOpen();
+    this.buffer.undoTo(savepoint.savepoint as number);
+  }
+
+  release(_savepoint: Savepoint): void {
+    this.checkOpen();
+  }
+
+  beginStatement(): void {
+    this.checkOpen();
+    this.statement = this.buffer.mark();
+    if (this.isolation === 'read committed') this.newSnapshot();
+    else this.hasRead = !this.reads.isEmpty;
+  }
+
+  restartStatement(): void {
+    this.checkOpen();
+    if (!this.restartable || this.statement === undefined)
+      throw new DbError('INVALID_ARGUMENT', 'the statement cannot be run again by itself');
+    this.buffer.undoTo(this.statement);
+    this.newSnapshot();
+  }
+
+  /** Deleted spans go after the rest, see `delete-spans.ts`. */
+  async commit(): Promise<void> {
+    this.checkOpen();
+    this.finished = true;
+    const { parts, context } = this;
+    const spans = this.buffer.deletedSpans;
+    let held = this.hasLocked;
+    let written = false;
+    try {
+      if (this.reader.isBroken) throw new DbError('CONFLICT', 'what was read has changed');
+      const mutations = this.mutations();
+      if (mutations.length > 0) {
+        const end = await new Commit(parts, this.work(mutations)).run();
+        // Those of a parallel commit are let go when its intents are resolved.
+        held = held && end === 'locks-held';
+        if (end === 'ends-later') held = false;
+        else if (!held) parts.keeper.leave(context, false);
+        written = true;
+      }
+    } finally {
+      if (held) parts.keeper.leave(context, true);
+    }
+    if (spans.length > 0) await deleteSpans(parts.plain, parts.logger, spans, written);
+  }
+
+  rollback(): void {
+    if (this.finished) return;
+    this.finished = true;
+    this.buffer.clear();
+    this.reads.clear();
+    if (this.hasLocked) this.parts.keeper.leave(this.context, true);
+  }
+
+  private async readMany(
+    keys: readonly Uint8Array[],
+    options: ReadOptions,
+  ): Promise<readonly LockedValue[]> {
+    this.checkOpen();
+    if (options.lock !== undefined) return this.lockMany(keys, options, options.lock);
+    const own = keys.map((key) => this.buffer.lookup(key));
+    const missing = keys.filter((_key, index) => own[index] === undefined);
+    const found = missing.length === 0 ? [] : await this.reader.get(missing, options.signal);
+    let next = 0;
+    return own.map((entry) => (entry === undefined ? found[next++]?.value : entry.value));
+  }
+
+  private async lockMany(
+    keys: readonly Uint8Array[],
+    options: ReadOptions,
+    mode: 'share' | 'exclusive',
+  ): Promise<readonly LockedValue[]> {
+    this.checkWritable();
+    const { wait = 'block', lockTimeoutMs: limitMs, signal } = options;
+    this.hasLocked = true;
+    const lock = { mode, wait, limitMs, ...(signal === undefined ? {} : { signal }) };
+    const found = await this.reader.lock(keys, lock);
+    const skipped = new Set(found.skipped);
+    await this.judge(keys, found.values, skipped, options.unchanged ?? false);
+    return keys.map((key, index) => {
+      if (skipped.has(index)) return lockedByOther;
+      const value = found.values[index];
+      // Nothing can have been written between that version and now. Of absence there is no version to name.
+      const version = value?.timestamp ?? 0;
+      this.reads.addLocked(key, version, version > 0 ? version : found.readTimestamp);
+      const own = this.buffer.lookup(key);
+      return own === undefined ? value?.value : own.value;
+    });
+  }
+
+  /** Whether what the locks have shown goes with what the snapshot has. */
+  private async judge(
+    keys: readonly Uint8Array[],
+    values: readonly (KvValue | undefined)[],
+    skipped: ReadonlySet<number>,
+    unchanged: boolean,
+  ): Promise<void> {
+    const { context, reads, isolation } = this;
+    const snapshot = context.readTimestamp;
+    let newest = 0;
+    for (const [index, key] of keys.entries()) {
+      if (skipped.has(index)) continue;
+      const version = values[index]?.timestamp ?? 0;
+      const before = reads.point(keyText(key));
+      newest = Math.max(newest, version);
+      if (unchanged && snapshot > 0) {
+        // A row that only a scan has seen was there: absent now, it was deleted.
+        const known = before === undefined ? version : before.version;
+        const wasThere =
+          before !== undefined || version > 0 || this.buffer.lookup(key) !== undefined;
+        if (version > snapshot || known !== version || !wasThere) throw changed(key);
+      } else if (isolation !== 'read committed' && before !== undefined) {
+        if (before.version !== version) throw changed(key);
+      }
+    }
+    if (isolation !== 'read committed' && snapshot > 0) await this.reader.moveTo(newest);
+  }
+
+  private write(key: Uint8Array, value: Uint8Array | undefined, mustBeAbsent: boolean): void {
+    this.checkWritable();
+    if (key.length > keyBytesMax)
+      throw new DbError('TOO_LARGE', `a key has at most ${keyBytesMax} bytes`, { key });
+    if (value !== undefined && value.length > valueBytesMax)
+      throw new DbError('TOO_LARGE', `a value has at most ${valueBytesMax} bytes`, { key });
+    if (this.buffer.requestBytes + this.buffer.growthOf(key, value) > transactionBytesMax)
+      throw new DbError('TOO_LARGE', `a transaction writes at most ${transactionBytesMax} bytes`);
+    this.buffer.write(key, value, mustBeAbsent);
+  }
+
+  private async *scanPiece(
+    piece: Span,
+    own: readonly OwnWrite[],
+    options: ScanOptions & { readonly limit: number },
+  ): AsyncIterable<readonly KvPair[]> {
+    const reverse = options.reverse ?? false;
+    // Rows below that the transaction has deleted do not count towards the caller's limit.
+    const hidden = own.reduce((count, write) => count + (write.value === undefined ? 1 : 0), 0);
+    const { signal } = options;
+    const rows = this.reader.scan(piece, { reverse, limit: options.limit + hidden, signal });
+    const merge = new ScanMerge(own, reverse);
+    let left = options.limit;
+    for await (const batch of rows) {
+      const merged = merge.next(batch);
+      const pairs = merged.length > left ? merged.slice(0, left) : merged;
+      left -= pairs.length;
+      if (pairs.length > 0) yield pairs;
+      if (left <= 0) return;
+    }
+    const rest = merge.rest();
+    if (rest.length > 0) yield rest.length > left ? rest.slice(0, left) : rest;
+  }
+
+  /** What was read and is not written, and the snapshot, are forgotten. */
+  private newSnapshot(): void {
+    this.reads.forget((text) => this.buffer.writes(text));
+    this.reader.reset(this.parts.router.now() + timestampSpan(uncertaintyMs));
+  }
+
+  private mutations(): WriteMutation[] {
+    const mutations: WriteMutation[] = [];
+    for (const { key, value } of this.buffer.values())
+      mutations.push(value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value });
+    return mutations;
+  }
+
+  private work(mutations: readonly WriteMutation[]): ConstructorParameters<typeof Commit>[1] {
+    const { context, reads, buffer } = this;
+    const serializable = this.isolation === 'serializable';
+    const unchanged: WriteCondition[] = [];
+    const absent: WriteCondition[] = [];
+    const readChecks = reads.checksForCommit(serializable, (text) => buffer.writes(text));
+    let readBeforeWritten = false;
+    for (const [text, { key, mustBeAbsent }] of buffer.entries()) {
+      const read = reads.point(text);
+      const scanned = read === undefined ? reads.scannedSince(key) : undefined;
+      if (read !== undefined || scanned !== undefined) readBeforeWritten = true;
+      if (mustBeAbsent) absent.push({ kind: 'absent', key });
+      else if (read !== undefined)
+        unchanged.push({ kind: 'unchanged', key, timestamp: read.version });
+      else if (scanned !== undefined && !serializable)
+        readChecks.push({ startKey: key, endKey: undefined, since: scanned });
+    }
+    // A read of a written key is itself what pushes the write above the snapshot.
+    const cheap = serializable && !readBeforeWritten && !this.hasLocked;
+    return {
+      context,
+      conditions: [...unchanged, ...absent],
+      mutations,
+      readChecks,
+      cheapTimestamp: cheap && readChecks.length > 0 ? context.readTimestamp : 0,
+    };
+  }
+
+  private checkOpen(): void {
+    if (this.finished) throw new DbError('CLOSED', 'the transaction has ended');
+  }
+
+  private checkWritable(): void {
+    this.checkOpen();
+    if (this.readOnly) throw new DbError('INVALID_ARGUMENT', 'the transaction is read-only');
+  }
+}
+
+function changed(key: Uint8Array): DbError {
+  return new DbError('CONFLICT', 'a key was changed since it was read', { key });
+}

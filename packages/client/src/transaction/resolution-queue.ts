@@ -1,0 +1,144 @@
+/**
+ * What is left to do when the user has heard the end of a transaction: its record is decided, its intents become
+ * versions or go, its record is forgotten. Runs behind everybody's back, many transactions together. Nothing here can
+ * change an outcome: what is not done here is done by whoever meets what was left.
+ */
+import { assert, type Clock, DbError, type Logger, type Timer, toHex } from '@flotilla/base';
+import type { RecordAddress, Resolution, TransactionRouter } from '@flotilla/router';
+
+export interface Finished extends RecordAddress {
+  readonly committed: boolean;
+  /** Of the record. */
+  readonly commitTimestamp: number;
+  readonly keys: readonly Uint8Array[];
+  /** The record says so already. */
+  readonly decided: boolean;
+  /** All is done here that will be done. */
+  readonly onEnd: () => void;
+}
+
+/** Resolutions of several transactions leave together. Unit: ms. */
+const lingerMs = 3;
+/** More transactions than this and commits wait for room. */
+const openMax = 10_000;
+/** Tries of each step; its deadline in between is the router's. */
+const triesMax = 3;
+const stepTimeoutMs = 5000;
+
+interface Queued {
+  readonly resolution: Resolution;
+  readonly done: (ok: boolean) => void;
+}
+
+export class ResolutionQueue {
+  private readonly router: TransactionRouter;
+  private readonly clock: Clock;
+  private readonly logger: Logger;
+  private queue: Queued[] = [];
+  private linger: Timer | undefined;
+  private open = 0;
+  private waiters: (() => void)[] = [];
+
+  constructor(router: TransactionRouter, clock: Clock, logger: Logger) {
+    this.router = router;
+    this.clock = clock;
+    this.logger = logger;
+  }
+
+  /** Resolves when there is room for another transaction. */
+  async room(): Promise<void> {
+    while (this.open >= openMax) await this.next();
+  }
+
+  /** Resolves when nothing is left to do. */
+  async idle(): Promise<void> {
+    while (this.open > 0) await this.next();
+  }
+
+  add(finished: Finished): void {
+    this.open++;
+    void this.finish(finished)
+      .catch((error: unknown) => {
+        this.logger.debug(
+          { transaction: toHex(finished.transactionId), err: error },
+          'transaction_left_to_others',
+        );
+      })
+      .finally(() => {
+        this.open--;
+        finished.onEnd();
+        const { waiters } = this;
+        this.waiters = [];
+        for (const waiter of waiters) waiter();
+      });
+  }
+
+  private async finish(finished: Finished): Promise<void> {
+    const { transactionId, anchorKey, committed, commitTimestamp, keys } = finished;
+    if (!finished.decided) await this.decide(finished);
+    const resolution = { transactionId, committed, commitTimestamp, keys };
+    // The record may go only when nothing refers to it any more. That of an abort stays for late messages.
+    if (!(await this.enqueue(resolution))) return;
+    if (committed) await this.enqueue({ ...resolution, keys: [], forgetAnchorKey: anchorKey });
+  }
+
+  private async decide(finished: Finished): Promise<void> {
+    const { transactionId, anchorKey, commitTimestamp, keys } = finished;
+    for (let tries = 1; ; tries++) {
+      try {
+        // All intents have been laid, so nobody can decide otherwise.
+        const { status } = await this.router.decide(
+          {
+            transactionId,
+            anchorKey,
+            expected: 'staging',
+            expectedTimestamp: commitTimestamp,
+            outcome: 'committed',
+            resolveKeys: keys,
+            forget: false,
+          },
+          { timeoutMs: stepTimeoutMs },
+        );
+        assert(status !== 'aborted', 'a promise that was kept is not broken by others');
+        return;
+      } catch (error) {
+        if (tries >= triesMax || !(error instanceof DbError)) throw error;
+      }
+    }
+  }
+
+  private enqueue(resolution: Resolution): Promise<boolean> {
+    return new Promise((done) => {
+      this.queue.push({ resolution, done });
+      this.linger ??= this.clock.setTimer(lingerMs, () => this.flush());
+    });
+  }
+
+  private flush(): void {
+    this.linger = undefined;
+    const { queue } = this;
+    this.queue = [];
+    const resolutions = queue.map(({ resolution }) => resolution);
+    void this.resolve(resolutions).then((ok) => {
+      for (const { done } of queue) done(ok);
+    });
+  }
+
+  private async resolve(resolutions: readonly Resolution[]): Promise<boolean> {
+    for (let tries = 1; tries <= triesMax; tries++) {
+      try {
+        await this.router.resolve(resolutions, { timeoutMs: stepTimeoutMs });
+        return true;
+      } catch (error) {
+        this.logger.debug({ err: error, transactions: resolutions.length }, 'resolution_failed');
+      }
+    }
+    return false;
+  }
+
+  private next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.waiters.push(resolve);
+    });
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * The reads of one transaction from its snapshot. The first read chooses the snapshot; a value that may be older than the
+ * transaction moves it to a later one, if everything read so far is the same there. Knows nothing of writes.
+ */
+import { DbError, type Span } from '@flotilla/base';
+import {
+  type KvRow,
+  type KvValue,
+  type LockOptions,
+  type SnapshotValues,
+  type TransactionContext,
+  TransactionRefused,
+  type TransactionRouter,
+} from '@flotilla/router';
+import type { LockKeeper } from './lock-keeper.ts';
+import type { ReadSet } from './read-set.ts';
+
+export interface SnapshotReaderParts {
+  readonly router: TransactionRouter;
+  readonly keeper: LockKeeper;
+  readonly context: TransactionContext;
+  readonly reads: ReadSet;
+}
+
+/** Times that one read may move the snapshot before it gives up. */
+const movesMax = 20;
+
+export class SnapshotReader {
+  private readonly parts: SnapshotReaderParts;
+  /** The read that chooses the snapshot is under way: others wait for what it finds. */
+  private choosing: Promise<void> | undefined;
+  /** Reads did not hold at the snapshot that was moved to: only a new one helps. */
+  private broken = false;
+
+  constructor(parts: SnapshotReaderParts) {
+    this.parts = parts;
+  }
+
+  get isBroken(): boolean {
+    return this.broken;
+  }
+
+  /** The next read chooses another snapshot. */
+  reset(uncertaintyLimit: number): void {
+    const { context } = this.parts;
+    context.readTimestamp = 0;
+    context.uncertaintyLimit = uncertaintyLimit;
+    // What a store's clock said before does not bound what was committed before this snapshot.
+    context.observed.clear();
+    this.broken = false;
+  }
+
+  async get(
+    keys: readonly Uint8Array[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly (KvValue | undefined)[]> {
+    const { router, context, reads } = this.parts;
+    const options = signal === undefined ? {} : { signal };
+    const { values, readTimestamp } = await this.read(() => router.get(context, keys, options));
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i];
+      if (key !== undefined) reads.addPoint(key, values[i]?.timestamp ?? 0, readTimestamp);
+    }
+    return values;
+  }
+
+  async *scan(
+    span: Span,
+    options: {
+      readonly limit: number;
+      readonly reverse: boolean;
+      readonly signal?: AbortSignal | undefined;
+    },
+  ): AsyncGenerator<readonly KvRow[], void, void> {
+    const { router, context, reads } = this.parts;
+    const { reverse, signal } = options;
+    const readOptions = signal === undefined ? {} : { signal };
+    let { startKey, endKey } = span;
+    let left = options.limit;
+    while (left > 0 && Buffer.compare(startKey, endKey) < 0) {
+      const maxRows = Math.min(left, scanBatchRows);
+      const asked = { startKey, endKey, maxRows, reverse };
+      const batch = await this.read(() => router.scan(context, asked, readOptions));
+      reads.addSpan(batch.covered, batch.readTimestamp);
+      if (reverse) endKey = batch.covered.startKey;
+      else startKey = batch.covered.endKey;
+      left -= batch.rows.length;
+      if (batch.rows.length > 0) yield batch.rows;
+    }
+  }
+
+  /** Locks, waiting as long as the caller will; the place in the queue is kept. */
+  async lock(
+    keys: readonly Uint8Array[],
+    options: Omit<LockOptions, 'onWaiting'> & { readonly limitMs: number | undefined },
+  ): Promise<SnapshotValues> {
+    const { router, keeper, context } = this.parts;
+    keeper.enter(context);
+    const wait = keeper.wait(context, options.limitMs);
+    let waited = false;
+    const { limitMs: _limit, ...lock } = options;
+    try {
+      for (;;) {
+        waited = false;
+        try {
+          return await router.lock(context, keys, {
+            ...lock,
+            onWaiting: (notice) => {
+              waited = true;
+              return wait.onNotice(notice);
+            },
+          });
+        } catch (error) {
+          // The router's own deadline is not the user's: whoever was told to wait goes on waiting.
+          if (!(waited && error instanceof DbError && error.code === 'TIMEOUT')) throw error;
+        }
+      }
+    } finally {
+      wait.end();
+    }
+  }
+
+  /**
+   * Moves the snapshot up to `to`.
+   * @throws DbError CONFLICT: something that was read is not the same there
+   */
+  async moveTo(to: number): Promise<void> {
+    const { router, context, reads } = this.parts;
+    if (to <= context.readTimestamp) return;
+    const checks = reads.checksUpTo(to);
+    const { isComplete } = reads;
+    // From here on, reads that are under way at the old snapshot do not count and are repeated.
+    context.readTimestamp = to;
+    if (!isComplete || !(await router.refresh(context, checks, to))) {
+      this.broken = true;
+      throw new DbError('CONFLICT', 'what was read has changed');
+    }
+    reads.advance(to);
+  }
+
+  private async read<Result extends { readonly readTimestamp: number }>(
+    attempt: () => Promise<Result>,
+  ): Promise<Result> {
+    const { context } = this.parts;
+    for (let moves = 0; ; ) {
+      while (context.readTimestamp === 0 && this.choosing !== undefined) await this.choosing;
+      if (this.broken) throw new DbError('CONFLICT', 'what was read has changed');
+      const reading = attempt();
+      if (context.readTimestamp === 0) this.choose(reading);
+      try {
+        const result = await reading;
+        if (context.readTimestamp === 0) context.readTimestamp = result.readTimestamp;
+        if (result.readTimestamp === context.readTimestamp) return result;
+      } catch (error) {
+        if (!(error instanceof TransactionRefused) || error.reason !== 'uncertain') throw error;
+        await this.moveTo(error.timestamp);
+      }
+      if (++moves > movesMax)
+        throw new DbError('CONFLICT', 'values change faster than they are read');
+    }
+  }
+
+  private choose(reading: Promise<unknown>): void {
+    const end = (): void => {
+      this.choosing = undefined;
+    };
+    this.choosing = reading.then(end, end);
+  }
+}
+
+/** Rows per request of a scan. */
+const scanBatchRows = 1000;

@@ -1,0 +1,78 @@
+/**
+ * Where the transactions of a process come from: one coordinator for all of them, which keeps their locks alive and
+ * finishes their commits in the background. `close` waits for what is under way, but not for long.
+ */
+import { type Clock, type Logger, type Prng, silentLogger } from '@flotilla/base';
+import type { Router } from '@flotilla/router';
+import type { BeginOptions, KvDatabase, KvTransaction } from '@flotilla/sql';
+import { LockKeeper } from './lock-keeper.ts';
+import { RangeTransaction } from './range-transaction.ts';
+import { ResolutionQueue } from './resolution-queue.ts';
+
+export interface TransactionDatabaseOptions {
+  readonly router: Router;
+  readonly clock: Clock;
+  /** For ids of transactions. */
+  readonly prng: Prng;
+  readonly logger?: Logger;
+  /** Deadline of a commit. Default: 10 s. Less than 30 s, which is what a recovery relies on. */
+  readonly commitTimeoutMs?: number;
+}
+
+/** Unit: ms. */
+const closeTimeoutMs = 2000;
+const idBytes = 16;
+
+export class TransactionDatabase implements KvDatabase {
+  private readonly options: TransactionDatabaseOptions;
+  private readonly keeper: LockKeeper;
+  private readonly queue: ResolutionQueue;
+
+  constructor(options: TransactionDatabaseOptions) {
+    const { router, clock, logger = silentLogger } = options;
+    this.options = options;
+    this.keeper = new LockKeeper(router.transactions, clock);
+    this.queue = new ResolutionQueue(router.transactions, clock, logger);
+  }
+
+  begin(options: BeginOptions = {}): KvTransaction {
+    const { router, clock, logger = silentLogger, commitTimeoutMs = 10_000 } = this.options;
+    const { keeper, queue } = this;
+    return new RangeTransaction(
+      {
+        router: router.transactions,
+        plain: router,
+        clock,
+        logger,
+        keeper,
+        queue,
+        timeoutMs: commitTimeoutMs,
+        id: this.newId(),
+      },
+      options,
+    );
+  }
+
+  /** Resolves when no commit has anything left to do. */
+  idle(): Promise<void> {
+    return this.queue.idle();
+  }
+
+  async close(): Promise<void> {
+    const { clock } = this.options;
+    let cancel = (): void => {};
+    const timeout = new Promise<void>((resolve) => {
+      const timer = clock.setTimer(closeTimeoutMs, resolve);
+      cancel = () => timer.cancel();
+    });
+    await Promise.race([this.queue.idle(), timeout]);
+    cancel();
+    this.keeper.close();
+  }
+
+  private newId(): Uint8Array {
+    const id = Buffer.allocUnsafe(idBytes);
+    for (let at = 0; at < idBytes; at += 4) id.writeUInt32LE(this.options.prng.nextUint32(), at);
+    return id;
+  }
+}

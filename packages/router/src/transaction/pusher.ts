@@ -1,0 +1,211 @@
+/**
+ * Deals with other transactions' intents that are in the way of anybody's request: asks their record, waits for a
+ * coordinator that lives, recovers a transaction that was abandoned, and resolves the intent. One push per transaction
+ * at a time, whoever waits. Recovery decides by what the promised keys say, never by guessing: every promised intent that
+ * is missing is made impossible before the record is decided by compare-and-set.
+ */
+import { type Clock, toHex } from '@flotilla/base';
+import type { IntentPusher } from '../dispatcher.ts';
+import type { BlockingIntent } from '../range-call.ts';
+import type { OperationOptions } from '../router-api.ts';
+import type {
+  Decision,
+  RecordAddress,
+  RecordState,
+  Resolution,
+  TransactionRecord,
+} from './transaction-api.ts';
+
+/** What a pusher asks stores; the router's own operations. */
+export interface Settler {
+  query(record: RecordAddress, options?: OperationOptions): Promise<TransactionRecord>;
+  decide(decision: Decision, options?: OperationOptions): Promise<RecordState>;
+  prevent(
+    transactionId: Uint8Array,
+    commitTimestamp: number,
+    keys: readonly Uint8Array[],
+    options?: OperationOptions,
+  ): Promise<boolean>;
+  resolve(resolutions: readonly Resolution[], options?: OperationOptions): Promise<void>;
+}
+
+export interface PusherOptions {
+  readonly clock: Clock;
+  readonly settler: Settler;
+  /** Pause before a transaction that lives is asked about again. Unit: ms. */
+  readonly pauseMs: () => number;
+}
+
+/** A transaction without a sign of life for this long is abandoned. Unit: ms. */
+const abandonedAfterMs = 1000;
+/** No commit takes this long: a COMMITTED record that is still there has been left behind. Unit: ms. */
+const leftBehindAfterMs = 30_000;
+/** Deadline of each step of a push; whoever waits asks again. Unit: ms. */
+const stepTimeoutMs = 2000;
+/** Transactions without a record that are remembered. */
+const sightingsMax = 10_000;
+
+interface Blocking extends RecordAddress {
+  readonly key: Uint8Array;
+  readonly name: string;
+}
+
+export class Pusher implements IntentPusher {
+  private readonly options: PusherOptions;
+  private readonly pushes = new Map<string, Promise<void>>();
+  /** When a transaction without a record was first met, by id. In order. */
+  private readonly sightings = new Map<string, number>();
+
+  constructor(options: PusherOptions) {
+    this.options = options;
+  }
+
+  push(intent: BlockingIntent): Promise<void> {
+    const transactionId = Uint8Array.from(intent.transactionId ?? []);
+    const blocking: Blocking = {
+      transactionId,
+      anchorKey: Uint8Array.from(intent.anchorKey ?? []),
+      key: Uint8Array.from(intent.key ?? []),
+      name: toHex(transactionId),
+    };
+    // By key too: each push resolves the intent that it was called for.
+    const flight = `${blocking.name} ${toHex(blocking.key)}`;
+    let push = this.pushes.get(flight);
+    if (push === undefined) {
+      push = this.pushNow(blocking).finally(() => this.pushes.delete(flight));
+      this.pushes.set(flight, push);
+    }
+    return push;
+  }
+
+  /** Settles the transaction for good, however young it is. */
+  async recover(record: RecordAddress, options: OperationOptions = {}): Promise<RecordState> {
+    const { clock, settler } = this.options;
+    const deadline = clock.nowMs() + (options.timeoutMs ?? stepTimeoutMs);
+    const step = (): OperationOptions => ({
+      timeoutMs: Math.max(1, Math.min(stepTimeoutMs, deadline - clock.nowMs())),
+    });
+    for (;;) {
+      const found = await settler.query(record, step());
+      if (found.status === 'committed' || found.status === 'aborted') return found;
+      const decided = await this.settle(record, found, step);
+      if (decided.status === 'committed' || decided.status === 'aborted') return decided;
+      await this.pause();
+    }
+  }
+
+  private async pushNow(blocking: Blocking): Promise<void> {
+    try {
+      const outcome = await this.outcomeOf(blocking);
+      if (outcome === undefined) {
+        await this.pause();
+        return;
+      }
+      const { transactionId, key } = blocking;
+      const { status, commitTimestamp } = outcome;
+      const committed = status === 'committed';
+      await this.options.settler.resolve(
+        [{ transactionId, committed, commitTimestamp, keys: [key] }],
+        { timeoutMs: stepTimeoutMs },
+      );
+    } catch {
+      // Nobody answered in time. Whoever waits has a deadline of its own and asks again.
+      await this.pause();
+    }
+  }
+
+  /** @returns undefined: it is not decided, and not abandoned */
+  private async outcomeOf(blocking: Blocking): Promise<RecordState | undefined> {
+    const { settler } = this.options;
+    const step = (): OperationOptions => ({ timeoutMs: stepTimeoutMs });
+    const record = await settler.query(blocking, step());
+    if (record.status !== 'none') this.sightings.delete(blocking.name);
+    switch (record.status) {
+      case 'aborted':
+        return record;
+      case 'committed':
+        if (record.ageMs > leftBehindAfterMs) await this.cleanUp(blocking, record);
+        return record;
+      case 'staging':
+        if (record.coordinatorAlive || record.ageMs < abandonedAfterMs) return undefined;
+        break;
+      case 'none':
+        if (record.coordinatorAlive || !this.isLongAlone(blocking.name)) return undefined;
+        break;
+    }
+    const decided = await this.settle(blocking, record, step);
+    if (decided.status !== 'committed' && decided.status !== 'aborted') return undefined;
+    this.sightings.delete(blocking.name);
+    const { transactionId } = blocking;
+    const { commitTimestamp } = decided;
+    // The rest of it is in somebody's way too, sooner or later. The record stays: its coordinator may still ask.
+    if (record.promisedKeys.length > 0)
+      await settler.resolve(
+        [
+          {
+            transactionId,
+            committed: decided.status === 'committed',
+            commitTimestamp,
+            keys: record.promisedKeys,
+          },
+        ],
+        step(),
+      );
+    return decided;
+  }
+
+  private async settle(
+    address: RecordAddress,
+    record: TransactionRecord,
+    step: () => OperationOptions,
+  ): Promise<RecordState> {
+    const { settler } = this.options;
+    const { transactionId, anchorKey } = address;
+    const kept =
+      record.status === 'staging' &&
+      (await settler.prevent(transactionId, record.commitTimestamp, record.promisedKeys, step()));
+    return settler.decide(
+      {
+        transactionId,
+        anchorKey,
+        expected: record.status === 'staging' ? 'staging' : 'none',
+        expectedTimestamp: record.commitTimestamp,
+        outcome: kept ? 'committed' : 'aborted',
+        resolveKeys: [],
+        forget: false,
+      },
+      step(),
+    );
+  }
+
+  /** Its coordinator died between the decision and the end of its work. */
+  private async cleanUp(address: RecordAddress, record: TransactionRecord): Promise<void> {
+    const { settler } = this.options;
+    const { transactionId, anchorKey } = address;
+    const { commitTimestamp, promisedKeys } = record;
+    const resolution = { transactionId, committed: true, commitTimestamp };
+    const step = { timeoutMs: stepTimeoutMs };
+    await settler.resolve([{ ...resolution, keys: promisedKeys }], step);
+    await settler.resolve([{ ...resolution, keys: [], forgetAnchorKey: anchorKey }], step);
+  }
+
+  /** Whether this transaction was without a record for so long that its coordinator cannot be about to write one. */
+  private isLongAlone(name: string): boolean {
+    const now = this.options.clock.nowMs();
+    const since = this.sightings.get(name);
+    if (since !== undefined) return now - since >= abandonedAfterMs;
+    this.sightings.set(name, now);
+    if (this.sightings.size > sightingsMax) {
+      const [oldest] = this.sightings.keys();
+      if (oldest !== undefined) this.sightings.delete(oldest);
+    }
+    return false;
+  }
+
+  private pause(): Promise<void> {
+    const { clock, pauseMs } = this.options;
+    return new Promise((resolve) => {
+      clock.setTimer(pauseMs(), resolve);
+    });
+  }
+}

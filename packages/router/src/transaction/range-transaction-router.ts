@@ -1,0 +1,264 @@
+/** The steps of transactions, over the router's dispatcher. Checks arguments and starts operations; see the contract. */
+import { DbError } from '@flotilla/base';
+import type { kv } from '@flotilla/shard/protocol';
+import { checkBatch, checkKey } from '../arguments.ts';
+import type { ClientLink } from '../client-link.ts';
+import { GetOperation } from '../get-operation.ts';
+import type { OperationOptions, WriteOutcome } from '../router-api.ts';
+import { ScanOperation } from '../scan.ts';
+import type { StoreRequests } from '../store-requests.ts';
+import { hullOf, WriteOperation, type WriteParts } from '../write-operation.ts';
+import { LocateOperation } from './locate-operation.ts';
+import { PrepareOperation } from './prepare-operation.ts';
+import { Pusher } from './pusher.ts';
+import { readCheckBytes } from './read-check.ts';
+import { RefreshOperation } from './refresh-operation.ts';
+import {
+  DecideOperation,
+  PreventOperation,
+  QueryOperation,
+  ResolveOperation,
+} from './settle-operations.ts';
+import { SnapshotReading } from './snapshot-reads.ts';
+import type { TransactionParts } from './spread-operation.ts';
+import type {
+  Decision,
+  LiveTransaction,
+  Located,
+  LockOptions,
+  Prepare,
+  PrepareOptions,
+  PrepareOutcome,
+  ReadCheck,
+  RecordAddress,
+  RecordState,
+  Resolution,
+  SnapshotRows,
+  SnapshotScan,
+  SnapshotValues,
+  TransactionContext,
+  TransactionReadOptions,
+  TransactionRecord,
+  TransactionRouter,
+  TransactionWrite,
+  WaitEdge,
+} from './transaction-api.ts';
+
+export interface TransactionRouterParts extends WriteParts {
+  readonly link: ClientLink;
+  readonly requests: StoreRequests;
+  /** @throws DbError CLOSED */
+  readonly checkOpen: () => void;
+}
+
+/** Between questions to a store about locks until it answers. Unit: ms. */
+const keepEveryMs = 400;
+const keepTimeoutMs = 1000;
+const releaseTimeoutMs = 2000;
+
+export class RangeTransactionRouter implements TransactionRouter {
+  readonly clientId: string;
+  readonly pusher: Pusher;
+  private readonly parts: TransactionRouterParts;
+  private readonly base: TransactionParts;
+
+  constructor(parts: TransactionRouterParts) {
+    const { dispatcher, admission, link } = parts;
+    this.parts = parts;
+    this.clientId = link.clientId;
+    this.base = { dispatcher, admission, coordinator: link.clientId };
+    const { clock } = dispatcher;
+    const pauseMs = (): number => dispatcher.jittered(dispatcher.timings.pushPauseMs);
+    this.pusher = new Pusher({ clock, settler: this, pauseMs });
+  }
+
+  now(): number {
+    return this.parts.link.now();
+  }
+
+  async get(
+    context: TransactionContext,
+    keys: readonly Uint8Array[],
+    options: TransactionReadOptions = {},
+  ): Promise<SnapshotValues> {
+    return this.read(context, keys, undefined, options);
+  }
+
+  async lock(
+    context: TransactionContext,
+    keys: readonly Uint8Array[],
+    options: LockOptions,
+  ): Promise<SnapshotValues> {
+    return this.read(context, keys, options, options);
+  }
+
+  async scan(
+    context: TransactionContext,
+    { startKey, endKey, maxRows, reverse }: SnapshotScan,
+    options: TransactionReadOptions = {},
+  ): Promise<SnapshotRows> {
+    this.parts.checkOpen();
+    const { dispatcher, admission } = this.parts;
+    const { rows, next, readTimestamp } = await new ScanOperation(
+      dispatcher,
+      admission,
+      { span: { startKey, endKey }, maxRows, reverse },
+      options,
+      { context, coordinator: this.clientId },
+    ).start();
+    const covered = reverse ? { startKey: next, endKey } : { startKey, endKey: next };
+    return { rows, covered, readTimestamp };
+  }
+
+  async locate(
+    keys: readonly Uint8Array[],
+    readChecks: readonly ReadCheck[],
+    options?: OperationOptions,
+  ): Promise<readonly Located[]> {
+    this.parts.checkOpen();
+    if (keys.length + readChecks.length === 0) return [];
+    return new LocateOperation(this.base, keys, readChecks, options).start();
+  }
+
+  async write(
+    context: TransactionContext,
+    write: TransactionWrite,
+    options: TransactionReadOptions = {},
+  ): Promise<WriteOutcome> {
+    this.parts.checkOpen();
+    const { readChecks, demandedTimestamp } = write;
+    const bytes = checkBatch(write) + readCheckBytes(readChecks);
+    const hull = hullOf(write, readChecks);
+    return new WriteOperation(this.parts, write, hull, bytes, options, {
+      context,
+      coordinator: this.clientId,
+      readChecks,
+      demandedTimestamp,
+      onWaiting: options.onWaiting,
+    }).start();
+  }
+
+  async prepare(
+    context: TransactionContext,
+    prepare: Prepare,
+    options: PrepareOptions = {},
+  ): Promise<PrepareOutcome> {
+    this.parts.checkOpen();
+    const { conditions, mutations, readChecks } = prepare;
+    const bytes =
+      checkBatch({ conditions, mutations, deleteSpans: [] }) + readCheckBytes(readChecks);
+    if (mutations.length === 0)
+      throw new DbError('INVALID_ARGUMENT', 'a promise names at least one key');
+    return new PrepareOperation(this.base, context, prepare, options, bytes).start();
+  }
+
+  async refresh(
+    context: TransactionContext,
+    checks: readonly ReadCheck[],
+    to: number,
+    options?: TransactionReadOptions,
+  ): Promise<boolean> {
+    this.parts.checkOpen();
+    if (checks.length === 0) return true;
+    return new RefreshOperation(this.base, context, checks, to, options).start();
+  }
+
+  async query(record: RecordAddress, options?: OperationOptions): Promise<TransactionRecord> {
+    this.parts.checkOpen();
+    return new QueryOperation(this.base, record, options).start();
+  }
+
+  async decide(decision: Decision, options?: OperationOptions): Promise<RecordState> {
+    this.parts.checkOpen();
+    return new DecideOperation(this.base, decision, options).start();
+  }
+
+  async prevent(
+    transactionId: Uint8Array,
+    commitTimestamp: number,
+    keys: readonly Uint8Array[],
+    options?: OperationOptions,
+  ): Promise<boolean> {
+    this.parts.checkOpen();
+    if (keys.length === 0) return true;
+    const { base } = this;
+    return new PreventOperation(base, transactionId, commitTimestamp, keys, options).start();
+  }
+
+  async resolve(resolutions: readonly Resolution[], options?: OperationOptions): Promise<void> {
+    this.parts.checkOpen();
+    const some = resolutions.some(
+      ({ keys, forgetAnchorKey }) => keys.length > 0 || forgetAnchorKey !== undefined,
+    );
+    if (some) await new ResolveOperation(this.base, resolutions, options).start();
+  }
+
+  async recover(record: RecordAddress, options?: OperationOptions): Promise<RecordState> {
+    this.parts.checkOpen();
+    return this.pusher.recover(record, options);
+  }
+
+  releaseLocks(storeId: number, transactionIds: readonly Uint8Array[]): void {
+    this.parts.checkOpen();
+    this.parts.requests.ask({
+      to: storeId,
+      body: { releaseLocks: { transactionIds: [...transactionIds] } },
+      everyMs: keepEveryMs,
+      timeoutMs: releaseTimeoutMs,
+      onAnswer: () => true,
+      onEnd: () => {},
+    });
+  }
+
+  keepLocks(storeId: number, live: readonly LiveTransaction[]): Promise<readonly Uint8Array[]> {
+    this.parts.checkOpen();
+    return new Promise((resolve) => {
+      let unknown: readonly Uint8Array[] = [];
+      this.parts.requests.ask({
+        to: storeId,
+        body: { keepLocks: { transactions: live.map(wireLive) } },
+        everyMs: keepEveryMs,
+        timeoutMs: keepTimeoutMs,
+        onAnswer: (response) => {
+          unknown = (response.keepLocks?.unknown ?? []).map((id) => Uint8Array.from(id));
+          return true;
+        },
+        onEnd: () => resolve(unknown),
+      });
+    });
+  }
+
+  private async read(
+    context: TransactionContext,
+    keys: readonly Uint8Array[],
+    lock: LockOptions | undefined,
+    options: TransactionReadOptions,
+  ): Promise<SnapshotValues> {
+    this.parts.checkOpen();
+    for (const key of keys) checkKey(key);
+    const { dispatcher, admission } = this.parts;
+    const reading = new SnapshotReading(context, {
+      coordinator: this.clientId,
+      now: () => this.now(),
+      lock,
+      onWaiting: options.onWaiting,
+    });
+    if (keys.length === 0) return { values: [], skipped: [], readTimestamp: context.readTimestamp };
+    const get = new GetOperation(dispatcher, admission, keys, options, reading);
+    const values = await get.start();
+    return { values, skipped: reading.skipped, readTimestamp: reading.readTimestamp };
+  }
+}
+
+function wireLive(live: LiveTransaction): Parameters<typeof kv.LiveTransaction.encode>[0] {
+  return { id: live.id, startedAt: live.startedAt, edges: live.edges.map(wireEdge) };
+}
+
+function wireEdge(edge: WaitEdge): Parameters<typeof kv.WaitEdge.encode>[0] {
+  return {
+    waiter: Buffer.from(edge.waiter, 'hex'),
+    waiterStartedAt: edge.waiterStartedAt,
+    holder: Buffer.from(edge.holder, 'hex'),
+    holderStartedAt: edge.holderStartedAt,
+  };
+}

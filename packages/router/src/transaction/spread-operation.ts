@@ -1,0 +1,220 @@
+/**
+ * An operation over any number of keys and spans: cut by range as the cache has it, one call per range, and cut again
+ * wherever a range turns out to have been split. What is asked of a range, and what its answer means, is the business of
+ * each kind. Every kind may be sent more than once.
+ */
+import { compareBytes, type ErrorCode } from '@flotilla/base';
+import { kv } from '@flotilla/shard/protocol';
+import type { Admission } from '../admission.ts';
+import type { Response } from '../client-link.ts';
+import type { Dispatcher } from '../dispatcher.ts';
+import { Operation } from '../operation.ts';
+import {
+  type BlockingIntent,
+  type CallPiece,
+  type CallRange,
+  RangeCall,
+  type Refusal,
+} from '../range-call.ts';
+import type { OperationOptions } from '../router-api.ts';
+import type { WireRequest } from './transaction-api.ts';
+
+/** Something that goes to the range that holds it. `endKey` undefined: it lies at one key. */
+export interface Part {
+  readonly startKey: Uint8Array;
+  readonly endKey?: Uint8Array | undefined;
+}
+
+export interface SpreadParts {
+  readonly dispatcher: Dispatcher;
+  readonly admission: Admission;
+}
+
+export interface TransactionParts extends SpreadParts {
+  /** Client id of the coordinator. */
+  readonly coordinator: string;
+}
+
+export abstract class SpreadOperation<P extends Part, Result> extends Operation<Result> {
+  override readonly bytes: number;
+  protected readonly dispatcher: Dispatcher;
+  protected readonly calls: Set<SpreadCall<P, Result>> = new Set();
+  private readonly parts: readonly P[];
+
+  constructor(base: SpreadParts, parts: readonly P[], bytes: number, options?: OperationOptions) {
+    const { clock, timings } = base.dispatcher;
+    const timeoutMs = options?.timeoutMs ?? timings.operationTimeoutMs;
+    super(base.admission, clock.nowMs() + timeoutMs, options?.signal);
+    this.dispatcher = base.dispatcher;
+    this.parts = parts;
+    this.bytes = bytes;
+  }
+
+  /** The body for these parts of one range. */
+  abstract body(parts: readonly P[], storeId: number): WireRequest;
+  abstract accepts(response: Response, parts: readonly P[]): boolean;
+  /** One range has answered; `ended`: it was the last. */
+  abstract onAnswer(
+    response: Response,
+    parts: readonly P[],
+    fromStore: number,
+    ended: boolean,
+  ): void;
+
+  /** The call is about to be sent to a range. @returns true: knowing that was all, and the call is done */
+  settles(_call: SpreadCall<P, Result>, _rangeId: number): boolean {
+    return false;
+  }
+
+  onLockWaiting(_refusal: Refusal): Error | undefined {
+    return undefined;
+  }
+
+  onBlocked(_intent: BlockingIntent): Error | undefined {
+    return undefined;
+  }
+
+  /** Cuts a span at a key strictly inside it. */
+  protected cut(part: P, at: Uint8Array): readonly [P, P] {
+    return [
+      { ...part, endKey: at },
+      { ...part, startKey: at },
+    ];
+  }
+
+  /** Sends parts that belonged together to several ranges. */
+  protected spread(groups: readonly (readonly P[])[]): void {
+    const calls = groups.map((parts) => this.newCall(parts));
+    for (const call of calls) this.dispatcher.dispatch(call);
+  }
+
+  override begin(): void {
+    const [waiting] = this.calls;
+    if (waiting !== undefined) this.dispatcher.dispatch(waiting);
+    else this.dispatcher.dispatch(this.newCall(this.parts));
+  }
+
+  override wait(): void {
+    this.dispatcher.waitIn('admission', this.newCall(this.parts));
+  }
+
+  override abort(code: ErrorCode, message: string): void {
+    this.endCalls();
+    this.fail(code, message);
+  }
+
+  refuse(error: Error): void {
+    this.endCalls();
+    this.failWith(error);
+  }
+
+  /** The parts of a call that does not fit one range become calls of their own. */
+  split(call: SpreadCall<P, Result>): void {
+    this.dispatcher.finish(call);
+    this.calls.delete(call);
+    this.spread(this.groups(call.parts));
+  }
+
+  complete(call: SpreadCall<P, Result>, response: Response, fromStore: number): void {
+    this.calls.delete(call);
+    if (!this.settled) this.onAnswer(response, call.parts, fromStore, this.calls.size === 0);
+  }
+
+  protected endCalls(): void {
+    for (const call of this.calls) this.dispatcher.finish(call);
+    this.calls.clear();
+  }
+
+  protected newCall(parts: readonly P[]): SpreadCall<P, Result> {
+    const call = new SpreadCall<P, Result>(this, parts);
+    this.calls.add(call);
+    return call;
+  }
+
+  protected groups(parts: readonly P[]): P[][] {
+    const { cache } = this.dispatcher;
+    const known = new Map<CallRange, P[]>();
+    const unknown: P[] = [];
+    for (let part of parts) {
+      for (;;) {
+        const piece = cache.find(part.startKey);
+        if (piece === undefined) {
+          unknown.push(part);
+          break;
+        }
+        const group = known.get(piece.range) ?? [];
+        known.set(piece.range, group);
+        if (part.endKey === undefined || compareBytes(part.endKey, piece.endKey) <= 0) {
+          group.push(part);
+          break;
+        }
+        const [inside, rest] = this.cut(part, piece.endKey);
+        group.push(inside);
+        part = rest;
+      }
+    }
+    const groups = [...known.values()];
+    // Each of an unknown range is looked up with its first part and cut again then.
+    if (unknown.length > 0) groups.push(unknown);
+    return groups;
+  }
+}
+
+export class SpreadCall<P extends Part, Result> extends RangeCall {
+  readonly parts: readonly P[];
+  override readonly routeKey: Uint8Array;
+  private readonly operation: SpreadOperation<P, Result>;
+
+  constructor(operation: SpreadOperation<P, Result>, parts: readonly P[]) {
+    super(operation.deadlineAtMs);
+    this.operation = operation;
+    this.parts = parts;
+    this.routeKey = parts[0]?.startKey ?? noKey;
+  }
+
+  override fit(piece: CallPiece): boolean {
+    for (const { startKey, endKey } of this.parts) {
+      const inside =
+        compareBytes(piece.startKey, startKey) <= 0 &&
+        (endKey === undefined
+          ? compareBytes(startKey, piece.endKey) < 0
+          : compareBytes(endKey, piece.endKey) <= 0);
+      if (inside) continue;
+      this.operation.split(this);
+      return false;
+    }
+    return !this.operation.settles(this, piece.range.rangeId);
+  }
+
+  override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {
+    const { rangeId, generation } = piece.range;
+    const body = this.operation.body(this.parts, this.storeId);
+    return kv.Request.encode({ ...body, requestId, timeoutMs, rangeId, generation }).finish();
+  }
+
+  override accepts(response: Response): boolean {
+    return this.operation.accepts(response, this.parts);
+  }
+
+  override complete(response: Response, fromStore: number): void {
+    this.operation.complete(this, response, fromStore);
+  }
+
+  override failWith(code: ErrorCode, message: string): void {
+    this.operation.abort(code, message);
+  }
+
+  override onLockWaiting(refusal: Refusal): Error | undefined {
+    return this.operation.onLockWaiting(refusal);
+  }
+
+  override onBlocked(intent: BlockingIntent): Error | undefined {
+    return this.operation.onBlocked(intent);
+  }
+
+  override refuseWith(error: Error): void {
+    this.operation.refuse(error);
+  }
+}
+
+const noKey = new Uint8Array(0);
