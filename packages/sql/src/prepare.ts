@@ -6,6 +6,7 @@ import { BindContext } from './bind/context.ts';
 import { columnDescription } from './bind/target-list.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import { NameResolver } from './catalog/name-resolver.ts';
+import { sessionNames } from './catalog/session-names.ts';
 import type { CatalogSnapshot } from './catalog/snapshot.ts';
 import type { EvalContext } from './functions/signature.ts';
 import { plansPerStatement, staleRunsMax } from './limits.ts';
@@ -105,6 +106,10 @@ function bindAndPlan(options: {
     user: evaluation.user,
     database: evaluation.database,
     catalog: evaluation.catalog,
+    // A name in a literal is one that the plan rests on.
+    names: sessionNames(() => names, evaluation.user),
+    ...(evaluation.byteaOutput === undefined ? {} : { byteaOutput: evaluation.byteaOutput }),
+    ...(evaluation.dateOrder === undefined ? {} : { dateOrder: evaluation.dateOrder }),
     setting: (name) => evaluation.setting(name),
     onDependsOnNow: () => {
       shareable = false;

@@ -7,6 +7,7 @@ import type { CatalogIds } from './catalog/ids.ts';
 import { NameResolver } from './catalog/name-resolver.ts';
 import { parseSearchPath } from './catalog/search-path.ts';
 import type { Sequences } from './catalog/sequences.ts';
+import { sessionNames } from './catalog/session-names.ts';
 import { SessionSequences } from './catalog/session-sequences.ts';
 import { ddlTag } from './ddl/ddl-tag.ts';
 import { normalizeParameter } from './execute/parameter.ts';
@@ -53,7 +54,6 @@ import { type SettingChange, Settings } from './settings.ts';
 import { SqlError } from './sql-error.ts';
 import { kvIsolation } from './transaction/open-transaction.ts';
 import { SessionTransaction, type TransactionControl } from './transaction/session-transaction.ts';
-import { builtInNames } from './types/built-in-names.ts';
 import type { TextContext } from './types/codec.ts';
 import { timestampFromUnixMs } from './types/timestamp.ts';
 import { type SqlType, typeByOid } from './types/type.ts';
@@ -123,7 +123,7 @@ class SessionEvaluation implements EvalContext {
   readonly statementStart: bigint;
   readonly zone: TextContext['zone'];
   readonly extraFloatDigits: number;
-  readonly names: TextContext['names'] = builtInNames;
+  readonly names: TextContext['names'];
   readonly byteaOutput: 'hex' | 'escape';
   readonly dateOrder: 'MDY' | 'DMY' | 'YMD';
   readonly catalog: CatalogAccess;
@@ -147,6 +147,7 @@ class SessionEvaluation implements EvalContext {
     this.now = times.now;
     this.statementStart = times.statementStart;
     this.catalog = session.catalogAccess();
+    this.names = sessionNames(() => this.catalog.names, who.user);
     this.zone = settings.zone;
     this.extraFloatDigits = settings.extraFloatDigits;
     this.byteaOutput = settings.byteaOutput;
@@ -528,7 +529,7 @@ export class EngineSession implements SqlSession {
       now: this.transaction.startedAt ?? this.clockTime(),
       byteaOutput: this.settings.byteaOutput,
       dateOrder: this.settings.dateOrder,
-      names: builtInNames,
+      names: sessionNames(() => this.catalogAccess().names, this.options.user),
     };
   }
 

@@ -211,6 +211,11 @@ byName.set('session_authorization', {
   readOnly: true,
 });
 
+/** All settings that there are, as PostgreSQL spells them. */
+export function settingNames(): string[] {
+  return [...byName.values()].map((definition) => definition.name).sort();
+}
+
 /** The name as SHOW heads its column with it. */
 export function canonicalSettingName(name: string): string {
   return byName.get(name.toLowerCase())?.name ?? name;

@@ -1,26 +1,18 @@
 /** Function calls: ordinary functions, aggregates, and the few that take arguments of any type. */
 import type { FuncCall } from 'libpg-query';
-import { parseQualifiedName } from '../catalog/qualified-name.ts';
 import { aggregates, foreignAggregates } from '../functions/aggregates.ts';
 import { concreteTypes } from '../functions/polymorphic.ts';
 import { resolveFunction } from '../functions/resolve.ts';
 import { foreignFunctions, scalarFunctions } from '../functions/scalar.ts';
 import { windowFunctions } from '../functions/windows.ts';
 import type { SqlError } from '../sql-error.ts';
-import {
-  anyType,
-  oidType,
-  type SqlType,
-  textType,
-  typeByName,
-  unknownType,
-} from '../types/type.ts';
+import { anyType, type SqlType, textType, typeByName, unknownType } from '../types/type.ts';
 import { nameParts, refuseOthers } from './ast.ts';
 import { bindAggregate, bindWindowCall, resolveLiteral } from './bind-aggregate.ts';
 import type { Binder } from './binder.ts';
 import { castTo, coerceImplicitly, tryCoerce } from './coerce.ts';
 import type { BindContext } from './context.ts';
-import { constant, type Expression } from './expression.ts';
+import type { Expression } from './expression.ts';
 import { fold } from './fold.ts';
 
 const modifiers: Readonly<Record<string, string>> = { func_variadic: 'VARIADIC' };
@@ -54,7 +46,7 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
   }
   const named = (call.args ?? []).find((argument) => 'NamedArgExpr' in argument);
   if (named !== undefined) throw context.unsupported('named argument', location);
-  let bound = (call.args ?? []).map((argument) => binder.bind(argument));
+  const bound = (call.args ?? []).map((argument) => binder.bind(argument));
   if (!inCatalog) throw noFunction(context, parts.join('.'), bound, location);
   if (call.agg_star === true) throw noFunction(context, name, [], location);
   const misplaced =
@@ -77,23 +69,7 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
     );
   }
   if (name === 'concat' || name === 'concat_ws') return bindConcat(context, name, bound, location);
-  const [first, ...rest] = bound;
-  if (first !== undefined && sequenceFunctions.has(name))
-    bound = [sequenceArgument(context, first), ...rest];
   return bindScalar(context, { name, written: parts.join('.') }, bound, location);
-}
-
-const sequenceFunctions: ReadonlySet<string> = new Set(['nextval', 'currval', 'setval']);
-
-/** The name of a sequence, where it is written as a literal, leads to its oid. Throws 42P01, 42602. */
-function sequenceArgument(context: BindContext, argument: Expression): Expression {
-  if (argument.kind !== 'constant' || argument.type !== unknownType) return argument;
-  if (typeof argument.value !== 'string' || /^\d+$/.test(argument.value)) return argument;
-  const [name = '', schema] = parseQualifiedName(argument.value).reverse();
-  const found = context.names.find(schema, name);
-  if (found === undefined || found.kind === 'virtual')
-    throw context.error('42P01', `relation "${argument.value}" does not exist`, argument.location);
-  return constant(oidType, found.id, argument.location);
 }
 
 /** @param called the function's name, and as the statement has it, for messages */

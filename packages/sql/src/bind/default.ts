@@ -5,7 +5,7 @@ import { scalarFunctions } from '../functions/scalar.ts';
 import { print } from '../plan/explain.ts';
 import { storedText } from '../types/stored-text.ts';
 import { formatText, parseText } from '../types/text-codec.ts';
-import { int8Type, oidType, timestamptzType } from '../types/type.ts';
+import { int8Type, regclassType, timestamptzType } from '../types/type.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import { type AssignmentTarget, coerceToColumn } from './coerce.ts';
 import type { BindContext } from './context.ts';
@@ -87,7 +87,7 @@ export function defaultExpression(
       return coerceToColumn(context, now, column);
     }
     case 'nextval': {
-      const next = call('nextval', int8Type, [constant(oidType, stored.sequence)]);
+      const next = call('nextval', int8Type, [constant(regclassType, stored.sequence)]);
       return coerceToColumn(context, next, column);
     }
     case 'expression':

@@ -5,6 +5,7 @@ import type { EvalContext } from '../functions/signature.ts';
 import { batchRows } from '../limits.ts';
 import type { TableScan } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
+import { settingNames } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Evaluator, Row } from './evaluate.ts';
@@ -99,6 +100,7 @@ function virtualSource(evaluation: EvalContext): VirtualSource {
     user: evaluation.user,
     database: evaluation.database,
     setting: (name) => evaluation.setting(name),
+    settings: () => settingNames().map((name) => ({ name, value: evaluation.setting(name) ?? '' })),
     sequenceState: (sequence) => sequences.state(sequence),
   };
 }

@@ -1,10 +1,10 @@
-/** nextval, currval, setval, lastval. A sequence is given as its oid, to which casts to regclass lead. */
+/** nextval, currval, setval, lastval. A sequence is given as a regclass. */
 
 import type { CatalogAccess } from '../catalog/catalog-access.ts';
 import type { SequenceDescriptor } from '../catalog/descriptor.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import { boolType, int8Type, oidType } from '../types/type.ts';
+import { boolType, int8Type, regclassType } from '../types/type.ts';
 import { type EvalContext, type Signature, signature } from './signature.ts';
 
 const changing = { volatility: 'volatile' } as const;
@@ -25,21 +25,21 @@ function sequenceOf(oid: Datum, context: EvalContext): SequenceDescriptor {
 export const sequenceFunctions: readonly Signature[] = [
   signature(
     'nextval',
-    [oidType],
+    [regclassType],
     int8Type,
     (a, _b, _c, context) => catalogOf(context).sequences.nextval(sequenceOf(a, context)),
     changing,
   ),
   signature(
     'currval',
-    [oidType],
+    [regclassType],
     int8Type,
     (a, _b, _c, context) => catalogOf(context).sequences.currval(sequenceOf(a, context)),
     changing,
   ),
   signature(
     'setval',
-    [oidType, int8Type],
+    [regclassType, int8Type],
     int8Type,
     (a, b, _c, context) =>
       catalogOf(context).sequences.setval(sequenceOf(a, context), b as bigint, true),
@@ -47,7 +47,7 @@ export const sequenceFunctions: readonly Signature[] = [
   ),
   signature(
     'setval',
-    [oidType, int8Type, boolType],
+    [regclassType, int8Type, boolType],
     int8Type,
     (a, b, c, context) =>
       catalogOf(context).sequences.setval(sequenceOf(a, context), b as bigint, c === true),

@@ -20,6 +20,7 @@ export interface VirtualSource {
   readonly user: string;
   readonly database: string;
   setting(name: string): string | undefined;
+  settings(): Iterable<{ readonly name: string; readonly value: string }>;
   sequenceState(sequence: SequenceDescriptor): Promise<SequenceState>;
 }
 

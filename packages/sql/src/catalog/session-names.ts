@@ -1,0 +1,81 @@
+/** Names and oids for casts to and from regclass, regtype, regnamespace, regrole, regproc: over one statement's names. */
+import { builtInNames } from '../types/built-in-names.ts';
+import { quoteIdentifier } from '../types/identifier.ts';
+import type { SystemNames } from '../types/system-names.ts';
+import { shownRelation } from './definitions.ts';
+import type { NameResolver } from './name-resolver.ts';
+import { systemShapes } from './virtual/layout.ts';
+import { roleNames, roleOid } from './virtual/system-oids.ts';
+import { arrayInput } from './virtual/types.ts';
+
+const systemByOid = new Map(systemShapes.map((shape) => [shape.oid, shape]));
+const procedures: ReadonlyMap<string, number> = new Map([['array_in', arrayInput]]);
+
+/** @param names as they are when a name is asked for */
+export function sessionNames(names: () => NameResolver, user: string): SystemNames {
+  return {
+    nameOf(kind, oid) {
+      const { snapshot } = names();
+      switch (kind) {
+        case 'class': {
+          const found = snapshot.relations.get(oid) ?? systemByOid.get(oid);
+          if (found !== undefined) return shownRelation(found, names());
+          const index = indexName(names(), oid);
+          return index === undefined ? undefined : quoteIdentifier(index);
+        }
+        case 'namespace': {
+          const found = [...snapshot.schemas.values()].find((schema) => schema.id === oid);
+          return found === undefined ? undefined : quoteIdentifier(found.name);
+        }
+        case 'role': {
+          const found = roleNames(snapshot, user).find((name) => roleOid(name) === oid);
+          return found === undefined ? undefined : quoteIdentifier(found);
+        }
+        case 'procedure':
+          return [...procedures].find(([, own]) => own === oid)?.[0];
+        default:
+          return builtInNames.nameOf(kind, oid);
+      }
+    },
+    oidOf(kind, parts) {
+      const { snapshot } = names();
+      const [name = '', schema] = [...parts].reverse();
+      switch (kind) {
+        case 'class':
+          return relationOid(names(), schema, name);
+        case 'namespace':
+          return snapshot.schemas.get(name)?.id;
+        case 'role':
+          return roleNames(snapshot, user).includes(name) ? roleOid(name) : undefined;
+        case 'procedure':
+          return procedures.get(name);
+        default:
+          return builtInNames.oidOf(kind, parts);
+      }
+    },
+  };
+}
+
+/** Of a relation or an index. */
+export function relationOid(
+  names: NameResolver,
+  schema: string | undefined,
+  name: string,
+): number | undefined {
+  const found = names.find(schema, name);
+  if (found !== undefined) return found.kind === 'virtual' ? found.oid : found.id;
+  for (const one of schema === undefined ? names.path : [schema]) {
+    const index = names.snapshot.findIndex(one, name);
+    if (index !== undefined) return index.index?.oid ?? index.primaryKey?.indexOid;
+  }
+  return undefined;
+}
+
+function indexName(names: NameResolver, oid: number): string | undefined {
+  for (const table of names.snapshot.tables()) {
+    if (table.primaryKey?.indexOid === oid) return table.primaryKey.constraint;
+    const index = table.indexes.find((one) => one.oid === oid);
+    if (index !== undefined) return index.name;
+  }
+  return undefined;
+}

@@ -1,0 +1,39 @@
+/** Oids of what is not stored: roles, array types and defaults, derived so that they are the same in every process. */
+import { crc32 } from 'node:zlib';
+import type { ColumnDescriptor, RelationDescriptor, TableDescriptor } from '../descriptor.ts';
+import type { CatalogSnapshot } from '../snapshot.ts';
+
+const bootstrapRole = 'postgres';
+export const bootstrapRoleOid: number = 10;
+/** Derived oids lie above everything that is given out: ids have 29 bits. */
+const derivedFrom = 0x6000_0000;
+
+export function roleOid(name: string): number {
+  if (name === bootstrapRole) return bootstrapRoleOid;
+  if (name === 'pg_database_owner') return 6171;
+  return derivedFrom + (crc32(name) & 0x0fff_ffff);
+}
+
+/** Every role that owns something, and the user. */
+export function roleNames(snapshot: CatalogSnapshot, user: string): string[] {
+  const owners = [...snapshot.relations.values(), ...snapshot.schemas.values()].map(
+    (one) => one.owner,
+  );
+  return [...new Set([bootstrapRole, user, ...owners])];
+}
+
+/** pg_attrdef.oid. */
+export function defaultOid(table: TableDescriptor, column: ColumnDescriptor): number {
+  return 0x7000_0000 + (crc32(`${table.id}/${column.attributeNumber}`) & 0x0fff_ffff);
+}
+
+export function schemaOid(snapshot: CatalogSnapshot, name: string): number {
+  return snapshot.schemas.get(name)?.id ?? 0;
+}
+
+export function ownerOid(relation: Pick<RelationDescriptor, 'owner'>): number {
+  return roleOid(relation.owner);
+}
+
+/** The only database. */
+export const databaseOid: number = 16_383;

@@ -1,0 +1,280 @@
+/** Functions that queries of the system tables call: definitions in SQL, visibility, comments, privileges, sizes. */
+import {
+  allIndexes,
+  checkText,
+  foreignKeyText,
+  indexColumnText,
+  indexText,
+  primaryKeyText,
+  uniqueText,
+} from '../catalog/definitions.ts';
+import type { IndexDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { parseQualifiedName } from '../catalog/qualified-name.ts';
+import { relationOid } from '../catalog/session-names.ts';
+import { isSystemSchema } from '../catalog/snapshot.ts';
+import { describedClasses } from '../catalog/virtual/constraints.ts';
+import { systemShapes } from '../catalog/virtual/layout.ts';
+import { roleNames, roleOid } from '../catalog/virtual/system-oids.ts';
+import type { Datum } from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
+import { quoteIdentifier } from '../types/identifier.ts';
+import {
+  arrayTypeOf,
+  boolType,
+  displayType,
+  int2Type,
+  int4Type,
+  int8Type,
+  nameType,
+  nodeTreeType,
+  oidType,
+  regclassType,
+  type SqlType,
+  textType,
+  typeByOid,
+} from '../types/type.ts';
+import { ArrayValue } from '../types/values.ts';
+import { catalogOf } from './sequences.ts';
+import { type EvalContext, type Implementation, type Signature, signature } from './signature.ts';
+
+const stable = { volatility: 'stable' } as const;
+
+function stableFunction(
+  name: string,
+  parameters: readonly SqlType[],
+  result: SqlType,
+  implementation: Implementation,
+): Signature {
+  return signature(name, parameters, result, implementation, stable);
+}
+
+const nameArray = arrayTypeOf(nameType);
+if (nameArray === undefined) throw new RangeError('there are arrays of names');
+
+/** format_type: '???' for what there is not, as PostgreSQL has it. */
+function formatType(oid: Datum, modifier: Datum): Datum {
+  if (oid === null) return null;
+  if (oid === 0) return '-';
+  const type = typeByOid(Number(oid));
+  if (type === undefined) return '???';
+  return displayType(type, modifier === null ? -1 : Number(modifier));
+}
+
+interface Found {
+  readonly table: TableDescriptor;
+  readonly index: IndexDescriptor;
+}
+
+function indexByOid(oid: Datum, context: EvalContext): Found | undefined {
+  for (const table of catalogOf(context).names.snapshot.tables())
+    for (const index of allIndexes(table)) if (index.oid === oid) return { table, index };
+  return undefined;
+}
+
+const indexDefinition: Implementation = (oid, column, _pretty, context) => {
+  const found = indexByOid(oid, context);
+  if (found === undefined) return null;
+  const { table, index } = found;
+  const at = column === null ? 0 : Number(column);
+  // With one argument the table's schema is always named.
+  if (column === null) return indexText(table, index, undefined);
+  if (at === 0) return indexText(table, index, catalogOf(context).names);
+  return indexColumnText(table, index, at - 1, true);
+};
+
+const constraintDefinition: Implementation = (oid, _pretty, _c, context) => {
+  const { names } = catalogOf(context);
+  for (const table of names.snapshot.tables()) {
+    const { primaryKey } = table;
+    if (primaryKey?.constraintOid === oid) return primaryKeyText(table, primaryKey);
+    const index = table.indexes.find((one) => one.constraintOid === oid);
+    if (index !== undefined) return uniqueText(table, index);
+    const check = table.checks.find((one) => one.oid === oid);
+    if (check !== undefined) return checkText(check);
+    const key = table.foreignKeys.find((one) => one.oid === oid);
+    if (key !== undefined) return foreignKeyText(table, key, names.snapshot, names);
+  }
+  return null;
+};
+
+const isRelationVisible: Implementation = (oid, _b, _c, context) => {
+  const { names } = catalogOf(context);
+  const relation =
+    names.snapshot.relations.get(Number(oid)) ?? systemShapes.find((one) => one.oid === oid);
+  if (relation !== undefined) {
+    const found = names.find(undefined, relation.name);
+    return found?.schema === relation.schema;
+  }
+  const index = indexByOid(oid, context);
+  return index === undefined ? null : names.path.includes(index.table.schema);
+};
+
+const userByOid: Implementation = (oid, _b, _c, context) => {
+  const { snapshot } = catalogOf(context).names;
+  const name = roleNames(snapshot, context.user).find((one) => roleOid(one) === oid);
+  return name ?? `unknown (OID=${String(oid)})`;
+};
+
+function commentOf(oid: Datum, number: number, context: EvalContext): Datum {
+  const { snapshot } = catalogOf(context).names;
+  const relation = snapshot.relations.get(Number(oid));
+  if (relation !== undefined) return relation.comments[number] ?? null;
+  if (number !== 0) return null;
+  const schema = [...snapshot.schemas.values()].find((one) => one.id === oid);
+  return schema?.comment ?? null;
+}
+
+const viewDefinition: Implementation = (oid, _b, _c, context) => {
+  const found = catalogOf(context).names.snapshot.relations.get(Number(oid));
+  return found?.kind === 'view' ? ` ${found.query};` : null;
+};
+
+/** By the name of a relation in text. Throws 42P01. */
+function oidOfText(text: Datum, context: EvalContext): number {
+  const [name = '', schema] = parseQualifiedName(String(text)).reverse();
+  const oid = relationOid(catalogOf(context).names, schema, name);
+  if (oid === undefined) throw new SqlError('42P01', `relation "${String(text)}" does not exist`);
+  return oid;
+}
+
+/** The sequence that a column's values come from. */
+const serialSequence: Implementation = (table, column, _c, context) => {
+  const { names } = catalogOf(context);
+  const found = names.snapshot.table(oidOfText(table, context));
+  const own = found?.columns.find((one) => one.name === column);
+  if (found === undefined || own === undefined)
+    throw new SqlError(
+      '42703',
+      `column "${String(column)}" of relation "${found?.name ?? String(table)}" does not exist`,
+    );
+  for (const relation of names.snapshot.relations.values())
+    if (
+      relation.kind === 'sequence' &&
+      relation.ownedBy?.table === found.id &&
+      relation.ownedBy.attributeNumber === own.attributeNumber
+    )
+      return `${quoteIdentifier(relation.schema)}.${quoteIdentifier(relation.name)}`;
+  return null;
+};
+
+function toRegclass(text: Datum, context: EvalContext): Datum {
+  const [name = '', schema] = parseQualifiedName(String(text)).reverse();
+  return relationOid(catalogOf(context).names, schema, name) ?? null;
+}
+
+function sizeText(bytes: bigint): string {
+  let value = bytes;
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  while (unit < units.length - 1 && value >= 10_240n) {
+    value = (value + 512n) / 1024n;
+    unit++;
+  }
+  return `${value} ${units[unit] ?? ''}`;
+}
+
+/** There are no roles with fewer rights yet: whoever asks may do it, where the object is. */
+const privileged: Implementation = () => true;
+const nothing: Implementation = () => null;
+const privilegeNames = [
+  'table',
+  'schema',
+  'database',
+  'sequence',
+  'function',
+  'type',
+  'tablespace',
+  'any_column',
+];
+
+export const catalogFunctions: readonly Signature[] = [
+  signature('format_type', [oidType, int4Type], textType, formatType, { ...stable, strict: false }),
+  stableFunction('pg_get_expr', [nodeTreeType, oidType], textType, (a) => a),
+  stableFunction('pg_get_expr', [nodeTreeType, oidType, boolType], textType, (a) => a),
+  stableFunction('pg_get_indexdef', [oidType], textType, (a, _b, _c, context) =>
+    indexDefinition(a, null, null, context),
+  ),
+  stableFunction('pg_get_indexdef', [oidType, int4Type, boolType], textType, indexDefinition),
+  stableFunction('pg_get_constraintdef', [oidType], textType, constraintDefinition),
+  stableFunction('pg_get_constraintdef', [oidType, boolType], textType, constraintDefinition),
+  stableFunction('pg_get_viewdef', [oidType], textType, viewDefinition),
+  stableFunction('pg_get_viewdef', [oidType, boolType], textType, viewDefinition),
+  stableFunction('pg_get_userbyid', [oidType], nameType, userByOid),
+  stableFunction('pg_get_serial_sequence', [textType, textType], textType, serialSequence),
+  ...[
+    'pg_get_functiondef',
+    'pg_get_function_result',
+    'pg_get_function_arguments',
+    'pg_get_function_identity_arguments',
+    'pg_get_partkeydef',
+    'pg_get_ruledef',
+    'pg_get_triggerdef',
+    'pg_get_statisticsobjdef_columns',
+    'pg_get_function_sqlbody',
+  ].map((name) => stableFunction(name, [oidType], textType, nothing)),
+  stableFunction('pg_get_triggerdef', [oidType, boolType], textType, nothing),
+  stableFunction('pg_get_ruledef', [oidType, boolType], textType, nothing),
+  stableFunction('pg_table_is_visible', [oidType], boolType, isRelationVisible),
+  ...[
+    'pg_type_is_visible',
+    'pg_function_is_visible',
+    'pg_operator_is_visible',
+    'pg_collation_is_visible',
+    'pg_conversion_is_visible',
+    'pg_opclass_is_visible',
+    'pg_statistics_obj_is_visible',
+    'pg_ts_config_is_visible',
+  ].map((name) => stableFunction(name, [oidType], boolType, privileged)),
+  stableFunction('obj_description', [oidType, nameType], textType, (oid, name, _c, context) =>
+    describedClasses[String(name)] === undefined ? null : commentOf(oid, 0, context),
+  ),
+  stableFunction('obj_description', [oidType], textType, (oid, _b, _c, context) =>
+    commentOf(oid, 0, context),
+  ),
+  stableFunction('col_description', [oidType, int4Type], textType, (oid, number, _c, context) =>
+    commentOf(oid, Number(number), context),
+  ),
+  stableFunction('shobj_description', [oidType, nameType], textType, nothing),
+  stableFunction('current_schemas', [boolType], nameArray, (implicit, _b, _c, context) => {
+    const { names } = catalogOf(context);
+    return new ArrayValue(implicit === true ? names.path : names.schemas);
+  }),
+  stableFunction('to_regclass', [textType], regclassType, (a, _b, _c, context) =>
+    toRegclass(a, context),
+  ),
+  stableFunction('pg_encoding_to_char', [int4Type], nameType, (a) => (a === 6 ? 'UTF8' : '')),
+  stableFunction('pg_char_to_encoding', [nameType], int4Type, (a) =>
+    /^utf-?8$/i.test(String(a)) ? 6 : -1,
+  ),
+  stableFunction('pg_relation_is_publishable', [regclassType], boolType, (oid, _b, _c, context) => {
+    const found = catalogOf(context).names.snapshot.relations.get(Number(oid));
+    return found?.kind === 'table' && !isSystemSchema(found.schema);
+  }),
+  stableFunction('pg_is_in_recovery', [], boolType, () => false),
+  stableFunction('pg_my_temp_schema', [], oidType, () => 0),
+  stableFunction('pg_is_other_temp_schema', [oidType], boolType, () => false),
+  stableFunction('pg_tablespace_location', [oidType], textType, () => ''),
+  stableFunction('getdatabaseencoding', [], nameType, () => 'UTF8'),
+  stableFunction('pg_size_pretty', [int8Type], textType, (a) => sizeText(a as bigint)),
+  ...privilegeNames.flatMap((what) =>
+    [
+      [textType, textType],
+      [oidType, textType],
+      [nameType, textType, textType],
+      [nameType, oidType, textType],
+    ].map((parameters) =>
+      stableFunction(`has_${what}_privilege`, parameters, boolType, privileged),
+    ),
+  ),
+  ...[
+    [textType, textType, textType],
+    [oidType, int2Type, textType],
+    [oidType, textType, textType],
+  ].map((parameters) => stableFunction('has_column_privilege', parameters, boolType, privileged)),
+  ...[
+    [oidType, textType],
+    [nameType, textType],
+    [nameType, nameType, textType],
+    [nameType, oidType, textType],
+  ].map((parameters) => stableFunction('pg_has_role', parameters, boolType, privileged)),
+];
