@@ -54,6 +54,16 @@ describe('sql', () => {
     await expect(db.sql.unsafe(text)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 
+  it('refuses BEGIN, which would have no effect; a session of its own takes it', async () => {
+    await expect(db.sql`BEGIN`).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    const session = db.createSession({ user: 'ann', database: 'main' });
+    const [begin] = session.parse('begin');
+    if (begin === undefined) throw new Error('a statement');
+    await session.execute(await session.prepare(begin, []), []);
+    expect(session.transactionStatus).toBe('active');
+    session.close();
+  });
+
   it('reports errors by SQLSTATE', async () => {
     await db.sql`CREATE TABLE boats (id int PRIMARY KEY)`;
     await db.sql`INSERT INTO boats VALUES (1)`;

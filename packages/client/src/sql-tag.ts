@@ -53,7 +53,18 @@ export function createSqlTag(createSession: () => SqlSession): SqlTag {
     parameters: readonly SqlParameter[] = [],
     options: SqlOptions = {},
   ): Promise<SqlResult<Row>> {
-    return runStatement<Row>(createSession(), text, parameters, options);
+    const session = createSession();
+    try {
+      const result = await runStatement<Row>(session, text, parameters, options);
+      if (session.transactionStatus !== 'idle')
+        throw new DbError(
+          'INVALID_ARGUMENT',
+          'BEGIN has no effect here, because each statement has a session of its own; see createSession',
+        );
+      return result;
+    } finally {
+      session.close();
+    }
   }
   async function tag<Row>(
     strings: TemplateStringsArray,

@@ -58,19 +58,21 @@ export class LockRowsOperator implements Operator {
     let kept = [...rows];
     for (const one of this.locks) {
       const keys = kept.map((row) => rowKey(one, row));
-      const values = await run.pace.unlessCancelled(lockKeys(run, one, keys));
+      const values = await run.pace.unlessCancelled(lockKeys(run, one, keys, true));
       if (one.wait === 'skip') kept = kept.filter((_row, i) => values[i] !== lockedByOther);
     }
     return kept;
   }
 }
 
-async function lockKeys(
+/** @param unchanged the run has read the keys in its snapshot before. Throws 55P03, CONFLICT, DEADLOCK. */
+export async function lockKeys(
   run: Run,
   one: RowLock,
   keys: readonly Uint8Array[],
+  unchanged = false,
 ): Promise<readonly LockedValue[]> {
-  const options = { ...lockOptions(run, one.mode, true), wait: one.wait };
+  const options = { ...lockOptions(run, one.mode, unchanged), wait: one.wait };
   try {
     return await run.transaction.getMany(keys, options);
   } catch (error) {

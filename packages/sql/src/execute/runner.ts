@@ -7,7 +7,12 @@ import { type Clock, DbError, type Prng } from '@flotilla/base';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { toSqlError } from '../kv-errors.ts';
-import type { IsolationLevel, KvDatabase, KvTransaction } from '../kv-transaction.ts';
+import {
+  type IsolationLevel,
+  type KvDatabase,
+  type KvTransaction,
+  lockedByOther,
+} from '../kv-transaction.ts';
 import {
   batchRows,
   conflictBackoffMs,
@@ -21,6 +26,7 @@ import { SqlError } from '../sql-error.ts';
 import type { TableStore } from '../storage/table-store.ts';
 import { duplicateOf, isUniqueKey } from './conflicts.ts';
 import type { Row } from './evaluate.ts';
+import { lockKeys, type RowLock } from './lock-rows.ts';
 import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
 import { pointKey } from './scan.ts';
 import { isKeyExists, type Written } from './write.ts';
@@ -73,14 +79,14 @@ export class Runner {
     for (let attempt = 1; ; attempt++) {
       const { lookup } = prepared.plan;
       if (lookup === undefined) throw new RangeError('the plan is one of a point lookup');
-      const { scan, outputs } = lookup;
-      const run = this.begin(statement, 'read', attempt);
+      const { scan, outputs, lock } = lookup;
+      const run = this.begin(statement, lock === undefined ? 'read' : 'lock', attempt);
       run.pace.check();
       const key = pointKey(scan, statement.evaluation);
       const confirmed = catalog.confirm(prepared);
       confirmed.catch(() => undefined); // reported where it is awaited
       try {
-        const value = key === undefined ? undefined : await this.readPoint(run, key);
+        const value = key === undefined ? undefined : await readPoint(run, key, lock);
         const current = await run.pace.unlessCancelled(confirmed);
         if (current && key !== undefined && value !== undefined) {
           const row = scan.store.decodeRow(key, value, scan.needed);
@@ -90,6 +96,8 @@ export class Runner {
       } catch (error) {
         await this.again(statement, error, attempt);
         continue;
+      } finally {
+        if (lock !== undefined && statement.within === undefined) run.transaction.rollback();
       }
       prepared = await this.replan(statement, ++stale);
     }
@@ -199,10 +207,6 @@ export class Runner {
     }
   }
 
-  private readPoint(run: Run, key: Uint8Array): Promise<Uint8Array | undefined> {
-    return run.pace.unlessCancelled(run.transaction.get(key));
-  }
-
   /**
    * In a block a duplicate fails the statement that makes it, as in PostgreSQL, and not the commit. The key's lock makes
    * those that insert the same key wait for each other. Throws 23505.
@@ -285,6 +289,17 @@ export class Runner {
       throw new SqlError('40001', 'the catalog changed again and again under the statement');
     return statement.replan();
   }
+}
+
+/** The row's value, under its lock if there is to be one; undefined also where it is locked and to be skipped. */
+async function readPoint(
+  run: Run,
+  key: Uint8Array,
+  lock: RowLock | undefined,
+): Promise<Uint8Array | undefined> {
+  if (lock === undefined) return run.pace.unlessCancelled(run.transaction.get(key));
+  const [value] = await run.pace.unlessCancelled(lockKeys(run, lock, [key]));
+  return value === lockedByOther ? undefined : value;
 }
 
 /** Thrown where a run finds that its plan is stale. */

@@ -6,6 +6,7 @@ import type { BoundUtility } from '../bind/bound.ts';
 import type { LockStrength } from '../bind/relation.ts';
 import type { CatalogDependent } from '../catalog/catalog.ts';
 import type { Evaluator } from '../execute/evaluate.ts';
+import type { RowLock } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
 import type { WriteNode } from '../execute/write.ts';
 import type { ColumnDescription, Notice } from '../session-api.ts';
@@ -43,6 +44,8 @@ export interface SortColumn {
 export interface PointLookup {
   readonly scan: TableScan;
   readonly outputs: readonly Evaluator[];
+  /** Undefined: it is not locked. */
+  readonly lock: RowLock | undefined;
 }
 
 export interface SelectPlan {

@@ -103,9 +103,12 @@ class StatementPlanner {
     return { kind: 'write', tag, root, lines: () => this.lines(shown) };
   }
 
-  /** `SELECT … FROM table WHERE key = …`, and nothing else. */
+  /** `SELECT … FROM table WHERE key = … [FOR UPDATE]`, and nothing else. */
   private pointLookup(relation: Relation): PointLookup | undefined {
-    const project = relation.kind === 'sort' ? relation.input : relation;
+    const arranged = relation.kind === 'narrow' ? relation.input : relation;
+    const locked = arranged.kind === 'lock' ? arranged : undefined;
+    const sorted = locked?.input ?? arranged;
+    const project = sorted.kind === 'sort' ? sorted.input : sorted;
     if (project.kind !== 'project' || project.input.kind !== 'from') return undefined;
     const { tree, where } = project.input;
     if (tree.kind !== 'item' || tree.source.kind !== 'table') return undefined;
@@ -115,12 +118,16 @@ class StatementPlanner {
     const single = access.equals.every((values) => values.length === 1);
     if (filter !== undefined || !single || !isPointAccess(access, keyColumns)) return undefined;
     const keys = access.equals.flat();
-    if ([...keys, ...project.outputs].some(hasSubquery)) return undefined;
+    const shown = project.outputs.slice(0, relation.types.length);
+    if ([...keys, ...shown].some(hasSubquery)) return undefined;
     const needed = source.types.map(() => false);
-    for (const output of project.outputs) markColumns(output, needed);
+    for (const output of shown) markColumns(output, needed);
     const { compiler } = this.relations;
     const scan = compileScan(compiler, source, access, { needed, reverse: false });
-    return { scan, outputs: project.outputs.map((output) => compiler.evaluator(output)) };
+    const outputs = shown.map((output) => compiler.evaluator(output));
+    const [target] = locked?.targets ?? [];
+    const lock = target && { store: scan.store, columns: [], mode: target.mode, wait: target.wait };
+    return { scan, outputs, lock };
   }
 
   private write(write: BoundWrite): WriteNode {

@@ -300,6 +300,24 @@ describe('locks', () => {
     );
   });
 
+  it('a row that is named by its key is locked as it is read, and is the newest', async () => {
+    const select = 'select n from t where id = 1 for update';
+    await one.query('begin isolation level read committed');
+    const { get } = one.database.counts;
+    expect(await one.query(select)).toEqual([[10]]);
+    expect(one.database.counts.get - get).toBe(2); // the other is the catalog's version
+    await two.query('begin');
+    expect(await codeOf(two.query(`${select} nowait`))).toBe('55P03');
+    await two.query('rollback');
+    expect(await two.query(`${select} skip locked`)).toEqual([]);
+    const waiting = two.query(select);
+    expect(await isPending(waiting)).toBe(true);
+    await one.query('update t set n = 11 where id = 1');
+    await one.query('commit');
+    expect(await waiting).toEqual([[11]]);
+    await one.query('update t set n = 12 where id = 1'); // nobody holds the lock
+  });
+
   it('lock_timeout and statement_timeout end the wait, each with its code', async () => {
     await one.query('begin');
     await one.query('select * from t where id = 1 for update');
