@@ -28,6 +28,8 @@ export type FailureKind =
   | 'configuration'
   /** Replicas differ at equal positions. */
   | 'divergence'
+  /** A key is in no range or in two, or a generation means two things. */
+  | 'tiling'
   /** The world is well, the cluster is not. */
   | 'liveness'
   /** A process ended for no reason that a fault gave it. */

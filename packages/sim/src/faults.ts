@@ -153,6 +153,18 @@ export type Fault = At &
       } & Lasting)
     | { readonly kind: 'growRange'; readonly range: number; readonly to: number }
     | { readonly kind: 'shrinkRange'; readonly range: number; readonly from: number }
+    /** A range, by its place among those that there are, is cut at a key that begins with `0x08 ‖ at`. */
+    | { readonly kind: 'splitRange'; readonly range: number; readonly at: number }
+    /** The same, and the leader that cuts it, or every store, loses its process or its machine a moment later. */
+    | {
+        readonly kind: 'crashInSplit';
+        readonly range: number;
+        readonly at: number;
+        readonly powerLoss: boolean;
+        readonly everybody: boolean;
+        readonly afterMs: number;
+        readonly downMs: number;
+      }
     | { readonly kind: 'checkpoint'; readonly store: number }
   );
 
@@ -318,6 +330,19 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
       const [from, to] = [prng.nextBelow(5), prng.nextBelow(5)];
       return { ...at, kind, range: 1 + prng.nextBelow(swarm.ranges), from, to };
     }
+    case 'splitRange':
+      return { ...at, kind, range: prng.nextBelow(64), at: prng.nextBelow(256) };
+    case 'crashInSplit':
+      return {
+        ...at,
+        kind,
+        range: prng.nextBelow(64),
+        at: prng.nextBelow(256),
+        powerLoss: prng.nextBelow(2) === 0,
+        everybody: prng.nextBelow(3) === 0,
+        afterMs: round(prng.nextFloat() * pick(prng, [1, 8, 60])),
+        downMs,
+      };
     case 'bridge':
       return { ...at, kind, range: 1 + prng.nextBelow(swarm.ranges), store, lastsMs };
     case 'lateEchoes': {

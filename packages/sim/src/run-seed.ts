@@ -70,13 +70,17 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
   resetProbes();
   try {
     let lookedAt = 0;
+    let founded = false;
     world.watch(() => {
       if (cluster.failure !== undefined) throw cluster.failure;
       if (world.nowMs() - lookedAt < lookEveryMs) return;
       lookedAt = world.nowMs();
       invariants.check();
+      for (const machine of cluster.machines) cluster.tiling.observe(machine);
+      if (founded) cluster.tiling.check();
     });
     await cluster.found();
+    founded = true;
     await underFaults(cluster, faults, record);
     await recover(cluster, record);
     record.checkKeys();
@@ -162,16 +166,16 @@ async function recover(cluster: SimCluster, record: Record): Promise<void> {
 
 /** Every range has its number of voters again, on stores that live, and no change is half done; replicas agree. */
 async function settles(cluster: SimCluster): Promise<void> {
-  const { world, swarm, machines, operator } = cluster;
+  const { world, tiling, machines, operator } = cluster;
   const until = world.nowMs() + settleMsMax;
   let lookedAt = 0;
   let missing: string | undefined = 'nothing was looked at';
   const look = (): string | undefined => {
-    for (let rangeId = 1; rangeId <= swarm.ranges; rangeId++) {
+    for (const rangeId of tiling.rangeIds) {
       const left = operator.unfinished(rangeId);
       if (left !== undefined) return `r${rangeId}: ${left}`;
     }
-    return notConverged(machines, swarm.ranges);
+    return notConverged(machines, tiling.rangeIds.length);
   };
   await world.run(until, () => {
     if (cluster.failure !== undefined) return true;

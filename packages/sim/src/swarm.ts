@@ -42,11 +42,16 @@ export const faultClasses = [
   'checkpoint',
   'bridge',
   'lateEchoes',
+  'splitRange',
+  'crashInSplit',
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
 
 /** On where they are asked for only: seeds that do not ask keep their worlds. */
 export const onRequest: readonly FaultClass[] = ['bridge', 'lateEchoes'];
+
+/** Drawn by chances of their own: worlds without them are what they were before there were such classes. */
+const laterClasses: readonly FaultClass[] = ['splitRange', 'crashInSplit'];
 
 /** How much more likely than usual a class is, to be on and to happen when it is. 1 where nothing is said. */
 export type Weights = Readonly<Partial<Record<FaultClass, number>>>;
@@ -93,10 +98,12 @@ export interface Swarm {
 
 export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const prng = new SeededPrng(seed, Stream.swarm);
+  const later = new SeededPrng(seed, Stream.laterClasses);
   const calm = prng.nextBelow(8) === 0;
   const classes = faultClasses.filter((name) => {
     if (onRequest.includes(name) && weights[name] === undefined) return false;
-    return prng.nextFloat() < 1 - 0.5 ** (weights[name] ?? 1);
+    const chance = laterClasses.includes(name) ? later : prng;
+    return chance.nextFloat() < 1 - 0.5 ** (weights[name] ?? 1);
   });
   const stores = pick(prng, [3, 3, 3, 4, 4, 4, 5, 5, 2, 1]);
   const delayMost = pick(prng, [0, 0.2, 1, 5, 20]);

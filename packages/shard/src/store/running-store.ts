@@ -21,6 +21,7 @@ import type { Membership } from '../membership/membership.ts';
 import { leasesOf, Placement } from '../placement/placement.ts';
 import type { StoreFigures, WriteHealth } from '../placement/settings.ts';
 import type { Replica } from '../replica/replica.ts';
+import type { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Admission } from './admission.ts';
 import type { StoreContext } from './context.ts';
@@ -147,12 +148,14 @@ export class RunningStore implements Store {
     readonly raft: MultiRaft | undefined;
     readonly replicas: ReadonlyMap<number, Replica>;
     readonly membership: Membership | undefined;
+    readonly splits: Splits | undefined;
   } {
     const { member } = this;
     return {
       raft: member?.raft,
       replicas: this.context.replicas,
       membership: member?.membership,
+      splits: member?.splits,
     };
   }
 

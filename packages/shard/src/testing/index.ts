@@ -7,6 +7,7 @@ export {
   inspectStore,
   type RangeContents,
   type ReplicaView,
+  splitRange,
   uninitializedOf,
 } from './inspect.ts';
 export { MemoryEngine } from './memory-engine.ts';

@@ -5,6 +5,7 @@ import type { MultiRaft, RaftStatus } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { MembershipGoal } from '../membership/next-step.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
+import type { SplitResult } from '../split/splits.ts';
 import { dataPrefixBytes, spansOfStorage } from '../state/storage-keys.ts';
 import { RunningStore } from '../store/running-store.ts';
 import type { Store } from '../store/store-api.ts';
@@ -102,6 +103,18 @@ export async function changeReplicas(
   const replica = replicas.get(rangeId);
   assert(membership !== undefined && replica !== undefined, 'a replica of the range', { rangeId });
   return membership.change(replica, goal);
+}
+
+/** Cuts a range that this store leads, as a `SplitRequest` does. */
+export async function splitRange(
+  store: Store,
+  rangeId: number,
+  key: Uint8Array,
+): Promise<SplitResult> {
+  const { splits, replicas } = insideOf(store);
+  const replica = replicas.get(rangeId);
+  assert(splits !== undefined && replica !== undefined, 'a replica of the range', { rangeId });
+  return splits.split(replica, key);
 }
 
 /** The store's consensus driver, to ask for transfers. Undefined before founding. */

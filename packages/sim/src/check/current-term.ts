@@ -16,6 +16,8 @@ export function checkCommitsOwnTerm(
 ): void {
   const { commitIndex, currentTerm, log } = state;
   if (state.role.kind !== 'leader' || commitIndex <= before) return;
+  // What its log begins after was decided before: in a snapshot's log, or in that of the range it was cut from.
+  if (commitIndex < log.firstIndex) return;
   const term = log.term(commitIndex);
   if (term === currentTerm) return;
   // It may have heard it from the leader before, just now.

@@ -182,6 +182,17 @@ export class Nemesis {
       case 'shrinkRange':
         this.operator.shrink(fault.range, fault.from);
         break;
+      case 'splitRange':
+        this.operator.split(fault.range, fault.at);
+        break;
+      case 'crashInSplit': {
+        const leader = this.operator.split(fault.range, fault.at);
+        const victims = fault.everybody ? this.machines : leader === undefined ? [] : [leader];
+        this.later(fault.afterMs, () => {
+          for (const machine of victims) machine.crash(fault.powerLoss, fault.downMs);
+        });
+        break;
+      }
       case 'checkpoint': {
         const machine = this.machine(fault.store);
         // A rejection is fatal for the store too, which says so itself.

@@ -3,9 +3,9 @@
  * whoever that is by then, until it is done or nobody needs it any more. Wishes are what faults and damage make of them;
  * at the end every range shall have as many voters as it was founded with, on stores that live.
  */
-import type { StoreId } from '@flotilla/base';
+import { compareBytes, kvPrefix, type Span, type StoreId, spanContains } from '@flotilla/base';
 import type { Configuration } from '@flotilla/raft';
-import { changeReplicas, consensusOf } from '@flotilla/shard/testing';
+import { changeReplicas, consensusOf, inspectStore, splitRange } from '@flotilla/shard/testing';
 import type { World } from '../world/world.ts';
 import type { StoreMachine } from './store-machine.ts';
 
@@ -18,7 +18,9 @@ export interface OperatorOptions {
   readonly world: World;
   /** Grows when a damaged store is replaced. */
   readonly machines: readonly StoreMachine[];
-  readonly ranges: number;
+  /** Those that there are by now. */
+  readonly rangeIds: () => readonly number[];
+  readonly foundingRanges: number;
   /** Voters of every range at the end, as far as there are stores. */
   readonly replication: number;
 }
@@ -43,7 +45,8 @@ export class Operator {
   }
 
   /** One voter goes from one store to another; without a spare store nothing happens. Numbers are taken modulo. */
-  move(rangeId: number, from: number, to: number): void {
+  move(range: number, from: number, to: number): void {
+    const rangeId = this.rangeAt(range, from);
     const found = this.membersOf(rangeId);
     const spare = found && this.spareStores(found.configuration);
     if (found === undefined || spare === undefined || spare.length === 0) return;
@@ -54,7 +57,8 @@ export class Operator {
   }
 
   /** A voter more, up to five. */
-  grow(rangeId: number, to: number): void {
+  grow(range: number, to: number): void {
+    const rangeId = this.rangeAt(range, to);
     const found = this.membersOf(rangeId);
     const spare = found && this.spareStores(found.configuration);
     if (found === undefined || spare === undefined) return;
@@ -64,7 +68,8 @@ export class Operator {
   }
 
   /** A voter less, down to what the range was founded with. */
-  shrink(rangeId: number, from: number): void {
+  shrink(range: number, from: number): void {
+    const rangeId = this.rangeAt(range, from);
     const found = this.membersOf(rangeId);
     if (found === undefined) return;
     const stores = storesOf(found.configuration);
@@ -84,11 +89,31 @@ export class Operator {
   restore(): void {
     this.restoring = true;
     this.goals.clear();
-    for (let rangeId = 1; rangeId <= this.options.ranges; rangeId++) this.pursue(rangeId);
+    for (const rangeId of this.options.rangeIds()) this.pursue(rangeId);
+  }
+
+  /**
+   * Asks the leader of a range to cut it at a key that begins with `0x08 ‖ at`, wherever that is in the range or close to
+   * it; the first range is cut between rows of its map. Numbers are taken modulo. @returns whom it asked
+   */
+  split(range: number, at: number): StoreMachine | undefined {
+    const ids = this.options.rangeIds();
+    const rangeId = ids[range % Math.max(1, ids.length)];
+    const machine = rangeId === undefined ? undefined : this.membersOf(rangeId)?.machine;
+    const store = machine?.store;
+    if (rangeId === undefined || store === undefined) return undefined;
+    const view = inspectStore(store).find((each) => each.rangeId === rangeId);
+    const key = view && splitKey(view.descriptor, at);
+    if (key === undefined) return undefined;
+    // The store may die, and then nobody ever answers; what it says is seen in what is applied.
+    splitRange(store, rangeId, key).catch(() => {});
+    return machine;
   }
 
   /** What of a range is not yet as it should be, or undefined. */
   unfinished(rangeId: number): string | undefined {
+    // One that was cut off only now.
+    if (this.restoring) this.pursue(rangeId);
     const found = this.membersOf(rangeId);
     if (found === undefined) return 'nobody leads';
     const { voters, votersOutgoing, learners } = found.configuration;
@@ -98,6 +123,13 @@ export class Operator {
     if (wanted !== undefined)
       return `${voters.length} voters: add ${wanted.add} remove ${wanted.remove}`;
     return undefined;
+  }
+
+  /** A founding range by its number or, by chance, one that was cut off since. */
+  private rangeAt(range: number, spread: number): number {
+    const ids = this.options.rangeIds();
+    const { foundingRanges } = this.options;
+    return ids[(range - 1 + spread * foundingRanges) % Math.max(1, ids.length)] ?? range;
   }
 
   private wish(rangeId: number, goal: Goal): void {
@@ -185,6 +217,19 @@ export class Operator {
       this.options.world.after(ms, { kind: 'world', run: resolve });
     });
   }
+}
+
+/** Undefined: the range has no room for one. */
+function splitKey(range: Span, at: number): Buffer | undefined {
+  const wanted = [Buffer.of(...kvPrefix, at), Buffer.of(...kvPrefix, (at + 128) % 256)];
+  const found = wanted.find((key) => isInside(range, key));
+  if (found !== undefined) return found;
+  const close = Buffer.of(...range.startKey, at);
+  return isInside(range, close) && close.length <= 6 ? close : undefined;
+}
+
+function isInside(range: Span, key: Buffer): boolean {
+  return spanContains(range, key) && compareBytes(range.startKey, key) < 0;
 }
 
 /** Of the voters that stay, in the order of their ids. */

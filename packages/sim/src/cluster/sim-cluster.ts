@@ -4,6 +4,7 @@
  */
 import { MemoryNetwork } from '@flotilla/base';
 import { bootstrapCluster, createRouter } from '@flotilla/router';
+import { Tiling } from '../check/tiling.ts';
 import { SimFailure } from '../failure.ts';
 import type { Fault } from '../faults.ts';
 import type { Swarm } from '../swarm.ts';
@@ -32,6 +33,8 @@ export class SimCluster {
   readonly operator: Operator;
   readonly clients: readonly ClientHost[];
   failure: SimFailure | undefined;
+  /** The ranges that there are. */
+  readonly tiling: Tiling = new Tiling();
   /** One per client, once the cluster is founded. */
   direct: readonly DirectClient[] = [];
   /** Looks at a machine at the first and the last moment of its processes. */
@@ -57,8 +60,15 @@ export class SimCluster {
     this.networkFaults = new NetworkFaults(this.network, swarm, hosts);
     this.machines = numbers(swarm.stores).map((number) => this.newMachine(number));
     const { machines } = this;
-    const { ranges, replication } = swarm;
-    this.operator = new Operator({ world, machines, ranges, replication });
+    const { replication } = swarm;
+    const rangeIds = (): readonly number[] => this.tiling.rangeIds;
+    this.operator = new Operator({
+      world,
+      machines,
+      rangeIds,
+      foundingRanges: swarm.ranges,
+      replication,
+    });
     // Client 0 founds the cluster and looks after it at the end.
     this.clients = [0, ...numbers(swarm.clients)].map((number) => this.client(number));
     this.nemesis = new Nemesis({
@@ -186,7 +196,7 @@ export class SimCluster {
       await pause(replaceMs);
       machine.isMember = (await this.direct[0]?.found(machine.storeId)) ?? false;
     }
-    for (let rangeId = 1; rangeId <= this.swarm.ranges; rangeId++) this.operator.repair(rangeId);
+    for (const rangeId of this.tiling.rangeIds) this.operator.repair(rangeId);
   }
 
   private client(number: number): ClientHost {

@@ -5,6 +5,7 @@ import { elections } from './bugs/elections.ts';
 import { memberships } from './bugs/membership.ts';
 import { reads } from './bugs/reads.ts';
 import { logs } from './bugs/replication.ts';
+import { splits } from './bugs/splitting.ts';
 import type { Mutant } from './mutant.ts';
 
 export const mutants: readonly Mutant[] = [
@@ -14,4 +15,5 @@ export const mutants: readonly Mutant[] = [
   ...reads,
   ...disk,
   ...commands,
+  ...splits,
 ];

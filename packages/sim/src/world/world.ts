@@ -45,6 +45,7 @@ export const Stream = {
   turns: 4,
   founding: 5,
   fates: 6,
+  laterClasses: 7,
   hosts: 1000,
   disks: 2000,
   engines: 3000,

@@ -1,0 +1,136 @@
+/** Bugs in cutting ranges in two. */
+import type { Mutant } from '../mutant.ts';
+
+const replica = 'packages/shard/src/replica/replica.ts';
+const leaseholder = 'packages/shard/src/replica/leaseholder.ts';
+const lifecycle = 'packages/shard/src/membership/replica-lifecycle.ts';
+const reads = 'packages/shard/src/store/reads.ts';
+const births = 'packages/shard/src/split/births.ts';
+
+const splitting = ['splitRange', 'crashInSplit'] as const;
+const weights = { splitRange: 8, crashInSplit: 4 };
+
+export const splits: readonly Mutant[] = [
+  {
+    name: 'halves-share-one-session-table',
+    breaks: 'each half goes on with the sessions of before the split by itself',
+    changes: [{ file: replica, find: 'sessions: sessions.copy(),', replace: 'sessions,' }],
+    hunt: { only: [...splitting, 'crash'], weights },
+  },
+  {
+    name: 'evaluates-behind-a-split',
+    breaks: 'nothing is evaluated under bounds that an entry ahead of it in the log changes',
+    changes: [
+      {
+        file: leaseholder,
+        find: '!this.readingSpans && !this.splitting;',
+        replace: '!this.readingSpans;',
+      },
+    ],
+    hunt: { only: splitting, weights, swarm: { thinkMsMax: 2, syncMs: [1, 20] } },
+  },
+  {
+    name: 'reads-beyond-the-cut-after-waiting',
+    breaks:
+      'a read that waited for a quorum looks at the bounds again: both halves share a storage id',
+    changes: [
+      {
+        file: reads,
+        find: 'answers.send(caller, outside ?? this.valuesOf(replica, keys));',
+        replace: 'answers.send(caller, this.valuesOf(replica, keys));',
+      },
+    ],
+    hunt: {
+      only: [...splitting, 'slowLink', 'isolate', 'pause', 'transfer'],
+      weights,
+      swarm: { followerReadShare: 0.6, thinkMsMax: 2 },
+    },
+  },
+  {
+    name: 'right-half-is-not-replayed',
+    breaks:
+      'what began by a split that was applied is there after a crash, with the log that it had',
+    changes: [
+      {
+        file: 'packages/shard/src/store/recovery.ts',
+        find: '[...orphans].filter((rangeId) => !tombstones.has(rangeId))',
+        replace: '[...orphans].slice(orphans.size)',
+      },
+    ],
+    hunt: { only: splitting, weights },
+  },
+  {
+    name: 'left-half-leaves-with-the-only-log',
+    breaks: 'a replica whose log another one is still made from leaves only after a checkpoint',
+    changes: [
+      {
+        file: births,
+        find: 'while (this.unsettled.size > 0) {',
+        replace: 'while (this.coming > 0) {',
+      },
+    ],
+    hunt: {
+      only: [...splitting, 'moveReplica', 'churn', 'crash'],
+      weights: { ...weights, churn: 4, moveReplica: 4 },
+      swarm: { stores: 5, checkpointBytes: 32 * 1024 * 1024 },
+    },
+  },
+  {
+    name: 'removal-deletes-both-halves',
+    breaks: 'a replica that leaves takes its own span of a shared storage id along, nothing else',
+    changes: [
+      {
+        file: lifecycle,
+        find: 'return { storageId, span: descriptorSpan(descriptor) };',
+        replace:
+          'return { storageId, span: storageId > 0 ? undefined : descriptorSpan(descriptor) };',
+      },
+    ],
+    hunt: {
+      only: [...splitting, 'moveReplica', 'churn'],
+      weights: { ...weights, churn: 4, moveReplica: 4 },
+      swarm: { stores: 5 },
+    },
+  },
+  {
+    name: 'right-half-ends-where-the-left-one-began',
+    breaks: 'the halves of a split tile what it cut',
+    changes: [
+      {
+        file: replica,
+        find: '    this.descriptor = left;\n',
+        replace: '    this.descriptor = { ...left, endKey: right.endKey };\n',
+      },
+    ],
+    hunt: { only: splitting, weights },
+  },
+  {
+    name: 'split-over-a-change-of-members',
+    breaks: 'a split counts only for the very generation that it was proposed for',
+    changes: [
+      {
+        file: replica,
+        find: '      batch.generation === boundsGeneration(descriptor) &&\n      left.generation === descriptor.generation + 1;',
+        replace: '      batch.generation === boundsGeneration(descriptor);',
+      },
+    ],
+    hunt: {
+      only: [...splitting, 'churn', 'moveReplica'],
+      weights: { ...weights, churn: 6 },
+      swarm: { stores: 5 },
+    },
+  },
+  {
+    name: 'split-before-its-log-is-durable',
+    breaks: 'a checkpoint that has the left half cut finds the right half in the log',
+    changes: [
+      {
+        file: births,
+        find: 'return raft().beginGroup(rangeId, splitPoint);',
+        replace:
+          'void raft().beginGroup(rangeId, splitPoint);\n    return Promise.resolve({ fresh: true });',
+      },
+    ],
+    hunt: { only: [...splitting, 'checkpoint'], weights, swarm: { syncMs: [1, 20] } },
+  },
+];
