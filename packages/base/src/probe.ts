@@ -59,6 +59,8 @@ export const probeNames = [
   /** A split was committed after something else had changed the range: it counts for nothing. */
   'splitVoid',
   'rangeIdsGranted',
+  'splitBySize',
+  'splitByLoad',
   /** The right half of a split was not made here: its replica is gone, or newer, or the left one is on its way out. */
   'splitWithoutRightReplica',
   /** A replica that a message had made before the split was applied here got its state from the split. */

@@ -71,6 +71,12 @@ export interface StoreLimits {
   readonly strayLearnerMs: number;
   /** Splits under way at once per store. Each holds its range's writes for a round of the log. */
   readonly splitsMax: number;
+  /** A range that holds more than this is cut in the middle; 0 = never. So much a snapshot moves, at most twice that while
+   *  it is being cut. Unit: bytes. */
+  readonly splitBytes: number;
+  /** A range that is asked more often than this is cut where both sides get about as much; 0 = never. Above what one range
+   *  can do with a log of its own there is nothing to gain. Unit: requests/s. */
+  readonly splitRequestsPerSecond: number;
 }
 
 export const defaultStoreLimits: StoreLimits = {
@@ -109,4 +115,6 @@ export const defaultStoreLimits: StoreLimits = {
   leaderlessMs: 4000,
   strayLearnerMs: 60_000,
   splitsMax: 4,
+  splitBytes: 64 * 1024 * 1024,
+  splitRequestsPerSecond: 20_000,
 };

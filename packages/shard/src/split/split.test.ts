@@ -222,7 +222,13 @@ describe('a split', () => {
     const ask = (splitKey: Buffer) =>
       cluster.until(client.ask(client.rangeOf(middle), { split: { splitKey } }, 5000));
     expect((await ask(Buffer.from(data.startKey)))?.split).toMatchObject({ ok: true });
-    expect((await ask(Buffer.of(0x02)))?.refusal?.reason).toBe(kv.RefusalReason.RANGE_KEY_MISMATCH);
+    expect((await ask(Buffer.of(0xff, 0xff)))?.refusal?.reason).toBe(
+      kv.RefusalReason.RANGE_KEY_MISMATCH,
+    );
+    expect((await ask(Buffer.of(0x02)))?.refusal).toMatchObject({
+      reason: kv.RefusalReason.INVALID,
+      message: 'the meta range is not split: this is not built',
+    });
     expect((await ask(Buffer.alloc(0)))?.refusal?.reason).toBe(kv.RefusalReason.INVALID);
     const moving = client.ask(data, { changeReplicas: { add: [4], remove: [1] } }, 30_000);
     await cluster.run(20);
@@ -234,6 +240,25 @@ describe('a split', () => {
     const { right } = await split(client, middle);
     expect(right.replicas.map(({ storeId }) => storeId)).toEqual([2, 3, 4]);
     await expectTiling(3);
+  });
+});
+
+describe('a range that is too large', () => {
+  it('is cut in the middle, again and again, until none is', async () => {
+    const client = await started({ limits: { splitBytes: 20_000 } });
+    for (let i = 0; i < 100; i++) await put(client, at(i), 'x'.repeat(1000));
+    await cluster.run(20_000);
+    expect(probes('splitBySize')).toBeGreaterThan(4);
+    const tiles = await expectTiling(2 + probes('splitBySize'));
+    const fresh = cluster.client();
+    for (const { rangeId, generation, startKey, endKey } of tiles.slice(1)) {
+      const leader = present(leaderOf(rangeId), 'leader');
+      const scan = { startKey, endKey };
+      const page = await cluster.until(fresh.request(leader, { rangeId, generation, scan }));
+      const rows = page?.scan?.rows ?? [];
+      expect(rows.length, `r${rangeId}`).toBeLessThanOrEqual(20);
+      expect(rows.length, `r${rangeId}`).toBeGreaterThan(2);
+    }
   });
 });
 

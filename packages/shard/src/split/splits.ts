@@ -10,6 +10,7 @@ import {
   type Logger,
   type RangeId,
   spanContains,
+  systemPrefix,
   toRangeId,
 } from '@flotilla/base';
 import type { MultiRaft } from '@flotilla/raft';
@@ -82,6 +83,9 @@ export class Splits {
     const key = Buffer.from(asBuffer(request.splitKey ?? noBytes));
     if (key.length === 0 || key.length > keyBytesMax)
       return refusal(RefusalReason.INVALID, `a split key has 1 to ${keyBytesMax} bytes`);
+    // Who looks for a range, or reports one, knows only where the one meta range is.
+    if (compareBytes(key, systemPrefix) < 0)
+      return refusal(RefusalReason.INVALID, 'the meta range is not split: this is not built');
     const result = await this.split(replica, key);
     switch (result.kind) {
       case 'done':

@@ -22,6 +22,8 @@ import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
 import type { Answer, Caller, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
+import { RangeLoad } from '../split/range-load.ts';
+import { SplitTriggers } from '../split/split-triggers.ts';
 import { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Checkpointer } from './checkpointer.ts';
@@ -58,6 +60,8 @@ export class Member {
   readonly checkpointer: Checkpointer;
   readonly membership: Membership;
   readonly splits: Splits;
+  /** What its ranges are asked. */
+  readonly load: RangeLoad;
   private readonly options: MemberOptions;
   private readonly context: StoreContext;
   private readonly proposer: Proposer;
@@ -84,6 +88,7 @@ export class Member {
       createReplica: (state) => this.addReplica(state),
       metaDescriptor: () => options.meta.descriptor(),
     });
+    this.load = new RangeLoad(prng);
     this.splits = new Splits({
       logger,
       rangeIds: options.meta.rangeIds,
@@ -153,6 +158,17 @@ export class Member {
           ]
         : []),
       membership,
+      new SplitTriggers({
+        clock,
+        logger,
+        engine,
+        replicas,
+        load: this.load,
+        split: (replica, key) => this.splits.split(replica, key),
+        bytesMax: limits.splitBytes,
+        requestsPerSecondMax: limits.splitRequestsPerSecond,
+        onFatal: fail,
+      }),
       new HistorySweeper({
         engine,
         turns,

@@ -47,6 +47,8 @@ export interface RequestServerOptions {
     replica: Replica,
     request: flotilla.kv.ChangeReplicasRequest.$Properties,
   ) => Answer | undefined;
+  /** A request of a range was admitted. @param key one that it names */
+  readonly onRequest: (rangeId: number, key: Uint8Array | undefined) => void;
   /** Asked of the leaseholder. Answers later. */
   readonly split: (
     caller: Caller,
@@ -148,6 +150,7 @@ export class RequestServer {
       admission.sendUncounted(clientId, request.requestId, busy);
       return;
     }
+    this.options.onRequest(request.rangeId, keyOf(request));
     const answer = this.dispatch(caller, target, request);
     if (answer !== undefined) admission.send(caller, answer);
   }
@@ -215,6 +218,12 @@ type Target =
     };
 
 const noBytes = Buffer.alloc(0);
+
+function keyOf({ get, scan, write }: Request): Uint8Array | undefined {
+  if (get) return get.keys?.[0];
+  if (write) return write.mutations?.[0]?.key ?? undefined;
+  return scan?.startKey ?? undefined;
+}
 
 /** The least span around what a request names: whoever is refused with old bounds wants to know who has that now. */
 function hullOf({ get, scan, write }: Request): Span | undefined {

@@ -94,6 +94,7 @@ export class RunningStore implements Store {
         present(this.member, 'membership').transferLease(replica, target),
       changeReplicas: (caller, replica, request) =>
         present(this.member, 'membership').membership.changeReplicas(caller, replica, request),
+      onRequest: (rangeId, key) => this.member?.load.note(rangeId, key),
       split: (caller, replica, request) =>
         present(this.member, 'membership').split(caller, replica, request),
       onPeerRequest: (from, request) => this.member?.onPeerRequest(from, request),

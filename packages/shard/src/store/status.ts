@@ -42,5 +42,6 @@ function replicaStatus(
     lastIndex: status?.lastIndex ?? 0,
     leaseValid: status?.leaseValid ?? false,
     leaseRemainingMs: Math.floor(status?.leaseRemainingMs ?? 0),
+    liveBytes: Math.max(0, Math.round(replica.liveBytes)),
   };
 }

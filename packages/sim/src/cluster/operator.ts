@@ -3,7 +3,14 @@
  * whoever that is by then, until it is done or nobody needs it any more. Wishes are what faults and damage make of them;
  * at the end every range shall have as many voters as it was founded with, on stores that live.
  */
-import { compareBytes, kvPrefix, type Span, type StoreId, spanContains } from '@flotilla/base';
+import {
+  compareBytes,
+  kvPrefix,
+  type Span,
+  type StoreId,
+  spanContains,
+  systemPrefix,
+} from '@flotilla/base';
 import type { Configuration } from '@flotilla/raft';
 import { changeReplicas, consensusOf, inspectStore, splitRange } from '@flotilla/shard/testing';
 import type { World } from '../world/world.ts';
@@ -93,8 +100,8 @@ export class Operator {
   }
 
   /**
-   * Asks the leader of a range to cut it at a key that begins with `0x08 ‖ at`, wherever that is in the range or close to
-   * it; the first range is cut between rows of its map. Numbers are taken modulo. @returns whom it asked
+   * Asks the leader of a range to cut it at a key that begins with `0x08 ‖ at`, or close to its beginning; not the first
+   * one, which holds the map. Numbers are taken modulo. @returns whom it asked
    */
   split(range: number, at: number): StoreMachine | undefined {
     const ids = this.options.rangeIds();
@@ -225,7 +232,8 @@ function splitKey(range: Span, at: number): Buffer | undefined {
   const found = wanted.find((key) => isInside(range, key));
   if (found !== undefined) return found;
   const close = Buffer.of(...range.startKey, at);
-  return isInside(range, close) && close.length <= 6 ? close : undefined;
+  const isMeta = compareBytes(close, systemPrefix) < 0;
+  return !isMeta && isInside(range, close) && close.length <= 6 ? close : undefined;
 }
 
 function isInside(range: Span, key: Buffer): boolean {

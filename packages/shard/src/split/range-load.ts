@@ -1,0 +1,82 @@
+/**
+ * How much each range is asked, and for which keys: a count and a few samples per range and window. Fed with every request
+ * by the request server, so it costs a map look-up and an addition; read by the split triggers.
+ */
+import { compareBytes, type Prng, type Span, spanContains } from '@flotilla/base';
+
+interface Load {
+  requests: number;
+  /** Keys of this window's requests, chosen evenly. */
+  samples: Uint8Array[];
+  /** Of the last two windows that are over. Unit: requests/s. */
+  rate: number;
+  rateBefore: number;
+  /** Of the last window. */
+  sampled: readonly Uint8Array[];
+}
+
+const samplesMax = 32;
+/** A key divides the load if each side has at least this part of the samples. */
+const leastShare = 0.25;
+
+export class RangeLoad {
+  private readonly prng: Prng;
+  private readonly ranges = new Map<number, Load>();
+
+  constructor(prng: Prng) {
+    this.prng = prng;
+  }
+
+  /** A request was admitted. @param key any that it names; copied if it is kept */
+  note(rangeId: number, key: Uint8Array | undefined): void {
+    let load = this.ranges.get(rangeId);
+    if (load === undefined) {
+      load = { requests: 0, samples: [], rate: 0, rateBefore: 0, sampled: [] };
+      this.ranges.set(rangeId, load);
+    }
+    const place = load.requests++;
+    if (key === undefined || key.length === 0) return;
+    if (place < samplesMax) load.samples.push(Uint8Array.from(key));
+    // Rarely, so that the chance costs nothing where it matters: a window has thousands.
+    else if ((place & 15) === 0) {
+      const at = this.prng.nextBelow(place >> 4);
+      if (at < samplesMax) load.samples[at] = Uint8Array.from(key);
+    }
+  }
+
+  endWindow(lengthMs: number): void {
+    for (const [rangeId, load] of this.ranges) {
+      if (load.requests === 0 && load.rate === 0) {
+        this.ranges.delete(rangeId);
+        continue;
+      }
+      load.rateBefore = load.rate;
+      load.rate = (load.requests * 1000) / lengthMs;
+      load.sampled = load.samples;
+      load.samples = [];
+      load.requests = 0;
+    }
+  }
+
+  /** What the range was asked in each of the last two windows at least. Unit: requests/s. */
+  steadyRate(rangeId: number): number {
+    const load = this.ranges.get(rangeId);
+    return load === undefined ? 0 : Math.min(load.rate, load.rateBefore);
+  }
+
+  /** A key such that both sides of it are asked about as much; undefined: one key, or hardly more, is all they want. */
+  dividingKey(range: Span & { readonly rangeId: number }): Uint8Array | undefined {
+    const sampled = this.ranges.get(range.rangeId)?.sampled ?? [];
+    const sorted = sampled.filter((key) => spanContains(range, key)).sort(compareBytes);
+    const least = Math.max(1, Math.ceil(sorted.length * leastShare));
+    let best: { readonly key: Uint8Array; readonly off: number } | undefined;
+    for (let at = least; at <= sorted.length - least; at++) {
+      const [before, key] = [sorted[at - 1], sorted[at]];
+      if (before === undefined || key === undefined || compareBytes(before, key) === 0) continue;
+      if (compareBytes(key, range.startKey) === 0) continue;
+      const off = Math.abs(at - sorted.length / 2);
+      if (best === undefined || off < best.off) best = { key, off };
+    }
+    return best?.key;
+  }
+}

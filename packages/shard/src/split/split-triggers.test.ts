@@ -1,0 +1,75 @@
+import { SeededPrng } from '@flotilla/base';
+import { describe, expect, it } from 'vitest';
+import { StorageSpace } from '../state/storage-keys.ts';
+import { MemoryEngine } from '../testing/memory-engine.ts';
+import { RangeLoad } from './range-load.ts';
+import { measure } from './split-triggers.ts';
+
+const key = (n: number): Buffer => Buffer.of(0x08, n >> 8, n & 0xff);
+const all = { startKey: Buffer.of(0x08), endKey: Buffer.of(0x09) };
+
+describe('the middle of a range', () => {
+  async function middleOf(sizes: readonly number[]) {
+    const engine = new MemoryEngine();
+    const space = new StorageSpace(7);
+    await engine.write(
+      sizes.map((size, n) => ({
+        type: 'put' as const,
+        key: space.dataKey(key(n)),
+        value: Buffer.alloc(size),
+      })),
+    );
+    return measure(engine, space, all);
+  }
+
+  it('is where half of the bytes are on either side', async () => {
+    const sizes = Array.from({ length: 3000 }, (_, n) => (n < 1000 ? 3000 : 100));
+    const { bytes, middle } = await middleOf(sizes);
+    const at = Buffer.from(middle ?? []).readUInt16BE(1);
+    const left = sizes.slice(0, at).reduce((sum, size) => sum + size, 0);
+    expect(left / bytes).toBeGreaterThan(0.47);
+    expect(left / bytes).toBeLessThan(0.53);
+  });
+
+  it('is the beginning of the second of two rows, and nowhere in one', async () => {
+    expect((await middleOf([5000, 100])).middle).toEqual(key(1));
+    expect((await middleOf([5000])).middle).toBeUndefined();
+    expect(await middleOf([])).toEqual({ bytes: 0, middle: undefined });
+  });
+});
+
+describe('what a range is asked', () => {
+  const range = { rangeId: 3, ...all };
+  function asked(keys: readonly Buffer[], windows = 2): RangeLoad {
+    const load = new RangeLoad(new SeededPrng(1));
+    for (let window = 0; window < windows; window++) {
+      for (const each of keys) load.note(3, each);
+      load.endWindow(1000);
+    }
+    return load;
+  }
+
+  it('counts when it lasts for two windows, and no longer', () => {
+    const keys = Array.from({ length: 500 }, (_, n) => key(n));
+    expect(asked(keys, 1).steadyRate(3)).toBe(0);
+    const load = asked(keys);
+    expect(load.steadyRate(3)).toBe(500);
+    load.endWindow(1000);
+    expect(load.steadyRate(3)).toBe(0);
+    expect(load.steadyRate(4)).toBe(0);
+  });
+
+  it('is divided by a key with enough on both sides', () => {
+    const keys = Array.from({ length: 4000 }, (_, n) => key((n * 7919) % 1000));
+    const at = Buffer.from(asked(keys).dividingKey(range) ?? []).readUInt16BE(1);
+    expect(at).toBeGreaterThan(250);
+    expect(at).toBeLessThan(750);
+  });
+
+  it('is not divided if one key is all they want, or hardly more', () => {
+    expect(asked(Array.from({ length: 500 }, () => key(5))).dividingKey(range)).toBeUndefined();
+    const most = Array.from({ length: 500 }, (_, n) => key(n % 50 === 0 ? 1 : 5));
+    expect(asked(most).dividingKey(range)).toBeUndefined();
+    expect(asked([]).dividingKey(range)).toBeUndefined();
+  });
+});

@@ -1,0 +1,165 @@
+/**
+ * Which ranges this store should cut by itself: those that hold too much, and those that are asked too much. Looks at the
+ * ranges that it leads, now and then; at most one is measured and cut at a time, and one that was looked at in vain is
+ * left alone for a while, so that neither a range of one huge key nor a row that everybody wants is tried for ever.
+ * Decides where; `splits.ts` does it.
+ */
+import {
+  type Clock,
+  compareBytes,
+  type Logger,
+  probe,
+  type RangeId,
+  systemPrefix,
+  type Timer,
+} from '@flotilla/base';
+import type { Engine } from '../engine/engine.ts';
+import type { Replica } from '../replica/replica.ts';
+import { type StorageSpace, userKeyOf } from '../state/storage-keys.ts';
+import type { RangeLoad } from './range-load.ts';
+import type { SplitResult } from './splits.ts';
+
+export interface SplitTriggersOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly engine: Engine;
+  readonly replicas: ReadonlyMap<number, Replica>;
+  readonly load: RangeLoad;
+  readonly split: (replica: Replica, key: Uint8Array) => Promise<SplitResult>;
+  /** A range with more than this is cut in the middle. 0: never. Unit: bytes. */
+  readonly bytesMax: number;
+  /** One that is asked more often than this for two windows is cut where that divides the load. 0: never. */
+  readonly requestsPerSecondMax: number;
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** How often the ranges are looked at, and the window of the load. Unit: ms. */
+export const triggerWindowMs = 5000;
+/** A range that was cut, or could not be, is left alone for so many windows. */
+const restWindows = 6;
+/** Pieces into which a range is measured: how exactly the middle is found. */
+const pieces = 64;
+const rowsPerRead = 256;
+
+export class SplitTriggers {
+  private readonly options: SplitTriggersOptions;
+  /** By range: not before this window. */
+  private readonly resting = new Map<RangeId, number>();
+  private window = 0;
+  private busy = false;
+  private timer: Timer | undefined;
+  private stopped = false;
+
+  constructor(options: SplitTriggersOptions) {
+    this.options = options;
+  }
+
+  start(): void {
+    if (this.stopped) return;
+    this.timer = this.options.clock.setTimer(triggerWindowMs, () => {
+      this.look();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.timer?.cancel();
+  }
+
+  private look(): void {
+    this.window++;
+    this.options.load.endWindow(triggerWindowMs);
+    for (const [rangeId, until] of this.resting)
+      if (until <= this.window) this.resting.delete(rangeId);
+    if (this.busy) return;
+    this.busy = true;
+    this.cutAll()
+      .catch((error: unknown) => {
+        if (!this.stopped) this.options.onFatal(error);
+      })
+      .finally(() => {
+        this.busy = false;
+      });
+  }
+
+  private async cutAll(): Promise<void> {
+    const { bytesMax, requestsPerSecondMax, load } = this.options;
+    for (const replica of [...this.options.replicas.values()]) {
+      if (this.stopped) return;
+      const { rangeId } = replica;
+      if (replica.leaseholder?.isReady !== true || this.resting.has(rangeId)) continue;
+      // The map of the ranges stays in one.
+      if (compareBytes(replica.descriptor.startKey, systemPrefix) < 0) continue;
+      const rate = load.steadyRate(rangeId);
+      if (bytesMax > 0 && replica.liveBytes > bytesMax) await this.cutBySize(replica);
+      else if (requestsPerSecondMax > 0 && rate > requestsPerSecondMax)
+        await this.cut(replica, load.dividingKey(replica.descriptor), 'load');
+    }
+  }
+
+  private async cutBySize(replica: Replica): Promise<void> {
+    const { startKey, endKey } = replica.descriptor;
+    const { bytes, middle } = await measure(this.options.engine, replica.space, {
+      startKey,
+      endKey,
+    });
+    if (replica.isRemoved || replica.descriptor.startKey !== startKey) return;
+    // What was counted drifts: a split only guesses how much goes to which side.
+    replica.liveBytes = bytes;
+    if (bytes > this.options.bytesMax) await this.cut(replica, middle, 'size');
+  }
+
+  private async cut(replica: Replica, key: Uint8Array | undefined, why: string): Promise<void> {
+    const { rangeId } = replica;
+    this.resting.set(rangeId, this.window + restWindows);
+    if (key === undefined) return;
+    const result = await this.options.split(replica, key);
+    this.options.logger.info({ rangeId, why, result: result.kind }, 'range_split_wanted');
+    if (result.kind !== 'done') return;
+    if (why === 'size') probe('splitBySize');
+    else probe('splitByLoad');
+    // Each half may still be too large; the load of the halves is not known yet.
+    if (why === 'size') this.resting.delete(rangeId);
+    else this.resting.set(result.right.rangeId, this.window + restWindows);
+  }
+}
+
+/** Reads a span once. @returns its bytes, and the first key of its second half, if it has two keys */
+export async function measure(
+  engine: Engine,
+  space: StorageSpace,
+  span: { readonly startKey: Uint8Array; readonly endKey: Uint8Array },
+): Promise<{ readonly bytes: number; readonly middle: Uint8Array | undefined }> {
+  const iterator = engine.iterate(space.dataSpan(span.startKey, span.endKey));
+  /** Where the pieces begin; halved, and the pieces doubled, whenever there are too many. */
+  let marks: { readonly key: Uint8Array; readonly at: number }[] = [];
+  let pieceBytes = 1024;
+  let bytes = 0;
+  try {
+    for (;;) {
+      const rows = await iterator.next(rowsPerRead);
+      if (rows.length === 0) break;
+      for (const { key, value } of rows) {
+        const last = marks.at(-1);
+        if (last === undefined || bytes - last.at >= pieceBytes)
+          marks.push({ key: Buffer.from(userKeyOf(key)), at: bytes });
+        bytes += key.length + value.length;
+        if (marks.length <= 2 * pieces) continue;
+        marks = marks.filter((_mark, i) => i % 2 === 0);
+        pieceBytes *= 2;
+      }
+    }
+  } finally {
+    await iterator.close();
+  }
+  let middle: Uint8Array | undefined;
+  let closest = Number.POSITIVE_INFINITY;
+  for (const { key, at } of marks) {
+    // Nothing would be left of it.
+    if (at === 0 || Math.abs(at - bytes / 2) >= closest) continue;
+    closest = Math.abs(at - bytes / 2);
+    middle = key;
+  }
+  return { bytes, middle };
+}
