@@ -184,12 +184,17 @@ export function scheduleOf(swarm: Swarm): readonly Fault[] {
   }
 }
 
+const splitsPerFault = 4;
+
 function chooseClass({ faultClasses, weights }: Swarm, prng: Prng): FaultClass {
+  // Ranges of a cluster that grows are cut more often than anything breaks.
+  const weightOf = (name: FaultClass): number =>
+    weights[name] ?? (name === 'splitRange' ? splitsPerFault : 1);
   let total = 0;
-  for (const name of faultClasses) total += weights[name] ?? 1;
+  for (const name of faultClasses) total += weightOf(name);
   let at = prng.nextFloat() * total;
   for (const name of faultClasses) {
-    at -= weights[name] ?? 1;
+    at -= weightOf(name);
     if (at < 0) return name;
   }
   return faultClasses[faultClasses.length - 1] as FaultClass;
