@@ -12,7 +12,7 @@
  *   mutations/ bugs that are planted in a copy of the tree, and the campaign that hunts them
  *   shrink.ts  fewer faults, the same failure;  main.ts   the command line
  *
- * Not built: transactions and SQL as workloads, splits, wiped or swapped disks, rot in more than one store, loss of a
+ * Not built: transactions and SQL as workloads, wiped or swapped disks, rot in more than one store, loss of a
  * majority's disks, a choice of the order of events that are due at the same time.
  */
 export * from './failure.ts';
