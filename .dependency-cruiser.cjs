@@ -96,6 +96,7 @@ const rooms = [
   { name: 'nats', library: '@nats-io/[^/]+', room: '^packages/router/src/nats/' },
   { name: 'pg-gateway', library: 'pg-gateway', room: '^packages/gateway/src/' },
   { name: 'libpg-query', library: 'libpg-query', room: '^packages/sql/src/' },
+  { name: 're2js', library: 're2js', room: '^packages/sql/src/functions/' },
   { name: 'pgsql-types', library: '@pgsql/types', room: '^packages/sql/src/' },
   { name: 'protobufjs', library: 'protobufjs', room: '^packages/[^/]+/gen/' },
   {

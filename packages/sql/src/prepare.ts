@@ -8,6 +8,7 @@ import type { Catalog } from './catalog/catalog.ts';
 import { NameResolver } from './catalog/name-resolver.ts';
 import { sessionNames } from './catalog/session-names.ts';
 import type { CatalogSnapshot } from './catalog/snapshot.ts';
+import { textSettings } from './execute/run.ts';
 import type { EvalContext } from './functions/signature.ts';
 import { plansPerStatement, staleRunsMax } from './limits.ts';
 import type { Statement, StatementNode } from './parse/parser.ts';
@@ -45,7 +46,7 @@ export class Preparer {
       const names = new NameResolver(provisional, searchPath);
       return bindAndPlan({ statement, declared, evaluation, names, provisional });
     }
-    const key = `${declared.join()};${evaluation.zone.name};${searchPath.join()}`;
+    const key = `${declared.join()};${evaluation.zone.name};${evaluation.dateOrder ?? ''};${searchPath.join()}`;
     const cached = this.plans.get(statement.node)?.get(key);
     if (cached !== undefined && this.catalog.stillNamed(cached)) return cached;
     const fresh = await this.build(statement, declared, evaluation, searchPath);
@@ -100,6 +101,7 @@ function bindAndPlan(options: {
     zone: evaluation.zone,
     extraFloatDigits: evaluation.extraFloatDigits,
     now: evaluation.now,
+    ...textSettings(evaluation),
     statementStart: evaluation.statementStart,
     clockTime: () => evaluation.clockTime(),
     parameters: [],

@@ -1,6 +1,7 @@
 /** Calls of aggregates and window functions: DISTINCT, ORDER BY, FILTER, WITHIN GROUP and OVER. */
 import type { FuncCall, Node } from 'libpg-query';
 import { type AggregateSignature, aggregates } from '../functions/aggregates.ts';
+import { concreteTypes } from '../functions/polymorphic.ts';
 import { resolveFunction } from '../functions/resolve.ts';
 import { scalarFunctions } from '../functions/scalar.ts';
 import { windowFunctions } from '../functions/windows.ts';
@@ -43,7 +44,7 @@ export function bindAggregate(binder: Binder, call: FuncCall, name: string): Exp
     const sorted = orderedSet ? [] : parts.order.map((item) => item.expression);
     throw noFunction(context, name, [...parts.arguments, ...sorted], location);
   }
-  const { signature, values } = resolveAggregate(context, call, name, overloads, parts);
+  const { signature, values, result } = resolveAggregate(context, call, name, overloads, parts);
   const order = orderedSet
     ? parts.order.map((item, i) => ({ ...item, expression: values.sorted[i] ?? item.expression }))
     : parts.order;
@@ -51,7 +52,7 @@ export function bindAggregate(binder: Binder, call: FuncCall, name: string): Exp
   const first = orderedSet ? sorted?.expression : values.direct[0];
   const aggregate: AggregateExpression = {
     kind: 'aggregate',
-    type: signature.result === anyType ? (first?.type ?? signature.result) : signature.result,
+    type: result === anyType ? (first?.type ?? result) : result,
     modifier: -1,
     location,
     signature,
@@ -103,7 +104,7 @@ function resolveAggregate(
   if (call.agg_star === true) {
     if (name !== 'count' || count === undefined)
       throw context.error('42883', `function ${name}() does not exist`, location);
-    return { signature: count, values: { direct: [], sorted: [] } };
+    return { signature: count, values: { direct: [], sorted: [] }, result: count.result };
   }
   if (name === 'count' && parts.arguments.length === 0)
     throw context.error(
@@ -124,13 +125,25 @@ function resolveAggregate(
   const { overload } = resolution;
   if (overload.unsupported === true)
     throw context.unsupported(`aggregate ${shownCall(name, overload.parameters)}`, location);
+  const concrete = concreteTypes(resolution.parameters, overload.result, types);
+  if (concrete === undefined) throw noFunction(context, name, all, location);
+  if (concrete === 'unknown')
+    throw context.error(
+      '42804',
+      'could not determine polymorphic type because input has type unknown',
+      location,
+    );
   const values = all.map((one, i) => {
-    const parameter = overload.parameters[i];
+    const parameter = concrete.parameters[i];
     const coerced = parameter === undefined ? one : coerceImplicitly(context, one, parameter);
     return resolveLiteral(context, coerced);
   });
   const direct = values.slice(0, parts.arguments.length);
-  return { signature: overload, values: { direct, sorted: values.slice(direct.length) } };
+  return {
+    signature: overload,
+    values: { direct, sorted: values.slice(direct.length) },
+    result: concrete.result,
+  };
 }
 
 /** As an argument of any type a literal is text; a parameter stays open, and fails at the end as in PostgreSQL. */
@@ -242,14 +255,15 @@ export function bindWindowCall(binder: Binder, call: FuncCall, name: string): Ex
   const window = binder.windows.resolve(over);
   if (own === undefined) {
     const parts = { arguments: bound, order: [], filter };
-    const { signature, values } = resolveAggregate(context, call, name, overloads ?? [], parts);
+    const aggregate = resolveAggregate(context, call, name, overloads ?? [], parts);
+    const { signature, values, result } = aggregate;
     if (signature.orderedSet !== undefined)
       throw context.error(
         '0A000',
         `OVER is not supported for ordered-set aggregate ${name}`,
         location,
       );
-    const type = signature.result === anyType ? (bound[0]?.type ?? anyType) : signature.result;
+    const type = result === anyType ? (bound[0]?.type ?? anyType) : result;
     return {
       kind: 'window',
       type,

@@ -261,7 +261,8 @@ export class ExpressionBinder implements Binder {
     switch (kind) {
       case 'AEXPR_OP':
       case 'AEXPR_LIKE':
-      case 'AEXPR_ILIKE': {
+      case 'AEXPR_ILIKE':
+      case 'AEXPR_SIMILAR': {
         const right = node.rexpr;
         const sides = { left: node.lexpr, right };
         const rows =
@@ -302,8 +303,6 @@ export class ExpressionBinder implements Binder {
         return bindArrayQuantifier(this, node, 'any');
       case 'AEXPR_OP_ALL':
         return bindArrayQuantifier(this, node, 'all');
-      case 'AEXPR_SIMILAR':
-        throw this.context.unsupported('SIMILAR TO', location);
       default:
         throw this.context.unsupported(kind, location);
     }
@@ -463,10 +462,16 @@ export class ExpressionBinder implements Binder {
       SVFOP_CURRENT_SCHEMA: ['current_schema', nameType],
     };
     const known = named[op];
-    if (known === undefined)
-      throw this.context.unsupported(op.replace(/^SVFOP_/, '').replace(/_N$/, '(n)'), location);
+    const precise = op.endsWith('_N');
+    const name =
+      known?.[0] ??
+      op
+        .replace(/^SVFOP_/, '')
+        .replace(/_N$/, '')
+        .toLowerCase();
     return bindFunction(this, {
-      funcname: [{ String: { sval: known[0] } }],
+      funcname: [{ String: { sval: name } }],
+      ...(precise ? { args: [{ A_Const: { ival: { ival: node.typmod ?? 0 } } }] } : {}),
       ...(location === undefined ? {} : { location }),
     });
   }

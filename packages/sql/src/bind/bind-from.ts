@@ -187,7 +187,10 @@ class FromBinder {
     const bound = bindTableFunction(this.context, scope, range);
     const { alias } = range;
     const shown = alias?.aliasname ?? bound.name;
-    const columns: QueryColumn[] = [{ ...plain(bound.type), name: shown }];
+    const columns: QueryColumn[] = bound.columns.map((column) => ({
+      ...plain(column.type),
+      name: column.name ?? shown,
+    }));
     if (range.ordinality === true) columns.push({ ...plain(int8Type), name: 'ordinality' });
     return this.item(bound.source, columns, { name: bound.name, alias, frame });
   }

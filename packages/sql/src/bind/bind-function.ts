@@ -4,6 +4,7 @@ import { aggregates, foreignAggregates } from '../functions/aggregates.ts';
 import { concreteTypes } from '../functions/polymorphic.ts';
 import { resolveFunction } from '../functions/resolve.ts';
 import { foreignFunctions, scalarFunctions } from '../functions/scalar.ts';
+import { setFunctions } from '../functions/set-functions.ts';
 import { windowFunctions } from '../functions/windows.ts';
 import type { SqlError } from '../sql-error.ts';
 import { anyType, type SqlType, textType, typeByName, unknownType } from '../types/type.ts';
@@ -91,7 +92,7 @@ function bindScalar(
   if (resolution.kind === 'none') {
     const cast = functionStyleCast(context, name, bound, location);
     if (cast !== undefined) return cast;
-    if (name === 'generate_series')
+    if (setFunctions.has(name))
       throw context.unsupported('set-returning function outside FROM', location);
     throw noFunction(context, written, bound, location);
   }

@@ -21,6 +21,14 @@ export function bindOperator(
   folded = true,
 ): Expression {
   const types = operands.map((operand) => operand.type);
+  const [array] = types.filter((type) => type.element !== undefined);
+  if (name === '||' && array !== undefined && types.includes(unknownType)) {
+    // What has no type yet beside an array is an array, too.
+    const known = operands.map((one) =>
+      one.type === unknownType ? coerceImplicitly(context, one, array) : one,
+    );
+    return bindOperator(context, name, known, location, folded);
+  }
   if (name === '||' && concatenatesText(types))
     return bindConcatenation(context, operands, location);
   const overloads = operators.get(name);

@@ -1,9 +1,14 @@
-/** Functions in FROM: generate_series, and any ordinary function as a table of one row. */
+/** Functions in FROM: set-returning ones, and any ordinary function as a table of one row. */
 import type { FuncCall, RangeFunction } from 'libpg-query';
-import { int4Type, int8Type, isInteger, numericType, type SqlType } from '../types/type.ts';
+import { concreteTypes } from '../functions/polymorphic.ts';
+import { resolveFunction } from '../functions/resolve.ts';
+import { setFunctions } from '../functions/set-functions.ts';
+import type { SetSignature } from '../functions/set-returning.ts';
+import { int8Type, type SqlType } from '../types/type.ts';
 import { listItems, nameParts } from './ast.ts';
 import { ExpressionBinder } from './bind-expression.ts';
-import { coerceImplicitly, commonType } from './coerce.ts';
+import { noFunction, shownCall } from './bind-function.ts';
+import { coerceImplicitly } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { constant, type Expression } from './expression.ts';
 import type { Source } from './relation.ts';
@@ -12,11 +17,12 @@ import { columnName } from './target-list.ts';
 
 export interface BoundTableFunction {
   readonly name: string;
-  readonly type: SqlType;
+  /** Without the ordinality; a name that is undefined is the function's or its alias. */
+  readonly columns: readonly { readonly name: string | undefined; readonly type: SqlType }[];
   readonly source: Source;
 }
 
-/** Throws as any call does; 0A000 for set-returning functions that are not built. */
+/** Throws as any call does. */
 export function bindTableFunction(
   context: BindContext,
   scope: Scope,
@@ -28,46 +34,74 @@ export function bindTableFunction(
   const ordinality = range.ordinality === true;
   const binder = new ExpressionBinder(context, scope, 'FROM');
   const call = 'FuncCall' in node ? node.FuncCall : undefined;
-  const name = call === undefined ? columnName(node) : (nameParts(call.funcname).pop() ?? '');
-  if (call !== undefined && name === 'generate_series') {
-    const { type, bound } = bindSeriesArguments(context, binder, call);
-    const types = ordinality ? [type, int8Type] : [type];
+  const parts = call === undefined ? [columnName(node)] : nameParts(call.funcname);
+  const name = parts[parts.length - 1] ?? '';
+  const inCatalog = parts.length === 1 || parts[0] === 'pg_catalog';
+  if (call !== undefined && inCatalog && setFunctions.has(name)) {
+    const bound = bindSetCall(context, binder, call, name);
+    const types = bound.columns.map((one) => one.type);
+    if (ordinality) types.push(int8Type);
     return {
       name,
-      type,
-      source: { kind: 'function', name, arguments: bound, ordinality, types },
+      columns: bound.columns,
+      source: {
+        kind: 'function',
+        name,
+        signature: bound.signature,
+        arguments: bound.arguments,
+        ordinality,
+        types,
+      },
     };
   }
-  if (call !== undefined && ['unnest', 'generate_subscripts', 'json_each'].includes(name))
-    throw context.unsupported(`function ${name} in FROM`, call.location);
   const value = binder.bind(node);
   const row: Expression[] = ordinality ? [value, constant(int8Type, 1n)] : [value];
   const types = row.map((one) => one.type);
-  return { name, type: value.type, source: { kind: 'values', rows: [row], types } };
+  return {
+    name,
+    columns: [{ name: undefined, type: value.type }],
+    source: { kind: 'values', rows: [row], types },
+  };
 }
 
-/** Throws 42883, 42725, 0A000. */
-export function bindSeriesArguments(
+export interface BoundSetCall {
+  readonly signature: SetSignature;
+  readonly arguments: readonly Expression[];
+  readonly columns: readonly { readonly name: string | undefined; readonly type: SqlType }[];
+}
+
+/** Throws 42883, 42725, 42804. */
+export function bindSetCall(
   context: BindContext,
   binder: ExpressionBinder,
   call: FuncCall,
-): { readonly type: SqlType; readonly bound: readonly Expression[] } {
+  name: string,
+): BoundSetCall {
   const { location } = call;
   const bound = (call.args ?? []).map((argument) => binder.bind(argument));
-  const shown = bound.map((one) => one.type.display).join(', ');
-  const noFunction = () =>
-    context.error('42883', `function generate_series(${shown}) does not exist`, location, {
-      hint: 'No function matches the given name and argument types. You might need to add explicit type casts.',
-    });
-  if (bound.length !== 2 && bound.length !== 3) throw noFunction();
-  const common = commonType(bound);
-  if (bound.every((one) => one.type.name === 'unknown'))
-    throw context.error('42725', `function generate_series(${shown}) is not unique`, location, {
+  const types = bound.map((one) => one.type);
+  const resolution = resolveFunction(setFunctions.get(name) ?? [], types);
+  if (resolution.kind === 'ambiguous')
+    throw context.error('42725', `function ${shownCall(name, types)} is not unique`, location, {
       hint: 'Could not choose a best candidate function. You might need to add explicit type casts.',
     });
-  if (common === numericType || common?.category === 'D')
-    throw context.unsupported(`generate_series over ${common.display}`, location);
-  if (common === undefined || !isInteger(common)) throw noFunction();
-  const type: SqlType = common === int8Type ? int8Type : int4Type;
-  return { type, bound: bound.map((one) => coerceImplicitly(context, one, type)) };
+  if (resolution.kind === 'none') throw noFunction(context, name, bound, location);
+  const { overload, parameters } = resolution;
+  const columns = overload.columns.map((column) => {
+    const concrete = concreteTypes(parameters, column.type, types);
+    if (concrete === 'unknown')
+      throw context.error(
+        '42804',
+        'could not determine polymorphic type because input has type unknown',
+        location,
+      );
+    if (concrete === undefined) throw noFunction(context, name, bound, location);
+    return { name: column.name, type: concrete.result, parameters: concrete.parameters };
+  });
+  const concrete = columns[0]?.parameters ?? parameters;
+  return {
+    signature: overload,
+    arguments: bound.map((one, i) => coerceImplicitly(context, one, concrete[i] ?? one.type)),
+    columns,
+  };
 }

@@ -5,6 +5,7 @@
  */
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { VirtualTable } from '../catalog/virtual/virtual-table.ts';
+import type { SetSignature } from '../functions/set-returning.ts';
 import type { LockMode, LockWait } from '../kv-transaction.ts';
 import type { SqlType } from '../types/type.ts';
 import type { BoundWrite } from './bound.ts';
@@ -64,7 +65,8 @@ export interface VirtualSourceTable extends Typed {
 /** A set-returning function. WITH ORDINALITY appends a column. */
 export interface FunctionSource extends Typed {
   readonly kind: 'function';
-  readonly name: 'generate_series';
+  readonly signature: SetSignature;
+  readonly name: string;
   readonly arguments: readonly Expression[];
   readonly ordinality: boolean;
 }

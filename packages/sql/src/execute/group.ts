@@ -73,7 +73,7 @@ export class AggregateOperator implements Operator {
     }
     let batch: Row[] = [];
     for (const group of table.groups()) {
-      batch.push(await table.row(group, run.pace));
+      batch.push(await table.row(group, run.pace, run.evaluation));
       if (batch.length < batchRows) continue;
       if (run.pace.due()) await run.pace.rest();
       yield batch;
@@ -110,7 +110,7 @@ export class AggregateRunner {
 
   start(): State {
     return {
-      accumulator: this.plan.signature.create(),
+      accumulator: this.plan.signature.create(this.plan.argumentTypes),
       seen: this.plan.distinct ? new Set<HashKey>() : undefined,
       held: this.keepsInput ? [] : undefined,
     };
@@ -126,15 +126,16 @@ export class AggregateRunner {
     return values;
   }
 
-  take(state: State, input: Input, memory: MemoryAccount): void {
+  take(state: State, input: Input, memory: MemoryAccount, context: EvalContext): void {
     if (input === undefined) return;
     const { arguments: parameters, signature } = this.plan;
     if (parameters.length === 0 && signature.orderedSet === undefined) {
-      state.accumulator.add(null, null);
+      state.accumulator.add(null, null, context);
       return;
     }
     const value = signature.orderedSet === undefined ? input[0] : input[parameters.length];
-    if (value === null || value === undefined) return;
+    if (value === undefined || (value === null && signature.keepsNulls !== true)) return;
+    if (signature.strictPairs === true && (input[1] ?? null) === null) return;
     if (state.seen !== undefined) {
       const width = parameters.length;
       const key = this.argumentKey(input.length === width ? input : input.slice(0, width));
@@ -143,14 +144,14 @@ export class AggregateRunner {
       state.seen.add(key);
     }
     if (state.held === undefined) {
-      state.accumulator.add(value, input[1] ?? null);
+      state.accumulator.add(value, input[1] ?? null, context);
       return;
     }
     memory.addRows([input]);
     state.held.push(input);
   }
 
-  async result(state: State, pace: Pace): Promise<Datum> {
+  async result(state: State, pace: Pace, context: EvalContext): Promise<Datum> {
     const { held } = state;
     if (held === undefined || this.compare === undefined) return state.accumulator.result();
     const sorted = await sortRows(held, this.compare, pace);
@@ -159,7 +160,7 @@ export class AggregateRunner {
       const values = sorted.map((row) => row[parameters.length] ?? null);
       return signature.orderedSet(values, sorted[0]?.[0] ?? null);
     }
-    for (const row of sorted) state.accumulator.add(row[0] ?? null, row[1] ?? null);
+    for (const row of sorted) state.accumulator.add(row[0] ?? null, row[1] ?? null, context);
     return state.accumulator.result();
   }
 }
@@ -201,7 +202,7 @@ class GroupTable {
       const { states } = this.groupOf(i, own);
       for (let k = 0; k < runners.length; k++) {
         const state = states[k];
-        if (state !== undefined) runners[k]?.take(state, inputs[k], this.memory);
+        if (state !== undefined) runners[k]?.take(state, inputs[k], this.memory, context);
       }
     }
   }
@@ -211,13 +212,15 @@ class GroupTable {
   }
 
   /** Keys, results, and the number of the set where there are several. */
-  async row(group: Group, pace: Pace): Promise<Row> {
+  async row(group: Group, pace: Pace, context: EvalContext): Promise<Row> {
     const row: Datum[] = [...group.keys];
     for (let i = 0; i < this.runners.length; i++) {
       const [runner, state] = [this.runners[i], group.states[i]];
       if (runner === undefined || state === undefined) continue;
       row.push(
-        state.held === undefined ? state.accumulator.result() : await runner.result(state, pace),
+        state.held === undefined
+          ? state.accumulator.result()
+          : await runner.result(state, pace, context),
       );
     }
     if (this.plan.sets !== undefined) row.push(group.set);

@@ -66,7 +66,7 @@ export function withArguments(outer: EvalContext, values: readonly Datum[]): Eva
 }
 
 /** What is left out where it is the default. */
-function textSettings(outer: TextContext): Partial<TextContext> {
+export function textSettings(outer: TextContext): Partial<TextContext> {
   return {
     ...(outer.names === undefined ? {} : { names: outer.names }),
     ...(outer.byteaOutput === undefined ? {} : { byteaOutput: outer.byteaOutput }),

@@ -1,12 +1,11 @@
 /** Operators without inputs: tables, VALUES, generate_series, and the one row of a query without FROM. */
 import type { VirtualSource, VirtualTable } from '../catalog/virtual/virtual-table.ts';
 import { catalogOf } from '../functions/sequences.ts';
+import type { SetSignature } from '../functions/set-returning.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { batchRows } from '../limits.ts';
 import type { TableScan } from '../plan/plan.ts';
-import type { Datum } from '../session-api.ts';
 import { settingNames } from '../settings.ts';
-import { SqlError } from '../sql-error.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Evaluator, Row } from './evaluate.ts';
 import {
@@ -132,44 +131,43 @@ export class VirtualScanOperator implements Operator {
   }
 }
 
-/** generate_series. NULL arguments give no rows. Throws 22023. */
-export class SeriesOperator implements Operator {
+/** A set-returning function. */
+export class FunctionOperator implements Operator {
   readonly inputs: readonly Operator[] = none;
   readonly text: () => NodeText;
-  private readonly type: SqlType;
+  private readonly signature: SetSignature;
   private readonly parameters: readonly Evaluator[];
+  private readonly types: readonly SqlType[];
   private readonly ordinality: boolean;
 
   constructor(
     options: {
-      readonly type: SqlType;
+      readonly signature: SetSignature;
       readonly parameters: readonly Evaluator[];
+      /** Of the parameters. */
+      readonly types: readonly SqlType[];
       readonly ordinality: boolean;
     },
     text: () => NodeText,
   ) {
-    this.type = options.type;
+    this.signature = options.signature;
     this.parameters = options.parameters;
+    this.types = options.types;
     this.ordinality = options.ordinality;
     this.text = text;
   }
 
   async *open(run: Run, enough?: number): Batches {
+    const { signature } = this;
     const values = await evaluateOnce(run, () =>
       this.parameters.map((evaluate) => evaluate([], run.evaluation)),
     );
-    if (values.includes(null)) return;
-    const [start, stop, step] = values.map((value) => BigInt(value as bigint));
-    if (start === undefined || stop === undefined) return;
-    const by = step ?? 1n;
-    if (by === 0n) throw new SqlError('22023', 'step size cannot equal zero');
-    const narrow = this.type.name === 'int4';
+    if (signature.strict && values.includes(null)) return;
     const most = enough === undefined ? batchRows : Math.max(1, Math.min(batchRows, enough));
     let batch: Row[] = [];
     let ordinal = 0n;
-    for (let value = start; by > 0n ? value <= stop : value >= stop; value += by) {
-      const shown: Datum = narrow ? Number(value) : value;
-      batch.push(this.ordinality ? [shown, ++ordinal] : [shown]);
+    for (const row of signature.rows(values, run.evaluation, this.types)) {
+      batch.push(this.ordinality ? [...row, ++ordinal] : row);
       if (batch.length < most) continue;
       run.pace.check();
       if (run.pace.due()) await run.pace.rest();

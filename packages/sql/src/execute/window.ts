@@ -268,7 +268,7 @@ async function computeAggregate(
         to = start;
       }
       for (; to < end; to++) {
-        runner.take(state, inputs[to], run.memory);
+        runner.take(state, inputs[to], run.memory, run.evaluation);
         if ((to & 255) === 255 && run.pace.due()) await run.pace.rest();
       }
       values[i] = state.accumulator.result();
@@ -277,7 +277,7 @@ async function computeAggregate(
       const own = runner.start();
       for (let k = 0; k < members.size; k++) {
         const place = members.at(k);
-        if (place !== undefined) runner.take(own, inputs[place], run.memory);
+        if (place !== undefined) runner.take(own, inputs[place], run.memory, run.evaluation);
       }
       values[i] = own.accumulator.result();
     }

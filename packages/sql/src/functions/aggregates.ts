@@ -2,11 +2,18 @@
 import { stringCharactersMax } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import { narrowFloat } from '../types/cast.ts';
+import type { TextContext } from '../types/codec.ts';
 import { type Comparator, comparatorOf } from '../types/compare.ts';
 import { addNumeric, divideNumeric } from '../types/numeric.ts';
 import {
+  anyarrayType,
+  anyenumType,
   anyType,
   boolType,
+  bpcharType,
+  dateType,
+  float4Type,
   float8Type,
   int2Type,
   int4Type,
@@ -16,13 +23,17 @@ import {
   oidType,
   type SqlType,
   textType,
+  timestampType,
   timestamptzType,
+  timeType,
+  timetzType,
 } from '../types/type.ts';
 import { addFloat, checkBig } from './arithmetic.ts';
+import { moreAggregates } from './more-aggregates.ts';
 
 export interface Accumulator {
   /** @param second the second argument, for those that take two */
-  add(value: Datum, second: Datum): void;
+  add(value: Datum, second: Datum, context: TextContext): void;
   result(): Datum;
 }
 
@@ -30,7 +41,12 @@ export interface AggregateSignature {
   readonly name: string;
   readonly parameters: readonly SqlType[];
   readonly result: SqlType;
-  create(): Accumulator;
+  /** @param types of the arguments */
+  create(types: readonly SqlType[]): Accumulator;
+  /** NULLs reach the accumulator, too. */
+  readonly keepsNulls?: true;
+  /** Rows with a NULL in either argument are left out. */
+  readonly strictPairs?: true;
   /** The result depends on the order of the input: DISTINCT sorts it. */
   readonly ordered?: true;
   /** An ordered-set aggregate: from the sorted values and the direct arguments. */
@@ -97,9 +113,15 @@ class IntegerAverage extends IntegerSum implements Accumulator {
 
 class FloatSum implements Accumulator {
   private sum: number | null = null;
+  private readonly round: ((value: number) => number) | undefined;
+
+  constructor(round?: (value: number) => number) {
+    this.round = round;
+  }
 
   add(value: Datum): void {
     this.sum = this.sum === null ? (value as number) : addFloat(this.sum, value as number);
+    if (this.round !== undefined) this.sum = this.round(this.sum);
   }
 
   result(): Datum {
@@ -262,7 +284,7 @@ function define(
   name: string,
   parameters: readonly SqlType[],
   result: SqlType,
-  create: () => Accumulator,
+  create: AggregateSignature['create'],
 ): AggregateSignature {
   return { name, parameters, result, create };
 }
@@ -276,6 +298,15 @@ const extremes = [
   oidType,
   textType,
   timestamptzType,
+  float4Type,
+  bpcharType,
+  dateType,
+  timeType,
+  timetzType,
+  timestampType,
+  intervalType,
+  anyarrayType,
+  anyenumType,
 ];
 
 const all: readonly AggregateSignature[] = [
@@ -284,18 +315,18 @@ const all: readonly AggregateSignature[] = [
   define('sum', [int4Type], int8Type, () => new SumToBigint()),
   define('sum', [int8Type], numericType, () => new SumToNumeric()),
   define('sum', [float8Type], float8Type, () => new FloatSum()),
+  define('sum', [float4Type], float4Type, () => new FloatSum(narrowFloat)),
   define('sum', [numericType], numericType, () => new NumericSum()),
   ...[int2Type, int4Type, int8Type].map((type) =>
     define('avg', [type], numericType, () => new IntegerAverage()),
   ),
   define('avg', [float8Type], float8Type, () => new FloatAverage()),
+  define('avg', [float4Type], float8Type, () => new FloatAverage()),
   define('avg', [numericType], numericType, () => new NumericAverage()),
-  ...['sum', 'avg'].map((name) => ({
-    ...define(name, [intervalType], intervalType, () => new Count()),
-    unsupported: true as const,
-  })),
-  ...extremes.map((type) => define('min', [type], type, () => new Extreme(type, -1))),
-  ...extremes.map((type) => define('max', [type], type, () => new Extreme(type, 1))),
+  ...extremes.flatMap((type) => [
+    define('min', [type], type, ([own = type]) => new Extreme(own, -1)),
+    define('max', [type], type, ([own = type]) => new Extreme(own, 1)),
+  ]),
   define('bool_and', [boolType], boolType, () => new BooleanFold(true)),
   define('every', [boolType], boolType, () => new BooleanFold(true)),
   {
@@ -312,6 +343,7 @@ const all: readonly AggregateSignature[] = [
   },
   { ...define('mode', [anyType], anyType, () => new Count()), orderedSet: mode },
   define('bool_or', [boolType], boolType, () => new BooleanFold(false)),
+  ...moreAggregates,
 ];
 
 export const aggregates: ReadonlyMap<string, readonly AggregateSignature[]> = (() => {
@@ -325,23 +357,4 @@ export const aggregates: ReadonlyMap<string, readonly AggregateSignature[]> = ((
 })();
 
 /** PostgreSQL's other aggregates, refused by name. */
-export const foreignAggregates: ReadonlySet<string> = new Set([
-  'array_agg',
-  'bit_and',
-  'bit_or',
-  'bit_xor',
-  'corr',
-  'covar_pop',
-  'covar_samp',
-  'json_agg',
-  'json_object_agg',
-  'jsonb_agg',
-  'jsonb_object_agg',
-  'stddev',
-  'stddev_pop',
-  'stddev_samp',
-  'var_pop',
-  'var_samp',
-  'variance',
-  'xmlagg',
-]);
+export const foreignAggregates: ReadonlySet<string> = new Set(['xmlagg', 'range_agg']);

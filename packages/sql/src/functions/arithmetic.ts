@@ -113,3 +113,9 @@ export function bigToSmall(type: SqlType, value: bigint): number {
   if (value < -limit || value >= limit) throw integerOutOfRange(type);
   return Number(value);
 }
+
+/** Throws 2201F. */
+export function squareRoot(a: number): number {
+  if (a < 0) throw new SqlError('2201F', 'cannot take square root of a negative number');
+  return Math.sqrt(a);
+}

@@ -1,5 +1,4 @@
 /** Numeric functions over PostgreSQL's integer, float and numeric types. */
-import { SqlError } from '../sql-error.ts';
 import {
   absoluteNumeric,
   ceilNumeric,
@@ -66,11 +65,6 @@ function roundings(): Signature[] {
   ];
 }
 
-function squareRoot(a: number): number {
-  if (a < 0) throw new SqlError('2201F', 'cannot take square root of a negative number');
-  return Math.sqrt(a);
-}
-
 function remainders(): Signature[] {
   const small = (type: SqlType) =>
     signature('mod', [type, type], type, (a, b) =>
@@ -92,8 +86,7 @@ export const mathsFunctions: readonly Signature[] = [
   ...absolutes(),
   ...roundings(),
   ...remainders(),
-  float('sqrt', squareRoot),
-  unsupportedSignature('sqrt', [numericType], numericType),
+  float('sqrt', arithmetic.squareRoot),
   ...['power', 'pow'].flatMap((name) => [
     signature(name, [float8Type, float8Type], float8Type, (a, b) =>
       arithmetic.powerFloat(a as number, b as number),

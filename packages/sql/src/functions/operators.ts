@@ -46,7 +46,11 @@ import {
   uuidType,
 } from '../types/type.ts';
 import * as arithmetic from './arithmetic.ts';
+import { arrayOperators } from './array-functions.ts';
+import { datetimeOperators } from './datetime-functions.ts';
+import { jsonOperators } from './json-functions.ts';
 import { compileLike, matchLike } from './like.ts';
+import { regexpOperators } from './regexp-functions.ts';
 import {
   type ComparisonOperator,
   indexByName,
@@ -177,7 +181,6 @@ function prefixSignatures(): Signature[] {
     unary('-', float8Type, (a) => -(a as number)),
     unary('-', float4Type, (a) => -(a as number)),
     unary('-', numericType, (a) => negateNumeric(a as string)),
-    unsupportedSignature('-', [intervalType], intervalType),
     ...[...integers, float4Type, float8Type, numericType].map((type) => unary('+', type, (a) => a)),
     ...small.map((type) => unary('~', type, (a) => ~(a as number))),
     unary('~', int8Type, (a) => ~(a as bigint)),
@@ -216,42 +219,21 @@ function likeSignatures(): Signature[] {
 function foreignSignatures(): Signature[] {
   const u = unsupportedSignature;
   return [
-    u('+', [intervalType, intervalType], intervalType),
-    u('+', [timestamptzType, intervalType], timestamptzType),
-    u('+', [intervalType, timestamptzType], timestamptzType),
-    u('+', [dateType, int4Type], dateType),
-    u('+', [int4Type, dateType], dateType),
     u('+', [pointType, pointType], pointType),
     u('+', [moneyType, moneyType], moneyType),
     u('+', [inetType, int8Type], inetType),
-    u('-', [timestamptzType, timestamptzType], intervalType),
-    u('-', [timestamptzType, intervalType], timestamptzType),
-    u('-', [intervalType, intervalType], intervalType),
-    u('-', [dateType, int4Type], dateType),
-    u('-', [dateType, dateType], int4Type),
     u('-', [pointType, pointType], pointType),
     u('-', [moneyType, moneyType], moneyType),
     u('-', [inetType, int8Type], inetType),
-    u('-', [jsonbType, textType], jsonbType),
-    u('-', [jsonbType, int4Type], jsonbType),
-    u('*', [intervalType, float8Type], intervalType),
-    u('*', [float8Type, intervalType], intervalType),
     u('*', [pointType, pointType], pointType),
     u('*', [moneyType, float8Type], moneyType),
     u('*', [moneyType, int4Type], moneyType),
-    u('/', [intervalType, float8Type], intervalType),
     u('/', [pointType, pointType], pointType),
     u('/', [moneyType, moneyType], float8Type),
     u('/', [moneyType, int4Type], moneyType),
     u('^', [numericType, numericType], numericType),
-    u('~', [textType, textType], boolType),
-    u('!~', [textType, textType], boolType),
-    u('~*', [textType, textType], boolType),
-    u('!~*', [textType, textType], boolType),
-    u('^@', [textType, textType], boolType),
     u('&', [inetType, inetType], inetType),
     u('|', [inetType, inetType], inetType),
-    u('||/', [float8Type], float8Type),
   ];
 }
 
@@ -302,11 +284,18 @@ const binary: readonly Signature[] = [
     concatBytes(x as Uint8Array, y as Uint8Array),
   ),
   ...likeSignatures(),
+  signature('^@', [textType, textType], boolType, (x, y) => (x as string).startsWith(y as string)),
+  signature('|/', [float8Type], float8Type, (x) => a.squareRoot(x as number)),
+  signature('||/', [float8Type], float8Type, (x) => Math.cbrt(x as number)),
 ];
 
 /** All operators by name; prefix operators have one parameter. `!=` is `<>` already in the grammar's output. */
 export const operators: ReadonlyMap<string, readonly Signature[]> = indexByName([
   ...binary,
   ...prefixSignatures(),
+  ...datetimeOperators,
+  ...jsonOperators,
+  ...arrayOperators,
+  ...regexpOperators,
   ...foreignSignatures(),
 ]);

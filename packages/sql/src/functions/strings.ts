@@ -129,7 +129,6 @@ function substrings(): Signature[] {
       signature(name, [t, i], t, (a, b) => substring(text(a), int(b), undefined)),
       signature(name, [t, i, i], t, (a, b, c) => substring(text(a), int(b), int(c))),
     ]),
-    unsupportedSignature('substring', [t, t], t),
     unsupportedSignature('substring', [t, t, t], t),
     signature('left', [t, i], t, (a, b) => left(text(a), int(b))),
     signature('right', [t, i], t, (a, b) => right(text(a), int(b))),

@@ -1,6 +1,15 @@
 /** Functions about the session and the moment. */
+import { randomUUID } from 'node:crypto';
 import { SqlError } from '../sql-error.ts';
-import { anyType, nameType, regtypeType, textType, timestamptzType } from '../types/type.ts';
+import {
+  anyType,
+  boolType,
+  nameType,
+  regtypeType,
+  textType,
+  timestamptzType,
+  uuidType,
+} from '../types/type.ts';
 import { catalogOf } from './sequences.ts';
 import { type Signature, signature, typedSignature } from './signature.ts';
 
@@ -12,6 +21,19 @@ export const flotillaVersion: string = '0.1.0';
 const stable = { volatility: 'stable' } as const;
 
 export const systemFunctions: readonly Signature[] = [
+  signature('gen_random_uuid', [], uuidType, () => randomUUID(), { volatility: 'volatile' }),
+  signature(
+    'current_setting',
+    [textType, boolType],
+    textType,
+    (a, b, _c, context) => {
+      const value = context.setting(a as string);
+      if (value === undefined && b !== true)
+        throw new SqlError('42704', `unrecognized configuration parameter "${a}"`);
+      return value ?? null;
+    },
+    stable,
+  ),
   typedSignature(
     'pg_typeof',
     [anyType],

@@ -23,9 +23,9 @@ import {
 import type { NodeText, Operator } from '../execute/operator.ts';
 import { FilterOperator } from '../execute/relational.ts';
 import {
+  FunctionOperator,
   OneRowOperator,
   ScanOperator,
-  SeriesOperator,
   VirtualScanOperator,
 } from '../execute/sources.ts';
 import { SqlError } from '../sql-error.ts';
@@ -266,16 +266,13 @@ class FromPlanner {
   }
 
   private series(item: Item, source: Extract<Item['source'], { kind: 'function' }>): Planned {
-    const [type] = source.types;
-    if (type === undefined) throw new RangeError('a function has a result');
     const parameters = source.arguments.map((one) => this.planner.compiler.evaluator(one));
-    const operator = new SeriesOperator(
-      { type, parameters, ordinality: source.ordinality },
-      () => ({
-        head: `Function Scan on ${tableText(source.name, item.alias)}`,
-        details: [],
-      }),
-    );
+    const { signature, ordinality } = source;
+    const types = source.arguments.map((one) => one.type);
+    const operator = new FunctionOperator({ signature, parameters, types, ordinality }, () => ({
+      head: `Function Scan on ${tableText(source.name, item.alias)}`,
+      details: [],
+    }));
     return { operator, layout: undefined, width: source.types.length, rows: 1_000 };
   }
 

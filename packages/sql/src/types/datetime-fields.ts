@@ -215,7 +215,7 @@ export class FieldReader {
     }
     if (
       whole.length === 6 &&
-      (dateKnown || this.display.startsWith('time ')) &&
+      (dateKnown || this.display === 'time' || this.display === 'time with time zone') &&
       this.time === undefined
     ) {
       this.setTime(whole.slice(0, 2), whole.slice(2, 4), whole.slice(4), fraction ?? '');

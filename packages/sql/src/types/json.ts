@@ -53,6 +53,9 @@ export function isJsonArray(value: JsonValue): value is readonly JsonValue[] {
 
 const depthMax = 6_000;
 
+/** The source texts of objects and arrays that were read as json. */
+const written = new WeakMap<object, string>();
+
 class JsonReader {
   private readonly text: string;
   private readonly binary: boolean;
@@ -88,14 +91,22 @@ class JsonReader {
       case undefined:
         throw this.fail('The input string ended unexpectedly.', true);
       case '{':
-        return this.nested(() => this.object());
+        return this.kept(() => this.object());
       case '[':
-        return this.nested(() => this.array());
+        return this.kept(() => this.array());
       case '"':
         return this.string();
       default:
         return this.scalar();
     }
+  }
+
+  /** json prints its parts as they were written. */
+  private kept<T extends object>(read: () => T): T {
+    const start = this.at;
+    const value = this.nested(read);
+    if (!this.binary) written.set(value, this.text.slice(start, this.at));
+    return value;
   }
 
   private nested<T>(read: () => T): T {
@@ -328,6 +339,17 @@ export function formatJsonb(value: JsonValue): string {
   if (value instanceof JsonObject)
     return `{${value.members.map((one) => `${quoteJson(one.key)}: ${formatJsonb(one.value)}`).join(', ')}}`;
   return `[${value.map(formatJsonb).join(', ')}]`;
+}
+
+/** A part of a json value: as it was written, or without blanks where it was made. */
+export function formatJson(value: JsonValue): string {
+  if (value instanceof JsonObject)
+    return (
+      written.get(value) ??
+      `{${value.members.map((one) => `${quoteJson(one.key)}:${formatJson(one.value)}`).join(',')}}`
+    );
+  if (isJsonArray(value)) return written.get(value) ?? `[${value.map(formatJson).join(',')}]`;
+  return formatJsonb(value);
 }
 
 function rank(value: JsonValue): number {

@@ -271,3 +271,51 @@ function divisionByZero(): SqlError {
 function overflow(): SqlError {
   return new SqlError('22003', 'value overflows numeric format');
 }
+
+/** Without trailing zeros after the point. */
+export function trimScale(a: string): string {
+  return canonicalNumeric(a);
+}
+
+/** The quotient's whole part, towards zero. Throws 22012. */
+export function divideTruncated(a: string, b: string): string {
+  const [x, y] = [read(a), read(b)];
+  if (x === 'NaN' || y === 'NaN') return 'NaN';
+  if (typeof y !== 'string' && y.unscaled === 0n) throw divisionByZero();
+  if (typeof x === 'string') return typeof y === 'string' ? 'NaN' : divideNumeric(a, b);
+  if (typeof y === 'string') return '0';
+  const scale = Math.max(x.scale, y.scale);
+  return formatDecimal({ unscaled: rescale(x, scale) / rescale(y, scale), scale: 0 });
+}
+
+/** Throws 2201F. @param scale digits after the point; absent: 16 significant digits, as numeric_sqrt has it */
+export function sqrtNumeric(a: string, scale?: number): string {
+  const value = read(a);
+  if (value === 'NaN' || value === 'Infinity') return value;
+  if (typeof value === 'string' || value.unscaled < 0n)
+    throw new SqlError('2201F', 'cannot take square root of a negative number');
+  const { weight } = leadingDigit(value);
+  const significant = Math.trunc(((weight + 1) * 4) / 2) - 1;
+  const digits =
+    scale ??
+    Math.min(Math.max(divideSignificantDigits - significant, value.scale, 0), divideScaleMax);
+  // One digit more, so that rounding is right.
+  const wide = value.unscaled * power10(Math.max(0, 2 * (digits + 1) - value.scale));
+  return formatDecimal(roundDecimal({ unscaled: integerRoot(wide), scale: digits + 1 }, digits));
+}
+
+/** The floor of a square root, by Newton's method. */
+function integerRoot(value: bigint): bigint {
+  if (value < 2n) return value;
+  let guess = 1n << BigInt(Math.ceil(value.toString(2).length / 2));
+  for (;;) {
+    const better = (guess + value / guess) >> 1n;
+    if (better >= guess) return guess;
+    guess = better;
+  }
+}
+
+/** The scale of a quotient: select_div_scale. */
+export function quotientScale(a: string, b: string): number {
+  return divideScale(toDecimal(a), toDecimal(b));
+}

@@ -153,3 +153,11 @@ function fixedZone(offset: number): TimeZone {
   const [own, reversed] = offset < 0 ? ['-', '+'] : ['+', '-'];
   return new FixedZone(`<${digits(own)}>${digits(reversed)}`, offset);
 }
+
+/** `+02`, `-03:30`: the POSIX sense, in which what stands behind is west of Greenwich. */
+export function zoneOfOffset(name: string): TimeZone | undefined {
+  const match = /^(?:utc|gmt)?([+-])(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?$/i.exec(name);
+  if (match === null) return undefined;
+  const seconds = Number(match[2]) * 3600 + Number(match[3] ?? 0) * 60 + Number(match[4] ?? 0);
+  return fixedZone(match[1] === '-' ? seconds : -seconds);
+}

@@ -151,7 +151,8 @@ export function parseTimestampTz(text: string, context: TextContext, display: st
 }
 
 /** timestamp_in: a zone in the text is read and means nothing. */
-export function parseTimestamp(text: string, context: TextContext, display: string): bigint {
+export function parseTimestamp(text: string, context: TextContext): bigint {
+  const display = 'timestamp';
   const fields = read(text, context, display);
   switch (fields.special) {
     case 'infinity':
@@ -201,7 +202,8 @@ export function parseDate(text: string, context: TextContext, display: string): 
 }
 
 /** time_in. */
-export function parseTime(text: string, context: TextContext, display: string): bigint {
+export function parseTime(text: string, context: TextContext): bigint {
+  const display = 'time';
   const fields = read(text, context, display);
   if (fields.special === 'now') {
     const local = civilTime(localFromUtc(context.zone, context.now));

@@ -69,10 +69,13 @@ export class ArrayValue {
 export class RecordValue {
   readonly values: readonly Datum[];
   readonly types: readonly RecordField[];
+  /** Absent for rows of no table: JSON calls their fields f1, f2, … */
+  readonly names: readonly string[] | undefined;
 
-  constructor(values: readonly Datum[], types: readonly RecordField[]) {
+  constructor(values: readonly Datum[], types: readonly RecordField[], names?: readonly string[]) {
     this.values = values;
     this.types = types;
+    this.names = names;
   }
 }
 

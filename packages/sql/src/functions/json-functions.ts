@@ -1,0 +1,424 @@
+/** Operators and functions over json and jsonb, as signatures. */
+import type { Datum } from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
+import type { TextContext } from '../types/codec.ts';
+import {
+  formatJson,
+  formatJsonb,
+  isJsonArray,
+  type JsonMember,
+  JsonNumber,
+  JsonObject,
+  type JsonValue,
+  parseJson,
+  quoteJson,
+  readJsonb,
+  sortedObject,
+} from '../types/json.ts';
+import { compareNumeric } from '../types/numeric.ts';
+import {
+  anyarrayType,
+  anyelementType,
+  anyType,
+  arrayTypeOf,
+  boolType,
+  int4Type,
+  jsonbType,
+  jsonType,
+  recordType,
+  type SqlType,
+  textType,
+} from '../types/type.ts';
+import { ArrayValue } from '../types/values.ts';
+import { elementOf, memberOf, stepInto, textOfJson } from './json-access.ts';
+import { jsonDatum, jsonKey, jsonWriter } from './json-build.ts';
+import { manySignature, type Signature, signature, typedSignature } from './signature.ts';
+
+const text = (value: Datum): string => value as string;
+const textArray: SqlType = arrayTypeOf(textType) ?? textType;
+
+interface Form {
+  readonly type: SqlType;
+  read(datum: Datum): JsonValue;
+  print(value: JsonValue): string;
+}
+
+const forms: readonly Form[] = [
+  { type: jsonType, read: (datum) => parseJson(text(datum), false), print: formatJson },
+  { type: jsonbType, read: (datum) => readJsonb(text(datum)), print: formatJsonb },
+];
+
+function pathOf(value: Datum): readonly (string | null)[] {
+  return (value as ArrayValue).elements as readonly (string | null)[];
+}
+
+function follow(value: JsonValue, path: Datum): JsonValue | undefined {
+  let at: JsonValue | undefined = value;
+  for (const step of pathOf(path)) {
+    if (step === null || at === undefined) return undefined;
+    at = stepInto(at, step);
+  }
+  return at;
+}
+
+function accessors({ type, read, print }: Form): Signature[] {
+  const value = (found: JsonValue | undefined): Datum =>
+    found === undefined ? null : print(found);
+  const asText = (found: JsonValue | undefined): Datum => textOfJson(found, print);
+  const prefix = type === jsonType ? 'json' : 'jsonb';
+  const path = (name: string, give: (found: JsonValue | undefined) => Datum, result: SqlType) =>
+    typedSignature(
+      name,
+      [type, textType],
+      result,
+      () =>
+        ([json = null, ...steps]) =>
+          give(follow(read(json), new ArrayValue(steps))),
+      { variadic: true },
+    );
+  return [
+    signature('->', [type, textType], type, (a, b) => value(memberOf(read(a), text(b)))),
+    signature('->', [type, int4Type], type, (a, b) => value(elementOf(read(a), b as number))),
+    signature('->>', [type, textType], textType, (a, b) => asText(memberOf(read(a), text(b)))),
+    signature('->>', [type, int4Type], textType, (a, b) => asText(elementOf(read(a), b as number))),
+    signature('#>', [type, textArray], type, (a, b) => value(follow(read(a), b))),
+    signature('#>>', [type, textArray], textType, (a, b) => asText(follow(read(a), b))),
+    path(`${prefix}_extract_path`, value, type),
+    path(`${prefix}_extract_path_text`, asText, textType),
+    signature(`${prefix}_typeof`, [type], textType, (a) => kindOf(read(a))),
+    signature(`${prefix}_array_length`, [type], int4Type, (a) => arrayLength(read(a))),
+    signature(`${prefix}_strip_nulls`, [type], type, (a) => print(stripNulls(read(a)))),
+  ];
+}
+
+export function kindOf(value: JsonValue): string {
+  if (value === null) return 'null';
+  if (value instanceof JsonNumber) return 'number';
+  if (value instanceof JsonObject) return 'object';
+  return isJsonArray(value) ? 'array' : typeof value;
+}
+
+/** Throws 22023. */
+function arrayLength(value: JsonValue): number {
+  if (isJsonArray(value)) return value.length;
+  throw new SqlError(
+    '22023',
+    value instanceof JsonObject
+      ? 'cannot get array length of a non-array'
+      : 'cannot get array length of a scalar',
+  );
+}
+
+function stripNulls(value: JsonValue): JsonValue {
+  if (isJsonArray(value)) return value.map(stripNulls);
+  if (!(value instanceof JsonObject)) return value;
+  return new JsonObject(
+    value.members
+      .filter((one) => one.value !== null)
+      .map((one) => ({ key: one.key, value: stripNulls(one.value) })),
+  );
+}
+
+/** @> */
+function contains(a: JsonValue, b: JsonValue, top: boolean): boolean {
+  if (a instanceof JsonObject) {
+    if (!(b instanceof JsonObject)) return false;
+    return b.members.every((one) => {
+      const own = a.get(one.key);
+      return own !== undefined && contains(own, one.value, false);
+    });
+  }
+  if (isJsonArray(a)) {
+    // At the top an array may contain a primitive that is one of its elements.
+    const wanted = isJsonArray(b) ? b : top && !(b instanceof JsonObject) ? [b] : undefined;
+    return wanted?.every((one) => a.some((own) => contains(own, one, false))) ?? false;
+  }
+  if (a instanceof JsonNumber)
+    return b instanceof JsonNumber && compareNumeric(a.text, b.text) === 0;
+  return a === b;
+}
+
+function hasKey(value: JsonValue, key: string): boolean {
+  if (value instanceof JsonObject) return value.get(key) !== undefined;
+  return isJsonArray(value) ? value.includes(key) : value === key;
+}
+
+/** || */
+function concatenate(a: JsonValue, b: JsonValue): JsonValue {
+  if (a instanceof JsonObject && b instanceof JsonObject)
+    return sortedObject([...a.members, ...b.members]);
+  const list = (value: JsonValue) => (isJsonArray(value) ? value : [value]);
+  return [...list(a), ...list(b)];
+}
+
+/** Throws 22023. */
+function withoutKeys(value: JsonValue, keys: readonly (string | null)[]): JsonValue {
+  if (value instanceof JsonObject)
+    return new JsonObject(value.members.filter((one) => !keys.includes(one.key)));
+  if (isJsonArray(value))
+    return value.filter((one) => typeof one !== 'string' || !keys.includes(one));
+  throw new SqlError('22023', 'cannot delete from scalar');
+}
+
+/** Throws 22023. */
+function withoutIndex(value: JsonValue, index: number): JsonValue {
+  if (value instanceof JsonObject)
+    throw new SqlError('22023', 'cannot delete from object using integer index');
+  if (!isJsonArray(value)) throw new SqlError('22023', 'cannot delete from scalar');
+  const at = index < 0 ? value.length + index : index;
+  return value.filter((_one, i) => i !== at);
+}
+
+type Change =
+  | { readonly kind: 'set'; readonly value: JsonValue; readonly create: boolean }
+  | { readonly kind: 'insert'; readonly value: JsonValue; readonly after: boolean }
+  | { readonly kind: 'delete' };
+
+/** jsonb_set, jsonb_insert and #-: the value with a change at the end of a path. Throws 22P02, 22023. */
+function changeAt(
+  value: JsonValue,
+  path: readonly (string | null)[],
+  change: Change,
+  depth = 0,
+): JsonValue {
+  const step = path[depth];
+  if (step === undefined || step === null) return value;
+  const last = depth === path.length - 1;
+  if (value instanceof JsonObject) {
+    const own = value.get(step);
+    if (!last)
+      return own === undefined
+        ? value
+        : withMember(value, step, changeAt(own, path, change, depth + 1));
+    if (change.kind === 'delete')
+      return new JsonObject(value.members.filter((one) => one.key !== step));
+    if (change.kind === 'insert') {
+      if (own !== undefined)
+        throw new SqlError('22023', 'cannot replace existing key', {
+          hint: 'Try using the function jsonb_set to replace key value.',
+        });
+      return withMember(value, step, change.value);
+    }
+    return own !== undefined || change.create ? withMember(value, step, change.value) : value;
+  }
+  if (!isJsonArray(value)) return value;
+  if (!/^\s*[+-]?\d+$/.test(step))
+    throw new SqlError(
+      '22P02',
+      `path element at position ${depth + 1} is not an integer: "${step}"`,
+    );
+  const index = Number(step);
+  const at = index < 0 ? value.length + index : index;
+  const inside = at >= 0 && at < value.length;
+  if (!last) {
+    if (!inside) return value;
+    return value.map((one, i) => (i === at ? changeAt(one, path, change, depth + 1) : one));
+  }
+  if (change.kind === 'delete') return value.filter((_one, i) => i !== at);
+  if (change.kind === 'insert') {
+    const place = !inside ? (at < 0 ? 0 : value.length) : change.after ? at + 1 : at;
+    return [...value.slice(0, place), change.value, ...value.slice(place)];
+  }
+  if (inside) return value.map((one, i) => (i === at ? change.value : one));
+  if (!change.create) return value;
+  return at < 0 ? [change.value, ...value] : [...value, change.value];
+}
+
+function withMember(object: JsonObject, key: string, value: JsonValue): JsonObject {
+  return sortedObject([...object.members, { key, value }]);
+}
+
+/** Throws 22023. */
+function checkContainer(value: JsonValue, message: string): JsonValue {
+  if (value instanceof JsonObject || isJsonArray(value)) return value;
+  throw new SqlError('22023', message);
+}
+
+function changes(): Signature[] {
+  const set = (values: readonly Datum[]) => {
+    const [json = null, path = null, replacement = null, create = true] = values;
+    const value = checkContainer(readJsonb(text(json)), 'cannot set path in scalar');
+    const change: Change = {
+      kind: 'set',
+      value: readJsonb(text(replacement)),
+      create: create === true,
+    };
+    return formatJsonb(changeAt(value, pathOf(path), change));
+  };
+  const insert = (values: readonly Datum[]) => {
+    const [json = null, path = null, added = null, after = false] = values;
+    const value = checkContainer(readJsonb(text(json)), 'cannot set path in scalar');
+    const change: Change = { kind: 'insert', value: readJsonb(text(added)), after: after === true };
+    return formatJsonb(changeAt(value, pathOf(path), change));
+  };
+  const j = jsonbType;
+  return [
+    manySignature('jsonb_set', [j, textArray, j], j, set),
+    manySignature('jsonb_set', [j, textArray, j, boolType], j, set),
+    manySignature('jsonb_insert', [j, textArray, j], j, insert),
+    manySignature('jsonb_insert', [j, textArray, j, boolType], j, insert),
+    signature('#-', [j, textArray], j, (a, b) =>
+      formatJsonb(
+        changeAt(checkContainer(readJsonb(text(a)), 'cannot delete path in scalar'), pathOf(b), {
+          kind: 'delete',
+        }),
+      ),
+    ),
+    signature('jsonb_pretty', [j], textType, (a) => pretty(readJsonb(text(a)), 0)),
+  ];
+}
+
+function pretty(value: JsonValue, depth: number): string {
+  const indent = '    '.repeat(depth + 1);
+  const end = '    '.repeat(depth);
+  if (value instanceof JsonObject) {
+    if (value.members.length === 0) return `{\n${end}}`;
+    const members = value.members.map(
+      (one) => `${indent}${quoteJson(one.key)}: ${pretty(one.value, depth + 1)}`,
+    );
+    return `{\n${members.join(',\n')}\n${end}}`;
+  }
+  if (!isJsonArray(value)) return formatJsonb(value);
+  if (value.length === 0) return `[\n${end}]`;
+  return `[\n${value.map((one) => `${indent}${pretty(one, depth + 1)}`).join(',\n')}\n${end}]`;
+}
+
+export const jsonOperators: readonly Signature[] = [
+  ...forms.flatMap(accessors).filter((one) => /^\W/.test(one.name)),
+  ...changes().filter((one) => /^\W/.test(one.name)),
+  signature('@>', [jsonbType, jsonbType], boolType, (a, b) =>
+    contains(readJsonb(text(a)), readJsonb(text(b)), true),
+  ),
+  signature('<@', [jsonbType, jsonbType], boolType, (a, b) =>
+    contains(readJsonb(text(b)), readJsonb(text(a)), true),
+  ),
+  signature('?', [jsonbType, textType], boolType, (a, b) => hasKey(readJsonb(text(a)), text(b))),
+  signature('?|', [jsonbType, textArray], boolType, (a, b) =>
+    pathOf(b).some((key) => key !== null && hasKey(readJsonb(text(a)), key)),
+  ),
+  signature('?&', [jsonbType, textArray], boolType, (a, b) =>
+    pathOf(b).every((key) => key === null || hasKey(readJsonb(text(a)), key)),
+  ),
+  signature('||', [jsonbType, jsonbType], jsonbType, (a, b) =>
+    formatJsonb(concatenate(readJsonb(text(a)), readJsonb(text(b)))),
+  ),
+  signature('-', [jsonbType, textType], jsonbType, (a, b) =>
+    formatJsonb(withoutKeys(readJsonb(text(a)), [text(b)])),
+  ),
+  signature('-', [jsonbType, textArray], jsonbType, (a, b) =>
+    formatJsonb(withoutKeys(readJsonb(text(a)), pathOf(b))),
+  ),
+  signature('-', [jsonbType, int4Type], jsonbType, (a, b) =>
+    formatJsonb(withoutIndex(readJsonb(text(a)), b as number)),
+  ),
+];
+
+/** Members from pairs of arguments. */
+function builtObject(
+  values: readonly Datum[],
+  types: readonly SqlType[],
+  context: TextContext,
+): string {
+  if (values.length % 2 !== 0)
+    throw new SqlError('22023', 'argument list must have even number of elements', {
+      hint: 'The arguments of json_build_object() must consist of alternating keys and values.',
+    });
+  const members: string[] = [];
+  for (let i = 0; i < values.length; i += 2) {
+    const [keyType = textType, type = textType] = [types[i], types[i + 1]];
+    const key = jsonKey(values[i] ?? null, keyType, context, i + 1);
+    members.push(`${quoteJson(key)} : ${jsonWriter(type)(values[i + 1] ?? null, context)}`);
+  }
+  return `{${members.join(', ')}}`;
+}
+
+function builders(binary: boolean): Signature[] {
+  const type = binary ? jsonbType : jsonType;
+  const prefix = binary ? 'jsonb' : 'json';
+  const many = { strict: false, volatility: 'stable', variadic: true } as const;
+  const none = { strict: false } as const;
+  return [
+    typedSignature(
+      `${prefix}_build_object`,
+      [anyType],
+      type,
+      ({ parameters }) =>
+        (values, context) =>
+          jsonDatum(builtObject(values, parameters, context), binary),
+      many,
+    ),
+    signature(`${prefix}_build_object`, [], type, () => '{}', none),
+    typedSignature(
+      `${prefix}_build_array`,
+      [anyType],
+      type,
+      ({ parameters }) => {
+        const writers = parameters.map(jsonWriter);
+        return (values, context) =>
+          jsonDatum(`[${values.map((one, i) => writers[i]?.(one, context)).join(', ')}]`, binary);
+      },
+      many,
+    ),
+    signature(`${prefix}_build_array`, [], type, () => '[]', none),
+    typedSignature(
+      `to_${prefix}`,
+      [anyelementType],
+      type,
+      ({ parameters }) => {
+        const write = jsonWriter(parameters[0] ?? textType);
+        return ([value = null], context) => jsonDatum(write(value, context), binary);
+      },
+      { volatility: 'stable' },
+    ),
+    signature(`${prefix}_object`, [textArray], type, (a) => {
+      const { elements } = a as ArrayValue;
+      if (elements.length % 2 !== 0)
+        throw new SqlError('2202E', 'array must have even number of elements');
+      const members: JsonMember[] = [];
+      for (let i = 0; i < elements.length; i += 2)
+        members.push(member(elements[i] ?? null, elements[i + 1] ?? null));
+      return jsonDatum(objectText(members), binary);
+    }),
+    signature(`${prefix}_object`, [textArray, textArray], type, (a, b) => {
+      const [keys, values] = [(a as ArrayValue).elements, (b as ArrayValue).elements];
+      if (keys.length !== values.length) throw new SqlError('2202E', 'mismatched array dimensions');
+      return jsonDatum(objectText(keys.map((key, i) => member(key, values[i] ?? null))), binary);
+    }),
+  ];
+}
+
+function member(key: Datum, value: Datum): JsonMember {
+  if (key === null) throw new SqlError('22004', 'null value not allowed for object key');
+  return { key: text(key), value: value === null ? null : text(value) };
+}
+
+function objectText(members: readonly JsonMember[]): string {
+  return `{${members.map((one) => `${quoteJson(one.key)} : ${formatJsonb(one.value)}`).join(', ')}}`;
+}
+
+export const jsonFunctions: readonly Signature[] = [
+  ...forms.flatMap(accessors).filter((one) => /^\w/.test(one.name)),
+  ...changes().filter((one) => /^\w/.test(one.name)),
+  ...builders(false),
+  ...builders(true),
+  typedSignature(
+    'array_to_json',
+    [anyarrayType],
+    jsonType,
+    ({ parameters }) => {
+      const write = jsonWriter(parameters[0] ?? textType);
+      return ([value = null], context) => write(value, context);
+    },
+    { volatility: 'stable' },
+  ),
+  typedSignature(
+    'row_to_json',
+    [recordType],
+    jsonType,
+    () => {
+      const write = jsonWriter(recordType);
+      return ([value = null], context) => write(value, context);
+    },
+    { volatility: 'stable' },
+  ),
+];
