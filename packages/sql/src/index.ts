@@ -27,7 +27,7 @@
  * differs is listed in docs/sql.md); a statement takes effect whole or not at all; rows that left are never taken back; nothing here
  * knows of ranges, stores, sockets or consensus.
  *
- * Not built: DDL in transaction blocks, prepared transactions, secondary indexes, UNIQUE, CHECK and foreign keys, ALTER TABLE, views, sequences, COPY,
+ * Not built: prepared transactions, secondary indexes, UNIQUE, CHECK and foreign keys, ALTER TABLE, views, sequences, COPY,
  * arrays, values of row type, set-returning functions outside FROM, ROWS FROM, SEARCH and CYCLE, hypothetical-set
  * aggregates, date, time, interval, bytea, json, uuid, char(n) and numeric columns, schemas other than public,
  * system catalogs, roles and privileges, statistics, spilling to disk, pushing filters to the stores.
