@@ -166,6 +166,16 @@ export type Fault = At &
         readonly downMs: number;
       }
     | { readonly kind: 'checkpoint'; readonly store: number }
+    /** An empty store under a new number is started, and nothing else is done for it. */
+    | { readonly kind: 'joinStore' }
+    /** An operator wants a store empty of leases for a while, or of everything for good. */
+    | ({
+        readonly kind: 'drainStore';
+        readonly store: number;
+        readonly forGood: boolean;
+      } & Lasting)
+    /** The machine never comes back, and nobody says so. At most one. */
+    | { readonly kind: 'loseStore'; readonly store: number }
   );
 
 /** `store-1`, `client-2`: as on the network. `*` where a fault takes it: everybody. */
@@ -362,7 +372,14 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
       return { ...at, kind, range, delayMs, replacedAfterMs, replacedBy, target, lastsMs: late };
     }
     case 'checkpoint':
+    case 'loseStore':
       return { ...at, kind, store };
+    case 'joinStore':
+      return { ...at, kind };
+    case 'drainStore': {
+      const forGood = swarm.stores > swarm.replication && prng.nextBelow(4) === 0;
+      return { ...at, kind, store, forGood, lastsMs };
+    }
   }
 }
 

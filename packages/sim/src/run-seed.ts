@@ -18,7 +18,7 @@ import { keyOf } from './cluster/ranges.ts';
 import { SimCluster } from './cluster/sim-cluster.ts';
 import { SimFailure } from './failure.ts';
 import { type Fault, scheduleOf } from './faults.ts';
-import { type Swarm, swarmOf } from './swarm.ts';
+import { hasPlacement, type Swarm, swarmOf } from './swarm.ts';
 import { Client, nameToKey } from './workload/client.ts';
 import { Record } from './workload/record.ts';
 import type { TraceListener } from './world/trace.ts';
@@ -134,7 +134,7 @@ async function underFaults(
   cluster.schedule(faults);
   await world.run(world.nowMs() + swarm.faultsMs, () => cluster.failure !== undefined);
   cluster.heal();
-  cluster.operator.restore();
+  if (!hasPlacement(swarm)) cluster.operator.restore();
   stopped = true;
   await cluster.until(
     done,

@@ -70,6 +70,31 @@ it('a store whose log rots stays down, and an empty one takes its place', {
   expect(probes.jointLeft).toBeGreaterThan(0);
 });
 
+it('a machine is lost for good: another store joins by itself, and every range has its voters again', {
+  timeout: 60_000,
+}, async () => {
+  const classes = ['loseStore', 'joinStore', 'drainStore'] as const;
+  const swarm = { ...swarmOf(1001), stores: 4, replication: 3, faultClasses: classes };
+  const { failure, probes } = await runSeed(1001, {
+    swarm,
+    faults: [
+      {
+        atMs: 300,
+        class: 'drainStore',
+        kind: 'drainStore',
+        store: 2,
+        forGood: false,
+        lastsMs: 900,
+      },
+      { atMs: 500, class: 'loseStore', kind: 'loseStore', store: 1 },
+      { atMs: 700, class: 'joinStore', kind: 'joinStore' },
+    ],
+  });
+  expect(failure?.message).toBeUndefined();
+  expect(probes.snapshotInstalled).toBeGreaterThan(0);
+  expect(probes.jointLeft).toBeGreaterThan(0);
+});
+
 it('replicas move while their leaders die in the middle of it', { timeout: 60_000 }, async () => {
   const swarm = { ...swarmOf(1001), stores: 5, replication: 3, faultsMs: 2500 };
   const moves = [0, 1, 2, 3].map((n) => ({ range: 1 + (n % swarm.ranges), from: n, to: n }));

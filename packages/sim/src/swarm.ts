@@ -44,11 +44,17 @@ export const faultClasses = [
   'lateEchoes',
   'splitRange',
   'crashInSplit',
+  'joinStore',
+  'drainStore',
+  'loseStore',
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
 
 /** On where they are asked for only: seeds that do not ask keep their worlds. */
-export const onRequest: readonly FaultClass[] = ['bridge', 'lateEchoes'];
+export const onRequest: readonly FaultClass[] = [
+  ...(['bridge', 'lateEchoes'] as const),
+  ...(['joinStore', 'drainStore', 'loseStore'] as const),
+];
 
 /** Drawn by chances of their own: worlds without them are what they were before there were such classes. */
 const laterClasses: readonly FaultClass[] = ['splitRange', 'crashInSplit'];
@@ -170,3 +176,10 @@ function cruelLimits(prng: Prng): Partial<RaftLimits> {
 export function pick<T>(prng: Prng, choices: readonly [T, ...T[]]): T {
   return choices[prng.nextBelow(choices.length)] ?? choices[0];
 }
+
+/** Stores place replicas and leases themselves; otherwise an operator does what faults ask for. */
+export function hasPlacement({ faultClasses }: Swarm): boolean {
+  return faultClasses.some((name) => placementClasses.includes(name));
+}
+
+const placementClasses: readonly FaultClass[] = ['joinStore', 'drainStore', 'loseStore'];

@@ -19,11 +19,14 @@ export interface ActionOutcome {
 /** Unit: ms. Snapshots of large ranges take minutes; the leaseholder itself ends a change that makes no progress. */
 const changeTimeoutMs = 10 * 60_000;
 const transferTimeoutMs = 3000;
-/** A leaseholder that is asked and says nothing for this long is asked again: asking twice does nothing twice. */
-const askAgainMs = 15_000;
+/**
+ * Who is asked and says nothing for this long is working on it, or gone: another member is asked, which knows who leads
+ * now. Asking the same leaseholder again only joins what it does.
+ */
+const askAgainMs = 3000;
 const betweenMs = 200;
 /** Silences in a row after which the change is left to be decided anew. */
-const silencesMax = 3;
+const silencesMax = 6;
 
 export class Executor {
   private readonly client: StoreClient;
@@ -69,8 +72,8 @@ export class Executor {
         expectedGeneration = descriptor.generation;
         continue;
       }
-      if (answer === undefined && ++silences >= silencesMax)
-        return { ok: false, text: `s${to} does not answer` };
+      silences = answer === undefined ? silences + 1 : 0;
+      if (silences >= silencesMax) return { ok: false, text: `s${to} does not answer` };
       const { refusal } = answer ?? {};
       if (refusal && !isPassing(refusal.reason)) return { ok: false, text: refusal.message ?? '' };
       const next = newest(refusal, rangeId, descriptor);

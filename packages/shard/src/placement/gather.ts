@@ -19,13 +19,7 @@ import { checkDescriptor } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
 import { userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
-import {
-  decodeIntent,
-  decodeReport,
-  intentSpan,
-  reportSpan,
-  type StoreReport,
-} from './cluster-rows.ts';
+import { decodeIntent, decodeReport, intentSpan, reportSpan } from './cluster-rows.ts';
 import type { RangePicture, StorePicture } from './picture.ts';
 import type { Sightings } from './sightings.ts';
 import { RangeContact, type RangeInfo, type StoreClient } from './store-client.ts';
@@ -37,7 +31,6 @@ export interface GatherOptions {
 
 /** A store as its row and its operator describe it. */
 export interface GatheredStore extends StorePicture {
-  readonly report: StoreReport;
   /** Since its row was seen to change, or was looked at first. */
   readonly silentMs: number;
 }
@@ -81,7 +74,6 @@ export async function gather(
       zone: report.zone,
       ...times.sightings.look(storeId, { version, ageMs }, times.nowMs),
       ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
-      report,
     });
   }
   const infos = await metaRows(options, first);
@@ -96,7 +88,28 @@ export async function gather(
       : undefined;
     ranges.push({ descriptor: checked.descriptor, leaseholder, bytes: 0 });
   }
+  for (const storeId of membersWithout(stores, ranges)) {
+    // It was lost before it ever wrote its row, or is from before there were rows.
+    const row = { version: 0, ageMs: Number.POSITIVE_INFINITY };
+    stores.push({
+      ...{ storeId, machine: `of s${storeId}`, zone: '' },
+      ...times.sightings.look(storeId, row, times.nowMs),
+      ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
+    });
+  }
   return { stores, ranges };
+}
+
+/** Stores that hold replicas and have no row. */
+function membersWithout(
+  stores: readonly GatheredStore[],
+  ranges: readonly RangePicture[],
+): Set<StoreId> {
+  const members = new Set<StoreId>();
+  for (const { descriptor } of ranges)
+    for (const { storeId } of descriptor.replicas) members.add(storeId);
+  for (const { storeId } of stores) members.delete(storeId);
+  return members;
 }
 
 interface LocalRow {

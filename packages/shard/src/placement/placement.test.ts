@@ -11,6 +11,7 @@ import {
   encodeIntent,
   eventSpan,
   intentKey,
+  reportKey,
   reportSpan,
 } from './cluster-rows.ts';
 
@@ -147,6 +148,27 @@ it('replaces what a dead store held, and not before the time', { timeout: 60_000
     120_000,
   );
   expect(cluster.fatal).toEqual([]);
+  await cluster.stopAll();
+});
+
+it('replaces what a store held that died before it ever wrote its row', {
+  timeout: 60_000,
+}, async () => {
+  const cluster = await clusterOf();
+  await cluster.run(3000);
+  cluster.crash(toStoreId(2));
+  const mutations = [{ key: reportKey(2), isDelete: true }];
+  const answer = await cluster.until(cluster.client().write({ mutations }), 20_000);
+  expect(answer?.write?.applied).toBe(true);
+  await cluster.startStore(toStoreId(4));
+  await untilSo(
+    cluster,
+    () => {
+      const { replicas } = countsOf(cluster);
+      return replicas[1] === 0 && replicas.reduce((a, b) => a + b) === 30;
+    },
+    90_000,
+  );
   await cluster.stopAll();
 });
 

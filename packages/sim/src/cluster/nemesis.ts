@@ -4,6 +4,7 @@
  */
 import type { MemoryNetwork } from '@flotilla/base';
 import type { RaftStatus } from '@flotilla/raft';
+import { encodeIntent, intentKey } from '@flotilla/shard';
 import { consensusOf } from '@flotilla/shard/testing';
 import { SimFailure } from '../failure.ts';
 import type { Fault } from '../faults.ts';
@@ -28,6 +29,8 @@ export interface NemesisOptions {
   readonly machines: readonly StoreMachine[];
   readonly clients: readonly ClientHost[];
   readonly operator: Operator;
+  /** Starts an empty store under the next number. */
+  readonly joinStore: () => void;
 }
 
 export class Nemesis {
@@ -38,6 +41,7 @@ export class Nemesis {
   private readonly machines: readonly StoreMachine[];
   private readonly clients: readonly ClientHost[];
   private readonly operator: Operator;
+  private readonly joinStore: () => void;
   private readonly rot: Rot;
   private readonly disconnected = new Set<Fault & { readonly kind: 'disconnect' }>();
   private ended = false;
@@ -50,6 +54,7 @@ export class Nemesis {
     this.machines = options.machines;
     this.clients = options.clients;
     this.operator = options.operator;
+    this.joinStore = options.joinStore;
     this.rot = new Rot(options.swarm);
   }
 
@@ -193,6 +198,18 @@ export class Nemesis {
         });
         break;
       }
+      case 'joinStore':
+        this.joinStore();
+        break;
+      case 'drainStore':
+        this.wish(fault.store, { draining: true, decommissioning: fault.forGood });
+        if (!fault.forGood) this.later(fault.lastsMs, () => this.wish(fault.store, {}));
+        break;
+      case 'loseStore': {
+        const machine = this.machine(fault.store);
+        if (!machine.isDamaged && this.rot.mayHurt(machine)) machine.lose();
+        break;
+      }
       case 'checkpoint': {
         const machine = this.machine(fault.store);
         // A rejection is fatal for the store too, which says so itself.
@@ -200,6 +217,15 @@ export class Nemesis {
         break;
       }
     }
+  }
+
+  /** As the command of an operator, who does not look whether it came to pass. */
+  private wish(store: number, intent: { draining?: boolean; decommissioning?: boolean }): void {
+    const { storeId } = this.machine(store);
+    const key = intentKey(storeId);
+    const put = { kind: 'put' as const, key, value: encodeIntent(intent) };
+    const batch = { conditions: [], mutations: [put], deleteSpans: [] };
+    this.clients[0]?.router.write(batch).catch(() => {});
   }
 
   /** Everything of the network, the clocks and the schedule ends; disks and processes are the caller's. */

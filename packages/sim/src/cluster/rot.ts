@@ -48,7 +48,8 @@ export class Rot {
     machine.engine.tamper(row.key, value);
   }
 
-  private mayHurt(machine: StoreMachine): boolean {
+  /** One store at most loses what it promised. */
+  mayHurt(machine: StoreMachine): boolean {
     if (this.swarm.stores < 3) return false;
     this.victim ??= machine;
     return this.victim === machine;

@@ -4,10 +4,11 @@
  */
 import { MemoryNetwork } from '@flotilla/base';
 import { bootstrapCluster, createRouter } from '@flotilla/router';
+import { consensusOf } from '@flotilla/shard/testing';
 import { Tiling } from '../check/tiling.ts';
 import { SimFailure } from '../failure.ts';
 import type { Fault } from '../faults.ts';
-import type { Swarm } from '../swarm.ts';
+import { hasPlacement, type Swarm } from '../swarm.ts';
 import { DirectClient } from '../workload/direct-client.ts';
 import { Host } from '../world/host.ts';
 import { HostTransport } from '../world/host-transport.ts';
@@ -79,6 +80,7 @@ export class SimCluster {
       machines: this.machines,
       clients: this.clients,
       operator: this.operator,
+      joinStore: () => void this.addStore(),
     });
   }
 
@@ -184,19 +186,31 @@ export class SimCluster {
 
   /** An empty store under a new identity takes the place of a damaged one: operators move its replicas there. */
   private async replaceSoon(): Promise<void> {
-    const { world } = this;
-    const pause = (ms: number): Promise<void> =>
-      new Promise((resolve) => void world.after(ms, { kind: 'world', run: resolve }));
-    await pause(replaceMs);
+    await this.pause(replaceMs);
+    const machine = await this.addStore();
+    if (hasPlacement(this.swarm)) return;
+    while (!machine.isMember) {
+      await this.pause(replaceMs);
+      machine.isMember = (await this.direct[0]?.found(machine.storeId)) ?? false;
+    }
+    for (const rangeId of this.tiling.rangeIds) this.operator.repair(rangeId);
+  }
+
+  /** Starts an empty store under the next number. Resolves when it is a member, where that is its own business. */
+  private async addStore(): Promise<StoreMachine> {
     const machine = this.newMachine(this.machines.length + 1);
     machine.isMember = false;
     this.machines.push(machine);
     machine.start();
-    while (!machine.isMember) {
-      await pause(replaceMs);
-      machine.isMember = (await this.direct[0]?.found(machine.storeId)) ?? false;
+    while (hasPlacement(this.swarm) && !machine.isMember) {
+      await this.pause(replaceMs);
+      machine.isMember = machine.store !== undefined && consensusOf(machine.store) !== undefined;
     }
-    for (const rangeId of this.tiling.rangeIds) this.operator.repair(rangeId);
+    return machine;
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.world.after(ms, { kind: 'world', run: resolve }));
   }
 
   private client(number: number): ClientHost {

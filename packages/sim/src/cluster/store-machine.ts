@@ -12,10 +12,10 @@ import {
 } from '@flotilla/base';
 import { MemoryDisk } from '@flotilla/base/testing';
 import { defaultLimits as defaultRaftLimits } from '@flotilla/raft';
-import { openStore, type Store } from '@flotilla/shard';
+import { openStore, type PlacementSettings, type Store } from '@flotilla/shard';
 import { MemoryEngine } from '@flotilla/shard/testing';
 import { SimFailure } from '../failure.ts';
-import type { Swarm } from '../swarm.ts';
+import { hasPlacement, type Swarm } from '../swarm.ts';
 import { Host } from '../world/host.ts';
 import { HostTransport, type ReplayFaults } from '../world/host-transport.ts';
 import { SlowEngine } from '../world/slow-engine.ts';
@@ -47,6 +47,11 @@ export interface RottenRow {
 
 /** A change of members without progress is given up after this. Unit: ms. */
 const strayLearnerMs = 3000;
+
+/** Placement looks and judges quickly: a run is short. */
+function placementOf({ replication }: Swarm): PlacementSettings {
+  return { replicationFactor: replication, reportEveryMs: 400, deadAfterMs: 4000 };
+}
 
 /** How long the supervisor waits after a process ended by itself. Unit: ms. */
 const restartMs = 300;
@@ -132,6 +137,7 @@ export class StoreMachine {
         }),
       onFatal: (error) => this.endSoon(life, error),
       timings: swarm.timings,
+      ...(hasPlacement(swarm) ? { placement: placementOf(swarm) } : {}),
       raftLimits: { ...defaultRaftLimits, ...swarm.raftLimits },
       driverLimits: { retainedLogBytesMax: swarm.retainedLogBytesMax },
       limits: {
@@ -164,6 +170,13 @@ export class StoreMachine {
   crash(powerLoss: boolean, downMs: number | undefined): void {
     if (this.host.alive || powerLoss) this.kill(powerLoss);
     if (downMs !== undefined) this.startAfter(downMs);
+  }
+
+  /** The machine is gone for good. */
+  lose(): void {
+    this.crash(true, undefined);
+    this.isDamaged = true;
+    this.options.onDamage(this);
   }
 
   /** A clean stop, as by SIGTERM; SIGKILL follows if it takes too long. */

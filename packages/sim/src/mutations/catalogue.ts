@@ -3,6 +3,7 @@ import { commands } from './bugs/commands.ts';
 import { disk } from './bugs/disk.ts';
 import { elections } from './bugs/elections.ts';
 import { memberships } from './bugs/membership.ts';
+import { placements } from './bugs/placement.ts';
 import { reads } from './bugs/reads.ts';
 import { logs } from './bugs/replication.ts';
 import { splits } from './bugs/splitting.ts';
@@ -12,6 +13,7 @@ export const mutants: readonly Mutant[] = [
   ...elections,
   ...logs,
   ...memberships,
+  ...placements,
   ...reads,
   ...disk,
   ...commands,

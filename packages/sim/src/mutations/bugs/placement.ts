@@ -1,0 +1,62 @@
+/** Bugs in the placement of replicas, and in the moves that it asks for. */
+import type { Hunt, Mutant } from '../mutant.ts';
+
+const rules = 'packages/shard/src/placement/range-rules.ts';
+
+const losesAStore: Hunt = { only: ['loseStore'], swarm: { stores: 4, replication: 3 } };
+
+export const placements: readonly Mutant[] = [
+  {
+    name: 'dead-store-never-replaced',
+    breaks: 'the replicas of a store that is silent for the grace period are replaced',
+    changes: [
+      {
+        file: 'packages/shard/src/placement/board.ts',
+        find: "return health === 'dead' || (decommissioning && health !== 'live');",
+        replace: "return decommissioning && health !== 'live';",
+      },
+    ],
+    hunt: losesAStore,
+  },
+  {
+    name: 'victim-demoted-before-its-heir-votes',
+    breaks: 'one joint change promotes who comes and demotes who goes: never fewer voters',
+    changes: [
+      {
+        file: 'packages/shard/src/membership/next-step.ts',
+        find: 'const promote = replicas.filter((each) => isLearner(each) && add.includes(each.storeId));',
+        replace: 'const promote = replicas.filter(() => false);',
+      },
+    ],
+    hunt: losesAStore,
+  },
+  {
+    name: 'surplus-never-removed',
+    breaks: 'a range with more voters than its replication factor loses the least useful one',
+    changes: [
+      {
+        file: rules,
+        find: 'if (voters.length > wanted) {\n    const victim',
+        replace: 'if (voters.length > wanted + 2) {\n    const victim',
+      },
+    ],
+    hunt: {
+      only: ['growRange', 'joinStore'],
+      weights: { growRange: 3 },
+      swarm: { stores: 5, replication: 3 },
+    },
+  },
+  {
+    name: 'joins-without-saying-so',
+    breaks:
+      'a store that joins puts its row among the others: what nobody knows of is given nothing',
+    changes: [
+      {
+        file: 'packages/shard/src/placement/own-record.ts',
+        find: 'this.schedule(0);',
+        replace: 'this.schedule(3_600_000);',
+      },
+    ],
+    hunt: losesAStore,
+  },
+];
