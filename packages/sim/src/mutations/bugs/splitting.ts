@@ -91,6 +91,7 @@ export const splits: readonly Mutant[] = [
       weights: { ...weights, churn: 4, moveReplica: 4 },
       swarm: { stores: 5 },
     },
+    unfound: 'hunted for half a minute only',
   },
   {
     name: 'right-half-ends-where-the-left-one-began',
@@ -119,6 +120,7 @@ export const splits: readonly Mutant[] = [
       weights: { ...weights, churn: 6 },
       swarm: { stores: 5 },
     },
+    unfound: 'hunted for half a minute only',
   },
   {
     name: 'split-before-its-log-is-durable',
@@ -132,5 +134,6 @@ export const splits: readonly Mutant[] = [
       },
     ],
     hunt: { only: [...splitting, 'checkpoint'], weights, swarm: { syncMs: [1, 20] } },
+    unfound: 'hunted for half a minute only',
   },
 ];
