@@ -46,6 +46,11 @@ export class HybridLogicalClock {
     return toTimestamp(this.last);
   }
 
+  /** Of the clock below. Unit: ms since 1970. */
+  wallMs(): number {
+    return this.clock.wallMs();
+  }
+
   /** The greatest timestamp issued or observed, without issuing one. */
   peek(): Timestamp {
     return toTimestamp(this.last);

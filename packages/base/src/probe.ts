@@ -74,6 +74,20 @@ export const probeNames = [
   /** A command came a second time and was not executed again. */
   'duplicateCommandSkipped',
   'sessionExpired',
+  // ---- transactions
+  'transactionInOneCommand',
+  /** In one range, at the timestamp of its reads elsewhere. */
+  'transactionAtItsReadTimestamp',
+  'preparePushed',
+  'prepareRepeated',
+  'transactionCommitted',
+  'transactionAborted',
+  /** Recovery made a promise impossible. */
+  'transactionPrevented',
+  'historyRead',
+  'readUncertain',
+  /** A read check was too old for the recent writes. */
+  'readCheckLookedUp',
 ] as const;
 export type ProbeName = (typeof probeNames)[number];
 

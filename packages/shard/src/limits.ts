@@ -39,6 +39,20 @@ export interface StoreLimits {
   readonly overlayBytesMax: number;
   /** Requests per range that wait for a new leaseholder to be ready or for a span to be read. Above it: BUSY. */
   readonly parkedMax: number;
+  /** How long a request waits at the leaseholder for another transaction's intent before its client looks into it: longer
+   *  than a commit takes as a rule. Unit: ms. */
+  readonly intentWaitMs: number;
+  /** How long one waits for a lock before its client hears for whom, and how long its place is then kept. Unit: ms. */
+  readonly lockWaitMs: number;
+  readonly lockPlaceMs: number;
+  /** Keys with a lock or a queue per range: some 30 MB. Above it: BUSY. */
+  readonly locksMax: number;
+  /** A transaction that its coordinator does not renew for so long loses its locks. Unit: ms. */
+  readonly transactionTtlMs: number;
+  /** Prepares with an older commit timestamp are refused; ABORTED records and markers, which stop prepares that are late,
+   *  are kept for longer, by twice at least. Unit: ms. */
+  readonly prepareAgeMs: number;
+  readonly recordTtlMs: number;
   /** Sessions per range. One more evicts the one unused for longest, in log order. */
   readonly sessionsMax: number;
   /** A session unused for longer is evicted by the next command of the range, by the commands' own timestamps. Far above
@@ -79,6 +93,9 @@ export interface StoreLimits {
   readonly splitRequestsPerSecond: number;
 }
 
+/** A peer's clock further ahead than this is not followed. Unit: ms. DESIGN §7. */
+export const maxClockOffsetMs = 250;
+
 export const defaultStoreLimits: StoreLimits = {
   requestsInFlightMax: 65_536,
   requestsInFlightBusyMax: 64,
@@ -99,6 +116,13 @@ export const defaultStoreLimits: StoreLimits = {
   deleteKeysMax: 10_000,
   overlayBytesMax: 64 * 1024 * 1024,
   parkedMax: 16_384,
+  intentWaitMs: 50,
+  lockWaitMs: 200,
+  lockPlaceMs: 1000,
+  locksMax: 100_000,
+  transactionTtlMs: 5000,
+  prepareAgeMs: 30_000,
+  recordTtlMs: 60_000,
   sessionsMax: 4096,
   sessionTtlMs: 60 * 60 * 1000,
   sessionResultsMax: 1024,

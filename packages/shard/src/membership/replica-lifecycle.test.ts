@@ -24,6 +24,7 @@ import { SessionTable } from '../state/session-table.ts';
 import { storageIdsIn, tombstoneRow } from '../state/storage-census.ts';
 import { StorageSpace } from '../state/storage-keys.ts';
 import { encodeStored } from '../state/stored-value.ts';
+import { TransactionState } from '../state/transaction-state.ts';
 import { Checkpointer } from '../store/checkpointer.ts';
 import { OneAtATime } from '../store/one-at-a-time.ts';
 import { type RecoveredContents, recoverContents } from '../store/recovery.ts';
@@ -58,6 +59,8 @@ function stateAt(appliedIndex: number, storageId: number, replicaId = 3): RangeS
     lastTimestamp: appliedIndex,
     liveBytes: 0,
     sessions: new SessionTable(),
+    lastDeletion: 0,
+    transactions: new TransactionState(),
   };
 }
 
@@ -107,7 +110,7 @@ class Life {
       onFatal,
     });
     const create = (state: RangeState): Replica => {
-      const replica = new Replica(state, { observe: () => {} } as never);
+      const replica = new Replica(state, { observe: () => {}, newWaitingRoom: () => {} } as never);
       this.replicas.set(state.descriptor.rangeId, replica);
       return replica;
     };

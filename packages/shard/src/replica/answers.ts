@@ -38,17 +38,15 @@ export const RefusalReason: typeof flotilla.kv.RefusalReason = kv.RefusalReason;
 export interface RefusalHints {
   readonly ranges?: flotilla.kv.RangeInfo.$Properties[];
   readonly retryAfterMs?: number;
+  readonly blocked?: flotilla.kv.BlockingIntent.$Properties;
+  readonly timestamp?: number;
+  readonly holders?: flotilla.kv.LockHolder.$Properties[];
+  readonly edges?: flotilla.kv.WaitEdge.$Properties[];
+  readonly key?: Uint8Array;
 }
 
 export function refusal(reason: RefusalReason, message: string, hints: RefusalHints = {}): Answer {
-  return {
-    refusal: {
-      reason,
-      message,
-      ranges: hints.ranges ?? [],
-      retryAfterMs: hints.retryAfterMs ?? 0,
-    },
-  };
+  return { refusal: { reason, message, ...hints } };
 }
 
 export function rangeInfo(
@@ -68,10 +66,13 @@ export function answerOf(command: Command): Answer {
 
 /** What a duplicate hears of a serial that the table knows. */
 export function answerOfResult(
-  result: Pick<SessionResult, 'timestamp' | 'failedCondition' | 'foundTimestamp'>,
+  result: Pick<
+    SessionResult,
+    'timestamp' | 'failedCondition' | 'foundTimestamp' | 'versionTimestamp'
+  >,
 ): Answer {
   if (result.failedCondition === 0)
-    return { write: { applied: true, timestamp: result.timestamp } };
+    return { write: { applied: true, timestamp: result.versionTimestamp || result.timestamp } };
   return {
     write: {
       applied: false,

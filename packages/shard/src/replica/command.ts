@@ -5,6 +5,7 @@
 import { asBuffer, assert, InvariantViolation } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
+import type { IntentChange, RecordChange } from '../state/transaction-state.ts';
 
 export interface PhysicalWrite {
   readonly key: Uint8Array;
@@ -15,6 +16,8 @@ export interface PhysicalWrite {
   readonly previousTimestamp: number;
   /** Stored form of the version that is moved to the history. */
   readonly previousValue: Uint8Array;
+  /** Of the version that is written, or of the deletion. 0: the command's. */
+  readonly versionTimestamp: number;
 }
 
 export interface Command {
@@ -30,6 +33,31 @@ export interface Command {
   /** 1 + index of the condition that did not hold. */
   readonly failedCondition: number;
   readonly foundTimestamp: number;
+  readonly intents: readonly IntentChange[];
+  readonly records: readonly RecordChange[];
+  /** Of the versions it writes, if not its own. 0: its own. */
+  readonly versionTimestamp: number;
+}
+
+const noBytes = Buffer.alloc(0);
+const nothing: readonly never[] = [];
+
+/** A command outside exactly-once that does nothing: what others begin with. */
+export function emptyCommand(timestamp: number): Command {
+  return {
+    sessionId: 0,
+    serial: 0,
+    ackedUpTo: 0,
+    timestamp,
+    writes: [],
+    registerNonce: noBytes,
+    evictedSessionId: 0,
+    failedCondition: 0,
+    foundTimestamp: 0,
+    intents: nothing,
+    records: nothing,
+    versionTimestamp: 0,
+  };
 }
 
 /** The two ranges that one becomes. */
@@ -82,5 +110,7 @@ export function commandBytes(command: Command): number {
   let bytes = 48 + command.registerNonce.length;
   for (const write of command.writes)
     bytes += write.key.length + write.value.length + write.previousValue.length + 16;
+  for (const { key, stored } of command.intents) bytes += key.length + stored.length + 8;
+  for (const { key, stored } of command.records) bytes += key.length + stored.length + 26;
   return bytes;
 }

@@ -127,12 +127,16 @@ export interface EvaluatedWrite {
   readonly write: PhysicalWrite;
 }
 
-/** Physical writes of the mutations and then of the deletes, one per key. */
+/**
+ * Physical writes of the mutations and then of the deletes, one per key.
+ * @param timestamp of the versions
+ * @param versionTimestamp the same, if it is not the command's; 0 if it is
+ */
 export function physicalWrites(
   view: EvaluationView,
   request: WriteRequest,
   deletes: readonly SpanRow[],
-  timestamp: number,
+  { timestamp, versionTimestamp }: { timestamp: number; versionTimestamp: number },
 ): EvaluatedWrite[] {
   const mutations = request.mutations ?? [];
   const evaluated: EvaluatedWrite[] = [];
@@ -152,14 +156,14 @@ export function physicalWrites(
     }
     const previous = newestStored(view, name, key);
     if (deleting && previous === undefined && byName === undefined) continue;
-    const entry = { name, write: physicalWrite(key, stored, deleting, previous) };
+    const entry = { name, write: physicalWrite(key, stored, deleting, previous, versionTimestamp) };
     byName?.set(name, entry);
     evaluated.push(entry);
   }
   for (const { key, stored } of deletes) {
     const name = overlayKey(key);
     if (byName?.has(name)) continue;
-    const entry = { name, write: physicalWrite(key, noBytes, true, stored) };
+    const entry = { name, write: physicalWrite(key, noBytes, true, stored, versionTimestamp) };
     byName?.set(name, entry);
     evaluated.push(entry);
   }
@@ -175,11 +179,13 @@ export function physicalWrites(
   return evaluated.filter(({ write }) => !write.isDelete || write.previousTimestamp !== 0);
 }
 
-function physicalWrite(
+/** A version that takes the place of another. @param versionTimestamp as in `physicalWrites` */
+export function physicalWrite(
   key: Uint8Array,
   value: Buffer,
   isDelete: boolean,
   previous: Buffer | undefined,
+  versionTimestamp: number,
 ): PhysicalWrite {
   return {
     key,
@@ -187,6 +193,7 @@ function physicalWrite(
     isDelete,
     previousTimestamp: previous === undefined ? 0 : storedTimestamp(previous),
     previousValue: previous ?? noBytes,
+    versionTimestamp,
   };
 }
 

@@ -1,103 +1,84 @@
 /**
- * What a replica has while it leads its range, and loses with the leadership: writes under way. Evaluates commands in
- * order, gathers those of one turn into one log entry, joins duplicates, answers when the entry has been applied.
+ * What a replica has while it leads its range, and loses with the leadership: writes under way, locks, what was read.
+ * Evaluates commands in order, gathers those of one turn into one log entry, answers when the entry has been applied. The
+ * rooms beside it say what commands mean: `session-commands.ts`, `write-commands.ts`, `transaction/`.
  *
  * Every conclusion that reaches a client went through the log of this term: successes and failed conditions alike are
  * replicated results, so nothing uncommitted and nothing stale is ever shown, and a late duplicate of a refused command
  * finds the refusal. Evaluation begins when the term's own entry is applied: then everything that earlier leaders may
  * have committed is in the state, and everything later is in the overlay.
+ *
+ * It also begins no earlier than `takeOverWaitMs` after the election, by the wall clock. Earlier leaders served snapshots
+ * up to their own clocks, which may be ahead of this one by the greatest offset; writes must come above them. Reads of a
+ * lease ended when the lease did, and an election without a transfer comes an election timeout after the leader was heard
+ * of last, which is longer than a lease: so much of the offset has passed already. Reads that a quorum confirmed, and those
+ * of a leader that handed over, need no wait: a member of the quorum, or the leader itself, brought their timestamps here
+ * in its frames; the wait covers them all the same.
  */
 import {
   asBuffer,
-  type HybridLogicalClock,
   present,
-  probe,
   type Span,
   type Term,
+  timestampFromWallMs,
   timestampSpan,
+  toTimestamp,
 } from '@flotilla/base';
-import type { LogEntry, ProposeResult, ReadGrant } from '@flotilla/raft';
+import type { LogEntry } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
-import type { Engine } from '../engine/engine.ts';
-import type { StoreLimits } from '../limits.ts';
-import { boundsGeneration, descriptorSpan, type RangeDescriptor } from '../range-descriptor.ts';
-import type { Session, SessionTable } from '../state/session-table.ts';
-import type { StorageSpace } from '../state/storage-keys.ts';
-import {
-  type Answer,
-  type Answers,
-  answerOf,
-  answerOfResult,
-  type Caller,
-  RefusalReason,
-  refusal,
-} from './answers.ts';
+import { boundsGeneration, descriptorSpan } from '../range-descriptor.ts';
+import { bytesOfName, type Intent } from '../state/transaction-rows.ts';
+import { LockTable } from '../transaction/lock-table.ts';
+import { ReadTimestampCache } from '../transaction/read-timestamp-cache.ts';
+import { TransactionCommands } from '../transaction/transaction-commands.ts';
+import { TransactionMemory } from '../transaction/transaction-memory.ts';
+import { type Answer, answerOf, type Caller, RefusalReason, refusal } from './answers.ts';
 import { type Command, type CommandBatch, commandBytes, type RangeSplit } from './command.ts';
 import { CommandsUnderWay } from './commands-under-way.ts';
-import {
-  checkWriteRequest,
-  firstFailedCondition,
-  physicalWrites,
-  type RequestCheck,
-  rowsOfSpans,
-  type SpanRow,
-} from './evaluation.ts';
-import { Overlay } from './overlay.ts';
+import type { EvaluationView, RequestCheck } from './evaluation.ts';
+import type {
+  Attempt,
+  LeaseholderContext,
+  LeaseholderCore,
+  LeaseholderReplica,
+} from './leaseholder-core.ts';
+import { Overlay, overlayKey } from './overlay.ts';
 import {
   type PendingBatch,
   type PendingCommand,
   Proposals,
   type SplitOutcome,
 } from './proposals.ts';
+import { SessionCommands } from './session-commands.ts';
+import { WriteCommands } from './write-commands.ts';
+
+export type { LeaseholderContext, LeaseholderReplica } from './leaseholder-core.ts';
 
 type WriteRequest = flotilla.kv.WriteRequest.$Properties;
+type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
 
-/** What a leaseholder may see of its replica. */
-export interface LeaseholderReplica {
-  readonly descriptor: RangeDescriptor;
-  readonly sessions: SessionTable;
-  readonly space: StorageSpace;
-  readonly lastTimestamp: number;
-  notLeaseholder(): Answer;
-  keyMismatch(span: Span): Answer;
-}
-
-export interface LeaseholderContext {
-  readonly engine: Engine;
-  readonly hlc: HybridLogicalClock;
-  readonly limits: StoreLimits;
-  readonly answers: Answers;
-  readonly nowMs: () => number;
-  readonly propose: (data: Uint8Array) => ProposeResult;
-  readonly leaseValid: () => boolean;
-  readonly readBarrier: () => Promise<ReadGrant>;
-  /** There is something to propose at the end of this turn. */
-  readonly onDirty: () => void;
-  readonly onFatal: (error: unknown) => void;
-}
-
-type Parked =
-  | { readonly kind: 'write'; readonly caller: Caller; readonly request: WriteRequest }
-  | { readonly kind: 'register'; readonly caller: Caller; readonly nonce: Uint8Array };
-
-/** Nonces are random bytes; longer ones only cost memory. */
-const nonceBytesMax = 64;
-
-export class Leaseholder {
+export class Leaseholder implements LeaseholderCore {
   readonly term: Term;
-  private readonly replica: LeaseholderReplica;
-  private readonly context: LeaseholderContext;
+  readonly replica: LeaseholderReplica;
+  readonly context: LeaseholderContext;
+  readonly memory: TransactionMemory;
+  readonly locks: LockTable;
+  readonly underWay: CommandsUnderWay = new CommandsUnderWay();
+  readonly transactions: TransactionCommands;
+  lastTimestamp = 0;
   private readonly overlay = new Overlay();
-  private readonly underWay = new CommandsUnderWay();
   private readonly proposals: Proposals;
-  private parked: Parked[] = [];
+  private readonly sessions: SessionCommands;
+  private readonly writes: WriteCommands;
+  private parked: Attempt[] = [];
   private overlayBytes = 0;
-  private lastTimestamp = 0;
-  /** Sessions last used before this are evicted, or will be by an entry under way. */
-  private expiringBefore = 0;
+  /** Sessions and versions of the range are known: the term's own entry is applied. */
   private ready = false;
+  /** Writes may come: they will be above whatever was read before. */
+  private open = false;
+  private openedAt = 0;
   private resigned = false;
-  private readingSpans = false;
+  private busyReading = false;
   /** A split is on its way through the log. */
   private splitting = false;
 
@@ -106,10 +87,25 @@ export class Leaseholder {
     this.term = term;
     this.context = context;
     this.proposals = new Proposals(term, context.limits.entryBytesTarget);
+    this.memory = new TransactionMemory(() => replica.transactions);
+    this.locks = new LockTable(context.live, context.limits, context.waitingClock);
+    this.writes = new WriteCommands(this);
+    this.sessions = new SessionCommands(this, this.writes);
+    this.transactions = new TransactionCommands(this);
+    this.startTakeOver();
   }
 
   get isReady(): boolean {
     return this.ready;
+  }
+
+  /** What its predecessors wrote is below it; Infinity: not known yet. */
+  get leadsSince(): number {
+    return this.open ? this.openedAt : Infinity;
+  }
+
+  get isResigned(): boolean {
+    return this.resigned;
   }
 
   /** Nothing is waiting for an entry to be applied. */
@@ -122,24 +118,42 @@ export class Leaseholder {
     return this.proposals.hasOpen;
   }
 
+  get isOverloaded(): boolean {
+    return this.overlayBytes > this.context.limits.overlayBytesMax;
+  }
+
   /** The term's own entry is applied and visible. */
   becomeReady(): void {
     if (this.ready) return;
     this.ready = true;
-    this.lastTimestamp = this.replica.lastTimestamp;
+    this.lastTimestamp = Math.max(this.lastTimestamp, this.replica.lastTimestamp);
+    this.memory.lastDeletion = this.replica.lastDeletion;
     this.drainParked();
   }
 
   /** @returns the answer if there is one at once; otherwise it is sent when the log has decided */
-  write(caller: Caller, request: WriteRequest): Answer | undefined {
-    if (!this.mayEvaluate()) return this.park({ kind: 'write', caller, request });
-    return this.evaluateWrite(caller, request);
+  write(
+    caller: Caller,
+    request: WriteRequest,
+    header: TransactionHeader | undefined,
+  ): Answer | undefined {
+    const attempt: Attempt = {
+      caller,
+      waitUntilMs: 0,
+      evaluate: () => this.sessions.evaluateWrite(attempt, request, header),
+    };
+    return this.begin(attempt);
   }
 
   /** @returns as `write` */
   register(caller: Caller, nonce: Uint8Array): Answer | undefined {
-    if (!this.mayEvaluate()) return this.park({ kind: 'register', caller, nonce });
-    return this.evaluateRegister(caller, nonce);
+    const evaluate = (): Answer | undefined => this.sessions.evaluateRegister(caller, nonce);
+    return this.begin({ caller, waitUntilMs: 0, evaluate });
+  }
+
+  /** As soon as this leaseholder may evaluate. @returns as `write` */
+  begin(attempt: Attempt): Answer | undefined {
+    return this.mayEvaluate() ? attempt.evaluate() : this.park(attempt);
   }
 
   /**
@@ -147,11 +161,7 @@ export class Leaseholder {
    * @param caller hears of it like any other
    */
   internalWrite(request: WriteRequest, caller?: Caller): boolean {
-    if (!this.mayEvaluate() || this.overlayBytes > this.context.limits.overlayBytesMax)
-      return false;
-    if (!checkWriteRequest(request, this.bounds(), this.context.limits).ok) return false;
-    this.evaluateCommand(caller, request, []);
-    return true;
+    return this.mayEvaluate() && !this.isOverloaded && this.writes.internal(request, caller);
   }
 
   /**
@@ -169,7 +179,7 @@ export class Leaseholder {
   }
 
   /** Newest value including proposed writes, for internal writes that depend on it. */
-  view(): { engine: Engine; space: StorageSpace; overlay: Overlay } {
+  view(): EvaluationView {
     return { engine: this.context.engine, space: this.replica.space, overlay: this.overlay };
   }
 
@@ -194,12 +204,17 @@ export class Leaseholder {
     }
     for (const pending of batch.commands) {
       const { command } = pending;
-      for (const write of command.writes) this.overlay.settle(write.key, command.timestamp);
+      for (const { key, versionTimestamp } of command.writes)
+        this.overlay.settle(key, versionTimestamp || command.timestamp);
+      if (command.intents.length > 0 || command.records.length > 0) this.memory.settle(command);
       this.overlayBytes -= pending.bytes;
       this.underWay.settle(command);
-      const answer = answerOf(command);
+      const answer = pending.answer ?? answerOf(command);
       for (const caller of pending.callers) this.context.answers.send(caller, answer);
     }
+    const { waitingRoom } = this.replica;
+    if (waitingRoom.size > 0)
+      for (const { command } of batch.commands) waitingRoom.wakeKeys(command.writes);
   }
 
   /** Leadership is gone: proposals may or may not be committed by others, the rest surely did nothing. */
@@ -220,79 +235,92 @@ export class Leaseholder {
       this.context.answers.send(caller, this.replica.notLeaseholder());
     this.parked = [];
     this.overlay.clear();
+    this.memory.clear();
+    this.locks.close();
   }
 
-  private answerAll(batches: readonly PendingBatch[], answer: Answer): void {
-    for (const batch of batches)
-      for (const pending of batch.commands)
-        for (const caller of pending.callers) this.context.answers.send(caller, answer);
+  /** The range may have become shorter: locks beyond its end are nobody's, and who waits for them hears where to go. */
+  onBounds(): void {
+    if (this.locks.size > 0) this.locks.dropFrom(this.replica.descriptor.endKey);
   }
 
-  private mayEvaluate(): boolean {
-    return this.ready && !this.resigned && !this.readingSpans && !this.splitting;
-  }
-
-  private park(parked: Parked): Answer | undefined {
-    if (this.resigned) return this.replica.notLeaseholder();
-    if (this.parked.length >= this.context.limits.parkedMax) return this.busy();
-    this.parked.push(parked);
-    return undefined;
-  }
-
-  private drainParked(): void {
-    const waiting = this.parked;
-    this.parked = [];
-    for (let i = 0; i < waiting.length; i++) {
-      const next = present(waiting[i], 'parked request');
-      if (!this.mayEvaluate()) {
-        // Whatever a reading of spans holds up stays ahead of what came later.
-        this.parked = [...waiting.slice(i), ...this.parked];
-        return;
-      }
-      const answer = this.evaluateParked(next);
-      if (answer !== undefined) this.context.answers.send(next.caller, answer);
-    }
-  }
-
-  private evaluateParked(parked: Parked): Answer | undefined {
-    const { caller } = parked;
+  again(attempt: Attempt): void {
+    const { caller } = attempt;
+    let answer: Answer | undefined;
     if (caller.deadlineMs <= this.context.nowMs())
-      return refusal(RefusalReason.DEADLINE, 'waited too long');
-    if (parked.kind === 'write') return this.evaluateWrite(caller, parked.request);
-    return this.evaluateRegister(caller, parked.nonce);
+      answer = refusal(RefusalReason.DEADLINE, 'waited too long');
+    else answer = this.begin(attempt);
+    if (answer !== undefined) this.context.answers.send(caller, answer);
   }
 
-  private evaluateWrite(caller: Caller, request: WriteRequest): Answer | undefined {
-    const sessionId = request.sessionId ?? 0;
-    const serial = request.serial ?? 0;
-    const ackedUpTo = request.ackedUpTo ?? 0;
-    if (!isCount(sessionId) || !isCount(serial) || !isCount(ackedUpTo) || sessionId < 1)
-      return refusal(RefusalReason.INVALID, 'a write needs a session and a serial');
-    if (serial <= ackedUpTo)
-      return refusal(RefusalReason.INVALID, 'a write cannot acknowledge its own serial');
-    const same = this.underWay.find(sessionId, serial);
-    if (same !== undefined) {
-      same.callers.push(caller);
-      return undefined;
-    }
-    const session = this.replica.sessions.find(sessionId);
-    if (session === undefined) return this.confirmExpired(caller);
-    const known = session.results.get(serial);
-    if (known !== undefined) {
-      probe('duplicateCommandSkipped');
-      return answerOfResult(known);
-    }
-    if (serial <= Math.max(session.ackedUpTo, this.underWay.ackedUpTo(sessionId)))
-      return refusal(RefusalReason.ALREADY_ANSWERED, 'this serial was acknowledged');
-    if (this.isLeaving(session) || this.isFull(session, ackedUpTo)) return this.busy();
-    const checked = checkWriteRequest(request, this.bounds(), this.context.limits);
-    if (!checked.ok) return this.refused(checked);
-    if ((request.deleteSpans?.length ?? 0) === 0) return this.evaluateCommand(caller, request, []);
-    void this.evaluateWithSpans(caller, request);
+  waitForIntent(attempt: Attempt, intent: Intent): Answer | undefined {
+    const { replica, context } = this;
+    const { nowMs, answers, limits } = context;
+    const { caller } = attempt;
+    if (attempt.waitUntilMs === 0)
+      attempt.waitUntilMs = Math.min(nowMs() + limits.intentWaitMs, caller.deadlineMs);
+    if (attempt.waitUntilMs <= nowMs()) return blockedBy(intent);
+    const parked = replica.waitingRoom.park(overlayKey(intent.key), {
+      untilMs: attempt.waitUntilMs,
+      retry: () => this.again(attempt),
+      giveUp: () => answers.send(caller, blockedBy(intent)),
+    });
+    return parked ? undefined : this.busy();
+  }
+
+  alone<Result>(
+    caller: Caller,
+    read: () => Promise<Result>,
+    evaluate: (result: Result) => Answer | undefined,
+  ): undefined {
+    this.busyReading = true;
+    read()
+      .then((result) => {
+        this.busyReading = false;
+        const answer = this.resigned ? this.replica.notLeaseholder() : evaluate(result);
+        if (answer !== undefined) this.context.answers.send(caller, answer);
+        this.drainParked();
+      })
+      .catch((error: unknown) => this.context.onFatal(error));
     return undefined;
   }
 
-  private refused(check: RequestCheck & { readonly ok: false }): Answer {
+  append(caller: Caller | undefined, command: Command, answer?: Answer): void {
+    const bytes = commandBytes(command);
+    const pending: PendingCommand = {
+      command,
+      bytes,
+      callers: caller === undefined ? [] : [caller],
+      answer,
+    };
+    for (const { key, value, isDelete, versionTimestamp } of command.writes) {
+      const timestamp = versionTimestamp || command.timestamp;
+      const name = overlayKey(key);
+      this.overlay.set(name, {
+        key,
+        stored: isDelete ? undefined : asBuffer(value),
+        timestamp,
+      });
+      this.memory.noteWrite(name, timestamp, isDelete);
+    }
+    if (command.intents.length > 0 || command.records.length > 0) this.memory.add(command);
+    this.underWay.add(pending);
+    this.overlayBytes += bytes;
+    const batch = this.proposals.add(pending, boundsGeneration(this.replica.descriptor));
+    this.sessions.maybeExpire(batch, command.timestamp);
+    this.context.onDirty();
+  }
+
+  nextTimestamp(): number {
+    this.lastTimestamp = Math.max(this.context.hlc.now(), this.lastTimestamp + 1);
+    return this.lastTimestamp;
+  }
+
+  bounds(): Span {
+    return descriptorSpan(this.replica.descriptor);
+  }
+
+  refused(check: RequestCheck & { readonly ok: false }): Answer {
     switch (check.kind) {
       case 'outside':
         return this.replica.keyMismatch(check.span);
@@ -303,183 +331,67 @@ export class Leaseholder {
     }
   }
 
-  /** Its eviction is under way: until the log has decided, nothing more may rely on the session. */
-  private isLeaving(session: Session): boolean {
-    const { sessionId, lastTimestamp } = session;
-    return (
-      this.underWay.isEvicting(sessionId) ||
-      Math.max(lastTimestamp, this.underWay.lastTimestamp(sessionId)) < this.expiringBefore
-    );
-  }
-
-  /** @param ackedUpTo of the request: what it acknowledges makes room for it */
-  private isFull({ sessionId, results }: Session, ackedUpTo: number): boolean {
-    const { overlayBytesMax, sessionResultsMax } = this.context.limits;
-    if (this.overlayBytes > overlayBytesMax) return true;
-    if (results.size + this.underWay.count(sessionId) < sessionResultsMax) return false;
-    const acked = Math.max(ackedUpTo, this.underWay.ackedUpTo(sessionId));
-    let kept = 0;
-    for (const serial of results.keys()) if (serial > acked) kept++;
-    for (const serial of this.underWay.serials(sessionId))
-      if (serial > acked && !results.has(serial)) kept++;
-    return kept >= sessionResultsMax;
-  }
-
-  /** Keeps the range to itself while it reads: whatever arrives meanwhile is parked, in order. */
-  private async evaluateWithSpans(caller: Caller, request: WriteRequest): Promise<void> {
-    const { limits, answers } = this.context;
-    this.readingSpans = true;
-    try {
-      const found = await rowsOfSpans(this.view(), request.deleteSpans ?? [], limits);
-      this.readingSpans = false;
-      const answer = this.resigned
-        ? this.replica.notLeaseholder()
-        : found.ok
-          ? this.evaluateCommand(caller, request, found.rows)
-          : refusal(RefusalReason.TOO_LARGE, `a command deletes at most ${found.limit} keys`);
-      if (answer !== undefined) answers.send(caller, answer);
-      this.drainParked();
-    } catch (error) {
-      this.context.onFatal(error);
-    }
-  }
-
-  private evaluateCommand(
-    caller: Caller | undefined,
-    request: WriteRequest,
-    deletes: readonly SpanRow[],
-  ): Answer | undefined {
-    const failed = firstFailedCondition(this.view(), request.conditions);
-    const timestamp = this.nextTimestamp();
-    const evaluated =
-      failed === undefined ? physicalWrites(this.view(), request, deletes, timestamp) : [];
-    const command: Command = {
-      sessionId: request.sessionId ?? 0,
-      serial: request.serial ?? 0,
-      ackedUpTo: request.ackedUpTo ?? 0,
-      timestamp,
-      writes: evaluated.map((entry) => entry.write),
-      registerNonce: noBytes,
-      evictedSessionId: 0,
-      failedCondition: failed === undefined ? 0 : failed.index + 1,
-      foundTimestamp: failed?.foundTimestamp ?? 0,
-    };
-    const { commandBytesMax } = this.context.limits;
-    if (commandBytes(command) > commandBytesMax)
-      return refusal(
-        RefusalReason.TOO_LARGE,
-        `with the versions it replaces the write exceeds ${commandBytesMax} bytes`,
-      );
-    for (const { name, write } of evaluated)
-      this.overlay.set(name, {
-        key: write.key,
-        stored: write.isDelete ? undefined : asBuffer(write.value),
-        timestamp,
-      });
-    this.append(caller, command);
-    return undefined;
-  }
-
-  private evaluateRegister(caller: Caller, nonce: Uint8Array): Answer | undefined {
-    const { limits } = this.context;
-    if (nonce.length < 1 || nonce.length > nonceBytesMax)
-      return refusal(RefusalReason.INVALID, `a nonce has 1 to ${nonceBytesMax} bytes`);
-    const underWay = this.underWay.findRegistration(nonce);
-    if (underWay !== undefined) {
-      underWay.callers.push(caller);
-      return undefined;
-    }
-    const known = this.replica.sessions.findByNonce(nonce);
-    if (known !== undefined) return { registerSession: { sessionId: known.sessionId } };
-    let evictedSessionId = 0;
-    const sessions = this.replica.sessions.size + this.underWay.sessionsGained;
-    if (sessions >= limits.sessionsMax) {
-      evictedSessionId = this.leastRecentlyUsed();
-      if (evictedSessionId === 0) return this.busy();
-    }
-    const timestamp = this.nextTimestamp();
-    this.append(caller, {
-      sessionId: timestamp,
-      serial: 0,
-      ackedUpTo: 0,
-      timestamp,
-      writes: [],
-      // The nonce outlives the frame it came in.
-      registerNonce: Buffer.from(nonce),
-      evictedSessionId,
-      failedCondition: 0,
-      foundTimestamp: 0,
-    });
-    return undefined;
-  }
-
-  /** A session with nothing under way, so that every command already evaluated still finds its session when applied. */
-  private leastRecentlyUsed(): number {
-    for (const sessionId of this.replica.sessions.ids())
-      if (!this.underWay.isEvicting(sessionId) && this.underWay.count(sessionId) === 0)
-        return sessionId;
-    return 0;
-  }
-
-  private append(caller: Caller | undefined, command: Command): void {
-    const bytes = commandBytes(command);
-    const pending: PendingCommand = {
-      command,
-      bytes,
-      callers: caller === undefined ? [] : [caller],
-    };
-    this.underWay.add(pending);
-    this.overlayBytes += bytes;
-    const batch = this.proposals.add(pending, boundsGeneration(this.replica.descriptor));
-    this.maybeExpireSessions(batch, command.timestamp);
-    this.context.onDirty();
-  }
-
-  /**
-   * Lets the entry of a command forget the sessions that rested too long before it. What was evaluated for them so far is
-   * in this entry or ahead of it, so it still takes effect; from now on they are leaving.
-   */
-  private maybeExpireSessions(batch: PendingBatch, timestamp: number): void {
-    const oldest = this.replica.sessions.oldest();
-    if (oldest === undefined || oldest.lastTimestamp < this.expiringBefore) return;
-    const before = timestamp - timestampSpan(this.context.limits.sessionTtlMs);
-    if (oldest.lastTimestamp >= before) return;
-    this.expiringBefore = before;
-    batch.expireSessionsBefore = before;
-  }
-
-  /** A leader that was deposed without knowing it must not call a session of its successor expired. */
-  private confirmExpired(caller: Caller): Answer | undefined {
-    const expired = refusal(RefusalReason.SESSION_EXPIRED, 'the session is unknown: register');
-    if (this.context.leaseValid()) return expired;
-    this.context
-      .readBarrier()
-      .then((grant) => {
-        const confirmed = grant.ok && !this.resigned;
-        this.context.answers.send(caller, confirmed ? expired : this.replica.notLeaseholder());
-      })
-      .catch((error: unknown) => this.context.onFatal(error));
-    return undefined;
-  }
-
-  private nextTimestamp(): number {
-    this.lastTimestamp = Math.max(this.context.hlc.now(), this.lastTimestamp + 1);
-    return this.lastTimestamp;
-  }
-
-  private bounds(): Span {
-    return descriptorSpan(this.replica.descriptor);
-  }
-
-  private busy(): Answer {
+  busy(): Answer {
     return refusal(RefusalReason.BUSY, 'too much under way in this range or session', {
       retryAfterMs: this.context.limits.busyRetryAfterMs,
     });
   }
+
+  /** The header of this file says why. */
+  private startTakeOver(): void {
+    const { takeOverWaitMs, hlc, after } = this.context;
+    const target = toTimestamp(timestampFromWallMs(hlc.wallMs()) + timestampSpan(takeOverWaitMs));
+    const arrive = (): void => {
+      if (this.resigned) return;
+      // Refused only if the wall clock was set back meanwhile by more than the greatest offset.
+      if (!hlc.observe(target).ok) {
+        after(takeOverWaitMs, arrive);
+        return;
+      }
+      this.open = true;
+      this.openedAt = hlc.now();
+      this.memory.reads = new ReadTimestampCache(this.openedAt);
+      this.drainParked();
+    };
+    if (takeOverWaitMs > 0) after(takeOverWaitMs, arrive);
+    else arrive();
+  }
+
+  private answerAll(batches: readonly PendingBatch[], answer: Answer): void {
+    for (const batch of batches)
+      for (const pending of batch.commands)
+        for (const caller of pending.callers) this.context.answers.send(caller, answer);
+  }
+
+  private mayEvaluate(): boolean {
+    return this.ready && this.open && !this.resigned && !this.busyReading && !this.splitting;
+  }
+
+  private park(attempt: Attempt): Answer | undefined {
+    if (this.resigned) return this.replica.notLeaseholder();
+    if (this.parked.length >= this.context.limits.parkedMax) return this.busy();
+    this.parked.push(attempt);
+    return undefined;
+  }
+
+  private drainParked(): void {
+    const waiting = this.parked;
+    this.parked = [];
+    for (let i = 0; i < waiting.length; i++) {
+      if (!this.mayEvaluate()) {
+        // Whatever a reading of spans holds up stays ahead of what came later.
+        this.parked = [...waiting.slice(i), ...this.parked];
+        return;
+      }
+      this.again(present(waiting[i], 'parked request'));
+    }
+  }
 }
 
-const noBytes = Buffer.alloc(0);
-
-function isCount(n: number): boolean {
-  return Number.isSafeInteger(n) && n >= 0;
+/** What a request hears whose wait for an intent was too long: its client finds out about the transaction. */
+export function blockedBy(intent: Intent): Answer {
+  const { key, transaction, anchorKey, coordinator, timestamp } = intent;
+  return refusal(RefusalReason.BLOCKED, 'another transaction is about to write', {
+    blocked: { key, transactionId: bytesOfName(transaction), anchorKey, coordinator, timestamp },
+  });
 }

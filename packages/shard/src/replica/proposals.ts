@@ -5,7 +5,7 @@
  */
 import { assert, type Term } from '@flotilla/base';
 import type { LogEntry, ProposeResult } from '@flotilla/raft';
-import type { Caller } from './answers.ts';
+import type { Answer, Caller } from './answers.ts';
 import { type Command, type CommandBatch, encodeCommandBatch, type RangeSplit } from './command.ts';
 
 export interface PendingCommand {
@@ -13,6 +13,8 @@ export interface PendingCommand {
   readonly bytes: number;
   /** The first asker and its duplicates; none for an internal write. */
   readonly callers: Caller[];
+  /** What they hear when it is applied, if that is not what the command itself says. */
+  readonly answer: Answer | undefined;
 }
 
 /** Commands that share a log entry. */

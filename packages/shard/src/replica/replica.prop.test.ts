@@ -25,10 +25,13 @@ import { loadRanges, rangeCheckpointRow } from '../state/range-checkpoint.ts';
 import { SessionTable } from '../state/session-table.ts';
 import { allHistory, supersededAtOf, userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
+import { TransactionState } from '../state/transaction-state.ts';
 import { Checkpointer } from '../store/checkpointer.ts';
 import { OneAtATime } from '../store/one-at-a-time.ts';
 import { StoreStateMachine } from '../store/store-state-machine.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
+import { LiveTransactions } from '../transaction/live-transactions.ts';
+import { WaitingClock, WaitingRoom } from '../transaction/waiting-room.ts';
 import type { Answer, Caller } from './answers.ts';
 import { decodeCommandBatch } from './command.ts';
 import { Replica } from './replica.ts';
@@ -116,6 +119,8 @@ class Harness {
       lastTimestamp: 0,
       liveBytes: 0,
       sessions: new SessionTable(),
+      lastDeletion: 0,
+      transactions: new TransactionState(),
     });
   }
 
@@ -126,8 +131,13 @@ class Harness {
 
   private wire(state: ReturnType<Replica['state']>): [Replica, StoreStateMachine, Checkpointer] {
     const hlc = new HybridLogicalClock(this.clock, { maxOffsetMs: 250 });
+    const unused = (): never => {
+      throw new Error('not in this test');
+    };
+    const waitingClock = new WaitingClock(this.clock, unused);
     const replica: Replica = new Replica(state, {
       covering: () => [],
+      newWaitingRoom: () => new WaitingRoom(waitingClock, 100),
       observe: (timestamp) => void hlc.observe(toTimestamp(timestamp)),
       leaseholder: {
         engine: this.engine,
@@ -140,7 +150,17 @@ class Harness {
           entryBytesTarget: 200,
         },
         answers: { send: (caller, answer) => this.receive(caller, answer) },
+        live: new LiveTransactions({
+          clock: this.clock,
+          ttlMs: 5000,
+          transactionsMax: 100,
+          edgesMax: 8,
+          onFatal: unused,
+        }),
+        waitingClock,
         nowMs: () => this.clock.nowMs(),
+        after: unused,
+        takeOverWaitMs: 0,
         propose: (data) => this.append('command', data),
         leaseValid: () => this.lease,
         readBarrier: async () => ({ ok: true }),
@@ -150,9 +170,6 @@ class Harness {
         },
       },
     });
-    const unused = (): never => {
-      throw new Error('not in this test');
-    };
     const machine = new StoreStateMachine(this.turns, {
       replica: () => replica,
       onApplied: () => {},
@@ -257,7 +274,7 @@ class Harness {
     this.requests.set(id, request);
     const { leaseholder } = this.replica;
     if (leaseholder === undefined) return;
-    const requestId = this.request((caller) => leaseholder.write(caller, request));
+    const requestId = this.request((caller) => leaseholder.write(caller, request, undefined));
     this.idOfRequest.set(requestId, id);
   }
 

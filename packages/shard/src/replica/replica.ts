@@ -26,6 +26,9 @@ import { boundsGeneration, type RangeDescriptor } from '../range-descriptor.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import type { SessionTable } from '../state/session-table.ts';
 import { StorageSpace } from '../state/storage-keys.ts';
+import type { TransactionState } from '../state/transaction-state.ts';
+import { transactionRows } from '../transaction/apply.ts';
+import type { WaitingRoom } from '../transaction/waiting-room.ts';
 import { type Answer, RefusalReason, rangeInfo, refusal } from './answers.ts';
 import { type Command, type CommandBatch, decodeCommandBatch, type RangeSplit } from './command.ts';
 import { Leaseholder, type LeaseholderContext, type LeaseholderReplica } from './leaseholder.ts';
@@ -36,6 +39,7 @@ export interface ReplicaContext {
   readonly leaseholder: LeaseholderContext | undefined;
   /** Descriptors of this store that overlap a span, for redirects. */
   readonly covering: (span: Span) => ReturnType<typeof rangeInfo>[];
+  readonly newWaitingRoom: () => WaitingRoom;
   /** A command's timestamp passed by: the store's clock must not fall behind it. */
   readonly observe: (timestamp: number) => void;
 }
@@ -46,6 +50,8 @@ export interface Applied {
   readonly index: number;
   readonly term: number;
   readonly batches: readonly { readonly leaseholder: Leaseholder; readonly batch: PendingBatch }[];
+  /** Commands that changed intents or records. */
+  readonly transactional: readonly Command[];
   /** Set if bounds or members changed: as they were before. */
   readonly before: RangeDescriptor | undefined;
   /** Set if the entries were applied only up to a split, which `applySplit` goes on with. */
@@ -78,6 +84,10 @@ export class Replica implements LeaseholderReplica {
   appliedIndex: number;
   appliedTerm: number;
   lastTimestamp: number;
+  lastDeletion: number;
+  transactions: TransactionState;
+  /** Requests that wait for a key: for an intent to be resolved, for a write to be visible. */
+  readonly waitingRoom: WaitingRoom;
   leaseholder: Leaseholder | undefined;
   /** Commands that found no session, a known serial or another generation. Never counts where all is well. */
   skippedCommands = 0;
@@ -96,6 +106,9 @@ export class Replica implements LeaseholderReplica {
     this.appliedTerm = state.appliedTerm;
     this.lastTimestamp = state.lastTimestamp;
     this.liveBytes = state.liveBytes;
+    this.lastDeletion = state.lastDeletion;
+    this.transactions = state.transactions;
+    this.waitingRoom = context.newWaitingRoom();
     this.context = context;
   }
 
@@ -135,6 +148,7 @@ export class Replica implements LeaseholderReplica {
     if (this.leaseholder !== undefined && (!leads || this.leaseholder.term !== state.term)) {
       this.leaseholder.resign();
       this.leaseholder = undefined;
+      this.waitingRoom.wakeAll();
     }
     if (leads && this.leaseholder === undefined)
       this.leaseholder = new Leaseholder(
@@ -149,6 +163,7 @@ export class Replica implements LeaseholderReplica {
     this.gone = true;
     this.leaseholder?.resign();
     this.leaseholder = undefined;
+    this.waitingRoom.wakeAll();
   }
 
   /** The state of a snapshot, staged in the engine already, takes the place of this one. */
@@ -169,7 +184,10 @@ export class Replica implements LeaseholderReplica {
     this.appliedTerm = state.appliedTerm;
     this.lastTimestamp = state.lastTimestamp;
     this.liveBytes = state.liveBytes;
+    this.lastDeletion = state.lastDeletion;
+    this.transactions = state.transactions;
     this.context.observe(this.lastTimestamp);
+    this.waitingRoom.wakeAll();
   }
 
   /**
@@ -178,6 +196,7 @@ export class Replica implements LeaseholderReplica {
    */
   apply(entries: readonly LogEntry[], operations: EngineOperation[], after?: StoppedAt): Applied {
     const batches: { leaseholder: Leaseholder; batch: PendingBatch }[] = [];
+    const transactional: Command[] = [];
     const { leaseholder, descriptor: before } = this;
     let stoppedAt: StoppedAt | undefined;
     if (after?.own !== undefined) batches.push(after.own);
@@ -204,7 +223,7 @@ export class Replica implements LeaseholderReplica {
       this.appliedTerm = entry.term;
       if (entry.kind === 'configuration') this.applyConfiguration(entry);
       if (batch === undefined) continue;
-      const skipped = this.applyBatch(entry, batch, operations);
+      const skipped = this.applyBatch(entry, batch, operations, transactional);
       if (answered === undefined) continue;
       // Later commands were evaluated as if this one took effect.
       assert(skipped === 0, 'what this leaseholder evaluated takes effect', {
@@ -219,6 +238,7 @@ export class Replica implements LeaseholderReplica {
       index: this.appliedIndex,
       term: this.appliedTerm,
       batches,
+      transactional,
       before: this.descriptor === before && after === undefined ? undefined : before,
       stoppedAt,
     };
@@ -265,12 +285,25 @@ export class Replica implements LeaseholderReplica {
       lastTimestamp,
       liveBytes,
       sessions: sessions.copy(),
+      lastDeletion: this.lastDeletion,
+      transactions: this.transactions.splitAt(right.startKey),
     };
   }
 
   /** The writes of `applied` are visible. */
   publish(applied: Applied): void {
+    const { transactions, waitingRoom } = this;
+    for (const { intents, records } of applied.transactional) {
+      for (const change of intents) transactions.applyIntent(change);
+      for (const change of records) transactions.applyRecord(change);
+    }
     for (const { leaseholder, batch } of applied.batches) leaseholder.publish(batch);
+    if (waitingRoom.size > 0)
+      for (const { intents } of applied.transactional) waitingRoom.wakeKeys(intents);
+    if (applied.before !== undefined) {
+      this.leaseholder?.onBounds();
+      waitingRoom.wakeAll();
+    }
     if (this.leaseholder?.term === applied.term) this.leaseholder.becomeReady();
   }
 
@@ -284,19 +317,30 @@ export class Replica implements LeaseholderReplica {
     this.descriptor = descriptorAfter(this.descriptor, decoded.configuration);
   }
 
-  private applyBatch(entry: LogEntry, batch: CommandBatch, operations: EngineOperation[]): number {
+  private applyBatch(
+    entry: LogEntry,
+    batch: CommandBatch,
+    operations: EngineOperation[],
+    transactional: Command[],
+  ): number {
     const evaluatedHere =
       batch.generation === boundsGeneration(this.descriptor) && batch.term === entry.term;
     let skipped = 0;
     for (const command of batch.commands)
-      if (!evaluatedHere || !this.applyCommand(entry, command, operations)) skipped++;
+      if (!evaluatedHere || !this.applyCommand(entry, command, operations, transactional))
+        skipped++;
     if (evaluatedHere && batch.expireSessionsBefore > 0)
       if (this.sessions.expireBefore(batch.expireSessionsBefore) > 0) probe('sessionExpired');
     this.skippedCommands += skipped;
     return skipped;
   }
 
-  private applyCommand(entry: LogEntry, command: Command, operations: EngineOperation[]): boolean {
+  private applyCommand(
+    entry: LogEntry,
+    command: Command,
+    operations: EngineOperation[],
+    transactional: Command[],
+  ): boolean {
     const { sessions } = this;
     const { sessionId, serial, timestamp } = command;
     if (timestamp > this.lastTimestamp) {
@@ -324,12 +368,16 @@ export class Replica implements LeaseholderReplica {
         timestamp,
         failedCondition: command.failedCondition,
         foundTimestamp: command.foundTimestamp,
+        versionTimestamp: command.versionTimestamp,
       });
     }
     for (const write of command.writes) {
       const key = this.space.dataKey(write.key);
-      if (write.isDelete) operations.push({ type: 'del', key });
-      else {
+      const at = write.versionTimestamp || timestamp;
+      if (write.isDelete) {
+        operations.push({ type: 'del', key });
+        if (at > this.lastDeletion) this.lastDeletion = at;
+      } else {
         operations.push({ type: 'put', key, value: asBuffer(write.value) });
         this.liveBytes += write.key.length + write.value.length;
       }
@@ -337,9 +385,13 @@ export class Replica implements LeaseholderReplica {
       this.liveBytes -= write.key.length + write.previousValue.length;
       operations.push({
         type: 'put',
-        key: this.space.historyKey(write.key, timestamp),
+        key: this.space.historyKey(write.key, at),
         value: asBuffer(write.previousValue),
       });
+    }
+    if (command.intents.length > 0 || command.records.length > 0) {
+      transactionRows(this.space, command, operations);
+      transactional.push(command);
     }
     return true;
   }

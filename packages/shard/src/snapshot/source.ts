@@ -7,7 +7,7 @@ import type { Engine, EngineIterator, EngineRow } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
 import type { Replica } from '../replica/replica.ts';
 import { encodeRangeCheckpoint } from '../state/range-checkpoint.ts';
-import { dataPrefixBytes, userKeyOfHistory } from '../state/storage-keys.ts';
+import { dataPrefixBytes } from '../state/storage-keys.ts';
 import { checkStored } from '../state/stored-value.ts';
 import {
   type RecordKind,
@@ -15,6 +15,7 @@ import {
   recordPrefix,
   recordPrefixBytes,
   StreamTotals,
+  userKeyOfRecord,
 } from './stream.ts';
 
 export interface SourceOptions {
@@ -51,15 +52,18 @@ export class SnapshotSource {
     const { startKey, endKey } = replica.descriptor;
     this.chunkBytes = chunkBytes;
     this.index = replica.appliedIndex;
+    const { space } = replica;
     this.parts = [
       {
         kind: recordKind.data,
-        iterator: engine.iterate(replica.space.dataSpan(startKey, endKey)),
+        iterator: engine.iterate(space.dataSpan(startKey, endKey)),
       },
       {
         kind: recordKind.history,
-        iterator: engine.iterate(replica.space.historySpan(startKey, endKey)),
+        iterator: engine.iterate(space.historySpan(startKey, endKey)),
       },
+      { kind: recordKind.intent, iterator: engine.iterate(space.intentSpan(startKey, endKey)) },
+      { kind: recordKind.record, iterator: engine.iterate(space.recordSpan(startKey, endKey)) },
     ];
     const header = encodeRangeCheckpoint({ ...replica.state(), replicaId: 0, storageId: 0 });
     this.pending = [recordPrefix(recordKind.header, 0, header.length), Buffer.from(header)];
@@ -96,7 +100,7 @@ export class SnapshotSource {
   private add(kind: RecordKind, row: EngineRow): void {
     const key = row.key.subarray(dataPrefixBytes);
     // Rot must not travel: what fails its checksum here ends this process, as on any other read.
-    checkStored(kind === recordKind.data ? key : (userKeyOfHistory(key) ?? key), row.value);
+    checkStored(userKeyOfRecord(kind, key) ?? key, row.value);
     this.pending.push(recordPrefix(kind, key.length, row.value.length), key, row.value);
     this.pendingBytes += recordPrefixBytes + key.length + row.value.length;
     this.totals.rows++;

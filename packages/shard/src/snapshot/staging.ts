@@ -5,9 +5,15 @@
 import type { EngineOperation } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
 import { decodeRangeCheckpoint, type RangeState } from '../state/range-checkpoint.ts';
-import { StorageSpace, userKeyOfHistory } from '../state/storage-keys.ts';
+import { StorageSpace } from '../state/storage-keys.ts';
 import { isIntact } from '../state/stored-value.ts';
-import { RecordReader, recordKind, type SnapshotRecord } from './stream.ts';
+import {
+  type RecordKind,
+  RecordReader,
+  recordKind,
+  type SnapshotRecord,
+  userKeyOfRecord,
+} from './stream.ts';
 
 export interface StagingOptions {
   readonly turns: EngineTurns;
@@ -54,19 +60,45 @@ export class Staging {
     const { kind, key, value } = record;
     if (kind === recordKind.header) return this.acceptHeader(value);
     if (this.state === undefined) return 'rows before the header';
-    const userKey = kind === recordKind.data ? key : userKeyOfHistory(key);
-    if (userKey === undefined) return 'a history key of another form';
+    const userKey = userKeyOfRecord(kind, key);
+    if (userKey === undefined) return 'a key of another form';
     const { startKey, endKey } = this.state.descriptor;
     if (Buffer.compare(userKey, startKey) < 0 || Buffer.compare(userKey, endKey) >= 0)
       return 'a row outside the range';
     if (!isIntact(userKey, value)) return 'a value fails its checksum';
-    operations.push({
-      type: 'put',
-      key: kind === recordKind.data ? this.space.dataKey(key) : this.space.adoptHistoryKey(key),
-      value,
-    });
+    const reason = this.addToState(kind, userKey, record);
+    if (reason !== undefined) return reason;
+    operations.push({ type: 'put', key: this.engineKey(kind, key), value });
     this.rows++;
     return undefined;
+  }
+
+  private engineKey(kind: RecordKind, key: Buffer): Buffer {
+    switch (kind) {
+      case recordKind.history:
+        return this.space.adoptHistoryKey(key);
+      case recordKind.record:
+        return this.space.adoptRecordKey(key);
+      case recordKind.intent:
+        return this.space.intentKey(key);
+      default:
+        return this.space.dataKey(key);
+    }
+  }
+
+  /** Intents and records are in memory too. @returns why they are refused */
+  private addToState(
+    kind: RecordKind,
+    userKey: Buffer,
+    { key, value }: SnapshotRecord,
+  ): string | undefined {
+    try {
+      if (kind === recordKind.intent) this.state?.transactions.addIntent(userKey, value);
+      if (kind === recordKind.record) this.state?.transactions.addRecordRow(key, value);
+      return undefined;
+    } catch (error) {
+      return String(error);
+    }
   }
 
   private acceptHeader(value: Buffer): string | undefined {

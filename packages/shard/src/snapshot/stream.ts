@@ -4,13 +4,14 @@
  *   u8 kind | u32 length of key | u32 length of value | key | value            (big-endian)
  *
  * First the header, a RangeCheckpoint without replica and storage id; then the rows of the range as they lie in the
- * engine, without the storage id: data under their key, history under its escaped key and time. Values are in stored
- * form, checksum included. What comes in is checked here and refused with a reason, never asserted on.
+ * engine, without the storage id: data and intents under their key, history under its escaped key and time, records of
+ * transactions under theirs and the transaction. Values are in stored form, checksum included. What comes in is checked here and refused with a reason, never asserted on.
  */
 import { crc32c, keyBytesMax, valueBytesMax } from '@flotilla/base';
+import { partsOfRecord, userKeyOfHistory } from '../state/storage-keys.ts';
 import { storedOverheadBytes } from '../state/stored-value.ts';
 
-export const recordKind = { header: 1, data: 2, history: 3 } as const;
+export const recordKind = { header: 1, data: 2, history: 3, intent: 4, record: 5 } as const;
 export type RecordKind = (typeof recordKind)[keyof typeof recordKind];
 
 export interface SnapshotRecord {
@@ -24,8 +25,21 @@ export const recordPrefixBytes = 9;
 /** The session table is in the header. */
 const headerBytesMax = 128 * 1024 * 1024;
 /** Escaping may double a key. */
-const rowKeyBytesMax = 2 * keyBytesMax + 16;
-const rowValueBytesMax = valueBytesMax + storedOverheadBytes;
+const rowKeyBytesMax = 2 * keyBytesMax + 18;
+/** An intent adds two ids and a key to its value; a record holds the keys of one command and more. */
+const rowValueBytesMax = 4 * valueBytesMax + storedOverheadBytes;
+
+/** Which of the range's keys a row belongs to; undefined: its key is not of the form that its kind has. */
+export function userKeyOfRecord(kind: RecordKind, key: Buffer): Buffer | undefined {
+  switch (kind) {
+    case recordKind.history:
+      return userKeyOfHistory(key);
+    case recordKind.record:
+      return partsOfRecord(key)?.key;
+    default:
+      return key;
+  }
+}
 
 /** What goes before a record's key and value. */
 export function recordPrefix(kind: RecordKind, keyLength: number, valueLength: number): Buffer {
@@ -112,6 +126,8 @@ function badSizes(kind: number, keyLength: number, valueLength: number): string 
       return keyLength > 0 || valueLength > headerBytesMax ? 'header too large' : undefined;
     case recordKind.data:
     case recordKind.history:
+    case recordKind.intent:
+    case recordKind.record:
       if (keyLength > rowKeyBytesMax) return 'key too long';
       return valueLength > rowValueBytesMax ? 'value too long' : undefined;
     default:

@@ -23,6 +23,7 @@ import type { RangeState } from '../state/range-checkpoint.ts';
 import { SessionTable } from '../state/session-table.ts';
 import { StorageSpace, spansOfStorage } from '../state/storage-keys.ts';
 import { encodeStored } from '../state/stored-value.ts';
+import { TransactionState } from '../state/transaction-state.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
 import { type BulkMessage, decodeBulk, encodeBulk, SnapshotOutcome } from './messages.ts';
 import { SnapshotTransfers } from './transfers.ts';
@@ -39,7 +40,7 @@ const descriptor: RangeDescriptor = {
 };
 
 function replicaOf(state: RangeState): Replica {
-  return new Replica(state, {} as never);
+  return new Replica(state, { newWaitingRoom: () => {} } as never);
 }
 
 function senderState(): RangeState {
@@ -52,6 +53,7 @@ function senderState(): RangeState {
       timestamp: 200,
       failedCondition: 0,
       foundTimestamp: 0,
+      versionTimestamp: 0,
     });
   return {
     descriptor,
@@ -62,6 +64,8 @@ function senderState(): RangeState {
     storageId: 9,
     lastTimestamp: 777,
     sessions,
+    lastDeletion: 0,
+    transactions: new TransactionState(),
   };
 }
 

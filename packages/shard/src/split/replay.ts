@@ -10,6 +10,7 @@ import type { Engine, EngineOperation } from '../engine/engine.ts';
 import { decodeCommandBatch } from '../replica/command.ts';
 import { Replica } from '../replica/replica.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
+import { WaitingRoom } from '../transaction/waiting-room.ts';
 
 export interface ReplayOptions {
   readonly engine: Engine;
@@ -39,7 +40,13 @@ export async function replaySplits(options: ReplayOptions): Promise<readonly Ran
     const log = wal.group(parent.descriptor.rangeId);
     const upTo = lastSplitInto(log, parent.appliedIndex, orphans);
     if (upTo === 0) continue;
-    const replica = new Replica(parent, { leaseholder: undefined, covering: () => [], observe });
+    const replica = new Replica(parent, {
+      leaseholder: undefined,
+      covering: () => [],
+      // Nobody asks anything of it.
+      newWaitingRoom: () => new WaitingRoom(undefined, 1),
+      observe,
+    });
     for (const child of await applyUpTo(replica, log, upTo, engine)) {
       const { rangeId } = child.descriptor;
       // Others have a state of their own by now, or are gone.
@@ -92,7 +99,9 @@ async function applyUpTo(
     const operations: EngineOperation[] = [];
     for (let after: Parameters<Replica['apply']>[2]; entries.length > 0 || after !== undefined; ) {
       if (after !== undefined) children.push(replica.applySplit(after));
-      after = replica.apply(entries, operations, after).stoppedAt;
+      const applied = replica.apply(entries, operations, after);
+      replica.publish(applied);
+      after = applied.stoppedAt;
       entries = after?.rest ?? [];
     }
     await engine.write(operations);

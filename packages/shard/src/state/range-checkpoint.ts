@@ -8,8 +8,9 @@ import { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineOperation, EngineRow } from '../engine/engine.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 import { SessionTable } from './session-table.ts';
-import { allRangeRows, parseRangeRowKey, rangeRowKey } from './storage-keys.ts';
+import { allRangeRows, parseRangeRowKey, rangeRowKey, StorageSpace } from './storage-keys.ts';
 import { checkStored, encodeStored, storedPayload } from './stored-value.ts';
+import { TransactionState } from './transaction-state.ts';
 
 const rowVersion = 1;
 
@@ -24,11 +25,15 @@ export interface RangeState {
   /** About how many bytes the newest versions of its keys take, keys included: counted, and corrected now and then. */
   readonly liveBytes: number;
   readonly sessions: SessionTable;
+  /** Not below the timestamp of any deletion. */
+  readonly lastDeletion: number;
+  /** In rows of their own, not in the range's: empty until they are loaded. */
+  readonly transactions: TransactionState;
 }
 
 export function encodeRangeCheckpoint(state: RangeState): Uint8Array {
   const { descriptor, replicaId, appliedIndex, appliedTerm, storageId } = state;
-  const { lastTimestamp, liveBytes } = state;
+  const { lastTimestamp, lastDeletion, liveBytes } = state;
   return flotilla.kv.RangeCheckpoint.encode({
     version: rowVersion,
     state: {
@@ -40,6 +45,7 @@ export function encodeRangeCheckpoint(state: RangeState): Uint8Array {
       storageId,
       lastTimestamp,
       liveBytes,
+      lastDeletion,
     },
     sessions: state.sessions.toRows(),
   }).finish();
@@ -75,6 +81,7 @@ export function decodeRangeCheckpoint(payload: Buffer): DecodedCheckpoint {
     storageId: state?.storageId ?? 0,
     lastTimestamp: state?.lastTimestamp ?? 0,
     liveBytes: state?.liveBytes ?? 0,
+    lastDeletion: state?.lastDeletion ?? 0,
   };
   if (!Object.values(numbers).every((n) => Number.isSafeInteger(n) && n >= 0))
     return { ok: false, reason: 'a number is out of range' };
@@ -84,6 +91,7 @@ export function decodeRangeCheckpoint(payload: Buffer): DecodedCheckpoint {
       descriptor: checked.descriptor,
       ...numbers,
       sessions: SessionTable.fromRows(sessions ?? []),
+      transactions: new TransactionState(),
     },
   };
 }
@@ -140,6 +148,8 @@ export async function loadRanges(
     orphans.add(rangeId);
     missing.delete(rangeId);
   }
+  for (const { transactions, storageId, descriptor } of ranges)
+    await transactions.load(engine, new StorageSpace(storageId), descriptor);
   const [first] = missing;
   if (first === undefined) return { ranges, obsolete, orphans };
   const [rangeId, index] = first;

@@ -6,6 +6,7 @@ const result = (index: number) => ({
   timestamp: index,
   failedCondition: 0,
   foundTimestamp: 0,
+  versionTimestamp: 0,
 });
 
 function table(): SessionTable {

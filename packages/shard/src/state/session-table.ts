@@ -14,6 +14,8 @@ export interface SessionResult {
   /** 1 + index of the condition that did not hold; 0 = the write was made. */
   readonly failedCondition: number;
   readonly foundTimestamp: number;
+  /** Of the versions written, if not `timestamp`; else 0. */
+  readonly versionTimestamp: number;
 }
 
 export interface Session {
@@ -132,6 +134,7 @@ export class SessionTable {
           timestamp: result.timestamp ?? 0,
           failedCondition: result.failedCondition ?? 0,
           foundTimestamp: result.foundTimestamp ?? 0,
+          versionTimestamp: result.versionTimestamp ?? 0,
         });
       table.add({
         sessionId: row.sessionId ?? 0,

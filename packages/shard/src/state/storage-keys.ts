@@ -3,6 +3,8 @@
  *
  *   d ‖ storageId u32 ‖ key                                     newest version of a key
  *   h ‖ storageId u32 ‖ escaped key ‖ supersededAt u64          an older version, by when it ceased to be the newest
+ *   i ‖ storageId u32 ‖ key                                     a transaction's intent on a key
+ *   x ‖ storageId u32 ‖ escaped key ‖ transaction id (16)       a transaction's record, or a marker that prevents it
  *   r ‖ rangeId u64 ‖ appliedIndex u64                          a range as of a checkpoint (RangeCheckpoint)
  *   t ‖ rangeId u64                                             least replica id that may live here (tombstone)
  *   s                                                           whose engine this is
@@ -15,9 +17,13 @@ import type { EngineSpan } from '../engine/engine.ts';
 
 const dataTag = 0x64;
 const historyTag = 0x68;
+const intentTag = 0x69;
 const rangeTag = 0x72;
 const ownerTag = 0x73;
 const tombstoneTag = 0x74;
+const recordTag = 0x78;
+/** What has rows under every storage id. */
+const storageTags = [dataTag, historyTag, intentTag, recordTag] as const;
 
 export const ownerRowKey: Buffer = Buffer.of(ownerTag);
 /** Everything that a store keeps in its engine. */
@@ -40,6 +46,9 @@ export const allTombstones: EngineSpan = {
 export const dataPrefixBytes = 5;
 /** Escaped keys end with two bytes, then the time. */
 const historySuffixBytes = 10;
+export const transactionIdBytes = 16;
+/** Escaped keys end with two bytes, then the transaction's id. */
+const recordSuffixBytes: number = 2 + transactionIdBytes;
 
 function prefix(tag: number, storageId: number): Buffer {
   assert(
@@ -59,10 +68,14 @@ function prefix(tag: number, storageId: number): Buffer {
 export class StorageSpace {
   private readonly dataPrefix: Buffer;
   private readonly historyPrefix: Buffer;
+  private readonly intentPrefix: Buffer;
+  private readonly recordPrefix: Buffer;
 
   constructor(storageId: number) {
     this.dataPrefix = prefix(dataTag, storageId);
     this.historyPrefix = prefix(historyTag, storageId);
+    this.intentPrefix = prefix(intentTag, storageId);
+    this.recordPrefix = prefix(recordTag, storageId);
   }
 
   dataKey(key: Uint8Array): Buffer {
@@ -78,14 +91,19 @@ export class StorageSpace {
 
   /** Everything of the keys of a span, whatever kind of row it is in. */
   spansOf(startKey: Uint8Array, endKey: Uint8Array): readonly EngineSpan[] {
-    return [this.dataSpan(startKey, endKey), this.historySpan(startKey, endKey)];
+    return [
+      this.dataSpan(startKey, endKey),
+      this.historySpan(startKey, endKey),
+      this.intentSpan(startKey, endKey),
+      this.recordSpan(startKey, endKey),
+    ];
   }
 
   /** @param supersededAt timestamp of the command that replaced or deleted this version */
   historyKey(key: Uint8Array, supersededAt: number): Buffer {
     const escaped = escapedLength(key);
     const bytes = Buffer.allocUnsafe(dataPrefixBytes + escaped + historySuffixBytes);
-    let at = this.writeEscaped(bytes, key, escaped);
+    let at = writeEscaped(bytes, this.historyPrefix, key, escaped);
     bytes[at++] = 0x00;
     bytes[at++] = 0x01;
     writeU64(bytes, at, supersededAt);
@@ -94,40 +112,88 @@ export class StorageSpace {
 
   /** The history of all keys of a span. */
   historySpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
-    return { startKey: this.historyBound(startKey), endKey: this.historyBound(endKey) };
+    const { historyPrefix } = this;
+    return {
+      startKey: escapedBound(historyPrefix, startKey),
+      endKey: escapedBound(historyPrefix, endKey),
+    };
+  }
+
+  /** The history of one key that was superseded after `timestamp`: the first row is the version that was newest then. */
+  historyOf(key: Uint8Array, timestamp: number): EngineSpan {
+    const endKey = this.historyKey(key, 0);
+    // 00 01 ends the rows of a key: 00 02 is after all of them, and before those of the key with a 00 more.
+    endKey[endKey.length - historySuffixBytes + 1] = 0x02;
+    return { startKey: this.historyKey(key, timestamp + 1), endKey };
+  }
+
+  intentKey(key: Uint8Array): Buffer {
+    return joined(this.intentPrefix, key);
+  }
+
+  intentSpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
+    return { startKey: this.intentKey(startKey), endKey: this.intentKey(endKey) };
+  }
+
+  /** @param transactionId 16 bytes */
+  recordKey(key: Uint8Array, transactionId: Uint8Array): Buffer {
+    const escaped = escapedLength(key);
+    const bytes = Buffer.allocUnsafe(dataPrefixBytes + escaped + recordSuffixBytes);
+    const at = writeEscaped(bytes, this.recordPrefix, key, escaped);
+    bytes[at] = 0x00;
+    bytes[at + 1] = 0x01;
+    bytes.set(transactionId, at + 2);
+    return bytes;
+  }
+
+  recordSpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
+    const { recordPrefix } = this;
+    return {
+      startKey: escapedBound(recordPrefix, startKey),
+      endKey: escapedBound(recordPrefix, endKey),
+    };
+  }
+
+  /** A record's key of any storage id, in this one. */
+  adoptRecordKey(suffix: Uint8Array): Buffer {
+    return joined(this.recordPrefix, suffix);
   }
 
   /** A history key of any storage id, in this one. */
   adoptHistoryKey(suffix: Uint8Array): Buffer {
-    const bytes = Buffer.allocUnsafe(dataPrefixBytes + suffix.length);
-    bytes.set(this.historyPrefix, 0);
-    bytes.set(suffix, dataPrefixBytes);
-    return bytes;
+    return joined(this.historyPrefix, suffix);
   }
+}
 
-  /** Before every row of `key` and of what follows it, after every row of what is before it. */
-  private historyBound(key: Uint8Array): Buffer {
-    const escaped = escapedLength(key);
-    const bytes = Buffer.allocUnsafe(dataPrefixBytes + escaped);
-    this.writeEscaped(bytes, key, escaped);
-    return bytes;
-  }
+function joined(start: Buffer, rest: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(start.length + rest.length);
+  bytes.set(start, 0);
+  bytes.set(rest, start.length);
+  return bytes;
+}
 
-  /** @returns where the next byte goes */
-  private writeEscaped(bytes: Buffer, key: Uint8Array, escaped: number): number {
-    bytes.set(this.historyPrefix, 0);
-    let at = dataPrefixBytes;
-    if (escaped === key.length) {
-      bytes.set(key, at);
-      return at + key.length;
-    }
-    for (let i = 0; i < key.length; i++) {
-      const byte = key[i] ?? 0;
-      bytes[at++] = byte;
-      if (byte === 0) bytes[at++] = 0xff;
-    }
-    return at;
+/** Before every row of `key` and of what follows it, after every row of what is before it. */
+function escapedBound(start: Buffer, key: Uint8Array): Buffer {
+  const escaped = escapedLength(key);
+  const bytes = Buffer.allocUnsafe(dataPrefixBytes + escaped);
+  writeEscaped(bytes, start, key, escaped);
+  return bytes;
+}
+
+/** @returns where the next byte goes */
+function writeEscaped(bytes: Buffer, start: Buffer, key: Uint8Array, escaped: number): number {
+  bytes.set(start, 0);
+  let at = dataPrefixBytes;
+  if (escaped === key.length) {
+    bytes.set(key, at);
+    return at + key.length;
   }
+  for (let i = 0; i < key.length; i++) {
+    const byte = key[i] ?? 0;
+    bytes[at++] = byte;
+    if (byte === 0) bytes[at++] = 0xff;
+  }
+  return at;
 }
 
 function escapedLength(key: Uint8Array): number {
@@ -136,9 +202,9 @@ function escapedLength(key: Uint8Array): number {
   return key.length + zeros;
 }
 
-/** Everything under one storage id: data, and history. */
+/** Everything under one storage id: data, history, intents, records. */
 export function spansOfStorage(storageId: number): readonly EngineSpan[] {
-  return [dataTag, historyTag].map((tag) => ({
+  return storageTags.map((tag) => ({
     startKey: prefix(tag, storageId),
     endKey: storageId === 0xffff_ffff ? Buffer.of(tag + 1) : prefix(tag, storageId + 1),
   }));
@@ -146,7 +212,20 @@ export function spansOfStorage(storageId: number): readonly EngineSpan[] {
 
 /** The user's key of a history key without its first `dataPrefixBytes`; undefined: not of that form. */
 export function userKeyOfHistory(suffix: Uint8Array): Buffer | undefined {
-  const end = suffix.length - historySuffixBytes;
+  return unescaped(suffix, suffix.length - historySuffixBytes);
+}
+
+/** Key and transaction of a record's key without its first `dataPrefixBytes`; undefined: not of that form. */
+export function partsOfRecord(
+  suffix: Uint8Array,
+): { readonly key: Buffer; readonly transactionId: Buffer } | undefined {
+  const key = unescaped(suffix, suffix.length - recordSuffixBytes);
+  if (key === undefined) return undefined;
+  return { key, transactionId: Buffer.from(suffix.subarray(suffix.length - transactionIdBytes)) };
+}
+
+/** @param end of the escaped key, where 00 01 stands */
+function unescaped(suffix: Uint8Array, end: number): Buffer | undefined {
   if (end < 0 || suffix[end] !== 0x00 || suffix[end + 1] !== 0x01) return undefined;
   const key = Buffer.allocUnsafe(end);
   let length = 0;
@@ -159,14 +238,14 @@ export function userKeyOfHistory(suffix: Uint8Array): Buffer | undefined {
   return key.subarray(0, length);
 }
 
-/** Of a data or history key. */
+/** Of any key under a storage id. */
 export function storageIdOf(engineKey: Buffer): number {
   return engineKey.readUInt32BE(1);
 }
 
 /** The first key of each kind that belongs to `storageId` or a later one. */
 export function storageSpansFrom(storageId: number): readonly EngineSpan[] {
-  return [dataTag, historyTag].map((tag) => ({
+  return storageTags.map((tag) => ({
     startKey: prefix(tag, storageId),
     endKey: Buffer.of(tag + 1),
   }));

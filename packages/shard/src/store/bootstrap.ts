@@ -25,6 +25,7 @@ import { type RangeState, rangeCheckpointRow } from '../state/range-checkpoint.t
 import { SessionTable } from '../state/session-table.ts';
 import { allRangeRows, ownerRowKey, StorageSpace } from '../state/storage-keys.ts';
 import { encodeStored } from '../state/stored-value.ts';
+import { TransactionState } from '../state/transaction-state.ts';
 import { metaKey } from './range-reports.ts';
 
 export interface Founding {
@@ -80,6 +81,8 @@ export function foundingStates(founding: Founding, storeId: StoreId): RangeState
       lastTimestamp: descriptor.rangeId === metaRangeId ? foundingTimestamp : 0,
       liveBytes: 0,
       sessions: new SessionTable(),
+      lastDeletion: 0,
+      transactions: new TransactionState(),
     });
   }
   return states;

@@ -13,11 +13,13 @@ import {
 import {
   createMultiRaft,
   decodeRaftMessage,
+  defaultTimings,
   encodeRaftMessage,
   type MultiRaft,
   type PeerMessage,
 } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
+import { maxClockOffsetMs } from '../limits.ts';
 import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
 import type { Answer, Caller, rangeInfo } from '../replica/answers.ts';
@@ -26,6 +28,8 @@ import { RangeLoad } from '../split/range-load.ts';
 import { SplitTriggers } from '../split/split-triggers.ts';
 import { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
+import { LiveTransactions } from '../transaction/live-transactions.ts';
+import { WaitingClock, WaitingRoom } from '../transaction/waiting-room.ts';
 import { Checkpointer } from './checkpointer.ts';
 import type { StoreContext } from './context.ts';
 import type { StoreFoundation } from './foundation.ts';
@@ -36,8 +40,10 @@ import { OneAtATime } from './one-at-a-time.ts';
 import { PeerChannel } from './peer-channel.ts';
 import { Proposer } from './proposer.ts';
 import { RangeReporter } from './range-reports.ts';
-import { Reads } from './reads.ts';
+import { Reads, type ReadsOptions } from './reads.ts';
 import { StoreStateMachine } from './store-state-machine.ts';
+import { TransactionReads } from './transaction-reads.ts';
+import { TransactionRequests } from './transaction-requests.ts';
 
 export interface MemberOptions {
   readonly context: StoreContext;
@@ -57,6 +63,7 @@ export interface MemberOptions {
 export class Member {
   readonly raft: MultiRaft;
   readonly reads: Reads;
+  readonly transactions: TransactionRequests;
   readonly checkpointer: Checkpointer;
   readonly membership: Membership;
   readonly splits: Splits;
@@ -64,7 +71,10 @@ export class Member {
   readonly load: RangeLoad;
   private readonly options: MemberOptions;
   private readonly context: StoreContext;
+  readonly live: LiveTransactions;
   private readonly proposer: Proposer;
+  private readonly waitingClock: WaitingClock;
+  private readonly takeOverWaitMs: number;
   private readonly reporter: RangeReporter;
   private readonly services: readonly { start(): void; stop(): void }[];
   private readonly raftChannel: PeerChannel<PeerMessage>;
@@ -78,6 +88,18 @@ export class Member {
       this.context;
     const { clock, prng, timings, raftLimits, driverLimits } = this.context.options;
     this.proposer = new Proposer({ clock, hasFailed: this.context.hasFailed, onFatal: fail });
+    this.waitingClock = new WaitingClock(clock, fail);
+    this.live = new LiveTransactions({
+      clock,
+      ttlMs: limits.transactionTtlMs,
+      transactionsMax: limits.requestsInFlightMax,
+      edgesMax: 64,
+      onFatal: fail,
+    });
+    // What surely lies between the last read under the old lease and the election, with 1 % of drift on either side.
+    const { electionTimeoutMs, leaseDurationMs } = timings ?? defaultTimings;
+    const gapMs = electionTimeoutMs - leaseDurationMs - 0.02 * electionTimeoutMs;
+    this.takeOverWaitMs = Math.max(0, maxClockOffsetMs - Math.max(0, gapMs));
     const oneAtATime = new OneAtATime();
     this.membership = new Membership({
       ...options.leftovers,
@@ -178,14 +200,19 @@ export class Member {
         onFatal: fail,
       }),
     ];
-    this.reads = new Reads({
+    const readsOptions: ReadsOptions = {
       engine,
       consensus: raft,
       clock,
       answers: admission,
       limits,
       onFatal: fail,
-    });
+    };
+    this.reads = new Reads(readsOptions);
+    this.transactions = new TransactionRequests(
+      new TransactionReads(readsOptions, this.reads),
+      this.live,
+    );
     this.checkpointer = new Checkpointer({
       engine,
       turns,
@@ -226,6 +253,7 @@ export class Member {
   /** No background work begins any more. */
   stopServices(): void {
     for (const service of this.services) service.stop();
+    this.live.stop();
   }
 
   /** Nothing is heard of peers any more. */
@@ -277,8 +305,16 @@ export class Member {
   private addReplica(state: RangeState): Replica {
     const { rangeId } = state.descriptor;
     const { engine, hlc, limits, admission, replicas, fail, options } = this.context;
+    const guarded = (callback: () => void) => () => {
+      try {
+        callback();
+      } catch (error) {
+        fail(error);
+      }
+    };
     const replica: Replica = new Replica(state, {
       covering: (span) => this.covering(span),
+      newWaitingRoom: () => new WaitingRoom(this.waitingClock, limits.parkedMax),
       // A committed timestamp is passed whatever the wall clock says: the range's own order keeps above it.
       observe: (timestamp) => void hlc.observe(toTimestamp(timestamp)),
       leaseholder: {
@@ -286,7 +322,11 @@ export class Member {
         hlc,
         limits,
         answers: admission,
+        live: this.live,
+        waitingClock: this.waitingClock,
         nowMs: () => options.clock.nowMs(),
+        after: (delayMs, callback) => void options.clock.setTimer(delayMs, guarded(callback)),
+        takeOverWaitMs: this.takeOverWaitMs,
         propose: (data) => this.raft.propose(rangeId, data),
         leaseValid: () => this.raft.leaseValid(rangeId),
         readBarrier: () => this.raft.readBarrier(rangeId),

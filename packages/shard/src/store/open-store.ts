@@ -13,15 +13,13 @@ import {
 } from '@flotilla/base';
 import { openWriteAheadLog, type WriteAheadLog } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
+import { maxClockOffsetMs } from '../limits.ts';
 import { wholeEngine } from '../state/storage-keys.ts';
 import { isOwnEngine } from './bootstrap.ts';
 import { type Identity, identityPath, readIdentity, writeIdentity } from './identity.ts';
 import { recoverContents } from './recovery.ts';
 import { RunningStore } from './running-store.ts';
 import type { Store, StoreOptions } from './store-api.ts';
-
-/** A peer's clock further ahead than this is not followed. Unit: ms. DESIGN §7. */
-const maxOffsetMs = 250;
 
 /**
  * Opens the store in `options.directory`; a new one waits to be founded, an existing one takes part at once.
@@ -54,7 +52,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     opened.push(wal);
     checkLog(options, identity, wal);
     const hlc = new HybridLogicalClock(options.clock, {
-      maxOffsetMs,
+      maxOffsetMs: maxClockOffsetMs,
       floor: toTimestamp(wal.lastCheckpoint?.hlcUpperBound ?? 0),
     });
     const contents = await recoverContents({

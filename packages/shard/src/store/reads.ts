@@ -1,7 +1,8 @@
 /**
- * Gets and scans. The order is the point (consensus rule L4): a leaseholder takes the value, then checks the lease; or
- * lets a quorum confirm, then takes the value. Never check, then read. A follower has no lease: it asks the leader for a
- * read point, waits until it has applied that far, then takes the value.
+ * Plain gets and scans: the newest committed versions. The order is the point (consensus rule L4): a leaseholder takes the
+ * value, then checks the lease; or lets a quorum confirm, then takes the value. Never check, then read. A follower has no
+ * lease: it asks the leader for a read point, waits until it has applied that far, then takes the value. A key with an
+ * intent on it waits for the outcome, wherever it is read.
  */
 import {
   type Clock,
@@ -9,10 +10,11 @@ import {
   keyBytesMax,
   keySuccessor,
   probe,
+  type Span,
   spanContains,
   spanContainsSpan,
 } from '@flotilla/base';
-import type { MultiRaft, ReadGrant } from '@flotilla/raft';
+import type { MultiRaft } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineIterator } from '../engine/engine.ts';
 import type { StoreLimits } from '../limits.ts';
@@ -23,9 +25,13 @@ import {
   RefusalReason,
   refusal,
 } from '../replica/answers.ts';
+import { blockedBy } from '../replica/leaseholder.ts';
+import { overlayKey } from '../replica/overlay.ts';
 import type { Replica } from '../replica/replica.ts';
 import { userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
+import type { Intent } from '../state/transaction-rows.ts';
+import { ReadBarriers } from './read-barriers.ts';
 
 export interface ReadsOptions {
   readonly engine: Engine;
@@ -36,45 +42,97 @@ export interface ReadsOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-type ScanRequest = flotilla.kv.ScanRequest.$Properties;
-type AfterBarrier = (grant: ReadGrant) => void;
+export type ScanRequest = flotilla.kv.ScanRequest.$Properties;
+
+/** How far a read has come that could not be answered at once. */
+interface Progress {
+  /** A quorum has confirmed since the read came. */
+  readonly confirmed: boolean;
+  /** Monotonic ms: until when it waits for an intent; 0 = it has not waited. */
+  readonly waitUntilMs: number;
+}
 
 const noBytes = Buffer.alloc(0);
+const begins: Progress = { confirmed: false, waitUntilMs: 0 };
 
 export class Reads {
+  readonly barriers: ReadBarriers;
   private readonly options: ReadsOptions;
-  /** Reads of this turn that wait for one confirmation per range. */
-  private readonly waiting = new Map<Replica, AfterBarrier[]>();
   private scans = 0;
 
   constructor(options: ReadsOptions) {
     this.options = options;
+    this.barriers = new ReadBarriers(options);
   }
 
   /** @returns the answer if there is one at once; otherwise it is sent later */
-  get(caller: Caller, replica: Replica, keys: readonly Uint8Array[]): Answer | undefined {
-    const { answers, limits, consensus } = this.options;
-    if (keys.length > limits.getKeysMax)
-      return tooLarge(`a get names at most ${limits.getKeysMax} keys`);
-    for (const key of keys)
-      if (key.length > keyBytesMax) return tooLarge(`a key exceeds ${keyBytesMax} bytes`);
-    const outside = outsideOf(replica, keys);
-    if (outside !== undefined) return outside;
-    if (replica.leaseholder !== undefined) {
-      const values = this.valuesOf(replica, keys);
-      if (consensus.leaseValid(replica.rangeId)) return values;
+  get(
+    caller: Caller,
+    replica: Replica,
+    keys: readonly Uint8Array[],
+    progress: Progress = begins,
+  ): Answer | undefined {
+    const refused = checkKeys(replica, keys, this.options.limits);
+    if (refused !== undefined) return refused;
+    const { confirmed } = progress;
+    let intent: Intent | undefined;
+    if (replica.leaseholder !== undefined || confirmed) {
+      if (replica.transactions.intents.size > 0) intent = firstIntent(replica, keys);
+      if (intent === undefined) {
+        const values = this.valuesOf(replica, keys);
+        if (confirmed || this.options.consensus.leaseValid(replica.rangeId)) return values;
+      }
     }
-    this.afterBarrier(caller, replica, () => {
-      const outside = outsideOf(replica, keys);
-      answers.send(caller, outside ?? this.valuesOf(replica, keys));
-    });
+    const again = (next: Progress): void =>
+      this.sendIfAny(caller, this.get(caller, replica, keys, next));
+    if (intent !== undefined) return this.wait(caller, replica, { intent, progress, again });
+    this.confirm(caller, replica, progress, again);
     return undefined;
   }
 
   /** @returns as `get` */
-  scan(caller: Caller, replica: Replica, request: ScanRequest): Answer | undefined {
-    const { limits, consensus } = this.options;
-    const span = { startKey: request.startKey ?? noBytes, endKey: request.endKey ?? noBytes };
+  scan(
+    caller: Caller,
+    replica: Replica,
+    request: ScanRequest,
+    progress: Progress = begins,
+  ): Answer | undefined {
+    const span = spanOf(request);
+    const refused = this.checkScan(replica, span);
+    if (refused !== undefined) return refused;
+    const again = (next: Progress): void =>
+      this.sendIfAny(caller, this.scan(caller, replica, request, next));
+    const { confirmed } = progress;
+    if (replica.leaseholder !== undefined || confirmed) {
+      const reverse = request.reverse === true;
+      const { intents } = replica.transactions;
+      const free = intents.size === 0 ? { span } : beforeObstacle(span, intents.values(), reverse);
+      if (free.span === undefined)
+        return this.wait(caller, replica, { intent: free.obstacle, progress, again });
+      // The iterator holds the state of this moment: a lease that holds after it vouches for all it will return.
+      const iterator = this.options.engine.iterate(
+        replica.space.dataSpan(free.span.startKey, free.span.endKey),
+        { reverse },
+      );
+      if (confirmed || this.options.consensus.leaseValid(replica.rangeId)) {
+        this.runScan(caller, async () => {
+          const answer = await this.collect(request, iterator);
+          // Nothing stands before the intent: this read waits for it. Otherwise the next one does.
+          if (free.obstacle === undefined || answer.scan?.resumeKey?.length) return answer;
+          if ((answer.scan?.rows?.length ?? 0) > 0) return resumeAt(answer, free.obstacle, reverse);
+          return this.wait(caller, replica, { intent: free.obstacle, progress, again });
+        });
+        return undefined;
+      }
+      iterator.close().catch((error: unknown) => this.options.onFatal(error));
+    }
+    this.confirm(caller, replica, progress, again);
+    return undefined;
+  }
+
+  /** Why the span cannot be scanned now. */
+  checkScan(replica: Replica, span: Span): Answer | undefined {
+    const { limits } = this.options;
     if (compareBytes(span.startKey, span.endKey) >= 0)
       return refusal(RefusalReason.INVALID, 'the span is empty');
     if (!spanContainsSpan(replica.descriptor, span)) return replica.keyMismatch(span);
@@ -82,41 +140,87 @@ export class Reads {
       return refusal(RefusalReason.BUSY, 'too many scans', {
         retryAfterMs: limits.busyRetryAfterMs,
       });
-    const open = (): EngineIterator =>
-      this.options.engine.iterate(replica.space.dataSpan(span.startKey, span.endKey), {
-        reverse: request.reverse === true,
-      });
-    if (replica.leaseholder !== undefined) {
-      // The iterator holds the state of this moment: a lease that holds after it vouches for all it will return.
-      const iterator = open();
-      if (consensus.leaseValid(replica.rangeId)) {
-        this.runScan(caller, request, iterator);
-        return undefined;
-      }
-      iterator.close().catch((error: unknown) => this.options.onFatal(error));
-    }
-    this.afterBarrier(caller, replica, () => {
-      if (spanContainsSpan(replica.descriptor, span)) this.runScan(caller, request, open());
-      else this.options.answers.send(caller, replica.keyMismatch(span));
-    });
     return undefined;
   }
 
-  private runScan(caller: Caller, request: ScanRequest, iterator: EngineIterator): void {
+  /** Counts a scan while it runs, and sends what it yields. */
+  runScan(caller: Caller, run: () => Promise<Answer | undefined>): void {
     this.scans++;
-    this.collect(request, iterator)
-      .then((answer) => this.options.answers.send(caller, answer))
+    run()
+      .then((answer) => this.sendIfAny(caller, answer))
       .catch((error: unknown) => this.options.onFatal(error))
       .finally(() => {
         this.scans--;
       });
   }
 
+  /** Newest versions. */
+  valuesOf(replica: Replica, keys: readonly Uint8Array[]): Answer {
+    const { engine, limits } = this.options;
+    const found = engine.getMany(keys.map((key) => replica.space.dataKey(key)));
+    const values: flotilla.kv.Value.$Properties[] = [];
+    let bytes = 0;
+    for (let i = 0; i < keys.length; i++) {
+      const stored = found[i];
+      if (stored === undefined) {
+        values.push({});
+        continue;
+      }
+      checkStored(keys[i] ?? noBytes, stored);
+      bytes += stored.length;
+      values.push(presentValue(stored));
+    }
+    if (bytes > limits.getBytesMax)
+      return tooLarge(`the values exceed ${limits.getBytesMax} bytes: ask for fewer keys`);
+    return { get: { values } };
+  }
+
+  private sendIfAny(caller: Caller, answer: Answer | undefined): void {
+    if (answer !== undefined) this.options.answers.send(caller, answer);
+  }
+
+  private confirm(
+    caller: Caller,
+    replica: Replica,
+    { waitUntilMs }: Progress,
+    again: (next: Progress) => void,
+  ): void {
+    this.barriers.after(caller, replica, () => {
+      if (replica.leaseholder === undefined) probe('followerRead');
+      again({ confirmed: true, waitUntilMs });
+    });
+  }
+
+  /** Until the intent is out of the way, at most `intentWaitMs` over all tries of the read. */
+  private wait(
+    caller: Caller,
+    replica: Replica,
+    { intent, progress, again }: WaitForIntent,
+  ): Answer | undefined {
+    const { clock, limits, answers } = this.options;
+    const now = clock.nowMs();
+    const waitUntilMs =
+      progress.waitUntilMs || Math.min(now + limits.intentWaitMs, caller.deadlineMs);
+    if (waitUntilMs <= now) return blockedBy(intent);
+    const parked = replica.waitingRoom.park(overlayKey(intent.key), {
+      untilMs: waitUntilMs,
+      // Whoever leads or follows by then: asked from the beginning.
+      retry: () => {
+        if (replica.isRemoved) answers.send(caller, replica.notLeaseholder());
+        else again({ confirmed: false, waitUntilMs });
+      },
+      giveUp: () => answers.send(caller, blockedBy(intent)),
+    });
+    if (parked) return undefined;
+    return refusal(RefusalReason.BUSY, 'too many reads wait', {
+      retryAfterMs: limits.busyRetryAfterMs,
+    });
+  }
+
   /** Rows up to the limits, in chunks between which the loop turns. */
   private async collect(request: ScanRequest, iterator: EngineIterator): Promise<Answer> {
     const { limits } = this.options;
-    const rowsMax = bounded(request.maxRows, limits.scanRowsMax);
-    const bytesMax = bounded(request.maxBytes, limits.scanBytesMax);
+    const { rowsMax, bytesMax } = scanBounds(request, limits);
     const rows: flotilla.kv.Row.$Properties[] = [];
     let bytes = 0;
     let last: Uint8Array | undefined;
@@ -142,97 +246,91 @@ export class Reads {
     if (last === undefined) return { scan: { rows, resumeKey: noBytes } };
     return { scan: { rows, resumeKey: request.reverse === true ? last : keySuccessor(last) } };
   }
+}
 
-  private valuesOf(replica: Replica, keys: readonly Uint8Array[]): Answer {
-    const { engine, limits } = this.options;
-    const found = engine.getMany(keys.map((key) => replica.space.dataKey(key)));
-    const values: flotilla.kv.Value.$Properties[] = [];
-    let bytes = 0;
-    for (let i = 0; i < keys.length; i++) {
-      const stored = found[i];
-      if (stored === undefined) {
-        values.push({});
-        continue;
-      }
-      checkStored(keys[i] ?? noBytes, stored);
-      bytes += stored.length;
-      values.push({
-        present: true,
-        value: storedPayload(stored),
-        timestamp: storedTimestamp(stored),
-      });
-    }
-    if (bytes > limits.getBytesMax)
-      return tooLarge(`the values exceed ${limits.getBytesMax} bytes: ask for fewer keys`);
-    return { get: { values } };
-  }
+interface WaitForIntent {
+  readonly intent: Intent;
+  readonly progress: Progress;
+  readonly again: (next: Progress) => void;
+}
 
-  /** One confirmation for all reads of this turn on a range: every one of them arrived before it was asked for. */
-  private afterBarrier(caller: Caller, replica: Replica, read: () => void): void {
-    const { answers, clock } = this.options;
-    let waiters = this.waiting.get(replica);
-    if (waiters === undefined) {
-      waiters = [];
-      this.waiting.set(replica, waiters);
-      clock.afterTurn(() => this.askBarrier(replica));
-    }
-    waiters.push((grant) => {
-      if (!grant.ok) answers.send(caller, this.refusedRead(replica, grant.reason));
-      else if (caller.deadlineMs <= clock.nowMs())
-        answers.send(caller, refusal(RefusalReason.DEADLINE, 'waited too long'));
-      else if (replica.isRemoved) answers.send(caller, replica.notLeaseholder());
-      else {
-        if (replica.leaseholder === undefined) probe('followerRead');
-        read();
-      }
-    });
+/** Sizes and bounds of a get. */
+export function checkKeys(
+  replica: Replica,
+  keys: readonly Uint8Array[],
+  limits: StoreLimits,
+): Answer | undefined {
+  if (keys.length > limits.getKeysMax)
+    return tooLarge(`a get names at most ${limits.getKeysMax} keys`);
+  for (const key of keys) {
+    if (key.length > keyBytesMax) return tooLarge(`a key exceeds ${keyBytesMax} bytes`);
+    if (!spanContains(replica.descriptor, key))
+      return replica.keyMismatch({ startKey: key, endKey: keySuccessor(key) });
   }
+  return undefined;
+}
 
-  private refusedRead(
-    replica: Replica,
-    reason: (ReadGrant & { readonly ok: false })['reason'],
-  ): Answer {
-    const { busyRetryAfterMs } = this.options.limits;
-    switch (reason) {
-      case 'tooManyPending':
-        return refusal(RefusalReason.BUSY, 'too many reads wait for confirmation', {
-          retryAfterMs: busyRetryAfterMs,
-        });
-      case 'stopped':
-        return refusal(RefusalReason.STOPPING, 'the store is stopping');
-      case 'notLeader':
-      case 'noSuchGroup':
-        return replica.notLeaseholder();
-    }
-  }
+export function spanOf({ startKey, endKey }: ScanRequest): Span {
+  return { startKey: startKey ?? noBytes, endKey: endKey ?? noBytes };
+}
 
-  private askBarrier(replica: Replica): void {
-    const waiters = this.waiting.get(replica) ?? [];
-    this.waiting.delete(replica);
-    this.options.consensus
-      .readBarrier(replica.rangeId)
-      .then((grant) => {
-        for (const waiter of waiters) waiter(grant);
-      })
-      .catch((error: unknown) => this.options.onFatal(error));
+export function scanBounds(
+  { maxRows, maxBytes }: ScanRequest,
+  { scanRowsMax, scanBytesMax }: StoreLimits,
+): { readonly rowsMax: number; readonly bytesMax: number } {
+  return { rowsMax: bounded(maxRows, scanRowsMax), bytesMax: bounded(maxBytes, scanBytesMax) };
+}
+
+export function presentValue(stored: Buffer): flotilla.kv.Value.$Properties {
+  return { present: true, value: storedPayload(stored), timestamp: storedTimestamp(stored) };
+}
+
+/** The part of a span that a scan meets before the first of some keys. */
+export type FreePart<Obstacle> =
+  | { readonly span: Span; readonly obstacle?: Obstacle }
+  /** The obstacle comes first. */
+  | { readonly span: undefined; readonly obstacle: Obstacle };
+
+export function beforeObstacle<Obstacle extends { readonly key: Uint8Array }>(
+  span: Span,
+  obstacles: Iterable<Obstacle>,
+  reverse: boolean,
+): FreePart<Obstacle> {
+  let first: Obstacle | undefined;
+  for (const obstacle of obstacles) {
+    if (!spanContains(span, obstacle.key)) continue;
+    const order = first === undefined ? -1 : compareBytes(obstacle.key, first.key);
+    if (first === undefined || (reverse ? order > 0 : order < 0)) first = obstacle;
   }
+  if (first === undefined) return { span };
+  const free: Span = reverse
+    ? { startKey: keySuccessor(first.key), endKey: span.endKey }
+    : { startKey: span.startKey, endKey: first.key };
+  if (compareBytes(free.startKey, free.endKey) >= 0) return { span: undefined, obstacle: first };
+  return { span: free, obstacle: first };
+}
+
+/** The answer of a scan of the part before an obstacle: the next one begins with it. */
+export function resumeAt(
+  answer: Answer,
+  { key }: { readonly key: Uint8Array },
+  reverse: boolean,
+): Answer {
+  return { scan: { ...answer.scan, resumeKey: reverse ? keySuccessor(key) : key } };
+}
+
+function firstIntent(replica: Replica, keys: readonly Uint8Array[]): Intent | undefined {
+  for (const key of keys) {
+    const intent = replica.transactions.intents.get(overlayKey(key));
+    if (intent !== undefined) return intent;
+  }
+  return undefined;
 }
 
 function bounded(asked: number | null | undefined, most: number): number {
   return typeof asked === 'number' && asked > 0 ? Math.min(asked, most) : most;
 }
 
-/**
- * Why this replica does not answer for one of the keys. Asked again after every wait: a split may have cut the range, and
- * what lies beyond it under the same storage id is another group's by then, as far as this store has heard of it.
- */
-function outsideOf(replica: Replica, keys: readonly Uint8Array[]): Answer | undefined {
-  for (const key of keys)
-    if (!spanContains(replica.descriptor, key))
-      return replica.keyMismatch({ startKey: key, endKey: keySuccessor(key) });
-  return undefined;
-}
-
-function tooLarge(message: string): Answer {
+export function tooLarge(message: string): Answer {
   return refusal(RefusalReason.TOO_LARGE, message);
 }

@@ -22,6 +22,7 @@ import type { Replica } from '../replica/replica.ts';
 import type { Admission } from './admission.ts';
 import type { Reads } from './reads.ts';
 import { SeenRequests } from './seen-requests.ts';
+import type { TransactionRequests } from './transaction-requests.ts';
 
 type Request = flotilla.kv.Request;
 
@@ -34,6 +35,8 @@ export interface RequestServerOptions {
   readonly replicas: ReadonlyMap<number, Replica>;
   /** Undefined until the store is founded. */
   readonly reads: () => Reads | undefined;
+  /** As `reads`. */
+  readonly transactions: () => TransactionRequests | undefined;
   readonly isOurs: (header: FrameHeader) => boolean;
   readonly observeHeader: (header: FrameHeader) => void;
   readonly discover: () => Answer;
@@ -113,6 +116,7 @@ export class RequestServer {
     }
     const { clientId } = header.sender;
     if (request.discover || request.status || request.bootstrap) this.serveStore(clientId, request);
+    else if (request.releaseLocks || request.keepLocks) this.serveLocks(header, clientId, request);
     else this.serveRange(header, clientId, request, message.length);
   }
 
@@ -126,6 +130,18 @@ export class RequestServer {
         (answer) => admission.sendUncounted(clientId, requestId, answer),
         onFatal,
       );
+  }
+
+  private serveLocks(header: FrameHeader, clientId: string, request: Request): void {
+    const { admission, transactions, isOurs } = this.options;
+    const answer = isOurs(header)
+      ? transactions()?.serveStore(clientId, request)
+      : refusal(RefusalReason.WRONG_CLUSTER, 'this store belongs to another cluster');
+    admission.sendUncounted(
+      clientId,
+      request.requestId,
+      answer ?? refusal(RefusalReason.NOT_BOOTSTRAPPED, 'this store is not part of a cluster yet'),
+    );
   }
 
   private serveRange(header: FrameHeader, clientId: string, request: Request, bytes: number): void {
@@ -168,7 +184,8 @@ export class RequestServer {
       return refused(RefusalReason.RANGE_NOT_FOUND, `no replica of r${request.rangeId} here`);
     const { leaseholder } = replica;
     const { generation } = replica.descriptor;
-    const mayFollow = request.followerRead && (Boolean(request.get) || Boolean(request.scan));
+    const mayFollow =
+      request.followerRead && !request.transaction && Boolean(request.get ?? request.scan);
     // Somebody knows a newer shape of the range than this replica: whoever made it leads.
     if ((leaseholder === undefined && !mayFollow) || request.generation > generation)
       return { ok: false, refused: replica.notLeaseholder() };
@@ -184,15 +201,17 @@ export class RequestServer {
     request: Request,
   ): Answer | undefined {
     const { replica, leaseholder, reads } = target;
-    if (request.transaction || request.get?.lock || request.write?.readChecks?.length)
-      return refusal(
-        RefusalReason.INVALID,
-        'transactions of several messages are not supported yet',
-      );
-    if (request.get) return reads.get(caller, replica, request.get.keys ?? []);
-    if (request.scan) return reads.scan(caller, replica, request.scan);
+    const header = request.transaction ?? undefined;
+    if (header === undefined) {
+      if (request.get?.lock) return refusal(RefusalReason.INVALID, 'only transactions hold locks');
+      if (request.get) return reads.get(caller, replica, request.get.keys ?? []);
+      if (request.scan) return reads.scan(caller, replica, request.scan);
+    }
     if (leaseholder === undefined) return replica.notLeaseholder();
-    if (request.write) return leaseholder.write(caller, request.write);
+    if (request.write) return leaseholder.write(caller, request.write, header);
+    const server = { replica, leaseholder };
+    const transactional = this.options.transactions()?.dispatch(caller, server, request);
+    if (transactional !== undefined) return transactional.answer;
     if (request.registerSession)
       return leaseholder.register(caller, request.registerSession.nonce ?? noBytes);
     if (request.changeReplicas)

@@ -85,6 +85,7 @@ export class RunningStore implements Store {
       logger: this.context.logger,
       replicas: this.context.replicas,
       reads: () => this.member?.reads,
+      transactions: () => this.member?.transactions,
       isOurs: this.context.isOurs,
       observeHeader: this.context.observeHeader,
       discover: () => this.requests.discover(),

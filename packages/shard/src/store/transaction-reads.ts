@@ -1,0 +1,520 @@
+/**
+ * Reads of transactions, at the leaseholder alone: snapshots at a timestamp, newest versions under a lock, refreshes, and
+ * what became of a transaction. A snapshot is served only when nothing of its time is still to come: intents and writes on
+ * their way are waited for, and the read-timestamp cache keeps later ones above it. As with every read, the value is taken
+ * first and the lease checked then; without a lease a quorum confirms, and the value is taken anew.
+ */
+import { keySuccessor, probe, timestampSpan, timestampToWallMs, toTimestamp } from '@flotilla/base';
+import type { flotilla } from '../../gen/kv.js';
+import { kv } from '../protocol/index.ts';
+import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
+import { blockedBy, type Leaseholder } from '../replica/leaseholder.ts';
+import type { Attempt } from '../replica/leaseholder-core.ts';
+import type { Replica } from '../replica/replica.ts';
+import { transactionIdBytes } from '../state/storage-keys.ts';
+import { checkStored } from '../state/stored-value.ts';
+import { nameOf, TransactionStatus } from '../state/transaction-rows.ts';
+import { historyAt } from '../transaction/history.ts';
+import { lockOwnerOf, waitForLock } from '../transaction/obstacles.ts';
+import { bumpReads, checkReadChecks } from '../transaction/read-checks.ts';
+import { validateReads } from '../transaction/read-validation.ts';
+import { VersionScan, visibleAt } from '../transaction/version-scan.ts';
+import {
+  beforeObstacle,
+  checkKeys,
+  presentValue,
+  type Reads,
+  type ReadsOptions,
+  resumeAt,
+  type ScanRequest,
+  scanBounds,
+  spanOf,
+  tooLarge,
+} from './reads.ts';
+
+type GetRequest = flotilla.kv.GetRequest.$Properties;
+type RefreshRequest = flotilla.kv.RefreshRequest.$Properties;
+type QueryRequest = flotilla.kv.QueryTransactionRequest.$Properties;
+type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
+
+const noBytes = Buffer.alloc(0);
+
+/** A read, from its arrival to its answer. */
+interface Read {
+  readonly caller: Caller;
+  readonly replica: Replica;
+  /** One try on the state of this moment. */
+  readonly attempt: (leaseholder: Leaseholder) => Outcome;
+  /** Monotonic ms; 0 = it has not waited. */
+  waitUntilMs: number;
+}
+
+type Outcome =
+  /** Holds without a lease, or is only a hint. */
+  | { readonly kind: 'refused'; readonly answer: Answer }
+  /** Something of its time is on its way to this key. */
+  | { readonly kind: 'waits'; readonly key: Uint8Array; readonly giveUp: Answer }
+  /** Waits in the queue of a lock. */
+  | { readonly kind: 'queued'; readonly queue: () => void }
+  /** The value is taken: it counts if the lease holds now. */
+  | { readonly kind: 'taken'; readonly finish: () => void; readonly cancel?: () => void };
+
+interface Snapshot {
+  readonly transaction: string;
+  readonly readTimestamp: number;
+  readonly uncertaintyLimit: number;
+  readonly storeTimestamp: number;
+}
+
+export class TransactionReads {
+  private readonly options: ReadsOptions;
+  private readonly reads: Reads;
+
+  constructor(options: ReadsOptions, reads: Reads) {
+    this.options = options;
+    this.reads = reads;
+  }
+
+  /** @returns the answer if there is one at once; otherwise it is sent later */
+  get(
+    caller: Caller,
+    replica: Replica,
+    request: GetRequest,
+    header: TransactionHeader,
+  ): Answer | undefined {
+    if (header.id?.length !== transactionIdBytes) return invalidId();
+    const keys = request.keys ?? [];
+    const locks =
+      request.lock === kv.LockMode.LOCK_SHARE || request.lock === kv.LockMode.LOCK_EXCLUSIVE;
+    const read: Read = {
+      caller,
+      replica,
+      waitUntilMs: 0,
+      attempt: (leaseholder) =>
+        locks
+          ? this.tryLockedGet(read, leaseholder, request, header)
+          : this.tryGet(read, leaseholder, keys, header),
+    };
+    return this.serve(read);
+  }
+
+  /** @returns as `get` */
+  scan(
+    caller: Caller,
+    replica: Replica,
+    request: ScanRequest,
+    header: TransactionHeader,
+  ): Answer | undefined {
+    if (header.id?.length !== transactionIdBytes) return invalidId();
+    const read: Read = {
+      caller,
+      replica,
+      waitUntilMs: 0,
+      attempt: (leaseholder) => this.tryScan(read, leaseholder, request, header),
+    };
+    return this.serve(read);
+  }
+
+  /** @returns as `get` */
+  refresh(
+    caller: Caller,
+    leaseholder: Leaseholder,
+    request: RefreshRequest,
+    header: TransactionHeader,
+  ): Answer | undefined {
+    if (header.id?.length !== transactionIdBytes) return invalidId();
+    const transaction = nameOf(header.id);
+    const attempt: Attempt = {
+      caller,
+      waitUntilMs: 0,
+      evaluate: () => {
+        const checks = request.checks ?? [];
+        const to = request.to ?? 0;
+        const { hlc, limits } = leaseholder.context;
+        const checked = checkReadChecks(checks, leaseholder.bounds(), limits.commandConditionsMax);
+        if (!checked.ok) return leaseholder.refused(checked);
+        if (!Number.isSafeInteger(to) || to < 0 || !hlc.observe(toTimestamp(to)).ok)
+          return refusal(RefusalReason.INVALID, 'the timestamp is too far ahead');
+        const validation = validateReads(leaseholder, attempt, checks, { upTo: to, transaction });
+        if (validation.kind === 'later') return validation.answer;
+        if (validation.kind === 'failed') {
+          const { index, foundTimestamp } = validation;
+          return { refresh: { ok: false, failedCheck: index, foundTimestamp } };
+        }
+        bumpReads(leaseholder.memory, validation.checks, to, transaction);
+        return this.confirmed(caller, leaseholder, { refresh: { ok: true } });
+      },
+    };
+    return leaseholder.begin(attempt);
+  }
+
+  /** @returns as `get` */
+  query(caller: Caller, leaseholder: Leaseholder, request: QueryRequest): Answer | undefined {
+    const id = request.transactionId ?? noBytes;
+    const key = request.anchorKey ?? noBytes;
+    if (id.length !== transactionIdBytes) return invalidId();
+    const transaction = nameOf(id);
+    const evaluate = (): Answer | undefined => {
+      const { replica, context, memory } = leaseholder;
+      const refused = checkKeys(replica as Replica, [key], context.limits);
+      if (refused !== undefined) return refused;
+      const record = memory.state.records.get(nameOf(key) + transaction);
+      const coordinatorAlive = context.live.isAlive(transaction);
+      if (record === undefined || record.status === TransactionStatus.TRANSACTION_PREVENTED)
+        return this.confirmed(caller, leaseholder, { queryTransaction: { coordinatorAlive } });
+      const { status, commitTimestamp, promisedKeys, writtenAt } = record;
+      const ageMs = Math.max(0, context.hlc.wallMs() - timestampToWallMs(toTimestamp(writtenAt)));
+      return this.confirmed(caller, leaseholder, {
+        queryTransaction: {
+          status,
+          commitTimestamp,
+          promisedKeys: [...promisedKeys],
+          ageMs: Math.floor(ageMs),
+          coordinatorAlive,
+        },
+      });
+    };
+    return leaseholder.begin({ caller, waitUntilMs: 0, evaluate });
+  }
+
+  /** The answer rests on what was applied when it was made: it counts if this still is the leader afterwards. */
+  private confirmed(caller: Caller, leaseholder: Leaseholder, answer: Answer): Answer | undefined {
+    if (leaseholder.context.leaseValid()) return answer;
+    const replica = leaseholder.replica as Replica;
+    this.reads.barriers.after(caller, replica, () => {
+      const { answers } = this.options;
+      answers.send(caller, leaseholder.isResigned ? replica.notLeaseholder() : answer);
+    });
+    return undefined;
+  }
+
+  /** @param confirmed the leaseholder that a quorum has confirmed since the read came */
+  private serve(read: Read, confirmed?: Leaseholder): Answer | undefined {
+    const { caller, replica } = read;
+    const { leaseholder } = replica;
+    const { clock, consensus, limits } = this.options;
+    if (leaseholder === undefined || replica.isRemoved) return replica.notLeaseholder();
+    if (caller.deadlineMs <= clock.nowMs())
+      return refusal(RefusalReason.DEADLINE, 'waited too long');
+    if (confirmed !== undefined && confirmed !== leaseholder) return replica.notLeaseholder();
+    if (!leaseholder.isReady) {
+      if (confirmed !== undefined)
+        return refusal(RefusalReason.BUSY, 'the leaseholder is new', {
+          retryAfterMs: limits.busyRetryAfterMs,
+        });
+      this.confirm(read, leaseholder);
+      return undefined;
+    }
+    const outcome = read.attempt(leaseholder);
+    switch (outcome.kind) {
+      case 'refused':
+        return outcome.answer;
+      case 'queued':
+        outcome.queue();
+        return undefined;
+      case 'waits':
+        return this.wait(read, outcome.key, outcome.giveUp);
+      case 'taken':
+        if (confirmed === leaseholder || consensus.leaseValid(replica.rangeId)) outcome.finish();
+        else {
+          outcome.cancel?.();
+          this.confirm(read, leaseholder);
+        }
+        return undefined;
+    }
+  }
+
+  private confirm(read: Read, leaseholder: Leaseholder): void {
+    const { caller, replica } = read;
+    this.reads.barriers.after(caller, replica, () =>
+      this.sendIfAny(caller, this.serve(read, leaseholder)),
+    );
+  }
+
+  private wait(read: Read, key: Uint8Array, giveUp: Answer): Answer | undefined {
+    const { clock, limits, answers } = this.options;
+    const { caller, replica } = read;
+    const now = clock.nowMs();
+    if (read.waitUntilMs === 0)
+      read.waitUntilMs = Math.min(now + limits.intentWaitMs, caller.deadlineMs);
+    if (read.waitUntilMs <= now) return giveUp;
+    const parked = replica.waitingRoom.park(nameOf(key), {
+      untilMs: read.waitUntilMs,
+      retry: () => this.sendIfAny(caller, this.serve(read)),
+      giveUp: () => answers.send(caller, giveUp),
+    });
+    return parked ? undefined : this.busy('too many reads wait');
+  }
+
+  private sendIfAny(caller: Caller, answer: Answer | undefined): void {
+    if (answer !== undefined) this.options.answers.send(caller, answer);
+  }
+
+  /** Which snapshot a read wants, or why it cannot have it. */
+  private snapshotOf(leaseholder: Leaseholder, header: TransactionHeader): Snapshot | Answer {
+    const { hlc, limits } = leaseholder.context;
+    const storeTimestamp = hlc.now();
+    const asked = header.readTimestamp ?? 0;
+    const transaction = nameOf(header.id ?? noBytes);
+    // Above everything that was evaluated here: nothing is uncertain then.
+    const readTimestamp = asked === 0 ? Math.max(storeTimestamp, leaseholder.lastTimestamp) : asked;
+    if (!Number.isSafeInteger(asked) || !hlc.observe(toTimestamp(readTimestamp)).ok)
+      return refusal(RefusalReason.INVALID, 'the read timestamp is too far ahead');
+    // A tenth less than what is swept: other stores' clocks did the sweeping.
+    if (readTimestamp < storeTimestamp - timestampSpan(0.9 * limits.historyTtlMs))
+      return refusal(RefusalReason.SNAPSHOT_TOO_OLD, 'the history does not reach back so far');
+    const observed = header.observedTimestamp || Infinity;
+    const narrowed = Math.min(
+      header.uncertaintyLimit ?? 0,
+      Math.max(observed, leaseholder.leadsSince),
+    );
+    const uncertaintyLimit = asked === 0 ? readTimestamp : Math.max(readTimestamp, narrowed);
+    leaseholder.memory.watchWrites(leaseholder.lastTimestamp);
+    return { transaction, readTimestamp, uncertaintyLimit, storeTimestamp };
+  }
+
+  private tryGet(
+    read: Read,
+    leaseholder: Leaseholder,
+    keys: readonly Uint8Array[],
+    header: TransactionHeader,
+  ): Outcome {
+    const { caller, replica } = read;
+    const { engine, limits, answers, onFatal } = this.options;
+    const refused = checkKeys(replica, keys, limits);
+    if (refused !== undefined) return { kind: 'refused', answer: refused };
+    const snapshot = this.snapshotOf(leaseholder, header);
+    if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
+    const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
+    const { memory } = leaseholder;
+    for (const key of keys) {
+      const waits = this.obstacleOn(leaseholder, key, transaction, uncertaintyLimit);
+      if (waits !== undefined) return waits;
+    }
+    const newest = engine.getMany(keys.map((key) => replica.space.dataKey(key)));
+    const values: flotilla.kv.Value.$Properties[] = [];
+    const fromHistory: number[] = [];
+    let bytes = 0;
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i] ?? noBytes;
+      const stored = newest[i];
+      if (stored === undefined) {
+        values.push({});
+        if (memory.lastDeletion > readTimestamp) fromHistory.push(i);
+        continue;
+      }
+      const visible = visibleAt(checkStored(key, stored), undefined, snapshot);
+      if (visible.kind === 'uncertain') return uncertain(visible.timestamp);
+      values.push(visible.kind === 'version' ? presentValue(visible.stored) : {});
+      if (visible.kind === 'absent') fromHistory.push(i);
+      bytes += stored.length;
+    }
+    if (bytes > limits.getBytesMax)
+      return {
+        kind: 'refused',
+        answer: tooLarge(`the values exceed ${limits.getBytesMax} bytes: ask for fewer keys`),
+      };
+    for (const key of keys) memory.reads.bumpKey(nameOf(key), readTimestamp, transaction);
+    const answer = answerOfSnapshot({ get: { values } }, snapshot);
+    if (fromHistory.length === 0)
+      return { kind: 'taken', finish: () => answers.send(caller, answer) };
+    const complete = async (): Promise<Answer> => {
+      probe('historyRead');
+      for (const i of fromHistory) {
+        const key = keys[i] ?? noBytes;
+        const old = await historyAt(engine, replica.space, key, readTimestamp);
+        if (replica.isRemoved) return replica.notLeaseholder();
+        const visible = visibleAt(undefined, old, snapshot);
+        if (visible.kind === 'uncertain') return uncertain(visible.timestamp).answer;
+        if (visible.kind === 'version') values[i] = presentValue(visible.stored);
+      }
+      return answer;
+    };
+    return {
+      kind: 'taken',
+      finish: () => void complete().then((found) => answers.send(caller, found), onFatal),
+    };
+  }
+
+  private tryScan(
+    read: Read,
+    leaseholder: Leaseholder,
+    request: ScanRequest,
+    header: TransactionHeader,
+  ): Outcome {
+    const { caller, replica } = read;
+    const { engine, limits, onFatal } = this.options;
+    const span = spanOf(request);
+    const refused = this.reads.checkScan(replica, span);
+    if (refused !== undefined) return { kind: 'refused', answer: refused };
+    const snapshot = this.snapshotOf(leaseholder, header);
+    if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
+    const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
+    const { memory } = leaseholder;
+    const reverse = request.reverse === true;
+    const obstacles = this.obstaclesIn(leaseholder, span, transaction, uncertaintyLimit);
+    const free = beforeObstacle(span, obstacles, reverse);
+    if (free.span === undefined) return free.obstacle;
+    const scan = new VersionScan({
+      engine,
+      space: replica.space,
+      span: free.span,
+      reverse,
+      readTimestamp,
+      uncertaintyLimit,
+      withDeleted: memory.lastDeletion > readTimestamp,
+      ...scanBounds(request, limits),
+      chunkRows: limits.scanChunkRows,
+    });
+    memory.reads.bumpSpan(readTimestamp, transaction);
+    const run = async (): Promise<Answer | undefined> => {
+      const result = await scan.run();
+      if (replica.isRemoved) return replica.notLeaseholder();
+      if (result.kind === 'uncertain') return uncertain(result.timestamp).answer;
+      const { rows, complete } = result;
+      const last = rows.at(-1);
+      if (!complete && last !== undefined)
+        return answerOfSnapshot(resumeAfter(rows, last.key ?? noBytes, reverse), snapshot);
+      const whole = answerOfSnapshot({ scan: { rows, resumeKey: noBytes } }, snapshot);
+      const { obstacle } = free;
+      if (obstacle === undefined) return whole;
+      if (rows.length > 0) return resumeAt(whole, obstacle, reverse);
+      return this.wait(read, obstacle.key, obstacle.giveUp);
+    };
+    return {
+      kind: 'taken',
+      finish: () => this.reads.runScan(caller, run),
+      cancel: () => void scan.close().catch(onFatal),
+    };
+  }
+
+  private tryLockedGet(
+    read: Read,
+    leaseholder: Leaseholder,
+    request: GetRequest,
+    header: TransactionHeader,
+  ): Outcome {
+    const { caller, replica } = read;
+    const { limits, answers } = this.options;
+    const keys = request.keys ?? [];
+    const refused = checkKeys(replica, keys, limits);
+    if (refused !== undefined) return { kind: 'refused', answer: refused };
+    const { locks, context } = leaseholder;
+    const storeTimestamp = context.hlc.now();
+    const owner = lockOwnerOf(header);
+    const wish = request.lock === kv.LockMode.LOCK_SHARE ? 'share' : 'exclusive';
+    const skips = request.wait === kv.LockWait.LOCK_SKIP_LOCKED;
+    const skipped = new Set<number>();
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i] ?? noBytes;
+      const name = nameOf(key);
+      const before = locks.holds(name, owner.name);
+      if (!locks.take(name, owner, wish)) {
+        if (!locks.has(name)) return { kind: 'refused', answer: this.busy('too many locks') };
+        if (skips) skipped.add(i);
+        else if (request.wait === kv.LockWait.LOCK_NOWAIT)
+          return {
+            kind: 'refused',
+            answer: refusal(RefusalReason.LOCK_NOT_AVAILABLE, 'the key is locked', {
+              ...locks.blockers(name, owner, wish),
+              key,
+            }),
+          };
+        else return this.queued(read, leaseholder, { name, owner, wish });
+        continue;
+      }
+      const waits = this.obstacleOn(leaseholder, key, owner.name, Infinity);
+      if (waits === undefined) continue;
+      if (!skips) return waits;
+      if (!before) locks.release(name, owner.name);
+      skipped.add(i);
+    }
+    const answer = this.reads.valuesOf(replica, keys);
+    const { get } = answer;
+    if (get?.values) {
+      for (const i of skipped) get.values[i] = { skipped: true };
+      get.storeTimestamp = storeTimestamp;
+    }
+    return { kind: 'taken', finish: () => answers.send(caller, answer) };
+  }
+
+  private queued(
+    read: Read,
+    leaseholder: Leaseholder,
+    lock: Parameters<typeof waitForLock>[2],
+  ): Outcome {
+    const { caller } = read;
+    const attempt: Attempt = { caller, waitUntilMs: 0, evaluate: () => this.serve(read) };
+    return { kind: 'queued', queue: () => waitForLock(leaseholder, attempt, lock) };
+  }
+
+  /** What is about to become a version of the key at or below `upTo`. */
+  private obstacleOn(
+    leaseholder: Leaseholder,
+    key: Uint8Array,
+    transaction: string,
+    upTo: number,
+  ): (Outcome & { readonly kind: 'waits' }) | undefined {
+    const { memory } = leaseholder;
+    const name = nameOf(key);
+    if (memory.hasIntents) {
+      const intent = memory.unsettledIntent(name, transaction, upTo);
+      if (intent !== undefined) return { kind: 'waits', key, giveUp: blockedBy(intent) };
+    }
+    const { overlay } = leaseholder.view();
+    if (overlay.size === 0) return undefined;
+    const underWay = overlay.get(name);
+    if (underWay === undefined || underWay.timestamp > upTo) return undefined;
+    return { kind: 'waits', key, giveUp: this.busy('a write of the key is under way') };
+  }
+
+  /** As `obstacleOn`, for all keys of a span. */
+  private *obstaclesIn(
+    leaseholder: Leaseholder,
+    span: { readonly startKey: Uint8Array; readonly endKey: Uint8Array },
+    transaction: string,
+    upTo: number,
+  ): Iterable<Outcome & { readonly kind: 'waits' }> {
+    for (const intent of leaseholder.memory.unsettledIntents(span, transaction, upTo))
+      yield { kind: 'waits', key: intent.key, giveUp: blockedBy(intent) };
+    const { overlay } = leaseholder.view();
+    if (overlay.size === 0) return;
+    const giveUp = this.busy('a write in the span is under way');
+    for (const { key, timestamp } of overlay.within(span))
+      if (timestamp <= upTo) yield { kind: 'waits', key, giveUp };
+  }
+
+  private busy(message: string): Answer {
+    const { busyRetryAfterMs } = this.options.limits;
+    return refusal(RefusalReason.BUSY, message, { retryAfterMs: busyRetryAfterMs });
+  }
+}
+
+function answerOfSnapshot(
+  { get, scan }: Answer,
+  { readTimestamp, storeTimestamp }: Snapshot,
+): Answer {
+  return get
+    ? { get: { ...get, readTimestamp, storeTimestamp } }
+    : { scan: { ...scan, readTimestamp, storeTimestamp } };
+}
+
+function resumeAfter(
+  rows: flotilla.kv.Row.$Properties[],
+  last: Uint8Array,
+  reverse: boolean,
+): Answer {
+  return resumeAt({ scan: { rows } }, { key: reverse ? last : keySuccessor(last) }, false);
+}
+
+function uncertain(timestamp: number): Outcome & { readonly kind: 'refused' } {
+  probe('readUncertain');
+  const answer = refusal(RefusalReason.UNCERTAIN, 'a version may be older than the transaction', {
+    timestamp,
+  });
+  return { kind: 'refused', answer };
+}
+
+function invalidId(): Answer {
+  return refusal(RefusalReason.INVALID, 'a transaction id has 16 bytes');
+}
