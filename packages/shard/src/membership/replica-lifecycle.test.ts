@@ -30,6 +30,7 @@ import { OneAtATime } from '../store/one-at-a-time.ts';
 import { type RecoveredContents, recoverContents } from '../store/recovery.ts';
 import { StorageReclaimer } from '../store/storage-reclaimer.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
+import { WaitingRoom } from '../transaction/waiting-room.ts';
 import { ReplicaLifecycle } from './replica-lifecycle.ts';
 
 const rangeId = toRangeId(7);
@@ -110,7 +111,10 @@ class Life {
       onFatal,
     });
     const create = (state: RangeState): Replica => {
-      const replica = new Replica(state, { observe: () => {}, newWaitingRoom: () => {} } as never);
+      const replica = new Replica(state, {
+        observe: () => {},
+        newWaitingRoom: () => new WaitingRoom(undefined, 1),
+      } as never);
       this.replicas.set(state.descriptor.rangeId, replica);
       return replica;
     };

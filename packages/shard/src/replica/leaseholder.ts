@@ -82,7 +82,13 @@ export class Leaseholder implements LeaseholderCore {
   /** A split is on its way through the log. */
   private splitting = false;
 
-  constructor(replica: LeaseholderReplica, term: Term, context: LeaseholderContext) {
+  /** @param options `waits`: what its predecessors served may be above this store's clock */
+  constructor(
+    replica: LeaseholderReplica,
+    term: Term,
+    context: LeaseholderContext,
+    options: { readonly waits: boolean } = { waits: true },
+  ) {
     this.replica = replica;
     this.term = term;
     this.context = context;
@@ -92,7 +98,7 @@ export class Leaseholder implements LeaseholderCore {
     this.writes = new WriteCommands(this);
     this.sessions = new SessionCommands(this, this.writes);
     this.transactions = new TransactionCommands(this);
-    this.startTakeOver();
+    this.startTakeOver(options.waits ? context.takeOverWaitMs : 0);
   }
 
   get isReady(): boolean {
@@ -338,14 +344,14 @@ export class Leaseholder implements LeaseholderCore {
   }
 
   /** The header of this file says why. */
-  private startTakeOver(): void {
-    const { takeOverWaitMs, hlc, after } = this.context;
-    const target = toTimestamp(timestampFromWallMs(hlc.wallMs()) + timestampSpan(takeOverWaitMs));
+  private startTakeOver(waitMs: number): void {
+    const { hlc, after } = this.context;
+    const target = toTimestamp(timestampFromWallMs(hlc.wallMs()) + timestampSpan(waitMs));
     const arrive = (): void => {
       if (this.resigned) return;
       // Refused only if the wall clock was set back meanwhile by more than the greatest offset.
       if (!hlc.observe(target).ok) {
-        after(takeOverWaitMs, arrive);
+        after(Math.max(1, waitMs), arrive);
         return;
       }
       this.open = true;
@@ -353,7 +359,7 @@ export class Leaseholder implements LeaseholderCore {
       this.memory.reads = new ReadTimestampCache(this.openedAt);
       this.drainParked();
     };
-    if (takeOverWaitMs > 0) after(takeOverWaitMs, arrive);
+    if (waitMs > 0) after(waitMs, arrive);
     else arrive();
   }
 

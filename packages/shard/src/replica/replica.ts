@@ -94,6 +94,7 @@ export class Replica implements LeaseholderReplica {
   liveBytes: number;
   private readonly context: ReplicaContext;
   private gone = false;
+  private isAboveReads = false;
   private soft: SoftState = { role: 'follower', term: 0 as Term, leader: undefined };
 
   constructor(state: RangeState, context: ReplicaContext) {
@@ -155,7 +156,13 @@ export class Replica implements LeaseholderReplica {
         this,
         state.term,
         present(this.context.leaseholder, 'what a leaseholder needs'),
+        { waits: !(this.isAboveReads && state.term === splitPoint.term + 1) },
       );
+  }
+
+  /** It arose by a split: if it leads first, in the first term that can have a leader, it need not wait for its clock. */
+  beginAboveReads(): void {
+    this.isAboveReads = true;
   }
 
   /** The range goes on without this replica. What is under way is answered; nothing is served any more. */

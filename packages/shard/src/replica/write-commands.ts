@@ -21,11 +21,13 @@ import {
   type SpanRow,
 } from './evaluation.ts';
 import type { Attempt, LeaseholderCore } from './leaseholder-core.ts';
+import { overlayKey } from './overlay.ts';
 
 type WriteRequest = flotilla.kv.WriteRequest.$Properties;
 type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
 
 const noRows: readonly SpanRow[] = [];
+const noBytes = Buffer.alloc(0);
 
 export class WriteCommands {
   private readonly core: LeaseholderCore;
@@ -132,6 +134,19 @@ export class WriteCommands {
     );
   }
 
+  /**
+   * Deleting what is not there leaves no trace in the data, and yet nothing may be written below it any more: it would be
+   * there for everybody after the deletion.
+   */
+  private noteAbsence(request: WriteRequest, { writes }: Command, timestamp: number): void {
+    const { memory } = this.core;
+    const mutations = request.mutations ?? [];
+    if ((request.deleteSpans?.length ?? 0) > 0) memory.reads.bumpSpan(timestamp, nobody);
+    if (writes.length >= mutations.length) return;
+    for (const { key, isDelete } of mutations)
+      if (isDelete) memory.noteWrite(overlayKey(key ?? noBytes), timestamp, true);
+  }
+
   private command(
     caller: Caller | undefined,
     request: WriteRequest,
@@ -165,6 +180,7 @@ export class WriteCommands {
         `with the versions it replaces the write exceeds ${commandBytesMax} bytes`,
       );
     core.append(caller, command);
+    if (failed === undefined) this.noteAbsence(request, command, demanded || timestamp);
     if (transaction === undefined || failed !== undefined) return undefined;
     probe(demanded === 0 ? 'transactionInOneCommand' : 'transactionAtItsReadTimestamp');
     bumpReads(core.memory, reads ?? [], demanded || timestamp, transaction);
@@ -172,6 +188,9 @@ export class WriteCommands {
     return undefined;
   }
 }
+
+/** Deletes spans, as far as the read-timestamp cache asks who. */
+const nobody = 'nobody in particular';
 
 interface CommitOptions {
   readonly transaction?: string;

@@ -25,6 +25,7 @@ import { StorageSpace, spansOfStorage } from '../state/storage-keys.ts';
 import { encodeStored } from '../state/stored-value.ts';
 import { TransactionState } from '../state/transaction-state.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
+import { WaitingRoom } from '../transaction/waiting-room.ts';
 import { type BulkMessage, decodeBulk, encodeBulk, SnapshotOutcome } from './messages.ts';
 import { SnapshotTransfers } from './transfers.ts';
 
@@ -40,7 +41,7 @@ const descriptor: RangeDescriptor = {
 };
 
 function replicaOf(state: RangeState): Replica {
-  return new Replica(state, { newWaitingRoom: () => {} } as never);
+  return new Replica(state, { newWaitingRoom: () => new WaitingRoom(undefined, 1) } as never);
 }
 
 function senderState(): RangeState {
@@ -389,7 +390,7 @@ describe('a snapshot', () => {
     expect(result.ok).toBe(false);
     await world.run(15_000);
     world.expectNothingHeld();
-    expect(closed).toEqual([true, true]);
+    expect(closed).toEqual([true, true, true, true]);
     expect(world.two.installed).toEqual([]);
     expect(world.two.reclaimed).toEqual([21]);
     // The network is back: it can be sent again, under another storage id.

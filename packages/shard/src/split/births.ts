@@ -104,6 +104,9 @@ export class Births {
       return;
     }
     nursery.deliver(state);
+    // This store's clock is above every read that the left half's leaders have served.
+    if (left.leaseholder !== undefined && left.leaseholder.leadsSince < Infinity)
+      nursery.replica(rangeId)?.beginAboveReads();
     raft().addGroup({
       rangeId,
       self: toReplicaId(replicaId),

@@ -7,6 +7,7 @@ import type { MembershipGoal } from '../membership/next-step.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { SplitResult } from '../split/splits.ts';
 import { dataPrefixBytes, spansOfStorage } from '../state/storage-keys.ts';
+import type { TransactionState } from '../state/transaction-state.ts';
 import { RunningStore } from '../store/running-store.ts';
 import type { Store } from '../store/store-api.ts';
 import type { MemoryEngine } from './memory-engine.ts';
@@ -20,6 +21,8 @@ export interface ReplicaView {
   readonly skippedCommands: number;
   /** The session table as text: equal on replicas at equal positions. */
   readonly sessions: () => string;
+  /** Intents and records in memory, as text: equal on replicas at equal positions. */
+  readonly transactions: () => string;
 }
 
 /** One view per replica. [] before the store is founded. */
@@ -37,9 +40,15 @@ export function inspectStore(store: Store): readonly ReplicaView[] {
       appliedIndex: replica.appliedIndex,
       skippedCommands: replica.skippedCommands,
       sessions: () => JSON.stringify(replica.sessions.toRows()),
+      transactions: () => textOf(replica.transactions),
     });
   }
   return views;
+}
+
+function textOf({ intents, records }: TransactionState): string {
+  const rows = [...intents, ...records].map(([name, { stored }]) => [name, stored.toString('hex')]);
+  return JSON.stringify(rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1)));
 }
 
 export interface RangeContents {

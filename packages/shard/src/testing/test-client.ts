@@ -185,7 +185,11 @@ export class TestClient {
    * One write, taking effect at most once however often it is sent. One at a time per client and range.
    * Undefined: it may or may not have been made.
    */
-  async write(request: WriteRequest, timeoutMs = 5000): Promise<Response | undefined> {
+  async write(
+    request: WriteRequest,
+    timeoutMs = 5000,
+    transaction?: flotilla.kv.TransactionHeader.$Properties,
+  ): Promise<Response | undefined> {
     const key =
       request.mutations?.[0]?.key ??
       request.conditions?.[0]?.key ??
@@ -195,7 +199,8 @@ export class TestClient {
     const session = present(this.sessions.get(range.rangeId), 'session');
     const serial = ++session.serial;
     const write = { ...request, sessionId: session.id, serial, ackedUpTo: session.acked };
-    const response = await this.ask(range, { write }, timeoutMs);
+    const body: Request = transaction === undefined ? { write } : { write, transaction };
+    const response = await this.ask(range, body, timeoutMs);
     if (response?.write) session.acked = serial;
     return response;
   }

@@ -125,10 +125,11 @@ export function leastTimestamp(
 }
 
 /** When the key was written or deleted last; of keys that are absent, perhaps too late a time. */
-function lastChange({ memory, view }: LeaseholderCore, name: string, key: Buffer): number {
+function lastChange(core: LeaseholderCore, name: string, key: Buffer): number {
+  const { memory } = core;
   const recent = memory.recent?.newestOf(name) ?? 0;
   if (recent > 0) return recent;
-  const state = view();
+  const state = core.view();
   const underWay = state.overlay.get(name);
   if (underWay !== undefined) return underWay.timestamp;
   const stored = newestStored(state, name, key);

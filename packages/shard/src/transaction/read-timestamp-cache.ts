@@ -73,7 +73,7 @@ function bucketOf(name: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < name.length; i++)
     hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
-  return (hash ^ (hash >>> 15)) % buckets;
+  return ((hash ^ (hash >>> 15)) >>> 0) % buckets;
 }
 
 /** 48 random bits of the id, never 0: two transactions that read at the same timestamp hardly ever share them. */

@@ -381,7 +381,11 @@ export class TransactionCommands {
     // Of another attempt of a committed transaction: nothing of the outcome.
     if (commitTimestamp === 0 || timestamp !== commitTimestamp) return changes;
     const previous = newestStored(core.view(), name, key);
-    if (isDelete && previous === undefined) return changes;
+    if (isDelete && previous === undefined) {
+      // No trace in the data, and yet nothing may be written below it.
+      core.memory.noteWrite(name, timestamp, true);
+      return changes;
+    }
     const stored = isDelete ? noBytes : encodeStored(key, timestamp, value);
     changes.writes.push(physicalWrite(key, stored, isDelete, previous, timestamp));
     changes.bytes += key.length + stored.length + (previous?.length ?? 0);
