@@ -8,6 +8,7 @@
  *   engine/    ordered key-value storage behind an interface; LevelDB is known here alone
  *   state/     what lies in the engine and in which form: values, sessions, range checkpoints, engine keys
  *   replica/   one range: evaluation, exactly-once, application of log entries
+ *   transaction/ intents, records, snapshots at a timestamp, read checks, locks
  *   snapshot/  a range's whole state from one store to another
  *   membership/ replicas come, move and go
  *   placement/ stores describe themselves and join; replicas and leases are placed from the first range's leaseholder
@@ -18,9 +19,8 @@
  * The log is the truth and the engine a cache of it; whatever a client is told went through the log of the leader's own
  * term, or was read under its lease.
  *
- * Not built: merging of ranges; a store that lost its disk comes back only under a new store id; intents, locks and
- * transaction records (a write is one range, one entry); reads of the history (it is kept and swept, nobody asks for it
- * yet); a replication factor per table.
+ * Not built: merging of ranges; a store that lost its disk comes back only under a new store id; snapshots read at
+ * followers; locks that outlive their leaseholder, a split included; a replication factor per table.
  */
 export type {
   Engine,

@@ -114,7 +114,8 @@ it('lets a store join by its start alone, and fills it', { timeout: 60_000 }, as
     true,
   );
   expect(events.some((text) => /^r\d+: done in .* s: it is on s/.test(text))).toBe(true);
-  // And then there is peace.
+  // What is under way comes to its end, and then there is peace.
+  await cluster.run(10_000);
   const before = rangesOf(cluster);
   await cluster.run(30_000);
   expect(rangesOf(cluster)).toEqual(before);

@@ -13,7 +13,7 @@ import type { Intent } from '../state/transaction-rows.ts';
 import type { TransactionState } from '../state/transaction-state.ts';
 import type { LiveTransactions } from '../transaction/live-transactions.ts';
 import type { LockTable } from '../transaction/lock-table.ts';
-import type { ReadProgress } from '../transaction/read-validation.ts';
+import type { ReadProgress } from '../transaction/read-checks.ts';
 import type { TransactionMemory } from '../transaction/transaction-memory.ts';
 import type { WaitingClock, WaitingRoom } from '../transaction/waiting-room.ts';
 import type { Answer, Answers, Caller } from './answers.ts';

@@ -34,6 +34,15 @@ export interface ReadCheck {
   since: number;
 }
 
+/** What is known of a request's checks between two tries. */
+export interface ReadProgress {
+  readonly checks: readonly ReadCheck[];
+  /** The first look-up that found a write. */
+  failed: { readonly index: number; readonly foundTimestamp: number } | undefined;
+  /** How often something had to be looked up. */
+  lookUps: number;
+}
+
 export type Verdict =
   | { readonly kind: 'holds' }
   | { readonly kind: 'failed'; readonly index: number; readonly foundTimestamp: number }

@@ -14,15 +14,6 @@ import {
   toReadChecks,
 } from './read-checks.ts';
 
-/** What is known of a request's checks between two tries. */
-export interface ReadProgress {
-  readonly checks: readonly ReadCheck[];
-  /** The first look-up that found a write. */
-  failed: { readonly index: number; readonly foundTimestamp: number } | undefined;
-  /** How often something had to be looked up. */
-  lookUps: number;
-}
-
 /** One check may have to be looked up again when much was written meanwhile. More than this is no progress. */
 const lookUpsPerCheck = 4;
 

@@ -12,7 +12,7 @@ export const commands: readonly Mutant[] = [
       'a serial takes effect once: looked up when a command is evaluated and again when it is applied; both are taken away',
     changes: [
       {
-        file: leaseholder,
+        file: 'packages/shard/src/replica/session-commands.ts',
         find: 'const known = session.results.get(serial);',
         replace: 'const known = session.results.get(-serial);',
       },
@@ -36,7 +36,7 @@ export const commands: readonly Mutant[] = [
     breaks: 'a retried command is answered with the result of the first (thesis §6.3)',
     changes: [
       {
-        file: leaseholder,
+        file: 'packages/shard/src/replica/session-commands.ts',
         find: 'const known = session.results.get(serial);',
         replace: 'const known = session.results.get(-serial);',
       },

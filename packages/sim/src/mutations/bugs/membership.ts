@@ -106,9 +106,9 @@ export const memberships: readonly Mutant[] = [
     changes: [
       {
         file: replica,
-        find: 'this.sessions = state.sessions;\n    this.appliedIndex = state.appliedIndex;\n    this.appliedTerm = state.appliedTerm;\n    this.lastTimestamp = state.lastTimestamp;\n    this.liveBytes = state.liveBytes;\n    this.context.observe(this.lastTimestamp);',
+        find: 'this.sessions = state.sessions;\n    this.appliedIndex = state.appliedIndex;\n    this.appliedTerm = state.appliedTerm;\n    this.lastTimestamp = state.lastTimestamp;\n    this.liveBytes = state.liveBytes;\n    this.lastDeletion = state.lastDeletion;\n    this.transactions = state.transactions;\n    this.context.observe(this.lastTimestamp);',
         replace:
-          'this.appliedIndex = state.appliedIndex;\n    this.appliedTerm = state.appliedTerm;\n    this.lastTimestamp = state.lastTimestamp;\n    this.liveBytes = state.liveBytes;\n    this.context.observe(this.lastTimestamp);',
+          'this.appliedIndex = state.appliedIndex;\n    this.appliedTerm = state.appliedTerm;\n    this.lastTimestamp = state.lastTimestamp;\n    this.liveBytes = state.liveBytes;\n    this.lastDeletion = state.lastDeletion;\n    this.transactions = state.transactions;\n    this.context.observe(this.lastTimestamp);',
       },
     ],
     hunt: {

@@ -98,9 +98,9 @@ export const reads: readonly Mutant[] = [
     changes: [
       {
         file: 'packages/shard/src/store/reads.ts',
-        find: 'if (consensus.leaseValid(replica.rangeId)) return values;',
+        find: 'if (confirmed || this.options.consensus.leaseValid(replica.rangeId)) return values;',
         replace:
-          "if (replica.role === 'leader' || consensus.leaseValid(replica.rangeId)) return values;",
+          "if (replica.role === 'leader' || this.options.consensus.leaseValid(replica.rangeId)) return values;",
       },
     ],
     hunt: lateEchoes,
