@@ -23,8 +23,8 @@ export const splits: readonly Mutant[] = [
     changes: [
       {
         file: leaseholder,
-        find: '!this.readingSpans && !this.splitting;',
-        replace: '!this.readingSpans;',
+        find: '!this.busyReading && !this.splitting;',
+        replace: '!this.busyReading;',
       },
     ],
     hunt: { only: splitting, weights, swarm: { thinkMsMax: 2, syncMs: [1, 20] } },
@@ -36,8 +36,9 @@ export const splits: readonly Mutant[] = [
     changes: [
       {
         file: reads,
-        find: 'answers.send(caller, outside ?? this.valuesOf(replica, keys));',
-        replace: 'answers.send(caller, this.valuesOf(replica, keys));',
+        find: 'const refused = checkKeys(replica, keys, this.options.limits);',
+        replace:
+          'const refused = progress.confirmed ? undefined : checkKeys(replica, keys, this.options.limits);',
       },
     ],
     hunt: {
