@@ -20,17 +20,17 @@
  *   types/      the types: text and binary forms, comparison, casts, numeric and time arithmetic
  *   functions/  operators, functions, aggregates, and how an overload is chosen
  *   transaction/ blocks, implicit transactions, savepoints
- *   catalog/    descriptors in the system key space, their cache, and DDL
+ *   catalog/    the catalog in memory: snapshots, changes in the making, names, sequences; catalog/virtual/: system tables
+ *   ddl/        CREATE, ALTER, DROP, TRUNCATE: changes of the catalog and of rows that have to fit them
  *   storage/    rows as keys and values
  *
  * Invariants: a construct is either executed as PostgreSQL 15 executes it, or refused with 0A000 and its name (what
  * differs is listed in docs/sql.md); a statement takes effect whole or not at all; rows that left are never taken back; nothing here
  * knows of ranges, stores, sockets or consensus.
  *
- * Not built: prepared transactions, secondary indexes, UNIQUE, CHECK and foreign keys, ALTER TABLE, views, sequences, COPY,
- * arrays, values of row type, set-returning functions outside FROM, ROWS FROM, SEARCH and CYCLE, hypothetical-set
- * aggregates, date, time, interval, bytea, json, uuid, char(n) and numeric columns, schemas other than public,
- * system catalogs, roles and privileges, statistics, spilling to disk, pushing filters to the stores.
+ * Not built: index access paths, leases on the catalog, changes of tables under concurrent writes, deferrable and exclusion constraints,
+ * temporary and partitioned tables, inheritance, materialized views, functions, triggers, prepared transactions, COPY, ROWS FROM, SEARCH
+ * and CYCLE, hypothetical-set aggregates, roles and privileges, statistics, spilling to disk, pushing filters to the stores.
  */
 export * from './engine.ts';
 export * from './kv-errors.ts';

@@ -128,6 +128,7 @@ class FromBinder {
       const columns = table.columns.map(
         (column, i): QueryColumn => ({
           ...plain(column.type),
+          modifier: column.modifier,
           name: column.name,
           tableOid: table.oid,
           attributeNumber: i + 1,

@@ -77,8 +77,10 @@ export function uniqueText(table: TableDescriptor, index: IndexDescriptor): stri
   return `UNIQUE (${names.join(', ')})${includeText(table, index)}`;
 }
 
-export function checkText(check: CheckDescriptor): string {
-  return `CHECK (${check.expression})`;
+/** @param pretty without the parentheses that only the whole expression has */
+export function checkText({ expression }: CheckDescriptor, pretty = false): string {
+  const bare = pretty && /^\([^()]*\)$/.test(expression);
+  return `CHECK ${bare ? expression : `(${expression})`}`;
 }
 
 export function foreignKeyText(

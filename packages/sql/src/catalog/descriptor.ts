@@ -118,6 +118,8 @@ export interface TableDescriptor extends Named {
 
 export interface ViewColumn {
   readonly name: string;
+  /** What the query itself calls it. */
+  readonly output: string;
   readonly type: SqlType;
   readonly modifier: number;
 }

@@ -2,7 +2,7 @@
 import { builtInNames } from '../types/built-in-names.ts';
 import { quoteIdentifier } from '../types/identifier.ts';
 import type { SystemNames } from '../types/system-names.ts';
-import { shownRelation } from './definitions.ts';
+import { allIndexes, shownRelation } from './definitions.ts';
 import type { NameResolver } from './name-resolver.ts';
 import { systemShapes } from './virtual/layout.ts';
 import { roleNames, roleOid } from './virtual/system-oids.ts';
@@ -20,8 +20,11 @@ export function sessionNames(names: () => NameResolver, user: string): SystemNam
         case 'class': {
           const found = snapshot.relations.get(oid) ?? systemByOid.get(oid);
           if (found !== undefined) return shownRelation(found, names());
-          const index = indexName(names(), oid);
-          return index === undefined ? undefined : quoteIdentifier(index);
+          const index = indexOf(names(), oid);
+          if (index === undefined) return undefined;
+          const own = quoteIdentifier(index.name);
+          const visible = names().path.includes(index.schema);
+          return visible ? own : `${quoteIdentifier(index.schema)}.${own}`;
         }
         case 'namespace': {
           const found = [...snapshot.schemas.values()].find((schema) => schema.id === oid);
@@ -71,11 +74,10 @@ export function relationOid(
   return undefined;
 }
 
-function indexName(names: NameResolver, oid: number): string | undefined {
+function indexOf(names: NameResolver, oid: number) {
   for (const table of names.snapshot.tables()) {
-    if (table.primaryKey?.indexOid === oid) return table.primaryKey.constraint;
-    const index = table.indexes.find((one) => one.oid === oid);
-    if (index !== undefined) return index.name;
+    const index = allIndexes(table).find((one) => one.oid === oid);
+    if (index !== undefined) return { schema: table.schema, name: index.name };
   }
   return undefined;
 }

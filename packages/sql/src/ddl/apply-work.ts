@@ -1,7 +1,8 @@
 /**
  * Makes the rows of a changed table fit it: checks them against new constraints, enters them into new indexes, or writes
  * all of them anew. Rows are read through the statement's transaction. What is written lies under prefixes that nobody else
- * knows before the change commits, so it is written in parts as it comes; if the change fails, it is garbage.
+ * knows before the change commits, so it is written in parts as it comes; if the change fails, it is garbage. In a block all of
+ * it goes into the block's transaction.
  */
 import { DbError } from '@flotilla/base';
 import { columnOffset, type TableDescriptor } from '../catalog/descriptor.ts';
@@ -225,8 +226,18 @@ class ChunkWriter {
     return this.bytes >= backfillBytes;
   }
 
-  /** Throws 23505. */
+  /** Throws 23505, DbError. */
   add(key: Uint8Array, value: Uint8Array, twice: () => Duplicate): void {
+    const { block, transaction } = this.ddl.options;
+    if (block) {
+      // A block has its snapshot: it sees nothing that others write from now on.
+      try {
+        transaction.insert(key, value);
+      } catch (error) {
+        throw isTaken(error) ? duplicate(twice()) : error;
+      }
+      return;
+    }
     const text = Buffer.from(key).toString('latin1');
     if (this.pairs.has(text)) throw duplicate(twice());
     this.pairs.set(text, { key, value, twice });
@@ -241,14 +252,17 @@ class ChunkWriter {
     try {
       await transaction.commit();
     } catch (error) {
-      if (!(error instanceof DbError) || error.code !== 'KEY_EXISTS' || error.key === undefined)
-        throw error;
+      if (!isTaken(error) || error.key === undefined) throw error;
       const found = this.pairs.get(Buffer.from(error.key).toString('latin1'));
       throw found === undefined ? error : duplicate(found.twice());
     }
     this.pairs = new Map();
     this.bytes = 0;
   }
+}
+
+function isTaken(error: unknown): error is DbError {
+  return error instanceof DbError && error.code === 'KEY_EXISTS';
 }
 
 function duplicate({ index, key, table }: Duplicate): SqlError {

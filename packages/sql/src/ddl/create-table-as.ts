@@ -65,9 +65,10 @@ async function fill(
   table: TableDescriptor,
   bound: ReturnType<typeof bindClosedQuery>,
 ): Promise<number> {
-  const { run, database } = ddl.options;
+  const { run, database, block } = ddl.options;
   const store = new TableStore(table);
-  let transaction = database.begin();
+  // A block has its snapshot: it sees nothing that others write from now on.
+  let transaction = block ? ddl.options.transaction : database.begin();
   let [count, bytes] = [0, 0];
   let rowId = 0n;
   for await (const batch of planSelect(bound.relation).open(run)) {
@@ -76,13 +77,13 @@ async function fill(
       transaction.insert(store.hiddenKey(++rowId), value);
       bytes += value.length + 32;
       count++;
-      if (bytes < backfillBytes) continue;
+      if (block || bytes < backfillBytes) continue;
       await transaction.commit();
       transaction = database.begin();
       bytes = 0;
     }
     if (run.pace.due()) await run.pace.rest();
   }
-  await transaction.commit();
+  if (!block) await transaction.commit();
   return count;
 }

@@ -21,6 +21,8 @@ export interface DdlContextOptions {
   readonly ids: CatalogIds;
   /** For rows under prefixes that nobody else can know of yet: they are written at once, in parts. */
   readonly database: KvDatabase;
+  /** The statement is a part of a transaction. */
+  readonly block: boolean;
   /** Sees the rows of tables as the statement sees them. */
   readonly transaction: KvTransaction;
   readonly source: SourceText;

@@ -139,6 +139,7 @@ function contextOf(
     editor,
     ids,
     database,
+    block: options.block !== undefined,
     transaction,
     source,
     text,

@@ -29,6 +29,7 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
   const columns = bound.columns.map(
     (column, i): ViewColumn => ({
       name: given[i] ?? column.name,
+      output: column.name,
       type: column.type === unknownType ? textType : column.type,
       modifier: column.modifier,
     }),

@@ -96,6 +96,7 @@ function virtualSource(evaluation: EvalContext): VirtualSource {
   const { names, sequences } = catalogOf(evaluation);
   return {
     snapshot: names.snapshot,
+    names,
     user: evaluation.user,
     database: evaluation.database,
     setting: (name) => evaluation.setting(name),

@@ -82,7 +82,7 @@ const indexDefinition: Implementation = (oid, column, _pretty, context) => {
   return indexColumnText(table, index, at - 1, true);
 };
 
-const constraintDefinition: Implementation = (oid, _pretty, _c, context) => {
+const constraintDefinition: Implementation = (oid, pretty, _c, context) => {
   const { names } = catalogOf(context);
   for (const table of names.snapshot.tables()) {
     const { primaryKey } = table;
@@ -90,7 +90,7 @@ const constraintDefinition: Implementation = (oid, _pretty, _c, context) => {
     const index = table.indexes.find((one) => one.constraintOid === oid);
     if (index !== undefined) return uniqueText(table, index);
     const check = table.checks.find((one) => one.oid === oid);
-    if (check !== undefined) return checkText(check);
+    if (check !== undefined) return checkText(check, pretty === true);
     const key = table.foreignKeys.find((one) => one.oid === oid);
     if (key !== undefined) return foreignKeyText(table, key, names.snapshot, names);
   }

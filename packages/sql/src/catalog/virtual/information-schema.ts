@@ -49,7 +49,7 @@ function typeFacts(type: SqlType, modifier: number): SystemRow {
   };
 }
 
-function* columns({ snapshot, database }: VirtualSource): Iterable<SystemRow> {
+function* columns({ snapshot, database, names }: VirtualSource): Iterable<SystemRow> {
   for (const relation of snapshot.sorted()) {
     if (relation.kind === 'sequence') continue;
     const common = {
@@ -89,9 +89,7 @@ function* columns({ snapshot, database }: VirtualSource): Iterable<SystemRow> {
         ordinal_position: column.attributeNumber,
         dtd_identifier: String(column.attributeNumber),
         column_default:
-          column.generated === undefined
-            ? (defaultText(column, snapshot, undefined) ?? null)
-            : null,
+          column.generated === undefined ? (defaultText(column, snapshot, names) ?? null) : null,
         is_nullable: column.notNull ? 'NO' : 'YES',
         is_identity: column.identity === undefined ? 'NO' : 'YES',
         identity_generation: column.identity?.toUpperCase() ?? null,

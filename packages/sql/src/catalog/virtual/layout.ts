@@ -33,8 +33,13 @@ function readLayout(schema: string, layout: string): SystemShape[] {
         .join(' ')
         .split(', ')
         .map((column): VirtualColumn => {
-          const [columnName = '', type = ''] = column.split(' ');
-          return { name: columnName, type: typeByName(type) ?? textType };
+          const [columnName = '', written = ''] = column.split(' ');
+          const [type = '', modifier = '-1'] = written.split('/');
+          return {
+            name: columnName,
+            type: typeByName(type) ?? textType,
+            modifier: Number(modifier),
+          };
         });
       return { schema, name, oid: Number(oid), relkind: relkind === 'v' ? 'v' : 'r', columns };
     });

@@ -4,6 +4,7 @@ import { boolType, type SqlType } from '../../types/type.ts';
 import { ArrayValue } from '../../types/values.ts';
 import { allIndexes, defaultText, indexText } from '../definitions.ts';
 import type { RelationDescriptor, TableDescriptor } from '../descriptor.ts';
+import type { CatalogSnapshot } from '../snapshot.ts';
 import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
 import { defaultOid, ownerOid, roleOid, schemaOid } from './system-oids.ts';
 import { collationOf, operatorClassOf } from './types.ts';
@@ -32,7 +33,7 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       relchecks: table?.checks.length ?? 0,
       relhasindex: table !== undefined && allIndexes(table).length > 0,
       relhasrules: relation.kind === 'view',
-      relhastriggers: table !== undefined && table.foreignKeys.length > 0,
+      relhastriggers: table !== undefined && hasForeignKeys(table, snapshot),
       relreplident: table === undefined ? 'n' : 'd',
     };
     if (table === undefined) continue;
@@ -62,6 +63,11 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       relnatts: shape.columns.length,
       relreplident: 'n',
     };
+}
+
+/** PostgreSQL keeps them by triggers, on both sides. */
+function hasForeignKeys(table: TableDescriptor, snapshot: CatalogSnapshot): boolean {
+  return table.foreignKeys.length > 0 || snapshot.referencing(table.id).length > 0;
 }
 
 function widthOf(relation: RelationDescriptor): number {
@@ -144,10 +150,10 @@ function* attributes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       };
 }
 
-function* defaults({ snapshot }: VirtualSource): Iterable<SystemRow> {
+function* defaults({ snapshot, names }: VirtualSource): Iterable<SystemRow> {
   for (const table of snapshot.tables())
     for (const column of table.columns) {
-      const text = defaultText(column, snapshot, undefined);
+      const text = defaultText(column, snapshot, names);
       if (text === undefined) continue;
       yield {
         oid: defaultOid(table, column),
@@ -207,7 +213,7 @@ function* tablesView(source: VirtualSource): Iterable<SystemRow> {
       tablename: table.name,
       tableowner: table.owner,
       hasindexes: allIndexes(table).length > 0,
-      hastriggers: table.foreignKeys.length > 0,
+      hastriggers: hasForeignKeys(table, source.snapshot),
     };
   for (const shape of systemShapes)
     if (shape.relkind === 'r')

@@ -12,11 +12,19 @@ import type { CatalogSnapshot } from '../snapshot.ts';
 export interface VirtualColumn {
   readonly name: string;
   readonly type: SqlType;
+  readonly modifier: number;
 }
 
 /** What the rows are computed from. */
 export interface VirtualSource {
   readonly snapshot: CatalogSnapshot;
+  /** The session's names: what they lead to is printed without its schema. */
+  readonly names: {
+    find(
+      schema: undefined,
+      name: string,
+    ): { readonly schema: string; readonly name: string } | undefined;
+  };
   readonly user: string;
   readonly database: string;
   setting(name: string): string | undefined;
