@@ -22,6 +22,7 @@
  *   transaction/ blocks, implicit transactions, savepoints
  *   catalog/    the catalog in memory: snapshots, changes in the making, names, sequences; catalog/virtual/: system tables
  *   ddl/        CREATE, ALTER, DROP, TRUNCATE: changes of the catalog and of rows that have to fit them
+ *   copy/       COPY in text and CSV
  *   storage/    rows as keys and values
  *
  * Invariants: a construct is either executed as PostgreSQL 15 executes it, or refused with 0A000 and its name (what
@@ -29,7 +30,7 @@
  * knows of ranges, stores, sockets or consensus.
  *
  * Not built: index access paths, leases on the catalog, changes of tables under concurrent writes, deferrable and exclusion constraints,
- * temporary and partitioned tables, inheritance, materialized views, functions, triggers, prepared transactions, COPY, ROWS FROM, SEARCH
+ * temporary and partitioned tables, inheritance, materialized views, functions, triggers, prepared transactions, binary COPY, ROWS FROM, SEARCH
  * and CYCLE, hypothetical-set aggregates, roles and privileges, statistics, spilling to disk, pushing filters to the stores.
  */
 export * from './engine.ts';

@@ -40,6 +40,8 @@ export interface PreparedStatement {
   readonly readOnly: boolean;
   /** COMMIT, ROLLBACK, ROLLBACK TO SAVEPOINT: the only statements that a failed transaction block lets through. */
   readonly endsFailure: boolean;
+  /** COPY FROM STDIN: the caller will be asked for data. */
+  readonly copiesIn?: boolean;
 }
 
 export interface NamedStatement {
@@ -87,6 +89,27 @@ export interface StatementResult {
   readonly rows: AsyncIterable<readonly (readonly Datum[])[]> | undefined;
   /** The command tag, complete only once `rows` has ended: `SELECT 3`, `INSERT 0 1`. */
   commandTag(): string;
+  /** COPY TO: goes out instead of rows. */
+  readonly copyOut?: CopyOut;
+  /** COPY FROM: nothing has happened yet; `load` does it. */
+  readonly copyIn?: CopyIn;
+}
+
+export interface CopyOut {
+  readonly columnCount: number;
+  /** One string for each line, its end included. Consume to the end, or call `return`. */
+  readonly lines: AsyncIterable<readonly string[]>;
+}
+
+export interface CopyIn {
+  readonly columnCount: number;
+  /** Takes all that `source` has and writes it. Throws as `execute` does, and what `source` throws. */
+  load(source: CopySource): Promise<void>;
+}
+
+export interface CopySource {
+  /** The next bytes, cut anywhere; undefined at the end. Rejects with the reason of an abort. */
+  read(signal: AbortSignal | undefined): Promise<Uint8Array | undefined>;
 }
 
 export interface Notice {

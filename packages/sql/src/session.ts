@@ -1,6 +1,6 @@
 /** One user's session: settings, and the way of a statement from text to result. Implements `SqlSession`. */
 import type { Clock, Logger } from '@flotilla/base';
-import type { ExecuteStmt } from 'libpg-query';
+import type { CopyStmt, ExecuteStmt, Node } from 'libpg-query';
 import type { Catalog } from './catalog/catalog.ts';
 import type { CatalogAccess } from './catalog/catalog-access.ts';
 import type { CatalogIds } from './catalog/ids.ts';
@@ -9,6 +9,9 @@ import { parseSearchPath } from './catalog/search-path.ts';
 import type { Sequences } from './catalog/sequences.ts';
 import { sessionNames } from './catalog/session-names.ts';
 import { SessionSequences } from './catalog/session-sequences.ts';
+import { CopyCommand, checkCopy, copyInsert, copyOf, copyQuery } from './copy/copy-command.ts';
+import { copyIn } from './copy/copy-in.ts';
+import { CopyWriter } from './copy/copy-writer.ts';
 import { ddlTag } from './ddl/ddl-tag.ts';
 import { normalizeParameter } from './execute/parameter.ts';
 import {
@@ -33,10 +36,12 @@ import { statementError, toSqlError } from './kv-errors.ts';
 import type { KvDatabase } from './kv-transaction.ts';
 import { SessionStatements } from './named-statements.ts';
 import type { Parser, Statement } from './parse/parser.ts';
+import { SourceText } from './parse/position.ts';
 import type { PreparedPlan, SelectPlan, WritePlan } from './plan/plan.ts';
 import type { Preparer } from './prepare.ts';
 import type {
   ColumnDescription,
+  CopySource,
   Datum,
   ImplicitKind,
   NamedStatements,
@@ -113,6 +118,9 @@ function requireType(oid: Oid): SqlType {
 }
 
 const noArguments: readonly Datum[] = [];
+
+/** Of statements that nobody wrote. */
+const noSource = new SourceText('');
 
 /** What expressions see of a session during one run. */
 class SessionEvaluation implements EvalContext {
@@ -206,6 +214,8 @@ export class EngineSession implements SqlSession {
     try {
       const endsFailure = isFailureEnd(own);
       if (!endsFailure) this.transaction.requireNotFailed();
+      const copy = copyOf(own);
+      if (copy !== undefined) return await this.prepareCopy(own, copy);
       const execute = executeOf(own);
       if (execute !== undefined) return await this.prepareExecute(own, execute, parameterTypes);
       const plan = await this.prepareHere(own, parameterTypes);
@@ -222,6 +232,12 @@ export class EngineSession implements SqlSession {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<StatementResult> {
     if (prepared instanceof Execution) return this.runExecution(prepared, parameters, options);
+    if (prepared instanceof CopyCommand) {
+      this.transaction.requireNotFailed();
+      return prepared.copiesIn
+        ? this.copyFrom(prepared, options.signal)
+        : this.copyTo(prepared, options.signal);
+    }
     if (!(prepared instanceof Preparation))
       throw new SqlError('XX000', 'the statement was not prepared by this engine');
     const { signal, end } = this.deadline(options.signal);
@@ -254,7 +270,7 @@ export class EngineSession implements SqlSession {
       throw new SqlError('0A000', 'EXECUTE of this prepared statement is not supported');
     const query = argumentsQuery(statement, execute, prepared.parameterTypes);
     const given = query && (await this.prepare(query, parameterTypes));
-    return new Execution(prepared, given);
+    return new Execution<PreparedStatement>(prepared, given);
   }
 
   private async runExecution(
@@ -267,6 +283,99 @@ export class EngineSession implements SqlSession {
     let values: readonly Datum[] = [];
     for await (const [row] of given.rows ?? []) if (row !== undefined) values = row;
     return this.execute(execution.target, values, options);
+  }
+
+  /** Throws what preparing a query of the copied columns, or an INSERT into them, throws. */
+  private async prepareCopy(statement: Statement, copy: CopyStmt): Promise<PreparedStatement> {
+    const options = checkCopy(copy);
+    await this.shared.catalog.loadFirst();
+    const prepareTree = (tree: Node): Promise<PreparedStatement> =>
+      this.prepare({ text: statement.text, node: { ...statement.node, tree } }, []);
+    const query = await prepareTree(copyQuery(copy, this.catalogAccess().names));
+    if (query.columns === undefined)
+      throw new SqlError('0A000', 'COPY query must have a RETURNING clause');
+    return new CopyCommand(copy, options, query);
+  }
+
+  private async copyTo(
+    { query, options, fields }: CopyCommand,
+    signal: AbortSignal | undefined,
+  ): Promise<StatementResult> {
+    const result = await this.execute(query, [], signal === undefined ? {} : { signal });
+    const names = fields.map(({ name }) => name);
+    const writer = new CopyWriter(options, names);
+    const text = (row: readonly Datum[]): (string | null)[] =>
+      fields.map(({ typeOid }, index) => {
+        const bytes = this.encode(typeOid, 0, row[index] ?? null);
+        return bytes === null ? null : Buffer.from(bytes).toString('utf8');
+      });
+    let count = 0;
+    const lines = async function* (): AsyncGenerator<readonly string[], void, undefined> {
+      const header = writer.header();
+      if (header !== undefined) yield [header];
+      for await (const rows of result.rows ?? []) {
+        count += rows.length;
+        yield rows.map((row) => writer.line(text(row)));
+      }
+    };
+    const copyOut = { columnCount: names.length, lines: lines() };
+    return { ...emptyResult(''), commandTag: () => `COPY ${count}`, copyOut };
+  }
+
+  /** All batches lie in one transaction, the open one or one that is made for them. */
+  private async copyFrom(
+    command: CopyCommand,
+    outer: AbortSignal | undefined,
+  ): Promise<StatementResult> {
+    const { statement: copy, options, fields } = command;
+    const names = fields.map(({ name }) => name);
+    const types = fields.map(({ typeOid }) => typeOid);
+    const table = copy.relation?.relname ?? '';
+    const inserts = new Map<number, PreparedStatement>();
+    const prepareInsert = async (rows: number): Promise<PreparedStatement> => {
+      let insert = inserts.get(rows);
+      if (insert === undefined) {
+        const tree = copyInsert(copy, names, rows);
+        const declared = Array.from({ length: rows }, () => types).flat();
+        insert = await this.prepare({ text: '', node: { tree, source: noSource } }, declared);
+        inserts.set(rows, insert);
+      }
+      return insert;
+    };
+    const own = this.transactionStatus === 'idle';
+    let count = 0;
+    const load = async (from: CopySource): Promise<void> => {
+      const { signal, end } = this.deadline(outer);
+      const within = signal === undefined ? {} : { signal };
+      if (own) this.beginImplicit('query');
+      try {
+        const target = {
+          table,
+          columns: fields,
+          decode: (typeOid: Oid, text: string): Datum =>
+            this.decode(typeOid, 0, Buffer.from(text, 'utf8')),
+          insert: async (values: readonly Datum[], rows: number): Promise<void> => {
+            await this.execute(await prepareInsert(rows), values, within);
+          },
+        };
+        count = await copyIn(from, options, target, signal);
+        if (own) await this.endImplicit({ commit: true });
+      } catch (error) {
+        this.transaction.fail(error);
+        throw statementError(error, signal);
+      } finally {
+        end();
+      }
+    };
+    // Whatever is wrong with the table is said before the client sends anything.
+    const first = await prepareInsert(1);
+    if (first instanceof Preparation) this.checkReadOnly(first.prepared.plan);
+    const columnCount = names.length;
+    return {
+      ...emptyResult(''),
+      commandTag: () => `COPY ${count}`,
+      copyIn: { columnCount, load },
+    };
   }
 
   /** PREPARE. Throws 42P05, 53400 and what binding the statement throws. */

@@ -124,3 +124,12 @@ export function formatAt(formats: readonly Format[], index: number): Format {
   if (formats.length === 0) return 0;
   return (formats.length === 1 ? formats[0] : formats[index]) as Format;
 }
+
+/** CopyInResponse, CopyOutResponse: all columns in text form. */
+export function writeCopyResponse(output: OutputBuffer, type: number, columnCount: number): void {
+  const message = output.beginMessage(type);
+  output.writeByte(0);
+  output.writeInt16(columnCount);
+  for (let left = columnCount; left > 0; left--) output.writeInt16(0);
+  output.endMessage(message);
+}

@@ -20,6 +20,7 @@ export function writeErrorResponse(
   writeField(output, 'D', fields.detail);
   writeField(output, 'H', fields.hint);
   writeField(output, 'P', fields.position === undefined ? undefined : String(fields.position));
+  writeField(output, 'W', fields.where);
   writeField(output, 's', fields.schema);
   writeField(output, 't', fields.table);
   writeField(output, 'c', fields.column);

@@ -18,6 +18,7 @@ import {
 } from '../messages/backend-messages.ts';
 import { type Decode, readBindValues } from '../messages/bind-message.ts';
 import { invalid, type MessageReader } from '../messages/message-reader.ts';
+import { sendCopy } from './copy-output.ts';
 import {
   type Portal,
   type PortalState,
@@ -136,6 +137,7 @@ export class ExtendedQuery {
     this.requireUsable(portal.statement);
     // A statement that is alone before Sync is a transaction by itself, which is cheaper.
     if (!syncFollows) this.session.beginImplicit('pipeline');
+    if (portal.statement.prepared.copiesIn === true) this.target.copyInput.expected = true;
     return this.run(portal, rowsMax);
   }
 
@@ -227,6 +229,8 @@ export class ExtendedQuery {
     const result = await this.target.runner.execute(prepared, portal.parameters);
     const { columns, rows } = result;
     portal.state = { kind: 'done', columns };
+    if (result.copyOut !== undefined) await sendCopy(this.target, result.copyOut);
+    if (result.copyIn !== undefined) await this.target.copyInput.run(result.copyIn);
     if (columns === undefined || rows === undefined) {
       writeCommandComplete(this.target.link.output, result.commandTag());
       return;

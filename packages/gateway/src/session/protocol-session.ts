@@ -10,6 +10,7 @@ import { toSqlError, writeErrorResponse, writeNoticeResponse } from '../messages
 import type { MessageReader } from '../messages/message-reader.ts';
 import { Frontend } from '../messages/message-types.ts';
 import { ClientGone, type ClientLink } from './client-link.ts';
+import { CopyInput, isCopyMessage } from './copy-input.ts';
 import { ExtendedQuery } from './extended-query.ts';
 import type { RowTarget } from './row-cursor.ts';
 import { runSimpleQuery } from './simple-query.ts';
@@ -28,6 +29,7 @@ export class ProtocolSession {
   private readonly logger: Logger;
   private readonly runner: StatementRunner;
   private readonly target: RowTarget;
+  private readonly copyInput: CopyInput;
   private readonly extended: ExtendedQuery;
   private skipUntilSync = false;
   private closed = false;
@@ -42,7 +44,9 @@ export class ProtocolSession {
     this.link = options.link;
     this.logger = options.logger;
     this.runner = new StatementRunner(options.session);
+    this.copyInput = new CopyInput(options.link);
     this.target = {
+      copyInput: this.copyInput,
       link: options.link,
       runner: this.runner,
       flushBytes: options.limits.flushBytes,
@@ -112,13 +116,18 @@ export class ProtocolSession {
    * Rejects (and throws) only what must end the process: InvariantViolation, FatalError.
    */
   handle(type: number, reader: MessageReader, syncFollows = false): Promise<void> | undefined {
+    if (this.copyInput.active) return this.copyInput.handle(type, reader);
     if (type === Frontend.sync) return this.sync(reader);
-    if (this.skipUntilSync) return undefined;
+    // Data of a copy that has failed is still on its way when the client hears of it.
+    if (this.skipUntilSync || isCopyMessage(type)) return undefined;
     this.atBoundary = false;
     this.runner.begin();
     try {
       const pending = this.dispatch(type, reader, syncFollows);
-      if (pending !== undefined) return this.settle(type, pending);
+      if (pending !== undefined) {
+        const settled = this.settle(type, pending);
+        return this.copyInput.expected ? this.copyInput.begun(settled) : settled;
+      }
     } catch (error) {
       this.fail(error);
       if (answersWithReady(type)) this.ready();
@@ -155,7 +164,6 @@ export class ProtocolSession {
           hint: 'Use SELECT.',
         });
       default:
-        // CopyData, CopyDone and CopyFail outside of a copy: some clients send them after an error.
         return undefined;
     }
   }
@@ -174,6 +182,7 @@ export class ProtocolSession {
   private query(reader: MessageReader): Promise<void> {
     const text = reader.cString();
     reader.end();
+    if (/copy/i.test(text)) this.copyInput.expected = true;
     return this.simpleQuery(text);
   }
 

@@ -2,6 +2,7 @@
 import type { Datum } from '@flotilla/sql';
 import { type RowShape, writeDataRow } from '../messages/data-row.ts';
 import type { ClientLink } from './client-link.ts';
+import type { CopyInput } from './copy-input.ts';
 import type { StatementRunner } from './statement-runner.ts';
 
 type Row = readonly Datum[];
@@ -9,6 +10,7 @@ type Row = readonly Datum[];
 export interface RowTarget {
   readonly link: ClientLink;
   readonly runner: StatementRunner;
+  readonly copyInput: CopyInput;
   /** Bytes at which encoded rows leave. */
   readonly flushBytes: number;
 }

@@ -8,6 +8,7 @@ import {
   writeEmptyQueryResponse,
   writeRowDescription,
 } from '../messages/backend-messages.ts';
+import { sendCopy } from './copy-output.ts';
 import { RowCursor, type RowTarget } from './row-cursor.ts';
 
 export async function runSimpleQuery(
@@ -43,6 +44,8 @@ async function runStatement(
   }
   target.runner.throwIfAborted();
   const result = await target.runner.execute(prepared, []);
+  if (result.copyOut !== undefined) await sendCopy(target, result.copyOut);
+  if (result.copyIn !== undefined) await target.copyInput.run(result.copyIn);
   if (result.columns !== undefined && result.rows !== undefined) {
     writeRowDescription(output, result.columns, []);
     const shape = { columns: result.columns, formats: [], encode: encoderOf(session) };
