@@ -5,6 +5,7 @@ import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   bind,
+  cancelRequest,
   execute,
   fields,
   message,
@@ -135,6 +136,28 @@ describe('COPY FROM STDIN', () => {
     const last = (await client.untilEnd()).find(({ type }) => type === 'E');
     expect(fields(last?.body ?? Buffer.alloc(0))).toMatchObject({ S: 'FATAL', C: '08P01' });
   });
+
+  test.each(['simple', 'extended'])(
+    'a cancel request ends one that waits (%s)',
+    async (protocol) => {
+      const { client: other, greeting } = await RawClient.ready(world.gateway.port);
+      const key = greeting.find(({ type }) => type === 'K')?.body ?? Buffer.alloc(8);
+      const text = 'copy t from stdin';
+      other.send(
+        protocol === 'simple' ? query(text) : Buffer.concat([parse(text), bind(), execute()]),
+      );
+      for (let next = await other.next(); next?.type !== 'G'; next = await other.next());
+      const canceller = await RawClient.connect(world.gateway.port);
+      canceller.send(cancelRequest(key.readInt32BE(0), key.subarray(4)));
+      const error = await other.next(); // without any further message
+      expect(fields(error?.body ?? Buffer.alloc(0)).C).toBe('57014');
+      if (protocol === 'extended') other.send(data('1\ta\n'), done, sync);
+      expect((await other.untilReady()).map(({ type }) => type)).toEqual(['Z']);
+      canceller.destroy();
+      other.destroy();
+      expect(await rows()).toEqual([]);
+    },
+  );
 
   test('a client that vanishes lets go of what it had written', async () => {
     client.send(
