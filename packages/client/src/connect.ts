@@ -40,6 +40,7 @@ export async function connect(options: ConnectOptions): Promise<Flotilla> {
     return {
       kv: flotilla.kv,
       sql: flotilla.sql,
+      transaction: (work, transaction) => flotilla.transaction(work, transaction),
       createSession: (session) => flotilla.createSession(session),
       async close() {
         await flotilla.close();

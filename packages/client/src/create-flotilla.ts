@@ -3,7 +3,8 @@ import { type Clock, type Logger, type Prng, silentLogger } from '@flotilla/base
 import type { Router } from '@flotilla/router';
 import { createSqlEngine } from '@flotilla/sql';
 import { ComposedFlotilla, type Flotilla } from './flotilla.ts';
-import { RouterDatabase } from './router-transaction.ts';
+import { TransactionRunner } from './transaction/run-transaction.ts';
+import { TransactionDatabase } from './transaction/transaction-database.ts';
 
 export interface CreateFlotillaOptions {
   /** Taken over: `close` of the result closes it. Stays the caller's if creation fails. */
@@ -17,7 +18,15 @@ export interface CreateFlotillaOptions {
 /** @throws DbError TIMEOUT, UNAVAILABLE: the cluster could not be read; try again */
 export async function createFlotilla(options: CreateFlotillaOptions): Promise<Flotilla> {
   const { router, clock, prng, logger = silentLogger } = options;
-  const database = new RouterDatabase(router, logger);
+  const database = new TransactionDatabase({ router, clock, prng, logger });
   const engine = await createSqlEngine({ database, clock, prng, logger });
-  return new ComposedFlotilla({ router, engine, close: () => router.close() });
+  const transactions = new TransactionRunner({ database, engine, clock, prng });
+  const close = (): Promise<void> => closeAll(database, router);
+  return new ComposedFlotilla({ router, engine, transactions, close });
+}
+
+/** What was committed is finished first, if stores answer. */
+async function closeAll(database: TransactionDatabase, router: Router): Promise<void> {
+  await database.close();
+  await router.close();
 }

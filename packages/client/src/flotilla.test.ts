@@ -1,18 +1,30 @@
-/** The client as a whole: SQL over the transaction over a router in memory. */
-import { DbError, SeededPrng, SystemClock } from '@flotilla/base';
+/** The client as a whole: SQL over transactions over a router over pretended stores. */
+import { DbError, MemoryNetwork, SeededPrng, SystemClock } from '@flotilla/base';
+import { createRouter } from '@flotilla/router';
+import { FakeTransactionCluster, refuse } from '@flotilla/router/testing';
+import { kv } from '@flotilla/shard/protocol';
 import { SqlError } from '@flotilla/sql';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createFlotilla } from './create-flotilla.ts';
 import type { Flotilla } from './flotilla.ts';
-import { MemoryRouter } from './testing/memory-router.ts';
 
-let router: MemoryRouter;
+let cluster: FakeTransactionCluster;
 let db: Flotilla;
 
 beforeEach(async () => {
-  router = new MemoryRouter();
-  db = await createFlotilla({ router, clock: new SystemClock(), prng: new SeededPrng(1) });
+  const clock = new SystemClock();
+  const network = new MemoryNetwork({ clock });
+  cluster = new FakeTransactionCluster(network, clock, []);
+  const prng = new SeededPrng(1);
+  const router = createRouter({ transport: network.connect('client'), clock, prng });
+  db = await createFlotilla({ router, clock, prng });
 });
+
+afterEach(() => db.close());
+
+function writes(): number {
+  return cluster.log.filter(({ request }) => !!request.write || !!request.prepare).length;
+}
 
 async function sqlstate(promise: Promise<unknown>): Promise<string> {
   return promise.then(
@@ -74,13 +86,16 @@ describe('sql', () => {
 
   it('says 40003 when nobody knows whether the write was made, and does not repeat it', async () => {
     await db.sql`CREATE TABLE boats (id int PRIMARY KEY)`;
-    const before = router.writes.length;
-    router.failWrite({
-      error: new DbError('OUTCOME_UNKNOWN', 'lost', { outcome: 'unknown' }),
-      applied: true,
-    });
+    const before = writes();
+    // The write is made, and its answer lost for good.
+    cluster.intercept = (storeId, request) => {
+      if (!request.write) return undefined;
+      cluster.usualAnswer(storeId, request);
+      return refuse(kv.RefusalReason.ALREADY_ANSWERED);
+    };
     expect(await sqlstate(db.sql`INSERT INTO boats VALUES (1)`)).toBe('40003');
-    expect(router.writes.length).toBe(before + 1);
+    cluster.intercept = undefined;
+    expect(writes()).toBe(before + 1);
     expect((await db.sql`SELECT * FROM boats`).rows).toEqual([{ id: 1 }]);
   });
 
@@ -98,9 +113,9 @@ describe('sql', () => {
 
   it('reads without remembering: a scan leaves nothing to check at commit', async () => {
     await db.sql`CREATE TABLE boats (id int PRIMARY KEY)`;
-    const before = router.writes.length;
+    const before = writes();
     await db.sql`SELECT count(*) FROM boats`;
-    expect(router.writes.length).toBe(before);
+    expect(writes()).toBe(before);
   });
 });
 

@@ -4,12 +4,26 @@ import type { Router } from '@flotilla/router';
 import type { SessionOptions, SqlEngine, SqlSession } from '@flotilla/sql';
 import { createKv, type Kv } from './kv.ts';
 import { createSqlTag, type SqlTag } from './sql-tag.ts';
+import type {
+  Transaction,
+  TransactionOptions,
+  TransactionRunner,
+} from './transaction/run-transaction.ts';
 
 export interface Flotilla {
   /** An ordered map of byte strings, apart from the SQL tables. */
   readonly kv: Kv;
   /** One SQL statement, as a transaction of its own. */
   readonly sql: SqlTag;
+  /**
+   * Runs `work` as one transaction: all of it is made at one instant, or none. Run again, from the start, after a conflict
+   * or a deadlock, so it must do nothing that cannot be done twice. Errors: those of `work`; CONFLICT or DEADLOCK when
+   * the retries are used up, TIMEOUT, CANCELLED, and OUTCOME_UNKNOWN, after which it is not run again.
+   */
+  transaction<Result>(
+    work: (transaction: Transaction) => Promise<Result>,
+    options?: TransactionOptions,
+  ): Promise<Result>;
   /** A user's connection, with settings of its own. What the gateway serves. @throws DbError CLOSED */
   createSession(options: SessionOptions): SqlSession;
   /** Ends what this client started; operations under way fail. Idempotent. */
@@ -20,6 +34,7 @@ export interface Flotilla {
 export interface FlotillaParts {
   readonly router: Router;
   readonly engine: SqlEngine;
+  readonly transactions: TransactionRunner;
   close(): Promise<void>;
 }
 
@@ -36,6 +51,15 @@ export class ComposedFlotilla implements Flotilla {
     this.parts = parts;
     this.kv = createKv(parts.router);
     this.sql = createSqlTag(() => this.createSession(ownSession));
+  }
+
+  transaction<Result>(
+    work: (transaction: Transaction) => Promise<Result>,
+    options: TransactionOptions = {},
+  ): Promise<Result> {
+    if (this.closing !== undefined)
+      return Promise.reject(new DbError('CLOSED', 'the client is closed'));
+    return this.parts.transactions.run(work, options);
   }
 
   createSession(options: SessionOptions): SqlSession {

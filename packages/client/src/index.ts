@@ -9,11 +9,10 @@
  * been made. It is never retried here, because only the caller can tell whether doing it twice would be harmful. All
  * other failures of writes mean that nothing was written. A write that was retried inside took effect once.
  *
- * `RouterDatabase` is the transaction that SQL runs on: reads are remembered, writes are buffered, and commit is one
- * conditional write in one range.
+ * `TransactionDatabase` is where the transactions come from that SQL runs on: reads of one snapshot, buffered writes, and
+ * a commit of one write where everything lies in one range, of one round to all ranges otherwise.
  *
- * Not built: transactions of several statements, and transactions over several ranges; validation of what was read and
- * not written; watching keys; streaming of SQL results (`createSession` gives row batches); pools of settings.
+ * Not built: watching keys; streaming of SQL results (`createSession` gives row batches); pools of settings.
  */
 export { DbError, type ErrorCode } from '@flotilla/base';
 export { type SessionOptions, SqlError } from '@flotilla/sql';
@@ -29,6 +28,17 @@ export {
   type KvWriteResult,
   kvKeyBytesMax,
 } from './kv.ts';
-export { RouterDatabase, transactionBytesMax } from './router-transaction.ts';
+
 export type { SqlColumn, SqlOptions, SqlResult, SqlRow, SqlTag } from './sql-tag.ts';
 export type { SqlParameter, SqlValue } from './sql-values.ts';
+export { transactionBytesMax } from './transaction/range-transaction.ts';
+export type {
+  Transaction,
+  TransactionKv,
+  TransactionOptions,
+  TransactionSql,
+} from './transaction/run-transaction.ts';
+export {
+  TransactionDatabase,
+  type TransactionDatabaseOptions,
+} from './transaction/transaction-database.ts';

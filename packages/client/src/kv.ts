@@ -178,7 +178,7 @@ function conditionsOf(key: Uint8Array, options: KvWriteOptions): readonly WriteC
   return [{ kind: 'unchanged', key, timestamp: ifVersion }];
 }
 
-function storedKey(key: BytesLike): Uint8Array {
+export function storedKey(key: BytesLike): Uint8Array {
   const bytes = toBytes(key, 'a key');
   if (bytes.length > kvKeyBytesMax)
     throw new DbError('TOO_LARGE', `a key has at most ${kvKeyBytesMax} bytes`);
@@ -190,7 +190,7 @@ function toEntry(row: KvRow): KvEntry {
 }
 
 /** @returns undefined where no key can lie */
-function scanSpan(options: KvScanOptions): Span | undefined {
+export function scanSpan(options: KvScanOptions): Span | undefined {
   const { prefix, start, end } = options;
   let { startKey, endKey } = prefixSpan(
     concatBytes(kvPrefix, prefix === undefined ? emptyBytes : toBytes(prefix, 'a prefix')),

@@ -76,7 +76,7 @@ export function createSqlTag(createSession: () => SqlSession): SqlTag {
   return Object.assign(tag, { unsafe });
 }
 
-async function runStatement<Row>(
+export async function runStatement<Row>(
   session: SqlSession,
   text: string,
   parameters: readonly SqlParameter[],

@@ -100,6 +100,7 @@ class RouterOfRanges implements Router {
       link: this.link,
       requests: this.requests,
       checkOpen: () => this.checkOpen(),
+      isOpen: () => !this.isClosed,
     });
     this.transactions = transactions;
     const lookups = new Lookups(this.dispatcher, this.discovery());

@@ -69,6 +69,8 @@ export interface SessionOptions {
   readonly database: string;
   readonly applicationName?: string;
   readonly events?: Partial<SqlSessionEvents>;
+  /** Where the transactions of its blocks come from: a caller's own, shared with what else it does in them. */
+  readonly transactions?: KvDatabase;
 }
 
 export interface SessionShared {
@@ -188,7 +190,7 @@ export class EngineSession implements SqlSession {
       applicationName: options.applicationName ?? '',
     });
     this.transaction = new SessionTransaction({
-      database: shared.database,
+      database: options.transactions ?? shared.database,
       catalog: shared.catalog,
       logger: shared.logger,
       settings: this.settings,

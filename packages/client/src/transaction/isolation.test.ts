@@ -3,10 +3,10 @@ import type { IsolationLevel, KvTransaction } from '@flotilla/sql';
 import { describe, expect, it } from 'vitest';
 import {
   checkListAppend,
-  type ListOperation,
   type ListTransaction,
   printAnomalies,
 } from '../testing/checkers/list-append.ts';
+import { readAll, runListLoad } from './list-load.test-kit.ts';
 import {
   bytes,
   setUpTransactions,
@@ -37,46 +37,8 @@ async function unrest(kit: TransactionKit, prng: SeededPrng, over: () => boolean
   }
 }
 
-async function oneOf(
-  kit: TransactionKit,
-  client: TestClient,
-  prng: SeededPrng,
-  load: Load,
-  name: string,
-): Promise<ListTransaction> {
-  const transaction = client.database.begin({ isolation: load.isolation });
-  const operations: ListOperation[] = [];
-  try {
-    const steps = 1 + prng.nextBelow(4);
-    for (let step = 0; step < steps; step++) {
-      const key = listKeys[prng.nextBelow(listKeys.length)] ?? 'a1';
-      const lock = prng.nextBelow(8) === 0 ? ({ lock: 'exclusive' } as const) : {};
-      const found = text(await transaction.get(bytes(key), lock)) ?? '';
-      const values = found === '' ? [] : found.split(',').map(Number);
-      if (prng.nextBelow(2) === 0) {
-        operations.push({ kind: 'read', key, values });
-      } else {
-        const value = nextValue++;
-        operations.push({ kind: 'append', key, value });
-        transaction.put(bytes(key), bytes([...values, value].join(',')));
-      }
-      if (prng.nextBelow(3) === 0) await kit.sleep(prng.nextBelow(20));
-    }
-    await transaction.commit();
-    return { name, operations, outcome: 'committed' };
-  } catch (error) {
-    transaction.rollback();
-    if (!(error instanceof DbError)) throw error;
-    return { name, operations, outcome: error.outcome === 'unknown' ? 'unknown' : 'aborted' };
-  }
-}
-
-let nextValue = 1;
-
 async function listAppend(load: Load): Promise<readonly ListTransaction[]> {
-  nextValue = 1;
   const kit = setUpTransactions({ seed: load.seed, skewsMs: [0, 40, -40] });
-  const { prng } = kit;
   if (load.faults)
     kit.network.setFaults({
       dropProbability: 0.01,
@@ -84,33 +46,12 @@ async function listAppend(load: Load): Promise<readonly ListTransaction[]> {
       delayMsMin: 0,
       delayMsMax: 5,
     });
-  const history: ListTransaction[] = [];
-  const clients = ['p', 'q', 'r'].map((name) => kit.client(name));
-  let working = clients.length * 2;
-  const workers = clients.flatMap((client) =>
-    [1, 2].map(async (worker) => {
-      for (let i = 0; i < load.transactions; i++) {
-        const name = `${client.name}${worker}.${i}`;
-        history.push(await oneOf(kit, client, prng, load, name));
-        await kit.sleep(1 + prng.nextBelow(10));
-      }
-      working--;
-    }),
-  );
-  const unrestEnds = load.faults ? unrest(kit, prng, () => working === 0) : Promise.resolve();
-  await kit.run(Promise.all([...workers, unrestEnds]), 600_000);
-  kit.network.heal();
-  const last = kit.client('last').database.begin({ readOnly: true });
-  const found = await kit.run(last.getMany(listKeys.map(bytes)), 30_000);
-  history.push({
-    name: 'last',
-    outcome: 'committed',
-    operations: listKeys.map((key, index) => ({
-      kind: 'read',
-      key,
-      values: (text(found[index]) ?? '').split(',').filter(Boolean).map(Number),
-    })),
+  const lists = { ...load, keys: listKeys.map(bytes) };
+  const history = await runListLoad(kit, lists, async (over) => {
+    if (load.faults) await unrest(kit, kit.prng, over);
   });
+  kit.network.heal();
+  history.push(await kit.run(readAll(kit.client('last'), lists), 30_000));
   return history;
 }
 

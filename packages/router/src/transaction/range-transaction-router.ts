@@ -49,6 +49,7 @@ export interface TransactionRouterParts extends WriteParts {
   readonly requests: StoreRequests;
   /** @throws DbError CLOSED */
   readonly checkOpen: () => void;
+  readonly isOpen: () => boolean;
 }
 
 /** Between questions to a store about locks until it answers. Unit: ms. */
@@ -199,7 +200,7 @@ export class RangeTransactionRouter implements TransactionRouter {
   }
 
   releaseLocks(storeId: number, transactionIds: readonly Uint8Array[]): void {
-    this.parts.checkOpen();
+    if (!this.parts.isOpen()) return;
     this.parts.requests.ask({
       to: storeId,
       body: { releaseLocks: { transactionIds: [...transactionIds] } },
@@ -211,7 +212,7 @@ export class RangeTransactionRouter implements TransactionRouter {
   }
 
   keepLocks(storeId: number, live: readonly LiveTransaction[]): Promise<readonly Uint8Array[]> {
-    this.parts.checkOpen();
+    if (!this.parts.isOpen()) return Promise.resolve([]);
     return new Promise((resolve) => {
       let unknown: readonly Uint8Array[] = [];
       this.parts.requests.ask({

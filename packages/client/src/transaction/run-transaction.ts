@@ -1,0 +1,239 @@
+/**
+ * `db.transaction`: one function, run as one transaction over tables and keys, and run again when others were in its way.
+ * SQL statements and key-value operations of it share one `KvTransaction`. Called by the SDK alone.
+ */
+import { type Clock, DbError, kvPrefix, type Prng, valueBytesMax } from '@flotilla/base';
+import {
+  type IsolationLevel,
+  type KvTransaction,
+  type SqlEngine,
+  SqlError,
+  type SqlSession,
+} from '@flotilla/sql';
+import { type BytesLike, toBytes } from '../bytes-like.ts';
+import { type KvScanOptions, scanSpan, storedKey } from '../kv.ts';
+import { runStatement, type SqlResult, type SqlRow } from '../sql-tag.ts';
+import type { SqlParameter } from '../sql-values.ts';
+import type { TransactionDatabase } from './transaction-database.ts';
+
+export interface TransactionOptions {
+  /** Default: `serializable`. */
+  readonly isolation?: IsolationLevel;
+  /** How often it is run again after a conflict or deadlock. Default: 10. */
+  readonly retries?: number;
+  /** For all runs together, retries and pauses included; a commit under way is not cut short. Default: none. Unit: ms. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Values of one snapshot, and writes that are made at the end. */
+export interface TransactionKv {
+  get(key: BytesLike): Promise<Uint8Array | undefined>;
+  getMany(keys: readonly BytesLike[]): Promise<readonly (Uint8Array | undefined)[]>;
+  /** The newest value, which nobody else writes until the end. */
+  getForUpdate(key: BytesLike): Promise<Uint8Array | undefined>;
+  scan(
+    options?: Omit<KvScanOptions, 'timeoutMs' | 'signal'>,
+  ): AsyncIterable<{ readonly key: Uint8Array; readonly value: Uint8Array }>;
+  put(key: BytesLike, value: BytesLike): void;
+  delete(key: BytesLike): void;
+}
+
+/** One statement at a time. BEGIN, COMMIT and the like are not for it. */
+export type TransactionSql = <Row = SqlRow>(
+  strings: TemplateStringsArray,
+  ...values: readonly SqlParameter[]
+) => Promise<SqlResult<Row>>;
+
+export interface Transaction {
+  readonly kv: TransactionKv;
+  readonly sql: TransactionSql;
+}
+
+export interface TransactionRunnerParts {
+  readonly database: TransactionDatabase;
+  readonly engine: SqlEngine;
+  readonly clock: Clock;
+  /** For jitter. */
+  readonly prng: Prng;
+}
+
+const retriesDefault = 10;
+/** Pause before the first retry; doubles with each. Unit: ms. */
+const firstPauseMs = 4;
+const longestPauseMs = 500;
+
+export class TransactionRunner {
+  private readonly parts: TransactionRunnerParts;
+
+  constructor(parts: TransactionRunnerParts) {
+    this.parts = parts;
+  }
+
+  async run<Result>(
+    work: (transaction: Transaction) => Promise<Result>,
+    options: TransactionOptions,
+  ): Promise<Result> {
+    const { retries = retriesDefault } = options;
+    const limit = new TimeLimit(this.parts.clock, options);
+    try {
+      for (let retry = 0; ; retry++) {
+        limit.check();
+        try {
+          return await this.runOnce(work, options.isolation ?? 'serializable', limit.signal);
+        } catch (error) {
+          limit.check();
+          if (retry >= retries || !mayBeRunAgain(error)) throw error;
+        }
+        await this.pause(retry);
+      }
+    } finally {
+      limit.end();
+    }
+  }
+
+  private async runOnce<Result>(
+    work: (transaction: Transaction) => Promise<Result>,
+    isolation: IsolationLevel,
+    signal: AbortSignal,
+  ): Promise<Result> {
+    const kv = this.parts.database.begin({ isolation });
+    let sharedWithSql = false;
+    const session = this.parts.engine.createSession({
+      user: 'flotilla',
+      database: 'flotilla',
+      transactions: {
+        begin: () => {
+          sharedWithSql = true;
+          return kv;
+        },
+      },
+    });
+    const sql: TransactionSql = async (strings, ...values) => {
+      const text = strings.reduce((before, part, index) => `${before}$${index}${part}`);
+      const result = await runStatement<never>(session, text, values, { signal });
+      if (session.transactionStatus === 'idle')
+        throw new DbError('INVALID_ARGUMENT', 'the transaction ends with its function');
+      return result;
+    };
+    try {
+      await command(session, `BEGIN ISOLATION LEVEL ${isolation}`);
+      const result = await work({ kv: new KvOfTransaction(kv, signal), sql });
+      if (session.transactionStatus === 'failed')
+        throw new SqlError('25P02', 'a statement of the transaction has failed');
+      // SQL commits what it has taken part in: it may have more to do than the writes.
+      if (sharedWithSql) await command(session, 'COMMIT');
+      else await kv.commit();
+      return result;
+    } finally {
+      session.close();
+      kv.rollback();
+    }
+  }
+
+  private pause(retry: number): Promise<void> {
+    const { clock, prng } = this.parts;
+    const longest = Math.min(longestPauseMs, firstPauseMs * 2 ** retry);
+    return new Promise((resolve) => {
+      clock.setTimer((0.5 + prng.nextFloat() / 2) * longest, resolve);
+    });
+  }
+}
+
+class KvOfTransaction implements TransactionKv {
+  private readonly transaction: KvTransaction;
+  private readonly signal: AbortSignal;
+
+  constructor(transaction: KvTransaction, signal: AbortSignal) {
+    this.transaction = transaction;
+    this.signal = signal;
+  }
+
+  get(key: BytesLike): Promise<Uint8Array | undefined> {
+    return this.transaction.get(storedKey(key), { signal: this.signal });
+  }
+
+  getMany(keys: readonly BytesLike[]): Promise<readonly (Uint8Array | undefined)[]> {
+    return this.transaction.getMany(keys.map(storedKey), { signal: this.signal });
+  }
+
+  getForUpdate(key: BytesLike): Promise<Uint8Array | undefined> {
+    return this.transaction.get(storedKey(key), { lock: 'exclusive', signal: this.signal });
+  }
+
+  async *scan(
+    options: Omit<KvScanOptions, 'timeoutMs' | 'signal'> = {},
+  ): AsyncIterable<{ readonly key: Uint8Array; readonly value: Uint8Array }> {
+    const span = scanSpan(options);
+    const { limit, reverse } = options;
+    if (span === undefined || limit === 0) return;
+    const batches = this.transaction.scan(span, {
+      signal: this.signal,
+      ...(limit === undefined ? {} : { limit }),
+      ...(reverse === undefined ? {} : { reverse }),
+    });
+    for await (const batch of batches)
+      for (const { key, value } of batch) yield { key: key.subarray(kvPrefix.length), value };
+  }
+
+  put(key: BytesLike, value: BytesLike): void {
+    const bytes = toBytes(value, 'a value');
+    if (bytes.length > valueBytesMax)
+      throw new DbError('TOO_LARGE', `a value has at most ${valueBytesMax} bytes`);
+    this.transaction.put(storedKey(key), bytes);
+  }
+
+  delete(key: BytesLike): void {
+    this.transaction.delete(storedKey(key));
+  }
+}
+
+/** The caller's signal and deadline as one signal. */
+class TimeLimit {
+  private readonly controller = new AbortController();
+  private readonly outer: AbortSignal | undefined;
+  private readonly onAbort = (): void => this.controller.abort();
+  private readonly cancelTimer: () => void;
+  private timedOut = false;
+
+  constructor(clock: Clock, options: TransactionOptions) {
+    this.outer = options.signal;
+    if (this.outer?.aborted === true) this.controller.abort();
+    this.outer?.addEventListener('abort', this.onAbort);
+    const { timeoutMs } = options;
+    if (timeoutMs === undefined) {
+      this.cancelTimer = () => {};
+      return;
+    }
+    const timer = clock.setTimer(timeoutMs, () => {
+      this.timedOut = true;
+      this.controller.abort();
+    });
+    this.cancelTimer = () => timer.cancel();
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** @throws DbError TIMEOUT, CANCELLED */
+  check(): void {
+    if (!this.controller.signal.aborted) return;
+    if (this.timedOut) throw new DbError('TIMEOUT', 'the transaction took too long');
+    throw new DbError('CANCELLED', 'the caller cancelled');
+  }
+
+  end(): void {
+    this.outer?.removeEventListener('abort', this.onAbort);
+    this.cancelTimer();
+  }
+}
+
+function mayBeRunAgain(error: unknown): boolean {
+  if (error instanceof SqlError) return error.code === '40001' || error.code === '40P01';
+  return error instanceof DbError && (error.code === 'CONFLICT' || error.code === 'DEADLOCK');
+}
+
+async function command(session: SqlSession, text: string): Promise<void> {
+  await runStatement(session, text, [], {});
+}
