@@ -11,8 +11,9 @@ export function checkKey(key: Uint8Array): void {
     throw new DbError('TOO_LARGE', `a key has more than ${keyBytesMax} bytes`, { key });
 }
 
-/** @returns bytes of keys and values */
-export function checkBatch(batch: WriteBatch): number {
+/** @returns bytes of keys and values
+ *  @param most of them; more than fits a message only where the batch is cut into several */
+export function checkBatch(batch: WriteBatch, most: number = writeBytesMax): number {
   let bytes = 0;
   for (const { key } of batch.conditions) {
     checkKey(key);
@@ -33,7 +34,6 @@ export function checkBatch(batch: WriteBatch): number {
       throw new DbError('INVALID_ARGUMENT', 'a span ends after it starts');
     bytes += startKey.length + endKey.length + 16;
   }
-  if (bytes > writeBytesMax)
-    throw new DbError('TOO_LARGE', `a write has more than ${writeBytesMax} bytes`);
+  if (bytes > most) throw new DbError('TOO_LARGE', `a write has more than ${most} bytes`);
   return bytes;
 }

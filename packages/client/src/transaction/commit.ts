@@ -20,7 +20,7 @@ import {
   type WriteMutation,
 } from '@flotilla/router';
 import type { LockKeeper } from './lock-keeper.ts';
-import type { ResolutionQueue } from './resolution-queue.ts';
+import { keysToResolve, type ResolutionQueue } from './resolution-queue.ts';
 
 export interface CommitParts {
   readonly router: TransactionRouter;
@@ -49,6 +49,12 @@ export type CommitEnd = 'locks-gone' | 'locks-held' | 'ends-later';
 const pushesMax = 12;
 /** Share of the time that a promise may take; the rest is for finding out what became of it. */
 const promiseShare = 0.6;
+/** Writes beyond this go as a promise even to one range: it can be cut into several messages. */
+const oneWriteBytesMax = 4 * 1024 * 1024;
+const oneWriteKeysMax = 10_000;
+/** Time that the writes of a commit are given beyond its ordinary time. Unit: ms per MiB, ms per key. */
+const msPerMebibyte = 500;
+const msPerKey = 0.5;
 /** A promise in the way of a promise is waited for so long; then one of the two gives way. Unit: ms. */
 const mutualPatienceMs = 100;
 
@@ -56,15 +62,20 @@ export class Commit {
   private readonly parts: CommitParts;
   private readonly work: CommitWork;
   private readonly deadlineAtMs: number;
+  private readonly isLarge: boolean;
 
   constructor(parts: CommitParts, work: CommitWork) {
     this.parts = parts;
     this.work = work;
-    this.deadlineAtMs = parts.clock.nowMs() + parts.timeoutMs;
+    const bytes = bytesOf(work.mutations);
+    this.isLarge = bytes > oneWriteBytesMax || work.mutations.length > oneWriteKeysMax;
+    const extraMs = (bytes / 0x10_0000) * msPerMebibyte + work.mutations.length * msPerKey;
+    this.deadlineAtMs = parts.clock.nowMs() + parts.timeoutMs + extraMs;
   }
 
   /** @throws DbError: CONFLICT, KEY_EXISTS, DEADLOCK, OUTCOME_UNKNOWN, TIMEOUT, UNAVAILABLE */
   async run(): Promise<CommitEnd> {
+    if (this.isLarge) return this.promise(this.firstTimestamp());
     const oneRange = await this.writeAt(0, this.work.readChecks);
     if (oneRange === 'written') return 'locks-gone';
     let timestamp = this.firstTimestamp();
@@ -217,7 +228,7 @@ export class Commit {
           expected: expected.status === 'staging' ? 'staging' : 'none',
           expectedTimestamp: expected.commitTimestamp,
           outcome: 'aborted',
-          resolveKeys: this.keys,
+          resolveKeys: keysToResolve(this.keys),
           forget: false,
         },
         { timeoutMs: this.leftMs(1) },
@@ -282,6 +293,13 @@ export class Commit {
   private leftMs(share: number): number {
     return Math.max(1, (this.deadlineAtMs - this.parts.clock.nowMs()) * share);
   }
+}
+
+function bytesOf(mutations: readonly WriteMutation[]): number {
+  let bytes = 0;
+  for (const mutation of mutations)
+    bytes += mutation.key.length + (mutation.kind === 'put' ? mutation.value.length : 0);
+  return bytes;
 }
 
 /** Whether stores have said no, as against having said nothing. */

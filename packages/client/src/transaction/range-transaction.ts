@@ -39,7 +39,7 @@ import { SnapshotReader } from './snapshot-reader.ts';
 import { keyText, type OwnWrite, WriteBuffer } from './write-buffer.ts';
 
 /** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
-export const transactionBytesMax: number = 8 * 1024 * 1024;
+export const transactionBytesMax: number = 64 * 1024 * 1024;
 /** How far clocks of stores may be apart. Unit: ms. */
 export const uncertaintyMs: number = 250;
 

@@ -25,6 +25,14 @@ const openMax = 10_000;
 const triesMax = 3;
 const stepTimeoutMs = 5000;
 
+/** Intents that a decision resolves beside itself, and that are resolved in one step. */
+const keysPerStep = 2000;
+
+/** Those that go with the decision; what else there is follows by itself. */
+export function keysToResolve(keys: readonly Uint8Array[]): readonly Uint8Array[] {
+  return keys.length > keysPerStep ? keys.slice(0, keysPerStep) : keys;
+}
+
 interface Queued {
   readonly resolution: Resolution;
   readonly done: (ok: boolean) => void;
@@ -76,9 +84,10 @@ export class ResolutionQueue {
   private async finish(finished: Finished): Promise<void> {
     const { transactionId, anchorKey, committed, commitTimestamp, keys } = finished;
     if (!finished.decided) await this.decide(finished);
-    const resolution = { transactionId, committed, commitTimestamp, keys };
+    const resolution = { transactionId, committed, commitTimestamp };
+    for (let at = 0; at < keys.length; at += keysPerStep)
+      if (!(await this.enqueue({ ...resolution, keys: keys.slice(at, at + keysPerStep) }))) return;
     // The record may go only when nothing refers to it any more. That of an abort stays for late messages.
-    if (!(await this.enqueue(resolution))) return;
     if (committed) await this.enqueue({ ...resolution, keys: [], forgetAnchorKey: anchorKey });
   }
 
@@ -94,7 +103,7 @@ export class ResolutionQueue {
             expected: 'staging',
             expectedTimestamp: commitTimestamp,
             outcome: 'committed',
-            resolveKeys: keys,
+            resolveKeys: keysToResolve(keys),
             forget: false,
           },
           { timeoutMs: stepTimeoutMs },

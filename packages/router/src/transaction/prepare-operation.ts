@@ -4,9 +4,12 @@
  * every read that belongs to the promise holds too. Each read check therefore travels with writes to the same range; and
  * where a split has parted them, the checks that were left without a write are refreshed before the writes are sent.
  *
+ * A promise of many keys goes to a range in several messages: a condition stays with the write to its key, and the read
+ * checks of a range go with the first of its messages.
+ *
  * Ends at the first range that does not agree; what the others answer no longer matters to a promise that is not kept.
  */
-import { compareBytes, toHex } from '@flotilla/base';
+import { asBuffer, compareBytes, toHex } from '@flotilla/base';
 import { kv } from '@flotilla/shard/protocol';
 import type { Response } from '../client-link.ts';
 import type { BlockingIntent, Refusal } from '../range-call.ts';
@@ -34,6 +37,9 @@ type PreparePart =
   | { readonly kind: 'condition'; readonly startKey: Uint8Array; readonly item: WriteCondition }
   | { readonly kind: 'mutation'; readonly startKey: Uint8Array; readonly item: WriteMutation }
   | (ReadCheck & { readonly kind: 'check' });
+
+/** Keys and values that one message carries, about: one log entry each, which should not hold others up for long. */
+const messageBytes = 256 * 1024;
 
 export class PrepareOperation extends SpreadOperation<PreparePart & Part, PrepareOutcome> {
   private readonly base: TransactionParts;
@@ -79,6 +85,42 @@ export class PrepareOperation extends SpreadOperation<PreparePart & Part, Prepar
 
   override accepts(response: Response): boolean {
     return !!response.prepare;
+  }
+
+  override tooLarge(parts: readonly PreparePart[]): boolean {
+    let bytes = 0;
+    let keys = 0;
+    for (const part of parts) {
+      bytes += bytesOf(part);
+      if (part.kind === 'mutation') keys++;
+    }
+    return bytes > messageBytes && keys > 1;
+  }
+
+  protected override cutGroup(parts: readonly PreparePart[]): PreparePart[][] {
+    const byKey = new Map<string, PreparePart[]>();
+    let group: PreparePart[] = parts.filter((part) => part.kind === 'check');
+    for (const part of parts) {
+      if (part.kind === 'check') continue;
+      const name = asBuffer(part.startKey).toString('latin1');
+      const same = byKey.get(name);
+      if (same === undefined) byKey.set(name, [part]);
+      else same.push(part);
+    }
+    const groups: PreparePart[][] = [];
+    let bytes = 0;
+    for (const same of byKey.values()) {
+      const more = same.reduce((sum, part) => sum + bytesOf(part), 0);
+      if (bytes > 0 && bytes + more > messageBytes) {
+        groups.push(group);
+        group = [];
+        bytes = 0;
+      }
+      group.push(...same);
+      bytes += more;
+    }
+    groups.push(group);
+    return groups;
   }
 
   override onAnswer(
@@ -148,6 +190,16 @@ export class PrepareOperation extends SpreadOperation<PreparePart & Part, Prepar
 }
 
 const noBytes = new Uint8Array(0);
+/** What the encoding adds to a key, about. */
+const overheadBytes = 24;
+
+function bytesOf(part: PreparePart): number {
+  if (part.kind === 'check') return 0;
+  const bytes = part.startKey.length + overheadBytes;
+  return part.kind === 'mutation' && part.item.kind === 'put'
+    ? bytes + part.item.value.length
+    : bytes;
+}
 
 function partsOf(prepare: Prepare): readonly PreparePart[] {
   const { conditions, mutations, readChecks } = prepare;

@@ -147,7 +147,7 @@ export class RangeTransactionRouter implements TransactionRouter {
     this.parts.checkOpen();
     const { conditions, mutations, readChecks } = prepare;
     const bytes =
-      checkBatch({ conditions, mutations, deleteSpans: [] }) + readCheckBytes(readChecks);
+      checkBatch({ conditions, mutations, deleteSpans: [] }, Infinity) + readCheckBytes(readChecks);
     if (mutations.length === 0)
       throw new DbError('INVALID_ARGUMENT', 'a promise names at least one key');
     return new PrepareOperation(this.base, context, prepare, options, bytes).start();

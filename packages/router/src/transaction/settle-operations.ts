@@ -9,7 +9,7 @@ import type { Response } from '../client-link.ts';
 import { Operation } from '../operation.ts';
 import { type CallPiece, RangeCall } from '../range-call.ts';
 import type { OperationOptions } from '../router-api.ts';
-import { type Part, SpreadOperation, type SpreadParts } from './spread-operation.ts';
+import { type Part, SpreadOperation, type SpreadParts, slices } from './spread-operation.ts';
 import type {
   Decision,
   RecordAddress,
@@ -21,6 +21,9 @@ import type {
 } from './transaction-api.ts';
 
 const { TransactionStatus } = kv;
+
+/** Keys that one message names: what a leaseholder does for them in one go should not hold others up for long. */
+const keysPerMessage = 2000;
 
 /** A request to the range that holds a record. */
 abstract class RecordOperation<Result> extends Operation<Result> {
@@ -192,6 +195,14 @@ export class PreventOperation extends SpreadOperation<Part, boolean> {
     return !!response.prevent;
   }
 
+  override tooLarge(parts: readonly Part[]): boolean {
+    return parts.length > keysPerMessage;
+  }
+
+  protected override cutGroup(parts: readonly Part[]): Part[][] {
+    return slices(parts, keysPerMessage);
+  }
+
   /** Every range is asked, whatever the others say: the intents that are found are still to be dealt with. */
   override onAnswer(
     response: Response,
@@ -242,6 +253,14 @@ export class ResolveOperation extends SpreadOperation<ResolvePart, void> {
 
   override accepts(response: Response): boolean {
     return !!response.resolve;
+  }
+
+  override tooLarge(parts: readonly ResolvePart[]): boolean {
+    return parts.length > keysPerMessage;
+  }
+
+  protected override cutGroup(parts: readonly ResolvePart[]): ResolvePart[][] {
+    return slices(parts, keysPerMessage);
   }
 
   override onAnswer(

@@ -35,11 +35,19 @@ export interface TransactionParts extends SpreadParts {
   readonly coordinator: string;
 }
 
+/**
+ * Messages of one operation that wait for an answer. Most operations have one per range, and fewer than this; one that
+ * writes much must not queue so much at a store that it is taken for silent.
+ */
+const messagesUnderWayMax = 16;
+
 export abstract class SpreadOperation<P extends Part, Result> extends Operation<Result> {
   override readonly bytes: number;
   protected readonly dispatcher: Dispatcher;
   protected readonly calls: Set<SpreadCall<P, Result>> = new Set();
   private readonly parts: readonly P[];
+  /** Groups of parts, a message each, that wait until others are answered. */
+  private queued: (readonly P[])[] = [];
 
   constructor(base: SpreadParts, parts: readonly P[], bytes: number, options?: OperationOptions) {
     const { clock, timings } = base.dispatcher;
@@ -74,6 +82,16 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
     return undefined;
   }
 
+  /** True if these parts of one range are too much for one message: `cutGroup` makes several of them. */
+  tooLarge(_parts: readonly P[]): boolean {
+    return false;
+  }
+
+  /** Parts of one range, in groups none of which is too large. */
+  protected cutGroup(parts: readonly P[]): P[][] {
+    return [[...parts]];
+  }
+
   /** Cuts a span at a key strictly inside it. */
   protected cut(part: P, at: Uint8Array): readonly [P, P] {
     return [
@@ -82,9 +100,20 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
     ];
   }
 
-  /** Sends parts that belonged together to several ranges. */
+  /** Sends parts that belonged together in several messages, a few at a time. */
   protected spread(groups: readonly (readonly P[])[]): void {
-    const calls = groups.map((parts) => this.newCall(parts));
+    this.queued.push(...groups);
+    this.sendQueued();
+  }
+
+  /** At least one of what is queued is under way, so that the deadline is kept. */
+  private sendQueued(): void {
+    const calls: SpreadCall<P, Result>[] = [];
+    while (this.calls.size < messagesUnderWayMax || this.calls.size === 0) {
+      const parts = this.queued.shift();
+      if (parts === undefined) break;
+      calls.push(this.newCall(parts));
+    }
     for (const call of calls) this.dispatcher.dispatch(call);
   }
 
@@ -108,7 +137,7 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
     this.failWith(error);
   }
 
-  /** The parts of a call that does not fit one range become calls of their own. */
+  /** The parts of a call that does not fit one range, or one message, become calls of their own. */
   split(call: SpreadCall<P, Result>): void {
     this.dispatcher.finish(call);
     this.calls.delete(call);
@@ -117,10 +146,13 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
 
   complete(call: SpreadCall<P, Result>, response: Response, fromStore: number): void {
     this.calls.delete(call);
-    if (!this.settled) this.onAnswer(response, call.parts, fromStore, this.calls.size === 0);
+    if (this.settled) return;
+    this.sendQueued();
+    this.onAnswer(response, call.parts, fromStore, this.calls.size === 0);
   }
 
   protected endCalls(): void {
+    this.queued = [];
     for (const call of this.calls) this.dispatcher.finish(call);
     this.calls.clear();
   }
@@ -156,7 +188,7 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
     const groups = [...known.values()];
     // Each of an unknown range is looked up with its first part and cut again then.
     if (unknown.length > 0) groups.push(unknown);
-    return groups;
+    return groups.flatMap((group) => (this.tooLarge(group) ? this.cutGroup(group) : [group]));
   }
 }
 
@@ -180,6 +212,10 @@ export class SpreadCall<P extends Part, Result> extends RangeCall {
           ? compareBytes(startKey, piece.endKey) < 0
           : compareBytes(endKey, piece.endKey) <= 0);
       if (inside) continue;
+      this.operation.split(this);
+      return false;
+    }
+    if (this.operation.tooLarge(this.parts)) {
       this.operation.split(this);
       return false;
     }
@@ -218,3 +254,10 @@ export class SpreadCall<P extends Part, Result> extends RangeCall {
 }
 
 const noKey = new Uint8Array(0);
+
+/** Parts in groups of so many at most. */
+export function slices<P>(parts: readonly P[], most: number): P[][] {
+  const groups: P[][] = [];
+  for (let at = 0; at < parts.length; at += most) groups.push(parts.slice(at, at + most));
+  return groups;
+}

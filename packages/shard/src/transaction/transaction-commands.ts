@@ -236,7 +236,8 @@ export class TransactionCommands {
     if (!Number.isSafeInteger(commitTimestamp) || commitTimestamp < 1)
       return invalid('a prepare needs a timestamp');
     if ((request.anchorKey?.length ?? 0) === 0) return invalid('a prepare needs an anchor');
-    if (promised.length > 4 * limits.commandMutationsMax)
+    const promisedBytes = promised.reduce((sum, key) => sum + key.length, 0);
+    if (promisedBytes > limits.commandBytesMax / 2)
       return { ok: false, kind: 'tooLarge', reason: 'too many keys are promised' };
     const anchor = request.stage ? [request.anchorKey ?? noBytes] : [];
     const ids = this.checkKeys(header.id ?? noBytes, anchor);
