@@ -56,6 +56,38 @@ function kindsSince(length: number): string[] {
   });
 }
 
+describe('a transaction of many keys', () => {
+  it('is promised in messages of bounded size, whole or not at all', async () => {
+    const transaction = one.database.begin();
+    const value = Buffer.alloc(100, 'v');
+    const key = (n: number): Buffer => bytes(`${n % 3 === 0 ? 'c' : 'a'}${n}`);
+    for (let n = 0; n < 12_000; n++) transaction.insert(key(n), value);
+    const before = kit.cluster.log.length;
+    await kit.run(transaction.commit());
+    await kit.run(one.database.idle());
+    const prepares = kit.cluster.log
+      .slice(before)
+      .flatMap(({ request }) => (request.prepare ? [request.prepare] : []));
+    expect(prepares.length).toBeGreaterThan(4);
+    for (const { mutations, conditions } of prepares) {
+      expect(mutations?.length).toBeLessThan(2500);
+      // What a write demands of its key travels with it.
+      expect(conditions?.map((each) => text(each.key ?? undefined))).toEqual(
+        mutations?.map((each) => text(each.key ?? undefined)),
+      );
+    }
+    expect(await scanned(two, 'a', 'b')).toHaveLength(8000);
+    expect(await scanned(two, 'c', 'd')).toHaveLength(4000);
+
+    const again = two.database.begin();
+    for (let n = 0; n < 12_000; n++) again.insert(bytes(`b${n}`), value);
+    again.insert(key(11_999), value);
+    expect((await failureOf(kit.run(again.commit()))).code).toBe('KEY_EXISTS');
+    await kit.run(two.database.idle());
+    expect(await scanned(one, 'b', 'c')).toEqual([]);
+  });
+});
+
 describe('what a commit costs', () => {
   it('a write to one range is one request', async () => {
     await write(one, { a1: 'x', b1: 'x' });
