@@ -112,6 +112,9 @@ export class ModelLog {
   compacted(rangeId: RangeId): number {
     return this.group(rangeId).compacted.index;
   }
+  checkpointedIndex(rangeId: RangeId): number {
+    return this.group(rangeId).checkpointed;
+  }
   term(rangeId: RangeId, index: number): number {
     const { compacted, entries } = this.group(rangeId);
     return index === compacted.index

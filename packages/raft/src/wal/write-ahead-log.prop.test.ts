@@ -148,7 +148,8 @@ function materialize(model: ModelLog, shapes: readonly WriteShape[]): GroupWrite
     let snapshot: { index: LogIndex; term: Term } | undefined;
     if (snapshotAt !== undefined) {
       const [last, compacted] = [model.last(rangeId), model.compacted(rangeId)];
-      const index = Math.max(compacted, last + snapshotAt);
+      // A snapshot holds at least one entry, and a state machine does not go back behind what it has saved.
+      const index = Math.max(1, compacted, model.checkpointedIndex(rangeId), last + snapshotAt);
       const term = model.term(rangeId, Math.min(last, index)) + (shape.sameTerm ? 0 : 1);
       snapshot = { index: toLogIndex(index), term: toTerm(term) };
       written.append([{ rangeId, snapshot, hardState: undefined, entries: [] }]);

@@ -18,7 +18,8 @@ export interface GroupWrite {
   readonly removed?: boolean;
   /**
    * A snapshot was installed: the log starts after `index`, and so does the group's checkpointed index. Entries above it
-   * stay if the log holds exactly this entry, otherwise all are gone. Not below what is compacted already.
+   * stay if the log holds exactly this entry, otherwise all are gone. Not below what is
+   * compacted or checkpointed already: a state machine does not go back.
    */
   readonly snapshot?: { readonly index: LogIndex; readonly term: Term } | undefined;
   readonly hardState: HardState | undefined;
