@@ -157,7 +157,7 @@ describe('the HTTP of a store', () => {
 });
 
 describe('the commands of docs/operations.md', () => {
-  it('show what happened, drain, move and refuse', { timeout: 120_000 }, async () => {
+  it('show what happened, drain, move and refuse', { timeout: 300_000 }, async () => {
     const connection = ['--nats', cluster.natsUrl, '--cluster', cluster.clusterName];
     // A store counts as silent when it has missed several of its reports.
     const { value: stores } = await eventually('s2 is silent', { timeoutMs: 60_000 }, async () => {
@@ -168,12 +168,12 @@ describe('the commands of docs/operations.md', () => {
     const events = await flotilla('events', '--limit', '1000', ...connection);
     expect(events).toContain('s4 on machine machine-4 has joined.');
     expect(events).toMatch(/r\d+: its replica moves from s2 to s\d, because s2 is lost\./);
-    expect(await flotilla('store', 'drain', '4', '--timeout', '25', ...connection)).toContain(
+    expect(await flotilla('store', 'drain', '4', '--timeout', '90', ...connection)).toContain(
       's4 leads nothing any more: it is safe to stop it.',
     );
     expect(await flotilla('store', 'undrain', '4', ...connection)).toContain('s4 may be given');
     expect(
-      await flotilla('store', 'decommission', '2', '--timeout', '25', ...connection),
+      await flotilla('store', 'decommission', '2', '--timeout', '90', ...connection),
     ).toContain('s2 holds nothing any more');
     await expect(flotilla('store', 'drain', '9', ...connection)).rejects.toThrow(
       /no store of that number has ever joined/,
