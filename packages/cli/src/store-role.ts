@@ -17,6 +17,7 @@ export interface StoreRole {
 
 /** @throws FatalError: the directory is locked, damaged, or another store's */
 export async function startStoreRole(config: ProcessConfig, parts: RoleParts): Promise<StoreRole> {
+  const { placement } = config;
   const store = await openStore({
     directory: config.data,
     ...(config.storeId === undefined ? {} : { storeId: toStoreId(config.storeId) }),
@@ -29,9 +30,16 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
     openEngine: openLevelEngine,
     logger: parts.logger.child({ part: 'store' }),
     onFatal: parts.onFatal,
+    limits: {
+      splitBytes: placement.splitBytes,
+      splitRequestsPerSecond: placement.splitRequestsPerSecond,
+      snapshotsReceivingMax: placement.snapshotsAtOnce,
+    },
     placement: {
       ...(config.zone === undefined ? {} : { zone: config.zone }),
-      deadAfterMs: config.deadStoreAfterSeconds * 1000,
+      deadAfterMs: placement.deadStoreAfterSeconds * 1000,
+      reportEveryMs: placement.storeReportSeconds * 1000,
+      leaseMovesMax: placement.leaseMovesAtOnce,
       capacity: () => capacityOf(config.data),
     },
   });

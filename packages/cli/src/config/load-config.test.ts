@@ -37,7 +37,11 @@ describe('loadConfig', () => {
       cluster: 'main',
       machine: 'host-a',
       zone: undefined,
-      deadStoreAfterSeconds: 300,
+      placement: {
+        ...{ deadStoreAfterSeconds: 300, storeReportSeconds: 5 },
+        ...{ splitBytes: 64 * 1024 * 1024, splitRequestsPerSecond: 20_000 },
+        ...{ snapshotsAtOnce: 2, leaseMovesAtOnce: 4 },
+      },
       http: undefined,
       listen: { host: '127.0.0.1', port: 26_432 },
       gatewaySecurity: {
@@ -86,6 +90,16 @@ describe('loadConfig', () => {
     });
   });
 
+  it('takes sizes with and without units', () => {
+    const splitBytes = (value: unknown): number =>
+      load({ flags: { 'split-bytes': value } }).placement.splitBytes;
+    expect(splitBytes('16MiB')).toBe(16 * 1024 * 1024);
+    expect(splitBytes('65536')).toBe(65_536);
+    expect(splitBytes('64 KiB')).toBe(65_536);
+    expect(splitBytes('1GiB')).toBe(2 ** 30);
+    expect(splitBytes(0)).toBe(0);
+  });
+
   it('treats an empty variable as not set', () => {
     expect(load({ environment: { FLOTILLA_CLUSTER: '' } }).cluster).toBe('main');
   });
@@ -105,6 +119,11 @@ describe('loadConfig', () => {
     zone: ['', 'a b', 'x'.repeat(129)],
     http: ['9180', ':9180', 'host:', 'host:65536'],
     'dead-store-after': ['0', '4', '1.5', 'soon'],
+    'split-bytes': ['1', '63KiB', '65GiB', '64MB', '1.5MiB', '-1', 'big'],
+    'split-requests-per-second': ['-1', '1.5', 'many'],
+    'snapshots-at-once': ['0', '65', 'all'],
+    'lease-moves-at-once': ['0', '1001', 'all'],
+    'store-report-every': ['0', '61', '0.5'],
     listen: ['26432', ':26432', 'host:', 'host:65536', '::1:5', 'host:-1', 5432],
     'tls-cert': ['', 7],
     'tls-key': ['', 7],

@@ -2,6 +2,7 @@
  * Makes one process's configuration from flags, environment, config file and defaults, in this order of precedence.
  * Every value is checked; an error names the key, where its value came from, the value, and what to do instead.
  */
+import { defaultStoreLimits } from '@flotilla/shard';
 import { parse as parseYaml } from 'yaml';
 import { UsageError } from '../usage-error.ts';
 import {
@@ -42,11 +43,12 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
   }
   if (problems.length > 0) throw new UsageError(problems.join('\n'));
   const text = (key: string): string | undefined => values.get(key) as string | undefined;
+  const number = (key: string): number | undefined => values.get(key) as number | undefined;
   return {
     roles: [
       ...new Set((values.get('roles') as Role[] | undefined) ?? ['store', 'gateway']),
     ] as Role[],
-    storeId: values.get('store-id') as number | undefined,
+    storeId: number('store-id'),
     data: text('data') ?? 'flotilla-data',
     nats: (values.get('nats') as string[] | undefined) ?? ['nats://127.0.0.1:4222'],
     natsCredentials: {
@@ -59,7 +61,15 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
     cluster: text('cluster') ?? 'main',
     machine: text('machine') ?? sources.hostName,
     zone: text('zone'),
-    deadStoreAfterSeconds: (values.get('dead-store-after') as number | undefined) ?? 300,
+    placement: {
+      deadStoreAfterSeconds: number('dead-store-after') ?? 300,
+      splitBytes: number('split-bytes') ?? defaultStoreLimits.splitBytes,
+      splitRequestsPerSecond:
+        number('split-requests-per-second') ?? defaultStoreLimits.splitRequestsPerSecond,
+      snapshotsAtOnce: number('snapshots-at-once') ?? defaultStoreLimits.snapshotsReceivingMax,
+      leaseMovesAtOnce: number('lease-moves-at-once') ?? 4,
+      storeReportSeconds: number('store-report-every') ?? 5,
+    },
     listen: (values.get('listen') as ListenAddress | undefined) ?? {
       host: '127.0.0.1',
       port: 26_432,

@@ -31,6 +31,21 @@ export interface GatewaySecurity {
   readonly accessRulesFile: string | undefined;
 }
 
+/** When ranges are cut and how briskly replicas are moved. The same on every store: each acts when it leads. */
+export interface PlacementConfig {
+  readonly deadStoreAfterSeconds: number;
+  /** 0 = never. */
+  readonly splitBytes: number;
+  /** 0 = never. */
+  readonly splitRequestsPerSecond: number;
+  /** Snapshots that one store receives at once. */
+  readonly snapshotsAtOnce: number;
+  /** Leases on their way to, or from, one store at once. */
+  readonly leaseMovesAtOnce: number;
+  /** Between two writes of a store's row; three that are missed make it suspect. */
+  readonly storeReportSeconds: number;
+}
+
 export interface ProcessConfig {
   readonly roles: readonly Role[];
   /** Needed on a store's first start; later the data directory knows it. */
@@ -45,7 +60,7 @@ export interface ProcessConfig {
   readonly machine: string;
   /** Of machines that may fail together. Undefined: not known. */
   readonly zone: string | undefined;
-  readonly deadStoreAfterSeconds: number;
+  readonly placement: PlacementConfig;
   readonly listen: ListenAddress;
   /** Undefined: no HTTP. */
   readonly http: ListenAddress | undefined;
@@ -77,6 +92,14 @@ const list = (value: unknown): unknown =>
 
 const wholeNumber = (value: unknown): unknown =>
   typeof value === 'string' && /^\d+$/.test(value.trim()) ? Number(value) : value;
+
+const byteUnits: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** `64MiB` and `67108864` are the same. */
+const byteCount = (value: unknown): unknown => {
+  const match = typeof value === 'string' ? /^(\d+) ?(KiB|MiB|GiB)$/.exec(value.trim()) : null;
+  return match === null ? wholeNumber(value) : Number(match[1]) * (byteUnits[match[2] ?? ''] ?? 1);
+};
 
 const flag = (value: unknown): unknown => {
   if (value === 'true' || value === '1') return true;
@@ -187,6 +210,55 @@ export const settings: readonly Setting[] = [
     defaultText: '300',
     expected: 'a whole number of seconds from 5',
     schema: z.preprocess(wholeNumber, z.int().min(5).max(1_000_000)),
+  },
+  {
+    key: 'split-bytes',
+    argument: '<size>',
+    description: 'a range that holds more is cut in the middle; 0 is never',
+    defaultText: '64MiB',
+    expected: '0, or a size from 64KiB to 64GiB, like 16MiB or 16777216',
+    schema: z.preprocess(
+      byteCount,
+      z.union([
+        z.literal(0),
+        z
+          .int()
+          .min(64 * 2 ** 10)
+          .max(64 * 2 ** 30),
+      ]),
+    ),
+  },
+  {
+    key: 'split-requests-per-second',
+    argument: '<n>',
+    description: 'a range that is asked more often is cut where that divides its load; 0 is never',
+    defaultText: '20000',
+    expected: 'a whole number from 0',
+    schema: z.preprocess(wholeNumber, z.int().min(0)),
+  },
+  {
+    key: 'snapshots-at-once',
+    argument: '<n>',
+    description: 'copies of ranges that a store receives at once',
+    defaultText: '2',
+    expected: 'a whole number from 1 to 64',
+    schema: z.preprocess(wholeNumber, z.int().min(1).max(64)),
+  },
+  {
+    key: 'lease-moves-at-once',
+    argument: '<n>',
+    description: 'leases that balancing moves to or from a store at once',
+    defaultText: '4',
+    expected: 'a whole number from 1 to 1000',
+    schema: z.preprocess(wholeNumber, z.int().min(1).max(1000)),
+  },
+  {
+    key: 'store-report-every',
+    argument: '<seconds>',
+    description: 'how often a store writes its row; one that misses three is given nothing new',
+    defaultText: '5',
+    expected: 'a whole number of seconds from 1 to 60',
+    schema: z.preprocess(wholeNumber, z.int().min(1).max(60)),
   },
   {
     key: 'listen',

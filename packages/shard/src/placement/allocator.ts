@@ -17,7 +17,7 @@ import { decide } from './decide.ts';
 import { EventLog } from './event-log.ts';
 import { Executor } from './executor.ts';
 import { type Gathered, gather } from './gather.ts';
-import type { PlacementAction, RangePicture } from './picture.ts';
+import type { PlacementAction, PlacementPaces, RangePicture } from './picture.ts';
 import { actionText, StoreNews, stuckTexts } from './sentences.ts';
 import { Sightings } from './sightings.ts';
 import type { StoreClient } from './store-client.ts';
@@ -31,6 +31,7 @@ export interface AllocatorOptions {
   /** The replica of the first range here, if there is one. */
   readonly first: () => Replica | undefined;
   readonly replicationFactor: number;
+  readonly paces: PlacementPaces;
   readonly suspectAfterMs: number;
   readonly deadAfterMs: number;
   readonly onFatal: (error: unknown) => void;
@@ -171,11 +172,12 @@ export class Allocator {
   }
 
   private act({ stores, ranges }: Gathered): void {
-    const { replicationFactor } = this.options;
+    const { replicationFactor, paces } = this.options;
     const { actions, stuck } = decide({
       stores,
       ranges,
       replicationFactor,
+      paces,
       underWay: [...this.underWay.values()].map(({ action }) => action),
       resting: this.atRest(this.rests),
       leasesAtRest: this.atRest(this.leaseRests),

@@ -9,16 +9,12 @@ import { ReplicaRole } from '../range-descriptor.ts';
 import {
   learnerStores,
   type PlacementAction,
+  type PlacementPaces,
   type PlacementPicture,
   type RangePicture,
   type StorePicture,
   voterStores,
 } from './picture.ts';
-
-/** Snapshots on their way to one store: what it admits at once. */
-const receivingMax = 2;
-/** Leases on their way to, and from, one store: each stops the writes of its range for a moment. */
-const transfersMax = 4;
 
 /** A store, with what it will have. */
 export interface StoreCell {
@@ -45,12 +41,14 @@ export class Board {
   readonly cells: readonly StoreCell[];
   readonly ranges: readonly RangeCell[];
   readonly leasesAtRest: ReadonlySet<RangeId>;
+  private readonly paces: PlacementPaces;
   readonly actions: PlacementAction[] = [];
   private readonly byStore: ReadonlyMap<StoreId, StoreCell>;
 
   constructor(picture: PlacementPicture) {
     this.replicationFactor = picture.replicationFactor;
     this.leasesAtRest = picture.leasesAtRest;
+    this.paces = picture.paces;
     this.cells = [...picture.stores]
       .sort((a, b) => a.storeId - b.storeId)
       .map((store) => ({ store, replicas: 0, leases: 0, bytes: 0, receiving: 0, transfers: 0 }));
@@ -123,6 +121,7 @@ export class Board {
   /** Puts an action down, unless a store has enough to do. @returns false then */
   decide(cell: RangeCell, action: PlacementAction): boolean {
     assert(!cell.taken, 'one action per range', { rangeId: action.rangeId });
+    const { receivingMax, transfersMax } = this.paces;
     const busy =
       action.kind === 'change'
         ? action.add.some((id) => (this.byStore.get(id)?.receiving ?? 0) >= receivingMax)

@@ -60,11 +60,20 @@ export type PlacementRule =
   | 'balance-bytes'
   | 'balance-leases';
 
+/** How much is done at once. */
+export interface PlacementPaces {
+  /** Snapshots on their way to one store: what it admits at once. */
+  readonly receivingMax: number;
+  /** Leases on their way to, and from, one store: each stops the writes of its range for a moment. */
+  readonly transfersMax: number;
+}
+
 export interface PlacementPicture {
   readonly stores: readonly StorePicture[];
   readonly ranges: readonly RangePicture[];
   /** Voters that a range should have. */
   readonly replicationFactor: number;
+  readonly paces: PlacementPaces;
   /** Being carried out. No other action for these ranges; counted as if done. */
   readonly underWay: readonly PlacementAction[];
   /** Ranges to be left alone for now: the last attempt failed. */

@@ -69,6 +69,7 @@ export function picture(
 ): PlacementPicture {
   return {
     ...{ stores, ranges, replicationFactor: 3, underWay: [] },
+    paces: { receivingMax: 2, transfersMax: 4 },
     ...{ resting: new Set(), leasesAtRest: new Set() },
     ...rest,
   };

@@ -14,7 +14,12 @@ import { OwnRecord } from './own-record.ts';
 import type { PlacementSettings, WriteHealth } from './settings.ts';
 import { RangeContact, StoreClient } from './store-client.ts';
 
-const defaults = { replicationFactor: 3, deadAfterMs: 5 * 60_000, reportEveryMs: 5000 };
+const defaults = {
+  replicationFactor: 3,
+  deadAfterMs: 5 * 60_000,
+  reportEveryMs: 5000,
+  leaseMovesMax: 4,
+};
 /** Rows that were missed before a store is suspect. */
 const suspectAfterReports = 3;
 
@@ -70,6 +75,10 @@ export class Placement {
       ...{ clock, hlc, logger, engine, client: this.client },
       first: () => replicas.get(metaRangeId),
       replicationFactor: settings.replicationFactor ?? defaults.replicationFactor,
+      paces: {
+        receivingMax: context.limits.snapshotsReceivingMax,
+        transfersMax: settings.leaseMovesMax ?? defaults.leaseMovesMax,
+      },
       suspectAfterMs: reportEveryMs * suspectAfterReports,
       deadAfterMs: settings.deadAfterMs ?? defaults.deadAfterMs,
       onFatal: fail,
