@@ -95,12 +95,11 @@ export class LockTable implements LockOwnerTable {
       return true;
     }
     const held = lock.holders.get(owner.name);
-    if (held === 'exclusive' || (held !== undefined && held === wish)) return true;
-    if (this.firstBlockers(lock, owner, wish).next().done !== true) return false;
-    const own = lock.queue.findIndex((entry) => entry.owner.name === owner.name);
-    if (own >= 0) lock.queue.splice(own, 1);
+    const has = held === 'exclusive' || (held !== undefined && held === wish);
+    if (!has && this.firstBlockers(lock, owner, wish).next().done !== true) return false;
+    leaveQueue(lock, owner, wish);
     if (wish === 'write') this.dropIfIdle(name, lock);
-    else this.hold(name, lock, owner, wish);
+    else if (!has) this.hold(name, lock, owner, wish);
     return true;
   }
 
@@ -108,8 +107,9 @@ export class LockTable implements LockOwnerTable {
   wait(name: string, owner: LockOwner, wish: LockWish, waiter: Waiter): void {
     const lock = this.keys.get(name);
     assert(lock !== undefined, 'somebody holds what is waited for');
-    const own = lock.queue.find((entry) => entry.owner.name === owner.name);
-    if (own !== undefined && own.wish === wish) {
+    // The same transaction may ask for more and for less of one key at once: a place for each.
+    const own = lock.queue.find((entry) => entry.owner.name === owner.name && entry.wish === wish);
+    if (own !== undefined) {
       own.waiter?.giveUp();
       own.waiter = waiter;
     } else {
@@ -163,10 +163,11 @@ export class LockTable implements LockOwnerTable {
     for (const name of this.held.get(transaction) ?? []) this.release(name, transaction);
     for (const name of [...this.waitedFor]) {
       const lock = this.keys.get(name);
-      const own = lock?.queue.findIndex((entry) => entry.owner.name === transaction) ?? -1;
-      if (lock === undefined || own < 0) continue;
-      const [entry] = lock.queue.splice(own, 1);
-      entry?.waiter?.giveUp();
+      if (lock === undefined) continue;
+      const own = lock.queue.filter((entry) => entry.owner.name === transaction);
+      if (own.length === 0) continue;
+      for (const entry of own) lock.queue.splice(lock.queue.indexOf(entry), 1);
+      for (const { waiter } of own) waiter?.giveUp();
       this.pump(name, lock);
     }
   }
@@ -265,7 +266,9 @@ export class LockTable implements LockOwnerTable {
         continue;
       }
       if (wish !== 'write') {
-        this.take(name, owner, wish);
+        // Its waiter goes on with the lock in hand.
+        lock.queue.splice(at, 1);
+        if (lock.holders.get(owner.name) !== 'exclusive') this.hold(name, lock, owner, wish);
         waiter?.retry();
         at = 0;
         continue;
@@ -287,4 +290,12 @@ export class LockTable implements LockOwnerTable {
     if (this.keys.get(name)?.queue === queue) this.keys.delete(name);
     this.waitedFor.delete(name);
   }
+}
+
+/** Has what it waited for. A request that was repeated meanwhile hears so. */
+function leaveQueue({ queue }: KeyLock, owner: LockOwner, wish: LockWish): void {
+  const at = queue.findIndex((entry) => entry.owner.name === owner.name && entry.wish === wish);
+  if (at < 0) return;
+  const [entry] = queue.splice(at, 1);
+  entry?.waiter?.giveUp();
 }

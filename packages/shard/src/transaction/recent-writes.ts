@@ -4,7 +4,7 @@
  * only while somebody asks: a range that nobody reads in transactions pays one comparison per write.
  */
 
-const entriesMax = 4096;
+const entriesDefault = 4096;
 
 export class RecentWrites {
   /** Writes at or below it may be missing. */
@@ -15,13 +15,16 @@ export class RecentWrites {
   /** Where the next entry goes, once the ring is full. */
   private next = 0;
 
+  private readonly entriesMax: number;
+
   /** @param floor not below the timestamp of any write of before */
-  constructor(floor: number) {
+  constructor(floor: number, entriesMax: number = entriesDefault) {
     this.floor = floor;
+    this.entriesMax = entriesMax;
   }
 
   add(name: string, timestamp: number): void {
-    const { names, timestamps, newest } = this;
+    const { names, timestamps, newest, entriesMax } = this;
     if (names.length < entriesMax) {
       names.push(name);
       timestamps.push(timestamp);

@@ -104,7 +104,9 @@ export class WaitingRoom {
 
   /** @returns whether anybody still waits */
   expire(nowMs: number): boolean {
-    for (const [name, queue] of [...this.byName]) {
+    for (const name of [...this.byName.keys()]) {
+      // Whoever gave up may have woken others.
+      const queue = this.byName.get(name) ?? [];
       const over = queue.filter(({ untilMs }) => untilMs <= nowMs);
       if (over.length === 0) continue;
       const left = queue.filter(({ untilMs }) => untilMs > nowMs);
