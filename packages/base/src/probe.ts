@@ -85,6 +85,10 @@ export const probeNames = [
   /** Recovery made a promise impossible. */
   'transactionPrevented',
   'historyRead',
+  /** A new leaseholder heard from the one before up to when it had served. */
+  'leaseHandedOver',
+  /** The right half of a split began with what was read and locked there before. */
+  'splitInheritsReads',
   'readUncertain',
   /** A read check was too old for the recent writes. */
   'readCheckLookedUp',

@@ -142,7 +142,10 @@ const message: fc.Arbitrary<PeerMessage> = fc.oneof(
     kind: fc.constantFrom('requestVoteResponse' as const, 'preVoteResponse' as const),
     voteGranted: fc.boolean(),
   }),
-  fc.record({ ...response, kind: fc.constant('timeoutNow' as const), lastLogIndex: index }),
+  fc.record({
+    ...{ ...response, kind: fc.constant('timeoutNow' as const) },
+    ...{ lastLogIndex: index, handOver: count },
+  }),
   fc.record({ ...response, kind: fc.constant('readIndexRequest' as const), context: count }),
   fc.record({
     ...response,

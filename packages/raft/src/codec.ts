@@ -112,6 +112,7 @@ function fillRecord(message: RaftMessage): void {
     case 'timeoutNow':
       record.kind = kinds.TIMEOUT_NOW;
       record.lastLogIndex = message.lastLogIndex;
+      record.context = message.handOver;
       return;
     case 'readIndexRequest':
       record.kind = kinds.READ_INDEX_REQUEST;
@@ -307,7 +308,12 @@ function fromWire(m: flotilla.raft.Message): RaftMessage {
     case kinds.PRE_VOTE_RESPONSE:
       return { kind: 'preVoteResponse', ...envelope, voteGranted: m.success };
     case kinds.TIMEOUT_NOW:
-      return { kind: 'timeoutNow', ...envelope, lastLogIndex: toLogIndex(m.lastLogIndex) };
+      return {
+        kind: 'timeoutNow',
+        ...envelope,
+        lastLogIndex: toLogIndex(m.lastLogIndex),
+        handOver: m.context,
+      };
     case kinds.READ_INDEX_REQUEST:
       return { kind: 'readIndexRequest', ...envelope, context: m.context };
     default:

@@ -116,6 +116,8 @@ export interface PreVoteResponse extends Envelope {
 export interface TimeoutNow extends Envelope {
   readonly kind: 'timeoutNow';
   readonly lastLogIndex: LogIndex;
+  /** What the leader's state machine has to say to its successor's. 0: nothing. Consensus does not look at it. */
+  readonly handOver: number;
 }
 
 /** A follower asks its leader to confirm a read (thesis §6.4). */

@@ -976,12 +976,16 @@ describe('leadership transfer', () => {
   test('thesis §3.10: a TimeoutNow of another term or for another log is ignored (raft-rs 234)', () => {
     const group = led();
     const timeoutNow = (term: number, last: number): void =>
-      group.step(1, 2, { kind: 'timeoutNow', term: toTerm(term), lastLogIndex: toLogIndex(last) });
+      group.step(1, 2, {
+        ...{ kind: 'timeoutNow', term: toTerm(term), lastLogIndex: toLogIndex(last), handOver: 0 },
+      });
     timeoutNow(0, 1);
     timeoutNow(1, 0);
     timeoutNow(1, 2);
     expect(roleOf(group, 2)).toBe('follower');
-    group.step(3, 2, { kind: 'timeoutNow', term: toTerm(1), lastLogIndex: toLogIndex(1) });
+    group.step(3, 2, {
+      ...{ kind: 'timeoutNow', term: toTerm(1), lastLogIndex: toLogIndex(1), handOver: 0 },
+    });
     expect(roleOf(group, 2)).toBe('follower'); // not from its leader
     timeoutNow(1, 1);
     expect(roleOf(group, 2)).toBe('candidate');

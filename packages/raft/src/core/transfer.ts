@@ -52,6 +52,7 @@ export function maybeSendTimeoutNow(
     to: transfer.target,
     term: state.currentTerm,
     lastLogIndex: state.log.lastIndex,
+    handOver: 0,
   });
 }
 

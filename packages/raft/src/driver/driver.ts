@@ -307,6 +307,8 @@ export class Driver implements MultiRaft, DriverShell {
       }
       group.onSpokenTo(message.from, from);
       this.liveness.sync(group);
+      if (message.kind === 'timeoutNow')
+        this.options.stateMachine.onHandOver?.(group.rangeId, message.term, message.handOver);
       group.core.step(message, now);
       this.touch(group);
     }
@@ -367,7 +369,12 @@ export class Driver implements MultiRaft, DriverShell {
     if (this.log.isStalled) return;
     for (const message of messages) {
       const store = group.storeOfReplica(message.to);
-      if (store !== undefined) this.options.send(store, message);
+      if (store === undefined) continue;
+      if (message.kind !== 'timeoutNow') this.options.send(store, message);
+      else {
+        const handOver = this.options.stateMachine.handOver?.(group.rangeId) ?? 0;
+        this.options.send(store, { ...message, handOver });
+      }
     }
   }
 

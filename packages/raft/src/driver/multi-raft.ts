@@ -86,6 +86,10 @@ export interface StateMachine {
    * what follows from it (`removeGroup`, `addGroup`) must wait until later.
    */
   onUnknownGroup(from: StoreId, message: RaftMessage): void;
+  /** This replica leads and asks another to take over at once. @returns what that one's `onHandOver` is told; 0 = nothing */
+  handOver?(rangeId: RangeId): number;
+  /** The leader of `term` asks the replica here to take over. It may come too late to count. */
+  onHandOver?(rangeId: RangeId, term: Term, handOver: number): void;
 }
 
 export type ReadGrant =

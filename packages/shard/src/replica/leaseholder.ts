@@ -8,16 +8,12 @@
  * finds the refusal. Evaluation begins when the term's own entry is applied: then everything that earlier leaders may
  * have committed is in the state, and everything later is in the overlay.
  *
- * It also begins no earlier than `takeOverWaitMs` after the election, by the wall clock. Earlier leaders served snapshots
- * up to their own clocks, which may be ahead of this one by the greatest offset; writes must come above them. Reads of a
- * lease ended when the lease did, and an election without a transfer comes an election timeout after the leader was heard
- * of last, which is longer than a lease: so much of the offset has passed already. Reads that a quorum confirmed, and those
- * of a leader that handed over, need no wait: a member of the quorum, or the leader itself, brought their timestamps here
- * in its frames; the wait covers them all the same.
+ * It also begins no earlier than its writes are surely above what its predecessors served: `take-over.ts`.
  */
 import {
   asBuffer,
   present,
+  probe,
   type Span,
   type Term,
   timestampFromWallMs,
@@ -50,6 +46,7 @@ import {
   type SplitOutcome,
 } from './proposals.ts';
 import { SessionCommands } from './session-commands.ts';
+import type { TakeOver } from './take-over.ts';
 import { WriteCommands } from './write-commands.ts';
 
 export type { LeaseholderContext, LeaseholderReplica } from './leaseholder-core.ts';
@@ -82,12 +79,11 @@ export class Leaseholder implements LeaseholderCore {
   /** A split is on its way through the log. */
   private splitting = false;
 
-  /** @param options `waits`: what its predecessors served may be above this store's clock */
   constructor(
     replica: LeaseholderReplica,
     term: Term,
     context: LeaseholderContext,
-    options: { readonly waits: boolean } = { waits: true },
+    takeOver: TakeOver = { kind: 'unknown' },
   ) {
     this.replica = replica;
     this.term = term;
@@ -98,7 +94,7 @@ export class Leaseholder implements LeaseholderCore {
     this.writes = new WriteCommands(this);
     this.sessions = new SessionCommands(this, this.writes);
     this.transactions = new TransactionCommands(this);
-    this.startTakeOver(options.waits ? context.takeOverWaitMs : 0);
+    this.startTakeOver(takeOver);
   }
 
   get isReady(): boolean {
@@ -108,6 +104,11 @@ export class Leaseholder implements LeaseholderCore {
   /** What its predecessors wrote is below it; Infinity: not known yet. */
   get leadsSince(): number {
     return this.open ? this.openedAt : Infinity;
+  }
+
+  /** It, and all before it, served nothing above this timestamp so far. 0: not known. */
+  servedUpTo(): number {
+    return this.open ? Math.max(this.context.hlc.peek(), this.lastTimestamp) : 0;
   }
 
   get isResigned(): boolean {
@@ -343,8 +344,20 @@ export class Leaseholder implements LeaseholderCore {
     });
   }
 
-  /** The header of this file says why. */
-  private startTakeOver(waitMs: number): void {
+  private startTakeOver(takeOver: TakeOver): void {
+    const { hlc, takeOverWaitMs } = this.context;
+    if (takeOver.kind === 'cutOff') {
+      probe('splitInheritsReads');
+      this.locks.inherit(takeOver.locks);
+      this.openAbove(takeOver.reads);
+    } else if (takeOver.kind === 'handedOver' && hlc.observe(toTimestamp(takeOver.servedUpTo)).ok) {
+      probe('leaseHandedOver');
+      this.openAbove();
+    } else if (takeOverWaitMs > 0) this.openAfter(takeOverWaitMs);
+    else this.openAbove();
+  }
+
+  private openAfter(waitMs: number): void {
     const { hlc, after } = this.context;
     const target = toTimestamp(timestampFromWallMs(hlc.wallMs()) + timestampSpan(waitMs));
     const arrive = (): void => {
@@ -354,13 +367,17 @@ export class Leaseholder implements LeaseholderCore {
         after(Math.max(1, waitMs), arrive);
         return;
       }
-      this.open = true;
-      this.openedAt = hlc.now();
-      this.memory.reads = new ReadTimestampCache(this.openedAt);
-      this.drainParked();
+      this.openAbove();
     };
-    if (waitMs > 0) after(waitMs, arrive);
-    else arrive();
+    after(waitMs, arrive);
+  }
+
+  /** Writes may come: above `reads`, or above this store's clock. */
+  private openAbove(reads?: ReadTimestampCache): void {
+    this.open = true;
+    this.openedAt = this.context.hlc.now();
+    this.memory.reads = reads ?? new ReadTimestampCache(this.openedAt);
+    this.drainParked();
   }
 
   private answerAll(batches: readonly PendingBatch[], answer: Answer): void {

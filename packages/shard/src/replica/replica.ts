@@ -33,6 +33,7 @@ import { type Answer, RefusalReason, rangeInfo, refusal } from './answers.ts';
 import { type Command, type CommandBatch, decodeCommandBatch, type RangeSplit } from './command.ts';
 import { Leaseholder, type LeaseholderContext, type LeaseholderReplica } from './leaseholder.ts';
 import type { PendingBatch } from './proposals.ts';
+import type { TakeOver } from './take-over.ts';
 
 export interface ReplicaContext {
   /** Undefined: it will never lead, because it only replays. */
@@ -94,7 +95,10 @@ export class Replica implements LeaseholderReplica {
   liveBytes: number;
   private readonly context: ReplicaContext;
   private gone = false;
-  private isAboveReads = false;
+  /** What was read and locked before the range was cut off, until somebody has led it. */
+  private inheritance: (TakeOver & { readonly kind: 'cutOff' }) | undefined;
+  /** What the leader of a term said when it handed over. */
+  private handedOver: { readonly term: number; readonly servedUpTo: number } | undefined;
   private soft: SoftState = { role: 'follower', term: 0 as Term, leader: undefined };
 
   constructor(state: RangeState, context: ReplicaContext) {
@@ -156,18 +160,43 @@ export class Replica implements LeaseholderReplica {
         this,
         state.term,
         present(this.context.leaseholder, 'what a leaseholder needs'),
-        { waits: !(this.isAboveReads && state.term === splitPoint.term + 1) },
+        this.takeOver(state.term),
       );
+    if (state.term > splitPoint.term + 1) this.dropInheritance();
   }
 
-  /** It arose by a split: if it leads first, in the first term that can have a leader, it need not wait for its clock. */
-  beginAboveReads(): void {
-    this.isAboveReads = true;
+  /** It arose by a split, beside the leaseholder that knows what was read and locked there. */
+  inherit(inheritance: TakeOver & { readonly kind: 'cutOff' }): void {
+    this.inheritance = inheritance;
+  }
+
+  /** The leader of `term` asks this replica to lead. @param servedUpTo 0: it does not know */
+  onHandOver(term: number, servedUpTo: number): void {
+    this.handedOver = servedUpTo > 0 ? { term, servedUpTo } : undefined;
+  }
+
+  /** What is known of the leaders before `term`, which begins here. */
+  private takeOver(term: number): TakeOver {
+    const { inheritance, handedOver } = this;
+    // The first term that can have a leader.
+    if (inheritance !== undefined && term === splitPoint.term + 1) {
+      this.inheritance = undefined;
+      return inheritance;
+    }
+    return handedOver?.term === term - 1
+      ? { kind: 'handedOver', servedUpTo: handedOver.servedUpTo }
+      : { kind: 'unknown' };
+  }
+
+  private dropInheritance(): void {
+    this.inheritance?.locks.letGo();
+    this.inheritance = undefined;
   }
 
   /** The range goes on without this replica. What is under way is answered; nothing is served any more. */
   retire(): void {
     this.gone = true;
+    this.dropInheritance();
     this.leaseholder?.resign();
     this.leaseholder = undefined;
     this.waitingRoom.wakeAll();

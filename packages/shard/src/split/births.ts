@@ -104,9 +104,13 @@ export class Births {
       return;
     }
     nursery.deliver(state);
-    // This store's clock is above every read that the left half's leaders have served.
-    if (left.leaseholder !== undefined && left.leaseholder.leadsSince < Infinity)
-      nursery.replica(rangeId)?.beginAboveReads();
+    const { leaseholder } = left;
+    // All that the left half's leaders have served and locked there is known here, and nothing is added any more.
+    if (leaseholder !== undefined && leaseholder.leadsSince < Infinity) {
+      const reads = leaseholder.memory.reads.copy();
+      const locks = leaseholder.locks.copyFrom(startKey);
+      nursery.replica(rangeId)?.inherit({ kind: 'cutOff', reads, locks });
+    }
     raft().addGroup({
       rangeId,
       self: toReplicaId(replicaId),

@@ -9,11 +9,13 @@ import {
   probeCounts,
   resetProbes,
   type StoreId,
+  timestampSpan,
   toRangeId,
   toReplicaId,
   toStoreId,
 } from '@flotilla/base';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { flotilla } from '../../gen/kv.js';
 import { kv } from '../protocol/index.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 import { contentsOf, inspectStore } from '../testing/inspect.ts';
@@ -37,6 +39,7 @@ const data = present(ranges[1], 'data range');
 
 const at = (n: number): Buffer => Buffer.of(0x08, n);
 const middle = at(0x50);
+const id16 = Buffer.alloc(16, 7);
 
 let cluster = new StoreCluster({ seed: 0 });
 beforeEach(resetProbes);
@@ -240,6 +243,76 @@ describe('a split', () => {
     const { right } = await split(client, middle);
     expect(right.replicas.map(({ storeId }) => storeId)).toEqual([2, 3, 4]);
     await expectTiling(3);
+  });
+});
+
+describe('what was read and locked before a split', () => {
+  const id = (n: number): Buffer => Buffer.alloc(16, n);
+
+  it('is known to the leaseholder of the right half', async () => {
+    const client = await started();
+    const key = at(0x90);
+    await put(client, key, 'before');
+    const ask = async (
+      owner: number,
+      body: { lock?: number; wait?: number },
+      ahead = 0,
+    ): Promise<flotilla.kv.Response> => {
+      const transaction = {
+        ...{ id: id(owner), coordinator: `c${owner}`, startedAt: owner },
+        readTimestamp: ahead,
+      };
+      const request = { transaction, get: { keys: [key], ...body } };
+      return present(await cluster.until(client.ask(client.rangeOf(key), request, 5000)), 'answer');
+    };
+    const { LOCK_EXCLUSIVE } = kv.LockMode;
+    expect((await ask(1, { lock: LOCK_EXCLUSIVE })).get).toBeTruthy();
+    const seen = (await ask(2, {})).get?.storeTimestamp ?? 0;
+    // A snapshot a little ahead of every clock: what is written later must come above it.
+    const ahead = seen + timestampSpan(150);
+    expect((await ask(3, {}, ahead)).get).toBeTruthy();
+    resetProbes();
+    await split(client, middle);
+    const nowait = { lock: LOCK_EXCLUSIVE, wait: kv.LockWait.LOCK_NOWAIT };
+    const refused = await ask(4, nowait);
+    expect(refused.refusal?.reason).toBe(kv.RefusalReason.LOCK_NOT_AVAILABLE);
+    expect(probes('splitInheritsReads')).toBe(1);
+    // Whoever is over lets go of it.
+    const leader = present(leaderOf(client.rangeOf(key).rangeId), 'leader');
+    await cluster.until(client.request(leader, { releaseLocks: { transactionIds: [id(1)] } }));
+    expect((await ask(5, nowait)).get).toBeTruthy();
+    await cluster.until(client.request(leader, { releaseLocks: { transactionIds: [id(5)] } }));
+    const wrote = await cluster.until(client.put(key, 'after'));
+    expect(wrote?.write?.timestamp).toBeGreaterThan(ahead);
+  });
+});
+
+describe('a lease that is handed over', () => {
+  it('is followed by writes at once, above what was read before', async () => {
+    const client = await started();
+    const key = at(0x10);
+    await put(client, key, 'before');
+    const { rangeId } = data;
+    const leader = present(leaderOf(rangeId), 'leader');
+    const target = present(
+      stores.find((storeId) => storeId !== leader),
+      'another store',
+    );
+    const read = { id: id16, coordinator: 'c', startedAt: 1, readTimestamp: 0 };
+    const get = { keys: [key] };
+    const seen = await cluster.until(client.ask(data, { transaction: read, get }, 5000));
+    const ahead = (seen?.get?.storeTimestamp ?? 0) + timestampSpan(100);
+    const again = { transaction: { ...read, readTimestamp: ahead }, get };
+    expect((await cluster.until(client.ask(data, again, 5000)))?.get).toBeTruthy();
+    resetProbes();
+    const begunAt = cluster.clock.nowMs();
+    const transferLease = { targetStoreId: target };
+    await cluster.until(client.request(leader, { rangeId, generation: 1, transferLease }));
+    const wrote = await cluster.until(client.put(key, 'after'));
+    expect(wrote?.write?.timestamp).toBeGreaterThan(ahead);
+    expect(cluster.clock.nowMs() - begunAt).toBeLessThan(120);
+    expect(leaderOf(rangeId)).toBe(target);
+    expect(probes('leaseHandedOver')).toBe(1);
   });
 });
 

@@ -92,6 +92,14 @@ export class StoreStateMachine implements StateMachine {
     this.hooks.onSoftState(rangeId, state);
   }
 
+  handOver(rangeId: RangeId): number {
+    return this.hooks.replica(rangeId)?.leaseholder?.servedUpTo() ?? 0;
+  }
+
+  onHandOver(rangeId: RangeId, term: number, servedUpTo: number): void {
+    this.hooks.replica(rangeId)?.onHandOver(term, servedUpTo);
+  }
+
   sendSnapshot(request: SnapshotRequest): Promise<SnapshotSendResult> {
     return this.hooks.sendSnapshot(request);
   }

@@ -52,6 +52,13 @@ export class LiveTransactions {
     this.heard(transaction, who).tables.add(table);
   }
 
+  /** A lock of one that is known is in `table` too. @returns whether it is known */
+  join(transaction: string, table: LockOwnerTable): boolean {
+    const live = this.byName.get(transaction);
+    live?.tables.add(table);
+    return live !== undefined;
+  }
+
   leave(transaction: string, table: LockOwnerTable): void {
     this.byName.get(transaction)?.tables.delete(table);
   }

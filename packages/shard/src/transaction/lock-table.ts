@@ -6,6 +6,7 @@
 import { assert, compareBytes } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { bytesOfName } from '../state/transaction-rows.ts';
+import { InheritedLocks } from './inherited-locks.ts';
 import type { LiveTransactions, LockOwnerTable } from './live-transactions.ts';
 import type { Waiter, WaitingClock } from './waiting-room.ts';
 
@@ -180,6 +181,29 @@ export class LockTable implements LockOwnerTable {
     this.waitedFor.clear();
     for (const transaction of held.keys()) this.live.leave(transaction, this);
     for (const { queue } of keys.values()) for (const { waiter } of queue) waiter?.retry();
+  }
+
+  /** Locks on the keys from `key` on, for whoever has them next. They stay here too, until they are dropped. */
+  copyFrom(key: Uint8Array): InheritedLocks {
+    const copy = new InheritedLocks(this.live);
+    for (const [name, { holders }] of this.keys) {
+      if (compareBytes(bytesOfName(name), key) < 0) continue;
+      for (const [transaction, mode] of holders) copy.add(name, transaction, mode);
+    }
+    return copy;
+  }
+
+  /** Before anything else is locked here. */
+  inherit(locks: InheritedLocks): void {
+    for (const { name, transaction, mode } of locks.take()) {
+      if (!this.live.join(transaction, this)) continue;
+      const lock = this.keys.get(name) ?? { holders: new Map<string, LockMode>(), queue: [] };
+      this.keys.set(name, lock);
+      lock.holders.set(transaction, mode);
+      const names = this.held.get(transaction);
+      if (names === undefined) this.held.set(transaction, new Set([name]));
+      else names.add(name);
+    }
   }
 
   /** Lets go of the keys from `key` on. Who waits for one asks again. */
