@@ -66,3 +66,5 @@ export const dropChunkRows: number = 1_000;
 export const copyBatchRows: number = 256;
 /** Values that COPY FROM hands to one INSERT: wide tables get fewer rows. */
 export const copyBatchParameters: number = 8_192;
+/** Spans of one scan whose first results are asked for at once. */
+export const spansAhead: number = 32;

@@ -12,6 +12,7 @@ import { textSettings } from './execute/run.ts';
 import type { EvalContext } from './functions/signature.ts';
 import { plansPerStatement, staleRunsMax } from './limits.ts';
 import type { Statement, StatementNode } from './parse/parser.ts';
+import type { IndexTest } from './plan/choose-path.ts';
 import type { PreparedPlan } from './plan/plan.ts';
 import { planStatement } from './plan/planner.ts';
 import type { ColumnDescription, Oid } from './session-api.ts';
@@ -24,6 +25,8 @@ export interface Place {
   readonly searchPath: readonly string[];
   /** The open transaction's own catalog, if it has changed it. */
   readonly provisional: CatalogSnapshot | undefined;
+  /** Whether the open transaction sees all entries of an index; undefined: there is none. */
+  readonly usable?: IndexTest | undefined;
 }
 
 export class Preparer {
@@ -41,17 +44,21 @@ export class Preparer {
     evaluation: EvalContext,
     place: Place,
   ): Promise<PreparedPlan> {
-    const { searchPath, provisional } = place;
+    const { searchPath, provisional, usable } = place;
     if (provisional !== undefined) {
       const names = new NameResolver(provisional, searchPath);
-      return bindAndPlan({ statement, declared, evaluation, names, provisional });
+      return bindAndPlan({ statement, declared, evaluation, names, provisional, usable });
     }
     const key = `${declared.join()};${evaluation.zone.name};${evaluation.dateOrder ?? ''};${searchPath.join()}`;
     const cached = this.plans.get(statement.node)?.get(key);
-    if (cached !== undefined && this.catalog.stillNamed(cached)) return cached;
+    if (cached !== undefined && this.catalog.stillNamed(cached) && mayRead(cached, usable))
+      return cached;
     const fresh = await this.build(statement, declared, evaluation, searchPath);
     if (fresh.shareable) this.remember(statement.node, key, fresh);
-    return fresh;
+    if (mayRead(fresh, usable)) return fresh;
+    // The transaction is older than an index: it alone goes without.
+    const names = new NameResolver(this.catalog.snapshot, searchPath);
+    return bindAndPlan({ statement, declared, evaluation, names, provisional: undefined, usable });
   }
 
   private remember(node: StatementNode, key: string, plan: PreparedPlan): void {
@@ -74,7 +81,14 @@ export class Preparer {
     for (let attempt = 1; ; attempt++) {
       const names = new NameResolver(this.catalog.snapshot, searchPath);
       try {
-        return bindAndPlan({ statement, declared, evaluation, names, provisional: undefined });
+        return bindAndPlan({
+          statement,
+          declared,
+          evaluation,
+          names,
+          provisional: undefined,
+          usable: undefined,
+        });
       } catch (error) {
         if (error instanceof RangeError && error.message.includes('call stack'))
           throw new SqlError('54001', 'statement is nested too deeply', { cause: error });
@@ -94,8 +108,9 @@ function bindAndPlan(options: {
   readonly evaluation: EvalContext;
   readonly names: NameResolver;
   readonly provisional: CatalogSnapshot | undefined;
+  readonly usable: IndexTest | undefined;
 }): PreparedPlan {
-  const { statement, declared, evaluation, names, provisional } = options;
+  const { statement, declared, evaluation, names, provisional, usable } = options;
   let shareable = true;
   const noting: EvalContext = {
     zone: evaluation.zone,
@@ -123,9 +138,10 @@ function bindAndPlan(options: {
   const { source, tree } = statement.node;
   const context = new BindContext({ source, parameterTypes: declared, evaluation: noting, names });
   const bound = bindStatement(context, tree);
-  const plan = planStatement(bound);
+  const { plan, indexes } = planStatement(bound, usable);
   return {
     plan,
+    indexes,
     parameterTypes: context.finalParameterTypes(),
     columns: columnsOf(bound),
     dependencies: names.dependencies,
@@ -134,6 +150,14 @@ function bindAndPlan(options: {
     provisional,
     shareable,
   };
+}
+
+/** Whether all indexes that the plan reads may be read. */
+export function mayRead(
+  { indexes }: Pick<PreparedPlan, 'indexes'>,
+  usable: IndexTest | undefined,
+): boolean {
+  return usable === undefined || indexes.every(({ table, index }) => usable(table, index.number));
 }
 
 function columnsOf(bound: BoundStatement): readonly ColumnDescription[] | undefined {

@@ -37,8 +37,9 @@ import type { KvDatabase } from './kv-transaction.ts';
 import { SessionStatements } from './named-statements.ts';
 import type { Parser, Statement } from './parse/parser.ts';
 import { SourceText } from './parse/position.ts';
+import type { IndexTest } from './plan/choose-path.ts';
 import type { PreparedPlan, SelectPlan, WritePlan } from './plan/plan.ts';
-import type { Preparer } from './prepare.ts';
+import { mayRead, type Preparer } from './prepare.ts';
 import type {
   ColumnDescription,
   CopySource,
@@ -191,6 +192,7 @@ export class EngineSession implements SqlSession {
     });
     this.transaction = new SessionTransaction({
       database: options.transactions ?? shared.database,
+      shared: options.transactions !== undefined,
       catalog: shared.catalog,
       logger: shared.logger,
       settings: this.settings,
@@ -572,8 +574,13 @@ export class EngineSession implements SqlSession {
     const { open } = this.transaction;
     const within = await open?.beginStatement();
     open?.useRelations(preparation.prepared);
+    const usable = this.usableIndexes();
+    const prepared = mayRead(preparation.prepared, usable)
+      ? preparation.prepared
+      : await this.prepareHere(preparation.statement, preparation.declared);
     return {
-      prepared: preparation.prepared as Prepared<P>,
+      prepared: prepared as Prepared<P>,
+      usable,
       evaluation,
       signal,
       within,
@@ -611,7 +618,14 @@ export class EngineSession implements SqlSession {
     return this.shared.preparer.prepare(statement, declared, this.evaluation([]), {
       searchPath: this.searchPath,
       provisional: this.transaction.provisionalCatalog,
+      usable: this.usableIndexes(),
     });
+  }
+
+  /** Which indexes the open transaction may read. */
+  private usableIndexes(): IndexTest | undefined {
+    const { current: open } = this.transaction;
+    return open && ((table, indexNumber) => open.seesIndex(table, indexNumber));
   }
 
   private get searchPath(): readonly string[] {

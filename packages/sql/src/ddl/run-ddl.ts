@@ -133,6 +133,7 @@ function contextOf(
     ctes: undefined,
     writes: undefined,
     lockRows: false,
+    usable: () => false,
     lockTimeoutMs: 0,
   };
   return new DdlContext({

@@ -165,12 +165,12 @@ class Enforcement {
     offsets: readonly number[],
     values: readonly Datum[],
   ): AsyncGenerator<{ readonly key: Uint8Array; readonly row: Row }> {
-    const { transaction, pace } = this.statement;
+    const { transaction, pace, usable } = this.statement;
     const { table } = store;
     const all = table.columns.map(() => true);
     const byColumn = new Map(offsets.map((offset, i) => [offset, values[i] ?? null]));
     const rules = rulesOf(table).indexes.find(({ store: { index } }) => {
-      if (index.predicate !== undefined) return false;
+      if (index.predicate !== undefined || usable?.(table, index.number) === false) return false;
       const first = index.columns.slice(0, offsets.length);
       return (
         first.length === offsets.length &&

@@ -4,6 +4,7 @@ import type { EvalContext } from '../functions/signature.ts';
 import { cancelledMessage } from '../kv-errors.ts';
 import type { KvTransaction, LockMode, ReadOptions } from '../kv-transaction.ts';
 import { turnBudgetMs } from '../limits.ts';
+import type { IndexTest } from '../plan/choose-path.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import type { TextContext } from '../types/codec.ts';
@@ -24,6 +25,8 @@ export interface Run {
   readonly writes: WriteSet | undefined;
   /** Rows that the statement changes are locked before they are. */
   readonly lockRows: boolean;
+  /** Which secondary indexes the transaction may read; undefined: all of them. */
+  readonly usable: IndexTest | undefined;
   /** 0 = none. */
   readonly lockTimeoutMs: number;
 }

@@ -21,14 +21,15 @@ import {
   uniqueLocksMax,
   workMemoryBytes,
 } from '../limits.ts';
+import type { IndexTest } from '../plan/choose-path.ts';
 import type { PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
 import { SqlError } from '../sql-error.ts';
 import type { TableStore } from '../storage/table-store.ts';
 import { duplicateOf, isUniqueKey } from './conflicts.ts';
 import type { Row } from './evaluate.ts';
+import { pointKey } from './key-spans.ts';
 import { lockKeys, type RowLock } from './lock-rows.ts';
 import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
-import { pointKey } from './scan.ts';
 import { isKeyExists, type Written } from './write.ts';
 import { type RowIds, WriteSet } from './write-set.ts';
 
@@ -43,6 +44,8 @@ export interface Statement<P> {
   readonly signal: AbortSignal | undefined;
   /** The open transaction that it is a part of; undefined: it gets one of its own. */
   readonly within: KvTransaction | undefined;
+  /** Which indexes `within` may read; undefined: all of them. */
+  readonly usable: IndexTest | undefined;
   /** Of a transaction of its own. */
   readonly isolation: IsolationLevel;
   /** 0 = none. */
@@ -268,7 +271,7 @@ export class Runner {
     purpose: 'read' | 'lock' | 'write',
     attempt: number,
   ): Run {
-    const { evaluation, signal, within, isolation, lockTimeoutMs } = statement;
+    const { evaluation, signal, within, usable, isolation, lockTimeoutMs } = statement;
     evaluation.subqueries = undefined;
     return {
       transaction:
@@ -280,6 +283,7 @@ export class Runner {
       ctes: undefined,
       writes: purpose === 'write' ? new WriteSet(this.options.rowIds) : undefined,
       lockRows: within !== undefined || attempt > 1,
+      usable,
       lockTimeoutMs,
     };
   }

@@ -1,10 +1,15 @@
-/** Reads a table along its access path: points by `getMany`, spans by `scan`, rows decoded as far as they are needed. */
-import { compareBytes, prefixEnd, type Span } from '@flotilla/base';
-import type { EvalContext } from '../functions/signature.ts';
-import type { ReadOptions } from '../kv-transaction.ts';
-import { batchRows } from '../limits.ts';
-import type { CompiledBound, TableScan } from '../plan/plan.ts';
+/**
+ * Reads a table along its access path: points by `getMany`, spans by `scan`, rows decoded as far as they are needed. By a
+ * secondary index: its entries first, then, a batch at a time, the rows that they name, unless the entries hold all that is
+ * needed.
+ */
+import type { Span } from '@flotilla/base';
+import type { KvPair, ReadOptions } from '../kv-transaction.ts';
+import { batchRows, spansAhead } from '../limits.ts';
+import type { TableScan } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
+import { entriesOf, rowsOfEntries } from './index-rows.ts';
+import { keySpans, pointKeys } from './key-spans.ts';
 import { evaluateOnce } from './operator.ts';
 import type { Run } from './run.ts';
 
@@ -18,6 +23,8 @@ export interface ScannedBatch {
 export interface ScanTableOptions {
   /** Rows that are surely enough, where that is known before the filter. */
   readonly limit?: number | undefined;
+  /** Rows that may well be enough: what is fetched beside the scan begins with as many. */
+  readonly expected?: number | undefined;
   /** Points only: they are locked as they are read. */
   readonly lock?: ReadOptions | undefined;
 }
@@ -30,7 +37,8 @@ export async function* scanTable(
   const { limit, lock } = options;
   if (limit !== undefined && limit <= 0) return;
   if (scan.points) yield* scanPoints(scan, run, lock);
-  else yield* scanSpans(scan, run, limit);
+  else if (scan.index?.single === true) yield* scanEntryPoints(scan, run);
+  else yield* scanSpans(scan, run, options);
 }
 
 async function* scanPoints(
@@ -38,7 +46,7 @@ async function* scanPoints(
   run: Run,
   lock: ReadOptions | undefined,
 ): AsyncGenerator<ScannedBatch> {
-  const keys = await evaluateOnce(run, () => pointKeys(scan, run));
+  const keys = await evaluateOnce(run, () => pointKeys(scan, run.evaluation));
   for (let at = 0; at < keys.length; at += batchRows) {
     run.pace.check();
     const chunk = keys.slice(at, at + batchRows);
@@ -55,29 +63,104 @@ async function* scanPoints(
   }
 }
 
+/** Entries of a unique index by all of its columns. */
+async function* scanEntryPoints(scan: TableScan, run: Run): AsyncGenerator<ScannedBatch> {
+  const keys = await evaluateOnce(run, () => pointKeys(scan, run.evaluation));
+  for (let at = 0; at < keys.length; at += batchRows) {
+    run.pace.check();
+    const chunk = keys.slice(at, at + batchRows);
+    const values = await run.pace.unlessCancelled(run.transaction.getMany(chunk));
+    const batch = await rowsOfEntries(scan, run, entriesOf(chunk, values));
+    yield { ...batch, missing: batch.missing + values.filter((one) => one === undefined).length };
+  }
+}
+
 async function* scanSpans(
   scan: TableScan,
   run: Run,
-  limit: number | undefined,
+  { limit, expected }: ScanTableOptions,
 ): AsyncGenerator<ScannedBatch> {
   let left = limit;
-  for (const span of await evaluateOnce(run, () => keySpans(scan, run))) {
-    const pairs = run.transaction.scan(span, {
-      reverse: scan.reverse,
-      ...(left === undefined ? {} : { limit: left }),
-      ...(run.pace.signal === undefined ? {} : { signal: run.pace.signal }),
-    });
-    for await (const batch of pairs) {
-      for (let at = 0; at < batch.length; at += batchRows) {
-        run.pace.check();
-        if (run.pace.due()) await run.pace.rest();
-        const part = batch.length <= batchRows ? batch : batch.slice(at, at + batchRows);
+  // Rows are fetched beside the entries: not more than the consumer is likely to take, at first.
+  let most = scan.index === undefined ? batchRows : firstFetch(limit ?? expected);
+  const spans = await evaluateOnce(run, () => keySpans(scan, run.evaluation));
+  for await (const batch of pairsOf(spans, scan, run, limit)) {
+    for (let at = 0; at < batch.length; ) {
+      run.pace.check();
+      if (run.pace.due()) await run.pace.rest();
+      const size = left === undefined ? most : Math.min(left, most);
+      const part = at === 0 && batch.length <= size ? batch : batch.slice(at, at + size);
+      at += part.length;
+      if (scan.index !== undefined) yield await rowsOfEntries(scan, run, part);
+      else {
         const rows = part.map((pair) => decoded(scan, pair.key, pair.value));
         yield { keys: part.map((pair) => pair.key), rows, missing: 0 };
-        if (left !== undefined) left -= part.length;
       }
+      most = Math.min(batchRows, most * 2);
+      if (left !== undefined) left -= part.length;
       if (left !== undefined && left <= 0) return;
     }
+  }
+}
+
+function firstFetch(expected: number | undefined): number {
+  return expected === undefined ? batchRows : Math.max(1, Math.min(batchRows, expected));
+}
+
+/** Pairs of one span after the other; the next ones are asked for while the first is read. */
+async function* pairsOf(
+  spans: readonly Span[],
+  scan: TableScan,
+  run: Run,
+  limit: number | undefined,
+): AsyncGenerator<readonly KvPair[]> {
+  const options = {
+    reverse: scan.reverse,
+    ...(limit === undefined ? {} : { limit }),
+    ...(run.pace.signal === undefined ? {} : { signal: run.pace.signal }),
+  };
+  const [only] = spans;
+  if (only !== undefined && spans.length === 1) {
+    yield* run.transaction.scan(only, options);
+    return;
+  }
+  yield* readAhead(
+    spans,
+    (span) => run.transaction.scan(span, options),
+    limit === undefined ? spansAhead : 1,
+  );
+}
+
+/** What each source gives, in order, with the first results of the next sources under way. */
+export async function* readAhead<Source, Result>(
+  sources: readonly Source[],
+  open: (source: Source) => AsyncIterable<Result>,
+  ahead: number,
+): AsyncGenerator<Result> {
+  const opened: {
+    readonly results: AsyncIterator<Result>;
+    readonly first: Promise<IteratorResult<Result>>;
+  }[] = [];
+  let next = 0;
+  try {
+    for (;;) {
+      for (; opened.length < ahead && next < sources.length; next++) {
+        const results = open(sources[next] as Source)[Symbol.asyncIterator]();
+        const first = results.next();
+        first.catch(() => undefined); // reported where it is awaited
+        opened.push({ results, first });
+      }
+      const [head] = opened;
+      if (head === undefined) return;
+      let result = await head.first;
+      while (result.done !== true) {
+        yield result.value;
+        result = await head.results.next();
+      }
+      opened.shift();
+    }
+  } finally {
+    for (const { results } of opened) results.return?.().then(undefined, () => undefined);
   }
 }
 
@@ -85,73 +168,4 @@ function decoded(scan: TableScan, key: Uint8Array, value: Uint8Array): Datum[] {
   const row = scan.store.decodeRow(key, value, scan.needed);
   if (scan.withRowId) row.push(scan.store.hiddenRowId(key));
   return row;
-}
-
-/** The keys of a point access, in key order or reverse, each once. A NULL equals nothing. */
-function pointKeys(scan: TableScan, run: Run): Uint8Array[] {
-  const keys = prefixes(scan, run).map((values) => scan.store.prefixKey(values));
-  return distinctSorted(keys, scan.reverse);
-}
-
-/** The key where every key column has one value, as in a point lookup; undefined where one of them is NULL. */
-export function pointKey(scan: TableScan, evaluation: EvalContext): Uint8Array | undefined {
-  const values: Datum[] = [];
-  for (const [evaluate] of scan.equals) {
-    const value = evaluate?.([], evaluation) ?? null;
-    if (value === null) return undefined;
-    values.push(value);
-  }
-  return scan.store.prefixKey(values);
-}
-
-function distinctSorted(keys: Uint8Array[], reverse: boolean): Uint8Array[] {
-  if (keys.length < 2) return keys;
-  keys.sort(reverse ? (a, b) => compareBytes(b, a) : compareBytes);
-  return keys.filter((key, i) => i === 0 || compareBytes(key, keys[i - 1] ?? key) !== 0);
-}
-
-/** Every combination of the values that the first key columns may have. */
-function prefixes(scan: TableScan, run: Run): Datum[][] {
-  let combinations: Datum[][] = [[]];
-  for (const alternatives of scan.equals) {
-    const values = alternatives
-      .map((evaluate) => evaluate([], run.evaluation))
-      .filter((value) => value !== null);
-    combinations = combinations.flatMap((head) => values.map((value) => [...head, value]));
-  }
-  return combinations;
-}
-
-/** Disjoint spans in key order, or reverse. */
-export function keySpans(scan: TableScan, run: Run): Span[] {
-  const lower = boundValue(scan.lower, run);
-  const upper = boundValue(scan.upper, run);
-  if (lower === null || upper === null) return [];
-  const spans: Span[] = [];
-  for (const values of prefixes(scan, run)) {
-    const prefix = scan.store.prefixKey(values);
-    let startKey: Uint8Array | undefined = prefix;
-    let endKey: Uint8Array | undefined = prefixEnd(prefix);
-    if (lower !== undefined) {
-      const key = scan.store.prefixKey([...values, lower]);
-      startKey = scan.lower?.inclusive === true ? key : prefixEnd(key);
-    }
-    if (upper !== undefined) {
-      const key = scan.store.prefixKey([...values, upper]);
-      endKey = scan.upper?.inclusive === true ? prefixEnd(key) : key;
-    }
-    if (startKey === undefined || endKey === undefined) continue;
-    if (compareBytes(startKey, endKey) < 0) spans.push({ startKey, endKey });
-  }
-  spans.sort((a, b) => compareBytes(a.startKey, b.startKey));
-  const distinct = spans.filter(
-    (span, i) =>
-      i === 0 || compareBytes(span.startKey, spans[i - 1]?.startKey ?? span.startKey) !== 0,
-  );
-  return scan.reverse ? distinct.reverse() : distinct;
-}
-
-/** undefined = no bound; null = a bound that nothing meets. */
-function boundValue(bound: CompiledBound | undefined, run: Run): Datum | undefined {
-  return bound === undefined ? undefined : bound.evaluate([], run.evaluation);
 }

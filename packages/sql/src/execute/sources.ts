@@ -46,6 +46,7 @@ export class ScanOperator implements Operator {
     if (!scan.points) run.facts.mayHaveMissed = true;
     for await (const batch of scanTable(scan, run, {
       limit: filter === undefined ? enough : undefined,
+      expected: enough,
     })) {
       if (batch.missing > 0) run.facts.mayHaveMissed = true;
       let rows: Row[] = [...batch.rows];

@@ -54,6 +54,15 @@ export function compileLike(pattern: string, mark: string): LikePattern {
   return compiled;
 }
 
+/** What every text that matches the pattern begins with. */
+export function likePrefix(pattern: string): string {
+  const { segments, endsInEscape } = compileLike(pattern, '\\');
+  const [first] = segments;
+  if (first === undefined || endsInEscape) return '';
+  if (first.literal !== undefined) return first.literal;
+  return first.characters.slice(0, first.characters.indexOf(undefined)).join('');
+}
+
 /** Throws 22025. */
 export function matchLike(text: string, pattern: LikePattern): boolean {
   const matched = matchSegments(text, pattern);

@@ -1,6 +1,7 @@
 /** Expressions on their way into a plan: over the physical row, with the plans of the queries inside them. */
 import { type Expression, isRowIndependent, mapChildren, some } from '../bind/expression.ts';
 import type { Relation } from '../bind/relation.ts';
+import type { IndexDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { type Evaluator, evaluatorOf } from '../execute/evaluate.ts';
 import type { Operator } from '../execute/operator.ts';
 import { Subplan } from '../execute/subplan.ts';
@@ -8,8 +9,15 @@ import { Subplan } from '../execute/subplan.ts';
 /** Where each logical column lies in the physical row; -1: nowhere. Undefined: each in its own place. */
 export type Layout = readonly number[] | undefined;
 
+/** A secondary index that a plan reads. */
+export interface IndexUse {
+  readonly table: TableDescriptor;
+  readonly index: IndexDescriptor;
+}
+
 export class Compiler {
   readonly subplans: Subplan[] = [];
+  readonly indexes: IndexUse[] = [];
   private readonly plan: (query: Relation) => Operator;
   private readonly byQuery = new Map<Relation, Subplan>();
 
@@ -19,6 +27,11 @@ export class Compiler {
 
   evaluator(expression: Expression, layout?: Layout): Evaluator {
     return evaluatorOf(placed(this.planned(expression), layout));
+  }
+
+  /** Something that was planned reads this index. */
+  noteIndex(table: TableDescriptor, index: IndexDescriptor): void {
+    this.indexes.push({ table, index });
   }
 
   maybe(expression: Expression | undefined, layout?: Layout): Evaluator | undefined {

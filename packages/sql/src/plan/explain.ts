@@ -3,6 +3,7 @@ import type { AggregateExpression, Expression, SubqueryExpression } from '../bin
 import type { NodeText, Operator } from '../execute/operator.ts';
 import { formatText, type TextContext } from '../types/text-codec.ts';
 import { utcZone } from '../types/time-zone.ts';
+import { isRestricted } from './access-path.ts';
 import type { TableScan } from './plan.ts';
 
 const printing: TextContext = { zone: utcZone, extraFloatDigits: 1, now: 0n };
@@ -41,30 +42,47 @@ export function sortKeyText(
 }
 
 export function scanText(scan: TableScan, alias: string, filter: Expression | undefined): NodeText {
-  const { table, keyColumns } = scan.store;
-  const { access } = scan;
-  const restricted =
-    access.equals.length > 0 || access.lower !== undefined || access.upper !== undefined;
-  const word = scan.points ? 'Point Lookup' : restricted ? 'Key Range Scan' : 'Full Scan';
-  const columnName = (i: number) => table.columns[keyColumns[i]?.index ?? -1]?.name ?? '';
-  const conditions = access.equals.map((values, i) => {
-    const printed = values.map((value) => print(value));
-    return printed.length === 1
-      ? `(${columnName(i)} = ${printed[0]})`
-      : `(${columnName(i)} IN (${printed.join(', ')}))`;
-  });
-  const next = columnName(access.equals.length);
-  if (access.lower !== undefined)
-    conditions.push(`(${next} >${access.lower.inclusive ? '=' : ''} ${print(access.lower.value)})`);
-  if (access.upper !== undefined)
-    conditions.push(`(${next} <${access.upper.inclusive ? '=' : ''} ${print(access.upper.value)})`);
+  const { table } = scan.store;
+  const { access, index } = scan;
+  const word = scan.points
+    ? 'Point Lookup'
+    : index !== undefined
+      ? `Index ${index.covering ? 'Only ' : ''}Scan`
+      : isRestricted(access)
+        ? 'Key Range Scan'
+        : 'Full Scan';
+  const using = index === undefined ? '' : ` using ${index.store.index.name}`;
+  const conditions = accessConditions(scan);
   return {
-    head: `${word}${scan.reverse ? ' Backward' : ''} on ${tableText(table.name, alias)}`,
+    head: `${word}${scan.reverse ? ' Backward' : ''}${using} on ${tableText(table.name, alias)}`,
     details: [
-      ...(conditions.length === 0 ? [] : [`Key Cond: ${conditions.join(' AND ')}`]),
+      ...(conditions.length === 0
+        ? []
+        : [`${index === undefined ? 'Key' : 'Index'} Cond: ${conditions.join(' AND ')}`]),
       ...filterText(filter),
     ],
   };
+}
+
+function accessConditions({ access, parts }: TableScan): string[] {
+  const { equals, lower, upper, pattern, notNull } = access;
+  const conditions = equals.map((one, i) => {
+    const name = parts[i]?.name ?? '';
+    if (one.kind === 'null') return `(${name} IS NULL)`;
+    if (one.kind === 'array') return `(${name} = ANY (${print(one.array)}))`;
+    const printed = one.values.map((value) => print(value));
+    return printed.length === 1
+      ? `(${name} = ${printed[0]})`
+      : `(${name} IN (${printed.join(', ')}))`;
+  });
+  const next = parts[equals.length]?.name ?? '';
+  if (lower !== undefined)
+    conditions.push(`(${next} >${lower.inclusive ? '=' : ''} ${print(lower.value)})`);
+  if (upper !== undefined)
+    conditions.push(`(${next} <${upper.inclusive ? '=' : ''} ${print(upper.value)})`);
+  if (pattern !== undefined) conditions.push(`(${next} ~~ ${print(pattern)})`);
+  if (notNull) conditions.push(`(${next} IS NOT NULL)`);
+  return conditions;
 }
 
 export function tableText(name: string, alias: string): string {
@@ -167,6 +185,9 @@ function printCall(
   const { name } = expression.signature;
   const printed = expression.arguments.map(own);
   if (printed.length === 0 && withoutParentheses.has(name)) return name.toUpperCase();
+  const quantifier = /^(any|all) (.+)$/.exec(name);
+  if (quantifier !== null)
+    return `(${printed[0]} ${quantifier[2]} ${quantifier[1]?.toUpperCase()} (${printed[1]}))`;
   if (/^[a-z]/.test(name)) return `${name}(${printed.join(', ')})`;
   return printed.length === 1 ? `(${name} ${printed[0]})` : `(${printed.join(` ${name} `)})`;
 }

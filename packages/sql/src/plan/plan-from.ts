@@ -29,17 +29,21 @@ import {
   VirtualScanOperator,
 } from '../execute/sources.ts';
 import { SqlError } from '../sql-error.ts';
-import { chooseAccess, columnOf, isPointAccess } from './access-path.ts';
+import { columnOf } from './access-path.ts';
+import { choosePath } from './choose-path.ts';
 import { hasSubquery } from './compile.ts';
+import { accessRows, selectivityOf, unknownTableRows } from './estimate.ts';
 import { filterText, scanText, tableText } from './explain.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
-import { compileScan, storageOrder, storeOf } from './plan-table.ts';
+import { compileScan, storeOf } from './plan-table.ts';
 
 /** An order that a single table may give by itself. `found` is set if it does. */
 export interface Ordering {
   readonly keys: readonly SortKey[];
   /** What the keys' offsets count. */
   readonly outputs: readonly Expression[];
+  /** Rows that are enough; undefined: all. */
+  readonly limit: number | undefined;
   found: boolean;
 }
 
@@ -58,9 +62,6 @@ interface Leaf {
   /** Columns of other leaves that it must have at hand: LATERAL. */
   readonly needs: readonly number[];
 }
-
-const fullScanRows = 10_000;
-const rangeScanRows = 1_000;
 
 export function planFrom(
   planner: RelationPlanner,
@@ -190,7 +191,7 @@ class FromPlanner {
 
   private estimate(leaf: Leaf, conditions: readonly Expression[]): number {
     const { tree } = leaf;
-    if (tree.kind === 'join') return fullScanRows;
+    if (tree.kind === 'join') return unknownTableRows;
     const { source } = tree;
     const selectivity = conditions.reduce((all, one) => all * selectivityOf(one), 1);
     if (source.kind === 'values') return source.rows.length * selectivity;
@@ -199,13 +200,11 @@ class FromPlanner {
   }
 
   private tableRows(source: TableSource, conditions: readonly Expression[]): number {
-    const { keyColumns } = storeOf(source.table);
-    const { access } = chooseAccess(conjunction(conditions), keyColumns);
-    if (isPointAccess(access, keyColumns))
-      return access.equals.reduce((all, values) => all * values.length, 1);
-    if (access.equals.length > 0) return rangeScanRows / 2;
-    if (access.lower !== undefined || access.upper !== undefined) return rangeScanRows;
-    return fullScanRows;
+    const { table } = source;
+    const { usable } = this.planner;
+    const where = conjunction(conditions);
+    const { access, index } = choosePath({ table, where, needed: [], order: undefined, usable });
+    return accessRows(table, access, index);
   }
 
   /** One leaf by itself. */
@@ -288,22 +287,17 @@ class FromPlanner {
   ): Part {
     const { ordering, required, layout } = options;
     const { table } = source;
-    const { keyColumns } = storeOf(table);
-    const chosen = chooseAccess(conjunction(local), keyColumns);
-    const { access } = chosen;
-    const filter =
-      chosen.filter === undefined ? undefined : this.planner.compiler.planned(chosen.filter);
+    const { compiler, usable } = this.planner;
     const needed = table.columns.map((_column, i) => required[item.offset + i] === true);
+    const where = conjunction(local);
+    const order = ordering && { ...ordering, offset: item.offset };
+    const path = choosePath({ table, where, needed, order, usable });
+    const filter = path.filter === undefined ? undefined : compiler.planned(path.filter);
     if (filter !== undefined) markColumns(filter, needed);
-    let direction: 'forward' | 'reverse' | undefined;
-    if (ordering !== undefined) {
-      direction = storageOrder(ordering, keyColumns, access, item.offset);
-      ordering.found = direction !== undefined;
-    }
-    const { compiler } = this.planner;
-    const scan = compileScan(compiler, source, access, {
+    if (ordering !== undefined) ordering.found = path.order !== undefined;
+    const scan = compileScan(compiler, source, path, {
       needed,
-      reverse: direction === 'reverse',
+      reverse: path.order === 'reverse',
     });
     const operator = new ScanOperator(scan, compiler.maybe(filter), () =>
       scanText(scan, item.alias, filter),
@@ -746,12 +740,6 @@ function shifted(expression: Expression, by: number): Expression {
 
 function localConditions(leaf: Leaf, conditions: readonly Expression[]): readonly Expression[] {
   return conditions.map((one) => shifted(one, -leaf.from));
-}
-
-function selectivityOf(condition: Expression): number {
-  if (condition.kind === 'comparison') return condition.operator === '=' ? 0.1 : 0.4;
-  if (condition.kind === 'in' && !condition.negated) return 0.2;
-  return 0.5;
 }
 
 /** `left = right` with one side over either part: sides in the order of the parts. */

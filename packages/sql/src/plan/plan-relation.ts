@@ -12,6 +12,7 @@ import type {
   Aggregate,
   Cte,
   CteScan,
+  Limit,
   LockStrength,
   Project,
   Relation,
@@ -42,6 +43,7 @@ import {
 import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
 import { type FramePlan, WindowOperator } from '../execute/window.ts';
 import { type WriteNode, WriteOperator } from '../execute/write.ts';
+import type { IndexTest } from './choose-path.ts';
 import { Compiler, type Layout } from './compile.ts';
 import { filterText, type NamedPlan, print, sortKeyText } from './explain.ts';
 import type { SortColumn } from './plan.ts';
@@ -64,17 +66,23 @@ export class RelationPlanner {
   locks: LockStrength | undefined;
   /** Named queries, for EXPLAIN. */
   readonly named: NamedPlan[] = [];
+  /** Whether the plan may read a secondary index; undefined: all of them. */
+  readonly usable: IndexTest | undefined;
   private readonly planWrite: (write: BoundWrite) => WriteNode;
 
-  constructor(planWrite: (write: BoundWrite) => WriteNode) {
+  constructor(planWrite: (write: BoundWrite) => WriteNode, usable: IndexTest | undefined) {
     this.compiler = new Compiler((query) => this.dense(query).operator);
+    this.usable = usable;
     this.planWrite = planWrite;
   }
 
   /** Every column in its place. */
   dense(relation: Relation): Planned {
     const required = relation.types.map(() => true);
-    const planned = this.plan(relation, required);
+    return this.densely(relation, this.plan(relation, required));
+  }
+
+  private densely(relation: Relation, planned: Planned): Planned {
     const { layout, width } = planned;
     const { length } = relation.types;
     if (layout === undefined && width === length) return planned;
@@ -117,7 +125,7 @@ export class RelationPlanner {
       case 'sort':
         return this.sort(relation);
       case 'limit': {
-        const input = this.dense(relation.input);
+        const input = this.limited(relation);
         const operator = new LimitOperator(input.operator, {
           limit: this.compiler.maybe(relation.limit),
           offset: this.compiler.maybe(relation.offset),
@@ -173,6 +181,15 @@ export class RelationPlanner {
       case 'cte':
         return this.cteScan(relation, required);
     }
+  }
+
+  /** What LIMIT stands over: an order that is only needed for its first rows. */
+  private limited({ input, limit, offset, ties }: Limit): Planned {
+    if (input.kind !== 'sort' || ties !== undefined) return this.dense(input);
+    const known = (one: Expression | undefined, otherwise: number) =>
+      one?.kind === 'constant' && one.value !== null ? Number(one.value) : otherwise;
+    const most = limit === undefined ? undefined : known(limit, 100) + known(offset, 0);
+    return this.densely(input, this.sort(input, most));
   }
 
   /** The queries of a WITH that have to be kept while the rest runs. */
@@ -416,10 +433,11 @@ export class RelationPlanner {
     return { ...planned, operator };
   }
 
-  private sort(relation: Sort): Planned {
+  /** @param limit rows that are enough; undefined: all */
+  private sort(relation: Sort, limit?: number): Planned {
     const { input, keys, types } = relation;
     if (input.kind === 'project' && input.input.kind === 'from') {
-      const wanted: Ordering = { keys, outputs: input.outputs, found: false };
+      const wanted: Ordering = { keys, outputs: input.outputs, limit, found: false };
       const required = types.map(() => true);
       const ordered = this.project(input, required, wanted);
       return wanted.found ? ordered : this.sorted(ordered, relation);

@@ -10,22 +10,45 @@ import type { RowLock } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
 import type { WriteNode } from '../execute/write.ts';
 import type { ColumnDescription, Notice } from '../session-api.ts';
+import type { IndexStore } from '../storage/index-store.ts';
 import type { TableStore } from '../storage/table-store.ts';
 import type { SqlType } from '../types/type.ts';
-import type { AccessPath } from './access-path.ts';
+import type { AccessPath, KeyPart } from './access-path.ts';
+import type { IndexUse } from './compile.ts';
 
 export interface CompiledBound {
   readonly evaluate: Evaluator;
   readonly inclusive: boolean;
 }
 
+/** Values of one column of a key: these, the elements of an array, or NULL. */
+export type CompiledValues =
+  | { readonly kind: 'values'; readonly values: readonly Evaluator[] }
+  | { readonly kind: 'array'; readonly array: Evaluator }
+  | { readonly kind: 'null' };
+
+/** The secondary index that a scan reads. */
+export interface IndexScan {
+  readonly store: IndexStore;
+  /** The values of all of its columns name one entry at most. */
+  readonly single: boolean;
+  /** The entries hold all that is needed: rows are not read. */
+  readonly covering: boolean;
+}
+
 export interface TableScan {
   readonly store: TableStore;
+  /** Of the key that the access is about. */
+  readonly parts: readonly KeyPart[];
   readonly access: AccessPath;
+  /** The values name rows by their own keys. */
   readonly points: boolean;
-  readonly equals: readonly (readonly Evaluator[])[];
+  /** Undefined: rows are read in the order of their own keys. */
+  readonly index: IndexScan | undefined;
+  readonly equals: readonly CompiledValues[];
   readonly lower: CompiledBound | undefined;
   readonly upper: CompiledBound | undefined;
+  readonly pattern: Evaluator | undefined;
   /** By offset into the table's columns: which ones anything above reads. */
   readonly needed: readonly boolean[];
   readonly reverse: boolean;
@@ -80,6 +103,8 @@ export interface PreparedPlan extends CatalogDependent {
   readonly parameterTypes: readonly number[];
   readonly columns: readonly ColumnDescription[] | undefined;
   readonly notices: readonly Notice[];
+  /** Secondary indexes that it reads. */
+  readonly indexes: readonly IndexUse[];
   /** False: the plan holds a value that only this preparation may use. */
   readonly shareable: boolean;
 }

@@ -10,6 +10,13 @@ beforeAll(async () => {
     'create table c (a int, b text, d float8, v varchar(5), primary key (a, b, v))',
   );
   await harness.query('create table h (x int)');
+  await harness.query(`
+    create table i (id int primary key, n int, g text, s text not null, b boolean, d int);
+    create index i_n on i (n);
+    create index i_gn on i (g desc, n);
+    create unique index i_s on i (s);
+    create index i_lower on i (lower(g));
+    create index i_d on i (d) where b`);
 });
 
 async function explain(sql: string): Promise<string[]> {
@@ -107,6 +114,65 @@ const chosen: readonly (readonly [string, readonly string[]])[] = [
   ],
   ['select distinct name from t', ['HashAggregate', '  Group Key: name', '  ->  Full Scan on t']],
   ['select 1', ['Result']],
+  ['select * from i where n = 1', ['Index Scan using i_n on i', '  Index Cond: (n = 1)']],
+  [
+    'select id, n from i where n = $1',
+    ['Index Only Scan using i_n on i', '  Index Cond: (n = $1)'],
+  ],
+  [
+    'select * from i where n = any ($1) and b',
+    ['Index Scan using i_n on i', '  Index Cond: (n = ANY ($1))', '  Filter: b'],
+  ],
+  ['select * from i where n is null', ['Index Scan using i_n on i', '  Index Cond: (n IS NULL)']],
+  [
+    'select * from i where n = 1 and id > 5 order by id limit 3',
+    ['Limit', '  ->  Index Scan using i_n on i', '        Index Cond: (n = 1) AND (id > 5)'],
+  ],
+  [
+    "select * from i where g = 'a' and n > 3",
+    ['Index Scan using i_gn on i', "  Index Cond: (g = 'a'::text) AND (n > 3)"],
+  ],
+  [
+    "select * from i where g like 'ab%'",
+    [
+      'Index Scan using i_gn on i',
+      "  Index Cond: (g ~~ 'ab%'::text)",
+      "  Filter: (g ~~ 'ab%'::text)",
+    ],
+  ],
+  ["select * from i where g like '%ab'", ['Full Scan on i', "  Filter: (g ~~ '%ab'::text)"]],
+  [
+    'select * from i where lower(g) = $1',
+    ['Index Scan using i_lower on i', '  Index Cond: (lower(g) = $1)'],
+  ],
+  ['select * from i where d = 1', ['Full Scan on i', '  Filter: (d = 1)']],
+  ['select * from i where d = 1 and b', ['Index Scan using i_d on i', '  Index Cond: (d = 1)']],
+  ['select * from i where s = $1', ['Index Scan using i_s on i', '  Index Cond: (s = $1)']],
+  ['select * from i order by n limit 10', ['Limit', '  ->  Index Scan using i_n on i']],
+  [
+    'select * from i order by n desc nulls first, id desc limit 10',
+    ['Limit', '  ->  Index Scan Backward using i_n on i'],
+  ],
+  [
+    'select * from i order by n desc nulls last limit 10',
+    ['Limit', '  ->  Sort', '        Sort Key: n DESC NULLS LAST', '        ->  Full Scan on i'],
+  ],
+  [
+    'select * from i where n > 3 order by n desc nulls last limit 10',
+    ['Limit', '  ->  Index Scan Backward using i_n on i', '        Index Cond: (n > 3)'],
+  ],
+  [
+    'select id from i where id = 3 and n = 1',
+    ['Point Lookup on i', '  Key Cond: (id = 3)', '  Filter: (n = 1)'],
+  ],
+  [
+    'update i set b = true where n = 1',
+    ['Update on i', '  ->  Index Scan using i_n on i', '        Index Cond: (n = 1)'],
+  ],
+  [
+    'select * from i where n = 1 for update',
+    ['LockRows', '  ->  Index Scan using i_n on i', '        Index Cond: (n = 1)'],
+  ],
   [
     'update t set n = 1 where id = 2',
     ['Update on t', '  ->  Point Lookup on t', '        Key Cond: (id = 2)'],

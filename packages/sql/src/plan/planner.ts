@@ -28,36 +28,44 @@ import {
   UpdateNode,
   type WriteNode,
 } from '../execute/write.ts';
-import { chooseAccess, isPointAccess } from './access-path.ts';
-import { hasSubquery } from './compile.ts';
+import { chooseAccess, isPointAccess, isSingle } from './access-path.ts';
+import { choosePath, type IndexTest } from './choose-path.ts';
+import { hasSubquery, type IndexUse } from './compile.ts';
 import { explainTree, scanText } from './explain.ts';
 import type { Plan, PointLookup, WritePlan } from './plan.ts';
 import { RelationPlanner } from './plan-relation.ts';
-import { compileScan, storeOf } from './plan-table.ts';
+import { compileScan, primaryPartsOf, storeOf } from './plan-table.ts';
 
-export function planStatement(statement: BoundStatement): Plan {
+export interface PlannedStatement {
+  readonly plan: Plan;
+  /** Secondary indexes that it reads. */
+  readonly indexes: readonly IndexUse[];
+}
+
+/** @param usable whether the plan may read a secondary index; undefined: all of them */
+export function planStatement(statement: BoundStatement, usable?: IndexTest): PlannedStatement {
+  const planner = new StatementPlanner(usable);
   switch (statement.kind) {
     case 'select':
     case 'insert':
     case 'update':
     case 'delete':
     case 'merge':
-      return new StatementPlanner().plan(statement);
+      return { plan: planner.plan(statement), indexes: planner.indexes };
     case 'explain': {
-      const inner = new StatementPlanner().plan(statement.statement);
-      return {
-        kind: 'explain',
-        lines: 'lines' in inner && typeof inner.lines === 'function' ? inner.lines() : [],
-      };
+      const inner = planner.plan(statement.statement);
+      const lines = 'lines' in inner && typeof inner.lines === 'function' ? inner.lines() : [];
+      return { plan: { kind: 'explain', lines }, indexes: planner.indexes };
     }
     default:
-      return statement;
+      return { plan: statement, indexes: [] };
   }
 }
 
-/** A query by itself, without EXPLAIN. */
+/** A query by itself, without EXPLAIN. It reads no secondary indexes: nobody would check that it may. */
 export function planSelect(relation: Relation): Operator {
-  const plan = new StatementPlanner().plan({ kind: 'select', relation, columns: [] });
+  const planner = new StatementPlanner(() => false);
+  const plan = planner.plan({ kind: 'select', relation, columns: [] });
   if (plan.kind !== 'select') throw new RangeError('the query does not write');
   return plan.root;
 }
@@ -65,7 +73,15 @@ export function planSelect(relation: Relation): Operator {
 const tags = { insert: 'INSERT 0', update: 'UPDATE', delete: 'DELETE', merge: 'MERGE' } as const;
 
 class StatementPlanner {
-  private readonly relations: RelationPlanner = new RelationPlanner((write) => this.write(write));
+  private readonly relations: RelationPlanner;
+
+  constructor(usable: IndexTest | undefined) {
+    this.relations = new RelationPlanner((write) => this.write(write), usable);
+  }
+
+  get indexes(): readonly IndexUse[] {
+    return this.relations.compiler.indexes;
+  }
 
   plan(statement: BoundSelect | BoundWrite): Plan {
     if (statement.kind !== 'select') {
@@ -113,17 +129,18 @@ class StatementPlanner {
     const { tree, where } = project.input;
     if (tree.kind !== 'item' || tree.source.kind !== 'table') return undefined;
     const { source } = tree;
-    const { keyColumns } = storeOf(source.table);
-    const { access, filter } = chooseAccess(where, keyColumns);
-    const single = access.equals.every((values) => values.length === 1);
-    if (filter !== undefined || !single || !isPointAccess(access, keyColumns)) return undefined;
-    const keys = access.equals.flat();
+    const parts = primaryPartsOf(source.table);
+    const { access, filter } = chooseAccess(where, parts);
+    if (filter !== undefined || !isSingle(access) || !isPointAccess(access, parts.length))
+      return undefined;
+    const keys = access.equals.flatMap((one) => (one.kind === 'values' ? one.values : []));
     const shown = project.outputs.slice(0, relation.types.length);
     if ([...keys, ...shown].some(hasSubquery)) return undefined;
     const needed = source.types.map(() => false);
     for (const output of shown) markColumns(output, needed);
     const { compiler } = this.relations;
-    const scan = compileScan(compiler, source, access, { needed, reverse: false });
+    const path = { access, index: undefined };
+    const scan = compileScan(compiler, source, path, { needed, reverse: false });
     const outputs = shown.map((output) => compiler.evaluator(output));
     const [target] = locked?.targets ?? [];
     const lock = target && { store: scan.store, columns: [], mode: target.mode, wait: target.wait };
@@ -201,10 +218,12 @@ class StatementPlanner {
     const { tree, types, where, table } = write;
     const { compiler } = this.relations;
     if (tree.kind === 'item' && tree.source.kind === 'table') {
-      const { access, filter } = chooseAccess(where, storeOf(table).keyColumns);
+      const { usable } = this.relations;
+      const path = choosePath({ table, where, needed: undefined, order: undefined, usable });
+      const { filter } = path;
       const source = { table, withRowId: false };
       const needed = table.columns.map(() => true);
-      const scan = compileScan(compiler, source, access, { needed, reverse: false });
+      const scan = compileScan(compiler, source, path, { needed, reverse: false });
       const text = () => scanText(scan, write.alias, filter);
       const evaluator = compiler.maybe(filter);
       return {

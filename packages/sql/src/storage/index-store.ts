@@ -27,11 +27,16 @@ export class IndexStore {
   readonly prefix: Uint8Array;
   /** Of the index's columns, in order. */
   readonly types: readonly SqlType[];
+  /** Of the primary key's columns, which follow in the keys of an index that is not unique. */
+  private readonly rowTypes: readonly SqlType[];
 
   constructor(table: TableDescriptor, index: IndexDescriptor, types: readonly SqlType[]) {
     this.index = index;
     this.types = types;
     this.prefix = indexKeyPrefix(table, index);
+    this.rowTypes = (table.primaryKey?.columns ?? []).flatMap(
+      (offset) => table.columns[offset]?.type ?? [],
+    );
   }
 
   /** @param rowKey what the row's key has behind its prefix */
@@ -42,25 +47,32 @@ export class IndexStore {
     return { key: concatBytes(columns, rowKey), value: rowKey, unique: false };
   }
 
-  /** What entries with these values in the first columns begin with. */
+  /** What entries with these values in the first columns begin with; behind the index's own those of the row's key. */
   columnsKey(values: readonly Datum[]): Uint8Array {
     const parts = [this.prefix];
     values.forEach((value, i) => {
-      const column = this.index.columns[i];
-      const type = this.types[i];
-      if (column !== undefined && type !== undefined) parts.push(encoded(column, type, value));
+      const column = this.index.columns[i] ?? rowKeyColumn;
+      const type = this.types[i] ?? this.rowTypes[i - this.types.length];
+      if (type !== undefined) parts.push(encoded(column, type, value));
     });
     return concatBytes(...parts);
   }
 
-  /** The values in the key of a unique entry. Throws DbError CORRUPTION. */
+  /** The values in the key of an entry. Throws DbError CORRUPTION. */
   valuesOf(key: Uint8Array): Datum[] {
-    let rest = key.slice(this.prefix.length);
+    let at = this.prefix.length;
     return this.types.map((type, i) => {
-      const descending = this.index.columns[i]?.descending === true;
-      const reader = new KeyReader(descending ? inverted(rest) : rest, 0);
+      const column = this.index.columns[i];
+      if (column !== undefined && key[at] === (column.nullsFirst ? 0x00 : 0xff)) {
+        at++;
+        return null;
+      }
+      const descending = column?.descending === true;
+      const reader = descending
+        ? new KeyReader(inverted(key.subarray(at)), 0)
+        : new KeyReader(key, at);
       const value = readKeyValue(reader, type);
-      rest = rest.subarray(reader.offset);
+      at = descending ? at + reader.offset : reader.offset;
       return value;
     });
   }
@@ -70,6 +82,8 @@ export class IndexStore {
     return prefixSpan(this.columnsKey(values));
   }
 }
+
+const rowKeyColumn: IndexColumn = { attributeNumber: 0, descending: false, nullsFirst: false };
 
 function encoded({ descending, nullsFirst }: IndexColumn, type: SqlType, value: Datum): Uint8Array {
   if (value === null) return nullsFirst ? lowestByte : highestByte;

@@ -6,6 +6,7 @@
 import { DbError, type Logger } from '@flotilla/base';
 import type { TransactionModes } from '../bind/bound.ts';
 import type { Catalog, CatalogDependent } from '../catalog/catalog.ts';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { CatalogEditor, type EditorMark } from '../catalog/editor.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { deleteGarbage } from '../ddl/garbage.ts';
@@ -57,6 +58,8 @@ interface Level {
 export interface OpenTransactionOptions {
   readonly database: KvDatabase;
   readonly catalog: Catalog;
+  /** The catalog before the key-value transactions began, where they are a caller's; undefined: they begin here. */
+  readonly catalogBefore?: CatalogSnapshot | undefined;
   readonly logger: Logger;
   /** What now() is. */
   readonly startedAt: bigint;
@@ -70,6 +73,10 @@ export class OpenTransaction {
   private readonly options: OpenTransactionOptions;
   private readonly database: KvDatabase;
   private editor: CatalogEditor | undefined;
+  /** What was there before the transaction's own changes. */
+  private base: CatalogSnapshot | undefined;
+  /** The catalog as it was known here before the snapshot was taken that statements read. */
+  private before: CatalogSnapshot | undefined;
   private kv: KvTransaction | undefined;
   private current: Required<TransactionModes>;
   /** A statement has taken a snapshot. */
@@ -156,7 +163,9 @@ export class OpenTransaction {
       const isolation = kvIsolation(this.current.isolation);
       this.kv = this.database.begin({ readOnly: this.current.readOnly, isolation });
       for (const level of this.levels) level.kv = this.kv.savepoint();
-    }
+      this.before ??= this.options.catalogBefore ?? this.options.catalog.snapshot;
+    } else if (kvIsolation(this.current.isolation) === 'read committed')
+      this.before = this.options.catalog.snapshot;
     this.kv.beginStatement();
     return this.kv;
   }
@@ -183,10 +192,23 @@ export class OpenTransaction {
   }> {
     const transaction = await this.beginStatement();
     if (this.editor === undefined) {
-      this.editor = new CatalogEditor(await this.options.catalog.loadNewest());
+      this.base = await this.options.catalog.loadNewest();
+      this.editor = new CatalogEditor(this.base);
       for (const level of this.levels) level.catalog = this.editor.mark();
     }
     return { editor: this.editor, transaction };
+  }
+
+  /**
+   * Whether all entries of an index are in the snapshot that statements read: it was known here before that was taken, or
+   * this transaction has made it. Of an index that came later the snapshot has only what was written since.
+   */
+  seesIndex(table: TableDescriptor, indexNumber: number): boolean {
+    const has = (catalog: CatalogSnapshot) =>
+      catalog.table(table.id)?.indexes.some(({ number }) => number === indexNumber) === true;
+    const { catalog, catalogBefore } = this.options;
+    const known = this.before ?? catalogBefore ?? catalog.snapshot;
+    return has(known) || (this.base !== undefined && !has(this.base));
   }
 
   /** Throws 40001 where a name no longer means the relation that it meant to an earlier statement. */

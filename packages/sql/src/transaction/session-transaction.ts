@@ -38,6 +38,8 @@ export type TransactionControl = Extract<
 
 export interface SessionTransactionOptions {
   readonly database: KvDatabase;
+  /** The database's transactions are a caller's, who may read in them before the first statement does. */
+  readonly shared: boolean;
   readonly catalog: Catalog;
   readonly logger: Logger;
   readonly settings: Settings;
@@ -65,6 +67,11 @@ export class SessionTransaction {
   /** The open transaction that a statement is to be a part of; undefined: it gets one of its own. Throws 25P02. */
   get open(): OpenTransaction | undefined {
     if (this.state.kind === 'failed') throw failedBlock();
+    return this.state.kind === 'idle' ? undefined : this.state.transaction;
+  }
+
+  /** The open transaction, also one that has failed. */
+  get current(): OpenTransaction | undefined {
     return this.state.kind === 'idle' ? undefined : this.state.transaction;
   }
 
@@ -269,10 +276,11 @@ export class SessionTransaction {
   }
 
   private begin(now: bigint, modes: Required<TransactionModes> = this.defaults()): OpenTransaction {
-    const { database, catalog, logger, settings } = this.options;
+    const { database, shared, catalog, logger, settings } = this.options;
     return new OpenTransaction({
       database,
       catalog,
+      catalogBefore: shared ? catalog.snapshot : undefined,
       logger,
       startedAt: now,
       modes,
