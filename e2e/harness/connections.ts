@@ -3,12 +3,18 @@ import { osPrng, SystemClock } from '@flotilla/base';
 import { connect, type Flotilla } from '@flotilla/client';
 import { connectNats, createRouter, type Router } from '@flotilla/router';
 import pg from 'pg';
-import type { DemoCluster } from './demo-cluster.ts';
 import { eventually } from './eventually.ts';
+
+/** What one has to know of a cluster to talk to it. */
+export interface ClusterAddress {
+  readonly natsUrl: string;
+  readonly clusterName: string;
+  readonly gatewayUrl: string;
+}
 
 /** A router of its own: what a test asks of the cluster must not warm the cache of what it watches. */
 export async function openRouter(
-  cluster: DemoCluster,
+  cluster: ClusterAddress,
 ): Promise<{ readonly router: Router; close(): Promise<void> }> {
   const transport = await connectNats({
     servers: [cluster.natsUrl],
@@ -25,13 +31,13 @@ export async function openRouter(
   };
 }
 
-export function openSdk(cluster: DemoCluster): Promise<Flotilla> {
+export function openSdk(cluster: ClusterAddress): Promise<Flotilla> {
   return connect({ servers: cluster.natsUrl, cluster: cluster.clusterName });
 }
 
 /** Runs `use` on a connection of its own, tried again until the gateway takes it. */
 export async function withPg<T>(
-  cluster: DemoCluster,
+  cluster: ClusterAddress,
   use: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
   const { value: client } = await eventually(

@@ -5,12 +5,11 @@
 import { type ChildProcess, type ExecFileException, execFile, spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { checkout, childEnvironment } from './checkout.ts';
 import { eventually } from './eventually.ts';
 
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const demo = join(root, 'bin/demo');
+const demo = join(checkout, 'bin/demo');
 
 export type Role = 'store' | 'gateway' | 'nats';
 
@@ -141,12 +140,12 @@ export class DemoCluster {
 
 /** Starts a `flotilla` process that goes on; the caller ends it. */
 export function startFlotilla(...args: readonly string[]): ChildProcess {
-  return spawn(join(root, 'bin/flotilla'), args, { stdio: 'ignore', env: childEnvironment() });
+  return spawn(join(checkout, 'bin/flotilla'), args, { stdio: 'ignore', env: childEnvironment() });
 }
 
 /** Runs the built `flotilla` program. */
 export async function flotilla(...args: readonly string[]): Promise<string> {
-  const { stdout } = await run(join(root, 'bin/flotilla'), args, 30_000);
+  const { stdout } = await run(join(checkout, 'bin/flotilla'), args, 30_000);
   return stdout;
 }
 
@@ -181,12 +180,6 @@ function failureOf(
 ): string {
   const how = error.killed ? 'took too long' : `ended with ${error.signal ?? error.code}`;
   return `${file} ${args.join(' ')} ${how}\n${output}`;
-}
-
-/** The test runner's own settings must not change what the programs do. */
-function childEnvironment(): NodeJS.ProcessEnv {
-  const { NODE_OPTIONS: _options, VITEST: _vitest, NODE_ENV: _env, ...rest } = process.env;
-  return rest;
 }
 
 async function gone(pid: number): Promise<void> {

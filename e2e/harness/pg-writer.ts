@@ -51,7 +51,7 @@ export class PgWriters {
   readonly impossible: string[] = [];
   refusals = 0;
   /** Messages of failures, with how often each came. */
-  readonly failures = new Map<string, number>();
+  readonly failures: Map<string, number> = new Map();
   private readonly options: WriterOptions;
   private readonly workers: Promise<void>[];
   private next = 0;

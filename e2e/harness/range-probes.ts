@@ -12,7 +12,7 @@ class RangeProbe {
   readonly rangeId: number;
   /** `performance.now()` of every acknowledgement, ascending. */
   readonly acknowledgedAt: number[] = [];
-  readonly failures = new Map<string, number>();
+  readonly failures: Map<string, number> = new Map();
   private readonly key: Uint8Array;
   private stopping = false;
   private readonly ended: Promise<void>;

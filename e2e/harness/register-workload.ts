@@ -14,10 +14,10 @@ export interface RegisterWorkloadOptions {
 
 export class RegisterWorkload {
   /** One history per key. */
-  readonly histories = new Map<string, RegisterOperation[]>();
+  readonly histories: Map<string, RegisterOperation[]> = new Map();
   /** When a write was acknowledged, by `performance.now()`. */
   readonly acknowledgedAt: number[] = [];
-  readonly failures = new Map<string, number>();
+  readonly failures: Map<string, number> = new Map();
   private readonly options: RegisterWorkloadOptions;
   private readonly processes: Promise<void>[] = [];
   private stopping = false;

@@ -1,0 +1,21 @@
+/** Keys of rows, for cutting a table into ranges where a campaign wants it cut. */
+import { concatBytes, KeyWriter, tablePrefix } from '@flotilla/base';
+import type { Flotilla } from '@flotilla/client';
+
+/**
+ * The key of the row with this integer primary key: 10 ‖ table prefix ‖ primary index ‖ key, as packages/sql/README.md has
+ * it. A wrong key would cut elsewhere, which campaigns notice by what `lookup` says of rows.
+ */
+export async function rowKeysOf(
+  client: Flotilla,
+  table: string,
+): Promise<(id: number) => Uint8Array> {
+  const { rows } = await client.sql<{ id: number }>`
+    SELECT relfilenode::int AS id FROM pg_class WHERE relname = ${table}`;
+  const storageId = rows[0]?.id;
+  if (storageId === undefined) throw new Error(`there is no table ${table}`);
+  const prefix = Buffer.alloc(4);
+  prefix.writeUInt32BE((((storageId & 7) << 29) | storageId) >>> 0);
+  return (id) =>
+    new KeyWriter().begin(concatBytes(tablePrefix, prefix)).integer(0).integer(id).finish();
+}
