@@ -386,6 +386,10 @@ export class Dispatcher {
 
   private refuse(call: RangeCall, error: Error): void {
     if (call.phase === 'done') return;
+    if (call.onFinalRefusal(error)) {
+      this.dispatch(call);
+      return;
+    }
     this.finish(call);
     call.refuseWith(error);
   }

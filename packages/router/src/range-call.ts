@@ -109,6 +109,13 @@ export abstract class RangeCall implements Timed {
     return undefined;
   }
 
+  /**
+   * It is about to be refused for good. @returns true: it goes on first, to learn what became of earlier attempts
+   */
+  onFinalRefusal(_error: Error): boolean {
+    return false;
+  }
+
   /** It was refused for good, for a reason that only its kind understands. Once; the call is done. */
   refuseWith(error: Error): void {
     this.failWith('UNAVAILABLE', error.message);

@@ -710,6 +710,62 @@ describe('writes', () => {
     expect(kit.cluster.requests('registerSession')).toHaveLength(2);
   });
 
+  const both: WriteBatch = {
+    conditions: [],
+    mutations: [...putOf('a', '1').mutations, ...putOf('f', '1').mutations],
+    deleteSpans: [],
+  };
+
+  it.each([
+    ['has taken effect', true, { applied: true }],
+    ['has not', false, { code: 'NOT_SUPPORTED', outcome: 'not_applied' }],
+  ])(
+    'in doubt when their range is cut between their keys say whether it %s',
+    async (_, made, end) => {
+      const kit = setUp();
+      await kit.run(kit.router.write(putOf('a', '0')));
+      next(kit, 'write', 1, (storeId) => {
+        const { request } = kit.cluster.log.at(-1) ?? {};
+        if (request !== undefined && made) kit.cluster.usualAnswer(storeId, request);
+        kit.cluster.split(bytes('d'), 1);
+        return 'drop';
+      });
+      const settled = await kit.run(kit.router.write(both).catch((error: unknown) => error));
+      expect(settled).toMatchObject(end);
+      const writes = kit.cluster.requests('write').slice(1);
+      expect(new Set(writes.map(({ write }) => `${write?.sessionId}/${write?.serial}`)).size).toBe(
+        1,
+      );
+      expect(await textAt(kit, 'a')).toBe(made ? '1' : '0');
+    },
+  );
+
+  it('of a transaction in doubt that must move to a later timestamp are surely not made any more', async () => {
+    const kit = setUp();
+    await kit.run(kit.router.write(putOf('a', '0')));
+    const { transactions } = kit.router;
+    let first: (() => void) | undefined;
+    kit.cluster.intercept = (storeId, request) => {
+      if (!request.write || !request.transaction) return undefined;
+      if (first !== undefined) return refuse(RefusalReason.PUSHED);
+      first = () => void kit.cluster.usualAnswer(storeId, request);
+      return 'drop';
+    };
+    const context = {
+      id: new Uint8Array(16).fill(7),
+      ...{ startedAt: 1, readTimestamp: 0, uncertaintyLimit: 0 },
+      ...{ observed: new Map<number, number>(), stores: new Set<number>() },
+    };
+    const write = transactions.write(context, {
+      ...putOf('a', '1'),
+      ...{ readChecks: [], demandedTimestamp: transactions.now() },
+    });
+    const error = await kit.run(write.catch((thrown: unknown) => thrown));
+    expect(error).toMatchObject({ reason: 'pushed' });
+    first?.();
+    expect(await textAt(kit, 'a')).toBe('0');
+  });
+
   it('keep the span of unanswered numbers within the window', async () => {
     const kit = setUp(['m'], { limits: { sessionWindow: 8 } });
     let worst = 0;

@@ -1,6 +1,10 @@
 /**
  * A conditional write to one range. Knows at every moment whether it may have taken effect: then it is retried only
  * under the session and serial number it was first sent with, and ends as OUTCOME_UNKNOWN unless a store knows better.
+ *
+ * Where a retry cannot be made though an earlier attempt may still arrive, because the range was cut or a transaction has
+ * to move to a later timestamp, the number is used up: a write that does nothing takes it. Its answer is the earlier
+ * attempt's if that was quicker, and otherwise proof that it will never take effect.
  */
 import { compareBytes, DbError, type ErrorCode, keySuccessor, type Span } from '@flotilla/base';
 import { kv } from '@flotilla/shard/protocol';
@@ -21,6 +25,9 @@ import {
   TransactionRefused,
 } from './transaction/transaction-api.ts';
 import { encodeWrite, type TransactionFields } from './wire.ts';
+
+/** A timestamp that no version has: the clock has shown it half a century ago. */
+const never = 1;
 
 /** What a transaction that writes to one range adds to the write. */
 export interface WriteTransaction {
@@ -76,14 +83,16 @@ class WriteCall extends RangeCall {
   private readonly operation: WriteOperation;
   private readonly dispatcher: Dispatcher;
   private readonly sessions: Sessions;
-  private readonly batch: WriteBatch;
-  private readonly hull: Span;
+  private batch: WriteBatch;
+  private hull: Span;
   private session: Session | undefined;
   private waitingFor: Session | undefined;
   private serial = 0;
   private readonly transaction: WriteTransaction | undefined;
   /** Attempts under the present session that have left and were not refused: the write may have taken effect. */
   private inDoubt = 0;
+  /** Why the write is not made; its number is being used up. */
+  private givenUp: Error | undefined;
 
   constructor(
     operation: WriteOperation,
@@ -107,13 +116,15 @@ class WriteCall extends RangeCall {
 
   override fit(piece: CallPiece): boolean {
     if (compareBytes(this.hull.endKey, piece.endKey) > 0) {
-      if (this.transaction !== undefined && this.inDoubt === 0) {
+      const error =
+        this.transaction === undefined
+          ? new DbError('NOT_SUPPORTED', 'a write must lie within one range')
+          : new TransactionRefused('several-ranges');
+      if (!this.onFinalRefusal(error)) {
         this.dispatcher.finish(this);
-        this.operation.failWith(new TransactionRefused('several-ranges'));
-      } else {
-        this.dispatcher.fail(this, 'NOT_SUPPORTED', 'a write must lie within one range');
+        this.operation.failWith(error);
+        return false;
       }
-      return false;
     }
     if (this.session !== undefined) {
       // After a split the other half knows the session too: a write in doubt keeps its number there.
@@ -151,6 +162,10 @@ class WriteCall extends RangeCall {
 
   override complete(response: Response): void {
     const { applied, timestamp, failedCondition, foundTimestamp } = response.write ?? {};
+    if (!applied && this.givenUp !== undefined) {
+      this.operation.failWith(this.givenUp);
+      return;
+    }
     this.operation.succeed(
       applied
         ? { applied: true, timestamp: timestamp ?? 0 }
@@ -186,11 +201,25 @@ class WriteCall extends RangeCall {
   }
 
   override onLockWaiting(refusal: Refusal): Error | undefined {
+    if (this.givenUp !== undefined) return undefined;
     return this.transaction?.onWaiting?.(waitNotice(refusal));
   }
 
+  /** An earlier attempt may still take effect, whatever this one was told: uses up the number that both have. */
+  override onFinalRefusal(error: Error): boolean {
+    if (this.inDoubt === 0 || this.givenUp !== undefined) return false;
+    this.givenUp = error;
+    const key = this.routeKey;
+    this.batch = {
+      conditions: [{ kind: 'unchanged', key, timestamp: never }],
+      mutations: [],
+      deleteSpans: [],
+    };
+    this.hull = { startKey: key, endKey: keySuccessor(key) };
+    return true;
+  }
+
   override refuseWith(error: Error): void {
-    // An earlier attempt may still take effect, whatever this one was told.
     if (this.inDoubt > 0) this.failWith('OUTCOME_UNKNOWN', 'the write may have taken effect');
     else this.operation.failWith(error);
   }
@@ -202,7 +231,7 @@ class WriteCall extends RangeCall {
 
   private transactionFields(): TransactionFields | undefined {
     const { transaction } = this;
-    if (transaction === undefined) return undefined;
+    if (transaction === undefined || this.givenUp !== undefined) return undefined;
     const { context, coordinator, readChecks, demandedTimestamp } = transaction;
     return {
       header: encodeHeaderField(context, { coordinator, storeId: this.storeId }),
