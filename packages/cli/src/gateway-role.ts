@@ -91,6 +91,7 @@ async function listen(
       port,
       ...security,
       createSession: (options) => flotilla.createSession(options),
+      logins: flotilla.logins,
       clock: parts.clock,
       logger: parts.logger.child({ part: 'gateway' }),
       gatewayId: parts.prng.nextBelow(gatewayIdsMax),

@@ -72,7 +72,7 @@ test.each([
 
 test.each([
   ['host all all', /access\.conf, line 1: a rule is/],
-  ['host all all all scram-sha-256', /stored passwords/],
+  ['hostssl all all all scram-sha-256', /line 1: hostssl needs --tls-cert/],
   ['hostssl all all all cert', /needs --tls-client-ca/],
 ])('the rule %s is refused, and why', (text, message) => {
   const accessRulesFile = rules(text);

@@ -21,9 +21,12 @@ export function gatewaySecurity(
     certFile === undefined || keyFile === undefined
       ? undefined
       : tlsFromFiles({ certFile, keyFile, clientCaFile });
-  if (accessRules?.some(({ method }) => method === 'scram-sha-256'))
+  const passwordRule = accessRules?.find(
+    ({ method, connection }) => method === 'scram-sha-256' && connection === 'hostssl',
+  );
+  if (passwordRule !== undefined && tls === undefined)
     throw new UsageError(
-      `--access-rules ${accessRulesFile}: scram-sha-256 needs stored passwords, which are not built yet; use cert, trust or reject.`,
+      `--access-rules ${accessRulesFile}, line ${passwordRule.line}: hostssl needs --tls-cert and --tls-key, or no client fits it.`,
     );
   if (accessRules?.some(({ method }) => method === 'cert') && clientCaFile === undefined)
     throw new UsageError(

@@ -41,6 +41,7 @@ export async function connect(options: ConnectOptions): Promise<Flotilla> {
       kv: flotilla.kv,
       sql: flotilla.sql,
       transaction: (work, transaction) => flotilla.transaction(work, transaction),
+      logins: flotilla.logins,
       createSession: (session) => flotilla.createSession(session),
       async close() {
         await flotilla.close();

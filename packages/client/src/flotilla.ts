@@ -1,7 +1,7 @@
 /** A client of the database in this process: SQL and key-value over one router. Made by `connect` or `createFlotilla`. */
 import { DbError } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
-import type { SessionOptions, SqlEngine, SqlSession } from '@flotilla/sql';
+import type { Logins, SessionOptions, SqlEngine, SqlSession } from '@flotilla/sql';
 import { createKv, type Kv } from './kv.ts';
 import { createSqlTag, type SqlTag } from './sql-tag.ts';
 import type {
@@ -26,6 +26,8 @@ export interface Flotilla {
   ): Promise<Result>;
   /** A user's connection, with settings of its own. What the gateway serves. @throws DbError CLOSED */
   createSession(options: SessionOptions): SqlSession;
+  /** Who may begin a session: for gateways. */
+  readonly logins: Logins;
   /** Ends what this client started; operations under way fail. Idempotent. */
   close(): Promise<void>;
 }
@@ -60,6 +62,10 @@ export class ComposedFlotilla implements Flotilla {
     if (this.closing !== undefined)
       return Promise.reject(new DbError('CLOSED', 'the client is closed'));
     return this.parts.transactions.run(work, options);
+  }
+
+  get logins(): Logins {
+    return this.parts.engine.logins;
   }
 
   createSession(options: SessionOptions): SqlSession {

@@ -80,6 +80,11 @@ export function plainAddress(address: string): string {
   return mapped ?? address;
 }
 
+export function isLoopback(address: string): boolean {
+  const plain = plainAddress(address);
+  return plain === '::1' || /^127\.\d+\.\d+\.\d+$/.test(plain);
+}
+
 function addressFits(addresses: BlockList, address: string): boolean {
   const plain = plainAddress(address);
   const family = isIP(plain);

@@ -34,6 +34,8 @@ export interface AuthenticatorEvents {
   onAuthenticated(): void;
   /** Wrong password, wrong mechanism, malformed message. */
   onRefused(): void;
+  /** The verifier could not be looked up. */
+  onFailed(error: unknown): void;
 }
 
 const authenticationType = 0x52; // 'R'
@@ -53,7 +55,7 @@ class QuietConnection extends PostgresConnection {
   }
 }
 
-/** One authentication. Ends in exactly one of onAuthenticated, onRefused, or `abandon`. */
+/** One authentication. Ends in exactly one of onAuthenticated, onRefused, onFailed, or `abandon`. */
 export class Authenticator {
   private readonly events: AuthenticatorEvents;
   private input: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -79,7 +81,11 @@ export class Authenticator {
             ? { method: 'trust' }
             : {
                 method: 'scram-sha-256',
-                getScramSha256Data: ({ username }) => method.lookup(username),
+                getScramSha256Data: ({ username }) =>
+                  method.lookup(username).catch((error: unknown) => {
+                    this.fail(error);
+                    throw error;
+                  }),
               },
         onAuthenticated: async () => {
           if (this.state !== 'running') return;
@@ -112,6 +118,12 @@ export class Authenticator {
     const kind = new DataView(bytes.buffer, bytes.byteOffset).getInt32(5);
     this.events.send(bytes);
     if (kind !== authenticationOk && kind !== saslFinal) this.events.onMessageWanted();
+  }
+
+  private fail(error: unknown): void {
+    if (this.state !== 'running') return;
+    this.finish();
+    this.events.onFailed(error);
   }
 
   private refuse(): void {

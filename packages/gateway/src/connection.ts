@@ -40,6 +40,8 @@ export class Connection {
   private idleTimer: Timer | undefined;
   private key: CancelKey | undefined;
   private promoted = false;
+  /** Whose session it is, as far as that is counted. */
+  private role: string | undefined;
   private draining = false;
 
   /** The socket must have been admitted. `onGone` is called once, when it is closed. */
@@ -66,6 +68,10 @@ export class Connection {
       logger,
       events: {
         admit: () => this.admit(),
+        enterRole: (user, limit) => {
+          context.roleConnections.enter(user, limit);
+          this.role = user;
+        },
         onStarted: (session) => this.guard(() => this.onStarted(session)),
         onRefused: (error) => this.fatal(error),
         onClosing: (reason) => this.close(reason),
@@ -240,6 +246,8 @@ export class Connection {
       phase.session.close();
     }
     if (key !== undefined) this.context.cancels.unregister(key);
+    if (this.role !== undefined) this.context.roleConnections.leave(this.role);
+    this.role = undefined;
   }
 
   private onClosed(): void {

@@ -1,11 +1,12 @@
 /** What all connections of one gateway share. */
 import type { Clock, Logger } from '@flotilla/base';
-import type { SqlSession, SqlSessionEvents } from '@flotilla/sql';
+import type { Logins, SqlSession, SqlSessionEvents } from '@flotilla/sql';
 import type { AccessRule } from './access-rules.ts';
 import type { Admission } from './admission.ts';
 import type { AuthenticationMethod } from './authentication.ts';
 import type { CancelRegistry } from './cancel-registry.ts';
 import type { GatewayLimits } from './limits.ts';
+import type { RoleConnections } from './role-connections.ts';
 import type { TlsUpgrader } from './tls.ts';
 
 /** Who connected, as `SqlEngine.createSession` wants to know it. */
@@ -14,6 +15,10 @@ export interface CreateSessionOptions {
   readonly database: string;
   readonly applicationName?: string;
   readonly events?: Partial<SqlSessionEvents>;
+  /** The user has shown who he is, or has to be a role: his privileges are those of the role. */
+  readonly authenticated?: boolean;
+  /** Settings that it begins with. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 export interface GatewayContext {
@@ -25,6 +30,9 @@ export interface GatewayContext {
   readonly accessRules: readonly AccessRule[] | undefined;
   /** Undefined: no TLS. */
   readonly tls: TlsUpgrader | undefined;
+  /** Undefined: whoever has authenticated may begin a session. */
+  readonly logins: Logins | undefined;
+  readonly roleConnections: RoleConnections;
   readonly admission: Admission;
   readonly cancels: CancelRegistry;
   readonly serverVersion: string;

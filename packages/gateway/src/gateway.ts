@@ -1,7 +1,7 @@
 /** Listens, admits, and shuts down. Everything about a single client is in `connection.ts`. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { type Clock, type Logger, silentLogger } from '@flotilla/base';
-import { SqlError, type SqlSession } from '@flotilla/sql';
+import { type Logins, SqlError, type SqlSession } from '@flotilla/sql';
 import type { AccessRule } from './access-rules.ts';
 import { Admission } from './admission.ts';
 import type { AuthenticationMethod } from './authentication.ts';
@@ -11,6 +11,7 @@ import type { CreateSessionOptions, GatewayContext } from './gateway-context.ts'
 import { defaultLimits, type GatewayLimits } from './limits.ts';
 import { writeErrorResponse } from './messages/error-response.ts';
 import { OutputBuffer } from './messages/output-buffer.ts';
+import { RoleConnections } from './role-connections.ts';
 import { defaultServerVersion } from './server-parameters.ts';
 import { type TlsSource, TlsUpgrader } from './tls.ts';
 
@@ -29,6 +30,8 @@ export interface GatewayOptions {
   readonly authentication?: AuthenticationMethod;
   /** Who may connect from where, the first that fits; see access-rules.ts. Default: everybody, by `authentication`. */
   readonly accessRules?: readonly AccessRule[];
+  /** Roles and their passwords: what `scram-sha-256` rules check against. Default: none, and no role is asked for. */
+  readonly logins?: Logins;
   /** Default: no TLS; a client that insists on it leaves. `startGateway` throws if it is not usable. */
   readonly tls?: TlsSource;
   /** Told to clients unless the session has a `server_version` of its own. Must begin with `15.`. */
@@ -75,6 +78,8 @@ class GatewayServer implements Gateway {
       accessRules: options.accessRules,
       tls:
         options.tls && new TlsUpgrader(options.tls, options.clock, options.logger ?? silentLogger),
+      logins: options.logins,
+      roleConnections: new RoleConnections(),
       admission: new Admission(limits),
       cancels: new CancelRegistry(options.gatewayId ?? 0),
       serverVersion: options.serverVersion ?? defaultServerVersion,

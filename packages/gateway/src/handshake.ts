@@ -6,7 +6,7 @@
 import type { TLSSocket } from 'node:tls';
 import { assert, FatalError, InvariantViolation, type Logger } from '@flotilla/base';
 import { SqlError } from '@flotilla/sql';
-import { type AuthenticationMethod, Authenticator } from './authentication.ts';
+import { Authenticator } from './authentication.ts';
 import type { CancelKey } from './cancel-registry.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { writeNegotiateProtocolVersion } from './messages/backend-messages.ts';
@@ -15,7 +15,7 @@ import { Frontend, frameHeaderBytes } from './messages/message-types.ts';
 import type { Peer } from './peer.ts';
 import type { ClientLink } from './session/client-link.ts';
 import type { ProtocolSession } from './session/protocol-session.ts';
-import { decideAccess } from './session-access.ts';
+import { type Access, decideAccess } from './session-access.ts';
 import { checkStartup, startSession } from './session-start.ts';
 import { decodeInitialPacket, type InitialPacket, type StartupMessage } from './startup.ts';
 import { alpnProtocol, type TlsUpgrader } from './tls.ts';
@@ -23,6 +23,8 @@ import { alpnProtocol, type TlsUpgrader } from './tls.ts';
 export interface HandshakeEvents {
   /** The client has authenticated. Its place and key, or undefined if there is no room. */
   admit(): CancelKey | undefined;
+  /** The session of this role counts from now on. Throws SqlError 53300. */
+  enterRole(user: string, limit: number): void;
   onStarted(session: ProtocolSession): void;
   /** To be told to the client, then closed. */
   onRefused(error: SqlError): void;
@@ -49,6 +51,8 @@ type Step =
       readonly startup: StartupMessage;
       readonly user: string;
       readonly authenticator: Authenticator;
+      /** The user has to be a role. */
+      readonly mustExist: boolean;
       /** The authenticator waits for the client's next message. */
       wanted: boolean;
     }
@@ -189,11 +193,11 @@ export class Handshake {
 
   private authenticate(startup: StartupMessage): void {
     let user: string;
-    let method: AuthenticationMethod;
+    let access: Access;
     try {
       const checked = checkStartup(startup);
       user = checked.user;
-      method = decideAccess({
+      access = decideAccess({
         context: this.context,
         secure: this.secure,
         address: this.peer.address,
@@ -215,7 +219,7 @@ export class Handshake {
         this.events.onDefect(error);
       }
     };
-    const authenticator = new Authenticator(user, method, {
+    const authenticator = new Authenticator(user, access.method, {
       send: (bytes) =>
         whileCurrent(() => {
           this.peer.output.writeBytes(bytes);
@@ -227,6 +231,7 @@ export class Handshake {
           this.readPassword(step);
         }),
       onAuthenticated: () => whileCurrent(() => this.start(step)),
+      onFailed: (error) => whileCurrent(() => this.fail(error)),
       onRefused: () =>
         whileCurrent(() =>
           this.refuse(new SqlError('28P01', `password authentication failed for user "${user}"`)),
@@ -237,6 +242,7 @@ export class Handshake {
       startup,
       user,
       authenticator,
+      mustExist: access.mustExist,
       wanted: false,
     };
     this.step = step;
@@ -277,8 +283,17 @@ export class Handshake {
     }
     this.step = { kind: 'starting' };
     const { context, link } = this;
+    const { mustExist } = step;
+    const enterRole = (user: string, limit: number): void => {
+      // Whoever has left meanwhile is counted no more.
+      if (this.step.kind === 'starting') this.events.enterRole(user, limit);
+    };
     const logger = this.logger.child({ processId: key.processId });
-    startSession({ context, startup: step.startup, link, key, logger }).then(
+    startSession({
+      context,
+      startup: step.startup,
+      ...{ link, key, logger, mustExist, enterRole },
+    }).then(
       (session) => {
         if (this.step.kind === 'starting') this.events.onStarted(session);
       },

@@ -1,13 +1,13 @@
 /** Whether a client may connect at all, and how it has to show who it is: the access rules applied to one start-up. */
 import type { TLSSocket } from 'node:tls';
 import { SqlError } from '@flotilla/sql';
-import { matchRule, plainAddress } from './access-rules.ts';
+import { type AccessRule, isLoopback, matchRule, plainAddress } from './access-rules.ts';
 import type { AuthenticationMethod } from './authentication.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { provedName } from './tls.ts';
 
 export interface AccessRequest {
-  readonly context: Pick<GatewayContext, 'accessRules' | 'authentication'>;
+  readonly context: Pick<GatewayContext, 'accessRules' | 'authentication' | 'logins'>;
   readonly user: string;
   readonly database: string;
   /** Of the client, as the socket says. */
@@ -16,10 +16,25 @@ export interface AccessRequest {
   readonly secure: TLSSocket | undefined;
 }
 
+export interface Access {
+  readonly method: AuthenticationMethod;
+  /** A name that no role has is refused. Not so where everybody is let in unasked. */
+  readonly mustExist: boolean;
+}
+
 /** Throws SqlError 28000 with PostgreSQL's words if the answer is no. */
-export function decideAccess(request: AccessRequest): AuthenticationMethod {
+export function decideAccess(request: AccessRequest): Access {
   const { accessRules, authentication } = request.context;
-  if (accessRules === undefined) return authentication;
+  if (accessRules === undefined)
+    return { method: authentication, mustExist: authentication.method !== 'trust' };
+  return { method: methodByRule(request, accessRules), mustExist: true };
+}
+
+function methodByRule(
+  request: AccessRequest,
+  accessRules: readonly AccessRule[],
+): AuthenticationMethod {
+  const { authentication, logins } = request.context;
   const { user, database, secure } = request;
   const rule = matchRule(accessRules, {
     encrypted: secure !== undefined,
@@ -37,6 +52,13 @@ export function decideAccess(request: AccessRequest): AuthenticationMethod {
     case 'trust':
       return { method: 'trust' };
     case 'scram-sha-256':
+      if (secure === undefined && !isLoopback(request.address))
+        throw new SqlError(
+          '28000',
+          `password authentication needs an encrypted connection: ${who}, ${encryption}`,
+        );
+      if (logins !== undefined)
+        return { method: 'scram-sha-256', lookup: (name) => logins.verifier(name) };
       if (authentication.method !== 'scram-sha-256')
         throw new SqlError('28000', `there are no passwords here to check user "${user}" against`);
       return authentication;

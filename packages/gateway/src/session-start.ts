@@ -31,6 +31,9 @@ export interface SessionStart {
   readonly startup: StartupMessage;
   readonly link: ClientLink;
   readonly key: CancelKey;
+  readonly mustExist: boolean;
+  /** The session counts from now on. Throws SqlError 53300. */
+  enterRole(user: string, limit: number): void;
   readonly logger?: Logger;
 }
 
@@ -39,6 +42,9 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
   const { context, startup, link, key } = options;
   const { output } = link;
   const { user, database } = checkStartup(startup);
+  const { mustExist } = options;
+  const login = await context.logins?.admit(user, database, { mustExist });
+  options.enterRole(user, login?.connectionLimit ?? -1);
   const settings = startupSettings(startup.parameters);
   const applicationName = startup.parameters.get('application_name') ?? '';
   let greeted = false;
@@ -46,6 +52,8 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
     user,
     database,
     applicationName,
+    authenticated: mustExist,
+    ...(login === undefined ? {} : { settings: login.settings }),
     events: {
       onNotice: (notice) => protocol.notice(notice),
       onParameterStatus: (name, value) => {

@@ -9,8 +9,10 @@ import type { KvDatabase } from './kv-transaction.ts';
 import { loadGrammar } from './parse/grammar.ts';
 import { Parser } from './parse/parser.ts';
 import { Preparer } from './prepare.ts';
+import { CatalogLogins, type Logins } from './roles/logins.ts';
 import { EngineSession, type SessionOptions, type SessionShared } from './session.ts';
 import type { SqlSession } from './session-api.ts';
+import { timestampFromUnixMs } from './types/timestamp.ts';
 
 export type { SessionOptions } from './session.ts';
 
@@ -25,6 +27,8 @@ export interface SqlEngineOptions {
 export interface SqlEngine {
   /** A new session with settings of its own. Holds no resources: it needs no closing. */
   createSession(options: SessionOptions): SqlSession;
+  /** Who may have one, for those who let users in. */
+  readonly logins: Logins;
 }
 
 /** Loads the grammar (WebAssembly, tens of milliseconds the first time) and makes an engine over `database`. */
@@ -43,5 +47,9 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     preparer: new Preparer(catalog),
     runner: new Runner({ database, catalog, clock, prng, rowIds: new ClockRowIds(clock, prng) }),
   };
-  return { createSession: (session) => new EngineSession(shared, session) };
+  const now = () => timestampFromUnixMs(clock.wallMs());
+  return {
+    createSession: (session) => new EngineSession(shared, session),
+    logins: new CatalogLogins({ database, catalog, now }),
+  };
 }

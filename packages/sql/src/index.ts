@@ -23,6 +23,7 @@
  *   catalog/    the catalog in memory: snapshots, changes in the making, names, sequences; catalog/virtual/: system tables
  *   ddl/        CREATE, ALTER, DROP, TRUNCATE: changes of the catalog and of rows that have to fit them
  *   copy/       COPY in text and CSV
+ *   roles/      who may do what: roles, verifiers of passwords, logins
  *   storage/    rows as keys and values
  *
  * Invariants: a construct is either executed as PostgreSQL 15 executes it, or refused with 0A000 and its name (what
@@ -31,11 +32,13 @@
  *
  * Not built: index access paths, leases on the catalog, changes of tables under concurrent writes, deferrable and exclusion constraints,
  * temporary and partitioned tables, inheritance, materialized views, functions, triggers, prepared transactions, binary COPY, ROWS FROM, SEARCH
- * and CYCLE, hypothetical-set aggregates, roles and privileges, statistics, spilling to disk, pushing filters to the stores.
+ * and CYCLE, hypothetical-set aggregates, statistics, spilling to disk, pushing filters to the stores.
  */
 export * from './engine.ts';
 export * from './kv-errors.ts';
 export * from './kv-transaction.ts';
 export * from './named-statements.ts';
+export type { Login, Logins } from './roles/logins.ts';
+export type { ScramVerifier } from './roles/scram-verifier.ts';
 export * from './session-api.ts';
 export * from './sql-error.ts';

@@ -68,3 +68,8 @@ export const copyBatchRows: number = 256;
 export const copyBatchParameters: number = 8_192;
 /** Spans of one scan whose first results are asked for at once. */
 export const spansAhead: number = 32;
+
+/** Rounds of SCRAM for a new password: PostgreSQL's number. */
+export const scramIterations = 4096;
+/** Length of a password, characters: PostgreSQL's bound for what clients send. */
+export const passwordLengthMax = 1024;

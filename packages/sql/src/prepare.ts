@@ -147,6 +147,7 @@ function bindAndPlan(options: {
     dependencies: names.dependencies,
     notices: context.notices,
     catalogVersion: names.snapshot.version,
+    access: names.snapshot.contents.access,
     provisional,
     shareable,
   };

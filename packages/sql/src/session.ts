@@ -5,6 +5,7 @@ import type { Catalog } from './catalog/catalog.ts';
 import type { CatalogAccess } from './catalog/catalog-access.ts';
 import type { CatalogIds } from './catalog/ids.ts';
 import { NameResolver } from './catalog/name-resolver.ts';
+import type { SettingValues } from './catalog/role.ts';
 import { parseSearchPath } from './catalog/search-path.ts';
 import type { Sequences } from './catalog/sequences.ts';
 import { sessionNames } from './catalog/session-names.ts';
@@ -40,6 +41,7 @@ import { SourceText } from './parse/position.ts';
 import type { IndexTest } from './plan/choose-path.ts';
 import type { PreparedPlan, SelectPlan, WritePlan } from './plan/plan.ts';
 import { mayRead, type Preparer } from './prepare.ts';
+import { authorityOf } from './roles/authority.ts';
 import type {
   ColumnDescription,
   CopySource,
@@ -70,6 +72,13 @@ export interface SessionOptions {
   readonly database: string;
   readonly applicationName?: string;
   readonly events?: Partial<SqlSessionEvents>;
+  /**
+   * Whoever has shown that he is `user`: privileges are those of the role of this name. Default: false: a name that no
+   * role has may do everything, as befits those who were let in unasked.
+   */
+  readonly authenticated?: boolean;
+  /** Settings that it begins with, from the role and the database. Those that are no good any more are passed over. */
+  readonly settings?: SettingValues;
   /** Where the transactions of its blocks come from: a caller's own, shared with what else it does in them. */
   readonly transactions?: KvDatabase;
 }
@@ -153,12 +162,12 @@ class SessionEvaluation implements EvalContext {
     this.root = this;
     this.subqueries = undefined;
     this.parameters = parameters;
-    this.user = who.user;
+    this.user = settings.user;
     this.database = who.database;
     this.now = times.now;
     this.statementStart = times.statementStart;
     this.catalog = session.catalogAccess();
-    this.names = sessionNames(() => this.catalog.names, who.user);
+    this.names = sessionNames(() => this.catalog.names, settings.user);
     this.zone = settings.zone;
     this.extraFloatDigits = settings.extraFloatDigits;
     this.byteaOutput = settings.byteaOutput;
@@ -181,15 +190,27 @@ export class EngineSession implements SqlSession {
   private readonly shared: SessionShared;
   private readonly transaction: SessionTransaction;
   private readonly sequences: SessionSequences;
+  private readonly trusted: string | undefined;
 
   constructor(shared: SessionShared, options: SessionOptions) {
     this.shared = shared;
     this.sequences = new SessionSequences(shared.sequences);
     this.options = options;
+    this.trusted = options.authenticated === true ? undefined : options.user;
     this.settings = new Settings({
       user: options.user,
       applicationName: options.applicationName ?? '',
+      isSuperuser: (user) => this.catalogAccess().authorityOf(user).superuser,
     });
+    for (const [name, value] of Object.entries(options.settings ?? {}))
+      try {
+        this.settings.begin(name, value);
+      } catch (error) {
+        shared.logger.warn(
+          { user: options.user, name, error: String(error) },
+          'sql_setting_refused',
+        );
+      }
     this.transaction = new SessionTransaction({
       database: options.transactions ?? shared.database,
       shared: options.transactions !== undefined,
@@ -405,6 +426,8 @@ export class EngineSession implements SqlSession {
   }
 
   setting(name: string): string | undefined {
+    if (name.toLowerCase() === 'is_superuser')
+      return this.catalogAccess().authority.superuser ? 'on' : 'off';
     return this.transaction.setting(name) ?? this.settings.get(name);
   }
 
@@ -629,7 +652,7 @@ export class EngineSession implements SqlSession {
   }
 
   private get searchPath(): readonly string[] {
-    return parseSearchPath(this.settings.get('search_path') ?? '', this.options.user);
+    return parseSearchPath(this.settings.get('search_path') ?? '', this.settings.user);
   }
 
   /** Sees the newest snapshot that is known when it is asked, or what the open transaction has made of it. */
@@ -638,8 +661,14 @@ export class EngineSession implements SqlSession {
     const snapshot = () => this.transaction.provisionalCatalog ?? this.shared.catalog.snapshot;
     const path = () => this.searchPath;
     let names: NameResolver | undefined;
+    const authorityFor = (user: string) => authorityOf(snapshot(), { user, trusted: this.trusted });
+    const user = () => this.settings.user;
     return {
       sequences,
+      get authority() {
+        return authorityFor(user());
+      },
+      authorityOf: authorityFor,
       get names() {
         if (names?.snapshot !== snapshot()) names = new NameResolver(snapshot(), path());
         return names;
@@ -654,7 +683,7 @@ export class EngineSession implements SqlSession {
       now: this.transaction.startedAt ?? this.clockTime(),
       byteaOutput: this.settings.byteaOutput,
       dateOrder: this.settings.dateOrder,
-      names: sessionNames(() => this.catalogAccess().names, this.options.user),
+      names: sessionNames(() => this.catalogAccess().names, this.settings.user),
     };
   }
 

@@ -140,6 +140,7 @@ const definitions: readonly SettingDefinition[] = [
     reported: true,
     check: oneOf('postgres', 'postgres_verbose', 'sql_standard', 'iso_8601'),
   },
+  // Follows the role; kept by session.ts.
   { name: 'is_superuser', initial: 'on', reported: true, readOnly: true },
   { name: 'server_encoding', initial: 'UTF8', reported: true, readOnly: true },
   { name: 'server_version', initial: serverVersion, reported: true, readOnly: true },
@@ -186,8 +187,12 @@ const definitions: readonly SettingDefinition[] = [
   { name: 'lock_timeout', initial: '0', check: durationValue },
   { name: 'max_identifier_length', initial: '63', readOnly: true },
   { name: 'max_index_keys', initial: '32', readOnly: true },
+  { name: 'password_encryption', initial: 'scram-sha-256', check: oneOf('scram-sha-256') },
+  // Who may be set is checked where the statement runs: execute/set-role.ts.
+  { name: 'role', initial: 'none' },
   { name: 'row_security', initial: 'on', check: booleanValue },
   { name: 'search_path', initial: '"$user", public' },
+  { name: 'session_authorization', initial: '', reported: true },
   { name: 'ssl_renegotiation_limit', initial: '0', check: integerValue(0, 0) },
   { name: 'statement_timeout', initial: '0', check: durationValue },
   {
@@ -204,12 +209,6 @@ const definitions: readonly SettingDefinition[] = [
 ];
 
 const byName = new Map(definitions.map((one) => [one.name.toLowerCase(), one]));
-byName.set('session_authorization', {
-  name: 'session_authorization',
-  initial: '',
-  reported: true,
-  readOnly: true,
-});
 
 /** All settings that there are, as PostgreSQL spells them. */
 export function settingNames(): string[] {
@@ -219,6 +218,16 @@ export function settingNames(): string[] {
 /** The name as SHOW heads its column with it. */
 export function canonicalSettingName(name: string): string {
   return byName.get(name.toLowerCase())?.name ?? name;
+}
+
+/** Settings that a session must not begin with: who it is, is said otherwise. */
+const identities: ReadonlySet<string> = new Set(['role', 'session_authorization']);
+
+/** The value that a stored setting is kept as. Throws 42704, 55P02, 22023, 0A000. */
+export function checkSettingValue(name: string, value: string): string {
+  if (identities.has(name.toLowerCase()) || name.toLowerCase().startsWith('transaction_'))
+    throw new SqlError('55P02', `parameter "${name}" cannot be set for sessions to come`);
+  return new Settings({ user: '', applicationName: '' }).check(name, value);
 }
 
 const lengthMax = 16 * 1024;
@@ -234,6 +243,13 @@ export interface SettingsSnapshot {
   readonly values: ReadonlyMap<string, string>;
   readonly locals: ReadonlyMap<string, string>;
   readonly custom: ReadonlySet<string>;
+}
+
+export interface SettingsOptions {
+  /** Who was let in. */
+  readonly user: string;
+  readonly applicationName: string;
+  readonly isSuperuser?: (user: string) => boolean;
 }
 
 function dateOrderOf(style: string): 'MDY' | 'DMY' | 'YMD' {
@@ -259,12 +275,34 @@ export class Settings {
   private custom = new Set<string>();
   /** By name, those that were set here: an offset's name is not what it was set by. */
   private readonly zones = new Map<string, TimeZone>();
-  private readonly user: string;
-  private readonly applicationName: string;
+  /** As `role` and `session_authorization` say: whose privileges count, and whose session it is. */
+  user: string;
+  sessionUser: string;
+  private readonly options: SettingsOptions;
+  /** What RESET goes back to, where that is not what everybody begins with. */
+  private readonly defaults = new Map<string, string>();
 
-  constructor(options: { readonly user: string; readonly applicationName: string }) {
+  constructor(options: SettingsOptions) {
+    this.options = options;
     this.user = options.user;
-    this.applicationName = options.applicationName;
+    this.sessionUser = options.user;
+    this.defaults.set('session_authorization', options.user);
+    this.defaults.set('application_name', options.applicationName);
+  }
+
+  /** Who was let in. */
+  get authenticatedUser(): string {
+    return this.options.user;
+  }
+
+  /** A value that the session begins with, and that RESET goes back to. Throws as `set`. */
+  begin(name: string, value: string): void {
+    const key = name.toLowerCase();
+    const before = this.get(name);
+    const checked = this.check(name, value);
+    if (key === 'timezone') this.zones.set(checked, zoneBySetting(value));
+    this.defaults.set(key, checked);
+    this.changed(key, before);
   }
 
   /** As SHOW prints it. */
@@ -372,13 +410,25 @@ export class Settings {
     if (key === 'datestyle') this.dateOrder = dateOrderOf(after);
     if (key === 'statement_timeout') this.statementTimeoutMs = durationMs(after);
     if (key === 'lock_timeout') this.lockTimeoutMs = durationMs(after);
+    if (identities.has(key)) return this.becameUser(definition, after);
     return definition.reported === true ? [{ name: definition.name, value: after }] : [];
   }
 
+  private becameUser(definition: SettingDefinition, value: string): SettingChange[] {
+    const { isSuperuser = () => true } = this.options;
+    const before = isSuperuser(this.user);
+    const role = this.get('role') ?? 'none';
+    this.sessionUser = this.get('session_authorization') ?? this.options.user;
+    this.user = role === 'none' ? this.sessionUser : role;
+    const after = isSuperuser(this.user);
+    return [
+      ...(definition.reported === true ? [{ name: definition.name, value }] : []),
+      ...(before === after ? [] : [{ name: 'is_superuser', value: after ? 'on' : 'off' }]),
+    ];
+  }
+
   private initialOf(key: string): string | undefined {
-    if (key === 'session_authorization') return this.user;
-    if (key === 'application_name') return this.applicationName;
-    return byName.get(key)?.initial;
+    return this.defaults.get(key) ?? byName.get(key)?.initial;
   }
 
   private checkReset(name: string): undefined {

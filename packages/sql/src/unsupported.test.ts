@@ -53,7 +53,6 @@ const refused: readonly (readonly [string, string])[] = [
   ['alter table t enable row level security', 'ALTER TABLE … ENABLE ROW SECURITY'],
   ['alter table t inherit u', 'ALTER TABLE … ADD INHERIT'],
   ['drop function f', 'DROP FUNCTION'],
-  ['create role r', 'CREATE ROLE'],
   ['copy t from stdin binary', 'COPY … (FORMAT binary)'],
   ['copy t from stdin where id = 1', 'COPY … WHERE'],
   ["copy t to '/tmp/t'", 'COPY to or from a file or program'],

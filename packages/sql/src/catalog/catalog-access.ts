@@ -1,4 +1,5 @@
 /** The catalog as expressions of one session see it: names by the session's search_path, and the session's sequences. */
+import type { Authority } from '../roles/authority.ts';
 import type { SequenceDescriptor } from './descriptor.ts';
 import type { NameResolver } from './name-resolver.ts';
 import type { SequenceState } from './sequences.ts';
@@ -6,6 +7,10 @@ import type { SequenceState } from './sequences.ts';
 export interface CatalogAccess {
   readonly names: NameResolver;
   readonly sequences: SequenceAccess;
+  /** What the present user may do. */
+  readonly authority: Authority;
+  /** As `authority`, of another role. */
+  authorityOf(role: string): Authority;
 }
 
 /** Methods that need what is not at hand throw PendingWork (execute/pending.ts). */

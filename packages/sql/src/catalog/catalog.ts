@@ -4,11 +4,18 @@
  * loop share. See docs/adr/0006-catalog-version-check.md.
  */
 import { type Clock, compareBytes, DbError } from '@flotilla/base';
-import type { KvDatabase } from '../kv-transaction.ts';
+import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import { snapshotRunsMax } from '../limits.ts';
 import type { RelationDescriptor, SchemaDescriptor } from './descriptor.ts';
-import { decodeDescriptor, decodeSchema } from './descriptor-codec.ts';
-import { catalogVersionKey, decodeCounter, relationsSpan, schemasSpan } from './keys.ts';
+import { decodeAccess, decodeDescriptor, decodeSchema } from './descriptor-codec.ts';
+import {
+  accessSpan,
+  catalogVersionKey,
+  decodeCounter,
+  relationsSpan,
+  schemasSpan,
+} from './keys.ts';
+import { type AccessDescriptor, accessName } from './role.ts';
 import { CatalogSnapshot } from './snapshot.ts';
 
 /** A name that was looked up, and what it led to. */
@@ -23,8 +30,16 @@ export interface CatalogDependent {
   readonly dependencies: readonly Dependency[];
   /** The catalog version for which the dependencies are known to hold. Moves up as that is confirmed. */
   catalogVersion: number;
+  /** The roles as they were when it was made. */
+  readonly access: ReadonlyMap<string, AccessDescriptor>;
   /** The catalog that it was made by, where that is a transaction's own. */
   readonly provisional: CatalogSnapshot | undefined;
+}
+
+/** Roles and the like as they were read last, and the bytes that they were read from. */
+interface AccessRead {
+  readonly all: ReadonlyMap<string, AccessDescriptor>;
+  readonly bytes: ReadonlyMap<string, Uint8Array>;
 }
 
 export class Catalog {
@@ -32,6 +47,7 @@ export class Catalog {
   private readonly clock: Clock;
   private known = CatalogSnapshot.empty();
   private decoded = new Map<number, { bytes: Uint8Array; relation: RelationDescriptor }>();
+  private accessRead: AccessRead = { all: new Map(), bytes: new Map() };
   private shared: Promise<number> | undefined;
   private loaded = false;
   private loading: Promise<CatalogSnapshot> | undefined;
@@ -92,6 +108,8 @@ export class Catalog {
   stillNamed(plan: CatalogDependent): boolean {
     const { version } = this.known;
     if (plan.catalogVersion === version) return true;
+    // Who may do what is checked by the roles that the plan was made by.
+    if (plan.access !== this.known.contents.access) return false;
     for (const { schema, name, relation } of plan.dependencies) {
       const current = this.known.find(schema, name);
       if (current?.id !== relation.id || current.version !== relation.version) return false;
@@ -140,6 +158,7 @@ export class Catalog {
           const schema = decodeSchema(value);
           schemas.set(schema.name, schema);
         }
+      const access = await this.readAccess(transaction);
       const relations = new Map<number, RelationDescriptor>();
       const decoded: typeof this.decoded = new Map();
       for await (const batch of transaction.scan(relationsSpan))
@@ -155,11 +174,33 @@ export class Catalog {
       );
       if (after === version) {
         this.decoded = decoded;
-        return new CatalogSnapshot({ version, schemas, relations });
+        this.accessRead = access;
+        return new CatalogSnapshot({ version, schemas, relations, access: access.all });
       }
       if (attempt >= snapshotRunsMax)
         throw new DbError('CONFLICT', 'the catalog changes faster than it can be read');
     }
+  }
+
+  /** The same object as before where nothing has changed: plans that were checked against it stay good. */
+  private async readAccess(transaction: KvTransaction): Promise<AccessRead> {
+    const bytes = new Map<string, Uint8Array>();
+    for await (const batch of transaction.scan(accessSpan))
+      for (const { key, value } of batch) bytes.set(Buffer.from(key).toString('latin1'), value);
+    const last = this.accessRead;
+    const same =
+      bytes.size === last.bytes.size &&
+      [...bytes].every(([key, value]) => {
+        const before = last.bytes.get(key);
+        return before !== undefined && compareBytes(before, value) === 0;
+      });
+    if (same) return last;
+    const all = new Map<string, AccessDescriptor>();
+    for (const value of bytes.values()) {
+      const one = decodeAccess(value);
+      all.set(accessName(one), one);
+    }
+    return { all, bytes };
   }
 
   /** A descriptor that is what it was stays the same object. */

@@ -11,6 +11,7 @@ import {
   type SchemaDescriptor,
   type TableDescriptor,
 } from './descriptor.ts';
+import type { AccessDescriptor } from './role.ts';
 
 const formatVersion = 2;
 
@@ -26,7 +27,9 @@ type Plain<T> = T extends SqlType
 
 type StoredRelation = Plain<Exclude<RelationDescriptor, TableDescriptor>> | Plain<TableDescriptor>;
 
-export function encodeDescriptor(descriptor: RelationDescriptor | SchemaDescriptor): Uint8Array {
+type Descriptor = RelationDescriptor | SchemaDescriptor | AccessDescriptor;
+
+export function encodeDescriptor(descriptor: Descriptor): Uint8Array {
   const stored = { format: formatVersion, ...numbered(descriptor) };
   const text = JSON.stringify(stored, (key, value: unknown) => {
     if (key === 'type' && typeof value === 'object' && value !== null)
@@ -37,7 +40,7 @@ export function encodeDescriptor(descriptor: RelationDescriptor | SchemaDescript
 }
 
 /** Key columns by attribute number: offsets move when a column goes. */
-function numbered(descriptor: RelationDescriptor | SchemaDescriptor): object {
+function numbered(descriptor: Descriptor): object {
   if (descriptor.kind !== 'table' || descriptor.primaryKey === undefined) return descriptor;
   const { columns, primaryKey } = descriptor;
   const numbers = primaryKey.columns.map((offset) => columns[offset]?.attributeNumber ?? 0);
@@ -62,6 +65,14 @@ function parse(bytes: Uint8Array): { readonly format: number } {
 export function decodeSchema(bytes: Uint8Array): SchemaDescriptor {
   const { format: _, ...schema } = parse(bytes) as { format: number } & SchemaDescriptor;
   return schema;
+}
+
+/** Throws DbError CORRUPTION, NOT_SUPPORTED for a format of another version. */
+export function decodeAccess(bytes: Uint8Array): AccessDescriptor {
+  const { format: _, ...access } = parse(bytes) as { format: number } & AccessDescriptor;
+  if (access.kind !== 'role' && access.kind !== 'database')
+    throw new DbError('CORRUPTION', 'descriptor is of no known kind');
+  return access;
 }
 
 /** Throws DbError CORRUPTION, NOT_SUPPORTED for a format of another version. */

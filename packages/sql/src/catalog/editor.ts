@@ -8,12 +8,14 @@ import type { KvTransaction } from '../kv-transaction.ts';
 import type { RelationDescriptor, SchemaDescriptor, TableDescriptor } from './descriptor.ts';
 import { encodeDescriptor } from './descriptor-codec.ts';
 import {
+  accessKey,
   catalogVersionKey,
   decodeCounter,
   descriptorKey,
   encodeCounter,
   schemaKey,
 } from './keys.ts';
+import { type AccessDescriptor, accessName, roleKey } from './role.ts';
 import { CatalogSnapshot } from './snapshot.ts';
 
 /** A state to go back to. */
@@ -82,6 +84,20 @@ export class CatalogEditor {
     this.putSchema({ ...schema, id: 0 });
   }
 
+  /** Puts a role, or what is kept of databases, in the place of the one of its name. */
+  putAccess(descriptor: AccessDescriptor): void {
+    const { contents } = this.current;
+    const access = new Map(contents.access).set(accessName(descriptor), descriptor);
+    this.current = new CatalogSnapshot({ ...contents, access });
+  }
+
+  removeRole(name: string): void {
+    const { contents } = this.current;
+    const access = new Map(contents.access);
+    access.delete(roleKey(name));
+    this.current = new CatalogSnapshot({ ...contents, access });
+  }
+
   addGarbage(span: Span): void {
     this.spans = [...this.spans, span];
   }
@@ -109,6 +125,10 @@ export class CatalogEditor {
     for (const [name, schema] of after.schemas)
       if (before.schemas.get(name) !== schema)
         transaction.put(schemaKey(name), encodeDescriptor(schema));
+    for (const [name, one] of after.access)
+      if (before.access.get(name) !== one) transaction.put(accessKey(name), encodeDescriptor(one));
+    for (const name of before.access.keys())
+      if (!after.access.has(name)) transaction.delete(accessKey(name));
     return new CatalogSnapshot({ ...after, version: version + 1 });
   }
 }

@@ -5,6 +5,8 @@
  *   03 "sql/next-id"                        decimal text: the next oid
  *   03 "sql/relation/" id (u32)             descriptor of a table, view or sequence
  *   03 "sql/schema/" name                   descriptor of a schema; `public` without one is there all the same
+ *   03 "sql/access/" kind "/" name          descriptor of a role, or what is kept of databases
+ *   03 "sql/login-secret"                   32 random bytes: what unknown names are answered from
  *
  * There are no keys for names: every change reads and writes the version, so that no two of them pass each other, and the
  * catalog of a version is held in memory as a whole.
@@ -20,8 +22,11 @@ export const nextDescriptorIdKey: Uint8Array = systemKey('sql/next-id');
 
 const relationPrefix = systemKey('sql/relation/');
 const schemaPrefix = systemKey('sql/schema/');
+const accessPrefix = systemKey('sql/access/');
 export const relationsSpan: Span = prefixSpan(relationPrefix);
 export const schemasSpan: Span = prefixSpan(schemaPrefix);
+export const accessSpan: Span = prefixSpan(accessPrefix);
+export const loginSecretKey: Uint8Array = systemKey('sql/login-secret');
 
 /** The first id given out: below it lie PostgreSQL's own objects. Dividable by 8. */
 export const firstDescriptorId: number = 16_384;
@@ -36,6 +41,11 @@ export function descriptorKey(id: number): Uint8Array {
 
 export function schemaKey(name: string): Uint8Array {
   return systemKey(`sql/schema/${name}`);
+}
+
+/** @param name as `accessName` gives it */
+export function accessKey(name: string): Uint8Array {
+  return concatBytes(accessPrefix, Buffer.from(name, 'utf8'));
 }
 
 export function encodeCounter(value: number): Uint8Array {

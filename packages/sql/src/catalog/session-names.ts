@@ -31,7 +31,7 @@ export function sessionNames(names: () => NameResolver, user: string): SystemNam
           return found === undefined ? undefined : quoteIdentifier(found.name);
         }
         case 'role': {
-          const found = roleNames(snapshot, user).find((name) => roleOid(name) === oid);
+          const found = roleNames(snapshot, user).find((name) => roleOid(snapshot, name) === oid);
           return found === undefined ? undefined : quoteIdentifier(found);
         }
         case 'procedure':
@@ -49,7 +49,7 @@ export function sessionNames(names: () => NameResolver, user: string): SystemNam
         case 'namespace':
           return snapshot.schemas.get(name)?.id;
         case 'role':
-          return roleNames(snapshot, user).includes(name) ? roleOid(name) : undefined;
+          return roleNames(snapshot, user).includes(name) ? roleOid(snapshot, name) : undefined;
         case 'procedure':
           return procedures.get(name);
         default:

@@ -2,6 +2,7 @@
  * The catalog as of one version, whole and in memory: every schema and relation, by id and by name. Immutable. Loaded by
  * `Catalog`, changed through a `CatalogEditor`, read by binder, planner, executor and the virtual tables.
  */
+
 import type {
   ForeignKeyDescriptor,
   IndexDescriptor,
@@ -10,6 +11,13 @@ import type {
   SchemaDescriptor,
   TableDescriptor,
 } from './descriptor.ts';
+import {
+  type AccessDescriptor,
+  builtInRoles,
+  type DatabaseDescriptor,
+  noDatabase,
+  type RoleDescriptor,
+} from './role.ts';
 
 export const catalogSchema = 'pg_catalog';
 export const informationSchema = 'information_schema';
@@ -63,6 +71,8 @@ export interface CatalogContents {
   /** By name. A schema of id 0 has been dropped: only `public` needs to be told so. */
   readonly schemas: ReadonlyMap<string, SchemaDescriptor>;
   readonly relations: ReadonlyMap<number, RelationDescriptor>;
+  /** Roles and the like by what they are kept by. The same object while none of them changes. */
+  readonly access: ReadonlyMap<string, AccessDescriptor>;
 }
 
 function nameOf(schema: string, name: string): string {
@@ -72,6 +82,10 @@ function nameOf(schema: string, name: string): string {
 export class CatalogSnapshot {
   readonly contents: CatalogContents;
   readonly schemas: ReadonlyMap<string, SchemaDescriptor>;
+  /** By name; those that are always there among them. */
+  readonly roles: ReadonlyMap<string, RoleDescriptor>;
+  /** What is kept of databases. */
+  readonly databases: DatabaseDescriptor;
   private readonly names = new Map<string, RelationDescriptor | FoundIndex>();
   private readonly references = new Map<number, Reference[]>();
 
@@ -84,6 +98,13 @@ export class CatalogSnapshot {
       else schemas.set(schema.name, schema);
     }
     this.schemas = schemas;
+    const roles = new Map(builtInRoles.map((role) => [role.name, role]));
+    let databases = noDatabase;
+    for (const one of contents.access.values())
+      if (one.kind === 'role') roles.set(one.name, one);
+      else databases = one;
+    this.roles = roles;
+    this.databases = databases;
     for (const relation of contents.relations.values()) {
       this.names.set(nameOf(relation.schema, relation.name), relation);
       if (relation.kind === 'table') this.addTable(relation);
@@ -91,7 +112,12 @@ export class CatalogSnapshot {
   }
 
   static empty(): CatalogSnapshot {
-    return new CatalogSnapshot({ version: 0, schemas: new Map(), relations: new Map() });
+    return new CatalogSnapshot({
+      version: 0,
+      schemas: new Map(),
+      relations: new Map(),
+      access: new Map(),
+    });
   }
 
   get version(): number {

@@ -8,6 +8,7 @@ import { tableScope } from '../bind/stored-expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { evaluatorOf } from '../execute/evaluate.ts';
+import { newOwner } from '../roles/role-names.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageSpan } from '../storage/table-store.ts';
 import { storedText } from '../types/stored-text.ts';
@@ -35,9 +36,7 @@ export async function alterTable(ddl: DdlContext, statement: AlterTableStmt): Pr
     return tag;
   }
   if (commands.every((one) => one.subtype === 'AT_ChangeOwner')) {
-    const owner = commands[0]?.newowner;
-    const name = owner?.roletype === 'ROLESPEC_CSTRING' ? (owner.rolename ?? '') : ddl.user;
-    ddl.editor.put({ ...found, owner: name });
+    ddl.editor.put({ ...found, owner: newOwner(ddl, commands[0]?.newowner) });
     return tag;
   }
   if (found.kind !== 'table') {
@@ -123,10 +122,7 @@ class Alteration {
         return;
       }
       case 'AT_ChangeOwner': {
-        const owner = command.newowner;
-        draft.change({
-          owner: owner?.roletype === 'ROLESPEC_CSTRING' ? (owner.rolename ?? '') : ddl.user,
-        });
+        draft.change({ owner: newOwner(ddl, command.newowner) });
         return;
       }
       case 'AT_SetRelOptions':

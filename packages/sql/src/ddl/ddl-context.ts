@@ -9,10 +9,13 @@ import type { CatalogEditor } from '../catalog/editor.ts';
 import type { CatalogIds } from '../catalog/ids.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
 import { type CatalogSnapshot, catalogSchema, isSystemSchema } from '../catalog/snapshot.ts';
+import { roleNames } from '../catalog/virtual/system-oids.ts';
 import type { Run } from '../execute/run.ts';
+import { catalogOf } from '../functions/sequences.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import type { SourceText } from '../parse/position.ts';
+import type { Authority } from '../roles/authority.ts';
 import type { Notice } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 
@@ -53,6 +56,21 @@ export class DdlContext {
     return this.options.evaluation.user;
   }
 
+  /** Who began the session, whatever role it has taken since. */
+  get sessionUser(): string {
+    return this.options.evaluation.setting('session_authorization') ?? this.user;
+  }
+
+  /** What the user may do, by the roles as the transaction has changed them. */
+  get authority(): Authority {
+    return catalogOf(this.options.evaluation).authority;
+  }
+
+  /** Whether somebody has this name: also those who were let in unasked. */
+  isRole(name: string): boolean {
+    return roleNames(this.snapshot, this.user).includes(name);
+  }
+
   takeId(): Promise<number> {
     return this.options.ids.take();
   }
@@ -66,6 +84,10 @@ export class DdlContext {
 
   notice(code: string, message: string): void {
     this.options.notify({ severity: 'NOTICE', code, message });
+  }
+
+  warning(code: string, message: string): void {
+    this.options.notify({ severity: 'WARNING', code, message });
   }
 
   /** Where a new object goes. Throws 3F000, 42501, 0A000. */

@@ -21,6 +21,12 @@ export function ddlTag(tree: Node): string {
     return `ALTER ${objectWord(tree.AlterObjectSchemaStmt.objectType)}`;
   if ('AlterSeqStmt' in tree) return 'ALTER SEQUENCE';
   if ('CommentStmt' in tree) return 'COMMENT';
+  if ('CreateRoleStmt' in tree) return 'CREATE ROLE';
+  if ('AlterRoleStmt' in tree || 'AlterRoleSetStmt' in tree) return 'ALTER ROLE';
+  if ('DropRoleStmt' in tree) return 'DROP ROLE';
+  if ('GrantRoleStmt' in tree)
+    return tree.GrantRoleStmt.is_grant === true ? 'GRANT ROLE' : 'REVOKE ROLE';
+  if ('AlterDatabaseSetStmt' in tree) return 'ALTER DATABASE';
   return describeKind(kindOf(tree));
 }
 

@@ -5,6 +5,7 @@ import { bindStored } from '../bind/stored-expression.ts';
 import type { RelationDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
 import { print } from '../plan/explain.ts';
+import { renameRole } from '../roles/role-statements.ts';
 import { SqlError } from '../sql-error.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 import { ddlTag } from './ddl-tag.ts';
@@ -23,6 +24,7 @@ export async function rename(ddl: DdlContext, statement: RenameStmt): Promise<st
     renameSchema(ddl, subname, newname);
     return tag;
   }
+  if (renameType === 'OBJECT_ROLE') return renameRole(ddl, statement);
   if (relation === undefined) throw ddl.binder().unsupported(`${tag} RENAME`);
   const { schemaname, relname = '' } = relation;
   if (

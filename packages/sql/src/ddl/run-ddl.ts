@@ -14,6 +14,9 @@ import type { EvalContext } from '../functions/signature.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import { conflictRunsMax, workMemoryBytes } from '../limits.ts';
 import type { SourceText } from '../parse/position.ts';
+import { authorityOf } from '../roles/authority.ts';
+import { alterRole, createRole, dropRole, grantRole } from '../roles/role-statements.ts';
+import { alterDatabaseSettings, alterRoleSettings } from '../roles/stored-settings.ts';
 import type { Notice } from '../session-api.ts';
 import { alterTable } from './alter-table.ts';
 import { comment } from './comment.ts';
@@ -68,6 +71,14 @@ function changeOf(tree: Node): Change | undefined {
   if ('CommentStmt' in tree) return (context) => comment(context, tree.CommentStmt);
   if ('AlterObjectSchemaStmt' in tree)
     return (context) => alterObjectSchema(context, tree.AlterObjectSchemaStmt);
+  if ('CreateRoleStmt' in tree) return (context) => createRole(context, tree.CreateRoleStmt);
+  if ('AlterRoleStmt' in tree) return (context) => alterRole(context, tree.AlterRoleStmt);
+  if ('DropRoleStmt' in tree) return (context) => dropRole(context, tree.DropRoleStmt);
+  if ('GrantRoleStmt' in tree) return async (context) => grantRole(context, tree.GrantRoleStmt);
+  if ('AlterRoleSetStmt' in tree)
+    return async (context) => alterRoleSettings(context, tree.AlterRoleSetStmt);
+  if ('AlterDatabaseSetStmt' in tree)
+    return async (context) => alterDatabaseSettings(context, tree.AlterDatabaseSetStmt);
   return undefined;
 }
 
@@ -117,9 +128,15 @@ function contextOf(
   notify: (notice: Notice) => void,
 ): DdlContext {
   const { database, ids, source, text, searchPath, pace } = options;
-  const { sequences } = catalogOf(options.evaluation);
+  const { sequences, authority } = catalogOf(options.evaluation);
+  const { user } = options.evaluation;
+  const { trusted } = authority;
   const evaluation = withCatalog(options.evaluation, {
     sequences,
+    get authority() {
+      return authorityOf(editor.snapshot, { user, trusted });
+    },
+    authorityOf: (role) => authorityOf(editor.snapshot, { user: role, trusted }),
     get names() {
       return new NameResolver(editor.snapshot, searchPath);
     },

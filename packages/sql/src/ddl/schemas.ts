@@ -1,6 +1,7 @@
 /** CREATE SCHEMA and SET SCHEMA. */
 import type { AlterObjectSchemaStmt, CreateSchemaStmt } from 'libpg-query';
 import { describeKind, kindOf } from '../bind/ast.ts';
+import { newOwner } from '../roles/role-names.ts';
 import { SqlError } from '../sql-error.ts';
 import { createTable } from './create-table.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
@@ -8,7 +9,7 @@ import { type DdlContext, missingRelation } from './ddl-context.ts';
 export async function createSchema(ddl: DdlContext, statement: CreateSchemaStmt): Promise<string> {
   const context = ddl.binder();
   const { authrole, if_not_exists: ifNotExists } = statement;
-  const owner = authrole?.roletype === 'ROLESPEC_CSTRING' ? (authrole.rolename ?? '') : ddl.user;
+  const owner = authrole === undefined ? ddl.user : newOwner(ddl, authrole);
   const name = statement.schemaname ?? owner;
   if (name.startsWith('pg_'))
     throw new SqlError('42939', `unacceptable schema name "${name}"`, {

@@ -7,6 +7,7 @@ import type { SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import type { SessionTransaction, TransactionControl } from '../transaction/session-transaction.ts';
 import { emptyResult, listResult } from './result.ts';
+import { checkBecoming } from './set-role.ts';
 
 export interface UtilityOptions extends DdlOptions {
   readonly settings: Settings;
@@ -43,7 +44,7 @@ export async function runUtility(
       options.statements.delete(plan.name);
       return emptyResult('DEALLOCATE');
     case 'show': {
-      const value = options.transaction.setting(plan.name) ?? options.settings.get(plan.name);
+      const value = options.evaluation.setting(plan.name);
       if (value === undefined)
         throw new SqlError('42704', `unrecognized configuration parameter "${plan.name}"`);
       return listResult(options.columns ?? [], [[value]], 'SHOW', true);
@@ -71,7 +72,13 @@ function runSet(
     if (plan.value !== undefined) settings.check(plan.name, plan.value);
     return emptyResult(tag);
   }
+  const { catalog } = options.evaluation;
+  if (catalog !== undefined)
+    checkBecoming(plan, settings, catalog.names.snapshot, catalog.authority.trusted);
   const changes = settings.set(plan.name, plan.value, plan.local);
+  // A session that becomes somebody else begins without a role.
+  if (plan.name.toLowerCase() === 'session_authorization')
+    changes.push(...settings.set('role', 'none', plan.local));
   for (const change of changes) options.onSettingChange(change);
   return emptyResult(tag);
 }

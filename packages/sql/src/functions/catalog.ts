@@ -34,6 +34,7 @@ import {
   typeByOid,
 } from '../types/type.ts';
 import { ArrayValue } from '../types/values.ts';
+import { roleFunctions } from './role-functions.ts';
 import { catalogOf } from './sequences.ts';
 import { type EvalContext, type Implementation, type Signature, signature } from './signature.ts';
 
@@ -111,7 +112,7 @@ const isRelationVisible: Implementation = (oid, _b, _c, context) => {
 
 const userByOid: Implementation = (oid, _b, _c, context) => {
   const { snapshot } = catalogOf(context).names;
-  const name = roleNames(snapshot, context.user).find((one) => roleOid(one) === oid);
+  const name = roleNames(snapshot, context.user).find((one) => roleOid(snapshot, one) === oid);
   return name ?? `unknown (OID=${String(oid)})`;
 };
 
@@ -271,10 +272,5 @@ export const catalogFunctions: readonly Signature[] = [
     [oidType, int2Type, textType],
     [oidType, textType, textType],
   ].map((parameters) => stableFunction('has_column_privilege', parameters, boolType, privileged)),
-  ...[
-    [oidType, textType],
-    [nameType, textType],
-    [nameType, nameType, textType],
-    [nameType, oidType, textType],
-  ].map((parameters) => stableFunction('pg_has_role', parameters, boolType, privileged)),
+  ...roleFunctions,
 ];

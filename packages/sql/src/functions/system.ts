@@ -76,8 +76,15 @@ export const systemFunctions: readonly Signature[] = [
     (_a, _b, _c, context) => catalogOf(context).names.schemas[0] ?? null,
     stable,
   ),
-  ...['current_user', 'session_user', 'current_role', 'user'].map((name) =>
+  ...['current_user', 'current_role', 'user'].map((name) =>
     signature(name, [], nameType, (_a, _b, _c, context) => context.user, stable),
+  ),
+  signature(
+    'session_user',
+    [],
+    nameType,
+    (_a, _b, _c, context) => context.setting('session_authorization') ?? context.user,
+    stable,
   ),
   signature(
     'current_setting',

@@ -54,7 +54,8 @@ function grammarError(error: unknown, text: string, from: typeof LibPgQuery): un
     const position = new SourceText(text).position(
       Buffer.byteLength([...text].slice(0, cursorPosition).join(''), 'utf8'),
     );
-    return new SqlError('42601', message, position === undefined ? {} : { position });
+    const code = /^role name ".*" is reserved$/.test(message) ? '42939' : '42601';
+    return new SqlError(code, message, position === undefined ? {} : { position });
   }
   if (error instanceof Error && error.name === 'RuntimeError') {
     discardInstance();

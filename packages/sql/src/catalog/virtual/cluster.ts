@@ -1,11 +1,14 @@
 /** Databases, roles, schemas, settings, sessions: what is there once. */
+import { ArrayValue } from '../../types/values.ts';
+import { newRole, type RoleDescriptor, type SettingValues } from '../role.ts';
+import type { CatalogSnapshot } from '../snapshot.ts';
 import type { RowsOf, SystemRow } from './layout.ts';
 import { bootstrapRoleOid, databaseOid, roleNames, roleOid } from './system-oids.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
 function* namespaces({ snapshot }: VirtualSource): Iterable<SystemRow> {
   for (const schema of snapshot.schemas.values())
-    yield { oid: schema.id, nspname: schema.name, nspowner: roleOid(schema.owner) };
+    yield { oid: schema.id, nspname: schema.name, nspowner: roleOid(snapshot, schema.owner) };
 }
 
 function* databases({ database }: VirtualSource): Iterable<SystemRow> {
@@ -23,36 +26,102 @@ function* databases({ database }: VirtualSource): Iterable<SystemRow> {
   };
 }
 
-function roles(prefix: '' | 'use'): RowsOf {
-  return function* ({ snapshot, user }) {
-    for (const name of roleNames(snapshot, user)) {
-      const isOwnerRole = name === 'pg_database_owner';
-      const isSuper = !isOwnerRole;
-      yield prefix === 'use'
-        ? {
-            usename: name,
-            usesysid: roleOid(name),
-            usecreatedb: isSuper,
-            usesuper: isSuper,
-            userepl: isSuper,
-            usebypassrls: isSuper,
-            passwd: '********',
-          }
-        : {
-            oid: roleOid(name),
-            rolname: name,
-            rolsuper: isSuper,
-            rolinherit: true,
-            rolcreaterole: isSuper,
-            rolcreatedb: isSuper,
-            rolcanlogin: isSuper,
-            rolreplication: isSuper,
-            rolbypassrls: isSuper,
-            rolconnlimit: -1,
-            rolpassword: '********',
-          };
-    }
+/** A role that no descriptor is of: the name of a session that was let in unasked, which may do everything. */
+function unnamed(name: string, snapshot: CatalogSnapshot): RoleDescriptor {
+  return {
+    ...newRole(roleOid(snapshot, name), name),
+    ...{ superuser: true, createRole: true, createDatabase: true, login: true },
+    ...{ replication: true, bypassRowSecurity: true },
   };
+}
+
+function allRoles({ snapshot, user }: VirtualSource): RoleDescriptor[] {
+  return roleNames(snapshot, user).map(
+    (name) => snapshot.roles.get(name) ?? unnamed(name, snapshot),
+  );
+}
+
+/** @param verifiers as they are, for those who may see everything */
+function roles(verifiers: boolean): RowsOf {
+  return function* (source) {
+    for (const role of allRoles(source))
+      yield {
+        oid: role.id,
+        rolname: role.name,
+        rolsuper: role.superuser,
+        rolinherit: role.inherit,
+        rolcreaterole: role.createRole,
+        rolcreatedb: role.createDatabase,
+        rolcanlogin: role.login,
+        rolreplication: role.replication,
+        rolbypassrls: role.bypassRowSecurity,
+        rolconnlimit: role.connectionLimit,
+        rolpassword: verifiers ? (role.verifier ?? null) : '********',
+        rolvaliduntil: role.validUntil === undefined ? null : BigInt(role.validUntil),
+        ...(verifiers ? {} : { rolconfig: settingList(role.settings['']) }),
+      };
+  };
+}
+
+function users(verifiers: boolean): RowsOf {
+  return function* (source) {
+    for (const role of allRoles(source))
+      if (role.login)
+        yield {
+          usename: role.name,
+          usesysid: role.id,
+          usecreatedb: role.createDatabase,
+          usesuper: role.superuser,
+          userepl: role.replication,
+          usebypassrls: role.bypassRowSecurity,
+          passwd: verifiers ? (role.verifier ?? null) : '********',
+          valuntil: role.validUntil === undefined ? null : BigInt(role.validUntil),
+          useconfig: settingList(role.settings['']),
+        };
+  };
+}
+
+function* groups(source: VirtualSource): Iterable<SystemRow> {
+  const all = allRoles(source);
+  for (const role of all)
+    if (!role.login)
+      yield {
+        groname: role.name,
+        grosysid: role.id,
+        grolist: new ArrayValue(
+          all
+            .filter((one) => one.memberOf.some((each) => each.role === role.name))
+            .map(({ id }) => id),
+        ),
+      };
+}
+
+function* members({ snapshot }: VirtualSource): Iterable<SystemRow> {
+  for (const role of snapshot.roles.values())
+    for (const membership of role.memberOf)
+      yield {
+        roleid: roleOid(snapshot, membership.role),
+        member: role.id,
+        grantor: roleOid(snapshot, membership.grantor),
+        admin_option: membership.admin,
+      };
+}
+
+/** `name=value`, as PostgreSQL lists them; null where there are none. */
+function settingList(settings: SettingValues | undefined): ArrayValue | null {
+  const list = Object.entries(settings ?? {}).map(([name, value]) => `${name}=${value}`);
+  return list.length === 0 ? null : new ArrayValue(list);
+}
+
+function* storedSettings({ snapshot }: VirtualSource): Iterable<SystemRow> {
+  const of = (id: number, all: RoleDescriptor['settings']): SystemRow[] =>
+    Object.entries(all).map(([database, settings]) => ({
+      setdatabase: database === '' ? 0 : databaseOid,
+      setrole: id,
+      setconfig: settingList(settings),
+    }));
+  yield* of(0, snapshot.databases.settings);
+  for (const role of snapshot.roles.values()) yield* of(role.id, role.settings);
 }
 
 function* settings({ settings: all }: VirtualSource): Iterable<SystemRow> {
@@ -73,7 +142,7 @@ function* activity(source: VirtualSource): Iterable<SystemRow> {
   yield {
     datid: databaseOid,
     datname: source.database,
-    usesysid: roleOid(source.user),
+    usesysid: roleOid(source.snapshot, source.user),
     usename: source.user,
     application_name: source.setting('application_name') ?? '',
     state: 'active',
@@ -94,10 +163,13 @@ function* tablespaces(): Iterable<SystemRow> {
 export const clusterTables: Readonly<Record<string, RowsOf>> = {
   pg_namespace: namespaces,
   pg_database: databases,
-  pg_roles: roles(''),
-  pg_authid: roles(''),
-  pg_user: roles('use'),
-  pg_shadow: roles('use'),
+  pg_roles: roles(false),
+  pg_authid: roles(true),
+  pg_auth_members: members,
+  pg_user: users(false),
+  pg_shadow: users(true),
+  pg_group: groups,
+  pg_db_role_setting: storedSettings,
   pg_settings: settings,
   pg_stat_activity: activity,
   pg_language: languages,

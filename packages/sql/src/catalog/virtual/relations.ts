@@ -6,7 +6,7 @@ import { allIndexes, defaultText, indexText } from '../definitions.ts';
 import type { RelationDescriptor, TableDescriptor } from '../descriptor.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
 import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
-import { defaultOid, ownerOid, roleOid, schemaOid } from './system-oids.ts';
+import { bootstrapRoleOid, defaultOid, ownerOid, schemaOid } from './system-oids.ts';
 import { collationOf, operatorClassOf } from './types.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
@@ -25,7 +25,7 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       oid: id,
       relname: name,
       relnamespace,
-      relowner: ownerOid(relation),
+      relowner: ownerOid(snapshot, relation),
       relam: table === undefined ? 0 : heap,
       relfilenode: relation.kind === 'view' ? 0 : id,
       relkind: kinds[relation.kind],
@@ -43,7 +43,7 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
         oid: index.oid,
         relname: index.name,
         relnamespace,
-        relowner: ownerOid(table),
+        relowner: ownerOid(snapshot, table),
         relam: btree,
         relfilenode: index.oid,
         relkind: 'i',
@@ -57,7 +57,7 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       oid: shape.oid,
       relname: shape.name,
       relnamespace: schemaOid(snapshot, shape.schema),
-      relowner: roleOid('postgres'),
+      relowner: bootstrapRoleOid,
       relam: shape.relkind === 'r' ? heap : 0,
       relkind: shape.relkind,
       relnatts: shape.columns.length,

@@ -3,23 +3,21 @@ import { crc32 } from 'node:zlib';
 import type { ColumnDescriptor, RelationDescriptor, TableDescriptor } from '../descriptor.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
 
-const bootstrapRole = 'postgres';
 export const bootstrapRoleOid: number = 10;
 /** Derived oids lie above everything that is given out: ids have 29 bits. */
 const derivedFrom = 0x6000_0000;
 
-export function roleOid(name: string): number {
-  if (name === bootstrapRole) return bootstrapRoleOid;
-  if (name === 'pg_database_owner') return 6171;
-  return derivedFrom + (crc32(name) & 0x0fff_ffff);
+/** Derived for the name of a session that was let in unasked, and of what such a session owns. */
+export function roleOid(snapshot: CatalogSnapshot, name: string): number {
+  return snapshot.roles.get(name)?.id ?? derivedFrom + (crc32(name) & 0x0fff_ffff);
 }
 
-/** Every role that owns something, and the user. */
+/** Every role, the user, and whoever owns something. */
 export function roleNames(snapshot: CatalogSnapshot, user: string): string[] {
   const owners = [...snapshot.relations.values(), ...snapshot.schemas.values()].map(
     (one) => one.owner,
   );
-  return [...new Set([bootstrapRole, user, ...owners])];
+  return [...new Set([...snapshot.roles.keys(), user, ...owners])];
 }
 
 /** pg_attrdef.oid. */
@@ -31,8 +29,11 @@ export function schemaOid(snapshot: CatalogSnapshot, name: string): number {
   return snapshot.schemas.get(name)?.id ?? 0;
 }
 
-export function ownerOid(relation: Pick<RelationDescriptor, 'owner'>): number {
-  return roleOid(relation.owner);
+export function ownerOid(
+  snapshot: CatalogSnapshot,
+  relation: Pick<RelationDescriptor, 'owner'>,
+): number {
+  return roleOid(snapshot, relation.owner);
 }
 
 /** The only database. */

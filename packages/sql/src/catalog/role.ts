@@ -1,0 +1,101 @@
+/**
+ * Roles as the catalog holds them, and the few that are always there. Immutable values, by name: a role that anything refers
+ * to is not dropped, so that a name never comes to mean somebody else.
+ */
+
+/** A role that has another: what its holder may do with it. */
+export interface Membership {
+  readonly role: string;
+  /** May hand it on. */
+  readonly admin: boolean;
+  readonly grantor: string;
+}
+
+/** ALTER ROLE … SET: values by name of the setting. */
+export type SettingValues = Readonly<Record<string, string>>;
+
+export interface RoleDescriptor {
+  readonly kind: 'role';
+  readonly id: number;
+  readonly name: string;
+  readonly superuser: boolean;
+  /** Has the privileges of the roles it is a member of without SET ROLE. */
+  readonly inherit: boolean;
+  readonly createRole: boolean;
+  readonly createDatabase: boolean;
+  readonly login: boolean;
+  readonly replication: boolean;
+  readonly bypassRowSecurity: boolean;
+  /** -1 = none. Per gateway. */
+  readonly connectionLimit: number;
+  /** `SCRAM-SHA-256$…`, never a password. */
+  readonly verifier?: string;
+  /** Until when the verifier is good: microseconds since 2000, decimal. Absent: for ever. */
+  readonly validUntil?: string;
+  readonly memberOf: readonly Membership[];
+  /** By database; '' = in all. */
+  readonly settings: Readonly<Record<string, SettingValues>>;
+}
+
+/** What is kept of the only database, apart from what lies in it. */
+export interface DatabaseDescriptor {
+  readonly kind: 'database';
+  /** ALTER DATABASE … SET, and ALTER ROLE ALL SET under ''. By database. */
+  readonly settings: Readonly<Record<string, SettingValues>>;
+}
+
+export type AccessDescriptor = RoleDescriptor | DatabaseDescriptor;
+
+/** What it is kept by: unique among all of them. */
+export function accessName(descriptor: AccessDescriptor): string {
+  return descriptor.kind === 'role' ? roleKey(descriptor.name) : 'database';
+}
+
+export function roleKey(name: string): string {
+  return `role/${name}`;
+}
+
+export const bootstrapRole = 'postgres';
+export const databaseOwnerRole = 'pg_database_owner';
+export const readAllRole = 'pg_read_all_data';
+export const writeAllRole = 'pg_write_all_data';
+
+function predefined(id: number, name: string): RoleDescriptor {
+  return {
+    kind: 'role',
+    id,
+    name,
+    superuser: false,
+    inherit: true,
+    createRole: false,
+    createDatabase: false,
+    login: false,
+    replication: false,
+    bypassRowSecurity: false,
+    connectionLimit: -1,
+    memberOf: [],
+    settings: {},
+  };
+}
+
+/** Oids are PostgreSQL's. */
+export const builtInRoles: readonly RoleDescriptor[] = [
+  {
+    ...predefined(10, bootstrapRole),
+    superuser: true,
+    createRole: true,
+    createDatabase: true,
+    login: true,
+    replication: true,
+    bypassRowSecurity: true,
+  },
+  predefined(6171, databaseOwnerRole),
+  predefined(6181, readAllRole),
+  predefined(6182, writeAllRole),
+];
+
+export function newRole(id: number, name: string): RoleDescriptor {
+  return predefined(id, name);
+}
+
+export const noDatabase: DatabaseDescriptor = { kind: 'database', settings: {} };
