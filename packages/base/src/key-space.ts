@@ -3,7 +3,7 @@
  * is the only file that says what lies where.
  *
  *   01            cluster: what stores say of themselves and count, what operators want of them, what placement did
- *   02            meta: one row per range, keyed 02 ‖ endKey of the range
+ *   02            meta: one row per range, keyed 02 ‖ endKey of the range; 02 02 and 02 03 tell where the others are
  *   03            system: cluster settings, id counters, SQL catalog
  *   08 ‖ key      the SDK's own key-value space
  *   10 ‖ prefix   SQL rows: 4-byte big-endian table prefix, then index id and key columns
@@ -14,6 +14,11 @@ import type { Span } from './span.ts';
 /** Always in the first range, beside the first rows of the meta index. */
 export const clusterPrefix: Uint8Array = Uint8Array.of(0x01);
 export const metaPrefix: Uint8Array = Uint8Array.of(0x02);
+/**
+ * The root of the meta index is what lies below: what the cluster says of itself, and the rows of the ranges that hold the
+ * index. The first range always holds all of it; above, the index is cut like anything else.
+ */
+export const rootEndKey: Uint8Array = Uint8Array.of(0x02, 0x03, 0x00);
 export const systemPrefix: Uint8Array = Uint8Array.of(0x03);
 export const kvPrefix: Uint8Array = Uint8Array.of(0x08);
 export const tablePrefix: Uint8Array = Uint8Array.of(0x10);

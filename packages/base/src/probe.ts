@@ -85,6 +85,8 @@ export const probeNames = [
   /** Recovery made a promise impossible. */
   'transactionPrevented',
   'historyRead',
+  /** The first range's leaseholder sent a report to where the row is. */
+  'rangeReportSentOn',
   /** A new leaseholder heard from the one before up to when it had served. */
   'leaseHandedOver',
   /** The right half of a split began with what was read and locked there before. */

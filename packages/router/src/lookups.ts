@@ -1,7 +1,8 @@
 /**
- * Finds descriptors for keys that the cache knows nothing about: by reading the meta range, whose rows are keyed
- * `02 ‖ endKey`, or, for the meta range itself, by asking all stores. One look-up per gap of the cache is under way,
- * whoever waits for it. What the meta range says may be old; stores put it right.
+ * Finds descriptors for keys that the cache knows nothing about: by reading the meta index, whose rows are keyed
+ * `02 ‖ endKey`. Where a part of the index is says the same index one step higher, down from the root, which is in the
+ * first range; where that is say all stores. One look-up per gap of the cache is under way, whoever waits for it. What the
+ * index says may be old; stores put it right.
  */
 import {
   compareBytes,
@@ -10,6 +11,7 @@ import {
   keySuccessor,
   metaPrefix,
   prefixSpan,
+  rootEndKey,
   systemPrefix,
   toHex,
 } from '@flotilla/base';
@@ -41,13 +43,15 @@ export class Lookups implements DescriptorFinder {
   }
 
   join(call: RangeCall): void {
-    if (isMetaKey(call.routeKey, call.routeBefore)) {
+    if (isRootKey(call.routeKey, call.routeBefore)) {
       if (this.discovering.size === 0) this.discovery.start(() => this.onDiscovered());
       this.discovering.add(call);
       return;
     }
     const gap = this.dispatcher.cache.gapBefore(call.routeKey);
-    const key = gap === undefined ? '' : toHex(gap);
+    // A look-up may need another one to find its way, of the same gap perhaps; it must not wait for itself.
+    const level = compareBytes(call.routeKey, systemPrefix) < 0 ? 'index' : 'range';
+    const key = `${level} ${gap === undefined ? '' : toHex(gap)}`;
     let lookup = this.underWay.get(key);
     if (lookup === undefined) {
       lookup = this.begin(key, call.routeKey, call.routeBefore);
@@ -67,7 +71,7 @@ export class Lookups implements DescriptorFinder {
   }
 
   refresh(key: Uint8Array): void {
-    if (isMetaKey(key, false)) {
+    if (isRootKey(key, false)) {
       if (this.discovering.size === 0) this.discovery.start(() => this.discovery.stop());
       return;
     }
@@ -83,18 +87,40 @@ export class Lookups implements DescriptorFinder {
     isKnown: () => boolean = () => this.isKnown(key, before),
   ): LookupCall {
     const { clock, timings, limits } = this.dispatcher;
-    const lookup = new LookupCall({
-      key,
-      before,
+    const row = concatBytes(metaPrefix, key);
+    return this.follow(name, {
+      // The range that holds `key` ends above it; the one below `key` ends at or above it.
+      fromRow: before ? row : keySuccessor(row),
       rows: limits.lookupRows,
       deadlineAtMs: clock.nowMs() + timings.helperTimeoutMs,
       isKnown,
-      endEarly: (call) => this.dispatcher.finish(call),
+    });
+  }
+
+  private follow(name: string, question: Question): LookupCall {
+    const lookup: LookupCall = new LookupCall(question, {
+      endEarly: () => this.dispatcher.finish(lookup),
       learn: (bytes) => this.learn(bytes),
       done: () => this.onLookupDone(name, lookup),
+      goOn: (fromRow) => this.onPartEnds(name, lookup, { ...question, fromRow }),
     });
     this.underWay.set(name, lookup);
     return lookup;
+  }
+
+  /** The row is in the next part of the index. */
+  private onPartEnds(name: string, before: LookupCall, question: Question): void {
+    if (this.underWay.get(name) !== before) {
+      this.onLookupDone(name, before);
+      return;
+    }
+    const next = this.follow(name, question);
+    for (const call of before.waiters) {
+      next.waiters.add(call);
+      this.lookupOf.set(call, next);
+    }
+    before.waiters.clear();
+    this.dispatcher.dispatch(next);
   }
 
   private learn(row: Uint8Array): void {
@@ -135,48 +161,59 @@ export class Lookups implements DescriptorFinder {
   }
 }
 
-/** The meta range says where everything else is; where it is itself, only stores say. */
-function isMetaKey(key: Uint8Array, before: boolean): boolean {
-  const order = compareBytes(key, systemPrefix);
+/** The root says where everything else is, step by step; where it is itself, only stores say. */
+function isRootKey(key: Uint8Array, before: boolean): boolean {
+  const order = compareBytes(key, rootEndKey);
   return before ? order <= 0 : order < 0;
 }
 
-interface LookupOptions {
-  readonly key: Uint8Array;
-  readonly before: boolean;
+interface Question {
+  /** The first row from here on is wanted. */
+  readonly fromRow: Uint8Array;
   readonly rows: number;
   readonly deadlineAtMs: number;
+  /** It was learned on the way. */
   readonly isKnown: () => boolean;
-  readonly endEarly: (lookup: LookupCall) => void;
+}
+
+interface LookupEnd {
+  readonly endEarly: () => void;
   readonly learn: (row: Uint8Array) => void;
   readonly done: () => void;
+  /** There is no row up to here, where this part of the index ends. */
+  readonly goOn: (fromRow: Uint8Array) => void;
 }
 
 class LookupCall extends RangeCall {
   readonly waiters: Set<RangeCall> = new Set();
   override readonly routeKey: Uint8Array;
-  private readonly options: LookupOptions;
+  private readonly question: Question;
+  private readonly end: LookupEnd;
+  private askedTo: Uint8Array = metaSpan.endKey;
 
-  constructor(options: LookupOptions) {
-    super(options.deadlineAtMs);
-    this.options = options;
-    const row = concatBytes(metaPrefix, options.key);
-    // The range that holds `key` ends above it; the one below `key` ends at or above it.
-    this.routeKey = options.before ? row : keySuccessor(row);
+  constructor(question: Question, end: LookupEnd) {
+    super(question.deadlineAtMs);
+    this.question = question;
+    this.end = end;
+    this.routeKey = question.fromRow;
   }
 
   override fit(): boolean {
-    if (!this.options.isKnown()) return true;
+    if (!this.question.isKnown()) return true;
     // Learned on the way, as in a cluster of one range: nothing is left to look up.
-    this.options.endEarly(this);
-    this.options.done();
+    this.end.endEarly();
+    this.end.done();
     return false;
   }
 
   override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {
     const { rangeId, generation } = piece.range;
-    const endKey = compareBytes(metaSpan.endKey, piece.endKey) < 0 ? metaSpan.endKey : piece.endKey;
-    const scan = { startKey: this.routeKey, endKey, maxRows: this.options.rows };
+    this.askedTo = compareBytes(metaSpan.endKey, piece.endKey) < 0 ? metaSpan.endKey : piece.endKey;
+    const scan = {
+      startKey: this.routeKey,
+      endKey: this.askedTo,
+      maxRows: this.question.rows,
+    };
     return kv.Request.encode({ requestId, timeoutMs, rangeId, generation, scan }).finish();
   }
 
@@ -185,11 +222,14 @@ class LookupCall extends RangeCall {
   }
 
   override complete(response: Response): void {
-    for (const { value } of response.scan?.rows ?? []) if (value) this.options.learn(value);
-    this.options.done();
+    const rows = response.scan?.rows ?? [];
+    for (const { value } of rows) if (value) this.end.learn(value);
+    if (rows.length === 0 && compareBytes(this.askedTo, metaSpan.endKey) < 0)
+      this.end.goOn(this.askedTo);
+    else this.end.done();
   }
 
   override failWith(_code: ErrorCode): void {
-    this.options.done();
+    this.end.done();
   }
 }

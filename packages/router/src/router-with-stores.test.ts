@@ -1,5 +1,19 @@
-import { keyMax, kvPrefix, SeededPrng, type StoreId, toStoreId } from '@flotilla/base';
+import {
+  keyMax,
+  kvPrefix,
+  metaPrefix,
+  prefixSpan,
+  present,
+  probeCounts,
+  resetProbes,
+  SeededPrng,
+  type StoreId,
+  systemPrefix,
+  toHex,
+  toStoreId,
+} from '@flotilla/base';
 import { initialRanges } from '@flotilla/shard';
+import { kv } from '@flotilla/shard/protocol';
 import { StoreCluster } from '@flotilla/shard/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { bootstrapCluster } from './bootstrap.ts';
@@ -230,4 +244,97 @@ describe('router and three stores', () => {
     for (const keys of scanned) expect(keys).toEqual(sorted);
     expect(cluster.fatal).toEqual([]);
   }, 20_000);
+});
+
+describe('a meta index in several parts', () => {
+  const row = (...key: number[]): Uint8Array => Uint8Array.of(...metaPrefix, ...key);
+  const fresh = (name: string): Router =>
+    createRouter({
+      transport: cluster.network.connect(name),
+      clock: cluster.clock,
+      prng: new SeededPrng(3, 9),
+    });
+
+  /** Splits are refused while a leaseholder is new. */
+  async function cut(key: Uint8Array): Promise<void> {
+    for (let tries = 0; ; tries++) {
+      const done = router.split(key, { timeoutMs: 10_000 }).then(
+        () => true,
+        (error: unknown) => {
+          if (tries === 20) throw error;
+          return false;
+        },
+      );
+      if (await cluster.until(done)) return;
+      await cluster.run(200);
+    }
+  }
+
+  /** The index as somebody reads it who knows nothing yet: by row, each with its range. */
+  async function indexRead(by: Router): Promise<{ endKey: string; startKey: string }[]> {
+    const rows: { endKey: string; startKey: string }[] = [];
+    const read = async (): Promise<void> => {
+      for await (const batch of by.scan(prefixSpan(metaPrefix), { timeoutMs: 20_000 }))
+        for (const { value } of batch) {
+          const { startKey, endKey } = kv.RangeInfo.decode(Buffer.from(value)).descriptor ?? {};
+          rows.push({
+            startKey: toHex(startKey ?? new Uint8Array(0)),
+            endKey: toHex(endKey ?? new Uint8Array(0)),
+          });
+        }
+    };
+    await cluster.until(read(), 30_000);
+    return rows;
+  }
+
+  it('is found, followed and kept, wherever its parts are', async () => {
+    cluster = new StoreCluster({ seed: 5, stores: 6 });
+    await cluster.start();
+    router = fresh('first');
+    const refused = router.split(row(...systemPrefix), { timeoutMs: 5000 });
+    await expect(cluster.until(refused)).rejects.toThrow(/root of the meta index/);
+    const parts = [row(...kvPrefix, 0x60), row(0x10, 0x20)];
+    for (const key of parts) await cut(key);
+    // Away from the first range: reports of others have to be sent on.
+    const part = await cluster.until(router.lookup(present(parts[0], 'key')));
+    const members = present(part.descriptor?.replicas, 'replicas').map(({ storeId }) => storeId);
+    const others = cluster.storeIds.filter((storeId) => !members.includes(storeId));
+    resetProbes();
+    const first = present(parts[0], 'key');
+    const change = { add: others, remove: members.map((id) => toStoreId(id ?? 0)) };
+    await cluster.until(router.changeMembers(first, change, { timeoutMs: 60_000 }), 60_000);
+    // Ranges on both sides, and one whose row is in the next part: it begins before the cut and ends after it.
+    for (const key of [0x20, 0x40, 0xd0]) await cut(Uint8Array.of(...kvPrefix, key, 1));
+    await cluster.run(8000);
+    expect(probeCounts().get('rangeReportSentOn') ?? 0).toBeGreaterThan(0);
+    const stranger = fresh('stranger');
+    const keys = Array.from({ length: 64 }, (_, n) => Uint8Array.of(...kvPrefix, n * 4, 9));
+    for (const key of keys) {
+      const batch = { conditions: [], deleteSpans: [] };
+      const mutations = [{ kind: 'put' as const, key, value: key }];
+      const wrote = stranger.write({ ...batch, mutations }, { timeoutMs: 20_000 });
+      expect(await cluster.until(wrote)).toMatchObject({ applied: true });
+    }
+    const rows = await indexRead(stranger);
+    let end = '';
+    for (const { startKey, endKey } of rows) {
+      expect(startKey).toBe(end);
+      end = endKey;
+    }
+    expect(end).toBe(toHex(keyMax));
+    expect(rows.length).toBe(cluster.ranges.length + 2 + 3);
+
+    // Whoever leads the root dies: what is known goes on, what is not is found again.
+    const root = await cluster.until(stranger.lookup(metaPrefix));
+    cluster.crash(toStoreId(root.leaseholderStoreId ?? 0));
+    const newcomer = fresh('newcomer');
+    for (const by of [stranger, newcomer])
+      for (const key of keys)
+        expect((await cluster.until(by.get([key], { timeoutMs: 20_000 })))[0]?.value).toEqual(
+          Buffer.from(key),
+        );
+    await stranger.close();
+    await newcomer.close();
+    expect(cluster.fatal).toEqual([]);
+  });
 });

@@ -15,6 +15,7 @@ import { Births } from '../split/births.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import type { Checkpointer } from '../store/checkpointer.ts';
 import type { StoreContext } from '../store/context.ts';
+import type { MetaIndex } from '../store/meta-index.ts';
 import type { OneAtATime } from '../store/one-at-a-time.ts';
 import { PeerChannel } from '../store/peer-channel.ts';
 import { StorageReclaimer, type UnusedStorage } from '../store/storage-reclaimer.ts';
@@ -35,6 +36,7 @@ export interface MembershipOptions {
   /** Ranges that were made again when the store was opened. */
   readonly replayed: readonly RangeId[];
   readonly metaDescriptor: () => RangeDescriptor | undefined;
+  readonly index: MetaIndex;
 }
 
 export class Membership {
@@ -107,7 +109,6 @@ export class Membership {
       ...options,
       storeId,
       clock,
-      engine,
       replicas,
       lifecycle: this.lifecycle,
       leaderlessMs: limits.leaderlessMs,

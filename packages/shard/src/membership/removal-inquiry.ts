@@ -3,11 +3,16 @@
  * it believes to be members, and those of the meta range: "am I one still?". An answer comes only from applied state
  * that proves the contrary, and never becomes untrue, so it needs no leader, no lease and no quorum.
  */
-import { asBuffer, type Clock, keySuccessor, type StoreId, type Timer } from '@flotilla/base';
+import {
+  asBuffer,
+  type Clock,
+  compareBytes,
+  keySuccessor,
+  type StoreId,
+  type Timer,
+  toStoreId,
+} from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
-import type { Engine } from '../engine/engine.ts';
-import { metaRangeId } from '../initial-ranges.ts';
-import { kv } from '../protocol/index.ts';
 import {
   checkDescriptor,
   isLearner,
@@ -16,9 +21,7 @@ import {
   replicaOnStore,
 } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
-import { userKeyOf } from '../state/storage-keys.ts';
-import { checkStored, storedPayload } from '../state/stored-value.ts';
-import { metaKey } from '../store/range-reports.ts';
+import { type MetaIndex, metaKey } from '../store/meta-index.ts';
 import type { ReplicaLifecycle } from './replica-lifecycle.ts';
 
 type Query = flotilla.kv.MembershipQuery.$Properties;
@@ -27,7 +30,7 @@ type Verdict = flotilla.kv.MembershipVerdict.$Properties;
 export interface RemovalInquiryOptions {
   readonly storeId: StoreId;
   readonly clock: Clock;
-  readonly engine: Engine;
+  readonly index: MetaIndex;
   readonly replicas: ReadonlyMap<number, Replica>;
   readonly lifecycle: ReplicaLifecycle;
   readonly leaderlessMs: number;
@@ -69,19 +72,16 @@ export class RemovalInquiry {
   }
 
   /** Another store asks about its replica. Silence means: no proof here. */
-  onQuery(from: StoreId, query: Query): void {
+  onQuery(sender: StoreId, query: Query): void {
     const { rangeId = 0, replicaId = 0 } = query;
     if (!rangeId || !replicaId) return;
+    const from = query.forStoreId ? toStoreId(query.forStoreId) : sender;
     const descriptor = this.options.replicas.get(rangeId)?.descriptor;
     if (descriptor !== undefined) this.judge(from, query, descriptor);
     else if (query.keyKnown === true)
-      this.lookUp(asBuffer(query.startKey ?? new Uint8Array(0)))
-        .then((found) => {
-          if (found?.rangeId === rangeId) this.judge(from, query, found);
-        })
-        .catch((error: unknown) => {
-          if (!this.stopped) this.options.onFatal(error);
-        });
+      this.lookUp(from, query).catch((error: unknown) => {
+        if (!this.stopped) this.options.onFatal(error);
+      });
   }
 
   /** Somebody says that a replica of this store is a member no longer. */
@@ -167,20 +167,22 @@ export class RemovalInquiry {
     this.options.send(to, { requestId: 0, membershipVerdict: verdict });
   }
 
-  /** The row of the range that holds `key`, if this store has a replica of the meta range. */
-  private async lookUp(key: Uint8Array): Promise<RangeDescriptor | undefined> {
-    const meta = this.options.replicas.get(metaRangeId);
-    if (meta === undefined) return undefined;
-    const span = meta.space.dataSpan(keySuccessor(metaKey(key)), meta.descriptor.endKey);
-    const iterator = this.options.engine.iterate(span);
-    try {
-      const [row] = await iterator.next(1);
-      if (row === undefined) return undefined;
-      const stored = storedPayload(checkStored(userKeyOf(row.key), row.value));
-      const checked = checkDescriptor(kv.RangeInfo.decode(stored).descriptor ?? {});
-      return checked.ok ? checked.descriptor : undefined;
-    } finally {
-      await iterator.close();
+  /** Looks for the row of the range that held `query.startKey`: here, or where the first range's rows say that it is. */
+  private async lookUp(from: StoreId, query: Query): Promise<void> {
+    const { index, send, storeId } = this.options;
+    const row = keySuccessor(metaKey(asBuffer(query.startKey ?? new Uint8Array(0))));
+    // The row follows `row`, perhaps in the next part of the index; a wrong one proves nothing.
+    for (const part of index.parts()) {
+      const { startKey } = part.descriptor;
+      const found = await index.rowFrom(part, compareBytes(row, startKey) > 0 ? row : startKey);
+      if (found !== undefined && found.rangeId === query.rangeId) this.judge(from, query, found);
     }
+    if (query.forStoreId) return;
+    const part = await index.rangeWith(row);
+    const next = part && (await index.rangeWith(part.endKey));
+    for (const each of [part, next])
+      for (const member of each?.replicas ?? [])
+        if (member.storeId !== storeId)
+          send(member.storeId, { requestId: 0, membershipQuery: { ...query, forStoreId: from } });
   }
 }

@@ -145,22 +145,31 @@ async function metaRows(options: GatherOptions, first: Replica): Promise<RangeIn
   const infos: RangeInfo[] = (await rowsOf(options.engine, first, span)).map(({ value }) =>
     kv.RangeInfo.decode(value),
   );
-  const { endKey } = first.descriptor;
-  if (compareBytes(endKey, span.endKey) >= 0) return infos;
-  // The rows of the ranges that hold the rest come before all others, hence are here.
-  const rest = infos.filter(
-    ({ descriptor }) =>
-      compareBytes(descriptor?.startKey ?? span.endKey, span.endKey) < 0 &&
-      compareBytes(descriptor?.startKey ?? span.endKey, endKey) >= 0,
-  );
-  for (const info of rest) {
-    const { descriptor } = info;
-    if (!descriptor?.startKey || !descriptor.endKey) continue;
-    const last = compareBytes(descriptor.endKey, span.endKey) < 0 ? descriptor.endKey : span.endKey;
-    const contact = new RangeContact(options.client, descriptor.rangeId ?? 0, () => info);
-    const rows = await contact.scan({ startKey: descriptor.startKey, endKey: last }, scanTimeoutMs);
+  const rest = await restOfIndex(options.client, infos, first.descriptor.endKey);
+  return rest === undefined ? undefined : [...infos, ...rest];
+}
+
+/**
+ * Rows of the meta index that the first range, which ends at `endKey`, does not hold.
+ * @param infos its own rows: they tell where the others are
+ * @returns undefined: not in time
+ */
+export async function restOfIndex(
+  client: StoreClient,
+  infos: readonly RangeInfo[],
+  endKey: Uint8Array,
+): Promise<RangeInfo[] | undefined> {
+  const span = prefixSpan(metaPrefix);
+  const rest: RangeInfo[] = [];
+  for (const info of infos) {
+    const { startKey, endKey: partEnd, rangeId = 0 } = info.descriptor ?? {};
+    if (!startKey || !partEnd || compareBytes(startKey, endKey) < 0) continue;
+    if (compareBytes(startKey, span.endKey) >= 0) continue;
+    const last = compareBytes(partEnd, span.endKey) < 0 ? partEnd : span.endKey;
+    const contact = new RangeContact(client, rangeId ?? 0, () => info);
+    const rows = await contact.scan({ startKey, endKey: last }, scanTimeoutMs);
     if (rows === undefined) return undefined;
-    for (const { value } of rows) infos.push(kv.RangeInfo.decode(value ?? new Uint8Array(0)));
+    for (const { value } of rows) rest.push(kv.RangeInfo.decode(value ?? new Uint8Array(0)));
   }
-  return infos;
+  return rest;
 }

@@ -11,13 +11,13 @@ import {
   type Logger,
   metaPrefix,
   prefixSpan,
-  type Span,
   type StoreId,
 } from '@flotilla/base';
 import { kv } from '../protocol/index.ts';
 import { checkDescriptor, type RangeDescriptor, replicaOnStore } from '../range-descriptor.ts';
+import { restOfIndex } from './gather.ts';
 import { type OwnRecord, strangerError } from './own-record.ts';
-import type { RangeContact, StoreClient } from './store-client.ts';
+import type { RangeContact, RangeInfo, StoreClient } from './store-client.ts';
 
 export interface JoiningOptions {
   readonly storeId: StoreId;
@@ -64,9 +64,9 @@ async function attempt(options: JoiningOptions): Promise<string> {
   if (found === 'unreachable') return 'the first range does not answer';
   if (found === 'stranger' || found === 'newer') throw strangerError(storeId, found);
   if (found === 'none') {
-    const rows = await firstRange.scan(metaSpanIn(firstRange), scanTimeoutMs);
-    if (rows === undefined) return 'the first range does not answer';
-    if (rows.some(({ value }) => holdsReplica(value, storeId)))
+    const rows = await indexRows(options);
+    if (rows === undefined) return 'the meta index does not answer';
+    if (rows.some((info) => holdsReplica(info, storeId)))
       return 'the cluster was founded with this store: waiting for its founding to be finished';
     if (isOver()) return 'over';
     if (!(await record.write())) return 'its row is not written yet';
@@ -79,11 +79,16 @@ async function attempt(options: JoiningOptions): Promise<string> {
   return 'joined';
 }
 
-/** The part of the meta index that the first range holds: all of it, while a founding may still be under way. */
-function metaSpanIn({ info }: RangeContact): Span {
+/** The whole meta index. Undefined: not in time. */
+async function indexRows({ client, firstRange }: JoiningOptions): Promise<RangeInfo[] | undefined> {
   const { startKey, endKey } = prefixSpan(metaPrefix);
-  const last = info?.descriptor?.endKey ?? endKey;
-  return { startKey, endKey: compareBytes(last, endKey) < 0 ? last : endKey };
+  const firstEnd = firstRange.info?.descriptor?.endKey ?? endKey;
+  const span = { startKey, endKey: compareBytes(firstEnd, endKey) < 0 ? firstEnd : endKey };
+  const rows = await firstRange.scan(span, scanTimeoutMs);
+  if (rows === undefined) return undefined;
+  const infos = rows.map(({ value }) => kv.RangeInfo.decode(value));
+  const rest = await restOfIndex(client, infos, span.endKey);
+  return rest === undefined ? undefined : [...infos, ...rest];
 }
 
 function whereIsMeta(firstRange: RangeContact): RangeDescriptor | undefined {
@@ -91,7 +96,7 @@ function whereIsMeta(firstRange: RangeContact): RangeDescriptor | undefined {
   return checked.ok ? checked.descriptor : undefined;
 }
 
-function holdsReplica(row: Uint8Array, storeId: StoreId): boolean {
-  const checked = checkDescriptor(kv.RangeInfo.decode(row).descriptor ?? {});
+function holdsReplica(info: RangeInfo, storeId: StoreId): boolean {
+  const checked = checkDescriptor(info.descriptor ?? {});
   return checked.ok && replicaOnStore(checked.descriptor, storeId) !== undefined;
 }

@@ -10,10 +10,11 @@ import {
   type Logger,
   probe,
   type RangeId,
-  systemPrefix,
+  rootEndKey,
   type Timer,
 } from '@flotilla/base';
 import type { Engine } from '../engine/engine.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
 import { type StorageSpace, userKeyOf } from '../state/storage-keys.ts';
 import type { RangeLoad } from './range-load.ts';
@@ -89,21 +90,17 @@ export class SplitTriggers {
       if (this.stopped) return;
       const { rangeId } = replica;
       if (replica.leaseholder?.isReady !== true || this.resting.has(rangeId)) continue;
-      // The map of the ranges stays in one.
-      if (compareBytes(replica.descriptor.startKey, systemPrefix) < 0) continue;
       const rate = load.steadyRate(rangeId);
       if (bytesMax > 0 && replica.liveBytes > bytesMax) await this.cutBySize(replica);
       else if (requestsPerSecondMax > 0 && rate > requestsPerSecondMax)
-        await this.cut(replica, load.dividingKey(replica.descriptor), 'load');
+        await this.cut(replica, load.dividingKey(divisible(replica.descriptor)), 'load');
     }
   }
 
   private async cutBySize(replica: Replica): Promise<void> {
-    const { startKey, endKey } = replica.descriptor;
-    const { bytes, middle } = await measure(this.options.engine, replica.space, {
-      startKey,
-      endKey,
-    });
+    const { startKey } = replica.descriptor;
+    const span = divisible(replica.descriptor);
+    const { bytes, middle } = await measure(this.options.engine, replica.space, span);
     if (replica.isRemoved || replica.descriptor.startKey !== startKey) return;
     // What was counted drifts: a split only guesses how much goes to which side.
     replica.liveBytes = bytes;
@@ -123,6 +120,12 @@ export class SplitTriggers {
     if (why === 'size') this.resting.delete(rangeId);
     else this.resting.set(result.right.rangeId, this.window + restWindows);
   }
+}
+
+/** The part of a range that may be cut: all but the root of the meta index. */
+function divisible(range: RangeDescriptor): RangeDescriptor {
+  const isRoot = compareBytes(range.startKey, rootEndKey) < 0;
+  return isRoot ? { ...range, startKey: rootEndKey } : range;
 }
 
 /** Reads a span once. @returns its bytes, and the first key of its second half, if it has two keys */

@@ -9,8 +9,9 @@ import {
   keyBytesMax,
   type Logger,
   type RangeId,
+  rootEndKey,
   spanContains,
-  systemPrefix,
+  toHex,
   toRangeId,
 } from '@flotilla/base';
 import type { MultiRaft } from '@flotilla/raft';
@@ -83,9 +84,12 @@ export class Splits {
     const key = Buffer.from(asBuffer(request.splitKey ?? noBytes));
     if (key.length === 0 || key.length > keyBytesMax)
       return refusal(RefusalReason.INVALID, `a split key has 1 to ${keyBytesMax} bytes`);
-    // Who looks for a range, or reports one, knows only where the one meta range is.
-    if (compareBytes(key, systemPrefix) < 0)
-      return refusal(RefusalReason.INVALID, 'the meta range is not split: this is not built');
+    // Every look-up begins there: it is where no other look-up is needed to find it.
+    if (compareBytes(key, rootEndKey) < 0)
+      return refusal(
+        RefusalReason.INVALID,
+        `the root of the meta index stays in one range: a split key is ${toHex(rootEndKey)} or above`,
+      );
     const result = await this.split(replica, key);
     switch (result.kind) {
       case 'done':

@@ -26,7 +26,7 @@ import { SessionTable } from '../state/session-table.ts';
 import { allRangeRows, ownerRowKey, StorageSpace } from '../state/storage-keys.ts';
 import { encodeStored } from '../state/stored-value.ts';
 import { TransactionState } from '../state/transaction-state.ts';
-import { metaKey } from './range-reports.ts';
+import { metaKey } from './meta-index.ts';
 
 export interface Founding {
   readonly clusterId: Buffer;

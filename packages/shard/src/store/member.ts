@@ -109,6 +109,7 @@ export class Member {
       oneAtATime,
       createReplica: (state) => this.addReplica(state),
       metaDescriptor: () => options.meta.descriptor(),
+      index: options.meta.index,
     });
     this.load = new RangeLoad(prng);
     this.splits = new Splits({
@@ -294,7 +295,8 @@ export class Member {
   onPeerRequest(from: StoreId, request: flotilla.kv.Request): void {
     const { inquiry } = this.membership;
     const { meta } = this.options;
-    if (request.rangeReport) meta.absorb(request.rangeReport.ranges ?? []);
+    if (request.rangeReport)
+      meta.absorb(request.rangeReport.ranges ?? [], request.rangeReport.forwarded === true);
     else if (request.rangeIdsRequest) meta.grantRangeIds(from);
     else if (request.rangeIdsGrant)
       meta.rangeIds.onGrant(request.rangeIdsGrant.first ?? 0, request.rangeIdsGrant.count ?? 0);

@@ -1,13 +1,14 @@
 /**
- * The store's side of the meta range: what it leads is told to the stores that hold it, what others tell is written if
- * it is led here, and where it lives is known although it may move.
+ * The store's side of the meta index: what it leads is told to the stores of the first range, what others tell is written
+ * where the row is led here or sent on to where it is, and where the first range lives is known although it may move.
  */
-import type { StoreId } from '@flotilla/base';
+import { probe, type StoreId, spanContains } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 import { grantRangeIds, RangeIds } from '../split/range-ids.ts';
 import type { StoreContext } from './context.ts';
+import { MetaIndex, metaKey } from './meta-index.ts';
 import { absorbReport } from './range-reports.ts';
 
 type RangeInfo = flotilla.kv.RangeInfo.$Properties;
@@ -16,10 +17,12 @@ export class MetaLink {
   private readonly context: StoreContext;
 
   readonly rangeIds: RangeIds;
+  readonly index: MetaIndex;
 
   constructor(context: StoreContext) {
     this.context = context;
     const { clock } = context.options;
+    this.index = new MetaIndex(context);
     this.rangeIds = new RangeIds({ clock, ask: () => this.askRangeIds() });
   }
 
@@ -43,18 +46,45 @@ export class MetaLink {
       outbox.enqueue({ kind: 'all-stores' }, encode([meta]));
   }
 
-  /** Somebody leads these ranges: if the meta range is led here, its rows follow. */
-  absorb(ranges: readonly RangeInfo[]): void {
-    const { replicas, isStopping, fail } = this.context;
+  /** Somebody leads these ranges: where their rows are led here, the rows follow. @param forwarded not to be sent on */
+  absorb(ranges: readonly RangeInfo[], forwarded = false): void {
+    const { isStopping, fail } = this.context;
     if (isStopping()) return;
-    const meta = replicas.get(metaRangeId);
     try {
-      if (meta !== undefined) absorbReport(meta, ranges);
-      else
+      const { first } = this.index;
+      if (first === undefined)
         for (const { descriptor } of ranges)
           if (descriptor?.rangeId === metaRangeId) this.learn(descriptor);
+      const elsewhere = absorbReport(this.index, ranges);
+      if (elsewhere.length > 0 && !forwarded && first?.leaseholder?.isReady === true)
+        this.sendOn(elsewhere).catch(fail);
     } catch (error) {
       fail(error);
+    }
+  }
+
+  /** To the stores that have the rows of these ranges. */
+  private async sendOn(ranges: readonly RangeInfo[]): Promise<void> {
+    const { storeId, outbox, isStopping } = this.context;
+    const byPart = new Map<number, { readonly part: RangeDescriptor; ranges: RangeInfo[] }>();
+    let last: RangeDescriptor | undefined;
+    for (const said of ranges) {
+      const row = metaKey(said.descriptor?.endKey ?? new Uint8Array(0));
+      const part: RangeDescriptor | undefined =
+        last !== undefined && spanContains(last, row) ? last : await this.index.rangeWith(row);
+      last = part;
+      if (part === undefined || !spanContains(part, row)) continue;
+      const known = byPart.get(part.rangeId);
+      if (known === undefined) byPart.set(part.rangeId, { part, ranges: [said] });
+      else known.ranges.push(said);
+    }
+    if (isStopping()) return;
+    for (const { part, ranges: its } of byPart.values()) {
+      probe('rangeReportSentOn');
+      const report = encode(its, true);
+      for (const member of part.replicas)
+        if (member.storeId !== storeId)
+          outbox.enqueue({ kind: 'store', storeId: member.storeId, channel: 'kv' }, report);
     }
   }
 
@@ -94,6 +124,7 @@ export class MetaLink {
   }
 }
 
-function encode(ranges: RangeInfo[]): Uint8Array {
-  return flotilla.kv.Request.encode({ requestId: 0, rangeReport: { ranges } }).finish();
+function encode(ranges: RangeInfo[], forwarded = false): Uint8Array {
+  const rangeReport = { ranges, forwarded };
+  return flotilla.kv.Request.encode({ requestId: 0, rangeReport }).finish();
 }

@@ -1,9 +1,10 @@
 /**
- * Keeps the meta index in step with the ranges: each leaseholder tells the stores of the meta range what it leads, when
- * that changes, and all of it slice by slice; the meta range's leaseholder writes what is newer than its rows. Lost reports
+ * Keeps the meta index in step with the ranges: each leaseholder tells the stores of the first range what it leads, when
+ * that changes, and all of it slice by slice; whoever leads the part of the index with a row writes what is newer than the
+ * row, and the first range's leaseholder sends on what is for parts that its store does not have (`meta-link.ts`). Lost reports
  * are repeated, so nothing here is awaited or retried. A store that rests has next to nothing to do here.
  */
-import { asBuffer, type Clock, metaPrefix, type Prng, type Timer } from '@flotilla/base';
+import { asBuffer, type Clock, type Prng, type Timer } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { kv } from '../protocol/index.ts';
 import { checkDescriptor } from '../range-descriptor.ts';
@@ -11,13 +12,9 @@ import { newestStored } from '../replica/evaluation.ts';
 import { overlayKey } from '../replica/overlay.ts';
 import type { Replica } from '../replica/replica.ts';
 import { storedPayload } from '../state/stored-value.ts';
+import { type MetaIndex, metaKey } from './meta-index.ts';
 
 type RangeInfo = flotilla.kv.RangeInfo.$Properties;
-
-/** Key of the row of the range that ends at `endKey`. */
-export function metaKey(endKey: Uint8Array): Buffer {
-  return Buffer.concat([metaPrefix, endKey]);
-}
 
 /** True if `said` should replace `known`: newer bounds, or a leaseholder of a newer term. */
 export function isNewer(said: RangeInfo, known: RangeInfo): boolean {
@@ -25,14 +22,21 @@ export function isNewer(said: RangeInfo, known: RangeInfo): boolean {
   return generation > 0 || (generation === 0 && (said.term ?? 0) > (known.term ?? 0));
 }
 
-/** Writes what is newer than the meta range's rows. Does nothing unless `meta` leads. */
-export function absorbReport(meta: Replica, ranges: readonly RangeInfo[]): void {
-  const { leaseholder } = meta;
-  if (leaseholder === undefined || !leaseholder.isReady) return;
+/**
+ * Writes what is newer than the rows, in the parts of the index that are led here.
+ * @returns what belongs to a part that this store has no replica of
+ */
+export function absorbReport(index: MetaIndex, ranges: readonly RangeInfo[]): RangeInfo[] {
+  const elsewhere: RangeInfo[] = [];
+  const parts = index.parts();
   for (const said of ranges) {
     const checked = checkDescriptor(said.descriptor ?? {});
     if (!checked.ok || !Number.isSafeInteger(said.term)) continue;
     const key = metaKey(checked.descriptor.endKey);
+    const part = index.partWith(parts, key);
+    if (part === undefined) elsewhere.push(said);
+    const leaseholder = part?.leaseholder;
+    if (leaseholder === undefined || !leaseholder.isReady) continue;
     const stored = newestStored(leaseholder.view(), overlayKey(key), key);
     if (stored !== undefined) {
       const known = kv.RangeInfo.decode(storedPayload(asBuffer(stored)));
@@ -42,6 +46,7 @@ export function absorbReport(meta: Replica, ranges: readonly RangeInfo[]): void 
       mutations: [{ key, value: kv.RangeInfo.encode(said).finish(), isDelete: false }],
     });
   }
+  return elsewhere;
 }
 
 export interface RangeReporterOptions {

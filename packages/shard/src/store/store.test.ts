@@ -18,7 +18,7 @@ import { MemoryEngine } from '../testing/memory-engine.ts';
 import { StoreCluster, type StoreClusterOptions } from '../testing/store-cluster.ts';
 import type { TestClient } from '../testing/test-client.ts';
 import { identityPath } from './identity.ts';
-import { metaKey } from './range-reports.ts';
+import { metaKey } from './meta-index.ts';
 
 const Reason = kv.RefusalReason;
 const [one, two, three] = [toStoreId(1), toStoreId(2), toStoreId(3)] as const;

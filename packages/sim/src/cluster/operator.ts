@@ -6,10 +6,11 @@
 import {
   compareBytes,
   kvPrefix,
+  metaPrefix,
+  rootEndKey,
   type Span,
   type StoreId,
   spanContains,
-  systemPrefix,
 } from '@flotilla/base';
 import type { Configuration } from '@flotilla/raft';
 import { changeReplicas, consensusOf, inspectStore, splitRange } from '@flotilla/shard/testing';
@@ -100,8 +101,8 @@ export class Operator {
   }
 
   /**
-   * Asks the leader of a range to cut it at a key that begins with `0x08 ‖ at`, or close to its beginning; not the first
-   * one, which holds the map. Numbers are taken modulo. @returns whom it asked
+   * Asks the leader of a range to cut it at a key that begins with `0x08 ‖ at`, or close to its beginning; a range that
+   * holds the map, at such a row of it. Numbers are taken modulo. @returns whom it asked
    */
   split(range: number, at: number): StoreMachine | undefined {
     const ids = this.options.rangeIds();
@@ -231,9 +232,12 @@ function splitKey(range: Span, at: number): Buffer | undefined {
   const wanted = [Buffer.of(...kvPrefix, at), Buffer.of(...kvPrefix, (at + 128) % 256)];
   const found = wanted.find((key) => isInside(range, key));
   if (found !== undefined) return found;
+  // Of the meta index, but for its root.
+  const row = Buffer.of(...metaPrefix, ...kvPrefix, at);
+  if (isInside(range, row)) return row;
   const close = Buffer.of(...range.startKey, at);
-  const isMeta = compareBytes(close, systemPrefix) < 0;
-  return !isMeta && isInside(range, close) && close.length <= 6 ? close : undefined;
+  const isRoot = compareBytes(close, rootEndKey) < 0;
+  return !isRoot && isInside(range, close) && close.length <= 6 ? close : undefined;
 }
 
 function isInside(range: Span, key: Buffer): boolean {
