@@ -73,3 +73,5 @@ export const spansAhead: number = 32;
 export const scramIterations = 4096;
 /** Length of a password, characters: PostgreSQL's bound for what clients send. */
 export const passwordLengthMax = 1024;
+/** Rows of one side whose partners are looked up at once, where each may have many. */
+export const lookupRows: number = 128;

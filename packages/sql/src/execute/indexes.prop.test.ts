@@ -155,6 +155,14 @@ describe('with indexes and without', () => {
           for (const [{ sql, parameters }, keys, limit, columns] of queries) {
             const sorted = ` order by ${[...keys, 'id'].join(', ')}${limit}`;
             await same(both, `select ${columns} from @ where ${sql}${sorted}`, parameters);
+            const joins = 'select a.id, b.id, b.g from @ a';
+            const on = `on b.n = a.n where a.id < 3 order by 1, 2`;
+            await same(both, `${joins} join @ b ${on}`, []);
+            await same(
+              both,
+              `${joins} left join @ b on lower(b.g) = a.v where a.id = 2 order by 1, 2`,
+              [],
+            );
             const extremes = 'count(*), min(n), max(n), min(g), max(f)';
             await same(both, `select ${extremes} from @ where ${sql}`, parameters);
           }

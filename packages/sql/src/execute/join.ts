@@ -2,10 +2,8 @@
  * Joins. A joined row is the left row followed by the right one, each cut to the columns that are needed. Outer joins
  * give NULLs for the side that has no match; `semi` and `anti` give the left row alone.
  */
-import { toHex } from '@flotilla/base';
 import { batchRows } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
-import type { TableStore } from '../storage/table-store.ts';
 import type { Evaluator, Row } from './evaluate.ts';
 import type { HashKey } from './hash-key.ts';
 import {
@@ -30,7 +28,7 @@ export interface JoinShape {
   readonly condition: Evaluator | undefined;
 }
 
-function joined(shape: JoinShape, left: Row | undefined, right: Row | undefined): Datum[] {
+export function joined(shape: JoinShape, left: Row | undefined, right: Row | undefined): Datum[] {
   const { left: a, right: b } = shape;
   const row = new Array<Datum>(a.length + b.length);
   for (let i = 0; i < a.length; i++) row[i] = left?.[a[i] ?? -1] ?? null;
@@ -132,7 +130,7 @@ function nowOrLater<T>(run: Run, evaluate: () => T): T | Promise<T> {
 }
 
 /** Whether the condition holds for the row, if there is one. */
-function holdsFor(
+export function holdsFor(
   run: Run,
   condition: Evaluator | undefined,
   row: Row,
@@ -262,83 +260,5 @@ export class LateralOperator extends Binary implements Operator {
       }
     }
     if (out.length > 0) yield out;
-  }
-}
-
-export interface LookupOptions {
-  readonly store: TableStore;
-  /** Over the left row: one value for each column of the primary key. */
-  readonly keys: readonly Evaluator[];
-  readonly needed: readonly boolean[];
-  /** Over the table's own row. */
-  readonly filter: Evaluator | undefined;
-}
-
-/** Reads the rows of a table whose primary keys the left rows name, a batch of keys at a time. */
-export class LookupJoinOperator implements Operator {
-  readonly inputs: readonly Operator[];
-  readonly text: () => NodeText;
-  private readonly left: Operator;
-  private readonly shape: JoinShape;
-  private readonly options: LookupOptions;
-
-  constructor(left: Operator, shape: JoinShape, options: LookupOptions, text: () => NodeText) {
-    this.inputs = [left];
-    this.left = left;
-    this.shape = shape;
-    this.options = options;
-    this.text = text;
-  }
-
-  async *open(run: Run, enough?: number): Batches {
-    const { store, keys, needed, filter } = this.options;
-    const { shape } = this;
-    const { type, condition } = shape;
-    const hint = type === 'left' || enough === undefined ? undefined : enough;
-    for await (const lefts of this.left.open(run, hint)) {
-      const wanted: (string | undefined)[] = [];
-      const missing = new Map<string, Uint8Array>();
-      await forEachRow(run, lefts, (left, i) => {
-        const values = keys.map((evaluate) => evaluate(left, run.evaluation));
-        if (values.includes(null)) return;
-        const key = store.prefixKey(values);
-        const text = toHex(key);
-        wanted[i] = text;
-        missing.set(text, key);
-      });
-      const found = new Map<string, Row>();
-      const all = [...missing];
-      if (all.length > 0) {
-        run.pace.check();
-        const values = await run.pace.unlessCancelled(
-          run.transaction.getMany(all.map(([, key]) => key)),
-        );
-        for (let i = 0; i < all.length; i++) {
-          const [value, entry] = [values[i], all[i]];
-          if (value === undefined || entry === undefined) {
-            run.facts.mayHaveMissed = true;
-            continue;
-          }
-          const row = store.decodeRow(entry[1], value, needed);
-          const fits = holdsFor(run, filter, row);
-          if (fits instanceof Promise ? await fits : fits) found.set(entry[0], row);
-        }
-      }
-      const out: Row[] = [];
-      for (let i = 0; i < lefts.length; i++) {
-        const left = lefts[i];
-        const right = found.get(wanted[i] ?? '');
-        const row = right === undefined ? undefined : joined(shape, left, right);
-        const verdict = row === undefined ? false : holdsFor(run, condition, row);
-        const holds = verdict instanceof Promise ? await verdict : verdict;
-        if (type === 'semi' || type === 'anti') {
-          if (holds === (type === 'semi'))
-            out.push(shape.left.map((column) => left?.[column] ?? null));
-        } else if (holds && row !== undefined) out.push(row);
-        else if (type === 'left') out.push(joined(shape, left, undefined));
-      }
-      if (run.pace.due()) await run.pace.rest();
-      if (out.length > 0) yield out;
-    }
   }
 }

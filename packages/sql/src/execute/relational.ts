@@ -171,6 +171,29 @@ export class SortOperator extends Unary implements Operator {
   }
 }
 
+/** One row of the first columns of the first rows of its inputs; NULL where one has no row. */
+export class FirstRowsOperator implements Operator {
+  readonly inputs: readonly Operator[];
+  readonly text = undefined;
+
+  constructor(inputs: readonly Operator[]) {
+    this.inputs = inputs;
+  }
+
+  async *open(run: Run): Batches {
+    const values: Datum[] = [];
+    for (const input of this.inputs) {
+      let value: Datum = null;
+      for await (const [row] of input.open(run, 1)) {
+        value = row?.[0] ?? null;
+        break;
+      }
+      values.push(value);
+    }
+    yield [values];
+  }
+}
+
 export interface LimitOptions {
   readonly limit: Evaluator | undefined;
   readonly offset: Evaluator | undefined;

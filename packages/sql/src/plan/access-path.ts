@@ -149,8 +149,8 @@ export class Predicate {
     const upper = boundOf(tests, ['<', '<='], used);
     const bounded = lower !== undefined || upper !== undefined;
     const pattern = bounded ? undefined : tests.find((test) => test.kind === 'pattern');
-    const notNull = next.nullable ? tests.find((test) => test.kind === 'not null') : undefined;
-    // A bound leaves out NULLs as well.
+    const notNull = tests.find((test) => test.kind === 'not null');
+    // A bound leaves out NULLs as well, and some columns have none.
     if (notNull !== undefined) used.add(notNull.conjunct);
     return {
       access: {
@@ -158,7 +158,7 @@ export class Predicate {
         lower,
         upper,
         pattern: pattern?.kind === 'pattern' ? pattern.pattern : undefined,
-        notNull: notNull !== undefined,
+        notNull: notNull !== undefined && next.nullable,
       },
       filter: this.without(used),
     };

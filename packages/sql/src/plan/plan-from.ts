@@ -16,10 +16,10 @@ import {
   HashJoinOperator,
   type JoinShape,
   LateralOperator,
-  LookupJoinOperator,
   NestedLoopOperator,
   type PhysicalJoinType,
 } from '../execute/join.ts';
+import { LookupJoinOperator } from '../execute/lookup-join.ts';
 import type { NodeText, Operator } from '../execute/operator.ts';
 import { FilterOperator } from '../execute/relational.ts';
 import {
@@ -29,13 +29,14 @@ import {
   VirtualScanOperator,
 } from '../execute/sources.ts';
 import { SqlError } from '../sql-error.ts';
-import { columnOf } from './access-path.ts';
+import { fullScan, isOn, sharesKeys } from './access-path.ts';
 import { choosePath } from './choose-path.ts';
 import { hasSubquery } from './compile.ts';
 import { accessRows, selectivityOf, unknownTableRows } from './estimate.ts';
 import { filterText, scanText, tableText } from './explain.ts';
+import { impliedBy, indexesOf, type ReadableIndex } from './index-path.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
-import { compileScan, storeOf } from './plan-table.ts';
+import { compileScan, isUniqueAccess, primaryPartsOf } from './plan-table.ts';
 
 /** An order that a single table may give by itself. `found` is set if it does. */
 export interface Ordering {
@@ -50,6 +51,26 @@ export interface Ordering {
 /** A planned part of FROM. The layout has a place for each column of FROM that the part holds. */
 interface Part extends Planned {
   readonly layout: readonly number[];
+}
+
+/** A key by which rows of a table are looked up. */
+interface LookupKey {
+  /** Undefined: the primary key. */
+  readonly index: ReadableIndex | undefined;
+  /** Of its first columns, over the row that is there already. */
+  readonly values: readonly Expression[];
+  readonly used: ReadonlySet<Expression>;
+  /** They name one row at most. */
+  readonly single: boolean;
+  /** Rows that they name, about. */
+  readonly matches: number;
+}
+
+interface GivenValue {
+  readonly condition: Expression;
+  /** Over the table's own row. */
+  readonly operand: Expression;
+  readonly value: Expression;
 }
 
 type Item = Extract<FromTree, { kind: 'item' }>;
@@ -177,7 +198,7 @@ class FromPlanner {
       let cost = rows;
       if (current !== undefined && leaf.needs.length === 0) {
         if (!equal) cost = rows * current.rows + (connected.length === 0 ? 1e12 : 1e9);
-        else if (this.lookupKeys(leaf, connected) !== undefined)
+        else if (this.lookupKey(leaf, connected, connected, []) !== undefined)
           cost = Math.min(rows, current.rows);
       }
       if (cost < least) {
@@ -461,28 +482,46 @@ class FromPlanner {
     return { shape: { ...shape, condition: evaluator }, layout, width };
   }
 
-  /** For each column of the primary key a value that is there before the table is read. */
-  private lookupKeys(
+  /** The cheapest key of a table whose first columns are given by what is there before the table is read. */
+  private lookupKey(
     leaf: Leaf,
     conditions: readonly Expression[],
-  ):
-    | { readonly values: readonly Expression[]; readonly used: ReadonlySet<Expression> }
-    | undefined {
+    connecting: readonly Expression[],
+    where: readonly Expression[],
+  ): LookupKey | undefined {
     const { tree } = leaf;
-    if (tree.kind !== 'item' || tree.source.kind !== 'table') return undefined;
-    const { keyColumns } = storeOf(tree.source.table);
-    const values: Expression[] = [];
-    const used = new Set<Expression>();
-    for (const { index } of keyColumns) {
-      const found = conditions.find(
-        (one) => keyValue(one, leaf, tree.offset + index) !== undefined,
-      );
-      const value = found === undefined ? undefined : keyValue(found, leaf, tree.offset + index);
-      if (found === undefined || value === undefined) break;
-      values.push(value);
-      used.add(found);
+    if (tree.kind !== 'item' || tree.source.kind !== 'table' || tree.source.withRowId)
+      return undefined;
+    const { table } = tree.source;
+    const { usable } = this.planner;
+    const given = conditions.flatMap((one) => givenValue(one, leaf) ?? []);
+    let best: LookupKey | undefined;
+    for (const index of [undefined, ...indexesOf(table)]) {
+      if (index !== undefined) {
+        if (impliedBy(index.predicate, where) === undefined) continue;
+        if (usable?.(table, index.store.index.number) === false) continue;
+      }
+      const parts = index?.parts ?? primaryPartsOf(table);
+      const used = new Set<Expression>();
+      const values: Expression[] = [];
+      for (const part of parts) {
+        const found = given.find(
+          (one) => isOn(one.operand, part) && sharesKeys(one.value.type, part.type),
+        );
+        if (found === undefined) break;
+        values.push(found.value);
+        used.add(found.condition);
+      }
+      if (!connecting.some((one) => used.has(one))) continue;
+      const equals = values.map((value) => ({ kind: 'values' as const, values: [value] }));
+      const access = { ...fullScan, equals };
+      const single =
+        index === undefined ? values.length === parts.length : isUniqueAccess(access, index);
+      const matches = single ? 1 : accessRows(table, access, index);
+      if (best === undefined || matches < best.matches)
+        best = { index, values, used, single, matches };
     }
-    return values.length === 0 ? undefined : { values, used };
+    return best;
   }
 
   /** Rows of a table by keys that the left side has, where that is less than reading the table. */
@@ -501,60 +540,41 @@ class FromPlanner {
     if (tree.kind !== 'item' || tree.source.kind !== 'table') return undefined;
     const { source, offset, alias } = tree;
     const local = localConditions(leaf, own);
-    const found = this.lookupKeys(leaf, [...conditions, ...own]);
-    const connects = conditions.some((one) => found?.used.has(one));
-    if (found === undefined || !connects) return undefined;
-    const store = storeOf(source.table);
-    const whole = found.values.length === store.keyColumns.length;
-    if (source.withRowId) return undefined;
-    if (left.rows * (whole ? 5 : 20) > this.tableRows(source, local)) return undefined;
-    if (!whole) return this.lateralScan(left, tree, options);
+    const found = this.lookupKey(leaf, [...conditions, ...own], conditions, local);
+    if (found === undefined) return undefined;
+    const { index, values, used, single, matches } = found;
+    const perRow = single && index === undefined ? 5 : 10 + matches * (index === undefined ? 1 : 4);
+    if (left.rows * perRow > this.tableRows(source, local)) return undefined;
     const { compiler } = this.planner;
-    const rest = conditions.filter((one) => !found.used.has(one));
-    const filter = conjunction(local.filter((_one, i) => !found.used.has(own[i] as Expression)));
+    const rest = conditions.filter((one) => !used.has(one));
+    const plain = conjunction(local.filter((_one, i) => !used.has(own[i] as Expression)));
+    const filter = plain && compiler.planned(plain);
     const right = { layout: this.placed(offset, source.types.length, (i) => i) };
     const { shape, layout, width } = this.shape(type, left, right, rest, needed);
     const read = this.neededColumns(needed, rest, []);
     const columns = source.types.map((_type, i) => read[offset + i] === true);
     if (filter !== undefined) markColumns(filter, columns);
+    const path = { access: fullScan, index };
+    const scan = compileScan(compiler, source, path, { needed: columns, reverse: false });
     const operator = new LookupJoinOperator(
       left.operator,
       shape,
       {
-        store,
-        keys: found.values.map((one) => compiler.evaluator(one, left.layout)),
-        needed: columns,
+        scan,
+        keys: values.map((one) => compiler.evaluator(one, left.layout)),
+        single,
         filter: compiler.maybe(filter),
       },
       () => ({
-        head: `Key Lookup ${joinWord(type)} on ${tableText(source.table.name, alias)}`,
+        head: `${index === undefined ? 'Key' : 'Index'} Lookup ${joinWord(type)}${index === undefined ? '' : ` using ${index.store.index.name}`} on ${tableText(source.table.name, alias)}`,
         details: [
-          ...filterText(conjunction([...found.used]), 'Key Cond'),
+          ...filterText(conjunction([...used]), index === undefined ? 'Key Cond' : 'Index Cond'),
           ...filterText(filter),
           ...filterText(conjunction(rest), 'Join Filter'),
         ],
       }),
     );
-    return { operator, layout, width, rows: left.rows };
-  }
-
-  /** A table by the first columns of its key, for each row of a small left side. */
-  private lateralScan(
-    left: Part,
-    item: Item,
-    options: {
-      readonly type: PhysicalJoinType;
-      readonly own: readonly Expression[];
-      readonly conditions: readonly Expression[];
-      readonly needed: readonly boolean[];
-    },
-  ): Part {
-    const end = item.offset + item.source.types.length;
-    const values: Expression[] = [];
-    const inside = [...options.own, ...options.conditions].map((one) =>
-      asParameters(one, (column) => column >= item.offset && column < end, values),
-    );
-    return this.lateral(left, item, { ...options, own: inside, conditions: [], values });
+    return { operator, layout, width, rows: Math.max(1, left.rows * matches) };
   }
 
   private lateral(
@@ -760,24 +780,15 @@ function equality(
   return undefined;
 }
 
-/** What a key column must equal, where the predicate says so with a value from elsewhere. */
-function keyValue(one: Expression, leaf: Leaf, column: number): Expression | undefined {
-  if (one.kind !== 'comparison' || one.operator !== '=') return undefined;
-  if (columnOf(one.left) === column && !touches(one.right, leaf)) return one.right;
-  if (columnOf(one.right) === column && !touches(one.left, leaf)) return one.left;
+/** What an expression over the leaf alone must equal, where the predicate says so with a value from elsewhere. */
+function givenValue(condition: Expression, leaf: Leaf): GivenValue | undefined {
+  if (condition.kind !== 'comparison' || condition.operator !== '=') return undefined;
+  const { left, right } = condition;
+  const own = (one: Expression) =>
+    touches(one, leaf) && isWithin(one, { from: leaf.from, end: leaf.end });
+  if (own(left) && !touches(right, leaf))
+    return { condition, operand: shifted(left, -leaf.from), value: right };
+  if (own(right) && !touches(left, leaf))
+    return { condition, operand: shifted(right, -leaf.from), value: left };
   return undefined;
-}
-
-/** The expression with everything from outside handed in: `values` are computed outside. */
-function asParameters(
-  expression: Expression,
-  isOwn: (column: number) => boolean,
-  values: Expression[],
-): Expression {
-  const isOutside =
-    (expression.kind === 'column' && !isOwn(expression.index)) || expression.kind === 'argument';
-  if (!isOutside) return mapChildren(expression, (child) => asParameters(child, isOwn, values));
-  const { type, modifier, location } = expression;
-  const index = values.push(expression) - 1;
-  return { kind: 'argument', type, modifier, location, index, outer: expression };
 }

@@ -1,6 +1,7 @@
 /** From logical to physical: every operator of a query but the joins, which are plan-from.ts's business. */
 
 import type { BoundWrite } from '../bind/bound.ts';
+import { conjunction, conjuncts } from '../bind/conjuncts.ts';
 import {
   column,
   type Expression,
@@ -34,6 +35,7 @@ import {
   AppendOperator,
   DistinctOperator,
   FilterOperator,
+  FirstRowsOperator,
   LimitOperator,
   PickOperator,
   ProjectOperator,
@@ -43,6 +45,7 @@ import {
 import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
 import { type FramePlan, WindowOperator } from '../execute/window.ts';
 import { type WriteNode, WriteOperator } from '../execute/write.ts';
+import { boolType } from '../types/type.ts';
 import type { IndexTest } from './choose-path.ts';
 import { Compiler, type Layout } from './compile.ts';
 import { filterText, type NamedPlan, print, sortKeyText } from './explain.ts';
@@ -266,11 +269,66 @@ export class RelationPlanner {
     return { operator, layout: undefined, width: outputs.length, rows };
   }
 
-  private aggregate(relation: Aggregate, having: Expression | undefined): Planned {
+  /**
+   * Only min and max over one table, each by a key that has the values in order: an input of one row, with the extremes in
+   * the places of its columns. Undefined: it cannot be done so.
+   */
+  private extremes(relation: Aggregate): Planned | undefined {
     const { input, keys, aggregates, sets } = relation;
+    if (keys.length > 0 || sets !== undefined || input.kind !== 'from') return undefined;
+    if (input.tree.kind !== 'item' || input.tree.source.kind !== 'table') return undefined;
+    const { where } = input;
+    const inputs: Operator[] = [];
+    for (const { signature, arguments: values, distinct, filter } of aggregates) {
+      const [value] = values;
+      if (signature.name !== 'min' && signature.name !== 'max') return undefined;
+      if (value === undefined || value.kind === 'constant' || distinct || filter !== undefined)
+        return undefined;
+      const notNull = isNotNull(value);
+      const from = { ...input, where: conjunction([...conjuncts(where), notNull]) };
+      const project: Project = {
+        kind: 'project',
+        input: from,
+        outputs: [value],
+        types: [value.type],
+      };
+      const descending = signature.name === 'max';
+      const sortKeys = [{ output: 0, descending, nullsFirst: descending }];
+      const wanted: Ordering = { keys: sortKeys, outputs: [value], limit: 1, found: false };
+      const planned = this.project(project, [true], wanted);
+      if (!wanted.found) return undefined;
+      inputs.push(this.densely(project, planned).operator);
+    }
+    const operator = new FirstRowsOperator(inputs);
+    return { operator, layout: undefined, width: inputs.length, rows: 1 };
+  }
+
+  private aggregate(relation: Aggregate, having: Expression | undefined): Planned {
+    const extremes = this.extremes(relation);
+    if (extremes !== undefined) {
+      const { types } = relation;
+      const one = {
+        ...relation,
+        aggregates: relation.aggregates.map((each, i) => {
+          const [value] = each.arguments;
+          return value === undefined ? each : { ...each, arguments: [column(value.type, i)] };
+        }),
+      };
+      return this.aggregateOver(one, extremes, having, types.length);
+    }
+    const { input, keys, aggregates } = relation;
     const needed = input.types.map(() => false);
     for (const one of [...keys, ...aggregates]) markColumns(one, needed);
-    const planned = this.plan(input, needed);
+    return this.aggregateOver(relation, this.plan(input, needed), having, relation.types.length);
+  }
+
+  private aggregateOver(
+    relation: Pick<Aggregate, 'keys' | 'aggregates' | 'sets'>,
+    planned: Planned,
+    having: Expression | undefined,
+    width: number,
+  ): Planned {
+    const { keys, aggregates, sets } = relation;
     const { layout } = planned;
     const head =
       keys.length === 0 ? 'Aggregate' : sets === undefined ? 'HashAggregate' : 'MixedAggregate';
@@ -291,7 +349,7 @@ export class RelationPlanner {
     if (having !== undefined)
       operator = withoutText(new FilterOperator(operator, this.compiler.evaluator(having), text));
     const rows = keys.length === 0 ? 1 : Math.ceil(planned.rows / 10);
-    return { operator, layout: undefined, width: relation.types.length, rows };
+    return { operator, layout: undefined, width, rows };
   }
 
   private aggregatePlan(
@@ -454,6 +512,11 @@ export class RelationPlanner {
     }));
     return { ...planned, operator };
   }
+}
+
+function isNotNull(argument: Expression): Expression {
+  const { location } = argument;
+  return { kind: 'is-null', type: boolType, modifier: -1, location, negated: true, argument };
 }
 
 function isInlined(cte: Cte): boolean {

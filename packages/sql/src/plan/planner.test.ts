@@ -170,6 +170,28 @@ const chosen: readonly (readonly [string, readonly string[]])[] = [
     ['Update on i', '  ->  Index Scan using i_n on i', '        Index Cond: (n = 1)'],
   ],
   [
+    'select max(n) from i',
+    [
+      'Aggregate',
+      '  ->  Index Only Scan Backward using i_n on i',
+      '        Index Cond: (n IS NOT NULL)',
+    ],
+  ],
+  [
+    'select min(id) from i where id > 3',
+    ['Aggregate', '  ->  Key Range Scan on i', '        Key Cond: (id > 3)'],
+  ],
+  ['select min(d) from i', ['Aggregate', '  ->  Full Scan on i']],
+  [
+    'select * from t join i on i.n = t.n where t.id = 1',
+    [
+      'Index Lookup Join using i_n on i',
+      '  Index Cond: (i.n = t.n)',
+      '  ->  Point Lookup on t',
+      '        Key Cond: (id = 1)',
+    ],
+  ],
+  [
     'select * from i where n = 1 for update',
     ['LockRows', '  ->  Index Scan using i_n on i', '        Index Cond: (n = 1)'],
   ],
@@ -209,11 +231,10 @@ const chosen: readonly (readonly [string, readonly string[]])[] = [
   [
     "select * from t, c where t.id = 1 and c.a = t.id and c.b = 'x'",
     [
-      'Nested Loop',
+      'Key Lookup Join on c',
+      "  Key Cond: ((c.a = t.id) AND (c.b = 'x'::text))",
       '  ->  Point Lookup on t',
       '        Key Cond: (id = 1)',
-      '  ->  Key Range Scan on c',
-      "        Key Cond: (a = t.id) AND (b = 'x'::text)",
     ],
   ],
   [
