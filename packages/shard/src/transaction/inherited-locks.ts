@@ -2,8 +2,7 @@
  * Locks on keys of a range that has just been cut off, between the leaseholder that gave them and the first one of the new
  * range. Whoever is over meanwhile lets go of them here. Made by `split/births.ts`; taken over, or let go, by the replica.
  */
-import type { LiveTransactions, LockOwnerTable } from './live-transactions.ts';
-import type { LockMode } from './lock-table.ts';
+import type { LiveTransactions, LockMode, LockOwnerTable } from './live-transactions.ts';
 
 export class InheritedLocks implements LockOwnerTable {
   private readonly live: LiveTransactions;

@@ -11,6 +11,8 @@ type WaitEdge = flotilla.kv.WaitEdge.$Properties;
 type LockHolder = flotilla.kv.LockHolder.$Properties;
 type LiveTransaction = flotilla.kv.LiveTransaction.$Properties;
 
+export type LockMode = 'share' | 'exclusive';
+
 /** Where a transaction may hold locks. */
 export interface LockOwnerTable {
   releaseAll(transaction: string): void;

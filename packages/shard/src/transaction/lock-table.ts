@@ -7,10 +7,9 @@ import { assert, compareBytes } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { bytesOfName } from '../state/transaction-rows.ts';
 import { InheritedLocks } from './inherited-locks.ts';
-import type { LiveTransactions, LockOwnerTable } from './live-transactions.ts';
+import type { LiveTransactions, LockMode, LockOwnerTable } from './live-transactions.ts';
 import type { Waiter, WaitingClock } from './waiting-room.ts';
 
-export type LockMode = 'share' | 'exclusive';
 /** A write needs the key to itself for the moment in which it is evaluated, and keeps nothing. */
 export type LockWish = LockMode | 'write';
 
