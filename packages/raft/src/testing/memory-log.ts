@@ -129,7 +129,7 @@ export class MemoryLog implements WriteAheadLog {
         const log = this.of(rangeId);
         if (index > log.compacted.index) log.compact({ index, term });
       }
-      const settled = settleCheckpoint(checkpoint, (id) => this.groups.get(id), new Map());
+      const settled = settleCheckpoint(checkpoint, this.groups, new Map());
       for (const { rangeId, appliedIndex } of settled.applied)
         this.of(rangeId).checkpointed = appliedIndex;
       this.lastCheckpoint = settled;

@@ -86,13 +86,17 @@ export class ModelLog {
       group.entries = group.entries.slice(index - group.compacted.index);
       group.compacted = { index, term };
     }
-    const applied = checkpoint.applied.flatMap(({ rangeId, appliedIndex }) => {
-      const group = this.groups.get(rangeId);
-      if (group === undefined) return [];
-      const index = appliedIndex > this.last(rangeId) ? 0 : appliedIndex;
-      group.checkpointed = Math.max(group.checkpointed, index);
-      return [{ rangeId, appliedIndex: toLogIndex(group.checkpointed) }];
-    });
+    const wanted = new Map(checkpoint.applied.map((each) => [each.rangeId, each.appliedIndex]));
+    const applied = [...this.groups.keys()]
+      .sort((a, b) => a - b)
+      .flatMap((rangeId) => {
+        const group = this.group(rangeId);
+        const asked = wanted.get(rangeId);
+        if (asked === undefined && group.checkpointed === 0) return [];
+        const index = asked === undefined || asked > this.last(rangeId) ? 0 : asked;
+        group.checkpointed = Math.max(group.checkpointed, index);
+        return [{ rangeId, appliedIndex: toLogIndex(group.checkpointed) }];
+      });
     this.checkpointed = { ...checkpoint, applied };
   }
 

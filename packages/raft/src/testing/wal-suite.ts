@@ -150,6 +150,22 @@ export const walCases: readonly WalCase[] = [
     },
   },
   {
+    title: 'a group that began while others were flushed stays where it began',
+    async run(host) {
+      const log = await host.open();
+      await log.append([write(r1, 1, 6)]);
+      await log.checkpoint(checkpointOf(7, { 1: 4 }), []);
+      await log.append([snapshot(r2, 1, 1)]);
+      await log.append([write(r2, 2, 3)]);
+      await log.checkpoint(checkpointOf(8, { 1: 5 }), [compaction(1, 4, 1)]);
+      const last = await inAllLives(host, log, (each) => {
+        deepStrictEqual(each.lastCheckpoint, checkpointOf(8, { 1: 5, 2: 1 }));
+        deepStrictEqual(bounds(each.group(r2)), [2, 3, 1]);
+      });
+      await last.close();
+    },
+  },
+  {
     title: 'configurations follow appends, truncation and compaction',
     async run(host) {
       const log = await host.open();

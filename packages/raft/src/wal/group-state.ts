@@ -374,21 +374,24 @@ export function withSnapshot(
 
 /**
  * The checkpoint as the log takes it: a flush may have begun before a snapshot was installed or a group was removed, and
- * what it says of that group is about state that is gone.
+ * what it says of that group is about state that is gone. Of a group that began meanwhile it says nothing: that one stays
+ * where it began, because a checkpoint without it would tell the next life that it has no state here.
  */
 export function settleCheckpoint(
   checkpoint: Checkpoint,
-  group: (rangeId: RangeId) => GroupLog | undefined,
+  groups: ReadonlyMap<RangeId, GroupLog>,
   compactedTo: ReadonlyMap<RangeId, number>,
 ): Checkpoint {
+  const wanted = new Map(checkpoint.applied.map((each) => [each.rangeId, each.appliedIndex]));
   const applied: { rangeId: RangeId; appliedIndex: LogIndex }[] = [];
-  for (const { rangeId, appliedIndex } of checkpoint.applied) {
-    const log = group(rangeId);
-    if (log === undefined) continue;
-    const last = Math.max(log.lastIndex(), compactedTo.get(rangeId) ?? 0);
-    const index = appliedIndex <= last ? appliedIndex : toLogIndex(0);
+  for (const [rangeId, log] of groups) {
     const known = log.checkpointedIndex();
+    const asked = wanted.get(rangeId);
+    if (asked === undefined && known === 0) continue;
+    const last = Math.max(log.lastIndex(), compactedTo.get(rangeId) ?? 0);
+    const index = asked !== undefined && asked <= last ? asked : 0;
     applied.push({ rangeId, appliedIndex: toLogIndex(Math.max(index, known)) });
   }
+  applied.sort((a, b) => a.rangeId - b.rangeId);
   return { ...checkpoint, applied };
 }

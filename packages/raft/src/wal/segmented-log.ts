@@ -144,7 +144,7 @@ export class SegmentedLog implements WriteAheadLog {
   async checkpoint(wanted: Checkpoint, compactions: readonly GroupCompaction[]): Promise<void> {
     const compactedTo = new Map(compactions.map(({ rangeId, index }) => [rangeId, index]));
     const moved = this.failure === undefined ? this.coldEntries(compactedTo) : [];
-    const checkpoint = settleCheckpoint(wanted, (id) => this.groups.get(id), compactedTo);
+    const checkpoint = settleCheckpoint(wanted, this.groups, compactedTo);
     await this.commit({
       fill: (writer) => {
         for (const compaction of compactions) writer.compaction(compaction);

@@ -58,7 +58,10 @@ export interface GroupLog extends LogStorage {
 export interface WriteAheadLog {
   /** One write and one sync for all of `writes`, in order. At most one append or checkpoint is outstanding. */
   append(writes: readonly GroupWrite[]): Promise<void>;
-  /** Records a flush point and compactions, syncs, and frees the segments that nothing needs any more. */
+  /**
+   * Records a flush point and compactions, syncs, and frees the segments that nothing needs any more. Groups that the
+   * checkpoint does not name keep the flush point that they have.
+   */
   checkpoint(checkpoint: Checkpoint, compactions: readonly GroupCompaction[]): Promise<void>;
   /** The group's log; made on first use. */
   group(rangeId: RangeId): GroupLog;

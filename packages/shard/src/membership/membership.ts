@@ -135,6 +135,11 @@ export class Membership {
     });
   }
 
+  /** Rows that belong to nobody are being deleted. */
+  get isReclaiming(): boolean {
+    return this.reclaimer.isBusy;
+  }
+
   /** What recovery found to be nobody's goes first. */
   start(): void {
     for (const unused of this.options.unusedStorage) this.reclaimer.reclaim(unused);

@@ -33,6 +33,11 @@ export class StorageReclaimer {
     this.options = options;
   }
 
+  /** Something is still to be deleted. */
+  get isBusy(): boolean {
+    return this.running;
+  }
+
   /** Nothing refers to this now, or ever again. */
   reclaim(unused: UnusedStorage): void {
     this.queue.push(unused);

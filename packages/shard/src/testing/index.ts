@@ -5,6 +5,7 @@ export {
   consensusOf,
   contentsOf,
   inspectStore,
+  isReclaiming,
   type RangeContents,
   type ReplicaView,
   splitRange,

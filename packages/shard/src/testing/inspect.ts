@@ -55,7 +55,7 @@ export interface RangeContents {
   readonly appliedIndex: number;
   /** Everything that the log determines, as text: equal on replicas at equal positions. */
   readonly text: string;
-  /** Rows under its storage id that belong to no range: a leak. */
+  /** Rows under its storage id that belong to no range: a leak, unless the store `isReclaiming`. */
   readonly strangers: number;
 }
 
@@ -100,6 +100,11 @@ export function contentsOf(
 /** Replicas without a state, by range. */
 export function uninitializedOf(store: Store): readonly number[] {
   return [...(insideOf(store).membership?.lifecycle.uninitialized.keys() ?? [])];
+}
+
+/** Rows of replicas that are gone are still being deleted. */
+export function isReclaiming(store: Store): boolean {
+  return insideOf(store).membership?.isReclaiming ?? false;
 }
 
 /** Changes the members of a range that this store leads, as a `ChangeReplicasRequest` does. */

@@ -87,9 +87,14 @@ export const commands: readonly Mutant[] = [
   },
   {
     name: 'evaluation-before-the-own-term',
-    breaks: "evaluation begins when the term's own entry is applied",
+    breaks:
+      "evaluation begins when the term's own entry is applied; the wait of a new leaseholder covers it, and goes too",
     changes: [
-      { file: leaseholder, find: 'private ready = false;', replace: 'private ready = true;' },
+      {
+        file: leaseholder,
+        find: 'return this.ready && this.open && !this.resigned',
+        replace: 'return !this.resigned',
+      },
     ],
     hunt: { only: ['crash', 'transfer', 'isolate'] },
   },
