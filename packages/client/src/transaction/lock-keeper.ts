@@ -12,7 +12,7 @@ import type {
 } from '@flotilla/router';
 import { victimOf, type Waiter, WaitGraph } from './wait-graph.ts';
 
-/** Locks that were not renewed for 5 s are gone. Unit: ms. */
+/** Locks that were not renewed for 4 s go. Unit: ms. */
 const renewEveryMs = 1000;
 /** The first renewal of a transaction that has come to a store: most are over by then. Unit: ms. */
 const firstRenewalMs = 400;

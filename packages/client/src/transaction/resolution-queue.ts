@@ -88,7 +88,13 @@ export class ResolutionQueue {
     for (let at = 0; at < keys.length; at += keysPerStep)
       if (!(await this.enqueue({ ...resolution, keys: keys.slice(at, at + keysPerStep) }))) return;
     // The record may go only when nothing refers to it any more. That of an abort stays for late messages.
-    if (committed) await this.enqueue({ ...resolution, keys: [], forgetAnchorKey: anchorKey });
+    if (committed)
+      await this.enqueue({
+        ...resolution,
+        keys: [],
+        forgetAnchorKey: anchorKey,
+        byCoordinator: true,
+      });
   }
 
   private async decide(finished: Finished): Promise<void> {

@@ -5,6 +5,7 @@
 import { type Clock, type Logger, type Prng, silentLogger } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
 import type { BeginOptions, KvDatabase, KvTransaction } from '@flotilla/sql';
+import { Janitor } from './janitor.ts';
 import { LockKeeper } from './lock-keeper.ts';
 import { RangeTransaction } from './range-transaction.ts';
 import { ResolutionQueue } from './resolution-queue.ts';
@@ -17,6 +18,8 @@ export interface TransactionDatabaseOptions {
   readonly logger?: Logger;
   /** Deadline of a commit. Default: 10 s. Less than 30 s, which is what a recovery relies on. */
   readonly commitTimeoutMs?: number;
+  /** How often stores are asked for what dead coordinators left, while there are transactions. Default: 60 s. */
+  readonly janitorEveryMs?: number;
 }
 
 /** Unit: ms. */
@@ -27,17 +30,26 @@ export class TransactionDatabase implements KvDatabase {
   private readonly options: TransactionDatabaseOptions;
   private readonly keeper: LockKeeper;
   private readonly queue: ResolutionQueue;
+  private readonly janitor: Janitor;
 
   constructor(options: TransactionDatabaseOptions) {
-    const { router, clock, logger = silentLogger } = options;
+    const {
+      router,
+      clock,
+      prng,
+      logger = silentLogger,
+      janitorEveryMs: everyMs = 60_000,
+    } = options;
     this.options = options;
     this.keeper = new LockKeeper(router.transactions, clock);
     this.queue = new ResolutionQueue(router.transactions, clock, logger);
+    this.janitor = new Janitor({ router: router.transactions, clock, prng, logger, everyMs });
   }
 
   begin(options: BeginOptions = {}): KvTransaction {
     const { router, clock, logger = silentLogger, commitTimeoutMs = 10_000 } = this.options;
     const { keeper, queue } = this;
+    this.janitor.onTransaction();
     return new RangeTransaction(
       {
         router: router.transactions,
@@ -68,6 +80,7 @@ export class TransactionDatabase implements KvDatabase {
     await Promise.race([this.queue.idle(), timeout]);
     cancel();
     this.keeper.close();
+    this.janitor.close();
   }
 
   private newId(): Uint8Array {

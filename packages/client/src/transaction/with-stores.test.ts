@@ -1,55 +1,20 @@
-import { keyMax, kvPrefix, SeededPrng, toStoreId } from '@flotilla/base';
-import { bootstrapCluster, createRouter } from '@flotilla/router';
-import { initialRanges } from '@flotilla/shard';
-import { StoreCluster } from '@flotilla/shard/testing';
+import { keyMax, kvPrefix, toStoreId } from '@flotilla/base';
+import type { StoreCluster } from '@flotilla/shard/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { checkListAppend, printAnomalies } from '../testing/checkers/list-append.ts';
-import { type LoadWorld, readAll, runListLoad } from './list-load.test-kit.ts';
-import { failureOf, type TestClient, text } from './transaction.test-kit.ts';
-import { TransactionDatabase } from './transaction-database.ts';
+import { readAll, runListLoad } from './list-load.test-kit.ts';
+import { keyOf, StoreWorld } from './store-world.test-kit.ts';
+import { failureOf, text } from './transaction.test-kit.ts';
 
-/** Transactions over real stores: consensus, logs, leases and all, on one manual clock. */
-
+let open: StoreWorld;
 let cluster: StoreCluster;
-const clients: TestClient[] = [];
 
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map(({ router }) => router.close()));
-  await cluster.stopAll();
-});
+afterEach(() => open.end());
 
-async function start(seed: number): Promise<LoadWorld> {
-  cluster = new StoreCluster({ seed });
-  for (const storeId of cluster.storeIds) await cluster.startStore(storeId);
-  const founded = bootstrapCluster({
-    transport: cluster.network.connect('init'),
-    clock: cluster.clock,
-    prng: new SeededPrng(seed, 7),
-    expectedStores: 3,
-    ranges: initialRanges,
-    timeoutMs: 20_000,
-  });
-  expect(await cluster.until(founded, 30_000)).toMatchObject({ founded: true });
-  return {
-    prng: new SeededPrng(seed, 9),
-    client: newClient,
-    run: (promise, withinMs) => cluster.until(promise, withinMs),
-    sleep: (ms) => new Promise((resolve) => cluster.clock.setTimer(ms, resolve)),
-  };
-}
-
-function newClient(name: string): TestClient {
-  const { clock, network } = cluster;
-  const prng = new SeededPrng(clients.length, 100);
-  const router = createRouter({ transport: network.connect(name), clock, prng });
-  const client = { name, router, database: new TransactionDatabase({ router, clock, prng }) };
-  clients.push(client);
-  return client;
-}
-
-/** Spread over the four ranges of the key-value space. */
-function keyOf(n: number): Uint8Array {
-  return Buffer.from([...kvPrefix, (n * 67) % 256, n]);
+async function start(seed: number): Promise<StoreWorld> {
+  open = await StoreWorld.start(seed);
+  cluster = open.cluster;
+  return open;
 }
 
 const keys = Array.from({ length: 8 }, (_, n) => keyOf(n));
@@ -159,10 +124,7 @@ describe('transactions over real stores', () => {
       for (const key of keys) next.put(key, Buffer.from('next'));
       await world.run(next.commit(), 15_000);
       expect(cluster.fatal).toEqual([]);
-      if (k < 9) {
-        await Promise.all(clients.splice(0).map(({ router }) => router.close()));
-        await cluster.stopAll();
-      }
+      if (k < 9) await world.end();
     }
   }, 60_000);
 

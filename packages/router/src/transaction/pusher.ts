@@ -94,6 +94,30 @@ export class Pusher implements IntentPusher {
     }
   }
 
+  /** Its coordinator has left it behind: decides it if nobody has, and does what is left to do. */
+  async finish({
+    keys,
+    ...record
+  }: RecordAddress & { readonly keys: readonly Uint8Array[] }): Promise<void> {
+    const { settler } = this.options;
+    const step = (): OperationOptions => ({ timeoutMs: stepTimeoutMs });
+    const found = await settler.query(record, step());
+    const decided =
+      found.status === 'committed' || found.status === 'aborted'
+        ? found
+        : found.coordinatorAlive
+          ? undefined
+          : await this.settle(record, found, step);
+    if (decided?.status !== 'committed' && decided?.status !== 'aborted') return;
+    const { status, commitTimestamp } = decided;
+    const committed = status === 'committed';
+    const { transactionId } = record;
+    // Those that were found are among the promised ones, if there is a promise.
+    const left = found.promisedKeys.length > 0 ? found.promisedKeys : keys;
+    if (committed) await this.cleanUp(record, { commitTimestamp, promisedKeys: left });
+    else await settler.resolve([{ transactionId, committed, commitTimestamp, keys: left }], step());
+  }
+
   private async pushNow(blocking: Blocking): Promise<void> {
     try {
       const outcome = await this.outcomeOf(blocking);
@@ -179,7 +203,10 @@ export class Pusher implements IntentPusher {
   }
 
   /** Its coordinator died between the decision and the end of its work. */
-  private async cleanUp(address: RecordAddress, record: TransactionRecord): Promise<void> {
+  private async cleanUp(
+    address: RecordAddress,
+    record: Pick<TransactionRecord, 'commitTimestamp' | 'promisedKeys'>,
+  ): Promise<void> {
     const { settler } = this.options;
     const { transactionId, anchorKey } = address;
     const { commitTimestamp, promisedKeys } = record;

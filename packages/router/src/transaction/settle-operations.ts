@@ -245,7 +245,10 @@ export class ResolveOperation extends SpreadOperation<ResolvePart, void> {
       commitTimestamp: resolution.commitTimestamp,
       keys,
       ...(forget && resolution.forgetAnchorKey !== undefined
-        ? { forgetAnchorKey: resolution.forgetAnchorKey }
+        ? {
+            forgetAnchorKey: resolution.forgetAnchorKey,
+            byCoordinator: resolution.byCoordinator ?? false,
+          }
         : {}),
     }));
     return { resolve: { resolutions } };

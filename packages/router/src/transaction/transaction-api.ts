@@ -143,6 +143,8 @@ export interface Resolution {
   readonly keys: readonly Uint8Array[];
   /** Set: nothing else is left of the transaction; its record beside this key goes. */
   readonly forgetAnchorKey?: Uint8Array;
+  /** With it: whoever asks is the coordinator, which will not look for the record any more. */
+  readonly byCoordinator?: boolean;
 }
 
 export interface LiveTransaction {
@@ -260,6 +262,8 @@ export interface TransactionRouter {
    * became of a commit whose answers were lost. @returns committed or aborted
    */
   recover(record: RecordAddress, options?: OperationOptions): Promise<RecordState>;
+  /** Asks all stores for transactions whose end nobody has finished, and finishes them. @returns how many there were */
+  finishAbandoned(options?: OperationOptions): Promise<number>;
 
   /** All locks of these transactions at this store. One try more or less does not matter: locks end by themselves. */
   releaseLocks(storeId: number, transactionIds: readonly Uint8Array[]): void;

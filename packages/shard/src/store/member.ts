@@ -213,6 +213,7 @@ export class Member {
     this.transactions = new TransactionRequests(
       new TransactionReads(readsOptions, this.reads),
       this.live,
+      replicas,
     );
     this.checkpointer = new Checkpointer({
       engine,

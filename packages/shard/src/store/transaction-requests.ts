@@ -5,6 +5,7 @@ import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Attempt } from '../replica/leaseholder-core.ts';
 import type { Replica } from '../replica/replica.ts';
 import { nameOf } from '../state/transaction-rows.ts';
+import { abandonedIn } from '../transaction/abandoned.ts';
 import type { LiveTransactions } from '../transaction/live-transactions.ts';
 import type { TransactionReads } from './transaction-reads.ts';
 
@@ -18,10 +19,16 @@ interface Served {
 export class TransactionRequests {
   private readonly reads: TransactionReads;
   private readonly live: LiveTransactions;
+  private readonly replicas: ReadonlyMap<number, Replica>;
 
-  constructor(reads: TransactionReads, live: LiveTransactions) {
+  constructor(
+    reads: TransactionReads,
+    live: LiveTransactions,
+    replicas: ReadonlyMap<number, Replica>,
+  ) {
     this.reads = reads;
     this.live = live;
+    this.replicas = replicas;
   }
 
   /** @returns undefined: not a request of a transaction */
@@ -61,7 +68,8 @@ export class TransactionRequests {
     }
     if (keepLocks) {
       const unknown = this.live.renew(clientId, keepLocks.transactions ?? []);
-      return { keepLocks: { unknown } };
+      const abandoned = keepLocks.listAbandoned ? abandonedIn(this.replicas.values()) : [];
+      return { keepLocks: { unknown, abandoned } };
     }
     return undefined;
   }

@@ -1,0 +1,75 @@
+/** Transactions over real stores: consensus, logs, leases and all, on one manual clock. */
+import { kvPrefix, SeededPrng } from '@flotilla/base';
+import { bootstrapCluster, createRouter } from '@flotilla/router';
+import { initialRanges, type StoreLimits } from '@flotilla/shard';
+import { StoreCluster } from '@flotilla/shard/testing';
+import type { LoadWorld } from './list-load.test-kit.ts';
+import type { TestClient } from './transaction.test-kit.ts';
+import { TransactionDatabase } from './transaction-database.ts';
+
+/** Spread over the four ranges of the key-value space. */
+export function keyOf(n: number): Uint8Array {
+  return Buffer.from([...kvPrefix, (n * 67) % 256, n]);
+}
+
+export interface StoreWorldOptions {
+  readonly limits?: Partial<StoreLimits>;
+  readonly janitorEveryMs?: number;
+}
+
+export class StoreWorld implements LoadWorld {
+  readonly cluster: StoreCluster;
+  readonly prng: SeededPrng;
+  private readonly options: StoreWorldOptions;
+  private readonly clients: TestClient[] = [];
+
+  private constructor(cluster: StoreCluster, seed: number, options: StoreWorldOptions) {
+    this.cluster = cluster;
+    this.prng = new SeededPrng(seed, 9);
+    this.options = options;
+  }
+
+  static async start(seed: number, options: StoreWorldOptions = {}): Promise<StoreWorld> {
+    const { limits } = options;
+    const cluster = new StoreCluster({ seed, ...(limits === undefined ? {} : { limits }) });
+    for (const storeId of cluster.storeIds) await cluster.startStore(storeId);
+    const founded = bootstrapCluster({
+      transport: cluster.network.connect('init'),
+      clock: cluster.clock,
+      prng: new SeededPrng(seed, 7),
+      expectedStores: 3,
+      ranges: initialRanges,
+      timeoutMs: 20_000,
+    });
+    await cluster.until(founded, 30_000);
+    return new StoreWorld(cluster, seed, options);
+  }
+
+  client(name: string): TestClient {
+    const { clients } = this;
+    const { clock, network } = this.cluster;
+    const prng = new SeededPrng(clients.length, 100);
+    const router = createRouter({ transport: network.connect(name), clock, prng });
+    const { janitorEveryMs } = this.options;
+    const database = new TransactionDatabase({
+      ...{ router, clock, prng },
+      ...(janitorEveryMs === undefined ? {} : { janitorEveryMs }),
+    });
+    const client = { name, router, database };
+    clients.push(client);
+    return client;
+  }
+
+  run<T>(promise: Promise<T>, withinMs?: number): Promise<T> {
+    return this.cluster.until(promise, withinMs);
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.cluster.clock.setTimer(ms, resolve));
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.clients.splice(0).map(({ router }) => router.close()));
+    await this.cluster.stopAll();
+  }
+}
