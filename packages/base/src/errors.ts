@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'CONFLICT'
   /** The transaction was chosen to end a cycle of transactions that wait for each other; it may be retried. */
   | 'DEADLOCK'
+  /** What was to be read is older than the versions that are kept. */
+  | 'SNAPSHOT_TOO_OLD'
   /** A lock was held by another transaction for longer than the caller would wait. */
   | 'LOCK_NOT_AVAILABLE'
   /** A key that had to be absent is there. `key` names it. */

@@ -30,6 +30,12 @@ export function toSqlError(error: unknown): unknown {
         detail: error.message,
         hint: 'Run the transaction again.',
       });
+    case 'SNAPSHOT_TOO_OLD':
+      return new SqlError('72000', 'snapshot too old', {
+        ...cause,
+        detail: error.message,
+        hint: 'Old versions of rows are kept for the time that gc.ttl says.',
+      });
     case 'LOCK_NOT_AVAILABLE':
       return new SqlError('55P03', error.message, cause);
     case 'KEY_EXISTS':

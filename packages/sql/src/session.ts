@@ -61,6 +61,7 @@ import type {
 import { type SettingChange, Settings } from './settings.ts';
 import { SqlError } from './sql-error.ts';
 import { kvIsolation } from './transaction/open-transaction.ts';
+import { readAsOf, readAsOfAtMost } from './transaction/read-as-of.ts';
 import { SessionTransaction, type TransactionControl } from './transaction/session-transaction.ts';
 import type { TextContext } from './types/codec.ts';
 import { timestampFromUnixMs } from './types/timestamp.ts';
@@ -217,6 +218,7 @@ export class EngineSession implements SqlSession {
       catalog: shared.catalog,
       logger: shared.logger,
       settings: this.settings,
+      readAsOf: () => this.settingAsOf(),
       notify: (notice) => this.notify(notice),
       report: (change) => this.report(change),
     });
@@ -493,6 +495,7 @@ export class EngineSession implements SqlSession {
     for (const notice of prepared.notices) this.notify(notice);
     const { plan, columns } = prepared;
     this.checkReadOnly(plan);
+    this.takeAsOf(preparation);
     switch (plan.kind) {
       case 'select':
         return this.runSelect(preparation, evaluation, stream);
@@ -517,8 +520,12 @@ export class EngineSession implements SqlSession {
       case 'release':
       case 'rollback-to':
       case 'set-transaction':
-      case 'set-characteristics':
-        return emptyResult(await this.control(plan, evaluation.statementStart));
+      case 'set-characteristics': {
+        const tag = await this.control(plan, evaluation.statementStart);
+        const asOf = plan.kind === 'begin' ? preparation.statement.node.asOf : undefined;
+        if (asOf !== undefined) this.transaction.current?.readAsOf(this.timeOf(asOf) ?? 0);
+        return emptyResult(tag);
+      }
       case 'prepare':
         await this.prepareNamed(preparation, plan);
         return emptyResult('PREPARE');
@@ -588,6 +595,30 @@ export class EngineSession implements SqlSession {
       throw new SqlError('25006', `cannot execute ${what} in a read-only transaction`);
   }
 
+  /** AS OF SYSTEM TIME of a query holds for the transaction that it begins. Throws 0A000, 25001, 25006, 22007, 22023. */
+  private takeAsOf({ statement, prepared: { plan } }: Preparation): void {
+    const { asOf } = statement.node;
+    if (asOf === undefined || plan.kind === 'begin' || plan.kind === 'explain') return;
+    if (plan.kind !== 'select')
+      throw new SqlError('0A000', 'AS OF SYSTEM TIME is for queries and BEGIN alone');
+    if (plan.locks !== undefined)
+      throw new SqlError('25006', `cannot execute SELECT ${plan.locks} AS OF SYSTEM TIME`);
+    const { open } = this.transaction;
+    if (open !== undefined) open.readAsOf(this.timeOf(asOf) ?? 0);
+  }
+
+  /** @param asOf undefined: as the setting says. @returns ms since 1970; undefined: now. Throws 22007, 22023. */
+  private timeOf(asOf: string | undefined): number | undefined {
+    if (asOf === undefined) return this.settingAsOf();
+    return readAsOf(asOf, this.text(), this.shared.clock.wallMs());
+  }
+
+  private settingAsOf(): number | undefined {
+    const asOf = this.settings.get('flotilla.read_as_of') ?? '';
+    if (asOf === '') return undefined;
+    return readAsOfAtMost(asOf, this.text(), this.shared.clock.wallMs());
+  }
+
   /** A statement on its way, in the open transaction if there is one. Throws 40001: that can only be rolled back. */
   private async running<P extends PreparedPlan['plan']>(
     preparation: Preparation,
@@ -597,10 +628,12 @@ export class EngineSession implements SqlSession {
     const { open } = this.transaction;
     const within = await open?.beginStatement();
     open?.useRelations(preparation.prepared);
-    const usable = this.usableIndexes();
+    const asOf = open === undefined ? this.timeOf(preparation.statement.node.asOf) : undefined;
+    // Indexes that came later lack what was there before them.
+    const usable = asOf === undefined ? this.usableIndexes() : () => false;
     const prepared = mayRead(preparation.prepared, usable)
       ? preparation.prepared
-      : await this.prepareHere(preparation.statement, preparation.declared);
+      : await this.prepareHere(preparation.statement, preparation.declared, usable);
     return {
       prepared: prepared as Prepared<P>,
       usable,
@@ -608,9 +641,10 @@ export class EngineSession implements SqlSession {
       signal,
       within,
       isolation: kvIsolation(this.transaction.modes.isolation),
+      asOf,
       lockTimeoutMs: this.settings.lockTimeoutMs,
       replan: async () => {
-        const fresh = await this.replan<P>(preparation);
+        const fresh = await this.replan<P>(preparation, usable);
         open?.useRelations(fresh);
         return fresh;
       },
@@ -620,9 +654,10 @@ export class EngineSession implements SqlSession {
   /** Throws 0A000 where the statement would now have other columns than its client was told. */
   private async replan<P extends PreparedPlan['plan']>(
     preparation: Preparation,
+    usable: IndexTest | undefined = this.usableIndexes(),
   ): Promise<Prepared<P>> {
     const { statement, declared, prepared: before } = preparation;
-    const fresh = await this.prepareHere(statement, declared);
+    const fresh = await this.prepareHere(statement, declared, usable);
     if (shape(fresh.columns) !== shape(before.columns))
       throw new SqlError('0A000', 'cached plan must not change result type');
     preparation.prepared = fresh;
@@ -637,11 +672,15 @@ export class EngineSession implements SqlSession {
   }
 
   /** A plan by the catalog as this session sees it now. */
-  private prepareHere(statement: Statement, declared: readonly Oid[]): Promise<PreparedPlan> {
+  private prepareHere(
+    statement: Statement,
+    declared: readonly Oid[],
+    usable: IndexTest | undefined = this.usableIndexes(),
+  ): Promise<PreparedPlan> {
     return this.shared.preparer.prepare(statement, declared, this.evaluation([]), {
       searchPath: this.searchPath,
       provisional: this.transaction.provisionalCatalog,
-      usable: this.usableIndexes(),
+      usable,
     });
   }
 

@@ -5,6 +5,7 @@
  */
 import { serverVersion, serverVersionNumber } from './functions/system.ts';
 import { SqlError } from './sql-error.ts';
+import { checkReadAsOf } from './transaction/read-as-of.ts';
 import { type TimeZone, utcZone, zoneBySetting } from './types/time-zone.ts';
 
 interface SettingDefinition {
@@ -176,6 +177,7 @@ const definitions: readonly SettingDefinition[] = [
   { name: 'default_transaction_deferrable', initial: 'off', check: booleanValue },
   { name: 'default_transaction_isolation', initial: 'serializable', check: isolationValue },
   { name: 'extra_float_digits', initial: '1', check: integerValue(-15, 3) },
+  { name: 'flotilla.read_as_of', initial: '', check: checkReadAsOf },
   { name: 'idle_in_transaction_session_timeout', initial: '0', check: durationValue },
   { name: 'idle_session_timeout', initial: '0', check: durationValue },
   { name: 'lc_collate', initial: 'C', readOnly: true },

@@ -54,6 +54,8 @@ export class RangeTransaction implements KvTransaction {
   private readonly parts: TransactionParts;
   private readonly readOnly: boolean;
   private readonly isolation: IsolationLevel;
+  /** It reads at a time that the caller has chosen. */
+  private readonly isPast: boolean;
   private readonly context: TransactionContext;
   private readonly buffer = new WriteBuffer();
   private readonly reads = new ReadSet();
@@ -71,6 +73,7 @@ export class RangeTransaction implements KvTransaction {
     this.parts = parts;
     this.readOnly = options.readOnly ?? false;
     this.isolation = options.isolation ?? 'serializable';
+    this.isPast = options.asOf !== undefined;
     const past = options.asOf === undefined ? 0 : timestampFromWallMs(options.asOf);
     const now = parts.router.now();
     this.context = {
@@ -167,6 +170,7 @@ export class RangeTransaction implements KvTransaction {
   beginStatement(): void {
     this.checkOpen();
     this.statement = this.buffer.mark();
+    if (this.isPast) return;
     if (this.isolation === 'read committed') this.newSnapshot();
     else this.hasRead = !this.reads.isEmpty;
   }
@@ -176,7 +180,7 @@ export class RangeTransaction implements KvTransaction {
     if (!this.restartable || this.statement === undefined)
       throw new DbError('INVALID_ARGUMENT', 'the statement cannot be run again by itself');
     this.buffer.undoTo(this.statement);
-    this.newSnapshot();
+    if (!this.isPast) this.newSnapshot();
   }
 
   /** Deleted spans go after the rest, see `delete-spans.ts`. */

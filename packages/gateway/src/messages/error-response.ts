@@ -64,6 +64,8 @@ function sqlStateOf(error: DbError): string {
       return '40001'; // serialization_failure
     case 'DEADLOCK':
       return '40P01'; // deadlock_detected
+    case 'SNAPSHOT_TOO_OLD':
+      return '72000'; // snapshot_too_old
     case 'LOCK_NOT_AVAILABLE':
       return '55P03'; // lock_not_available
     case 'KEY_EXISTS':

@@ -181,6 +181,7 @@ const textOf: Readonly<Record<RefusedReason, string>> = {
 };
 
 function codeOf(reason: RefusedReason): ErrorCode {
+  if (reason === 'too-old') return 'SNAPSHOT_TOO_OLD';
   return reason === 'several-ranges' ? 'NOT_SUPPORTED' : 'CONFLICT';
 }
 

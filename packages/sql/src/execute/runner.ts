@@ -48,6 +48,8 @@ export interface Statement<P> {
   readonly usable: IndexTest | undefined;
   /** Of a transaction of its own. */
   readonly isolation: IsolationLevel;
+  /** As that: what it reads is as it was then. Unit: ms since 1970. */
+  readonly asOf: number | undefined;
   /** 0 = none. */
   readonly lockTimeoutMs: number;
   /** The same statement prepared on the catalog as it is now. Throws if that is no longer possible. */
@@ -271,11 +273,16 @@ export class Runner {
     purpose: 'read' | 'lock' | 'write',
     attempt: number,
   ): Run {
-    const { evaluation, signal, within, usable, isolation, lockTimeoutMs } = statement;
+    const { evaluation, signal, within, usable, isolation, asOf, lockTimeoutMs } = statement;
+    const { database } = this.options;
     evaluation.subqueries = undefined;
+    const readOnly = purpose === 'read';
     return {
       transaction:
-        within ?? this.options.database.begin({ readOnly: purpose === 'read', isolation }),
+        within ??
+        database.begin(
+          asOf === undefined ? { readOnly, isolation } : { readOnly, isolation, asOf },
+        ),
       evaluation,
       pace: new Pace(this.options.clock, signal),
       memory: new MemoryAccount(workMemoryBytes),

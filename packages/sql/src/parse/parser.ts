@@ -3,6 +3,7 @@ import type { Node } from 'libpg-query';
 import { parseCacheEntries, parseCacheTextMax, statementCharactersMax } from '../limits.ts';
 import type { ParsedStatement } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import { takeAsOfClauses } from './as-of-clause.ts';
 import { parseWithGrammar } from './grammar.ts';
 import { SourceText } from './position.ts';
 
@@ -11,6 +12,8 @@ export interface StatementNode {
   readonly tree: Node;
   /** The whole text that the tree's locations refer to. */
   readonly source: SourceText;
+  /** The literal of AS OF SYSTEM TIME. */
+  readonly asOf?: string;
 }
 
 export interface Statement extends ParsedStatement {
@@ -51,12 +54,15 @@ function parseText(text: string): readonly Statement[] {
   if (text === '') return [];
   const source = new SourceText(text);
   const statements: Statement[] = [];
-  for (const raw of parseWithGrammar(text)) {
+  const { text: ours, clauses } = takeAsOfClauses(text);
+  for (const raw of parseWithGrammar(ours)) {
     if (raw.stmt === undefined) continue;
     const start = raw.stmt_location ?? 0;
     const end =
       raw.stmt_len === undefined || raw.stmt_len === 0 ? source.byteLength() : start + raw.stmt_len;
-    statements.push({ text: source.slice(start, end).trim(), node: { tree: raw.stmt, source } });
+    const asOf = clauses.find(({ location }) => start <= location && location <= end)?.time;
+    const node = { tree: raw.stmt, source, ...(asOf === undefined ? {} : { asOf }) };
+    statements.push({ text: source.slice(start, end).trim(), node });
   }
   return statements;
 }

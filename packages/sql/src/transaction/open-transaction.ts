@@ -64,6 +64,8 @@ export interface OpenTransactionOptions {
   /** What now() is. */
   readonly startedAt: bigint;
   readonly modes: Required<TransactionModes>;
+  /** It sees the database as it was then, and only reads. Unit: ms since 1970. */
+  readonly asOf?: number | undefined;
   /** The settings as they are when it begins. */
   readonly settings: SettingsSnapshot;
 }
@@ -79,6 +81,7 @@ export class OpenTransaction {
   private before: CatalogSnapshot | undefined;
   private kv: KvTransaction | undefined;
   private current: Required<TransactionModes>;
+  private asOf: number | undefined;
   /** A statement has taken a snapshot. */
   private queried = false;
   /** The transaction first; one for each savepoint. */
@@ -95,6 +98,7 @@ export class OpenTransaction {
     this.database = options.database;
     this.startedAt = options.startedAt;
     this.current = options.modes;
+    this.asOf = options.asOf;
     const { settings, modes } = options;
     const { readOnly } = modes;
     this.levels = [
@@ -123,6 +127,17 @@ export class OpenTransaction {
     return this.levels[0].settings;
   }
 
+  /** AS OF SYSTEM TIME. Throws 25001 where it is too late for that, 0A000 where the reads are a caller's. */
+  readAsOf(asOf: number): void {
+    if (this.asOf === asOf) return;
+    this.requireUnqueried('AS OF SYSTEM TIME must be said before any query');
+    this.requireOutermost('AS OF SYSTEM TIME cannot be said within a subtransaction');
+    if (this.options.catalogBefore !== undefined)
+      throw new SqlError('0A000', 'AS OF SYSTEM TIME is not supported in this transaction');
+    this.asOf = asOf;
+    this.current = { ...this.current, readOnly: true };
+  }
+
   /** SET TRANSACTION. Throws 25001 where it is too late for that. */
   setModes(modes: TransactionModes): void {
     const { isolation, readOnly, deferrable } = modes;
@@ -132,6 +147,8 @@ export class OpenTransaction {
         'SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction',
       );
     }
+    if (readOnly === false && this.asOf !== undefined)
+      throw tooLate('cannot set transaction read-write mode in a transaction that reads the past');
     if (readOnly === false && this.current.readOnly) {
       if (this.innermost.readOnly && this.levels.length > 1)
         throw tooLate('cannot set transaction read-write mode inside a read-only transaction');
@@ -161,7 +178,9 @@ export class OpenTransaction {
     this.queried = true;
     if (this.kv === undefined) {
       const isolation = kvIsolation(this.current.isolation);
-      this.kv = this.database.begin({ readOnly: this.current.readOnly, isolation });
+      const { asOf } = this;
+      const modes = { readOnly: this.current.readOnly, isolation };
+      this.kv = this.database.begin(asOf === undefined ? modes : { ...modes, asOf });
       for (const level of this.levels) level.kv = this.kv.savepoint();
       this.before ??= this.options.catalogBefore ?? this.options.catalog.snapshot;
     } else if (kvIsolation(this.current.isolation) === 'read committed')
@@ -204,6 +223,8 @@ export class OpenTransaction {
    * this transaction has made it. Of an index that came later the snapshot has only what was written since.
    */
   seesIndex(table: TableDescriptor, indexNumber: number): boolean {
+    // Of the past nobody remembers which there were.
+    if (this.asOf !== undefined) return false;
     const has = (catalog: CatalogSnapshot) =>
       catalog.table(table.id)?.indexes.some(({ number }) => number === indexNumber) === true;
     const { catalog, catalogBefore } = this.options;

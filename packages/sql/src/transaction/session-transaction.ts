@@ -43,6 +43,8 @@ export interface SessionTransactionOptions {
   readonly catalog: Catalog;
   readonly logger: Logger;
   readonly settings: Settings;
+  /** As flotilla.read_as_of says; undefined: it says nothing. Unit: ms since 1970. */
+  readonly readAsOf: () => number | undefined;
   readonly notify: (notice: Notice) => void;
   readonly report: (change: SettingChange) => void;
 }
@@ -284,15 +286,18 @@ export class SessionTransaction {
       logger,
       startedAt: now,
       modes,
+      asOf: shared ? undefined : this.options.readAsOf(),
       settings: settings.snapshot(),
     });
   }
 
   private defaults(): Required<TransactionModes> {
-    const { settings } = this.options;
+    const { settings, shared } = this.options;
     return {
       isolation: settings.get('default_transaction_isolation') ?? 'serializable',
-      readOnly: settings.get('default_transaction_read_only') === 'on',
+      readOnly:
+        settings.get('default_transaction_read_only') === 'on' ||
+        (!shared && settings.get('flotilla.read_as_of') !== ''),
       deferrable: settings.get('default_transaction_deferrable') === 'on',
     };
   }
