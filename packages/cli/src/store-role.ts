@@ -33,6 +33,7 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
     limits: {
       splitBytes: placement.splitBytes,
       splitRequestsPerSecond: placement.splitRequestsPerSecond,
+      historyTtlMs: placement.gcTtlSeconds * 1000,
       snapshotsReceivingMax: placement.snapshotsAtOnce,
     },
     placement: {

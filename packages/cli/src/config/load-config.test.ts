@@ -39,7 +39,7 @@ describe('loadConfig', () => {
       zone: undefined,
       placement: {
         ...{ deadStoreAfterSeconds: 300, storeReportSeconds: 5 },
-        ...{ splitBytes: 64 * 1024 * 1024, splitRequestsPerSecond: 20_000 },
+        ...{ splitBytes: 64 * 1024 * 1024, splitRequestsPerSecond: 20_000, gcTtlSeconds: 600 },
         ...{ snapshotsAtOnce: 2, leaseMovesAtOnce: 4 },
       },
       http: undefined,
@@ -121,6 +121,7 @@ describe('loadConfig', () => {
     'dead-store-after': ['0', '4', '1.5', 'soon'],
     'split-bytes': ['1', '63KiB', '65GiB', '64MB', '1.5MiB', '-1', 'big'],
     'split-requests-per-second': ['-1', '1.5', 'many'],
+    'gc-ttl': ['0', '59', '2592001', '10min'],
     'snapshots-at-once': ['0', '65', 'all'],
     'lease-moves-at-once': ['0', '1001', 'all'],
     'store-report-every': ['0', '61', '0.5'],

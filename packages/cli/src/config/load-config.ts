@@ -66,6 +66,7 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
       splitBytes: number('split-bytes') ?? defaultStoreLimits.splitBytes,
       splitRequestsPerSecond:
         number('split-requests-per-second') ?? defaultStoreLimits.splitRequestsPerSecond,
+      gcTtlSeconds: number('gc-ttl') ?? defaultStoreLimits.historyTtlMs / 1000,
       snapshotsAtOnce: number('snapshots-at-once') ?? defaultStoreLimits.snapshotsReceivingMax,
       leaseMovesAtOnce: number('lease-moves-at-once') ?? 4,
       storeReportSeconds: number('store-report-every') ?? 5,

@@ -38,6 +38,8 @@ export interface PlacementConfig {
   readonly splitBytes: number;
   /** 0 = never. */
   readonly splitRequestsPerSecond: number;
+  /** How long versions that were replaced are kept. Unit: s. */
+  readonly gcTtlSeconds: number;
   /** Snapshots that one store receives at once. */
   readonly snapshotsAtOnce: number;
   /** Leases on their way to, or from, one store at once. */
@@ -235,6 +237,14 @@ export const settings: readonly Setting[] = [
     defaultText: '20000',
     expected: 'a whole number from 0',
     schema: z.preprocess(wholeNumber, z.int().min(0)),
+  },
+  {
+    key: 'gc-ttl',
+    argument: '<s>',
+    description: 'seconds for which versions of rows are kept that were replaced',
+    defaultText: '600',
+    expected: 'a whole number from 60 to 2592000',
+    schema: z.preprocess(wholeNumber, z.int().min(60).max(2_592_000)),
   },
   {
     key: 'snapshots-at-once',
