@@ -16,6 +16,7 @@ export * from './hlc.ts';
 export * from './ids.ts';
 export * from './key-encoding.ts';
 export * from './key-space.ts';
+export * from './key-text.ts';
 export * from './logger.ts';
 export * from './memory-transport.ts';
 export * from './node-disk.ts';

@@ -3,13 +3,20 @@
  * it is so, or say why it is not.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { concatBytes, DbError, ExitCode, kvPrefix, toStoreId } from '@flotilla/base';
+import {
+  concatBytes,
+  DbError,
+  ExitCode,
+  keyText,
+  kvPrefix,
+  spanText,
+  toStoreId,
+} from '@flotilla/base';
 import type { Router } from '@flotilla/router';
 import { type ClusterConnection, connectToCluster } from './cluster-connection.ts';
 import type { ProcessConfig } from './config/settings.ts';
 import type { Output } from './output.ts';
 import { gatherStatus, type RangeRow } from './status/cluster-status.ts';
-import { keyText, spanText } from './status/key-text.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface TransferRequest {

@@ -3,6 +3,7 @@ import { type Clock, type Logger, type Prng, silentLogger } from '@flotilla/base
 import type { Router } from '@flotilla/router';
 import { createSqlEngine } from '@flotilla/sql';
 import { ComposedFlotilla, type Flotilla } from './flotilla.ts';
+import { createInspector } from './inspector.ts';
 import { TransactionRunner } from './transaction/run-transaction.ts';
 import { TransactionDatabase } from './transaction/transaction-database.ts';
 
@@ -19,7 +20,8 @@ export interface CreateFlotillaOptions {
 export async function createFlotilla(options: CreateFlotillaOptions): Promise<Flotilla> {
   const { router, clock, prng, logger = silentLogger } = options;
   const database = new TransactionDatabase({ router, clock, prng, logger });
-  const engine = await createSqlEngine({ database, clock, prng, logger });
+  const cluster = createInspector(router, clock);
+  const engine = await createSqlEngine({ database, clock, prng, logger, cluster });
   const transactions = new TransactionRunner({ database, engine, clock, prng });
   const close = (): Promise<void> => closeAll(database, router);
   return new ComposedFlotilla({ router, engine, transactions, close });

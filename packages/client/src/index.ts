@@ -20,6 +20,7 @@ export type { BytesLike } from './bytes-like.ts';
 export { type ConnectOptions, connect } from './connect.ts';
 export { type CreateFlotillaOptions, createFlotilla } from './create-flotilla.ts';
 export type { Flotilla } from './flotilla.ts';
+export { type ClusterPicture, createInspector } from './inspector.ts';
 export {
   type Kv,
   KvEntry,

@@ -1,6 +1,6 @@
 /** What all connections of one gateway share. */
 import type { Clock, Logger } from '@flotilla/base';
-import type { Logins, SqlSession, SqlSessionEvents } from '@flotilla/sql';
+import type { Logins, SessionClient, SqlSession, SqlSessionEvents } from '@flotilla/sql';
 import type { AccessRule } from './access-rules.ts';
 import type { Admission } from './admission.ts';
 import type { AuthenticationMethod } from './authentication.ts';
@@ -14,6 +14,8 @@ export interface CreateSessionOptions {
   readonly user: string;
   readonly database: string;
   readonly applicationName?: string;
+  /** Who is at the other end of the connection. */
+  readonly client?: SessionClient;
   readonly events?: Partial<SqlSessionEvents>;
   /** The user has shown who he is, or has to be a role: his privileges are those of the role. */
   readonly authenticated?: boolean;

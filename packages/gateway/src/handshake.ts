@@ -289,10 +289,11 @@ export class Handshake {
       if (this.step.kind === 'starting') this.events.enterRole(user, limit);
     };
     const logger = this.logger.child({ processId: key.processId });
+    const { address, port } = this.peer;
     startSession({
       context,
       startup: step.startup,
-      ...{ link, key, logger, mustExist, enterRole },
+      ...{ link, key, logger, mustExist, enterRole, address, port },
     }).then(
       (session) => {
         if (this.step.kind === 'starting') this.events.onStarted(session);

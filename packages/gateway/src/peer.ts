@@ -34,6 +34,7 @@ export class Peer {
   readonly input: FrameBuffer = new FrameBuffer();
   readonly output: OutputBuffer = new OutputBuffer();
   readonly address: string;
+  readonly port: number;
   private socket: Socket;
   private readonly clock: Clock;
   private readonly limits: GatewayLimits;
@@ -56,6 +57,7 @@ export class Peer {
     this.limits = limits;
     this.events = events;
     this.address = socket.remoteAddress ?? '';
+    this.port = socket.remotePort ?? 0;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, limits.stallMs);
     this.attach(socket);

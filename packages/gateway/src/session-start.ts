@@ -1,6 +1,7 @@
 /** From "authenticated" to the first ReadyForQuery: makes the session, applies its settings, greets the client. */
 import { type Logger, silentLogger } from '@flotilla/base';
 import { SqlError } from '@flotilla/sql';
+import { plainAddress } from './access-rules.ts';
 import type { CancelKey } from './cancel-registry.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { writeBackendKeyData, writeReadyForQuery } from './messages/backend-messages.ts';
@@ -34,6 +35,9 @@ export interface SessionStart {
   readonly mustExist: boolean;
   /** The session counts from now on. Throws SqlError 53300. */
   enterRole(user: string, limit: number): void;
+  /** Of the client, as its socket says. */
+  readonly address: string;
+  readonly port: number;
   readonly logger?: Logger;
 }
 
@@ -54,6 +58,11 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
     applicationName,
     authenticated: mustExist,
     ...(login === undefined ? {} : { settings: login.settings }),
+    client: {
+      processId: key.processId,
+      address: plainAddress(options.address),
+      port: options.port,
+    },
     events: {
       onNotice: (notice) => protocol.notice(notice),
       onParameterStatus: (name, value) => {

@@ -14,6 +14,7 @@
  * Not built: reads from followers, prefetching in scans, a meta range that is itself split, limits per user.
  */
 export * from './bootstrap.ts';
+export * from './cluster-rows.ts';
 export type { RouterLimits, RouterTimings } from './limits.ts';
 export { defaultRouterLimits, defaultRouterTimings } from './limits.ts';
 export * from './nats/nats-transport.ts';

@@ -5,7 +5,7 @@
  * carries its session and serial number, so that it takes effect once.
  */
 import type { Span, StoreId } from '@flotilla/base';
-import type { RangeInfo, StatusResponse } from '@flotilla/shard/protocol';
+import type { InspectResponse, RangeInfo, StatusResponse } from '@flotilla/shard/protocol';
 import type {
   KvRow,
   KvValue,
@@ -24,6 +24,9 @@ export interface MembersChange {
 }
 
 export interface StoreStatus extends StatusResponse {}
+
+/** Locks, transactions and contended keys, as one store has them in memory. */
+export interface StoreInspection extends InspectResponse {}
 
 /**
  * Errors of all operations: DbError with code
@@ -56,6 +59,8 @@ export interface Router {
   changeMembers(key: Uint8Array, change: MembersChange, options?: OperationOptions): Promise<void>;
   /** One store's own account of its replicas. */
   status(storeId: StoreId, options?: OperationOptions): Promise<StoreStatus>;
+  /** One store's locks, transactions and contended keys: bounded, waits first. */
+  inspect(storeId: StoreId, options?: OperationOptions): Promise<StoreInspection>;
   /**
    * Asks the leaseholder of the key's range to hand it to `to`. Resolves when that has begun; `status` shows how it ended.
    * Rejects with INVALID_ARGUMENT where the leaseholder refuses.

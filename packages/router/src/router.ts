@@ -34,6 +34,7 @@ import type {
   OperationOptions,
   Router,
   ScanOptions,
+  StoreInspection,
   StoreStatus,
   WriteBatch,
   WriteOutcome,
@@ -41,7 +42,7 @@ import type {
 import { scanSpan } from './scan.ts';
 import { Sessions } from './sessions.ts';
 import { SplitOperation } from './split-operation.ts';
-import { StoreRequests } from './store-requests.ts';
+import { type RequestBody, StoreRequests } from './store-requests.ts';
 import { RangeTransactionRouter } from './transaction/range-transaction-router.ts';
 import type { TransactionRouter } from './transaction/transaction-api.ts';
 import { TransferOperation } from './transfer-operation.ts';
@@ -165,35 +166,12 @@ class RouterOfRanges implements Router {
     });
   }
 
-  status(storeId: StoreId, options: OperationOptions = {}): Promise<StoreStatus> {
-    this.checkOpen();
-    const { signal } = options;
-    const timeoutMs = options.timeoutMs ?? this.dispatcher.timings.operationTimeoutMs;
-    return new Promise((resolve, reject) => {
-      let status: StoreStatus | undefined;
-      const end = (): void => {
-        signal?.removeEventListener('abort', abort);
-        if (status !== undefined) resolve(status);
-        else reject(new DbError('UNAVAILABLE', `store ${storeId} does not answer`));
-      };
-      const abort = (): void => {
-        forget();
-        reject(new DbError('CANCELLED', 'the caller cancelled'));
-      };
-      const forget = this.requests.ask({
-        to: storeId,
-        body: { status: {} },
-        everyMs: statusEveryMs,
-        timeoutMs,
-        onAnswer: (response) => {
-          status = response.status ?? undefined;
-          return status !== undefined;
-        },
-        onEnd: end,
-      });
-      if (signal?.aborted === true) abort();
-      else signal?.addEventListener('abort', abort);
-    });
+  async status(storeId: StoreId, options?: OperationOptions): Promise<StoreStatus> {
+    return this.askStore(storeId, { status: {} }, (answer) => answer.status, options);
+  }
+
+  async inspect(storeId: StoreId, options?: OperationOptions): Promise<StoreInspection> {
+    return this.askStore(storeId, { inspect: {} }, (answer) => answer.inspect, options);
   }
 
   async changeMembers(
@@ -226,6 +204,43 @@ class RouterOfRanges implements Router {
     this.dispatcher.closeAll('CLOSED', 'the router was closed');
     this.requests.close();
     this.link.close();
+  }
+
+  /** A question to one store about itself. */
+  private askStore<Result extends object>(
+    storeId: StoreId,
+    body: RequestBody,
+    resultOf: (response: Response) => Result | null | undefined,
+    options: OperationOptions = {},
+  ): Promise<Result> {
+    this.checkOpen();
+    const { signal } = options;
+    const timeoutMs = options.timeoutMs ?? this.dispatcher.timings.operationTimeoutMs;
+    return new Promise((resolve, reject) => {
+      let result: Result | undefined;
+      const end = (): void => {
+        signal?.removeEventListener('abort', abort);
+        if (result !== undefined) resolve(result);
+        else reject(new DbError('UNAVAILABLE', `store ${storeId} does not answer`));
+      };
+      const abort = (): void => {
+        forget();
+        reject(new DbError('CANCELLED', 'the caller cancelled'));
+      };
+      const forget = this.requests.ask({
+        to: storeId,
+        body,
+        everyMs: statusEveryMs,
+        timeoutMs,
+        onAnswer: (response) => {
+          result = resultOf(response) ?? undefined;
+          return result !== undefined;
+        },
+        onEnd: end,
+      });
+      if (signal?.aborted === true) abort();
+      else signal?.addEventListener('abort', abort);
+    });
   }
 
   private onResponse(response: Response, fromStore: number): void {

@@ -3,6 +3,8 @@ import { type Clock, type Logger, osPrng, type Prng, silentLogger } from '@floti
 import { Catalog } from './catalog/catalog.ts';
 import { CatalogIds } from './catalog/ids.ts';
 import { Sequences } from './catalog/sequences.ts';
+import type { ClusterInspector } from './cluster/cluster-inspector.ts';
+import { SessionRegistry } from './cluster/session-facts.ts';
 import { ClockRowIds } from './execute/row-ids.ts';
 import { Runner } from './execute/runner.ts';
 import type { KvDatabase } from './kv-transaction.ts';
@@ -20,12 +22,14 @@ export interface SqlEngineOptions {
   readonly database: KvDatabase;
   readonly clock: Clock;
   readonly logger?: Logger;
+  /** The cluster below, for people: schema `flotilla`. Default: none is known. */
+  readonly cluster?: ClusterInspector;
   /** For jitter and row ids. Default: seeded by the operating system. */
   readonly prng?: Prng;
 }
 
 export interface SqlEngine {
-  /** A new session with settings of its own. Holds no resources: it needs no closing. */
+  /** A new session with settings of its own. One that names its client is listed until it is closed. */
   createSession(options: SessionOptions): SqlSession;
   /** Who may have one, for those who let users in. */
   readonly logins: Logins;
@@ -41,6 +45,9 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     clock,
     logger,
     catalog,
+    cluster: options.cluster,
+    sessions: new SessionRegistry(),
+    startedAt: timestampFromUnixMs(clock.wallMs()),
     ids: new CatalogIds(database),
     sequences: new Sequences(database),
     parser: new Parser(),

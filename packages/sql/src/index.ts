@@ -34,6 +34,8 @@
  * temporary and partitioned tables, inheritance, materialized views, functions, triggers, prepared transactions, binary COPY, ROWS FROM, SEARCH
  * and CYCLE, hypothetical-set aggregates, statistics, spilling to disk, pushing filters to the stores.
  */
+export * from './cluster/cluster-inspector.ts';
+export type { SessionClient } from './cluster/session-facts.ts';
 export * from './engine.ts';
 export * from './kv-errors.ts';
 export * from './kv-transaction.ts';

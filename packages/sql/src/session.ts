@@ -10,6 +10,10 @@ import { parseSearchPath } from './catalog/search-path.ts';
 import type { Sequences } from './catalog/sequences.ts';
 import { sessionNames } from './catalog/session-names.ts';
 import { SessionSequences } from './catalog/session-sequences.ts';
+import type { ClusterInspector } from './cluster/cluster-inspector.ts';
+import { OutsideWork } from './cluster/outside-work.ts';
+import { SessionActivity } from './cluster/session-activity.ts';
+import type { SessionClient, SessionRegistry } from './cluster/session-facts.ts';
 import { CopyCommand, checkCopy, copyInsert, copyOf, copyQuery } from './copy/copy-command.ts';
 import { copyIn } from './copy/copy-in.ts';
 import { CopyWriter } from './copy/copy-writer.ts';
@@ -72,6 +76,8 @@ export interface SessionOptions {
   readonly user: string;
   readonly database: string;
   readonly applicationName?: string;
+  /** Who is at the other end. Absent: nobody that anybody would look for. */
+  readonly client?: SessionClient;
   readonly events?: Partial<SqlSessionEvents>;
   /**
    * Whoever has shown that he is `user`: privileges are those of the role of this name. Default: false: a name that no
@@ -89,6 +95,10 @@ export interface SessionShared {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly catalog: Catalog;
+  readonly cluster: ClusterInspector | undefined;
+  readonly sessions: SessionRegistry;
+  /** Microseconds since 2000. */
+  readonly startedAt: bigint;
   readonly ids: CatalogIds;
   readonly sequences: Sequences;
   readonly parser: Parser;
@@ -192,6 +202,7 @@ export class EngineSession implements SqlSession {
   private readonly transaction: SessionTransaction;
   private readonly sequences: SessionSequences;
   private readonly trusted: string | undefined;
+  private readonly activity: SessionActivity;
 
   constructor(shared: SessionShared, options: SessionOptions) {
     this.shared = shared;
@@ -222,6 +233,13 @@ export class EngineSession implements SqlSession {
       notify: (notice) => this.notify(notice),
       report: (change) => this.report(change),
     });
+    this.activity = new SessionActivity(options, {
+      nowMs: () => shared.clock.wallMs(),
+      status: () => this.transaction.status,
+      transactionStartedAt: () => this.transaction.startedAt,
+      applicationName: () => this.settings.get('application_name') ?? '',
+    });
+    if (options.client !== undefined) shared.sessions.add(this.activity);
   }
 
   parse(text: string): readonly ParsedStatement[] {
@@ -267,7 +285,7 @@ export class EngineSession implements SqlSession {
     }
     if (!(prepared instanceof Preparation))
       throw new SqlError('XX000', 'the statement was not prepared by this engine');
-    const { signal, end } = this.deadline(options.signal);
+    const { signal, end } = this.deadline(options.signal, prepared.statement.text);
     const onError = (error: unknown): unknown => {
       end();
       this.transaction.fail(error);
@@ -372,7 +390,7 @@ export class EngineSession implements SqlSession {
     const own = this.transactionStatus === 'idle';
     let count = 0;
     const load = async (from: CopySource): Promise<void> => {
-      const { signal, end } = this.deadline(outer);
+      const { signal, end } = this.deadline(outer, `COPY ${table} FROM STDIN`);
       const within = signal === undefined ? {} : { signal };
       if (own) this.beginImplicit('query');
       try {
@@ -466,6 +484,7 @@ export class EngineSession implements SqlSession {
   }
 
   close(): void {
+    this.shared.sessions.remove(this.activity);
     this.transaction.close();
   }
 
@@ -708,6 +727,13 @@ export class EngineSession implements SqlSession {
         return authorityFor(user());
       },
       authorityOf: authorityFor,
+      backend: {
+        cluster: this.shared.cluster,
+        processId: this.options.client?.processId ?? process.pid,
+        startedAt: this.shared.startedAt,
+        sessions: () => this.shared.sessions.all(),
+        work: new OutsideWork(),
+      },
       get names() {
         if (names?.snapshot !== snapshot()) names = new NameResolver(snapshot(), path());
         return names;
@@ -734,17 +760,23 @@ export class EngineSession implements SqlSession {
     this.options.events?.onParameterStatus?.(change.name, change.value);
   }
 
-  /** statement_timeout as a signal that also follows the caller's. */
-  private deadline(outer: AbortSignal | undefined): Deadline {
+  /** A statement begins. statement_timeout as a signal that also follows the caller's. */
+  private deadline(outer: AbortSignal | undefined, text: string): Deadline {
+    const { activity } = this;
+    activity.begin(text);
     const ms = this.settings.statementTimeoutMs;
-    if (ms === 0) return { signal: outer, end: () => undefined };
+    if (ms === 0) return { signal: outer, end: () => activity.end() };
     const controller = new AbortController();
     const timer = this.shared.clock.setTimer(ms, () =>
       controller.abort(new SqlError('57014', 'canceling statement due to statement timeout')),
     );
     const signal =
       outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal]);
-    return { signal, end: () => timer.cancel() };
+    const end = (): void => {
+      timer.cancel();
+      activity.end();
+    };
+    return { signal, end };
   }
 }
 
@@ -779,7 +811,7 @@ function writingCommand(plan: PreparedPlan['plan']): string | undefined {
 
 interface Deadline {
   readonly signal: AbortSignal | undefined;
-  /** Disarms the timer. */
+  /** The statement is over. */
   end(): void;
 }
 

@@ -2,9 +2,8 @@
  * One picture of the cluster, put together from what every store says of its own replicas. Stores that are known but do
  * not answer stay in the picture, marked; so do ranges that nobody leads.
  */
-import { emptyBytes, keyMax, toHex, toStoreId } from '@flotilla/base';
+import { emptyBytes, keyMax, spanText, toHex, toStoreId } from '@flotilla/base';
 import type { Router, StoreStatus } from '@flotilla/router';
-import { spanText } from './key-text.ts';
 
 export type ReplicaStatus = NonNullable<StoreStatus['replicas']>[number];
 

@@ -1,8 +1,16 @@
-import { concatBytes, emptyBytes, keyMax, kvPrefix, metaPrefix, tablePrefix } from '@flotilla/base';
+import {
+  concatBytes,
+  emptyBytes,
+  keyMax,
+  keyText,
+  kvPrefix,
+  metaPrefix,
+  spanText,
+  tablePrefix,
+} from '@flotilla/base';
 import type { Router, StoreStatus } from '@flotilla/router';
 import { describe, expect, it } from 'vitest';
 import { gatherStatus, type ReplicaStatus } from './cluster-status.ts';
-import { keyText, spanText } from './key-text.ts';
 import { bytesText, durationText, statusText } from './status-table.ts';
 
 const ascii = (text: string): Uint8Array => Buffer.from(text, 'latin1');
@@ -63,6 +71,7 @@ function routerOver(statuses: ReadonlyMap<number, StoreStatus>): Router {
     lookup: unused,
     transferLease: unused,
     split: unused,
+    inspect: unused,
     changeMembers: unused,
     get transactions(): never {
       return unused();

@@ -20,6 +20,7 @@ import type {
   OperationOptions,
   Router,
   ScanOptions,
+  StoreInspection,
   StoreStatus,
   WriteBatch,
   WriteCondition,
@@ -132,6 +133,10 @@ export class MemoryRouter implements Router {
 
   async discover(): Promise<readonly DiscoveredStore[]> {
     return [];
+  }
+
+  async inspect(): Promise<StoreInspection> {
+    return {};
   }
 
   async status(): Promise<StoreStatus> {

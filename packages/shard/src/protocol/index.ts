@@ -6,4 +6,18 @@ import { flotilla } from '../../gen/kv.js';
 
 export const kv: typeof flotilla.kv = flotilla.kv;
 export type RangeInfo = flotilla.kv.IRangeInfo;
+export type InspectResponse = flotilla.kv.IInspectResponse;
 export type StatusResponse = flotilla.kv.IStatusResponse;
+/** The rows in which the cluster describes itself: whoever may read the key space may read them. */
+export {
+  decodeEvent,
+  decodeIntent,
+  decodeReport,
+  eventNumber,
+  eventSpan,
+  intentSpan,
+  type PlacementEvent,
+  reportSpan,
+  type StoreIntent,
+  type StoreReport,
+} from '../placement/cluster-rows.ts';

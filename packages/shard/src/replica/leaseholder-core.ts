@@ -11,6 +11,7 @@ import type { SessionTable } from '../state/session-table.ts';
 import type { StorageSpace } from '../state/storage-keys.ts';
 import type { Intent } from '../state/transaction-rows.ts';
 import type { TransactionState } from '../state/transaction-state.ts';
+import type { Contention } from '../transaction/contention.ts';
 import type { LiveTransactions } from '../transaction/live-transactions.ts';
 import type { LockTable } from '../transaction/lock-table.ts';
 import type { ReadProgress } from '../transaction/read-checks.ts';
@@ -40,6 +41,8 @@ export interface LeaseholderContext {
   readonly limits: StoreLimits;
   readonly answers: Answers;
   readonly live: LiveTransactions;
+  /** Of the store: keys that are fought over. */
+  readonly contention: Contention;
   readonly waitingClock: WaitingClock;
   readonly nowMs: () => number;
   /** Runs the callback once, after about that time. */

@@ -90,7 +90,8 @@ export class Leaseholder implements LeaseholderCore {
     this.context = context;
     this.proposals = new Proposals(term, context.limits.entryBytesTarget);
     this.memory = new TransactionMemory(() => replica.transactions);
-    this.locks = new LockTable(context.live, context.limits, context.waitingClock);
+    const { live, limits, waitingClock, contention } = context;
+    this.locks = new LockTable(live, limits, waitingClock, contention);
     this.writes = new WriteCommands(this);
     this.sessions = new SessionCommands(this, this.writes);
     this.transactions = new TransactionCommands(this);
@@ -264,8 +265,10 @@ export class Leaseholder implements LeaseholderCore {
     const { replica, context } = this;
     const { nowMs, answers, limits } = context;
     const { caller } = attempt;
-    if (attempt.waitUntilMs === 0)
+    if (attempt.waitUntilMs === 0) {
+      context.contention.noteWait(overlayKey(intent.key), nowMs());
       attempt.waitUntilMs = Math.min(nowMs() + limits.intentWaitMs, caller.deadlineMs);
+    }
     if (attempt.waitUntilMs <= nowMs()) return blockedBy(intent);
     const parked = replica.waitingRoom.park(overlayKey(intent.key), {
       untilMs: attempt.waitUntilMs,

@@ -30,6 +30,7 @@ import { Checkpointer } from '../store/checkpointer.ts';
 import { OneAtATime } from '../store/one-at-a-time.ts';
 import { StoreStateMachine } from '../store/store-state-machine.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
+import { Contention } from '../transaction/contention.ts';
 import { LiveTransactions } from '../transaction/live-transactions.ts';
 import { WaitingClock, WaitingRoom } from '../transaction/waiting-room.ts';
 import type { Answer, Caller } from './answers.ts';
@@ -150,6 +151,7 @@ class Harness {
           entryBytesTarget: 200,
         },
         answers: { send: (caller, answer) => this.receive(caller, answer) },
+        contention: new Contention(),
         live: new LiveTransactions({
           clock: this.clock,
           ttlMs: 5000,

@@ -5,6 +5,7 @@
  */
 import { probe, toTimestamp } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
+import { kv } from '../protocol/index.ts';
 import { transactionIdBytes } from '../state/storage-keys.ts';
 import type { LockOwner } from '../transaction/lock-table.ts';
 import { leastTimestamp, lockOwnerOf, waitForOthers } from '../transaction/obstacles.ts';
@@ -147,6 +148,15 @@ export class WriteCommands {
       if (isDelete) memory.noteWrite(overlayKey(key ?? noBytes), timestamp, true);
   }
 
+  /** For people who look for hot keys: somebody was first. That a key exists is an answer and no conflict. */
+  private noteConflict({ conditions, readChecks }: WriteRequest, failed: number): void {
+    const { contention, nowMs } = this.core.context;
+    const condition = conditions?.[failed];
+    if (condition?.kind === kv.ConditionKind.ABSENT) return;
+    const key = condition?.key ?? readChecks?.[failed - (conditions?.length ?? 0)]?.startKey;
+    if (key) contention.noteConflict(overlayKey(key), nowMs());
+  }
+
   private command(
     caller: Caller | undefined,
     request: WriteRequest,
@@ -180,6 +190,7 @@ export class WriteCommands {
         `with the versions it replaces the write exceeds ${commandBytesMax} bytes`,
       );
     core.append(caller, command);
+    if (failed !== undefined) this.noteConflict(request, failed.index);
     if (failed === undefined) this.noteAbsence(request, command, demanded || timestamp);
     if (transaction === undefined || failed !== undefined) return undefined;
     probe(demanded === 0 ? 'transactionInOneCommand' : 'transactionAtItsReadTimestamp');

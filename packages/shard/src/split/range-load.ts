@@ -58,6 +58,11 @@ export class RangeLoad {
     }
   }
 
+  /** What the range was asked in the last window. Unit: requests/s. */
+  rate(rangeId: number): number {
+    return this.ranges.get(rangeId)?.rate ?? 0;
+  }
+
   /** What the range was asked in each of the last two windows at least. Unit: requests/s. */
   steadyRate(rangeId: number): number {
     const load = this.ranges.get(rangeId);

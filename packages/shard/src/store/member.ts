@@ -28,12 +28,14 @@ import { RangeLoad } from '../split/range-load.ts';
 import { SplitTriggers } from '../split/split-triggers.ts';
 import { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
+import { Contention } from '../transaction/contention.ts';
 import { LiveTransactions } from '../transaction/live-transactions.ts';
 import { WaitingClock, WaitingRoom } from '../transaction/waiting-room.ts';
 import { Checkpointer } from './checkpointer.ts';
 import type { StoreContext } from './context.ts';
 import type { StoreFoundation } from './foundation.ts';
 import { HistorySweeper } from './history-sweeper.ts';
+import { inspectStore } from './inspection.ts';
 import { LeaseBalancer } from './lease-balancer.ts';
 import type { MetaLink } from './meta-link.ts';
 import { OneAtATime } from './one-at-a-time.ts';
@@ -72,6 +74,7 @@ export class Member {
   private readonly options: MemberOptions;
   private readonly context: StoreContext;
   readonly live: LiveTransactions;
+  readonly contention: Contention = new Contention();
   private readonly proposer: Proposer;
   private readonly waitingClock: WaitingClock;
   private readonly takeOverWaitMs: number;
@@ -214,6 +217,13 @@ export class Member {
       new TransactionReads(readsOptions, this.reads),
       this.live,
       replicas,
+      (request) =>
+        inspectStore(request, {
+          replicas,
+          live: this.live,
+          contention: this.contention,
+          nowMs: clock.nowMs(),
+        }),
     );
     this.checkpointer = new Checkpointer({
       engine,
@@ -326,6 +336,7 @@ export class Member {
         limits,
         answers: admission,
         live: this.live,
+        contention: this.contention,
         waitingClock: this.waitingClock,
         nowMs: () => options.clock.nowMs(),
         after: (delayMs, callback) => void options.clock.setTimer(delayMs, guarded(callback)),

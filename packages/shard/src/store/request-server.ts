@@ -116,7 +116,8 @@ export class RequestServer {
     }
     const { clientId } = header.sender;
     if (request.discover || request.status || request.bootstrap) this.serveStore(clientId, request);
-    else if (request.releaseLocks || request.keepLocks) this.serveLocks(header, clientId, request);
+    else if (request.releaseLocks || request.keepLocks || request.inspect)
+      this.serveLocks(header, clientId, request);
     else this.serveRange(header, clientId, request, message.length);
   }
 

@@ -73,6 +73,7 @@ export class RunningStore implements Store {
       meta: this.meta,
       clusterId: () => this.clusterId,
       raft: () => this.member?.raft,
+      rateOf: (rangeId) => this.member?.load.rate(rangeId) ?? 0,
       onFounded: (founded, states) => {
         this.clusterId = founded;
         this.becomeMember(states, true);

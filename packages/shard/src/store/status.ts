@@ -11,23 +11,29 @@ export interface StatusFacts {
   readonly uptimeMs: number;
   readonly pid: number;
   readonly walBytes: number;
+  /** Since 1970. */
+  readonly wallMs: number;
   readonly replicas: ReadonlyMap<number, Replica>;
   /** Undefined before founding. */
   readonly raft: MultiRaft | undefined;
+  /** What a range is asked. Unit: requests/s. */
+  readonly rateOf: (rangeId: number) => number;
 }
 
 export function statusOf(facts: StatusFacts): flotilla.kv.StatusResponse.$Properties {
-  const { raft, replicas, ...rest } = facts;
+  const { raft, replicas, rateOf, ...rest } = facts;
   return {
     ...rest,
     uptimeMs: Math.floor(facts.uptimeMs),
-    replicas: [...replicas.values()].map((replica) => replicaStatus(replica, raft)),
+    wallMs: Math.floor(facts.wallMs),
+    replicas: [...replicas.values()].map((replica) => replicaStatus(replica, raft, rateOf)),
   };
 }
 
 function replicaStatus(
   replica: Replica,
   raft: MultiRaft | undefined,
+  rateOf: StatusFacts['rateOf'],
 ): flotilla.kv.ReplicaStatus.$Properties {
   const status = raft?.status(replica.rangeId);
   return {
@@ -42,6 +48,7 @@ function replicaStatus(
     lastIndex: status?.lastIndex ?? 0,
     leaseValid: status?.leaseValid ?? false,
     leaseRemainingMs: Math.floor(status?.leaseRemainingMs ?? 0),
+    requestsPerSecond: replica.leaseholder === undefined ? 0 : Math.round(rateOf(replica.rangeId)),
     liveBytes: Math.max(0, Math.round(replica.liveBytes)),
   };
 }

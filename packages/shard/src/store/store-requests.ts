@@ -24,6 +24,8 @@ export interface StoreRequestsOptions {
   readonly context: StoreContext;
   readonly clusterId: () => Buffer | undefined;
   readonly meta: MetaLink;
+  /** Of a range. Unit: requests/s. */
+  readonly rateOf: (rangeId: number) => number;
   /** Undefined before founding. */
   readonly raft: () => MultiRaft | undefined;
   /** The state is on disk: the store is part of this cluster from now on. */
@@ -70,6 +72,8 @@ export class StoreRequests {
         walBytes: wal.sizeBytes(),
         replicas,
         raft: this.options.raft(),
+        wallMs: options.clock.wallMs(),
+        rateOf: this.options.rateOf,
       }),
     };
   }

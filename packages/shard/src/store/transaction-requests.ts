@@ -10,6 +10,7 @@ import type { LiveTransactions } from '../transaction/live-transactions.ts';
 import type { TransactionReads } from './transaction-reads.ts';
 
 type Request = flotilla.kv.Request;
+type InspectRequest = flotilla.kv.InspectRequest.$Properties;
 
 /** Undefined: the answer is sent later. */
 interface Served {
@@ -21,14 +22,18 @@ export class TransactionRequests {
   private readonly live: LiveTransactions;
   private readonly replicas: ReadonlyMap<number, Replica>;
 
+  private readonly inspect: (request: InspectRequest) => Answer;
+
   constructor(
     reads: TransactionReads,
     live: LiveTransactions,
     replicas: ReadonlyMap<number, Replica>,
+    inspect: (request: InspectRequest) => Answer,
   ) {
     this.reads = reads;
     this.live = live;
     this.replicas = replicas;
+    this.inspect = inspect;
   }
 
   /** @returns undefined: not a request of a transaction */
@@ -61,7 +66,7 @@ export class TransactionRequests {
   }
 
   /** To the store as a whole. @returns undefined: not such a request */
-  serveStore(clientId: string, { releaseLocks, keepLocks }: Request): Answer | undefined {
+  serveStore(clientId: string, { releaseLocks, keepLocks, inspect }: Request): Answer | undefined {
     if (releaseLocks) {
       for (const id of releaseLocks.transactionIds ?? []) this.live.end(nameOf(id));
       return { releaseLocks: {} };
@@ -71,6 +76,7 @@ export class TransactionRequests {
       const abandoned = keepLocks.listAbandoned ? abandonedIn(this.replicas.values()) : [];
       return { keepLocks: { unknown, abandoned } };
     }
+    if (inspect) return this.inspect(inspect);
     return undefined;
   }
 }

@@ -95,6 +95,11 @@ export class LiveTransactions {
     return live !== undefined && this.options.clock.nowMs() - live.heardMs <= this.options.ttlMs;
   }
 
+  /** All of them. */
+  names(): Iterable<string> {
+    return this.byName.keys();
+  }
+
   /** As a client is told of it. */
   describe(transaction: string): LockHolder {
     const live = this.byName.get(transaction);

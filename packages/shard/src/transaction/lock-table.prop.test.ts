@@ -1,6 +1,7 @@
 import { ManualClock } from '@flotilla/base/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Contention } from './contention.ts';
 import { LiveTransactions } from './live-transactions.ts';
 import { type LockOwner, LockTable, type LockWish } from './lock-table.ts';
 import { WaitingClock } from './waiting-room.ts';
@@ -25,6 +26,7 @@ function setUp(locksMax = 100) {
     live,
     { locksMax, lockPlaceMs: 1000 },
     new WaitingClock(clock, onFatal),
+    new Contention(),
   );
   const events: string[] = [];
   let looks = 0;

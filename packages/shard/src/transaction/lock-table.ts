@@ -6,6 +6,7 @@
 import { assert, compareBytes } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { bytesOfName } from '../state/transaction-rows.ts';
+import type { Contention } from './contention.ts';
 import { InheritedLocks } from './inherited-locks.ts';
 import type { LiveTransactions, LockMode, LockOwnerTable } from './live-transactions.ts';
 import type { Waiter, WaitingClock } from './waiting-room.ts';
@@ -23,6 +24,8 @@ export interface LockOwner {
 interface Entry {
   readonly owner: LockOwner;
   readonly wish: LockWish;
+  /** When it joined the queue. Monotonic ms. */
+  readonly sinceMs: number;
   /** Undefined while the client has an answer in hand and is about to ask again. */
   waiter: Waiter | undefined;
   /** Without a waiter, its place is kept until then. Monotonic ms. */
@@ -46,19 +49,37 @@ export interface Blockers {
   readonly edges: flotilla.kv.WaitEdge.$Properties[];
 }
 
+/** A lock, or a wait for one. Transactions by name. */
+export interface ListedLock {
+  readonly name: string;
+  readonly kind: LockWish;
+  readonly granted: boolean;
+  /** Undefined: a write outside of transactions. */
+  readonly transaction: string | undefined;
+  readonly waitingMs: number;
+  readonly blockedBy: readonly string[];
+}
+
 export class LockTable implements LockOwnerTable {
   private readonly live: LiveTransactions;
   private readonly limits: LockTableLimits;
   private readonly clock: WaitingClock;
+  private readonly contention: Contention;
   private keys = new Map<string, KeyLock>();
   /** Names of the keys that a transaction holds. */
   private held = new Map<string, Set<string>>();
   private readonly waitedFor = new Set<string>();
 
-  constructor(live: LiveTransactions, limits: LockTableLimits, clock: WaitingClock) {
+  constructor(
+    live: LiveTransactions,
+    limits: LockTableLimits,
+    clock: WaitingClock,
+    contention: Contention,
+  ) {
     this.live = live;
     this.limits = limits;
     this.clock = clock;
+    this.contention = contention;
   }
 
   /** Keys with a lock or a queue. */
@@ -97,7 +118,7 @@ export class LockTable implements LockOwnerTable {
     const held = lock.holders.get(owner.name);
     const has = held === 'exclusive' || (held !== undefined && held === wish);
     if (!has && this.firstBlockers(lock, owner, wish).next().done !== true) return false;
-    leaveQueue(lock, owner, wish);
+    this.leaveQueue(name, lock, owner, wish);
     if (wish === 'write') this.dropIfIdle(name, lock);
     else if (!has) this.hold(name, lock, owner, wish);
     return true;
@@ -113,7 +134,9 @@ export class LockTable implements LockOwnerTable {
       own.waiter?.giveUp();
       own.waiter = waiter;
     } else {
-      const entry: Entry = { owner, wish, waiter, keptUntilMs: 0 };
+      const sinceMs = this.clock.nowMs();
+      const entry: Entry = { owner, wish, sinceMs, waiter, keptUntilMs: 0 };
+      this.contention.noteWait(name, sinceMs);
       // Who holds a SHARE stops everybody else in the queue: its upgrade goes first.
       if (lock.holders.has(owner.name)) lock.queue.unshift(entry);
       else lock.queue.push(entry);
@@ -137,6 +160,23 @@ export class LockTable implements LockOwnerTable {
       edges.push(...this.live.edgesOf(blocker));
     }
     return { holders, edges };
+  }
+
+  /** Every lock and every wait, for people: in no order, and only as much as is taken. */
+  *listed(): Generator<ListedLock> {
+    const now = this.clock.nowMs();
+    for (const [name, lock] of this.keys) {
+      for (const [transaction, mode] of lock.holders)
+        yield { name, kind: mode, granted: true, transaction, waitingMs: 0, blockedBy: [] };
+      for (const { owner, wish, sinceMs } of lock.queue) {
+        const blockers = [...this.firstBlockers(lock, owner, wish)];
+        yield {
+          ...{ name, kind: wish, granted: false, waitingMs: now - sinceMs },
+          transaction: owner.transaction === undefined ? undefined : owner.name,
+          blockedBy: blockers.filter((one) => one !== undefined),
+        };
+      }
+    }
   }
 
   /** The first key of the span that somebody else has or waits for, as a name. Cost: linear. */
@@ -166,7 +206,7 @@ export class LockTable implements LockOwnerTable {
       if (lock === undefined) continue;
       const own = lock.queue.filter((entry) => entry.owner.name === transaction);
       if (own.length === 0) continue;
-      for (const entry of own) lock.queue.splice(lock.queue.indexOf(entry), 1);
+      for (const entry of own) this.unqueue(name, lock, lock.queue.indexOf(entry));
       for (const { waiter } of own) waiter?.giveUp();
       this.pump(name, lock);
     }
@@ -231,7 +271,7 @@ export class LockTable implements LockOwnerTable {
         if (waiter === undefined) {
           if (entry.keptUntilMs > nowMs) continue;
           const at = lock.queue.indexOf(entry);
-          if (at >= 0) lock.queue.splice(at, 1);
+          if (at >= 0) this.unqueue(name, lock, at);
         } else if (waiter.untilMs <= nowMs) {
           entry.keptUntilMs = nowMs + this.limits.lockPlaceMs;
           waiter.giveUp();
@@ -278,6 +318,19 @@ export class LockTable implements LockOwnerTable {
     this.live.enter(owner.name, owner.transaction, this);
   }
 
+  /** Has what it waited for. A request that was repeated meanwhile hears so. */
+  private leaveQueue(name: string, lock: KeyLock, owner: LockOwner, wish: LockWish): void {
+    const { queue } = lock;
+    const at = queue.findIndex((entry) => entry.owner.name === owner.name && entry.wish === wish);
+    if (at >= 0) this.unqueue(name, lock, at)?.waiter?.giveUp();
+  }
+
+  private unqueue(name: string, { queue }: KeyLock, at: number): Entry | undefined {
+    const [entry] = queue.splice(at, 1);
+    if (entry !== undefined) this.contention.noteWaited(name, this.clock.nowMs() - entry.sinceMs);
+    return entry;
+  }
+
   /** Somebody went: whoever is next gets what it waits for. */
   private pump(name: string, lock: KeyLock): void {
     for (let at = 0; at < lock.queue.length; ) {
@@ -290,7 +343,7 @@ export class LockTable implements LockOwnerTable {
       }
       if (wish !== 'write') {
         // Its waiter goes on with the lock in hand.
-        lock.queue.splice(at, 1);
+        this.unqueue(name, lock, at);
         if (lock.holders.get(owner.name) !== 'exclusive') this.hold(name, lock, owner, wish);
         waiter?.retry();
         at = 0;
@@ -302,7 +355,7 @@ export class LockTable implements LockOwnerTable {
       entry.keptUntilMs = 0;
       waiter.retry();
       const left = lock.queue.indexOf(entry);
-      if (left >= 0 && entry.waiter === undefined) lock.queue.splice(left, 1);
+      if (left >= 0 && entry.waiter === undefined) this.unqueue(name, lock, left);
       at = 0;
     }
     this.dropIfIdle(name, lock);
@@ -313,12 +366,4 @@ export class LockTable implements LockOwnerTable {
     if (this.keys.get(name)?.queue === queue) this.keys.delete(name);
     this.waitedFor.delete(name);
   }
-}
-
-/** Has what it waited for. A request that was repeated meanwhile hears so. */
-function leaveQueue({ queue }: KeyLock, owner: LockOwner, wish: LockWish): void {
-  const at = queue.findIndex((entry) => entry.owner.name === owner.name && entry.wish === wish);
-  if (at < 0) return;
-  const [entry] = queue.splice(at, 1);
-  entry?.waiter?.giveUp();
 }

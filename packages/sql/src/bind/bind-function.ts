@@ -1,10 +1,13 @@
 /** Function calls: ordinary functions, aggregates, and the few that take arguments of any type. */
 import type { FuncCall } from 'libpg-query';
+import { flotillaSchema } from '../catalog/snapshot.ts';
 import { aggregates, foreignAggregates } from '../functions/aggregates.ts';
+import { flotillaFunctions } from '../functions/flotilla.ts';
 import { concreteTypes } from '../functions/polymorphic.ts';
 import { resolveFunction } from '../functions/resolve.ts';
 import { foreignFunctions, scalarFunctions } from '../functions/scalar.ts';
 import { setFunctions } from '../functions/set-functions.ts';
+import type { Signature } from '../functions/signature.ts';
 import { windowFunctions } from '../functions/windows.ts';
 import type { SqlError } from '../sql-error.ts';
 import { anyType, type SqlType, textType, typeByName, unknownType } from '../types/type.ts';
@@ -48,7 +51,8 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
   const named = (call.args ?? []).find((argument) => 'NamedArgExpr' in argument);
   if (named !== undefined) throw context.unsupported('named argument', location);
   const bound = (call.args ?? []).map((argument) => binder.bind(argument));
-  if (!inCatalog) throw noFunction(context, parts.join('.'), bound, location);
+  const ours = parts.length === 2 && parts[0] === flotillaSchema;
+  if (!inCatalog && !ours) throw noFunction(context, parts.join('.'), bound, location);
   if (call.agg_star === true) throw noFunction(context, name, [], location);
   const misplaced =
     call.agg_distinct === true
@@ -62,26 +66,31 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
             : 'FILTER';
   if (misplaced !== undefined) {
     const missing = noFunction(context, name, bound, location);
-    if (!scalarFunctions.has(name)) throw missing;
+    if (!(ours ? flotillaFunctions : scalarFunctions).has(name)) throw missing;
     throw context.error(
       '42809',
       `${misplaced} specified, but ${name} is not an aggregate function`,
       location,
     );
   }
-  if (name === 'concat' || name === 'concat_ws') return bindConcat(context, name, bound, location);
-  return bindScalar(context, { name, written: parts.join('.') }, bound, location);
+  const overloads = (ours ? flotillaFunctions : scalarFunctions).get(name);
+  if (!ours && (name === 'concat' || name === 'concat_ws'))
+    return bindConcat(context, name, bound, location);
+  return bindScalar(context, { name, written: parts.join('.'), overloads }, bound, location);
 }
 
 /** @param called the function's name, and as the statement has it, for messages */
 function bindScalar(
   context: BindContext,
-  called: { readonly name: string; readonly written: string },
+  called: {
+    readonly name: string;
+    readonly written: string;
+    readonly overloads: readonly Signature[] | undefined;
+  },
   bound: readonly Expression[],
   location: number | undefined,
 ): Expression {
-  const { name, written } = called;
-  const overloads = scalarFunctions.get(name);
+  const { name, written, overloads } = called;
   const types = bound.map((one) => one.type);
   const resolution =
     overloads === undefined ? ({ kind: 'none' } as const) : resolveFunction(overloads, types);

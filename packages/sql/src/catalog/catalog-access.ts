@@ -1,5 +1,8 @@
 /** The catalog as expressions of one session see it: names by the session's search_path, and the session's sequences. */
+import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
+import type { SessionFacts } from '../cluster/session-facts.ts';
 import type { Authority } from '../roles/authority.ts';
+import type { Datum } from '../types/values.ts';
 import type { SequenceDescriptor } from './descriptor.ts';
 import type { NameResolver } from './name-resolver.ts';
 import type { SequenceState } from './sequences.ts';
@@ -11,6 +14,34 @@ export interface CatalogAccess {
   readonly authority: Authority;
   /** As `authority`, of another role. */
   authorityOf(role: string): Authority;
+  readonly backend: BackendAccess;
+}
+
+/** The process and the session that an expression is evaluated in. */
+export interface BackendAccess {
+  /** Undefined: the engine knows of none. */
+  readonly cluster: ClusterInspector | undefined;
+  /** What pg_backend_pid() answers. */
+  readonly processId: number;
+  /** When the engine was made. Microseconds since 2000. */
+  readonly startedAt: bigint;
+  /** Of this process. */
+  sessions(): Iterable<SessionFacts>;
+  /** Of this run of a statement. */
+  readonly work: WorkAccess;
+}
+
+/** Work of functions that leaves the process or takes time: cluster/outside-work.ts. */
+export interface WorkAccess {
+  /**
+   * The result of work that is done; throws PendingWork where it is not.
+   * @param name of the work: function and arguments
+   */
+  result(name: string, work: (signal: AbortSignal | undefined) => Promise<Datum>): Datum;
+  /** An evaluation begins. */
+  begin(): void;
+  /** The evaluation that began last is done again. */
+  rewind(): void;
 }
 
 /** Methods that need what is not at hand throw PendingWork (execute/pending.ts). */

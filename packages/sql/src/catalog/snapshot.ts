@@ -21,6 +21,7 @@ import {
 
 export const catalogSchema = 'pg_catalog';
 export const informationSchema = 'information_schema';
+export const flotillaSchema = 'flotilla';
 export const publicSchema = 'public';
 
 const builtInSchemas: readonly SchemaDescriptor[] = [
@@ -38,6 +39,13 @@ const builtInSchemas: readonly SchemaDescriptor[] = [
     name: 'pg_toast',
     owner: 'postgres',
     comment: 'reserved schema for TOAST tables',
+  },
+  {
+    kind: 'schema',
+    id: 15_900,
+    name: flotillaSchema,
+    owner: 'postgres',
+    comment: 'the cluster: ranges, stores, locks, sessions',
   },
 ];
 

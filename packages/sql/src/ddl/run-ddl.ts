@@ -128,11 +128,12 @@ function contextOf(
   notify: (notice: Notice) => void,
 ): DdlContext {
   const { database, ids, source, text, searchPath, pace } = options;
-  const { sequences, authority } = catalogOf(options.evaluation);
+  const { sequences, authority, backend } = catalogOf(options.evaluation);
   const { user } = options.evaluation;
   const { trusted } = authority;
   const evaluation = withCatalog(options.evaluation, {
     sequences,
+    backend,
     get authority() {
       return authorityOf(editor.snapshot, { user, trusted });
     },

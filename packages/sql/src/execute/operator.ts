@@ -38,14 +38,17 @@ export async function forEachRow(
   step: (row: Row, index: number) => void,
 ): Promise<void> {
   const sequences = run.evaluation.catalog?.sequences;
+  const work = run.evaluation.catalog?.backend.work;
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i];
     if (row === undefined) continue;
     try {
       sequences?.begin();
+      work?.begin();
       step(row, i);
     } catch (error) {
       sequences?.rewind();
+      work?.rewind();
       await resume(error, run);
       i--;
       continue;
@@ -57,12 +60,15 @@ export async function forEachRow(
 /** The value of an expression that stands beside no row. */
 export async function evaluateOnce<T>(run: Run, evaluate: () => T): Promise<T> {
   const sequences = run.evaluation.catalog?.sequences;
+  const work = run.evaluation.catalog?.backend.work;
   for (;;) {
     try {
       sequences?.begin();
+      work?.begin();
       return evaluate();
     } catch (error) {
       sequences?.rewind();
+      work?.rewind();
       await resume(error, run);
     }
   }

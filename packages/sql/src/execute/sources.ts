@@ -1,10 +1,13 @@
 /** Operators without inputs: tables, VALUES, generate_series, and the one row of a query without FROM. */
+
 import type { VirtualSource, VirtualTable } from '../catalog/virtual/virtual-table.ts';
+import type { SessionFacts } from '../cluster/session-facts.ts';
 import { catalogOf } from '../functions/sequences.ts';
 import type { SetSignature } from '../functions/set-returning.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { batchRows } from '../limits.ts';
 import type { TableScan } from '../plan/plan.ts';
+import type { Authority } from '../roles/authority.ts';
 import { settingNames } from '../settings.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Evaluator, Row } from './evaluate.ts';
@@ -93,8 +96,19 @@ export class ValuesOperator implements Operator {
   }
 }
 
+/** What others run is not everybody's business. */
+function* visibleSessions(
+  sessions: Iterable<SessionFacts>,
+  authority: Authority,
+): Iterable<SessionFacts> {
+  for (const session of sessions)
+    yield authority.has(session.user)
+      ? session
+      : { ...session, statement: '<insufficient privilege>' };
+}
+
 function virtualSource(evaluation: EvalContext): VirtualSource {
-  const { names, sequences } = catalogOf(evaluation);
+  const { names, sequences, backend, authority } = catalogOf(evaluation);
   return {
     snapshot: names.snapshot,
     names,
@@ -102,6 +116,9 @@ function virtualSource(evaluation: EvalContext): VirtualSource {
     database: evaluation.database,
     setting: (name) => evaluation.setting(name),
     settings: () => settingNames().map((name) => ({ name, value: evaluation.setting(name) ?? '' })),
+    cluster: backend.cluster,
+    sessions: () => visibleSessions(backend.sessions(), authority),
+    text: evaluation,
     sequenceState: (sequence) => sequences.state(sequence),
   };
 }

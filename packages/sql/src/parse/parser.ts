@@ -1,11 +1,12 @@
 /** From a source text to its statements, with limits and a cache by text. */
-import type { Node } from 'libpg-query';
+import type { Node, RawStmt } from 'libpg-query';
 import { parseCacheEntries, parseCacheTextMax, statementCharactersMax } from '../limits.ts';
 import type { ParsedStatement } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { takeAsOfClauses } from './as-of-clause.ts';
 import { parseWithGrammar } from './grammar.ts';
 import { SourceText } from './position.ts';
+import { parseSplitAt } from './split-at.ts';
 
 /** What hangs behind `ParsedStatement.node`. */
 export interface StatementNode {
@@ -46,6 +47,18 @@ export class Parser {
   }
 }
 
+/** What the grammar does not have is looked for only where it has refused the text. */
+function parseRaw(text: string, source: SourceText): readonly RawStmt[] {
+  try {
+    return parseWithGrammar(text);
+  } catch (error) {
+    if (!(error instanceof SqlError) || error.code !== '42601') throw error;
+    const split = parseSplitAt(source);
+    if (split === undefined) throw error;
+    return [split];
+  }
+}
+
 function parseText(text: string): readonly Statement[] {
   if (text.includes('\0'))
     throw new SqlError('22021', 'invalid byte sequence for encoding "UTF8": 0x00');
@@ -55,7 +68,7 @@ function parseText(text: string): readonly Statement[] {
   const source = new SourceText(text);
   const statements: Statement[] = [];
   const { text: ours, clauses } = takeAsOfClauses(text);
-  for (const raw of parseWithGrammar(ours)) {
+  for (const raw of parseRaw(ours, source)) {
     if (raw.stmt === undefined) continue;
     const start = raw.stmt_location ?? 0;
     const end =

@@ -1,5 +1,6 @@
 /** What tests of sessions need again and again: an engine over memory, and rows in one line. */
 import { type Clock, SeededPrng, SystemClock } from '@flotilla/base';
+import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
 import { createSqlEngine, type SqlEngine } from '../engine.ts';
 import type { Datum, Notice, SqlSession, StatementResult } from '../session-api.ts';
 import { MemoryKvDatabase } from './memory-kv-database.ts';
@@ -19,7 +20,11 @@ export interface Harness {
 }
 
 export async function createHarness(
-  options: { readonly batchPairs?: number; readonly clock?: Clock } = {},
+  options: {
+    readonly batchPairs?: number;
+    readonly clock?: Clock;
+    readonly cluster?: ClusterInspector;
+  } = {},
 ): Promise<Harness> {
   const database = new MemoryKvDatabase(
     options.batchPairs === undefined ? {} : { batchPairs: options.batchPairs },
@@ -28,6 +33,7 @@ export async function createHarness(
     database,
     clock: options.clock ?? new SystemClock(),
     prng: new SeededPrng(1),
+    ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
   });
   return harnessOver(database, engine);
 }

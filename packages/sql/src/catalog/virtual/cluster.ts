@@ -138,16 +138,26 @@ function* settings({ settings: all }: VirtualSource): Iterable<SystemRow> {
     };
 }
 
+/** The sessions of this process. One that names no client sees nothing but others. */
 function* activity(source: VirtualSource): Iterable<SystemRow> {
-  yield {
-    datid: databaseOid,
-    datname: source.database,
-    usesysid: roleOid(source.snapshot, source.user),
-    usename: source.user,
-    application_name: source.setting('application_name') ?? '',
-    state: 'active',
-    backend_type: 'client backend',
-  };
+  for (const session of source.sessions())
+    yield {
+      datid: databaseOid,
+      datname: session.database,
+      pid: session.client.processId,
+      usesysid: roleOid(source.snapshot, session.user),
+      usename: session.user,
+      application_name: session.applicationName,
+      client_addr: session.client.address ?? null,
+      client_port: session.client.port ?? null,
+      backend_start: session.startedAt,
+      xact_start: session.transactionStartedAt ?? null,
+      query_start: session.statementStartedAt ?? null,
+      state_change: session.stateSince,
+      state: session.state,
+      query: session.statement,
+      backend_type: 'client backend',
+    };
 }
 
 function* languages(): Iterable<SystemRow> {

@@ -2,7 +2,8 @@
 import { displayType, isText, type SqlType } from '../../types/type.ts';
 import { checkText, defaultText } from '../definitions.ts';
 import { columnAt, type ReferentialAction, type TableDescriptor } from '../descriptor.ts';
-import type { RowsOf, SystemRow } from './layout.ts';
+import { flotillaSchema } from '../snapshot.ts';
+import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
 function* tables({ snapshot, database }: VirtualSource): Iterable<SystemRow> {
@@ -17,7 +18,19 @@ function* tables({ snapshot, database }: VirtualSource): Iterable<SystemRow> {
       is_typed: 'NO',
     };
   }
+  for (const { schema, name } of flotillaShapes)
+    yield {
+      table_catalog: database,
+      table_schema: schema,
+      table_name: name,
+      table_type: 'VIEW',
+      is_insertable_into: 'NO',
+      is_typed: 'NO',
+    };
 }
+
+/** The tables of the cluster are found like those of users. */
+const flotillaShapes = systemShapes.filter(({ schema }) => schema === flotillaSchema);
 
 const numbers: Readonly<Record<string, readonly [number, number, number | null]>> = {
   int2: [16, 2, 0],
@@ -104,6 +117,25 @@ function* columns({ snapshot, database, names }: VirtualSource): Iterable<System
       };
     }
   }
+  for (const { schema, name, columns: own } of flotillaShapes)
+    for (const [i, column] of own.entries())
+      yield {
+        ...typeFacts(column.type, column.modifier),
+        table_catalog: database,
+        table_schema: schema,
+        table_name: name,
+        udt_catalog: database,
+        udt_schema: 'pg_catalog',
+        column_name: column.name,
+        ordinal_position: i + 1,
+        dtd_identifier: String(i + 1),
+        is_nullable: 'YES',
+        is_identity: 'NO',
+        is_generated: 'NEVER',
+        is_self_referencing: 'NO',
+        identity_cycle: 'NO',
+        is_updatable: 'NO',
+      };
 }
 
 interface Constraint {

@@ -4,8 +4,9 @@
  */
 import type { Datum } from '../../session-api.ts';
 import { type SqlType, textType, typeByName } from '../../types/type.ts';
-import { catalogSchema, informationSchema } from '../snapshot.ts';
+import { catalogSchema, flotillaSchema, informationSchema } from '../snapshot.ts';
 import { catalogLayout } from './catalog-layout.ts';
+import { flotillaLayout } from './flotilla-layout.ts';
 import { informationLayout } from './information-layout.ts';
 import type { VirtualColumn, VirtualSource, VirtualTable } from './virtual-table.ts';
 
@@ -48,12 +49,13 @@ function readLayout(schema: string, layout: string): SystemShape[] {
 export const systemShapes: readonly SystemShape[] = [
   ...readLayout(catalogSchema, catalogLayout),
   ...readLayout(informationSchema, informationLayout),
+  ...readLayout(flotillaSchema, flotillaLayout),
 ];
 
 /** @param rows undefined: the table is always empty */
 export function systemTableOf(shape: SystemShape, rows: RowsOf | undefined): VirtualTable {
   const { schema, name, oid, columns } = shape;
-  const zeros = columns.map(({ type }) => (schema === informationSchema ? null : zeroOf(type)));
+  const zeros = columns.map(({ type }) => (schema === catalogSchema ? zeroOf(type) : null));
   return {
     kind: 'virtual',
     oid,

@@ -1,20 +1,26 @@
 /** All system tables by name. */
-import { informationSchema } from '../snapshot.ts';
+import { catalogSchema, flotillaSchema, informationSchema } from '../snapshot.ts';
 import { clusterTables } from './cluster.ts';
 import { constraintTables } from './constraints.ts';
+import { flotillaTables } from './flotilla.ts';
 import { informationTables } from './information-schema.ts';
-import { systemShapes, systemTableOf } from './layout.ts';
+import { type RowsOf, systemShapes, systemTableOf } from './layout.ts';
 import { relationTables } from './relations.ts';
 import { typeTables } from './types.ts';
 import type { VirtualTable } from './virtual-table.ts';
 
 const catalogTables = { ...relationTables, ...typeTables, ...constraintTables, ...clusterTables };
 
+const bySchema: Readonly<Record<string, Readonly<Record<string, RowsOf>>>> = {
+  [catalogSchema]: catalogTables,
+  [informationSchema]: informationTables,
+  [flotillaSchema]: flotillaTables,
+};
+
 const byName: ReadonlyMap<string, VirtualTable> = new Map(
   systemShapes.map((shape) => {
     const { schema, name } = shape;
-    const rows = (schema === informationSchema ? informationTables : catalogTables)[name];
-    return [`${schema}.${name}`, systemTableOf(shape, rows)];
+    return [`${schema}.${name}`, systemTableOf(shape, bySchema[schema]?.[name])];
   }),
 );
 

@@ -3,7 +3,10 @@
  * reads one like any table, row by row; nothing about them is stored. One file for each group of tables, all registered in
  * registry.ts.
  */
+import type { ClusterInspector } from '../../cluster/cluster-inspector.ts';
+import type { SessionFacts } from '../../cluster/session-facts.ts';
 import type { Datum } from '../../session-api.ts';
+import type { TextContext } from '../../types/text-codec.ts';
 import type { SqlType } from '../../types/type.ts';
 import type { SequenceDescriptor } from '../descriptor.ts';
 import type { SequenceState } from '../sequences.ts';
@@ -29,6 +32,12 @@ export interface VirtualSource {
   readonly database: string;
   setting(name: string): string | undefined;
   settings(): Iterable<{ readonly name: string; readonly value: string }>;
+  /** Undefined: the engine knows of none. */
+  readonly cluster: ClusterInspector | undefined;
+  /** Of this process. */
+  sessions(): Iterable<SessionFacts>;
+  /** How values are printed. */
+  readonly text: TextContext;
   sequenceState(sequence: SequenceDescriptor): Promise<SequenceState>;
 }
 

@@ -1,15 +1,7 @@
-/** Keys and spans of the key space as people read them: `table 12`, `kv "user/7"`. For status output only. */
-import {
-  asBuffer,
-  compareBytes,
-  keyMax,
-  kvPrefix,
-  metaPrefix,
-  type Span,
-  systemPrefix,
-  tablePrefix,
-  toHex,
-} from '@flotilla/base';
+/** Keys and spans of the key space as people read them: `table 12`, `kv "user/7"`. For what people look at only. */
+import { asBuffer, compareBytes, toHex } from './bytes.ts';
+import { clusterPrefix, kvPrefix, metaPrefix, systemPrefix, tablePrefix } from './key-space.ts';
+import { keyMax, type Span } from './span.ts';
 
 /** The longest key shown in full. Unit: bytes. Longer ones end in an ellipsis. */
 const shownBytesMax = 24;
@@ -23,6 +15,8 @@ export function keyText(key: Uint8Array): string {
   if (compareBytes(key, keyMax) >= 0) return 'end';
   const rest = key.subarray(1);
   switch (key[0]) {
+    case clusterPrefix[0]:
+      return rest.length === 0 ? 'cluster' : `cluster ${bytesText(rest)}`;
     case metaPrefix[0]:
       return rest.length === 0 ? 'meta' : `meta ${keyText(rest)}`;
     case systemPrefix[0]:

@@ -1,0 +1,68 @@
+/** What one session is doing, kept by itself and read when somebody asks. A statement costs it two assignments. */
+import type { TransactionStatus } from '../session-api.ts';
+import { timestampFromUnixMs } from '../types/timestamp.ts';
+import type { ListedSession, SessionClient, SessionFacts, SessionState } from './session-facts.ts';
+
+export interface ActivitySources {
+  /** Since 1970. */
+  nowMs(): number;
+  status(): TransactionStatus;
+  /** Microseconds since 2000. */
+  transactionStartedAt(): bigint | undefined;
+  applicationName(): string;
+}
+
+/** A longer text is cut, as PostgreSQL cuts it (track_activity_query_size). Unit: characters. */
+const shownTextMax = 1024;
+
+export class SessionActivity implements ListedSession {
+  private readonly who: {
+    readonly user: string;
+    readonly database: string;
+    readonly client?: SessionClient;
+  };
+  private readonly sources: ActivitySources;
+  private readonly createdAtMs: number;
+  private statement = '';
+  private beganAtMs: number | undefined;
+  private endedAtMs: number | undefined;
+
+  constructor(who: SessionActivity['who'], sources: ActivitySources) {
+    this.who = who;
+    this.sources = sources;
+    this.createdAtMs = sources.nowMs();
+  }
+
+  begin(text: string): void {
+    this.statement = text;
+    this.beganAtMs = this.sources.nowMs();
+    this.endedAtMs = undefined;
+  }
+
+  end(): void {
+    this.endedAtMs ??= this.sources.nowMs();
+  }
+
+  facts(): SessionFacts {
+    const { who, sources, beganAtMs, endedAtMs } = this;
+    const active = beganAtMs !== undefined && endedAtMs === undefined;
+    return {
+      client: who.client ?? { processId: 0 },
+      user: who.user,
+      database: who.database,
+      applicationName: sources.applicationName(),
+      state: active ? 'active' : restingStates[sources.status()],
+      startedAt: timestampFromUnixMs(this.createdAtMs),
+      stateSince: timestampFromUnixMs(endedAtMs ?? beganAtMs ?? this.createdAtMs),
+      transactionStartedAt: sources.transactionStartedAt(),
+      statementStartedAt: beganAtMs === undefined ? undefined : timestampFromUnixMs(beganAtMs),
+      statement: this.statement.slice(0, shownTextMax),
+    };
+  }
+}
+
+const restingStates: Readonly<Record<TransactionStatus, SessionState>> = {
+  idle: 'idle',
+  active: 'idle in transaction',
+  failed: 'idle in transaction (aborted)',
+};
