@@ -12,7 +12,7 @@ const floors = {
   shard: ['base', 'raft'],
   router: ['base', 'shard/protocol'],
   sql: ['base'],
-  client: ['base', 'router', 'sql'],
+  client: ['base', 'router', 'sql', 'sql/protocol'],
   gateway: ['base', 'client', 'sql'],
   cli: ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway'],
 };

@@ -6,6 +6,8 @@ export type FailureKind =
   | 'exactlyOnce'
   /** Two keys that are always written together were seen apart. */
   | 'atomicity'
+  /** Transactions saw what their isolation forbids. */
+  | 'isolation'
   | 'twoLeaders'
   | 'twoLeases'
   /** A leader that was replaced confirms a read that came later. */

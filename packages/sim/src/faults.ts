@@ -176,7 +176,18 @@ export type Fault = At &
       } & Lasting)
     /** The machine never comes back, and nobody says so. At most one. */
     | { readonly kind: 'loseStore'; readonly store: number }
+    /** A process that coordinates transactions dies, at once or a moment after the next commit there has come so far. */
+    | {
+        readonly kind: 'crashCoordinator';
+        readonly coordinator: number;
+        readonly step: CommitStep | 'now';
+        readonly afterMs: number;
+        readonly downMs: number;
+      }
   );
+
+/** Of a commit over several ranges: its promise is sent; has been made; its decision is sent; what is left is resolved. */
+export type CommitStep = 'promises' | 'promised' | 'decides' | 'resolves';
 
 /** `store-1`, `client-2`: as on the network. `*` where a fault takes it: everybody. */
 export type HostName = string;
@@ -213,8 +224,9 @@ function chooseClass({ faultClasses, weights }: Swarm, prng: Prng): FaultClass {
 function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Fault {
   const store = 1 + prng.nextBelow(swarm.stores);
   const storeName = `store-${store}`;
-  const anyHost =
-    prng.nextBelow(4) === 0 ? `client-${1 + prng.nextBelow(swarm.clients)}` : storeName;
+  const coordinators = swarm.transactions?.coordinators ?? 0;
+  const clients = swarm.clients + coordinators;
+  const anyHost = prng.nextBelow(4) === 0 ? `client-${1 + prng.nextBelow(clients)}` : storeName;
   const at = { atMs, class: kind };
   // Inside the lease, about an election, or long.
   const { electionTimeoutMs } = swarm.timings;
@@ -261,8 +273,7 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
     case 'partition': {
       const side: string[] = [];
       for (let i = 1; i <= swarm.stores; i++) if (prng.nextBelow(2) === 0) side.push(`store-${i}`);
-      for (let i = 1; i <= swarm.clients; i++)
-        if (prng.nextBelow(2) === 0) side.push(`client-${i}`);
+      for (let i = 1; i <= clients; i++) if (prng.nextBelow(2) === 0) side.push(`client-${i}`);
       return { ...at, kind, side, lastsMs };
     }
     case 'disconnect':
@@ -374,6 +385,15 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
     case 'checkpoint':
     case 'loseStore':
       return { ...at, kind, store };
+    case 'crashCoordinator':
+      return {
+        ...at,
+        kind,
+        coordinator: prng.nextBelow(Math.max(1, coordinators)),
+        step: pick(prng, ['now', 'promises', 'promised', 'decides', 'resolves']),
+        afterMs: round(prng.nextFloat() * pick(prng, [0, 1, 20])),
+        downMs,
+      };
     case 'joinStore':
       return { ...at, kind };
     case 'drainStore': {

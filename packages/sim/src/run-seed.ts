@@ -14,6 +14,7 @@ import type { Router } from '@flotilla/router';
 import { inspectStore } from '@flotilla/shard/testing';
 import { checkSameState, notConverged } from './check/convergence.ts';
 import { Invariants } from './check/invariants.ts';
+import { judgeTransactions, leavesNothing } from './check/transactions/judge.ts';
 import { keyOf } from './cluster/ranges.ts';
 import { SimCluster } from './cluster/sim-cluster.ts';
 import { SimFailure } from './failure.ts';
@@ -21,6 +22,7 @@ import { type Fault, scheduleOf } from './faults.ts';
 import { hasPlacement, type Swarm, swarmOf } from './swarm.ts';
 import { Client, nameToKey } from './workload/client.ts';
 import { Record } from './workload/record.ts';
+import { TransactionLoad } from './workload/transactions/load.ts';
 import type { TraceListener } from './world/trace.ts';
 import { Stream, World } from './world/world.ts';
 
@@ -51,6 +53,8 @@ export interface SeedResult {
 
 /** How often the invariants are looked at. Unit: ms. */
 const lookEveryMs = 5;
+/** Unit: ms. */
+const setUpMsMax = 20_000;
 /** After the faults every range must serve within this. Unit: ms. */
 const serveMsMax = 15_000;
 /** And then have its members, all of them in one state, within this: a stray learner and a ghost take some seconds. */
@@ -81,8 +85,12 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
     });
     await cluster.found();
     founded = true;
-    await underFaults(cluster, faults, record);
-    await recover(cluster, record);
+    const load = transactionsOf(cluster, record);
+    if (load !== undefined)
+      await cluster.until(load.setUp(), setUpMsMax, 'transactions without faults are committed');
+    await underFaults(cluster, faults, record, load);
+    await recover(cluster, record, load);
+    if (load !== undefined) judgeTransactions(load, cluster);
     record.checkKeys();
   } catch (error) {
     failure =
@@ -108,13 +116,24 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
   };
 }
 
+function transactionsOf(cluster: SimCluster, record: Record): TransactionLoad | undefined {
+  const { world, swarm, coordinators } = cluster;
+  const { transactions } = swarm;
+  if (transactions === undefined) return undefined;
+  const onFailure = (failure: SimFailure): void => cluster.fail(failure);
+  for (const coordinator of coordinators) coordinator.start();
+  return new TransactionLoad({ world, swarm, transactions, coordinators, record, onFailure });
+}
+
 async function underFaults(
   cluster: SimCluster,
   faults: readonly Fault[],
   record: Record,
+  load: TransactionLoad | undefined,
 ): Promise<void> {
   const { world, swarm } = cluster;
   let stopped = false;
+  load?.begin();
   const working = cluster.clients.slice(1).map((client, i) => {
     const prng: Prng = world.stream(Stream.workloads + i);
     return new Client({
@@ -141,6 +160,12 @@ async function underFaults(
     2 * swarm.operationTimeoutMs + 20_000,
     'clients hear of every operation',
   );
+  if (load !== undefined)
+    await cluster.until(
+      load.stop(),
+      3 * swarm.operationTimeoutMs + 30_000,
+      'clients hear of every transaction',
+    );
 }
 
 function asFailure(error: unknown): SimFailure {
@@ -149,7 +174,11 @@ function asFailure(error: unknown): SimFailure {
 }
 
 /** The world is well: within bounded time every range serves and replicas agree, and nothing was lost. */
-async function recover(cluster: SimCluster, record: Record): Promise<void> {
+async function recover(
+  cluster: SimCluster,
+  record: Record,
+  load: TransactionLoad | undefined,
+): Promise<void> {
   const { swarm } = cluster;
   const router = cluster.clients[0]?.router;
   if (router === undefined) throw new SimFailure('simulator', 'there is a client');
@@ -159,6 +188,10 @@ async function recover(cluster: SimCluster, record: Record): Promise<void> {
     const [found] = await cluster.until(read, serveMsMax + 1000, `${list} is read`);
     const text = found === undefined ? '' : Buffer.from(found.value).toString();
     record.checkList(list, text === '' ? [] : text.split(','));
+  }
+  if (load !== undefined) {
+    await cluster.until(load.look(), serveMsMax, 'transactions are committed again');
+    await leavesNothing(cluster);
   }
   await settles(cluster);
   checkSameState(cluster.machines);

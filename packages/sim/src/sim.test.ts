@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { scheduleOf } from './faults.ts';
 import { runSeed } from './run-seed.ts';
-import { faultClasses, onRequest, swarmOf } from './swarm.ts';
+import { faultClasses, onRequest, swarmOf, transactionWorkloads } from './swarm.ts';
 
 const seeds = readFileSync(new URL('../seeds.txt', import.meta.url), 'utf8')
   .split('\n')
@@ -117,4 +117,36 @@ it('replicas move while their leaders die in the middle of it', { timeout: 60_00
   expect(failure?.message).toBeUndefined();
   expect(probes.replicaRemoved).toBeGreaterThan(0);
   expect(probes.jointInterruptedByLeaderCrash).toBeGreaterThan(0);
+});
+
+it('coordinators die at every step of a commit, and whoever comes after them settles it', {
+  timeout: 60_000,
+}, async () => {
+  const steps = ['promises', 'promised', 'decides', 'resolves'] as const;
+  const transactions = {
+    coordinators: 2,
+    workers: 2,
+    workloads: transactionWorkloads,
+    keys: 5,
+    readCommittedShare: 0.2,
+    lockShare: 0.2,
+    thinkMsMax: 10,
+    brisk: 200,
+  };
+  const swarm = { ...swarmOf(1001), ranges: 4, clients: 2, faultsMs: 3000, transactions };
+  const { failure, probes } = await runSeed(1001, {
+    swarm,
+    faults: steps.map((step, i) => ({
+      atMs: 200 + 500 * i,
+      class: 'crashCoordinator',
+      kind: 'crashCoordinator',
+      coordinator: i % 2,
+      step,
+      afterMs: 0.3,
+      downMs: 100,
+    })),
+  });
+  expect(failure?.message).toBeUndefined();
+  expect(probes.transactionCommitted).toBeGreaterThan(10);
+  expect(probes.transactionAborted).toBeGreaterThan(0);
 });

@@ -47,6 +47,7 @@ export const faultClasses = [
   'joinStore',
   'drainStore',
   'loseStore',
+  'crashCoordinator',
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
 
@@ -58,6 +59,38 @@ export const onRequest: readonly FaultClass[] = [
 
 /** Drawn by chances of their own: worlds without them are what they were before there were such classes. */
 const laterClasses: readonly FaultClass[] = ['splitRange', 'crashInSplit'];
+
+/** In worlds with transactions alone. */
+const transactionClasses: readonly FaultClass[] = ['crashCoordinator'];
+
+/** What transactions do, see `workload/transactions/`. */
+export const transactionWorkloads = [
+  'lists',
+  'bank',
+  'registers',
+  'skew',
+  'predicate',
+  'ring',
+] as const;
+export type TransactionWorkload = (typeof transactionWorkloads)[number];
+
+/** Of worlds in which clients run transactions. The wall clocks of all hosts are then kept as close as is promised. */
+export interface TransactionSwarm {
+  /** Hosts with a coordinator, beside the other clients, and transactions at a time on each. */
+  readonly coordinators: number;
+  readonly workers: number;
+  readonly workloads: readonly TransactionWorkload[];
+  /** Lists, accounts and members of the ring. */
+  readonly keys: number;
+  /** Share of transactions under READ COMMITTED; the others are SERIALIZABLE. */
+  readonly readCommittedShare: number;
+  /** Share of reads that lock, where a workload does not depend on it. */
+  readonly lockShare: number;
+  /** Pause before a transaction, and now and then between its steps, uniform up to this. Unit: ms. */
+  readonly thinkMsMax: number;
+  /** After so many transactions workers go slowly. */
+  readonly brisk: number;
+}
 
 /** How much more likely than usual a class is, to be on and to happen when it is. 1 where nothing is said. */
 export type Weights = Readonly<Partial<Record<FaultClass, number>>>;
@@ -100,15 +133,27 @@ export interface Swarm {
   readonly entryBytesTarget: number;
   readonly sessionsMax: number;
   readonly walSegmentBytes: number;
+  /** Undefined: nobody runs any. */
+  readonly transactions?: TransactionSwarm | undefined;
 }
 
 export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const prng = new SeededPrng(seed, Stream.swarm);
   const later = new SeededPrng(seed, Stream.laterClasses);
+  const transactional = new SeededPrng(seed, Stream.transactions);
+  const transactions =
+    transactional.nextBelow(seedsPerTransactional) === 0
+      ? transactionsOf(transactional)
+      : undefined;
   const calm = prng.nextBelow(8) === 0;
   const classes = faultClasses.filter((name) => {
     if (onRequest.includes(name) && weights[name] === undefined) return false;
-    const chance = laterClasses.includes(name) ? later : prng;
+    if (transactionClasses.includes(name) && transactions === undefined) return false;
+    const chance = transactionClasses.includes(name)
+      ? transactional
+      : laterClasses.includes(name)
+        ? later
+        : prng;
     return chance.nextFloat() < 1 - 0.5 ** (weights[name] ?? 1);
   });
   const stores = pick(prng, [3, 3, 3, 4, 4, 4, 5, 5, 2, 1]);
@@ -158,6 +203,26 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
     // Below the number of clients sessions are evicted and expire.
     sessionsMax: pick(prng, [2, 4096, 4096, 4096]),
     walSegmentBytes: pick(prng, [64 * 1024, 256 * 1024]),
+    ...(transactions && { transactions }),
+  };
+}
+
+/** One seed in so many runs transactions. */
+const seedsPerTransactional = 3;
+
+function transactionsOf(prng: Prng): TransactionSwarm {
+  const few = 1 + prng.nextBelow(3);
+  const chosen = new Set<TransactionWorkload>();
+  while (chosen.size < few) chosen.add(pick(prng, transactionWorkloads));
+  return {
+    coordinators: pick(prng, [2, 3]),
+    workers: pick(prng, [1, 2, 3]),
+    workloads: transactionWorkloads.filter((name) => chosen.has(name)),
+    keys: pick(prng, [3, 5, 8]),
+    readCommittedShare: pick(prng, [0, 0.2, 0.5]),
+    lockShare: pick(prng, [0, 0.1, 0.4]),
+    thinkMsMax: pick(prng, [2, 10, 40]),
+    brisk: pick(prng, [40, 100, 200]),
   };
 }
 
@@ -183,3 +248,11 @@ export function hasPlacement({ faultClasses }: Swarm): boolean {
 }
 
 const placementClasses: readonly FaultClass[] = ['joinStore', 'drainStore', 'loseStore'];
+
+/** Clocks of any two hosts are then less than 250 ms apart, which transactions rely on. Unit: ms. */
+export const wallErrorMsMax = 120;
+
+/** Undefined: wall clocks go where they like. */
+export function wallErrorMsMaxOf({ transactions }: Swarm): number | undefined {
+  return transactions === undefined ? undefined : wallErrorMsMax;
+}

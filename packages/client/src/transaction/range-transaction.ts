@@ -30,7 +30,7 @@ import {
   type ReadOptions,
   type Savepoint,
   type ScanOptions,
-} from '@flotilla/sql';
+} from '@flotilla/sql/protocol';
 import { Commit, type CommitParts } from './commit.ts';
 import { deleteSpans } from './delete-spans.ts';
 import { ReadSet } from './read-set.ts';

@@ -9,7 +9,11 @@ export {
   type RangeContents,
   type ReplicaView,
   splitRange,
+  type TransactionsView,
+  transactionsAt,
   uninitializedOf,
+  type VersionView,
+  versionsOf,
 } from './inspect.ts';
 export { MemoryEngine } from './memory-engine.ts';
 export { MortalClock } from './mortal-clock.ts';

@@ -6,10 +6,18 @@ import type { flotilla } from '../../gen/kv.js';
 import type { MembershipGoal } from '../membership/next-step.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { SplitResult } from '../split/splits.ts';
-import { dataPrefixBytes, spansOfStorage } from '../state/storage-keys.ts';
+import {
+  dataPrefixBytes,
+  spansOfStorage,
+  supersededAtOf,
+  userKeyOf,
+} from '../state/storage-keys.ts';
+import { storedPayload, storedTimestamp } from '../state/stored-value.ts';
+import { TransactionStatus } from '../state/transaction-rows.ts';
 import type { TransactionState } from '../state/transaction-state.ts';
 import { RunningStore } from '../store/running-store.ts';
 import type { Store } from '../store/store-api.ts';
+import { keyOfHistory } from '../transaction/history.ts';
 import type { MemoryEngine } from './memory-engine.ts';
 
 export interface ReplicaView {
@@ -139,4 +147,71 @@ export function consensusOf(store: Store): MultiRaft | undefined {
 function insideOf(store: Store): ReturnType<RunningStore['inside']> {
   assert(store instanceof RunningStore, 'a store of openStore');
   return store.inside();
+}
+
+/** A version that a key has, or has had. */
+export interface VersionView {
+  readonly key: Buffer;
+  readonly timestamp: number;
+  /** When it ceased to be the newest; 0: it has not. */
+  readonly supersededAt: number;
+  readonly value: Buffer;
+}
+
+/** All versions of a range's keys as one replica has them, before old ones are swept. Unordered. */
+export function versionsOf(
+  store: Store,
+  engine: MemoryEngine,
+  rangeId: number,
+): readonly VersionView[] {
+  const replica = insideOf(store).replicas.get(rangeId);
+  if (replica === undefined) return [];
+  const { space, descriptor } = replica;
+  const { startKey, endKey } = descriptor;
+  const versions: VersionView[] = [];
+  const add = (key: Buffer, stored: Buffer, supersededAt: number): void => {
+    versions.push({
+      key,
+      timestamp: storedTimestamp(stored),
+      supersededAt,
+      value: storedPayload(stored),
+    });
+  };
+  for (const { key, value } of engine.rows(space.dataSpan(startKey, endKey)))
+    add(userKeyOf(key), value, 0);
+  for (const { key, value } of engine.rows(space.historySpan(startKey, endKey)))
+    add(keyOfHistory(key), value, supersededAtOf(key));
+  return versions;
+}
+
+/** What transactions have at a leaseholder. */
+export interface TransactionsView {
+  readonly rangeId: number;
+  /** Intents, as text. */
+  readonly intents: readonly string[];
+  /** Records of transactions that are not decided. */
+  readonly staging: number;
+  /** Keys with a lock or a queue. */
+  readonly locks: number;
+}
+
+/** One view per range that this store leads. */
+export function transactionsAt(store: Store): readonly TransactionsView[] {
+  const views: TransactionsView[] = [];
+  for (const { rangeId, leaseholder, transactions } of insideOf(store).replicas.values()) {
+    if (leaseholder === undefined) continue;
+    const { intents, records } = transactions;
+    views.push({
+      rangeId,
+      intents: [...intents.values()].map(
+        ({ key, transaction, timestamp }) =>
+          `${key.toString('latin1')} of ${Buffer.from(transaction, 'latin1').toString('hex')} at ${timestamp}`,
+      ),
+      staging: [...records.values()].filter(
+        ({ status }) => status === TransactionStatus.TRANSACTION_STAGING,
+      ).length,
+      locks: leaseholder.locks.size,
+    });
+  }
+  return views;
 }

@@ -7,17 +7,6 @@ const seldom: { readonly [Name in ProbeName]?: string } = {
   learnerVoted:
     'a learner is promoted, has not heard of it, and is asked for its vote before it does',
   configurationRolledBack: 'a leader dies between appending a configuration and sending it',
-  // What the simulator's clients do not do: shard's own tests reach these.
-  transactionInOneCommand: 'needs a workload of transactions',
-  transactionAtItsReadTimestamp: 'needs a workload of transactions',
-  preparePushed: 'needs a workload of transactions',
-  prepareRepeated: 'needs a workload of transactions',
-  transactionCommitted: 'needs a workload of transactions',
-  transactionAborted: 'needs a workload of transactions',
-  transactionPrevented: 'needs a workload of transactions',
-  historyRead: 'needs a workload of transactions',
-  readUncertain: 'needs a workload of transactions',
-  readCheckLookedUp: 'needs a workload of transactions',
 };
 
 export const requiredProbes: readonly ProbeName[] = probeNames.filter(

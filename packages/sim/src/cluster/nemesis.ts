@@ -13,6 +13,7 @@ import type { Host } from '../world/host.ts';
 import type { HostTransport } from '../world/host-transport.ts';
 import type { World } from '../world/world.ts';
 import type { ClientHost } from './client-host.ts';
+import type { Coordinator } from './coordinator.ts';
 import type { NetworkFaults } from './network-faults.ts';
 import type { Operator } from './operator.ts';
 import { Rot } from './rot.ts';
@@ -28,6 +29,7 @@ export interface NemesisOptions {
   readonly networkFaults: NetworkFaults;
   readonly machines: readonly StoreMachine[];
   readonly clients: readonly ClientHost[];
+  readonly coordinators: readonly Coordinator[];
   readonly operator: Operator;
   /** Starts an empty store under the next number. */
   readonly joinStore: () => void;
@@ -40,6 +42,7 @@ export class Nemesis {
   private readonly networkFaults: NetworkFaults;
   private readonly machines: readonly StoreMachine[];
   private readonly clients: readonly ClientHost[];
+  private readonly coordinators: readonly Coordinator[];
   private readonly operator: Operator;
   private readonly joinStore: () => void;
   private readonly rot: Rot;
@@ -53,6 +56,7 @@ export class Nemesis {
     this.networkFaults = options.networkFaults;
     this.machines = options.machines;
     this.clients = options.clients;
+    this.coordinators = options.coordinators;
     this.operator = options.operator;
     this.joinStore = options.joinStore;
     this.rot = new Rot(options.swarm);
@@ -210,6 +214,14 @@ export class Nemesis {
         if (!machine.isDamaged && this.rot.mayHurt(machine)) machine.lose();
         break;
       }
+      case 'crashCoordinator': {
+        const { coordinators } = this;
+        const coordinator = coordinators[fault.coordinator % Math.max(1, coordinators.length)];
+        const die = (): void => coordinator?.crash(fault.downMs);
+        if (fault.step === 'now') die();
+        else coordinator?.onNext(fault.step, () => this.later(fault.afterMs, die));
+        break;
+      }
       case 'checkpoint': {
         const machine = this.machine(fault.store);
         // A rejection is fatal for the store too, which says so itself.
@@ -233,7 +245,7 @@ export class Nemesis {
     this.ended = true;
     this.networkFaults.endAll();
     for (const fault of [...this.disconnected]) this.reconnect(fault);
-    for (const { host } of [...this.machines, ...this.clients]) host.setTimerLateness(undefined);
+    for (const { host } of this.everybody) host.setTimerLateness(undefined);
   }
 
   private later(ms: number, run: () => unknown): void {
@@ -310,7 +322,7 @@ export class Nemesis {
   }
 
   /** A store process has begun: faults of its connection are still in force. */
-  onStart(machine: StoreMachine): void {
+  onStart(machine: StoreMachine | Coordinator): void {
     for (const fault of this.disconnected)
       if (fault.host === machine.host.name) this.disconnect(fault);
   }
@@ -338,11 +350,15 @@ export class Nemesis {
   }
 
   private host(name: string): Host | undefined {
-    return [...this.machines, ...this.clients].find(({ host }) => host.name === name)?.host;
+    return this.everybody.find(({ host }) => host.name === name)?.host;
   }
 
   private transport(name: string): HostTransport | undefined {
-    return [...this.machines, ...this.clients].find(({ host }) => host.name === name)?.transport;
+    return this.everybody.find(({ host }) => host.name === name)?.transport;
+  }
+
+  private get everybody(): readonly (StoreMachine | ClientHost | Coordinator)[] {
+    return [...this.machines, ...this.clients, ...this.coordinators];
   }
 }
 

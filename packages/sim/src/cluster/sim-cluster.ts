@@ -8,12 +8,13 @@ import { consensusOf } from '@flotilla/shard/testing';
 import { Tiling } from '../check/tiling.ts';
 import { SimFailure } from '../failure.ts';
 import type { Fault } from '../faults.ts';
-import { hasPlacement, type Swarm } from '../swarm.ts';
+import { hasPlacement, type Swarm, wallErrorMsMaxOf } from '../swarm.ts';
 import { DirectClient } from '../workload/direct-client.ts';
 import { Host } from '../world/host.ts';
 import { HostTransport } from '../world/host-transport.ts';
 import { Stream, type World } from '../world/world.ts';
 import type { ClientHost } from './client-host.ts';
+import { Coordinator } from './coordinator.ts';
 import { Nemesis } from './nemesis.ts';
 import { NetworkFaults } from './network-faults.ts';
 import { Operator } from './operator.ts';
@@ -33,6 +34,7 @@ export class SimCluster {
   readonly machines: StoreMachine[];
   readonly operator: Operator;
   readonly clients: readonly ClientHost[];
+  readonly coordinators: readonly Coordinator[];
   failure: SimFailure | undefined;
   /** The ranges that there are. */
   readonly tiling: Tiling = new Tiling();
@@ -52,10 +54,11 @@ export class SimCluster {
     this.world = world;
     this.swarm = swarm;
     this.network = new MemoryNetwork({ clock: world.clock(), prng: world.stream(Stream.network) });
+    const coordinators = swarm.transactions?.coordinators ?? 0;
     const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
     const hosts = [
       ...numbers(swarm.stores).map((n) => `store-${n}`),
-      ...numbers(swarm.clients).map((n) => `client-${n}`),
+      ...numbers(swarm.clients + coordinators).map((n) => `client-${n}`),
       'client-0',
     ];
     this.networkFaults = new NetworkFaults(this.network, swarm, hosts);
@@ -72,6 +75,7 @@ export class SimCluster {
     });
     // Client 0 founds the cluster and looks after it at the end.
     this.clients = [0, ...numbers(swarm.clients)].map((number) => this.client(number));
+    this.coordinators = numbers(coordinators).map((n) => this.coordinator(swarm.clients + n));
     this.nemesis = new Nemesis({
       world,
       swarm,
@@ -79,6 +83,7 @@ export class SimCluster {
       networkFaults: this.networkFaults,
       machines: this.machines,
       clients: this.clients,
+      coordinators: this.coordinators,
       operator: this.operator,
       joinStore: () => void this.addStore(),
     });
@@ -155,7 +160,9 @@ export class SimCluster {
   heal(): void {
     this.healed = true;
     this.nemesis.endAll();
-    for (const { host } of this.clients) if (host.isPaused) host.resume(false);
+    for (const { host } of [...this.clients, ...this.coordinators])
+      if (host.isPaused) host.resume(false);
+    for (const coordinator of this.coordinators) coordinator.start();
     for (const machine of this.machines) {
       const { disk, host } = machine;
       disk.faults.capacityBytes = Number.POSITIVE_INFINITY;
@@ -213,6 +220,17 @@ export class SimCluster {
     return new Promise((resolve) => void this.world.after(ms, { kind: 'world', run: resolve }));
   }
 
+  private coordinator(number: number): Coordinator {
+    return new Coordinator({
+      world: this.world,
+      swarm: this.swarm,
+      number,
+      network: this.network,
+      replay: () => this.networkFaults.replay(),
+      onStart: (coordinator) => this.nemesis.onStart(coordinator),
+    });
+  }
+
   private client(number: number): ClientHost {
     const { world, swarm } = this;
     const prng = world.stream(Stream.fates + 10_000 + number);
@@ -221,6 +239,7 @@ export class SimCluster {
       rate: 1 + spread() * swarm.drift,
       wallOffsetMs: Math.round(spread() * swarm.wallOffsetMsMax),
       timerLateMsMax: swarm.timerLateMsMax,
+      wallErrorMsMax: wallErrorMsMaxOf(swarm),
     });
     host.start();
     const transport = new HostTransport({

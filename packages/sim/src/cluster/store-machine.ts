@@ -15,7 +15,7 @@ import { defaultLimits as defaultRaftLimits } from '@flotilla/raft';
 import { openStore, type PlacementSettings, type Store } from '@flotilla/shard';
 import { MemoryEngine } from '@flotilla/shard/testing';
 import { SimFailure } from '../failure.ts';
-import { hasPlacement, type Swarm } from '../swarm.ts';
+import { hasPlacement, type Swarm, wallErrorMsMaxOf } from '../swarm.ts';
 import { Host } from '../world/host.ts';
 import { HostTransport, type ReplayFaults } from '../world/host-transport.ts';
 import { SlowEngine } from '../world/slow-engine.ts';
@@ -92,6 +92,7 @@ export class StoreMachine {
       rate: 1 + spread() * swarm.drift,
       wallOffsetMs: Math.round(spread() * swarm.wallOffsetMsMax),
       timerLateMsMax: swarm.timerLateMsMax,
+      wallErrorMsMax: wallErrorMsMaxOf(swarm),
     });
     this.disk = new MemoryDisk({
       prng: world.stream(Stream.disks + number),

@@ -231,7 +231,8 @@ export class Client {
     const pair: string[] = [];
     for (const row of rows) {
       const name = keyToName(row.key);
-      if (name.startsWith('t')) continue;
+      // Lists, and what only transactions write.
+      if (name.startsWith('t') || name.startsWith('x')) continue;
       if (name.startsWith('k') && !missing.delete(name))
         throw new SimFailure('linearizability', `a scan returned ${name} twice, or out of nowhere`);
       if (name === 'p0' || name === 'q0') pair.push(textOf(row) ?? '');

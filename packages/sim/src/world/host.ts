@@ -12,10 +12,24 @@ export interface HostClocks {
   readonly wallOffsetMs: number;
   /** How late a timer may fire. Unit: ms. */
   readonly timerLateMsMax: number;
+  /** A time service keeps the wall clock this close to true time, whatever else is done to it. Unit: ms. */
+  readonly wallErrorMsMax?: number | undefined;
 }
 
 /** 2026-01-01: where the wall clocks of all hosts begin, but for their offsets. */
 const wallStartMs = Date.UTC(2026, 0, 1);
+
+/** True time, as a wall clock without errors would show it. */
+export function trueWallMs(world: World): number {
+  return wallStartMs + world.nowMs();
+}
+
+/** An error that is reflected at the bound: it stays continuous, and never leaves [-most, most]. */
+function within(error: number, most: number): number {
+  const period = 4 * most;
+  const at = (((error + most) % period) + period) % period;
+  return (at <= 2 * most ? at : period - at) - most;
+}
 
 export class Host implements EventOwner {
   readonly name: string;
@@ -130,6 +144,16 @@ export class Host implements EventOwner {
     return this.lifeBaseMs + this.elapsedMs();
   }
 
+  /** Unit: ms since 1970. */
+  wallMs(): number {
+    const { wallOffsetMs, wallErrorMsMax } = this.clocks;
+    const elapsed = this.elapsedMs();
+    const offset = wallOffsetMs + this.wallStepMs;
+    if (wallErrorMsMax === undefined) return Math.floor(wallStartMs + offset + elapsed);
+    const now = this.world.nowMs();
+    return Math.floor(wallStartMs + now + within(offset + elapsed - now, wallErrorMsMax));
+  }
+
   /** The clocks run at this speed from now on. */
   setRate(rate: number): void {
     this.shownMs = this.elapsedMs();
@@ -154,12 +178,11 @@ export class Host implements EventOwner {
 
   /** Of the process that lives now. */
   clock(): Clock {
-    const { world, clocks } = this;
+    const { world } = this;
     const life = this.life;
     return {
       nowMs: () => this.nowMs(),
-      wallMs: () =>
-        Math.floor(wallStartMs + clocks.wallOffsetMs + this.wallStepMs + this.elapsedMs()),
+      wallMs: () => this.wallMs(),
       setTimer: (delayMs, callback): Timer => {
         const late = this.prng.nextFloat() * this.timerLateMsMax;
         return cancelling(

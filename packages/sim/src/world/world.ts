@@ -46,6 +46,7 @@ export const Stream = {
   founding: 5,
   fates: 6,
   laterClasses: 7,
+  transactions: 9,
   hosts: 1000,
   disks: 2000,
   engines: 3000,

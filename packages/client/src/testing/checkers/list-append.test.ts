@@ -47,6 +47,32 @@ describe('list-append checker', () => {
     expect(kinds(...lines)).toContain(kind);
   });
 
+  const timed = (
+    ...lines: readonly (readonly [string, number, number, ('read committed' | undefined)?])[]
+  ): string[] => {
+    const plain = history(...lines.map(([line]) => line));
+    return checkListAppend(
+      plain.map((each, i) => {
+        const [, calledAt, returnedAt, isolation] = lines[i] ?? ['', 0, 0];
+        return { ...each, calledAt, returnedAt, isolation, process: each.name.slice(0, 1) };
+      }),
+    ).map(({ kind }) => kind);
+  };
+
+  it('an anti-dependency of READ COMMITTED forbids nothing, its dependencies do', () => {
+    const rc = 'read committed';
+    expect(timed(['a x= y1', 0, 1], ['b y= x1', 0, 1, rc], ['c x=1 y=1', 2, 3])).toEqual([]);
+    expect(timed(['a x1 y=1', 0, 1, rc], ['b y1 x=1', 0, 1, rc])).toContain('G1c');
+  });
+
+  it('what was acknowledged is seen by whoever begins later, and in the order of one client', () => {
+    expect(timed(['a x1', 0, 1], ['b x=', 2, 3], ['c x=1', 4, 5])).toEqual(['stale-read']);
+    expect(timed(['a x1', 0, 3], ['b x=', 2, 3], ['c x=1', 4, 5])).toEqual([]);
+    expect(timed(['a x1', 0, 1], ['b x2', 0, 1], ['c x=2', 4, 5])).toEqual(['lost-append']);
+    // Two snapshots of one client, the later one of the earlier state; others have not been told of the append.
+    expect(timed(['a x1', 0, 9], ['b1 x=1', 1, 2], ['b2 x=', 3, 4])).toEqual(['G-single']);
+  });
+
   it('a lost update is one anti-dependency', () => {
     expect(kinds('a x= x1', 'b x= x2', 'c x=12')).toEqual(['G-single']);
   });

@@ -4,6 +4,10 @@
  * read tells the order of the versions, that order tells who depends on whom, and a cycle of dependencies is an anomaly:
  * by Adya's names G0 (writes alone), G1c (writes and reads of them), G-single (one anti-dependency), G2 (several); and
  * without a cycle G1a (a read of what was aborted) and G1b (of what was only in between).
+ *
+ * Levels may be mixed (Adya, "Weak Consistency", MIT 1999, §5.5): an anti-dependency counts where the reader is
+ * serializable. Where it is said which client ran a transaction, its own order counts as a dependency; where it is said
+ * when, a read must show whatever of its key was acknowledged before the reader began, and so must the order of appends.
  */
 
 export type ListOperation =
@@ -16,6 +20,13 @@ export interface ListTransaction {
   readonly operations: readonly ListOperation[];
   /** `unknown`: it may have been made. Its reads count for nothing. */
   readonly outcome: 'committed' | 'aborted' | 'unknown';
+  /** Default: `serializable`. Of `read committed` nothing is taken back because what it read has changed. */
+  readonly isolation?: 'serializable' | 'repeatable read' | 'read committed' | undefined;
+  /** Who ran it. Transactions of one client that follow each other in time depend on each other. */
+  readonly process?: string | undefined;
+  /** When its client began it, and heard of its end; on one clock for all. */
+  readonly calledAt?: number | undefined;
+  readonly returnedAt?: number | undefined;
 }
 
 export type AnomalyKind =
@@ -28,7 +39,11 @@ export type AnomalyKind =
   /** Two reads of a key that no one order of appends explains, or a value that nobody appended or that is there twice. */
   | 'incompatible-order'
   /** A transaction that does not see its own appends. */
-  | 'internal';
+  | 'internal'
+  /** What was appended, and acknowledged, is in no later list. */
+  | 'lost-append'
+  /** A read began after an append was acknowledged and does not show it. */
+  | 'stale-read';
 
 export interface Anomaly {
   readonly kind: AnomalyKind;
@@ -36,7 +51,8 @@ export interface Anomaly {
   readonly witness: readonly string[];
 }
 
-type EdgeKind = 'ww' | 'wr' | 'rw';
+/** `so`: the order of one client. */
+type EdgeKind = 'ww' | 'wr' | 'rw' | 'so';
 
 interface Edge {
   readonly from: number;
@@ -55,6 +71,7 @@ export function checkListAppend(history: readonly ListTransaction[]): readonly A
   checkInternal(history, report);
   const orders = ordersOf(history, writers, report);
   checkReads(history, writers, report);
+  checkFreshness(history, orders, report);
   const edges = edgesOf(history, writers, orders);
   for (const kind of ['G0', 'G1c', 'G-single', 'G2'] as const) {
     const cycle = findCycle(history.length, edges, kind);
@@ -178,12 +195,7 @@ function edgesOf(
   orders: ReadonlyMap<string, readonly number[]>,
 ): readonly Edge[] {
   const edges: Edge[] = [];
-  const add = (
-    from: number | undefined,
-    to: number | undefined,
-    kind: EdgeKind,
-    why: string,
-  ): void => {
+  const add: AddEdge = (from, to, kind, why) => {
     if (from !== undefined && to !== undefined && from !== to) edges.push({ from, to, kind, why });
   };
   for (const [key, order] of orders)
@@ -192,7 +204,8 @@ function edgesOf(
       const [from, to] = [before, after].map((value) => writers.get(elementName(key, value)));
       add(from, to, 'ww', `${key}: ${after} follows ${before}`);
     }
-  for (const [index, { operations, outcome }] of history.entries()) {
+  addClientOrder(history, add);
+  for (const [index, { operations, outcome, isolation }] of history.entries()) {
     if (outcome !== 'committed') continue;
     for (const operation of operations) {
       if (operation.kind !== 'read') continue;
@@ -201,11 +214,80 @@ function edgesOf(
       if (last !== undefined)
         add(writers.get(elementName(key, last)), index, 'wr', `${key}: it reads ${last}`);
       const next = orders.get(key)?.[values.length];
-      if (next !== undefined)
+      if (next !== undefined && (isolation ?? 'serializable') === 'serializable')
         add(index, writers.get(elementName(key, next)), 'rw', `${key}: it has not read ${next}`);
     }
   }
   return edges;
+}
+
+type AddEdge = (
+  from: number | undefined,
+  to: number | undefined,
+  kind: EdgeKind,
+  why: string,
+) => void;
+
+/** Every committed transaction of a client after the last one that had ended before it began. */
+function addClientOrder(history: readonly ListTransaction[], add: AddEdge): void {
+  const byProcess = new Map<string, number[]>();
+  for (const [index, { process, outcome, calledAt, returnedAt }] of history.entries()) {
+    if (process === undefined || calledAt === undefined || returnedAt === undefined) continue;
+    if (outcome !== 'committed') continue;
+    const own = byProcess.get(process);
+    if (own === undefined) byProcess.set(process, [index]);
+    else own.push(index);
+  }
+  const at = (index: number, time: 'calledAt' | 'returnedAt'): number =>
+    history[index]?.[time] ?? 0;
+  for (const [process, own] of byProcess) {
+    const byEnd = own.toSorted((a, b) => at(a, 'returnedAt') - at(b, 'returnedAt'));
+    for (const index of own) {
+      const before = byEnd.filter((other) => at(other, 'returnedAt') < at(index, 'calledAt'));
+      // Those before the last few are before these, unless they ran beside each other.
+      const newest = Math.max(0, ...before.map((other) => at(other, 'calledAt')));
+      for (const other of before)
+        if (at(other, 'returnedAt') >= newest) add(other, index, 'so', `${process} began it later`);
+    }
+  }
+}
+
+/** Real time, key by key: whatever was acknowledged before a transaction began is in the lists that it reads. */
+function checkFreshness(
+  history: readonly ListTransaction[],
+  orders: ReadonlyMap<string, readonly number[]>,
+  report: Report,
+): void {
+  const positions = new Map<string, ReadonlyMap<number, number>>();
+  for (const [key, order] of orders)
+    positions.set(key, new Map(order.map((value, position) => [value, position])));
+  const acknowledged = new Map<string, { at: number; name: string; value: number }[]>();
+  for (const { operations, outcome, returnedAt, name } of history) {
+    if (outcome !== 'committed' || returnedAt === undefined) continue;
+    for (const operation of operations) {
+      if (operation.kind !== 'append') continue;
+      const list = acknowledged.get(operation.key) ?? [];
+      list.push({ at: returnedAt, name, value: operation.value });
+      acknowledged.set(operation.key, list);
+    }
+  }
+  for (const { operations, outcome, calledAt, name } of history) {
+    if (outcome !== 'committed' || calledAt === undefined) continue;
+    for (const operation of operations) {
+      if (operation.kind !== 'read') continue;
+      const { key, values } = operation;
+      for (const before of acknowledged.get(key) ?? []) {
+        if (before.at >= calledAt) continue;
+        const position = positions.get(key)?.get(before.value);
+        const evidence = [
+          `${before.name} appends ${before.value} to ${key}, acknowledged at ${before.at}`,
+          `${name} begins at ${calledAt} and reads ${key} = [${values}]`,
+        ];
+        if (position === undefined) report('lost-append', evidence);
+        else if (position >= values.length) report('stale-read', evidence);
+      }
+    }
+  }
 }
 
 /** The shortest cycle of a kind: G0 of ww alone, G1c also of wr, G-single with exactly one rw, G2 with any. */
@@ -215,7 +297,10 @@ function findCycle(
   kind: 'G0' | 'G1c' | 'G-single' | 'G2',
 ): readonly Edge[] | undefined {
   const usable = edges.filter(
-    (edge) => kind === 'G2' || edge.kind === 'ww' || (kind !== 'G0' && edge.kind === 'wr'),
+    (edge) =>
+      kind === 'G2' ||
+      edge.kind === 'ww' ||
+      (kind !== 'G0' && (edge.kind === 'wr' || edge.kind === 'so')),
   );
   // What the cycle must have for its name, and the rest of the way around.
   const must: EdgeKind = kind === 'G0' ? 'ww' : kind === 'G1c' ? 'wr' : 'rw';
