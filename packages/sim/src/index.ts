@@ -12,8 +12,8 @@
  *   mutations/ bugs that are planted in a copy of the tree, and the campaign that hunts them
  *   shrink.ts  fewer faults, the same failure;  main.ts   the command line
  *
- * Not built: SQL as a workload, reads of the past and deleted spans in transactions, wiped or swapped disks, rot in more than one store, loss of a
- * majority's disks, a choice of the order of events that are due at the same time.
+ * Not built: SQL as a workload, reads of the past and deleted spans in transactions, wiped or swapped disks, rot in more
+ * than one store, loss of a majority's disks, a choice of the order of events that are due at the same time.
  */
 export * from './failure.ts';
 export type { Fault } from './faults.ts';

@@ -7,6 +7,7 @@ import { placements } from './bugs/placement.ts';
 import { reads } from './bugs/reads.ts';
 import { logs } from './bugs/replication.ts';
 import { splits } from './bugs/splitting.ts';
+import { transactions } from './bugs/transactions.ts';
 import type { Mutant } from './mutant.ts';
 
 export const mutants: readonly Mutant[] = [
@@ -18,4 +19,5 @@ export const mutants: readonly Mutant[] = [
   ...disk,
   ...commands,
   ...splits,
+  ...transactions,
 ];

@@ -1,0 +1,417 @@
+/** Bugs in transactions over several ranges: at the leaseholder, in recovery, and in the coordinator. */
+import { transactionWorkloads } from '../../swarm.ts';
+import type { Hunt, Mutant } from '../mutant.ts';
+
+const reads = 'packages/shard/src/store/transaction-reads.ts';
+const commands = 'packages/shard/src/transaction/transaction-commands.ts';
+const writes = 'packages/shard/src/replica/write-commands.ts';
+const leaseholder = 'packages/shard/src/replica/leaseholder.ts';
+const state = 'packages/shard/src/state/transaction-state.ts';
+const commit = 'packages/client/src/transaction/commit.ts';
+const transaction = 'packages/client/src/transaction/range-transaction.ts';
+const reader = 'packages/client/src/transaction/snapshot-reader.ts';
+const pusher = 'packages/router/src/transaction/pusher.ts';
+
+const brisk = {
+  coordinators: 3,
+  workers: 2,
+  workloads: transactionWorkloads,
+  keys: 3,
+  readCommittedShare: 0.2,
+  lockShare: 0.1,
+  thinkMsMax: 5,
+  brisk: 400,
+} as const;
+const world = { stores: 3, ranges: 4, clients: 2, thinkMsMax: 50, faultsMs: 3000 } as const;
+
+/** Little happens, but for transactions in each other's way. */
+const calm: Hunt = { only: ['slowLink', 'transfer'], swarm: { ...world, transactions: brisk } };
+const leaders: Hunt = {
+  only: ['transfer', 'transferStorm', 'crash', 'isolate', 'leaseWindow'],
+  weights: { crash: 4 },
+  swarm: { ...world, faultEveryMs: 150, transactions: brisk },
+};
+const dying: Hunt = {
+  only: ['crashCoordinator', 'slowLink', 'storm'],
+  weights: { crashCoordinator: 4 },
+  swarm: { ...world, faultEveryMs: 150, operationTimeoutMs: 1500, transactions: brisk },
+};
+const silent: Hunt = {
+  only: ['isolate', 'oneWay', 'crash', 'pause', 'storm'],
+  swarm: { ...world, faultEveryMs: 150, operationTimeoutMs: 300, transactions: brisk },
+};
+const skewed: Hunt = {
+  only: ['clockStep', 'transfer', 'crash'],
+  weights: { clockStep: 6 },
+  swarm: { ...world, wallOffsetMsMax: 1000, transactions: brisk },
+};
+
+export const transactions: readonly Mutant[] = [
+  {
+    name: 'snapshot-passes-intents',
+    breaks: 'a snapshot waits for what others are about to commit at or below it',
+    changes: [
+      {
+        file: reads,
+        find: 'const intent = memory.unsettledIntent(name, transaction, upTo);',
+        replace:
+          'const intent = memory.unsettledIntent(name, transaction, upTo === Infinity ? upTo : 0);',
+      },
+    ],
+    hunt: calm,
+  },
+  {
+    name: 'scan-passes-intents',
+    breaks: 'a scan of a snapshot waits for what others are about to commit within its span',
+    changes: [
+      {
+        file: reads,
+        find: 'leaseholder.memory.unsettledIntents(span, transaction, upTo)',
+        replace: 'leaseholder.memory.unsettledIntents(span, transaction, 0)',
+      },
+    ],
+    hunt: {
+      ...calm,
+      swarm: { ...calm.swarm, transactions: { ...brisk, workloads: ['predicate'] } },
+    },
+  },
+  {
+    name: 'locked-read-passes-intents',
+    breaks: 'a locking read answers the newest version, also of those committed and not resolved',
+    changes: [
+      {
+        file: reads,
+        find: 'const waits = this.obstacleOn(leaseholder, key, owner.name, Infinity);',
+        replace: 'const waits = this.obstacleOn(leaseholder, key, owner.name, 0);',
+      },
+    ],
+    hunt: {
+      ...calm,
+      swarm: { ...calm.swarm, transactions: { ...brisk, readCommittedShare: 0.5, lockShare: 0.4 } },
+    },
+  },
+  {
+    name: 'reads-are-not-remembered',
+    breaks: 'nothing is written below a timestamp at which a key was read',
+    changes: [
+      {
+        file: reads,
+        find: 'for (const key of keys) memory.reads.bumpKey(nameOf(key), readTimestamp, transaction);',
+        replace: '',
+      },
+    ],
+    hunt: calm,
+  },
+  {
+    name: 'scans-are-not-remembered',
+    breaks: 'nothing is written below a timestamp at which a span was read',
+    changes: [
+      {
+        file: reads,
+        find: '    memory.reads.bumpSpan(readTimestamp, transaction);\n',
+        replace: '',
+      },
+    ],
+    hunt: {
+      ...calm,
+      swarm: { ...calm.swarm, transactions: { ...brisk, workloads: ['predicate'] } },
+    },
+  },
+  {
+    name: 'uncertainty-is-ignored',
+    breaks: 'a version that may be older than the reader, by the clocks, is not passed by',
+    changes: [
+      {
+        file: reads,
+        find: 'const uncertaintyLimit = asked === 0 ? readTimestamp : Math.max(readTimestamp, narrowed);',
+        replace: 'const uncertaintyLimit = Math.min(readTimestamp, Math.max(narrowed, Infinity));',
+      },
+    ],
+    hunt: skewed,
+  },
+  {
+    name: 'prepare-comes-below-reads',
+    breaks: 'an intent is laid above every version of its key and not below what others have read',
+    changes: [
+      {
+        file: commands,
+        find: 'if (least > commitTimestamp) {',
+        replace: 'if (least > commitTimestamp + 1e12) {',
+      },
+    ],
+    hunt: calm,
+  },
+  {
+    name: 'demanded-timestamp-below-reads',
+    breaks: 'a write at a timestamp that its transaction demands comes above versions and reads',
+    changes: [
+      {
+        file: writes,
+        find: 'if (least > demanded) return pushedTo(least);',
+        replace: 'if (least > demanded + 1e12) return pushedTo(least);',
+      },
+    ],
+    hunt: calm,
+  },
+  {
+    name: 'prepare-without-its-read-checks',
+    breaks: 'intents are laid only where the reads of the transaction hold up to its timestamp',
+    changes: [
+      {
+        file: commands,
+        find: 'const validation = validateReads(core, attempt, request.readChecks ?? [], {',
+        replace: 'const validation = validateReads(core, attempt, [], {',
+      },
+    ],
+    hunt: calm,
+  },
+  {
+    name: 'prepare-without-its-conditions',
+    breaks: 'a key that was read and is written has not changed in between',
+    changes: [
+      {
+        file: commands,
+        find: 'const failed = firstFailedCondition(core.view(), conditions);',
+        replace: 'const failed = firstFailedCondition(core.view(), conditions.slice(0, 0));',
+      },
+    ],
+    hunt: calm,
+  },
+  {
+    name: 'one-range-without-its-read-checks',
+    breaks: 'a commit in one range checks what it has read and not written',
+    changes: [
+      {
+        file: writes,
+        find: 'const validation = validateReads(core, attempt, requests, { upTo, transaction });',
+        replace:
+          'const validation = validateReads(core, attempt, requests.slice(0, 0), { upTo, transaction });',
+      },
+    ],
+    hunt: { ...calm, swarm: { ...calm.swarm, ranges: 2 } },
+  },
+  {
+    name: 'prevented-without-a-marker',
+    breaks: 'a promise that recovery did not find can no longer be kept',
+    changes: [
+      {
+        file: commands,
+        find: 'if (record !== undefined && record.commitTimestamp >= commitTimestamp) continue;',
+        replace: 'if (key.length > 0) continue;',
+      },
+    ],
+    hunt: dying,
+  },
+  {
+    name: 'late-prepare-is-not-forbidden',
+    breaks: 'a prepare that comes after a decision, or after a marker, lays nothing',
+    changes: [
+      {
+        file: commands,
+        find: 'if (forbidden !== undefined) return forbidden;',
+        replace: '',
+      },
+    ],
+    hunt: {
+      ...dying,
+      only: ['crashCoordinator', 'slowLink', 'storm', 'pause', 'replay', 'isolate'],
+    },
+  },
+  {
+    name: 'intents-of-another-attempt-count',
+    breaks: 'only the intent at the very timestamp of the commit becomes a version',
+    changes: [
+      {
+        file: commands,
+        find: 'if (commitTimestamp === 0 || timestamp !== commitTimestamp) return changes;',
+        replace: 'if (commitTimestamp === 0) return changes;',
+      },
+      {
+        file: commands,
+        find: 'if (intent?.transaction === transaction && intent.timestamp === commitTimestamp) continue;',
+        replace: 'if (intent?.transaction === transaction) continue;',
+      },
+    ],
+    hunt: dying,
+  },
+  {
+    name: 'resolved-at-another-timestamp',
+    breaks: 'an intent becomes a version at the timestamp of the commit',
+    changes: [
+      {
+        file: commands,
+        find: 'changes.writes.push(physicalWrite(key, stored, isDelete, previous, timestamp));',
+        replace: 'changes.writes.push(physicalWrite(key, stored, isDelete, previous, 0));',
+      },
+    ],
+    hunt: calm,
+  },
+  {
+    name: 'decided-without-comparing',
+    breaks: 'a record is decided only if it is still the one that was looked at',
+    changes: [
+      {
+        file: commands,
+        find: '(expected === TRANSACTION_NONE || found?.commitTimestamp === request.expectedTimestamp);',
+        replace: '(expected === TRANSACTION_NONE || found !== undefined);',
+      },
+    ],
+    hunt: dying,
+    unfound: 'a record must be staged anew while somebody recovers it',
+  },
+  {
+    name: 'staging-is-taken-for-committed',
+    breaks: 'recovery commits a transaction only if every promised intent is there',
+    changes: [
+      {
+        file: pusher,
+        find: '(await settler.prevent(transactionId, record.commitTimestamp, record.promisedKeys, step()));',
+        replace: 'record.promisedKeys.length > 0;',
+      },
+    ],
+    hunt: dying,
+  },
+  {
+    name: 'new-leaseholder-forgets-reads',
+    breaks: 'a new leaseholder takes everything below its first moment for read',
+    changes: [
+      {
+        file: leaseholder,
+        find: 'this.memory.reads = reads ?? new ReadTimestampCache(this.openedAt);',
+        replace: 'this.memory.reads = reads ?? new ReadTimestampCache(0);',
+      },
+    ],
+    hunt: leaders,
+  },
+  {
+    name: 'new-leaseholder-knows-no-uncertainty',
+    breaks: 'what a store has said of its clock bounds nothing that an earlier leaseholder wrote',
+    changes: [
+      {
+        file: reads,
+        find: 'Math.max(observed, leaseholder.leadsSince),',
+        replace: 'observed,',
+      },
+    ],
+    hunt: skewed,
+    unfound: 'clocks must differ much between a leaseholder and the next, within one transaction',
+  },
+  {
+    name: 'split-leaves-intents-behind',
+    breaks: 'intents go with their keys to the right half of a split',
+    changes: [
+      {
+        file: state,
+        find: '      right.intents.set(name, intent);\n',
+        replace: '',
+      },
+    ],
+    hunt: {
+      only: ['splitRange', 'crashInSplit'],
+      weights: { splitRange: 8 },
+      swarm: { ...world, faultEveryMs: 150, transactions: brisk },
+    },
+  },
+  {
+    name: 'snapshot-without-intents',
+    breaks: 'a snapshot of a range has its intents',
+    changes: [
+      {
+        file: 'packages/shard/src/snapshot/source.ts',
+        find: '      { kind: recordKind.intent, iterator: engine.iterate(space.intentSpan(startKey, endKey)) },\n',
+        replace: '',
+      },
+    ],
+    hunt: {
+      only: ['moveReplica', 'churn', 'crash', 'isolate'],
+      weights: { churn: 4 },
+      swarm: {
+        ...world,
+        stores: 4,
+        replication: 3,
+        faultEveryMs: 150,
+        retainedLogBytesMax: 0,
+        transactions: brisk,
+      },
+    },
+  },
+  {
+    name: 'intents-are-not-loaded',
+    breaks: 'a range that is opened has the intents of its checkpoint',
+    changes: [
+      {
+        file: state,
+        find: 'this.addIntent(userKey, checkStored(userKey, value));',
+        replace: 'checkStored(userKey, value);',
+      },
+    ],
+    hunt: {
+      only: ['crash', 'stop', 'crashAll', 'checkpoint'],
+      swarm: { ...world, faultEveryMs: 150, checkpointBytes: 2000, transactions: brisk },
+    },
+  },
+  {
+    name: 'refresh-is-skipped',
+    breaks: 'a snapshot moves on only if everything that was read is the same there',
+    changes: [
+      {
+        file: reader,
+        find: 'if (!isComplete || !(await router.refresh(context, checks, to))) {',
+        replace: 'if (!isComplete) {',
+      },
+    ],
+    hunt: {
+      ...skewed,
+      swarm: { ...skewed.swarm, transactions: { ...brisk, lockShare: 0.4, readCommittedShare: 0 } },
+    },
+  },
+  {
+    name: 'reads-are-not-checked-at-commit',
+    breaks: 'a serializable transaction commits where all that it has read still holds',
+    changes: [
+      {
+        file: transaction,
+        find: 'const readChecks = reads.checksForCommit(serializable, (text) => buffer.writes(text));',
+        replace: 'const readChecks = reads.checksForCommit(false, (text) => buffer.writes(text));',
+      },
+    ],
+    hunt: calm,
+  },
+  {
+    name: 'aborted-before-it-is-decided',
+    breaks: 'the user hears of an abort when the record says so, so that no late message undoes it',
+    changes: [
+      {
+        file: commit,
+        find: 'record = wasAnswered(why) ? await this.abort(timestamp) : await this.recover();',
+        replace:
+          "record = wasAnswered(why) ? { status: 'aborted', commitTimestamp: 0 } : await this.recover();",
+      },
+    ],
+    hunt: { ...dying, only: ['crashCoordinator', 'slowLink', 'storm', 'isolate', 'pause'] },
+  },
+  {
+    name: 'unknown-is-told-as-aborted',
+    breaks: 'a commit whose end nobody can tell is unknown, and is said to be',
+    changes: [
+      {
+        file: commit,
+        find: "throw new DbError('OUTCOME_UNKNOWN', 'the transaction may have been committed', {\n        outcome: 'unknown',\n        cause: error,\n      });",
+        replace: 'throw why ?? error;',
+      },
+    ],
+    hunt: silent,
+  },
+  {
+    name: 'committed-at-the-first-answer',
+    breaks: 'a promise is kept when every range has agreed',
+    changes: [
+      {
+        file: 'packages/router/src/transaction/prepare-operation.ts',
+        find: "if (ended) this.succeed({ kind: 'prepared' });",
+        replace: "this.succeed({ kind: 'prepared' });",
+      },
+    ],
+    hunt: calm,
+  },
+];
