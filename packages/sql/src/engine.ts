@@ -43,6 +43,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
   const shared: SessionShared = {
     database,
     clock,
+    prng,
     logger,
     catalog,
     cluster: options.cluster,

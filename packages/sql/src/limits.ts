@@ -75,3 +75,11 @@ export const scramIterations = 4096;
 export const passwordLengthMax = 1024;
 /** Rows of one side whose partners are looked up at once, where each may have many. */
 export const lookupRows: number = 128;
+/** Rows that ANALYZE keeps of a table to describe its columns. */
+export const statisticsSampleRows: number = 20_000;
+/** Common values, and intervals of a histogram, that are kept of a column: PostgreSQL's default_statistics_target. */
+export const statisticsTargets: number = 100;
+/** Columns with wider values are described by their width alone. Unit: bytes, on average. */
+export const statisticsWidthMax: number = 1_024;
+/** Relations of one FROM whose order is found by trying all of them. */
+export const joinOrderMax: number = 8;

@@ -8,6 +8,7 @@ import type { Catalog } from './catalog/catalog.ts';
 import { NameResolver } from './catalog/name-resolver.ts';
 import { sessionNames } from './catalog/session-names.ts';
 import type { CatalogSnapshot } from './catalog/snapshot.ts';
+import type { TableStatistics } from './catalog/statistics.ts';
 import { textSettings } from './execute/run.ts';
 import type { EvalContext } from './functions/signature.ts';
 import { plansPerStatement, staleRunsMax } from './limits.ts';
@@ -51,7 +52,12 @@ export class Preparer {
     }
     const key = `${declared.join()};${evaluation.zone.name};${evaluation.dateOrder ?? ''};${searchPath.join()}`;
     const cached = this.plans.get(statement.node)?.get(key);
-    if (cached !== undefined && this.catalog.stillNamed(cached) && mayRead(cached, usable))
+    if (
+      cached !== undefined &&
+      this.catalog.stillNamed(cached) &&
+      mayRead(cached, usable) &&
+      isByNewest(cached, this.catalog.snapshot)
+    )
       return cached;
     const fresh = await this.build(statement, declared, evaluation, searchPath);
     if (fresh.shareable) this.remember(statement.node, key, fresh);
@@ -138,10 +144,19 @@ function bindAndPlan(options: {
   const { source, tree } = statement.node;
   const context = new BindContext({ source, parameterTypes: declared, evaluation: noting, names });
   const bound = bindStatement(context, tree);
-  const { plan, indexes } = planStatement(bound, usable);
+  const statistics = new Map<number, TableStatistics | undefined>();
+  const { plan, indexes } = planStatement(bound, {
+    usable,
+    statisticsOf: (table) => {
+      const found = names.snapshot.statisticsOf(table);
+      statistics.set(table, found);
+      return found;
+    },
+  });
   return {
     plan,
     indexes,
+    statistics,
     parameterTypes: context.finalParameterTypes(),
     columns: columnsOf(bound),
     dependencies: names.dependencies,
@@ -151,6 +166,12 @@ function bindAndPlan(options: {
     provisional,
     shareable,
   };
+}
+
+/** Whether no table has other statistics than when the plan was made. */
+function isByNewest({ statistics }: PreparedPlan, snapshot: CatalogSnapshot): boolean {
+  for (const [table, found] of statistics) if (snapshot.statisticsOf(table) !== found) return false;
+  return true;
 }
 
 /** Whether all indexes that the plan reads may be read. */

@@ -1,5 +1,5 @@
 /** One user's session: settings, and the way of a statement from text to result. Implements `SqlSession`. */
-import type { Clock, Logger } from '@flotilla/base';
+import type { Clock, Logger, Prng } from '@flotilla/base';
 import type { CopyStmt, ExecuteStmt, Node } from 'libpg-query';
 import type { Catalog } from './catalog/catalog.ts';
 import type { CatalogAccess } from './catalog/catalog-access.ts';
@@ -93,6 +93,7 @@ export interface SessionOptions {
 export interface SessionShared {
   readonly database: KvDatabase;
   readonly clock: Clock;
+  readonly prng: Prng;
   readonly logger: Logger;
   readonly catalog: Catalog;
   readonly cluster: ClusterInspector | undefined;
@@ -561,6 +562,7 @@ export class EngineSession implements SqlSession {
           evaluation,
           searchPath: this.searchPath,
           pace: new Pace(this.shared.clock, signal),
+          prng: this.shared.prng,
           settings: this.settings,
           transaction: this.transaction,
           columns,

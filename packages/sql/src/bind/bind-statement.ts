@@ -47,10 +47,7 @@ export function bindStatement(context: BindContext, tree: Node): BoundStatement 
     return { kind: 'show', name };
   }
   if ('TransactionStmt' in tree) return bindTransaction(context, tree.TransactionStmt);
-  if ('VacuumStmt' in tree) {
-    const { rels, is_vacuumcmd } = tree.VacuumStmt;
-    return bindVacuum(context, rels, is_vacuumcmd === true);
-  }
+  if ('VacuumStmt' in tree) return bindVacuum(context, tree.VacuumStmt);
   if ('DiscardStmt' in tree) {
     const { target } = tree.DiscardStmt;
     if (target === 'DISCARD_ALL') return { kind: 'discard', what: 'ALL' };

@@ -1,5 +1,6 @@
 /** SET, and the statements that have nothing to do here. */
-import type { A_Const, Node, VariableSetStmt } from 'libpg-query';
+import type { A_Const, Node, VacuumStmt, VariableSetStmt } from 'libpg-query';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { findTable } from './bind-from.ts';
 import { bindSetMulti } from './bind-transaction.ts';
 import type { BoundUtility } from './bound.ts';
@@ -44,16 +45,23 @@ function constantText(context: BindContext, value: A_Const): string {
   throw context.unsupported('NULL in SET', value.location);
 }
 
-/** VACUUM and ANALYZE have nothing to do here, but the tables they name must be there. */
+/** VACUUM by itself has nothing to do here, but the tables it names must be there. */
 export function bindVacuum(
   context: BindContext,
-  rels: readonly Node[] | undefined,
-  isVacuum: boolean,
+  { rels, options, is_vacuumcmd }: VacuumStmt,
 ): BoundUtility {
-  for (const node of rels ?? []) {
+  const isVacuum = is_vacuumcmd === true;
+  const analyzes =
+    !isVacuum ||
+    (options ?? []).some((one) => 'DefElem' in one && one.DefElem.defname === 'analyze');
+  const tables = (rels ?? []).map((node): TableDescriptor => {
     if (!('VacuumRelation' in node) || node.VacuumRelation.relation === undefined)
       throw context.unsupported('VACUUM target');
-    findTable(context, node.VacuumRelation.relation, false);
-  }
-  return { kind: 'no-op', tag: isVacuum ? 'VACUUM' : 'ANALYZE', alone: isVacuum };
+    return findTable(context, node.VacuumRelation.relation, false);
+  });
+  return {
+    kind: 'analyze',
+    tag: isVacuum ? 'VACUUM' : 'ANALYZE',
+    tables: !analyzes ? [] : rels === undefined ? undefined : tables,
+  };
 }

@@ -138,8 +138,12 @@ export type BoundUtility =
     }
   /** Undefined: all. */
   | { readonly kind: 'deallocate'; readonly name: string | undefined }
-  /** @property alone it must not run inside of a transaction block */
-  | { readonly kind: 'no-op'; readonly tag: string; readonly alone: boolean };
+  /** VACUUM, ANALYZE. Undefined: all tables; none where there is nothing to find out. */
+  | {
+      readonly kind: 'analyze';
+      readonly tag: 'VACUUM' | 'ANALYZE';
+      readonly tables: readonly TableDescriptor[] | undefined;
+    };
 
 export interface BoundExplain {
   readonly kind: 'explain';

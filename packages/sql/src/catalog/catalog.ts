@@ -14,9 +14,11 @@ import {
   decodeCounter,
   relationsSpan,
   schemasSpan,
+  statisticsSpan,
 } from './keys.ts';
 import { type AccessDescriptor, accessName } from './role.ts';
 import { CatalogSnapshot } from './snapshot.ts';
+import { decodeStatistics, encodeStatistics, type TableStatistics } from './statistics.ts';
 
 /** A name that was looked up, and what it led to. */
 export interface Dependency {
@@ -168,6 +170,7 @@ export class Catalog {
           decoded.set(id, { bytes: value, relation });
           relations.set(id, relation);
         }
+      const statistics = await readStatistics(transaction, this.known);
       // All of it is of one version only if that is still the version.
       const after = decodeCounter(
         await this.database.begin({ readOnly: true }).get(catalogVersionKey),
@@ -175,7 +178,7 @@ export class Catalog {
       if (after === version) {
         this.decoded = decoded;
         this.accessRead = access;
-        return new CatalogSnapshot({ version, schemas, relations, access: access.all });
+        return new CatalogSnapshot({ version, schemas, relations, access: access.all, statistics });
       }
       if (attempt >= snapshotRunsMax)
         throw new DbError('CONFLICT', 'the catalog changes faster than it can be read');
@@ -216,4 +219,21 @@ export class Catalog {
   private forget(reading: Promise<number>): void {
     if (this.shared === reading) this.shared = undefined;
   }
+}
+
+/** Those that are what they were stay the same objects. */
+async function readStatistics(
+  transaction: KvTransaction,
+  before: CatalogSnapshot,
+): Promise<Map<number, TableStatistics>> {
+  const statistics = new Map<number, TableStatistics>();
+  for await (const batch of transaction.scan(statisticsSpan))
+    for (const { value } of batch) {
+      const found = decodeStatistics(value);
+      if (found === undefined) continue;
+      const last = before.statisticsOf(found.table);
+      const same = last !== undefined && compareBytes(encodeStatistics(last), value) === 0;
+      statistics.set(found.table, same ? last : found);
+    }
+  return statistics;
 }

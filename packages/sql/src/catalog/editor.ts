@@ -14,6 +14,7 @@ import {
   descriptorKey,
   encodeCounter,
   schemaKey,
+  statisticsKey,
 } from './keys.ts';
 import { type AccessDescriptor, accessName, roleKey } from './role.ts';
 import { CatalogSnapshot } from './snapshot.ts';
@@ -121,7 +122,10 @@ export class CatalogEditor {
       if (before.relations.get(id) !== relation)
         transaction.put(descriptorKey(id), encodeDescriptor(relation));
     for (const id of before.relations.keys())
-      if (!after.relations.has(id)) transaction.delete(descriptorKey(id));
+      if (!after.relations.has(id)) {
+        transaction.delete(descriptorKey(id));
+        if (before.statistics?.has(id) === true) transaction.delete(statisticsKey(id));
+      }
     for (const [name, schema] of after.schemas)
       if (before.schemas.get(name) !== schema)
         transaction.put(schemaKey(name), encodeDescriptor(schema));

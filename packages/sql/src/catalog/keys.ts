@@ -4,6 +4,7 @@
  *   03 "sql/version"                        decimal text: counts every change of the catalog
  *   03 "sql/next-id"                        decimal text: the next oid
  *   03 "sql/relation/" id (u32)             descriptor of a table, view or sequence
+ *   03 "sql/statistics/" id (u32)           what ANALYZE found out about a table
  *   03 "sql/schema/" name                   descriptor of a schema; `public` without one is there all the same
  *   03 "sql/access/" kind "/" name          descriptor of a role, or what is kept of databases
  *   03 "sql/login-secret"                   32 random bytes: what unknown names are answered from
@@ -23,6 +24,8 @@ export const nextDescriptorIdKey: Uint8Array = systemKey('sql/next-id');
 const relationPrefix = systemKey('sql/relation/');
 const schemaPrefix = systemKey('sql/schema/');
 const accessPrefix = systemKey('sql/access/');
+const statisticsPrefix = systemKey('sql/statistics/');
+export const statisticsSpan: Span = prefixSpan(statisticsPrefix);
 export const relationsSpan: Span = prefixSpan(relationPrefix);
 export const schemasSpan: Span = prefixSpan(schemaPrefix);
 export const accessSpan: Span = prefixSpan(accessPrefix);
@@ -37,6 +40,12 @@ export function descriptorKey(id: number): Uint8Array {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(id);
   return concatBytes(relationPrefix, bytes);
+}
+
+export function statisticsKey(id: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(id);
+  return concatBytes(statisticsPrefix, bytes);
 }
 
 export function schemaKey(name: string): Uint8Array {

@@ -19,6 +19,8 @@ import {
   type RoleDescriptor,
 } from './role.ts';
 
+import type { TableStatistics } from './statistics.ts';
+
 export const catalogSchema = 'pg_catalog';
 export const informationSchema = 'information_schema';
 export const flotillaSchema = 'flotilla';
@@ -81,6 +83,8 @@ export interface CatalogContents {
   readonly relations: ReadonlyMap<number, RelationDescriptor>;
   /** Roles and the like by what they are kept by. The same object while none of them changes. */
   readonly access: ReadonlyMap<string, AccessDescriptor>;
+  /** Of tables that were analyzed, by id. */
+  readonly statistics?: ReadonlyMap<number, TableStatistics>;
 }
 
 function nameOf(schema: string, name: string): string {
@@ -134,6 +138,11 @@ export class CatalogSnapshot {
 
   get relations(): ReadonlyMap<number, RelationDescriptor> {
     return this.contents.relations;
+  }
+
+  /** What ANALYZE found out about a table. */
+  statisticsOf(id: number): TableStatistics | undefined {
+    return this.contents.statistics?.get(id);
   }
 
   /** All tables, in order of their ids. */

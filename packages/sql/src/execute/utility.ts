@@ -1,16 +1,19 @@
 /** Runs statements that are no queries: settings, DDL, and those that have nothing to do. */
-import { assertNever } from '@flotilla/base';
+import { assertNever, type Prng } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
 import { type DdlOptions, runDdl } from '../ddl/run-ddl.ts';
 import type { ColumnDescription, NamedStatements, StatementResult } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import type { SessionTransaction, TransactionControl } from '../transaction/session-transaction.ts';
+import { analyze } from './analyze.ts';
 import { emptyResult, listResult } from './result.ts';
 import { checkBecoming } from './set-role.ts';
 
 export interface UtilityOptions extends DdlOptions {
   readonly settings: Settings;
+  /** For the samples of ANALYZE. */
+  readonly prng: Prng;
   readonly transaction: SessionTransaction;
   readonly statements: NamedStatements;
   readonly columns: readonly ColumnDescription[] | undefined;
@@ -49,9 +52,12 @@ export async function runUtility(
         throw new SqlError('42704', `unrecognized configuration parameter "${plan.name}"`);
       return listResult(options.columns ?? [], [[value]], 'SHOW', true);
     }
-    case 'no-op':
-      if (plan.alone) options.transaction.requireNoBlock(plan.tag);
+    case 'analyze': {
+      if (plan.tag === 'VACUUM') options.transaction.requireNoBlock(plan.tag);
+      const all = plan.tables ?? options.catalog.snapshot.tables();
+      for (const table of all) await analyze(table, options);
       return emptyResult(plan.tag);
+    }
     default:
       return assertNever(plan);
   }

@@ -107,7 +107,7 @@ export function isRestricted(access: AccessPath): boolean {
 }
 
 /** What one conjunct says about one column or expression. */
-type KeyTest = { readonly conjunct: Expression; readonly operand: Expression } & (
+export type KeyTest = { readonly conjunct: Expression; readonly operand: Expression } & (
   | {
       readonly kind: 'comparison';
       readonly operator: ComparisonOperator;
@@ -243,7 +243,7 @@ const mirrored: Readonly<Record<ComparisonOperator, ComparisonOperator>> = {
 
 const startsWith: ReadonlySet<string> = new Set(['~~', '^@', 'starts_with']);
 
-function keyTest(conjunct: Expression): KeyTest | undefined {
+export function keyTest(conjunct: Expression): KeyTest | undefined {
   switch (conjunct.kind) {
     case 'comparison':
       return comparisonTest(conjunct);

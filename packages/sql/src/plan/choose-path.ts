@@ -7,8 +7,9 @@ import { conjuncts } from '../bind/conjuncts.ts';
 import { type Expression, markColumns } from '../bind/expression.ts';
 import type { SortKey } from '../bind/relation.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { StatisticsOf } from '../catalog/statistics.ts';
 import { type AccessPath, isPointAccess, isRestricted, Predicate } from './access-path.ts';
-import { accessRows, pointsOf, selectivityOf } from './estimate.ts';
+import { accessRows, type KnownTable, pointsOf, selectivityOf } from './estimate.ts';
 import { impliedBy, indexesOf, type ReadableIndex } from './index-path.ts';
 import { keyOrder, primaryPartsOf, type TablePath } from './plan-table.ts';
 
@@ -38,8 +39,18 @@ export interface PathQuestion {
   /** By offset into the table's columns: what is read above the filter. Undefined: all. */
   readonly needed: readonly boolean[] | undefined;
   readonly order: WantedOrder | undefined;
+  readonly sources: PlanSources;
+}
+
+/** What a plan may rest on besides the statement. */
+export interface PlanSources {
   /** Whether the transaction may read an index; undefined: all of them. */
-  readonly usable: IndexTest | undefined;
+  readonly usable?: IndexTest | undefined;
+  readonly statisticsOf?: StatisticsOf | undefined;
+}
+
+export function knownTable(table: TableDescriptor, { statisticsOf }: PlanSources): KnownTable {
+  return { table, statistics: statisticsOf?.(table.id) };
 }
 
 export type IndexTest = (table: TableDescriptor, indexNumber: number) => boolean;
@@ -50,11 +61,14 @@ const tripCost = 5;
 const spanCost = 2;
 /** A row that is fetched by its key. */
 const fetchCost = 3;
+/** What reading a whole table costs at least. */
+const leastScan = 50;
 /** A comparison of a sort. */
 const compareCost = 0.25;
 
 export function choosePath(question: PathQuestion): ChosenPath {
-  const { table, where, usable } = question;
+  const { table, where, sources } = question;
+  const { usable } = sources;
   const predicate = new Predicate(where);
   const parts = primaryPartsOf(table);
   const own = predicate.access(parts);
@@ -80,17 +94,23 @@ function priced(
     readonly index: ReadableIndex | undefined;
   },
 ): ChosenPath {
-  const { table, order: wanted } = question;
+  const { table, order: wanted, sources } = question;
+  const known = knownTable(table, sources);
   const { access, filter, index } = path;
-  const read = accessRows(table, access, index) * partialShare(index);
-  const kept = conjuncts(filter).reduce((part, one) => part * selectivityOf(one), 1);
+  const read = accessRows(known, access, index) * partialShare(index);
+  const kept = Math.max(
+    1e-6,
+    conjuncts(filter).reduce((part, one) => part * selectivityOf(one, known), 1),
+  );
   const rows = Math.max(1, read * kept);
   const order =
     wanted === undefined ? undefined : keyOrder(wanted, keyOf(table, index), access, wanted.offset);
   const enough =
     wanted?.limit !== undefined && order !== undefined ? Math.min(read, wanted.limit / kept) : read;
   const points = Math.min(pointsOf(access), read);
-  let cost = tripCost + enough + (points - 1) * spanCost;
+  // A table that was small when it was analyzed may have grown: an index is never far off.
+  const scanned = isRestricted(access) ? enough : Math.max(enough, leastScan);
+  let cost = tripCost + scanned + (points - 1) * spanCost;
   if (index !== undefined) {
     cost += covers(question, index, filter) ? 0 : tripCost + enough * fetchCost;
     // Between equals the table itself is simpler.

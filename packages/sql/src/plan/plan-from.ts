@@ -28,13 +28,15 @@ import {
   ScanOperator,
   VirtualScanOperator,
 } from '../execute/sources.ts';
+import { joinOrderMax } from '../limits.ts';
 import { SqlError } from '../sql-error.ts';
 import { fullScan, isOn, sharesKeys } from './access-path.ts';
-import { choosePath } from './choose-path.ts';
+import { type ChosenPath, choosePath, knownTable } from './choose-path.ts';
 import { hasSubquery } from './compile.ts';
-import { accessRows, selectivityOf, unknownTableRows } from './estimate.ts';
+import { accessRows, distinctOf, selectivityOf, unknownTableRows } from './estimate.ts';
 import { filterText, scanText, tableText } from './explain.ts';
 import { impliedBy, indexesOf, type ReadableIndex } from './index-path.ts';
+import { bestOrder, type Estimated } from './join-order.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
 import { compileScan, isUniqueAccess, primaryPartsOf } from './plan-table.ts';
 
@@ -71,6 +73,14 @@ interface GivenValue {
   /** Over the table's own row. */
   readonly operand: Expression;
   readonly value: Expression;
+}
+
+/** A row that goes into a hash table, or is looked up there. In rows of a scan. */
+const hashCost = 0.5;
+
+function lookupCost({ index, single, matches }: LookupKey, rows: number): number {
+  if (single && index === undefined) return rows * 5;
+  return rows * (10 + matches * (index === undefined ? 1 : 4));
 }
 
 type Item = Extract<FromTree, { kind: 'item' }>;
@@ -143,8 +153,9 @@ class FromPlanner {
     const left = new Set(leaves);
     let current: Part | undefined;
     const done: Leaf[] = [];
+    const order = this.order(leaves, [...pending], conditionsOf);
     while (left.size > 0) {
-      const next = this.choose(left, done, pending, conditionsOf, current);
+      const next = order?.[done.length] ?? this.choose(left, done, pending, conditionsOf, current);
       left.delete(next);
       done.push(next);
       const usable = [...pending].filter((one) => isCovered(one, done));
@@ -210,22 +221,92 @@ class FromPlanner {
     throw new SqlError('0A000', 'LATERAL reference across an outer join is not supported yet');
   }
 
-  private estimate(leaf: Leaf, conditions: readonly Expression[]): number {
-    const { tree } = leaf;
-    if (tree.kind === 'join') return unknownTableRows;
-    const { source } = tree;
-    const selectivity = conditions.reduce((all, one) => all * selectivityOf(one), 1);
-    if (source.kind === 'values') return source.rows.length * selectivity;
-    if (source.kind !== 'table') return 1_000 * selectivity;
-    return this.tableRows(source, localConditions(leaf, conditions)) * (selectivity < 1 ? 0.5 : 1);
+  /** Undefined: there are too many to try all orders, or none will do. */
+  private order(
+    leaves: readonly Leaf[],
+    pending: readonly Expression[],
+    conditionsOf: (leaf: Leaf) => readonly Expression[],
+  ): readonly Leaf[] | undefined {
+    if (leaves.length > joinOrderMax) return undefined;
+    const bitOf = (columns: readonly number[]) =>
+      leaves.reduce(
+        (bits, leaf, i) => (columns.some((column) => holds(leaf, column)) ? bits | (1 << i) : bits),
+        0,
+      );
+    const conditions = pending.map((one) => ({ one, bits: bitOf(columnsOf(one)) }));
+    const needs = leaves.map((leaf) => bitOf(leaf.needs));
+    const costs = leaves.map((leaf) => this.leafCost(leaf, conditionsOf(leaf)));
+    const order = bestOrder({
+      count: leaves.length,
+      start: (i) => (needs[i] === 0 ? costs[i] : undefined),
+      step: (done, rows, i) => {
+        const [leaf, own] = [leaves[i], costs[i]];
+        if (leaf === undefined || own === undefined) return undefined;
+        if (((needs[i] ?? 0) & ~done) !== 0) return undefined;
+        const both = done | (1 << i);
+        const connecting = conditions.flatMap(({ one, bits }) =>
+          (bits & (1 << i)) !== 0 && (bits & ~both) === 0 ? [one] : [],
+        );
+        const all = this.joinRows(leaves, rows * own.rows, connecting);
+        if (leaf.needs.length > 0) return { rows: all, cost: rows * own.cost };
+        const isEqual = connecting.some((one) => one.kind === 'comparison' && one.operator === '=');
+        let cost = isEqual
+          ? own.cost + (rows + own.rows) * hashCost
+          : own.cost + rows * own.rows * (connecting.length === 0 ? 2 : 1);
+        const asked = conditionsOf(leaf);
+        const key = this.lookupKey(
+          leaf,
+          [...connecting, ...asked],
+          connecting,
+          localConditions(leaf, asked),
+        );
+        if (key !== undefined) cost = Math.min(cost, lookupCost(key, rows));
+        return { rows: all, cost };
+      },
+    });
+    return order?.flatMap((i) => leaves[i] ?? []);
   }
 
-  private tableRows(source: TableSource, conditions: readonly Expression[]): number {
-    const { table } = source;
-    const { usable } = this.planner;
+  /** Rows that are left of all combinations. */
+  private joinRows(
+    leaves: readonly Leaf[],
+    combinations: number,
+    conditions: readonly Expression[],
+  ): number {
+    const share = conditions.reduce((all, one) => all * this.joinSelectivity(leaves, one), 1);
+    return Math.max(1, combinations * share);
+  }
+
+  private joinSelectivity(leaves: readonly Leaf[], condition: Expression): number {
+    if (condition.kind !== 'comparison' || condition.operator !== '=') return 0.4;
+    const [left, right] = [condition.left, condition.right].map((side) => {
+      const [leaf] = leaves.filter((one) => touches(side, one));
+      if (leaf?.tree.kind !== 'item' || leaf.tree.source.kind !== 'table') return 1;
+      const known = knownTable(leaf.tree.source.table, this.planner.sources);
+      return distinctOf(shifted(side, -leaf.from), known);
+    });
+    return 1 / Math.max(1, left ?? 1, right ?? 1);
+  }
+
+  private estimate(leaf: Leaf, conditions: readonly Expression[]): number {
+    return this.leafCost(leaf, conditions).rows;
+  }
+
+  /** A leaf read by itself. */
+  private leafCost(leaf: Leaf, conditions: readonly Expression[]): Estimated {
+    const { tree } = leaf;
+    if (tree.kind === 'join') return { rows: unknownTableRows, cost: unknownTableRows };
+    const { source } = tree;
+    if (source.kind === 'table') return this.tablePath(source, localConditions(leaf, conditions));
+    const selectivity = conditions.reduce((all, one) => all * selectivityOf(one), 1);
+    const all = source.kind === 'values' ? source.rows.length : 1_000;
+    return { rows: Math.max(1, all * selectivity), cost: all };
+  }
+
+  private tablePath({ table }: TableSource, conditions: readonly Expression[]): ChosenPath {
+    const { sources } = this.planner;
     const where = conjunction(conditions);
-    const { access, index } = choosePath({ table, where, needed: [], order: undefined, usable });
-    return accessRows(table, access, index);
+    return choosePath({ table, where, needed: undefined, order: undefined, sources });
   }
 
   /** One leaf by itself. */
@@ -308,11 +389,11 @@ class FromPlanner {
   ): Part {
     const { ordering, required, layout } = options;
     const { table } = source;
-    const { compiler, usable } = this.planner;
+    const { compiler, sources } = this.planner;
     const needed = table.columns.map((_column, i) => required[item.offset + i] === true);
     const where = conjunction(local);
     const order = ordering && { ...ordering, offset: item.offset };
-    const path = choosePath({ table, where, needed, order, usable });
+    const path = choosePath({ table, where, needed, order, sources });
     const filter = path.filter === undefined ? undefined : compiler.planned(path.filter);
     if (filter !== undefined) markColumns(filter, needed);
     if (ordering !== undefined) ordering.found = path.order !== undefined;
@@ -323,12 +404,7 @@ class FromPlanner {
     const operator = new ScanOperator(scan, compiler.maybe(filter), () =>
       scanText(scan, item.alias, filter),
     );
-    const selectivity = local.reduce((all, one) => all * selectivityOf(one), 1);
-    const rows = Math.max(
-      1,
-      this.tableRows(source, local) * (filter === undefined ? 1 : selectivity),
-    );
-    return { operator, layout, width: source.types.length, rows };
+    return { operator, layout, width: source.types.length, rows: path.rows };
   }
 
   private placed(offset: number, width: number, place: (i: number) => number): number[] {
@@ -493,7 +569,8 @@ class FromPlanner {
     if (tree.kind !== 'item' || tree.source.kind !== 'table' || tree.source.withRowId)
       return undefined;
     const { table } = tree.source;
-    const { usable } = this.planner;
+    const { sources } = this.planner;
+    const { usable } = sources;
     const given = conditions.flatMap((one) => givenValue(one, leaf) ?? []);
     let best: LookupKey | undefined;
     for (const index of [undefined, ...indexesOf(table)]) {
@@ -517,7 +594,7 @@ class FromPlanner {
       const access = { ...fullScan, equals };
       const single =
         index === undefined ? values.length === parts.length : isUniqueAccess(access, index);
-      const matches = single ? 1 : accessRows(table, access, index);
+      const matches = single ? 1 : accessRows(knownTable(table, sources), access, index);
       if (best === undefined || matches < best.matches)
         best = { index, values, used, single, matches };
     }
@@ -543,8 +620,9 @@ class FromPlanner {
     const found = this.lookupKey(leaf, [...conditions, ...own], conditions, local);
     if (found === undefined) return undefined;
     const { index, values, used, single, matches } = found;
-    const perRow = single && index === undefined ? 5 : 10 + matches * (index === undefined ? 1 : 4);
-    if (left.rows * perRow > this.tableRows(source, local)) return undefined;
+    const whole = this.tablePath(source, local);
+    if (lookupCost(found, left.rows) > whole.cost + (left.rows + whole.rows) * hashCost)
+      return undefined;
     const { compiler } = this.planner;
     const rest = conditions.filter((one) => !used.has(one));
     const plain = conjunction(local.filter((_one, i) => !used.has(own[i] as Expression)));

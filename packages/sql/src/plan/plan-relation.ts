@@ -46,7 +46,7 @@ import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
 import { type FramePlan, WindowOperator } from '../execute/window.ts';
 import { type WriteNode, WriteOperator } from '../execute/write.ts';
 import { boolType } from '../types/type.ts';
-import type { IndexTest } from './choose-path.ts';
+import type { PlanSources } from './choose-path.ts';
 import { Compiler, type Layout } from './compile.ts';
 import { filterText, type NamedPlan, print, sortKeyText } from './explain.ts';
 import type { SortColumn } from './plan.ts';
@@ -69,13 +69,12 @@ export class RelationPlanner {
   locks: LockStrength | undefined;
   /** Named queries, for EXPLAIN. */
   readonly named: NamedPlan[] = [];
-  /** Whether the plan may read a secondary index; undefined: all of them. */
-  readonly usable: IndexTest | undefined;
+  readonly sources: PlanSources;
   private readonly planWrite: (write: BoundWrite) => WriteNode;
 
-  constructor(planWrite: (write: BoundWrite) => WriteNode, usable: IndexTest | undefined) {
+  constructor(planWrite: (write: BoundWrite) => WriteNode, sources: PlanSources) {
     this.compiler = new Compiler((query) => this.dense(query).operator);
-    this.usable = usable;
+    this.sources = sources;
     this.planWrite = planWrite;
   }
 

@@ -5,6 +5,7 @@
 import type { BoundUtility } from '../bind/bound.ts';
 import type { LockStrength } from '../bind/relation.ts';
 import type { CatalogDependent } from '../catalog/catalog.ts';
+import type { TableStatistics } from '../catalog/statistics.ts';
 import type { Evaluator } from '../execute/evaluate.ts';
 import type { RowLock } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
@@ -105,6 +106,8 @@ export interface PreparedPlan extends CatalogDependent {
   readonly notices: readonly Notice[];
   /** Secondary indexes that it reads. */
   readonly indexes: readonly IndexUse[];
+  /** What it was planned by, by table; undefined: nothing was known. */
+  readonly statistics: ReadonlyMap<number, TableStatistics | undefined>;
   /** False: the plan holds a value that only this preparation may use. */
   readonly shareable: boolean;
 }

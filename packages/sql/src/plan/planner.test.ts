@@ -250,7 +250,7 @@ const chosen: readonly (readonly [string, readonly string[]])[] = [
     'select * from t left join h on h.x = t.id where h.x > 0',
     [
       'Hash Join',
-      '  Hash Cond: (h.x = t.id)',
+      '  Hash Cond: (t.id = h.x)',
       '  ->  Full Scan on t',
       '  ->  Full Scan on h',
       '        Filter: (x > 0)',

@@ -29,7 +29,7 @@ import {
   type WriteNode,
 } from '../execute/write.ts';
 import { chooseAccess, isPointAccess, isSingle } from './access-path.ts';
-import { choosePath, type IndexTest } from './choose-path.ts';
+import { choosePath, type PlanSources } from './choose-path.ts';
 import { hasSubquery, type IndexUse } from './compile.ts';
 import { explainTree, scanText } from './explain.ts';
 import type { Plan, PointLookup, WritePlan } from './plan.ts';
@@ -42,9 +42,11 @@ export interface PlannedStatement {
   readonly indexes: readonly IndexUse[];
 }
 
-/** @param usable whether the plan may read a secondary index; undefined: all of them */
-export function planStatement(statement: BoundStatement, usable?: IndexTest): PlannedStatement {
-  const planner = new StatementPlanner(usable);
+export function planStatement(
+  statement: BoundStatement,
+  sources: PlanSources = {},
+): PlannedStatement {
+  const planner = new StatementPlanner(sources);
   switch (statement.kind) {
     case 'select':
     case 'insert':
@@ -64,7 +66,7 @@ export function planStatement(statement: BoundStatement, usable?: IndexTest): Pl
 
 /** A query by itself, without EXPLAIN. It reads no secondary indexes: nobody would check that it may. */
 export function planSelect(relation: Relation): Operator {
-  const planner = new StatementPlanner(() => false);
+  const planner = new StatementPlanner({ usable: () => false });
   const plan = planner.plan({ kind: 'select', relation, columns: [] });
   if (plan.kind !== 'select') throw new RangeError('the query does not write');
   return plan.root;
@@ -75,8 +77,8 @@ const tags = { insert: 'INSERT 0', update: 'UPDATE', delete: 'DELETE', merge: 'M
 class StatementPlanner {
   private readonly relations: RelationPlanner;
 
-  constructor(usable: IndexTest | undefined) {
-    this.relations = new RelationPlanner((write) => this.write(write), usable);
+  constructor(sources: PlanSources) {
+    this.relations = new RelationPlanner((write) => this.write(write), sources);
   }
 
   get indexes(): readonly IndexUse[] {
@@ -218,8 +220,8 @@ class StatementPlanner {
     const { tree, types, where, table } = write;
     const { compiler } = this.relations;
     if (tree.kind === 'item' && tree.source.kind === 'table') {
-      const { usable } = this.relations;
-      const path = choosePath({ table, where, needed: undefined, order: undefined, usable });
+      const { sources } = this.relations;
+      const path = choosePath({ table, where, needed: undefined, order: undefined, sources });
       const { filter } = path;
       const source = { table, withRowId: false };
       const needed = table.columns.map(() => true);

@@ -202,6 +202,11 @@ export const catalogLayout: string = `
     objoid oid, classoid oid, description text
   pg_shseclabel 3592 r
     objoid oid, classoid oid, provider text, label text
+  pg_stats 12095 v
+    schemaname name, tablename name, attname name, inherited bool, null_frac float4, avg_width
+    int4, n_distinct float4, most_common_vals text, most_common_freqs _float4, histogram_bounds
+    text, correlation float4, most_common_elems text, most_common_elem_freqs _float4,
+    elem_count_histogram _float4
   pg_stat_activity 12222 v
     datid oid, datname name, pid int4, leader_pid int4, usesysid oid, usename name,
     application_name text, client_addr text, client_hostname text, client_port int4,

@@ -29,6 +29,7 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       relam: table === undefined ? 0 : heap,
       relfilenode: relation.kind === 'view' ? 0 : id,
       relkind: kinds[relation.kind],
+      reltuples: snapshot.statisticsOf(id)?.rows ?? -1,
       relnatts: widthOf(relation),
       relchecks: table?.checks.length ?? 0,
       relhasindex: table !== undefined && allIndexes(table).length > 0,
@@ -292,6 +293,40 @@ function* tableStatistics(source: VirtualSource): Iterable<SystemRow> {
     yield { relid: table.id, schemaname: table.schema, relname: table.name };
 }
 
+/** pg_stats. Values of whatever type are shown as the text of an array. */
+function* columnStatistics(source: VirtualSource): Iterable<SystemRow> {
+  for (const table of userTables(source)) {
+    const statistics = source.snapshot.statisticsOf(table.id);
+    for (const column of statistics?.columns ?? []) {
+      const named = table.columns.find((one) => one.attributeNumber === column.attributeNumber);
+      if (named === undefined) continue;
+      const { common, histogram } = column;
+      yield {
+        schemaname: table.schema,
+        tablename: table.name,
+        attname: named.name,
+        inherited: false,
+        null_frac: column.nullFraction,
+        avg_width: column.averageWidth,
+        n_distinct: column.distinct,
+        most_common_vals: common.length === 0 ? null : arrayText(common.map((one) => one.value)),
+        most_common_freqs:
+          common.length === 0 ? null : new ArrayValue(common.map((one) => one.frequency)),
+        histogram_bounds: histogram.length === 0 ? null : arrayText(histogram),
+      };
+    }
+  }
+}
+
+function arrayText(values: readonly string[]): string {
+  const quoted = values.map((value) =>
+    /^[\w.+-]+$/.test(value) && value.toLowerCase() !== 'null'
+      ? value
+      : `"${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`,
+  );
+  return `{${quoted.join(',')}}`;
+}
+
 function* indexStatistics(source: VirtualSource): Iterable<SystemRow> {
   for (const table of userTables(source))
     for (const index of allIndexes(table))
@@ -314,6 +349,7 @@ export const relationTables: Readonly<Record<string, RowsOf>> = {
   pg_views: viewsView,
   pg_sequence: sequences,
   pg_sequences: sequencesView,
+  pg_stats: columnStatistics,
   pg_stat_user_tables: tableStatistics,
   pg_stat_all_tables: tableStatistics,
   pg_statio_user_tables: tableStatistics,

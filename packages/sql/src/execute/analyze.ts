@@ -1,0 +1,161 @@
+/** ANALYZE: counts a table's rows, and describes the columns by a random sample of them. */
+import { DbError, type Prng } from '@flotilla/base';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { catalogVersionKey, decodeCounter, encodeCounter, statisticsKey } from '../catalog/keys.ts';
+import {
+  type ColumnStatistics,
+  encodeStatistics,
+  type TableStatistics,
+} from '../catalog/statistics.ts';
+import type { KvDatabase } from '../kv-transaction.ts';
+import {
+  conflictRunsMax,
+  statisticsSampleRows,
+  statisticsTargets,
+  statisticsWidthMax,
+} from '../limits.ts';
+import type { Datum } from '../session-api.ts';
+import { TableStore } from '../storage/table-store.ts';
+import { storedText } from '../types/stored-text.ts';
+import { formatText } from '../types/text-codec.ts';
+import { datumBytes } from '../types/values.ts';
+import type { Row } from './evaluate.ts';
+import type { Pace } from './run.ts';
+
+export interface AnalyzeOptions {
+  readonly database: KvDatabase;
+  readonly catalog: Catalog;
+  readonly pace: Pace;
+  readonly prng: Prng;
+}
+
+/** Reads the table in a snapshot of its own, and writes what it found. Errors: those of KvTransaction. */
+export async function analyze(table: TableDescriptor, options: AnalyzeOptions): Promise<void> {
+  const statistics = await describe(table, options);
+  const { database, catalog, pace } = options;
+  for (let attempt = 1; ; attempt++) {
+    pace.check();
+    const transaction = database.begin();
+    try {
+      const version = decodeCounter(await transaction.get(catalogVersionKey)) + 1;
+      transaction.put(catalogVersionKey, encodeCounter(version));
+      transaction.put(statisticsKey(table.id), encodeStatistics(statistics));
+      await transaction.commit();
+      await catalog.load(version);
+      return;
+    } catch (error) {
+      transaction.rollback();
+      const conflict = error instanceof DbError && error.code === 'CONFLICT';
+      if (!conflict || attempt >= conflictRunsMax) throw error;
+      await pace.rest();
+    }
+  }
+}
+
+async function describe(table: TableDescriptor, options: AnalyzeOptions): Promise<TableStatistics> {
+  const { database, pace, prng } = options;
+  const store = new TableStore(table);
+  const all = table.columns.map(() => true);
+  const sample: { readonly key: Uint8Array; readonly value: Uint8Array }[] = [];
+  let rows = 0;
+  for await (const batch of database.begin({ readOnly: true }).scan(store.rowsSpan())) {
+    pace.check();
+    for (const pair of batch) {
+      rows++;
+      if (sample.length < statisticsSampleRows) sample.push(pair);
+      else {
+        // Every row stays with the same chance.
+        const place = Math.floor(prng.nextFloat() * rows);
+        if (place < sample.length) sample[place] = pair;
+      }
+    }
+    if (pace.due()) await pace.rest();
+  }
+  const decoded = sample.map(({ key, value }) => store.decodeRow(key, value, all));
+  const columns: ColumnStatistics[] = [];
+  for (const [offset, column] of table.columns.entries()) {
+    columns.push(describeColumn(column, offset, decoded, rows));
+    if (pace.due()) await pace.rest();
+  }
+  return { table: table.id, rows, columns };
+}
+
+/** Values in order, each with how often it is in the sample. */
+interface Counted {
+  readonly value: Datum;
+  count: number;
+}
+
+function describeColumn(
+  { type, attributeNumber }: ColumnDescriptor,
+  offset: number,
+  sample: readonly Row[],
+  rows: number,
+): ColumnStatistics {
+  const values = sample.flatMap((row) => row[offset] ?? []) as Datum[];
+  const nullFraction = sample.length === 0 ? 0 : 1 - values.length / sample.length;
+  const bytes = values.reduce<number>((sum, value) => sum + datumBytes(value), 0);
+  const averageWidth = values.length === 0 ? 0 : Math.round(bytes / values.length);
+  const compare = type.codec?.compare;
+  const facts = { attributeNumber, nullFraction, averageWidth };
+  if (compare === undefined || values.length === 0 || averageWidth > statisticsWidthMax)
+    return { ...facts, distinct: 0, common: [], histogram: [] };
+  values.sort(compare);
+  const counted: Counted[] = [];
+  for (const value of values) {
+    const last = counted[counted.length - 1];
+    if (last !== undefined && compare(last.value, value) === 0) last.count++;
+    else counted.push({ value, count: 1 });
+  }
+  const text = (value: Datum) => formatText(type, value, storedText);
+  const common = commonValues(counted, values.length);
+  const isCommon = new Set(common);
+  const others = counted.filter((one) => !isCommon.has(one));
+  return {
+    ...facts,
+    distinct: distinctOf(counted, values.length, rows * (1 - nullFraction)),
+    common: common.map(({ value, count }) => ({
+      value: text(value),
+      frequency: count / sample.length,
+    })),
+    histogram: histogramOf(others).map(text),
+  };
+}
+
+/** Haas and Stokes, as PostgreSQL estimates it. */
+function distinctOf(counted: readonly Counted[], sampled: number, rows: number): number {
+  const once = counted.filter(({ count }) => count === 1).length;
+  if (once === sampled) return -1;
+  const found = counted.length;
+  if (sampled >= rows || once === 0) return found > 0.1 * rows ? -found / rows : found;
+  const estimate = (sampled * found) / (sampled - once + (once * sampled) / rows);
+  const distinct = Math.min(rows, Math.max(found, estimate));
+  return distinct > 0.1 * rows ? -distinct / rows : Math.round(distinct);
+}
+
+function commonValues(counted: readonly Counted[], sampled: number): Counted[] {
+  const average = sampled / counted.length;
+  const all = counted.length <= statisticsTargets;
+  return counted
+    .filter(({ count }) => count > 1 && (all || count > average * 1.25))
+    .sort((a, b) => b.count - a.count)
+    .slice(0, statisticsTargets);
+}
+
+function histogramOf(counted: readonly Counted[]): Datum[] {
+  if (counted.length < 2) return [];
+  const total = counted.reduce((sum, { count }) => sum + count, 0);
+  const bounds = Math.min(statisticsTargets, counted.length - 1);
+  const histogram: Datum[] = [];
+  let passed = 0;
+  let next = 0;
+  for (const { value, count } of counted) {
+    passed += count;
+    while (next <= bounds && passed > ((total - 1) * next) / bounds) {
+      histogram.push(value);
+      next++;
+    }
+  }
+  return histogram;
+}
