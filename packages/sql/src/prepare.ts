@@ -19,7 +19,7 @@ import { planStatement } from './plan/planner.ts';
 import type { ColumnDescription, Oid } from './session-api.ts';
 import { canonicalSettingName } from './settings.ts';
 import { SqlError } from './sql-error.ts';
-import { textType } from './types/type.ts';
+import { jsonType, type SqlType, textType } from './types/type.ts';
 
 /** How names are looked up. */
 export interface Place {
@@ -192,19 +192,19 @@ function columnsOf(bound: BoundStatement): readonly ColumnDescription[] | undefi
     case 'merge':
       return bound.returning?.columns.map(columnDescription);
     case 'explain':
-      return [textColumn('QUERY PLAN')];
+      return [plainColumn('QUERY PLAN', bound.options.format === 'json' ? jsonType : textType)];
     case 'show':
-      return [textColumn(canonicalSettingName(bound.name))];
+      return [plainColumn(canonicalSettingName(bound.name), textType)];
     default:
       return undefined;
   }
 }
 
-function textColumn(name: string): ColumnDescription {
+function plainColumn(name: string, type: SqlType): ColumnDescription {
   return {
     name,
-    typeOid: textType.oid,
-    typeLength: textType.length,
+    typeOid: type.oid,
+    typeLength: type.length,
     typeModifier: -1,
     tableOid: 0,
     attributeNumber: 0,

@@ -19,6 +19,7 @@ import { copyIn } from './copy/copy-in.ts';
 import { CopyWriter } from './copy/copy-writer.ts';
 import { ddlTag } from './ddl/ddl-tag.ts';
 import { normalizeParameter } from './execute/parameter.ts';
+import { Recorder } from './execute/recorder.ts';
 import {
   emptyResult,
   HeldRows,
@@ -43,7 +44,8 @@ import { SessionStatements } from './named-statements.ts';
 import type { Parser, Statement } from './parse/parser.ts';
 import { SourceText } from './parse/position.ts';
 import type { IndexTest } from './plan/choose-path.ts';
-import type { PreparedPlan, SelectPlan, WritePlan } from './plan/plan.ts';
+import { explainLines } from './plan/explain-node.ts';
+import type { ExplainPlan, PreparedPlan, SelectPlan, WritePlan } from './plan/plan.ts';
 import { mayRead, type Preparer } from './prepare.ts';
 import { authorityOf } from './roles/authority.ts';
 import type {
@@ -522,17 +524,17 @@ export class EngineSession implements SqlSession {
       case 'write': {
         const running = await this.running<WritePlan>(preparation, evaluation, signal);
         const { count, returned, stores } = await this.shared.runner.write(running);
-        for (const store of stores) open?.insertedInto.add(store);
+        open?.noteWrites(stores);
         const tag = `${plan.tag} ${count}`;
         return columns === undefined ? emptyResult(tag) : listResult(columns, returned, tag, true);
       }
-      case 'explain':
-        return listResult(
-          columns ?? [],
-          plan.lines.map((line) => [line]),
-          'EXPLAIN',
-          true,
-        );
+      case 'explain': {
+        const lines = plan.options.analyze
+          ? await this.explainAnalyze(preparation, evaluation, signal)
+          : explainLines(plan.inner.explain(), plan.options);
+        const rows = lines.map((line) => [line]);
+        return listResult(columns ?? [], rows, 'EXPLAIN', true);
+      }
       case 'begin':
       case 'commit':
       case 'rollback':
@@ -571,6 +573,39 @@ export class EngineSession implements SqlSession {
           onSettingChange: (change) => this.report(change),
         });
     }
+  }
+
+  /** Runs the statement, and shows what happened in the place of its result. */
+  private async explainAnalyze(
+    preparation: Preparation,
+    evaluation: SessionEvaluation,
+    signal: AbortSignal | undefined,
+  ): Promise<string[]> {
+    const { runner, clock } = this.shared;
+    const { open } = this.transaction;
+    const recorder = new Recorder();
+    let shown: ExplainPlan | undefined;
+    let written = 0;
+    const inner = <P extends SelectPlan | WritePlan>(one: Prepared<ExplainPlan>): Prepared<P> => {
+      shown = one.plan;
+      return { ...one, plan: one.plan.inner as P };
+    };
+    const running = await this.running<ExplainPlan>(preparation, evaluation, signal);
+    const of = <P extends SelectPlan | WritePlan>(): Running<P> => ({
+      ...running,
+      recorder,
+      prepared: inner<P>(running.prepared),
+      replan: async () => inner<P>(await running.replan()),
+    });
+    const begun = clock.nowMs();
+    if (running.prepared.plan.inner.kind === 'write') {
+      const { stores, count } = await runner.write(of<WritePlan>());
+      written = count;
+      open?.noteWrites(stores);
+    } else for await (const _batch of runner.select(of<SelectPlan>()));
+    const ms = clock.nowMs() - begun;
+    const { options, inner: plan } = shown ?? running.prepared.plan;
+    return explainLines(plan.explain(recorder, written), options, { recorder, ms });
   }
 
   private async runSelect(
@@ -793,8 +828,9 @@ function isFailureEnd({ node: { tree } }: Statement): boolean {
   );
 }
 
-function readsOnly({ kind }: PreparedPlan['plan']): boolean {
-  return kind === 'select' || kind === 'show' || kind === 'explain';
+function readsOnly(plan: PreparedPlan['plan']): boolean {
+  if (plan.kind === 'explain') return !plan.options.analyze || readsOnly(plan.inner);
+  return plan.kind === 'select' || plan.kind === 'show';
 }
 
 /** What a statement that a read-only transaction refuses is called there. */
@@ -806,6 +842,8 @@ function writingCommand(plan: PreparedPlan['plan']): string | undefined {
       return plan.locks === undefined ? undefined : `SELECT ${plan.locks}`;
     case 'ddl':
       return ddlTag(plan.tree);
+    case 'explain':
+      return plan.options.analyze ? writingCommand(plan.inner) : undefined;
     default:
       return undefined;
   }

@@ -1,5 +1,6 @@
 /** The door of the binder: which statement it is. */
 import type { Node } from 'libpg-query';
+import type { ExplainOptions } from '../plan/explain-node.ts';
 import { describeKind, kindOf } from './ast.ts';
 import { bindWriteStatement } from './bind-dml.ts';
 import { bindClosedQuery } from './bind-query.ts';
@@ -79,13 +80,7 @@ function bindExplain(
   query: Node | undefined,
   options: readonly Node[] | undefined,
 ): BoundExplain {
-  for (const option of options ?? []) {
-    if (!('DefElem' in option)) throw context.unsupported('EXPLAIN option');
-    const { defname = '', location } = option.DefElem;
-    // Costs are never shown, verbosity adds nothing: both may be asked for.
-    if (defname !== 'costs' && defname !== 'verbose')
-      throw context.unsupported(`EXPLAIN (${defname.toUpperCase()})`, location);
-  }
+  const chosen = explainOptions(context, options ?? []);
   if (query === undefined) throw context.unsupported('EXPLAIN of nothing');
   const statement = bindStatement(context, query);
   switch (statement.kind) {
@@ -94,10 +89,44 @@ function bindExplain(
     case 'update':
     case 'delete':
     case 'merge':
-      return { kind: 'explain', statement };
+      return { kind: 'explain', options: chosen, statement };
     default:
       throw context.unsupported(`EXPLAIN ${describeKind(kindOf(query))}`);
   }
+}
+
+/** Throws 22023, 0A000. */
+function explainOptions(context: BindContext, options: readonly Node[]): ExplainOptions {
+  const on: Record<string, boolean> = { analyze: false, costs: true };
+  let format: ExplainOptions['format'] = 'text';
+  for (const option of options) {
+    if (!('DefElem' in option)) throw context.unsupported('EXPLAIN option');
+    const { defname = '', arg, location } = option.DefElem;
+    const value = optionText(arg).toLowerCase();
+    if (defname === 'format') {
+      if (value !== 'text' && value !== 'json')
+        throw context.unsupported(`EXPLAIN (FORMAT ${value.toUpperCase()})`, location);
+      format = value;
+      continue;
+    }
+    const isOn = ['', 'true', 'on', '1'].includes(value);
+    if (!isOn && !['false', 'off', '0'].includes(value))
+      throw context.error('22023', `${defname} requires a Boolean value`, location);
+    // Verbosity adds nothing, so it may be asked for. Times of single nodes are not taken.
+    const known = ['analyze', 'costs', 'summary', 'verbose'].includes(defname);
+    if (!known && (defname !== 'timing' || isOn))
+      throw context.unsupported(`EXPLAIN (${defname.toUpperCase()})`, location);
+    on[defname] = isOn;
+  }
+  const analyze = on.analyze === true;
+  return { analyze, format, costs: on.costs === true, summary: on.summary ?? analyze };
+}
+
+function optionText(node: Node | undefined): string {
+  if (node === undefined) return '';
+  if ('String' in node) return node.String.sval ?? '';
+  if ('Integer' in node) return String(node.Integer.ival ?? 0);
+  return 'Boolean' in node ? String(node.Boolean.boolval ?? false) : '';
 }
 
 /** `CreateRoleStmt` → `CREATE ROLE`, `IndexStmt` → `CREATE INDEX`. */

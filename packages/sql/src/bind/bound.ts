@@ -1,6 +1,7 @@
 /** Bound statements: names and types resolved, nothing decided yet about how they run. The planner's input. */
 import type { Node } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { ExplainOptions } from '../plan/explain-node.ts';
 import type { Oid } from '../session-api.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Expression } from './expression.ts';
@@ -147,6 +148,7 @@ export type BoundUtility =
 
 export interface BoundExplain {
   readonly kind: 'explain';
+  readonly options: ExplainOptions;
   readonly statement: BoundSelect | BoundWrite;
 }
 

@@ -126,7 +126,7 @@ async function same(
   parameters: readonly Datum[],
 ): Promise<void> {
   const [x, y] = tables;
-  const plan = await harness.query(`explain ${written(sql, x)}`, parameters);
+  const plan = await harness.query(`explain (costs off) ${written(sql, x)}`, parameters);
   asking++;
   if (plan.some(([line]) => String(line).includes('Index'))) indexed++;
   const found = await outcome(sql, x, parameters);

@@ -10,6 +10,7 @@ import { SqlError } from '../sql-error.ts';
 import type { TextContext } from '../types/codec.ts';
 import { datumBytes } from '../types/values.ts';
 import type { CteRuns } from './cte.ts';
+import type { Recorder } from './recorder.ts';
 import type { WriteSet } from './write-set.ts';
 
 export interface Run {
@@ -29,6 +30,8 @@ export interface Run {
   readonly usable: IndexTest | undefined;
   /** 0 = none. */
   readonly lockTimeoutMs: number;
+  /** For EXPLAIN ANALYZE. */
+  readonly recorder?: Recorder | undefined;
 }
 
 /** How a locking read of this run is made. @param unchanged the run has read the keys in its snapshot before */

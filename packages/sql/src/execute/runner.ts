@@ -29,6 +29,7 @@ import { duplicateOf, isUniqueKey } from './conflicts.ts';
 import type { Row } from './evaluate.ts';
 import { pointKey } from './key-spans.ts';
 import { lockKeys, type RowLock } from './lock-rows.ts';
+import { RecordedTransaction, type Recorder } from './recorder.ts';
 import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
 import { isKeyExists, type Written } from './write.ts';
 import { type RowIds, WriteSet } from './write-set.ts';
@@ -46,6 +47,8 @@ export interface Statement<P> {
   readonly within: KvTransaction | undefined;
   /** Which indexes `within` may read; undefined: all of them. */
   readonly usable: IndexTest | undefined;
+  /** EXPLAIN ANALYZE: what happens is noted there. */
+  readonly recorder?: Recorder | undefined;
   /** Of a transaction of its own. */
   readonly isolation: IsolationLevel;
   /** As that: what it reads is as it was then. Unit: ms since 1970. */
@@ -194,8 +197,11 @@ export class Runner {
           }
         } else if (fresh) {
           writes?.apply(transaction);
-          if (await commitBeside(confirmed, transaction, writes?.size ?? 0))
-            return { ...written, stores: writes?.stores ?? [] };
+          const current = await commitBeside(confirmed, transaction, writes?.size ?? 0);
+          const stores = writes?.stores ?? [];
+          // What was written is there, unless the tables are others now: then it is garbage.
+          if (current || (stores.length > 0 && stores.every((store) => this.isStored(store))))
+            return { ...written, stores };
         }
         if (within === undefined) transaction.rollback();
       } catch (error) {
@@ -210,6 +216,11 @@ export class Runner {
       }
       prepared = await this.replan(statement, ++stale);
     }
+  }
+
+  /** Whether rows of the table still lie where the store has them. */
+  private isStored({ table }: TableStore): boolean {
+    return this.options.catalog.snapshot.table(table.id)?.storageId === table.storageId;
   }
 
   /**
@@ -276,13 +287,16 @@ export class Runner {
     const { evaluation, signal, within, usable, isolation, asOf, lockTimeoutMs } = statement;
     const { database } = this.options;
     evaluation.subqueries = undefined;
+    const { recorder } = statement;
+    recorder?.reset();
     const readOnly = purpose === 'read';
+    const transaction =
+      within ??
+      database.begin(asOf === undefined ? { readOnly, isolation } : { readOnly, isolation, asOf });
     return {
       transaction:
-        within ??
-        database.begin(
-          asOf === undefined ? { readOnly, isolation } : { readOnly, isolation, asOf },
-        ),
+        recorder === undefined ? transaction : new RecordedTransaction(transaction, recorder),
+      recorder,
       evaluation,
       pace: new Pace(this.options.clock, signal),
       memory: new MemoryAccount(workMemoryBytes),

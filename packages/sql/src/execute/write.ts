@@ -336,7 +336,11 @@ function storeOfTarget(target: TargetRows): TableStore {
   return target.kind === 'scan' ? target.scan.store : target.store;
 }
 
-async function* targetRows(target: TargetRows, run: Run): AsyncGenerator<readonly TargetRow[]> {
+async function* targetRows(
+  target: TargetRows,
+  run: Run,
+  input: Operator | undefined,
+): AsyncGenerator<readonly TargetRow[]> {
   if (target.kind === 'query') {
     yield* joinedRows(target.store, target.operator, run);
     return;
@@ -358,6 +362,7 @@ async function* targetRows(target: TargetRows, run: Run): AsyncGenerator<readonl
       found.push({ key, own: row, row });
     }
     if (lock === undefined) await lockTargets(run, found);
+    run.recorder?.add(input, found.length);
     if (found.length > 0) yield found;
     if (run.pace.due()) await run.pace.rest();
   }
@@ -410,7 +415,7 @@ export class UpdateNode extends Node implements WriteNode {
     const returned = new Returned(this.returning, run);
     const seen = target.kind === 'query' ? new Set<string>() : undefined;
     let count = 0;
-    for await (const batch of targetRows(target, run)) {
+    for await (const batch of targetRows(target, run, this.inputs[0])) {
       for (const { key, own, row } of batch) {
         if (key === undefined || isSeen(seen, key)) continue;
         const changed = await evaluateOnce(run, () =>
@@ -453,7 +458,7 @@ export class DeleteNode extends Node implements WriteNode {
     const returned = new Returned(this.returning, run);
     const seen = target.kind === 'query' ? new Set<string>() : undefined;
     let count = 0;
-    for await (const batch of targetRows(target, run)) {
+    for await (const batch of targetRows(target, run, this.inputs[0])) {
       for (const { key, own, row } of batch) {
         if (key === undefined || isSeen(seen, key)) continue;
         writer.delete(key, own);
@@ -498,7 +503,7 @@ export class MergeNode extends Node implements WriteNode {
     const writer = writesOf(run).writer(storeOfTarget(target), run);
     const touched = new Set<string>();
     let count = 0;
-    for await (const batch of targetRows(target, run)) {
+    for await (const batch of targetRows(target, run, this.inputs[0])) {
       for (const { key, own, row } of batch) {
         const chosen = await this.choose(run, actions, key !== undefined, row);
         if (chosen === undefined || chosen.kind === 'nothing') continue;

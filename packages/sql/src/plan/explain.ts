@@ -1,36 +1,12 @@
-/** The text of EXPLAIN. Shapes follow PostgreSQL's (`->` and two more blanks per level); words say what storage does. */
+/** The words of EXPLAIN: they say what storage does. How they are laid out: explain-node.ts. */
 import type { AggregateExpression, Expression, SubqueryExpression } from '../bind/expression.ts';
-import type { NodeText, Operator } from '../execute/operator.ts';
+import type { NodeText } from '../execute/operator.ts';
 import { formatText, type TextContext } from '../types/text-codec.ts';
 import { utcZone } from '../types/time-zone.ts';
 import { isRestricted } from './access-path.ts';
 import type { TableScan } from './plan.ts';
 
 const printing: TextContext = { zone: utcZone, extraFloatDigits: 1, now: 0n };
-
-/** The lines of a tree; `->` and two more blanks for each level. */
-export function explainTree(root: Operator, subplans: readonly NamedPlan[]): string[] {
-  const [only] = root.inputs;
-  if (root.text === undefined && root.inputs.length === 1 && only !== undefined)
-    return explainTree(only, subplans);
-  const { head, details } = root.text?.() ?? { head: 'Result', details: [] };
-  const lines = [head, ...details.map((detail) => `  ${detail}`)];
-  for (const { title, operator } of subplans)
-    lines.push(`  ${title}`, ...indented(explainTree(operator, []), '    '));
-  for (const input of root.inputs) lines.push(...indented(explainTree(input, []), '  '));
-  return lines;
-}
-
-/** A plan that hangs beside the tree: a named query, or a query in an expression. */
-export interface NamedPlan {
-  readonly title: string;
-  readonly operator: Operator;
-}
-
-function indented(lines: readonly string[], blanks: string): string[] {
-  const [first = '', ...rest] = lines;
-  return [`${blanks}->  ${first}`, ...rest.map((line) => `${blanks}    ${line}`)];
-}
 
 export function sortKeyText(
   key: { readonly descending: boolean; readonly nullsFirst: boolean },

@@ -162,6 +162,7 @@ class FromPlanner {
       for (const one of usable) pending.delete(one);
       const needed = this.neededColumns(required, pending, left);
       const own = conditionsOf(next);
+      if (current !== undefined) this.planner.noted(current);
       if (current === undefined)
         current =
           next.tree.kind === 'item' && next.tree.arguments.length > 0
@@ -475,10 +476,12 @@ class FromPlanner {
     const { tree } = leaf;
     if (tree.kind === 'item' && tree.arguments.length > 0)
       return this.lateral(left, tree, { ...options, values: tree.arguments });
+    this.planner.noted(left);
     const lookup = type === 'full' ? undefined : this.lookup(left, leaf, options);
     if (lookup !== undefined) return lookup;
     const below = this.neededColumns(needed, conditions, []);
-    const right = this.region(tree, own, below);
+    const right = this.planner.noted(this.region(tree, own, below));
+    this.planner.noted(left);
     const hashed: ComparisonExpression[] = [];
     const rest: Expression[] = [];
     for (const one of conditions) {

@@ -48,7 +48,8 @@ import { type WriteNode, WriteOperator } from '../execute/write.ts';
 import { boolType } from '../types/type.ts';
 import type { PlanSources } from './choose-path.ts';
 import { Compiler, type Layout } from './compile.ts';
-import { filterText, type NamedPlan, print, sortKeyText } from './explain.ts';
+import { filterText, print, sortKeyText } from './explain.ts';
+import type { NamedPlan } from './explain-node.ts';
 import type { SortColumn } from './plan.ts';
 import { type Ordering, planFrom } from './plan-from.ts';
 import { storeOf } from './plan-table.ts';
@@ -99,8 +100,24 @@ export class RelationPlanner {
     };
   }
 
+  /** Rows of operators, for EXPLAIN. */
+  readonly estimates: Map<Operator, number> = new Map();
+
+  /** Takes note of how many rows a planned part may have. */
+  noted<P extends Planned>(planned: P): P {
+    let shown = planned.operator;
+    while (shown.text === undefined && shown.inputs[0] !== undefined)
+      [shown] = shown.inputs as [Operator];
+    if (!this.estimates.has(shown)) this.estimates.set(shown, planned.rows);
+    return planned;
+  }
+
   /** @param required columns that anything above reads */
   plan(relation: Relation, required: readonly boolean[]): Planned {
+    return this.noted(this.planned(relation, required));
+  }
+
+  private planned(relation: Relation, required: readonly boolean[]): Planned {
     switch (relation.kind) {
       case 'one-row':
         return { operator: new OneRowOperator(), layout: undefined, width: 0, rows: 1 };
@@ -191,7 +208,7 @@ export class RelationPlanner {
     const known = (one: Expression | undefined, otherwise: number) =>
       one?.kind === 'constant' && one.value !== null ? Number(one.value) : otherwise;
     const most = limit === undefined ? undefined : known(limit, 100) + known(offset, 0);
-    return this.densely(input, this.sort(input, most));
+    return this.densely(input, this.noted(this.sort(input, most)));
   }
 
   /** The queries of a WITH that have to be kept while the rest runs. */

@@ -9,6 +9,7 @@ import type { TableStatistics } from '../catalog/statistics.ts';
 import type { Evaluator } from '../execute/evaluate.ts';
 import type { RowLock } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
+import type { Recorder } from '../execute/recorder.ts';
 import type { WriteNode } from '../execute/write.ts';
 import type { ColumnDescription, Notice } from '../session-api.ts';
 import type { IndexStore } from '../storage/index-store.ts';
@@ -16,6 +17,7 @@ import type { TableStore } from '../storage/table-store.ts';
 import type { SqlType } from '../types/type.ts';
 import type { AccessPath, KeyPart } from './access-path.ts';
 import type { IndexUse } from './compile.ts';
+import type { ExplainNode, ExplainOptions } from './explain-node.ts';
 
 export interface CompiledBound {
   readonly evaluate: Evaluator;
@@ -78,8 +80,10 @@ export interface SelectPlan {
   readonly lookup: PointLookup | undefined;
   /** Undefined: it locks no rows. */
   readonly locks: LockStrength | undefined;
-  /** For EXPLAIN; made only when asked for. */
-  lines(): readonly string[];
+  /** For EXPLAIN; made only when asked for. @param recorder of a run that it shows */
+  explain(recorder?: Recorder): ExplainNode;
+  /** Lets runs be recorded. */
+  instrument(): void;
 }
 
 /** A statement that writes, in itself or in its WITH. */
@@ -88,12 +92,15 @@ export interface WritePlan {
   /** What the command tag says before the count. */
   readonly tag: 'INSERT 0' | 'UPDATE' | 'DELETE' | 'MERGE' | 'SELECT';
   readonly root: WriteNode;
-  lines(): readonly string[];
+  /** @param count of the rows that the run has written */
+  explain(recorder?: Recorder, count?: number): ExplainNode;
+  instrument(): void;
 }
 
 export interface ExplainPlan {
   readonly kind: 'explain';
-  readonly lines: readonly string[];
+  readonly options: ExplainOptions;
+  readonly inner: SelectPlan | WritePlan;
 }
 
 export type Plan = SelectPlan | WritePlan | ExplainPlan | BoundUtility;

@@ -21,7 +21,7 @@ beforeAll(async () => {
 
 async function explain(sql: string): Promise<string[]> {
   const parameters = (sql.match(/\$\d/g) ?? []).map(() => null);
-  const rows = await harness.query(`explain ${sql}`, parameters);
+  const rows = await harness.query(`explain (costs off) ${sql}`, parameters);
   return rows.map(([line]) => String(line));
 }
 

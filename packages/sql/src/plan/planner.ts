@@ -15,6 +15,7 @@ import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { PlannedCte } from '../execute/cte.ts';
 import type { Evaluator } from '../execute/evaluate.ts';
 import type { NodeText, Operator } from '../execute/operator.ts';
+import { instrument } from '../execute/recorder.ts';
 import { ScanOperator } from '../execute/sources.ts';
 import {
   type CompiledAssignments,
@@ -31,8 +32,9 @@ import {
 import { chooseAccess, isPointAccess, isSingle } from './access-path.ts';
 import { choosePath, type PlanSources } from './choose-path.ts';
 import { hasSubquery, type IndexUse } from './compile.ts';
-import { explainTree, scanText } from './explain.ts';
-import type { Plan, PointLookup, WritePlan } from './plan.ts';
+import { scanText } from './explain.ts';
+import { explainNode } from './explain-node.ts';
+import type { Plan, PointLookup, SelectPlan, WritePlan } from './plan.ts';
 import { RelationPlanner } from './plan-relation.ts';
 import { compileScan, primaryPartsOf, storeOf } from './plan-table.ts';
 
@@ -55,9 +57,10 @@ export function planStatement(
     case 'merge':
       return { plan: planner.plan(statement), indexes: planner.indexes };
     case 'explain': {
+      const { options } = statement;
       const inner = planner.plan(statement.statement);
-      const lines = 'lines' in inner && typeof inner.lines === 'function' ? inner.lines() : [];
-      return { plan: { kind: 'explain', lines }, indexes: planner.indexes };
+      if (options.analyze) inner.instrument();
+      return { plan: { kind: 'explain', options, inner }, indexes: planner.indexes };
     }
     default:
       return { plan: statement, indexes: [] };
@@ -85,7 +88,7 @@ class StatementPlanner {
     return this.relations.compiler.indexes;
   }
 
-  plan(statement: BoundSelect | BoundWrite): Plan {
+  plan(statement: BoundSelect | BoundWrite): SelectPlan | WritePlan {
     if (statement.kind !== 'select') {
       const root = this.write(statement);
       return this.writePlan(tags[statement.kind], root, root);
@@ -98,16 +101,21 @@ class StatementPlanner {
     const lookup = this.pointLookup(relation);
     const root = this.relations.dense(relation).operator;
     const { locks } = this.relations;
-    return { kind: 'select', root, lookup, locks, lines: () => this.lines(root) };
+    return { kind: 'select', root, lookup, locks, ...this.shown(root) };
   }
 
-  private lines(root: Operator): readonly string[] {
-    const named = this.relations.named;
-    const subplans = this.relations.compiler.subplans.map(({ name, operator }) => ({
-      title: name,
-      operator,
-    }));
-    return explainTree(root, [...named, ...subplans]);
+  private shown(root: Operator): Pick<SelectPlan, 'explain' | 'instrument'> {
+    const beside = () => [
+      ...this.relations.named,
+      ...this.relations.compiler.subplans.map(({ name, operator }) => ({ title: name, operator })),
+    ];
+    const { estimates } = this.relations;
+    return {
+      explain: (recorder) => explainNode(root, beside(), { estimates, recorder }),
+      instrument: () => {
+        for (const operator of [root, ...beside().map((one) => one.operator)]) instrument(operator);
+      },
+    };
   }
 
   private writePlan(tag: WritePlan['tag'], root: WriteNode, node: WriteNode): WritePlan {
@@ -118,7 +126,17 @@ class StatementPlanner {
         throw new RangeError('only EXPLAIN looks at this');
       },
     };
-    return { kind: 'write', tag, root, lines: () => this.lines(shown) };
+    const { explain, instrument: prepare } = this.shown(shown);
+    return {
+      kind: 'write',
+      tag,
+      root,
+      explain: (recorder, count = 0) => {
+        recorder?.add(shown, count);
+        return explain(recorder);
+      },
+      instrument: prepare,
+    };
   }
 
   /** `SELECT … FROM table WHERE key = … [FOR UPDATE]`, and nothing else. */

@@ -13,13 +13,13 @@ beforeAll(async () => {
     create table small (id int primary key, name text);
     create table middle (id int primary key, small int);
     insert into big select i, i % 500, case when i % 100 = 0 then 'rare' else 'common' end,
-      case when i % 4 = 0 then null else 'x' end, i % 50 from generate_series(1, 5000) i;
+      case when i % 4 = 0 then null else 'x' end, i % 50 from generate_series(1, 2000) i;
     insert into middle select i, i % 5 from generate_series(0, 49) i;
     insert into small select i, 'name ' || i from generate_series(0, 4) i`);
-});
+}, 60_000);
 
 async function heads(sql: string): Promise<string[]> {
-  const rows = await harness.query(`explain ${sql}`);
+  const rows = await harness.query(`explain (costs off) ${sql}`);
   return rows
     .map(([line]) => String(line).replace('->', '').trim())
     .filter((line) => !/^\w[\w ]*: /.test(line));
@@ -43,7 +43,7 @@ describe('with statistics', () => {
 
   it('they can be read', async () => {
     expect(await harness.query("select reltuples from pg_class where relname = 'big'")).toEqual([
-      [5000],
+      [2000],
     ]);
     const columns = await harness.query(
       "select attname, null_frac, n_distinct, most_common_vals from pg_stats where tablename = 'big' and attname in ('id', 'state', 'note') order by attname",
@@ -56,7 +56,7 @@ describe('with statistics', () => {
     const [[bounds] = []] = await harness.query(
       "select histogram_bounds from pg_stats where tablename = 'big' and attname = 'id'",
     );
-    expect(String(bounds)).toMatch(/^\{1,\d+,.*,5000\}$/);
+    expect(String(bounds)).toMatch(/^\{1,\d+,.*,2000\}$/);
   });
 
   it('a common value is scanned for, a rare one is looked up', async () => {
@@ -82,16 +82,18 @@ describe('with statistics', () => {
     expect(plan[0]).toBe('Aggregate');
     // Nothing is joined with all of big before the rest is joined.
     expect(plan.filter((line) => line.startsWith('Full Scan')).at(-1)).not.toBe('Full Scan on big');
-    expect(await harness.query(sql)).toEqual([[1000n]]);
+    expect(await harness.query(sql)).toEqual([[400n]]);
   });
 
   it('another process plans by them, and cached plans give way', async () => {
     const other = harnessOver(harness.database, harness.engine);
-    const [statement] = other.session.parse("explain select note from big where state = 'rare'");
+    const [statement] = other.session.parse(
+      "explain (costs off) select note from big where state = 'rare'",
+    );
     if (statement === undefined) throw new Error('there is a statement');
     await other.session.prepare(statement, []);
-    await other.query("update big set state = 'rare' where id <= 4000; analyze big");
-    const rows = await other.query("explain select note from big where state = 'rare'");
+    await other.query("update big set state = 'rare' where id <= 1600; analyze big");
+    const rows = await other.query("explain (costs off) select note from big where state = 'rare'");
     expect(rows[0]).toEqual(['Full Scan on big']);
   });
 });

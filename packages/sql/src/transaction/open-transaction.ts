@@ -285,6 +285,28 @@ export class OpenTransaction {
     return level.settings;
   }
 
+  /** A statement has written to these tables. */
+  noteWrites(stores: readonly TableStore[]): void {
+    for (const store of stores) this.insertedInto.add(store);
+  }
+
+  /**
+   * Rows were written as the tables were then: with entries in the indexes of then, and judged by the constraints of then.
+   * Throws 40001 where they are others now.
+   */
+  private async checkWrittenTables(): Promise<void> {
+    const { catalog } = this.options;
+    if (this.insertedInto.size === 0 || this.editor?.changed === true) return;
+    const snapshot = await catalog.load(await catalog.readVersion());
+    for (const { table } of this.insertedInto) {
+      if (snapshot.table(table.id)?.version === table.version) continue;
+      throw new SqlError(
+        '40001',
+        `table "${table.name}" was changed or dropped by another session`,
+      );
+    }
+  }
+
   /** Throws SqlError, DbError; the transaction is over in any case. */
   async commit(): Promise<void> {
     this.endRows();
@@ -293,6 +315,7 @@ export class OpenTransaction {
       throw this.broken;
     }
     if (this.kv === undefined) return;
+    await this.checkWrittenTables();
     const { editor } = this;
     if (editor?.changed !== true) return this.kv.commit();
     const next = await editor.flush(this.kv);

@@ -1,0 +1,178 @@
+/**
+ * What really happened in one run of a plan, for EXPLAIN ANALYZE: rows of each operator, and what was asked of the stores.
+ * A plan is instrumented once; runs without a recorder pay for nothing but a look whether there is one.
+ */
+import type { Span } from '@flotilla/base';
+import type {
+  KvPair,
+  KvTransaction,
+  LockedValue,
+  ReadOptions,
+  Savepoint,
+  ScanOptions,
+} from '../kv-transaction.ts';
+import type { Batches, Operator } from './operator.ts';
+import type { Run } from './run.ts';
+
+export interface NodeRecord {
+  rows: number;
+  loops: number;
+}
+
+export class Recorder {
+  readonly nodes: Map<Operator, NodeRecord> = new Map();
+  /** Reads that were sent; key-value pairs, and their bytes, that came back. */
+  readonly storage: { requests: number; rows: number; bytes: number } = {
+    requests: 0,
+    rows: 0,
+    bytes: 0,
+  };
+
+  /** The statement is run again: only its last run counts. */
+  reset(): void {
+    this.nodes.clear();
+    Object.assign(this.storage, { requests: 0, rows: 0, bytes: 0 });
+  }
+
+  /** A run of the operator begins. */
+  begin(operator: Operator): NodeRecord {
+    let record = this.nodes.get(operator);
+    if (record === undefined) {
+      record = { rows: 0, loops: 0 };
+      this.nodes.set(operator, record);
+    }
+    record.loops++;
+    return record;
+  }
+
+  /** Rows of an operator whose work another does. */
+  add(operator: Operator | undefined, rows: number): void {
+    if (operator === undefined) return;
+    const record = this.nodes.get(operator) ?? this.begin(operator);
+    record.rows += rows;
+  }
+
+  pairs(values: Iterable<KvPair>): void {
+    for (const { key, value } of values) {
+      this.storage.rows++;
+      this.storage.bytes += key.length + value.length;
+    }
+  }
+}
+
+/** Lets runs with a recorder be recorded: all operators of a tree. */
+export function instrument(operator: Operator): void {
+  const open = operator.open.bind(operator);
+  const recorded = (run: Run, enough?: number): Batches =>
+    run.recorder === undefined
+      ? open(run, enough)
+      : counted(run.recorder.begin(operator), open(run, enough));
+  Object.assign(operator, { open: recorded });
+  for (const input of operator.inputs) instrument(input);
+}
+
+async function* counted(record: NodeRecord, batches: Batches): Batches {
+  for await (const batch of batches) {
+    record.rows += batch.length;
+    yield batch;
+  }
+}
+
+/** A transaction whose reads are counted. */
+export class RecordedTransaction implements KvTransaction {
+  private readonly inner: KvTransaction;
+  private readonly recorder: Recorder;
+
+  constructor(inner: KvTransaction, recorder: Recorder) {
+    this.inner = inner;
+    this.recorder = recorder;
+  }
+
+  async get(key: Uint8Array, options?: ReadOptions): Promise<Uint8Array | undefined> {
+    this.recorder.storage.requests++;
+    const value = await this.inner.get(key, options);
+    if (value !== undefined) this.recorder.pairs([{ key, value }]);
+    return value;
+  }
+
+  getMany(
+    keys: readonly Uint8Array[],
+    options: ReadOptions & { readonly wait: 'skip' },
+  ): Promise<readonly LockedValue[]>;
+  getMany(
+    keys: readonly Uint8Array[],
+    options?: ReadOptions,
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+  async getMany(
+    keys: readonly Uint8Array[],
+    options?: ReadOptions,
+  ): Promise<readonly (Uint8Array | undefined)[]> {
+    this.recorder.storage.requests++;
+    const values = await this.inner.getMany(keys, options);
+    this.recorder.pairs(
+      keys.flatMap((key, i) => {
+        const value = values[i];
+        return value instanceof Uint8Array ? [{ key, value }] : [];
+      }),
+    );
+    return values;
+  }
+
+  async *scan(span: Span, options?: ScanOptions): AsyncGenerator<readonly KvPair[]> {
+    this.recorder.storage.requests++;
+    let batches = 0;
+    for await (const batch of this.inner.scan(span, options)) {
+      if (batches++ > 0) this.recorder.storage.requests++;
+      this.recorder.pairs(batch);
+      yield batch;
+    }
+  }
+
+  put(key: Uint8Array, value: Uint8Array): void {
+    this.inner.put(key, value);
+  }
+
+  insert(key: Uint8Array, value: Uint8Array): void {
+    this.inner.insert(key, value);
+  }
+
+  delete(key: Uint8Array): void {
+    this.inner.delete(key);
+  }
+
+  deleteSpan(span: Span): void {
+    this.inner.deleteSpan(span);
+  }
+
+  savepoint(): Savepoint {
+    return this.inner.savepoint();
+  }
+
+  rollbackTo(savepoint: Savepoint): void {
+    this.inner.rollbackTo(savepoint);
+  }
+
+  release(savepoint: Savepoint): void {
+    this.inner.release(savepoint);
+  }
+
+  beginStatement(): void {
+    this.inner.beginStatement();
+  }
+
+  get restartable(): boolean {
+    return this.inner.restartable;
+  }
+
+  restartStatement(): void {
+    this.inner.restartStatement();
+  }
+
+  commit(): Promise<void> {
+    return this.inner.commit();
+  }
+
+  rollback(): void {
+    this.inner.rollback();
+  }
+}
