@@ -7,7 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { addSettings, configOf, connectionKeys, example, wholeNumber } from './command-parts.ts';
 import { settings } from './config/settings.ts';
 import type { Output } from './output.ts';
-import { addEvents, addMove, addStore } from './placement/placement-commands.ts';
+import { addEvents, addMove, addStore, addTop } from './placement/placement-commands.ts';
 import { UsageError } from './usage-error.ts';
 import { version } from './version.ts';
 
@@ -49,6 +49,7 @@ function createProgram(output: Output, finish: (code: number) => void): Command 
   addStatus(program, output, finish);
   addRange(program, output, finish);
   addStore(program, output, finish);
+  addTop(program, output, finish);
   addEvents(program, output, finish);
   addSql(program, finish);
   program

@@ -90,6 +90,7 @@ describe('help', () => {
     'status',
     'range',
     'store',
+    'top',
     'events',
     'sql',
     'version',

@@ -11,7 +11,7 @@ import type { Sequences } from './catalog/sequences.ts';
 import { sessionNames } from './catalog/session-names.ts';
 import { SessionSequences } from './catalog/session-sequences.ts';
 import type { ClusterInspector } from './cluster/cluster-inspector.ts';
-import { OutsideWork } from './cluster/outside-work.ts';
+import { OutsideWork, sleepFor } from './cluster/outside-work.ts';
 import { SessionActivity } from './cluster/session-activity.ts';
 import type { SessionClient, SessionRegistry } from './cluster/session-facts.ts';
 import { CopyCommand, checkCopy, copyInsert, copyOf, copyQuery } from './copy/copy-command.ts';
@@ -769,6 +769,8 @@ export class EngineSession implements SqlSession {
         processId: this.options.client?.processId ?? process.pid,
         startedAt: this.shared.startedAt,
         sessions: () => this.shared.sessions.all(),
+        setSetting: (name, value, local) => this.setSetting(name, value, local),
+        sleep: (ms, signal) => sleepFor(this.shared.clock, ms, signal),
         work: new OutsideWork(),
       },
       get names() {
@@ -776,6 +778,17 @@ export class EngineSession implements SqlSession {
         return names;
       },
     };
+  }
+
+  /** set_config(): SET, or SET LOCAL, from within a statement. */
+  private setSetting(name: string, value: string | null, local: boolean): string {
+    if (/^transaction_/i.test(name))
+      throw new SqlError('0A000', `set_config of "${name}" is not supported`);
+    // A statement by itself is a transaction that ends with it.
+    if (local && this.transactionStatus === 'idle')
+      return value === null ? (this.setting(name) ?? '') : this.settings.check(name, value);
+    for (const change of this.settings.set(name, value ?? undefined, local)) this.report(change);
+    return this.setting(name) ?? '';
   }
 
   private text(): TextContext {

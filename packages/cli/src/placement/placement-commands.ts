@@ -67,6 +67,32 @@ export function addMove(range: Command, output: Output, finish: Finish): void {
   });
 }
 
+export function addTop(program: Command, output: Output, finish: Finish): void {
+  const command = program
+    .command('top')
+    .description(
+      'what the cluster does now: stores, busy ranges, long transactions, hot keys, events',
+    )
+    .option('--once', 'one picture, and end')
+    .option('--json', 'one JSON document per picture instead of tables')
+    .option('--rows <n>', 'so many of each list at most', wholeNumber, 10)
+    .option('--timeout <seconds>', 'how long nats-server may take to answer', wholeNumber, 10)
+    .addHelpText('after', example('flotilla top --nats nats://10.0.0.1:4222'));
+  addSettings(command, connectionKeys);
+  command.action(async () => {
+    const config = configOf(command);
+    const { once, json, rows, timeout } = command.opts<{
+      once?: boolean;
+      json?: boolean;
+      rows: number;
+      timeout: number;
+    }>();
+    const { runTop } = await import('../top/top-command.ts');
+    const shown = { once: once ?? false, json: json ?? false, rows };
+    finish(await runTop(config, { ...shown, timeoutMs: timeout * 1000 }, output));
+  });
+}
+
 export function addEvents(program: Command, output: Output, finish: Finish): void {
   const command = program
     .command('events')

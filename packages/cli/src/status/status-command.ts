@@ -48,7 +48,7 @@ export async function runStatus(
   }
 }
 
-const colours: Paint = {
+export const colours: Paint = {
   good: picocolors.green,
   bad: picocolors.red,
   head: picocolors.dim,

@@ -27,6 +27,13 @@ export interface BackendAccess {
   readonly startedAt: bigint;
   /** Of this process. */
   sessions(): Iterable<SessionFacts>;
+  /**
+   * As SET does, or SET LOCAL. @param value null: the default again. @returns what the setting is then
+   * Throws 22023, 42704, 0A000.
+   */
+  setSetting(name: string, value: string | null, local: boolean): string;
+  /** Throws 57014. Unit: ms. */
+  sleep(ms: number, signal: AbortSignal | undefined): Promise<void>;
   /** Of this run of a statement. */
   readonly work: WorkAccess;
 }

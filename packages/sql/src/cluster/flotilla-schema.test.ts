@@ -308,3 +308,38 @@ describe('without a cluster', () => {
     expect(await failure('select flotilla.move_lease(1, 2)')).toMatchObject({ code: '0A000' });
   });
 });
+
+describe('functions about the session', () => {
+  it('name the process, set settings as SET does, and sleep as long as they are let', async () => {
+    expect(await query('select pg_backend_pid() > 0, pg_postmaster_start_time() <= now()')).toEqual(
+      [[true, true]],
+    );
+    await query("begin; select set_config('application_name', 'one', true)");
+    expect(await query('show application_name')).toEqual([['one']]);
+    await query('rollback');
+    expect(await query("select set_config('application_name', 'two', false)")).toEqual([['two']]);
+    expect(await query('show application_name')).toEqual([['two']]);
+    expect(await query("select set_config('application_name', 'three', true)")).toEqual([
+      ['three'],
+    ]);
+    expect(await query('show application_name')).toEqual([['two']]);
+    expect(await failure("select set_config('nosuch', '1', false)")).toMatchObject({
+      code: '42704',
+    });
+    expect(await failure("select set_config('DateStyle', 'never', false)")).toMatchObject({
+      code: '22023',
+    });
+    expect(await query('select count(pg_sleep(0.001)) from generate_series(1, 3)')).toEqual([[3n]]);
+    await query("set statement_timeout = '20ms'");
+    expect(await failure('select pg_sleep(1000000000)')).toMatchObject({ code: '57014' });
+  });
+});
+
+describe('storage parameters of ranges', () => {
+  it.each(['set (replicas = 5)', "set (gc_ttl = '1 hour')", 'reset (split_bytes)'])(
+    'are refused by name: %s',
+    async (change) => {
+      expect(await failure(`alter table accounts ${change}`)).toMatchObject({ code: '0A000' });
+    },
+  );
+});

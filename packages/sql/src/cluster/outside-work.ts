@@ -4,9 +4,12 @@
  * values of sequences, a result is used once, and again where the evaluation that used it had to be done again. One per run
  * of a statement.
  */
+import type { Clock } from '@flotilla/base';
 import type { WorkAccess } from '../catalog/catalog-access.ts';
 import { PendingWork } from '../execute/pending.ts';
 import type { Run } from '../execute/run.ts';
+import { cancelledMessage } from '../kv-errors.ts';
+import { SqlError } from '../sql-error.ts';
 import type { Datum } from '../types/values.ts';
 
 class Pending extends PendingWork {
@@ -50,5 +53,33 @@ export class OutsideWork implements WorkAccess {
     if (this.taken.length === 0) return;
     this.done.unshift(...this.taken);
     this.taken = [];
+  }
+}
+
+/** A timer's longest. Unit: ms. */
+const timerMsMax = 3_600_000;
+
+/** Throws 57014, or what the signal says. @param ms may be Infinity */
+export async function sleepFor(
+  clock: Clock,
+  ms: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const until = clock.nowMs() + ms;
+  for (let left = ms; left > 0; left = until - clock.nowMs()) {
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        timer.cancel();
+        signal?.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = clock.setTimer(Math.min(left, timerMsMax), end);
+      signal?.addEventListener('abort', end);
+      if (signal?.aborted === true) end();
+    });
+    if (signal?.aborted === true)
+      throw signal.reason instanceof SqlError
+        ? signal.reason
+        : new SqlError('57014', cancelledMessage);
   }
 }

@@ -126,11 +126,11 @@ class Alteration {
         return;
       }
       case 'AT_SetRelOptions':
+      case 'AT_ResetRelOptions':
         checkStorage(ddl.binder(), {
           options: def !== undefined && 'List' in def ? (def.List.items ?? []) : [],
         });
         return;
-      case 'AT_ResetRelOptions':
       case 'AT_SetStatistics':
       case 'AT_SetStorage':
       case 'AT_SetLogged':

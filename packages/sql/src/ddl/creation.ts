@@ -65,10 +65,14 @@ export function checkStorage(
     const { defname = '', defnamespace } = option.DefElem;
     if (defnamespace !== undefined && defnamespace !== 'toast')
       throw new SqlError('22023', `unrecognized parameter namespace "${defnamespace}"`);
+    if (rangeParameters.test(defname)) throw context.unsupported(`storage parameter "${defname}"`);
     if (!storageParameters.test(defname))
       throw new SqlError('22023', `unrecognized parameter "${defname}"`);
   }
 }
+
+/** What ranges of a table could be told, one day. */
+const rangeParameters = /^(replicas|gc_ttl|split_bytes|lease_preference)$/;
 
 const storageParameters =
   /^(fillfactor|toast_tuple_target|parallel_workers|user_catalog_table|log_autovacuum_min_duration|vacuum_(index_cleanup|truncate)|autovacuum_\w+|deduplicate_items)$/;

@@ -20,6 +20,7 @@ import {
   type SqlType,
   textType,
   unknownType,
+  voidType,
 } from '../types/type.ts';
 import type { Datum } from '../types/values.ts';
 import { catalogOf } from './sequences.ts';
@@ -201,7 +202,7 @@ export const flotillaFunctions: ReadonlyMap<string, readonly Signature[]> = inde
   signature(
     'move_lease',
     [int8Type, int4Type],
-    textType,
+    voidType,
     (range, store, _c, context) =>
       move(`lease ${range} ${store}`, context, (cluster, signal) =>
         cluster.moveLease(Number(range), store as number, signal),
@@ -211,7 +212,7 @@ export const flotillaFunctions: ReadonlyMap<string, readonly Signature[]> = inde
   manySignature(
     'move_replica',
     [int8Type, int4Type, int4Type],
-    textType,
+    voidType,
     ([range, from, to], context) =>
       move(`replica ${range} ${from} ${to}`, context, (cluster, signal) =>
         cluster.moveReplica(Number(range), { from: from as number, to: to as number }, signal),

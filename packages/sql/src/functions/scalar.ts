@@ -29,8 +29,8 @@ export const scalarFunctions: ReadonlyMap<string, readonly Signature[]> = indexB
 
 /** PostgreSQL's other functions that people and tools call: refused by name, as not built, instead of as unknown. */
 export const foreignFunctions: ReadonlySet<string> = new Set(
-  `current_query erf pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock pg_backend_pid
-  pg_cancel_backend pg_column_size pg_postmaster_start_time pg_relation_size pg_sleep pg_table_size
-  pg_terminate_backend pg_total_relation_size setseed set_config timeofday to_number to_tsquery to_tsvector
+  `current_query erf pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock
+  pg_cancel_backend pg_column_size pg_relation_size pg_table_size
+  pg_terminate_backend pg_total_relation_size setseed timeofday to_number to_tsquery to_tsvector
   txid_current uuid_generate_v4 xpath is_normalized parse_ident`.split(/\s+/),
 );

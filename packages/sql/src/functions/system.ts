@@ -4,11 +4,14 @@ import { SqlError } from '../sql-error.ts';
 import {
   anyType,
   boolType,
+  float8Type,
+  int4Type,
   nameType,
   regtypeType,
   textType,
   timestamptzType,
   uuidType,
+  voidType,
 } from '../types/type.ts';
 import { catalogOf } from './sequences.ts';
 import { type Signature, signature, typedSignature } from './signature.ts';
@@ -20,7 +23,53 @@ export const flotillaVersion: string = '0.1.0';
 
 const stable = { volatility: 'stable' } as const;
 
+const changing = { volatility: 'volatile' } as const;
+
+/** Functions about the process that serves the session. */
+const backendFunctions: readonly Signature[] = [
+  signature(
+    'pg_backend_pid',
+    [],
+    int4Type,
+    (_a, _b, _c, context) => catalogOf(context).backend.processId,
+    stable,
+  ),
+  signature(
+    'pg_postmaster_start_time',
+    [],
+    timestamptzType,
+    (_a, _b, _c, context) => catalogOf(context).backend.startedAt,
+    stable,
+  ),
+  signature(
+    'set_config',
+    [textType, textType, boolType],
+    textType,
+    (name, value, local, context) => {
+      if (name === null) throw new SqlError('22004', 'SET requires parameter name');
+      const { backend } = catalogOf(context);
+      return backend.setSetting(name as string, value as string | null, local === true);
+    },
+    { ...changing, strict: false },
+  ),
+  signature(
+    'pg_sleep',
+    [float8Type],
+    voidType,
+    (seconds, _b, _c, context) => {
+      const { backend } = catalogOf(context);
+      const ms = (seconds as number) * 1000;
+      return backend.work.result(`pg_sleep ${ms}`, async (signal) => {
+        if (ms > 0) await backend.sleep(ms, signal);
+        return '';
+      });
+    },
+    changing,
+  ),
+];
+
 export const systemFunctions: readonly Signature[] = [
+  ...backendFunctions,
   signature('gen_random_uuid', [], uuidType, () => randomUUID(), { volatility: 'volatile' }),
   signature(
     'current_setting',
