@@ -12,6 +12,8 @@
  * `TransactionDatabase` is where the transactions come from that SQL runs on: reads of one snapshot, buffered writes, and
  * a commit of one write where everything lies in one range, of one round to all ranges otherwise.
  *
+ * `createInspector` is the cluster as its stores describe it: SQL's schema `flotilla` and `flotilla top` stand on it.
+ *
  * Not built: watching keys; streaming of SQL results (`createSession` gives row batches); pools of settings.
  */
 export { DbError, type ErrorCode } from '@flotilla/base';

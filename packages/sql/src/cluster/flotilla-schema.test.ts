@@ -329,7 +329,8 @@ describe('functions about the session', () => {
     expect(await failure("select set_config('DateStyle', 'never', false)")).toMatchObject({
       code: '22023',
     });
-    expect(await query('select count(pg_sleep(0.001)) from generate_series(1, 3)')).toEqual([[3n]]);
+    expect(await query('select pg_sleep(0.001) from generate_series(1, 3)')).toHaveLength(3);
+    expect(await query("select count(pg_sleep(0)), count('{}'::json)")).toEqual([[1n, 1n]]);
     await query("set statement_timeout = '20ms'");
     expect(await failure('select pg_sleep(1000000000)')).toMatchObject({ code: '57014' });
   });

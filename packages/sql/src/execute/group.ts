@@ -83,6 +83,8 @@ export class AggregateOperator implements Operator {
   }
 }
 
+const notCompared = (): HashKey => null;
+
 /** One aggregate over rows that are handed in one after the other: also for windows. */
 export class AggregateRunner {
   private readonly plan: AggregatePlan;
@@ -92,7 +94,8 @@ export class AggregateRunner {
 
   constructor(plan: AggregatePlan) {
     this.plan = plan;
-    this.argumentKey = hashKeyOf(plan.argumentTypes);
+    // Only DISTINCT compares them: json and void can be counted and not compared.
+    this.argumentKey = plan.distinct ? hashKeyOf(plan.argumentTypes) : notCompared;
     const { signature, order, distinct } = plan;
     const columns = order.map((item) => item.column);
     const byArguments = distinct && signature.ordered === true && order.length === 0;
