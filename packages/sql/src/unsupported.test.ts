@@ -61,7 +61,7 @@ const refused: readonly (readonly [string, string])[] = [
   ['listen x', 'LISTEN'],
   ['lock table t', 'LOCK TABLE'],
   ['do $$ begin end $$', 'DO'],
-  ['explain analyze select 1', '@9 EXPLAIN (ANALYZE)'],
+  ['explain (buffers) select 1', '@10 EXPLAIN (BUFFERS)'],
   ['show all', 'SHOW ALL'],
   ['discard temp', 'DISCARD TEMP'],
   ["prepare transaction 'x'", 'PREPARE TRANSACTION'],

@@ -60,7 +60,7 @@ export interface Planned {
   readonly layout: Layout;
   /** Columns of the physical row. */
   readonly width: number;
-  /** A guess. There are no statistics: it only has to tell small from large. */
+  /** A guess, by statistics where there are some. */
   readonly rows: number;
 }
 
