@@ -6,6 +6,7 @@
  *   02            meta: one row per range, keyed 02 ‖ endKey of the range; 02 02 and 02 03 tell where the others are
  *   03            system: cluster settings, id counters, SQL catalog
  *   08 ‖ key      the SDK's own key-value space
+ *   09 ‖ key      what came of transactions that were run under an idempotency key
  *   10 ‖ prefix   SQL rows: 4-byte big-endian table prefix, then index id and key columns
  */
 import { prefixEnd } from './bytes.ts';
@@ -21,6 +22,7 @@ export const metaPrefix: Uint8Array = Uint8Array.of(0x02);
 export const rootEndKey: Uint8Array = Uint8Array.of(0x02, 0x03, 0x00);
 export const systemPrefix: Uint8Array = Uint8Array.of(0x03);
 export const kvPrefix: Uint8Array = Uint8Array.of(0x08);
+export const outcomePrefix: Uint8Array = Uint8Array.of(0x09);
 export const tablePrefix: Uint8Array = Uint8Array.of(0x10);
 
 /** Keys longer than this are refused with TOO_LARGE. Unit: bytes. Bounds index rows and frames. */

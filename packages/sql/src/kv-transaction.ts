@@ -79,7 +79,7 @@ export interface KvTransaction {
    *  KEY_EXISTS at once if this transaction has already written the key. */
   insert(key: Uint8Array, value: Uint8Array): void;
   delete(key: Uint8Array): void;
-  /** Deletes every key of the span when the transaction commits. The span lies in one table's key space. */
+  /** Deletes every key of the span when the transaction commits, together with its writes; each counts as one of them. */
   deleteSpan(span: Span): void;
 
   /** Remembers what is buffered now. Costs nothing for what is never rolled back to. */
@@ -125,4 +125,9 @@ export interface BeginOptions {
 /** Where transactions come from. */
 export interface KvDatabase {
   begin(options?: BeginOptions): KvTransaction;
+  /**
+   * Deletes every key of a span that nothing refers to any more, however many there are: a part at a time, outside of
+   * transactions. After an error some of them are gone.
+   */
+  discard(span: Span): Promise<void>;
 }

@@ -60,8 +60,6 @@ export const sequenceBlock: number = 32;
 export const stringCharactersMax: number = 64 * 1024 * 1024;
 /** What a change of a table writes of its rows at once. Unit: bytes. */
 export const backfillBytes: number = 256 * 1024;
-/** Rows whose keys one chunk of a slow DROP TABLE deletes. */
-export const dropChunkRows: number = 1_000;
 /** Rows that COPY FROM writes at once: enough that a statement's own cost is lost among them. */
 export const copyBatchRows: number = 256;
 /** Values that COPY FROM hands to one INSERT: wide tables get fewer rows. */

@@ -1,34 +1,15 @@
 /**
- * Deletion of whole spans after a commit, a chunk at a time, each chunk at an instant of its own. For data that nothing
- * refers to any more: what DROP and TRUNCATE leave.
+ * Deletion of a span that nothing refers to any more, a chunk at a time, each chunk at an instant of its own: what DROP
+ * and TRUNCATE leave. Transactions delete otherwise: see `KvTransaction.deleteSpan`.
  */
-import { DbError, keySuccessor, type Logger, type Span, toHex } from '@flotilla/base';
+import { DbError, keySuccessor, type Span } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
 
 /** Rows that one command of a span's deletion may cover. Unit: rows. Bounds the log entry and its apply time. */
 export const deleteSpanRowsMax: number = 1000;
 
-/** @param committed other writes of the transaction are made: a span that fails to go is logged and left behind */
-export async function deleteSpans(
-  router: Router,
-  logger: Logger,
-  spans: readonly Span[],
-  committed: boolean,
-): Promise<void> {
-  for (const span of spans) {
-    try {
-      await deleteInChunks(router, span);
-    } catch (error) {
-      if (!committed) throw error;
-      logger.warn(
-        { startKey: toHex(span.startKey), endKey: toHex(span.endKey), err: error },
-        'dropped_span_left_behind',
-      );
-    }
-  }
-}
-
-async function deleteInChunks(router: Router, span: Span): Promise<void> {
+/** @throws DbError; OUTCOME_UNKNOWN where some of it is deleted */
+export async function deleteInChunks(router: Router, span: Span): Promise<void> {
   let deleted = false;
   try {
     for await (const batch of router.scan(span, { batchRows: deleteSpanRowsMax })) {

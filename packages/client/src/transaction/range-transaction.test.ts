@@ -85,6 +85,56 @@ describe('a transaction of many keys', () => {
     expect((await failureOf(kit.run(again.commit()))).code).toBe('KEY_EXISTS');
     await kit.run(two.database.idle());
     expect(await scanned(one, 'b', 'c')).toEqual([]);
+  }, 30_000);
+});
+
+describe('a deleted span', () => {
+  it('goes with the rest of the transaction, over ranges, or not at all', async () => {
+    const many = Object.fromEntries(
+      Array.from({ length: 30 }, (_, n) => [`${'abc'[n % 3]}${n}`, 'x']),
+    );
+    await write(one, { ...many, d1: 'stays' });
+    const seen = two.database.begin({ readOnly: true });
+    await kit.run(seen.get(bytes('a0')));
+    // What is written now is surely later than the snapshot.
+    await kit.pass(1000);
+    const transaction = one.database.begin();
+    transaction.put(bytes('d2'), bytes('beside'));
+    transaction.deleteSpan({ startKey: bytes('a'), endKey: bytes('c9') });
+    transaction.put(bytes('b1'), bytes('again'));
+    await kit.run(transaction.commit());
+    expect(await scanned(two, 'a', 'e')).toEqual(['b1=again', 'd1=stays', 'd2=beside']);
+    // A snapshot of before has all of it.
+    expect((await kit.run(seen.getMany(Object.keys(many).map(bytes)))).map(text)).toEqual(
+      Object.values(many),
+    );
+    const failing = one.database.begin();
+    failing.deleteSpan({ startKey: bytes('a'), endKey: bytes('e') });
+    failing.insert(bytes('e1'), bytes('x'));
+    await write(two, { e1: 'there' });
+    expect(await failureOf(kit.run(failing.commit()))).toMatchObject({ code: 'KEY_EXISTS' });
+    expect(await scanned(two, 'a', 'e')).toEqual(['b1=again', 'd1=stays', 'd2=beside']);
+  });
+
+  it('that nothing refers to is discarded outside of transactions, range by range', async () => {
+    await write(one, { a1: 'x', a2: 'x', b1: 'x', c1: 'x', d1: 'stays' });
+    const span = { startKey: bytes('a'), endKey: bytes('d') };
+    const before = kit.cluster.log.length;
+    await kit.run(one.database.discard(span));
+    expect(kindsSince(before).filter((kind) => kind === 'write')).toHaveLength(3);
+    expect(await scanned(two, 'a', 'e')).toEqual(['d1=stays']);
+  });
+
+  it('is all that there is: a row that comes meanwhile is a conflict', async () => {
+    await write(one, { a1: 'x', b1: 'x' });
+    const transaction = one.database.begin();
+    await kit.run(transaction.get(bytes('a1')));
+    // Later than clocks may differ: the snapshot cannot be asked to have it.
+    await kit.pass(1000);
+    await write(two, { b2: 'new' });
+    transaction.deleteSpan({ startKey: bytes('a'), endKey: bytes('c') });
+    expect(await failureOf(kit.run(transaction.commit()))).toMatchObject({ code: 'CONFLICT' });
+    expect(await scanned(two, 'a', 'c')).toEqual(['a1=x', 'b1=x', 'b2=new']);
   });
 });
 

@@ -7,19 +7,12 @@ import {
   compareBytes,
   DbError,
   keyBytesMax,
-  type Logger,
   type Span,
   timestampFromWallMs,
   timestampSpan,
   valueBytesMax,
 } from '@flotilla/base';
-import type {
-  KvValue,
-  Router,
-  TransactionContext,
-  WriteCondition,
-  WriteMutation,
-} from '@flotilla/router';
+import type { KvValue, TransactionContext, WriteCondition, WriteMutation } from '@flotilla/router';
 import {
   type BeginOptions,
   type IsolationLevel,
@@ -32,7 +25,6 @@ import {
   type ScanOptions,
 } from '@flotilla/sql/protocol';
 import { Commit, type CommitParts } from './commit.ts';
-import { deleteSpans } from './delete-spans.ts';
 import { ReadSet } from './read-set.ts';
 import { ScanMerge } from './scan-merge.ts';
 import { SnapshotReader } from './snapshot-reader.ts';
@@ -44,9 +36,6 @@ export const transactionBytesMax: number = 64 * 1024 * 1024;
 export const uncertaintyMs: number = 250;
 
 export interface TransactionParts extends CommitParts {
-  /** For what needs no transaction: the deletion of spans. */
-  readonly plain: Router;
-  readonly logger: Logger;
   readonly id: Uint8Array;
 }
 
@@ -183,16 +172,14 @@ export class RangeTransaction implements KvTransaction {
     if (!this.isPast) this.newSnapshot();
   }
 
-  /** Deleted spans go after the rest, see `delete-spans.ts`. */
   async commit(): Promise<void> {
     this.checkOpen();
     this.finished = true;
     const { parts, context } = this;
-    const spans = this.buffer.deletedSpans;
     let held = this.hasLocked;
-    let written = false;
     try {
       if (this.reader.isBroken) throw new DbError('CONFLICT', 'what was read has changed');
+      for (const span of this.buffer.deletedSpans) await this.expand(span);
       const mutations = this.mutations();
       if (mutations.length > 0) {
         const end = await new Commit(parts, this.work(mutations)).run();
@@ -200,12 +187,10 @@ export class RangeTransaction implements KvTransaction {
         held = held && end === 'locks-held';
         if (end === 'ends-later') held = false;
         else if (!held) parts.keeper.leave(context, false);
-        written = true;
       }
     } finally {
       if (held) parts.keeper.leave(context, true);
     }
-    if (spans.length > 0) await deleteSpans(parts.plain, parts.logger, spans, written);
   }
 
   rollback(): void {
@@ -214,6 +199,16 @@ export class RangeTransaction implements KvTransaction {
     this.buffer.clear();
     this.reads.clear();
     if (this.hasLocked) this.parts.keeper.leave(this.context, true);
+  }
+
+  /** A deleted span becomes deletions of the keys that the snapshot has there; that there are no others is a read. */
+  private async expand(span: Span): Promise<void> {
+    const options = { limit: Number.POSITIVE_INFINITY, reverse: false };
+    for await (const rows of this.reader.scan(span, options))
+      for (const { key } of rows) {
+        this.checkRoom(key, undefined);
+        this.buffer.deleteOfSpan(key);
+      }
   }
 
   private async readMany(
@@ -286,8 +281,7 @@ export class RangeTransaction implements KvTransaction {
       throw new DbError('TOO_LARGE', `a key has at most ${keyBytesMax} bytes`, { key });
     if (value !== undefined && value.length > valueBytesMax)
       throw new DbError('TOO_LARGE', `a value has at most ${valueBytesMax} bytes`, { key });
-    if (this.buffer.requestBytes + this.buffer.growthOf(key, value) > transactionBytesMax)
-      throw new DbError('TOO_LARGE', `a transaction writes at most ${transactionBytesMax} bytes`);
+    this.checkRoom(key, value);
     this.buffer.write(key, value, mustBeAbsent);
   }
 
@@ -334,14 +328,18 @@ export class RangeTransaction implements KvTransaction {
     const absent: WriteCondition[] = [];
     const readChecks = reads.checksForCommit(serializable, (text) => buffer.writes(text));
     let readBeforeWritten = false;
-    for (const [text, { key, mustBeAbsent }] of buffer.entries()) {
+    // What a repeatable read has seen of a deleted span is all there is to delete; of later rows read committed knows nothing.
+    if (this.isolation === 'repeatable read')
+      for (const span of buffer.deletedSpans)
+        readChecks.push({ ...span, since: context.readTimestamp });
+    for (const [text, { key, mustBeAbsent, ofSpan }] of buffer.entries()) {
       const read = reads.point(text);
       const scanned = read === undefined ? reads.scannedSince(key) : undefined;
       if (read !== undefined || scanned !== undefined) readBeforeWritten = true;
       if (mustBeAbsent) absent.push({ kind: 'absent', key });
       else if (read !== undefined)
         unchanged.push({ kind: 'unchanged', key, timestamp: read.version });
-      else if (scanned !== undefined && !serializable)
+      else if (scanned !== undefined && !serializable && ofSpan !== true)
         readChecks.push({ startKey: key, endKey: undefined, since: scanned });
     }
     // A read of a written key is itself what pushes the write above the snapshot.
@@ -353,6 +351,11 @@ export class RangeTransaction implements KvTransaction {
       readChecks,
       cheapTimestamp: cheap && readChecks.length > 0 ? context.readTimestamp : 0,
     };
+  }
+
+  private checkRoom(key: Uint8Array, value: Uint8Array | undefined): void {
+    if (this.buffer.requestBytes + this.buffer.growthOf(key, value) > transactionBytesMax)
+      throw new DbError('TOO_LARGE', `a transaction writes at most ${transactionBytesMax} bytes`);
   }
 
   private checkOpen(): void {

@@ -14,6 +14,7 @@ import { type BytesLike, toBytes } from '../bytes-like.ts';
 import { type KvScanOptions, scanSpan, storedKey } from '../kv.ts';
 import { runStatement, type SqlResult, type SqlRow } from '../sql-tag.ts';
 import type { SqlParameter } from '../sql-values.ts';
+import { Outcomes } from './idempotency.ts';
 import type { TransactionDatabase } from './transaction-database.ts';
 
 export interface TransactionOptions {
@@ -24,6 +25,12 @@ export interface TransactionOptions {
   /** For all runs together, retries and pauses included; a commit under way is not cut short. Default: none. Unit: ms. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /**
+   * Makes it happen once: for a day, whoever runs a transaction under the same key again, in this process or another, gets
+   * the result of the one that committed, as JSON has it, and the function is not run. Name what is being done, not the try.
+   * A commit whose outcome could not be learned is then looked up and, where it was not made, tried again.
+   */
+  readonly idempotencyKey?: string;
 }
 
 /** Values of one snapshot, and writes that are made at the end. */
@@ -63,27 +70,41 @@ const retriesDefault = 10;
 const firstPauseMs = 4;
 const longestPauseMs = 500;
 
+interface RunOptions {
+  readonly isolation: IsolationLevel;
+  /** Of the row that says what came of it. */
+  readonly outcomeKey: Uint8Array | undefined;
+  readonly signal: AbortSignal;
+}
+
 export class TransactionRunner {
   private readonly parts: TransactionRunnerParts;
+  private readonly outcomes: Outcomes;
 
   constructor(parts: TransactionRunnerParts) {
     this.parts = parts;
+    this.outcomes = new Outcomes(parts.database, parts.clock);
   }
 
   async run<Result>(
     work: (transaction: Transaction) => Promise<Result>,
     options: TransactionOptions,
   ): Promise<Result> {
-    const { retries = retriesDefault } = options;
+    const { retries = retriesDefault, idempotencyKey, isolation = 'serializable' } = options;
+    const outcomeKey =
+      idempotencyKey === undefined ? undefined : this.outcomes.keyOf(idempotencyKey);
+    if (outcomeKey !== undefined) this.outcomes.maybeSweep();
     const limit = new TimeLimit(this.parts.clock, options);
     try {
       for (let retry = 0; ; retry++) {
         limit.check();
         try {
-          return await this.runOnce(work, options.isolation ?? 'serializable', limit.signal);
+          return await this.runOnce(work, { isolation, outcomeKey, signal: limit.signal });
         } catch (error) {
-          limit.check();
-          if (retry >= retries || !mayBeRunAgain(error)) throw error;
+          // Under a key nothing is made twice: the next run finds what this one has made, or keeps it from being made.
+          const again = mayBeRunAgain(error) || (outcomeKey !== undefined && isInDoubt(error));
+          if (!isInDoubt(error)) limit.check();
+          if (retry >= retries || !again || limit.signal.aborted) throw error;
         }
         await this.pause(retry);
       }
@@ -94,8 +115,7 @@ export class TransactionRunner {
 
   private async runOnce<Result>(
     work: (transaction: Transaction) => Promise<Result>,
-    isolation: IsolationLevel,
-    signal: AbortSignal,
+    { isolation, outcomeKey, signal }: RunOptions,
   ): Promise<Result> {
     const kv = this.parts.database.begin({ isolation });
     let sharedWithSql = false;
@@ -107,6 +127,7 @@ export class TransactionRunner {
           sharedWithSql = true;
           return kv;
         },
+        discard: (span) => this.parts.database.discard(span),
       },
     });
     const sql: TransactionSql = async (strings, ...values) => {
@@ -118,9 +139,14 @@ export class TransactionRunner {
     };
     try {
       await command(session, `BEGIN ISOLATION LEVEL ${isolation}`);
+      if (outcomeKey !== undefined) {
+        const found = await this.outcomes.find(kv, outcomeKey, signal);
+        if (found !== undefined) return found.result as Result;
+      }
       const result = await work({ kv: new KvOfTransaction(kv, signal), sql });
       if (session.transactionStatus === 'failed')
         throw new SqlError('25P02', 'a statement of the transaction has failed');
+      if (outcomeKey !== undefined) this.outcomes.note(kv, outcomeKey, result);
       // SQL commits what it has taken part in: it may have more to do than the writes.
       if (sharedWithSql) await command(session, 'COMMIT');
       else await kv.commit();
@@ -232,6 +258,13 @@ class TimeLimit {
 function mayBeRunAgain(error: unknown): boolean {
   if (error instanceof SqlError) return error.code === '40001' || error.code === '40P01';
   return error instanceof DbError && (error.code === 'CONFLICT' || error.code === 'DEADLOCK');
+}
+
+function isInDoubt(error: unknown): boolean {
+  return (
+    (error instanceof SqlError && error.code === '40003') ||
+    (error instanceof DbError && error.outcome === 'unknown')
+  );
 }
 
 async function command(session: SqlSession, text: string): Promise<void> {

@@ -2,9 +2,10 @@
  * Where the transactions of a process come from: one coordinator for all of them, which keeps their locks alive and
  * finishes their commits in the background. `close` waits for what is under way, but not for long.
  */
-import { type Clock, type Logger, type Prng, silentLogger } from '@flotilla/base';
+import { type Clock, type Logger, type Prng, type Span, silentLogger } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
 import type { BeginOptions, KvDatabase, KvTransaction } from '@flotilla/sql';
+import { deleteInChunks } from './delete-spans.ts';
 import { Janitor } from './janitor.ts';
 import { LockKeeper } from './lock-keeper.ts';
 import { RangeTransaction } from './range-transaction.ts';
@@ -47,15 +48,13 @@ export class TransactionDatabase implements KvDatabase {
   }
 
   begin(options: BeginOptions = {}): KvTransaction {
-    const { router, clock, logger = silentLogger, commitTimeoutMs = 10_000 } = this.options;
+    const { router, clock, commitTimeoutMs = 10_000 } = this.options;
     const { keeper, queue } = this;
     this.janitor.onTransaction();
     return new RangeTransaction(
       {
         router: router.transactions,
-        plain: router,
         clock,
-        logger,
         keeper,
         queue,
         timeoutMs: commitTimeoutMs,
@@ -63,6 +62,10 @@ export class TransactionDatabase implements KvDatabase {
       },
       options,
     );
+  }
+
+  discard(span: Span): Promise<void> {
+    return deleteInChunks(this.options.router, span);
   }
 
   /** Resolves when no commit has anything left to do. */

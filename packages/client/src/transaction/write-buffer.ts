@@ -10,6 +10,8 @@ export interface OwnWrite {
   readonly value: Uint8Array | undefined;
   /** The key must have no value when the transaction commits. */
   readonly mustBeAbsent: boolean;
+  /** Nobody named the key: a deleted span turned out to hold it. */
+  readonly ofSpan?: true;
 }
 
 /** A key as a Map key: one character per byte, which V8 stores as one byte each. */
@@ -124,6 +126,15 @@ export class WriteBuffer {
       }
     }
     this.spans = [...this.spans, span];
+    this.sorted = undefined;
+  }
+
+  /** A key that a deleted span has turned out to hold. One that is written by itself stays as it is. */
+  deleteOfSpan(key: Uint8Array): void {
+    const text = keyText(key);
+    if (this.own.has(text)) return;
+    this.own.set(text, { key, value: undefined, mustBeAbsent: false, ofSpan: true });
+    this.bytes += bytesOf(key, undefined);
     this.sorted = undefined;
   }
 

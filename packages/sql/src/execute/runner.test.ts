@@ -275,20 +275,6 @@ describe('a catalog that changes', () => {
     expect(one.database.read(stored?.key ?? new Uint8Array()).value).toBeUndefined();
   });
 
-  it('deletes in smaller pieces where the store cannot delete a table at once', async () => {
-    await one.query('create table pieces (a int primary key)');
-    await one.query('insert into pieces select x from generate_series(1, 250) x');
-    const size = one.database.size;
-    let refusals = 5;
-    one.database.onOperation = (operation) => {
-      if (operation.kind === 'commit' && operation.keys.length === 0 && refusals-- > 0)
-        throw new DbError('NOT_SUPPORTED', 'more than one range');
-    };
-    await one.query('drop table pieces');
-    expect(refusals).toBeLessThanOrEqual(0);
-    expect(one.database.size).toBe(size - 251);
-  });
-
   it('empties a table by a new one in its place', async () => {
     await other.query('select count(*) from t');
     await one.query('truncate t');

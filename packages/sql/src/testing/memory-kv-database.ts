@@ -79,6 +79,12 @@ export class MemoryKvDatabase implements KvDatabase {
     return new MemoryTransaction(this, ++this.transactions, this.batchPairs, options);
   }
 
+  discard(span: Span): Promise<void> {
+    const transaction = this.begin();
+    transaction.deleteSpan(span);
+    return transaction.commit();
+  }
+
   /** Of the last commit. */
   get version(): number {
     return this.lastVersion;
