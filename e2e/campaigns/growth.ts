@@ -8,7 +8,7 @@ import { awaitEven, shapeOf } from './parts/cluster-shape.ts';
 import { ListLoad, regionIds } from './parts/list-load.ts';
 import { promiseLinearizable, spreadKeys } from './parts/registers.ts';
 import { RowLoad } from './parts/row-load.ts';
-import { rowKeysOf } from './parts/table-keys.ts';
+import { cutAt, rowKeysOf } from './parts/table-keys.ts';
 
 const deadAfterSeconds = 8;
 
@@ -58,7 +58,10 @@ serializable, and replicas and leases must be even again within 10 % after every
       pauseMs: (1000 * 4) / rate,
     });
     const rowKey = await rowKeysOf(client, 'lists');
-    for (const region of [1, 2, 3]) await router.split(rowKey(region * regionIds));
+    await cutAt(
+      router,
+      [1, 2, 3].map((region) => rowKey(region * regionIds)),
+    );
     const registers = new RegisterWorkload({
       client,
       keys: spreadKeys,

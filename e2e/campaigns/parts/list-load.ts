@@ -29,6 +29,8 @@ export interface ListLoadOptions {
   readonly appendsPerList: number;
   /** Between two transactions of a worker. */
   readonly pauseMs: number;
+  /** The first list's number; loads beside each other need numbers of their own. Default: 1. */
+  readonly firstId?: number;
 }
 
 /** Ids of one region. */
@@ -51,13 +53,14 @@ export class ListLoad {
   private readonly options: ListLoadOptions;
   private readonly all: List[] = [];
   private readonly live: List[] = [];
-  private nextId = 1;
+  private nextId: number;
   private nextValue = 1;
   private stopping = false;
   private workers: Promise<void>[] = [];
 
   constructor(options: ListLoadOptions) {
     this.options = options;
+    this.nextId = options.firstId ?? 1;
   }
 
   static async start(options: ListLoadOptions): Promise<ListLoad> {

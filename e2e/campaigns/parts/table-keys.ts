@@ -1,6 +1,8 @@
 /** Keys of rows, for cutting a table into ranges where a campaign wants it cut. */
 import { concatBytes, KeyWriter, tablePrefix } from '@flotilla/base';
 import type { Flotilla } from '@flotilla/client';
+import type { Router } from '@flotilla/router';
+import { eventually } from '../../harness/eventually.ts';
 
 /**
  * The key of the row with this integer primary key: 10 ‖ table prefix ‖ primary index ‖ key, as packages/sql/README.md has
@@ -18,4 +20,13 @@ export async function rowKeysOf(
   prefix.writeUInt32BE((((storageId & 7) << 29) | storageId) >>> 0);
   return (id) =>
     new KeyWriter().begin(concatBytes(tablePrefix, prefix)).integer(0).integer(id).finish();
+}
+
+/** Cuts at each of these keys, again while a range cannot be cut just then. */
+export async function cutAt(router: Router, keys: readonly Uint8Array[]): Promise<void> {
+  for (const key of keys)
+    await eventually('the range is cut', { timeoutMs: 60_000 }, async () => {
+      await router.split(key, { timeoutMs: 20_000 });
+      return true;
+    });
 }
