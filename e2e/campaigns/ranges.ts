@@ -20,7 +20,7 @@ cluster uses when nobody asks. Per read and per write it may not differ by more 
       counts: { byDefault: '1,10,100,1000', text: 'numbers of ranges, the first is the measure' },
       keys: { byDefault: '20000', text: 'keys' },
       seconds: { byDefault: '20', text: 'of reads, and of writes' },
-      clients: { byDefault: '16', text: 'operations under way at once' },
+      clients: { byDefault: '48', text: 'operations under way at once' },
       flat: { byDefault: '15', text: 'percent that the cost may differ' },
     },
   },

@@ -72,7 +72,7 @@ export function checkListAppend(history: readonly ListTransaction[]): readonly A
   const orders = ordersOf(history, writers, report);
   checkReads(history, writers, report);
   checkFreshness(history, orders, report);
-  const edges = edgesOf(history, writers, orders);
+  const edges = edgesAmongCycles(history.length, edgesOf(history, writers, orders));
   for (const kind of ['G0', 'G1c', 'G-single', 'G2'] as const) {
     const cycle = findCycle(history.length, edges, kind);
     if (cycle === undefined) continue;
@@ -288,6 +288,51 @@ function checkFreshness(
       }
     }
   }
+}
+
+/**
+ * The edges that lie on a cycle: those inside a strongly connected component. A right history has none, so that finding
+ * this out is all the work there is, linear in its size (Tarjan, "Depth-first search and linear graph algorithms", 1972).
+ */
+function edgesAmongCycles(count: number, edges: readonly Edge[]): readonly Edge[] {
+  const successors: number[][] = Array.from({ length: count }, () => []);
+  for (const { from, to } of edges) successors[from]?.push(to);
+  const order = new Int32Array(count).fill(-1);
+  const low = new Int32Array(count);
+  const component = new Int32Array(count).fill(-1);
+  const open: number[] = [];
+  let [visited, components] = [0, 0];
+  for (let root = 0; root < count; root++) {
+    if (order[root] !== -1) continue;
+    // Histories are long and so are their paths: no recursion.
+    const path: { readonly node: number; next: number }[] = [];
+    const enter = (node: number): void => {
+      order[node] = visited;
+      low[node] = visited++;
+      open.push(node);
+      path.push({ node, next: 0 });
+    };
+    enter(root);
+    for (let step = path.at(-1); step !== undefined; step = path.at(-1)) {
+      const { node } = step;
+      const to = successors[node]?.[step.next++];
+      if (to !== undefined) {
+        if (order[to] === -1) enter(to);
+        else if (component[to] === -1) low[node] = Math.min(low[node] ?? 0, order[to] ?? 0);
+        continue;
+      }
+      path.pop();
+      const above = path.at(-1)?.node;
+      if (above !== undefined) low[above] = Math.min(low[above] ?? 0, low[node] ?? 0);
+      if (low[node] !== order[node]) continue;
+      for (let member = open.pop(); member !== undefined; member = open.pop()) {
+        component[member] = components;
+        if (member === node) break;
+      }
+      components++;
+    }
+  }
+  return edges.filter(({ from, to }) => component[from] === component[to]);
 }
 
 /** The shortest cycle of a kind: G0 of ww alone, G1c also of wr, G-single with exactly one rw, G2 with any. */
