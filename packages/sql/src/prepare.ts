@@ -161,6 +161,7 @@ function bindAndPlan(options: {
     columns: columnsOf(bound),
     dependencies: names.dependencies,
     notices: context.notices,
+    needs: context.access.needs,
     catalogVersion: names.snapshot.version,
     access: names.snapshot.contents.access,
     provisional,

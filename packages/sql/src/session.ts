@@ -10,6 +10,7 @@ import { parseSearchPath } from './catalog/search-path.ts';
 import type { Sequences } from './catalog/sequences.ts';
 import { sessionNames } from './catalog/session-names.ts';
 import { SessionSequences } from './catalog/session-sequences.ts';
+import type { CatalogSnapshot } from './catalog/snapshot.ts';
 import type { ClusterInspector } from './cluster/cluster-inspector.ts';
 import { OutsideWork, sleepFor } from './cluster/outside-work.ts';
 import { SessionActivity } from './cluster/session-activity.ts';
@@ -47,7 +48,8 @@ import type { IndexTest } from './plan/choose-path.ts';
 import { explainLines } from './plan/explain-node.ts';
 import type { ExplainPlan, PreparedPlan, SelectPlan, WritePlan } from './plan/plan.ts';
 import { mayRead, type Preparer } from './prepare.ts';
-import { authorityOf } from './roles/authority.ts';
+import { checkNeeds, holdsOnSchema } from './roles/access.ts';
+import { type Authority, authorityOf } from './roles/authority.ts';
 import type {
   ColumnDescription,
   CopySource,
@@ -516,6 +518,7 @@ export class EngineSession implements SqlSession {
     const { prepared } = preparation;
     for (const notice of prepared.notices) this.notify(notice);
     const { plan, columns } = prepared;
+    this.checkAccess(prepared);
     this.checkReadOnly(plan);
     this.takeAsOf(preparation);
     switch (plan.kind) {
@@ -644,6 +647,19 @@ export class EngineSession implements SqlSession {
     return isKeyExists(error) ? duplicateIn(stores, error, this.evaluation([])) : toSqlError(error);
   }
 
+  /** Throws 42501. */
+  private checkAccess({ needs }: PreparedPlan): void {
+    if (needs.length === 0) return;
+    const { authority, snapshot, trusted } = this;
+    if (
+      authority.superuser &&
+      needs.every((need) => need.kind !== 'relation' || need.as === undefined)
+    )
+      return;
+    const of = (user: string) => authorityOf(snapshot, { user, trusted });
+    checkNeeds(needs, snapshot, authority, of);
+  }
+
   /** Throws 25006. */
   private checkReadOnly(plan: PreparedPlan['plan']): void {
     const what = writingCommand(plan);
@@ -701,6 +717,7 @@ export class EngineSession implements SqlSession {
       lockTimeoutMs: this.settings.lockTimeoutMs,
       replan: async () => {
         const fresh = await this.replan<P>(preparation, usable);
+        this.checkAccess(fresh);
         open?.useRelations(fresh);
         return fresh;
       },
@@ -747,21 +764,36 @@ export class EngineSession implements SqlSession {
   }
 
   private get searchPath(): readonly string[] {
-    return parseSearchPath(this.settings.get('search_path') ?? '', this.settings.user);
+    const path = parseSearchPath(this.settings.get('search_path') ?? '', this.settings.user);
+    const { authority } = this;
+    if (authority.superuser) return path;
+    // Whoever may not look into a schema does not see what is there.
+    return path.filter((schema) => holdsOnSchema(this.snapshot, authority, schema, 'U'));
+  }
+
+  /** The catalog as the session sees it now. */
+  private get snapshot(): CatalogSnapshot {
+    return this.transaction.provisionalCatalog ?? this.shared.catalog.snapshot;
+  }
+
+  /** What the present user may do. */
+  private get authority(): Authority {
+    return authorityOf(this.snapshot, { user: this.settings.user, trusted: this.trusted });
   }
 
   /** Sees the newest snapshot that is known when it is asked, or what the open transaction has made of it. */
   catalogAccess(): CatalogAccess {
     const { sequences } = this;
-    const snapshot = () => this.transaction.provisionalCatalog ?? this.shared.catalog.snapshot;
+    const snapshot = () => this.snapshot;
     const path = () => this.searchPath;
     let names: NameResolver | undefined;
-    const authorityFor = (user: string) => authorityOf(snapshot(), { user, trusted: this.trusted });
-    const user = () => this.settings.user;
+    const authorityFor = (user: string) =>
+      authorityOf(this.snapshot, { user, trusted: this.trusted });
+    const own = () => this.authority;
     return {
       sequences,
       get authority() {
-        return authorityFor(user());
+        return own();
       },
       authorityOf: authorityFor,
       backend: {

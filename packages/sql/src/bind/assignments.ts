@@ -81,6 +81,11 @@ export function bindAssignments(
   });
 }
 
+/** The columns that are written, by attribute number. */
+export function assigned(table: TableDescriptor, all: readonly Assignment[]): number[] {
+  return all.flatMap(({ column }) => table.columns[column]?.attributeNumber ?? []);
+}
+
 function wrongCount(context: BindContext, source: Node | undefined) {
   return context.error(
     '42601',

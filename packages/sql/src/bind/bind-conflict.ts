@@ -2,7 +2,7 @@
 import type { InferClause, OnConflictClause } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { print } from '../plan/explain.ts';
-import { bindAssignments } from './assignments.ts';
+import { assigned, bindAssignments } from './assignments.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import type { BoundConflict } from './bound.ts';
 import type { BindContext } from './context.ts';
@@ -32,7 +32,8 @@ export function bindConflict(
   const target = tableItem(table, alias);
   const excluded = scopeItem({
     alias: 'excluded',
-    columns: tableColumns(table),
+    // Nothing is read there: these are the statement's own values.
+    columns: tableColumns(table).map((one) => ({ ...one, tableOid: 0 })),
     offset: table.columns.length,
   });
   const scope = new Scope([target, excluded], level.frame, { ctes: level.ctes });
@@ -45,6 +46,7 @@ export function bindConflict(
     whereClause === undefined
       ? undefined
       : new ExpressionBinder(context, scope, 'WHERE').bindBoolean(whereClause, 'WHERE');
+  context.access.writes(table.id, 'w', assigned(table, assignments));
   return { kind: 'update', on, assignments, where };
 }
 
@@ -74,6 +76,7 @@ function arbiters(context: BindContext, table: TableDescriptor, infer: InferClau
     const column = table.columns.find((one) => one.name === name);
     if (column === undefined)
       throw context.error('42703', `column "${name}" does not exist`, location);
+    context.access.readsColumn(table.id, column.attributeNumber);
     wanted.add(String(column.attributeNumber));
   }
   const predicate =

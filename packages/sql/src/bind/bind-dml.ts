@@ -12,7 +12,7 @@ import type {
 } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { int8Type } from '../types/type.ts';
-import { bindAssignments, columnByName, type Target } from './assignments.ts';
+import { assigned, bindAssignments, columnByName, type Target } from './assignments.ts';
 import { locationOf, refuseOthers } from './ast.ts';
 import { bindConflict } from './bind-conflict.ts';
 import { ExpressionBinder } from './bind-expression.ts';
@@ -86,6 +86,8 @@ function bindInsert(context: BindContext, statement: InsertStmt, outer: Level): 
     statement.override,
   );
   const filled = targets.slice(0, source.width).map((target) => target.index);
+  const written = targets.slice(0, source.width).map(({ column }) => column.attributeNumber);
+  context.access.writes(table.id, 'a', written);
   const alias = relation.alias?.aliasname;
   const scope = new Scope([tableItem(table, alias)], level.frame, { ctes: level.ctes });
   return {
@@ -290,6 +292,8 @@ function bindUpdate(context: BindContext, statement: UpdateStmt, outer: Level): 
   const { level, ctes } = within(context, statement.withClause, outer);
   const from = bindTarget(context, level, statement.relation, statement.fromClause);
   const binder = new ExpressionBinder(context, from.scope, 'UPDATE');
+  const assignments = bindAssignments(binder, from.table, statement.targetList ?? []);
+  context.access.writes(from.table.id, 'w', assigned(from.table, assignments));
   return {
     kind: 'update',
     table: from.table,
@@ -298,7 +302,7 @@ function bindUpdate(context: BindContext, statement: UpdateStmt, outer: Level): 
     tree: treeOf(from),
     types: from.types,
     where: bindWhere(context, from.scope, statement.whereClause),
-    assignments: bindAssignments(binder, from.table, statement.targetList ?? []),
+    assignments,
     returning: bindReturning(context, from.scope, statement.returningClause),
   };
 }
@@ -312,6 +316,7 @@ function bindDelete(context: BindContext, statement: DeleteStmt, outer: Level): 
   );
   const { level, ctes } = within(context, statement.withClause, outer);
   const from = bindTarget(context, level, statement.relation, statement.usingClause);
+  context.access.writes(from.table.id, 'd');
   return {
     kind: 'delete',
     table: from.table,
@@ -386,10 +391,12 @@ function bindMergeAction(
   const list = clause.targetList ?? [];
   switch (clause.commandType) {
     case 'CMD_DELETE':
+      context.access.writes(table.id, 'd');
       return { matched, condition, action: { kind: 'delete' } };
     case 'CMD_UPDATE': {
       const binder = new ExpressionBinder(context, scope, 'UPDATE');
       const assignments = bindAssignments(binder, table, list);
+      context.access.writes(table.id, 'w', assigned(table, assignments));
       return { matched, condition, action: { kind: 'update', assignments } };
     }
     case 'CMD_INSERT': {
@@ -399,6 +406,8 @@ function bindMergeAction(
       const binder = new ExpressionBinder(context, scope, 'VALUES');
       const values = items.map((item, i) => bindValue(binder, item, targets[i]));
       const filled = targets.slice(0, values.length).map((target) => target.index);
+      const written = targets.slice(0, values.length).map(({ column }) => column.attributeNumber);
+      context.access.writes(table.id, 'a', written);
       return { matched, condition, action: { kind: 'insert', targets: filled, values } };
     }
     default:

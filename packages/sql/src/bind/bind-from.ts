@@ -122,6 +122,8 @@ class FromBinder {
       return this.item(source, named.columns, { name: variable.relname ?? '', alias });
     }
     const table = findRelation(this.context, variable);
+    if (table.kind === 'virtual') this.context.access.readsSystemTable(table.name);
+    else this.context.access.reads(table.id);
     if (table.kind === 'view') return this.bindView(table, alias);
     if (table.kind === 'virtual') {
       const types = table.columns.map((column) => column.type);
@@ -373,6 +375,8 @@ export function findRelation(
       `relation "${shownName(variable)}" does not exist`,
       located ? location : undefined,
     );
+  if (schemaname !== undefined)
+    context.access.looksInto(schemaname, context.source.position(location));
   if (found.kind === 'sequence') throw context.unsupported('SELECT from a sequence', location);
   return found;
 }

@@ -78,6 +78,7 @@ export function lockedTables(
           `${strength} cannot be applied to the nullable side of an outer join`,
           undefined,
         );
+      context.access.writes(source.table.id, 'w', []);
       const before = locked.get(item);
       const strongest = stronger(byStrength, before?.strength, strength);
       locked.set(item, {

@@ -150,7 +150,7 @@ export class SelectBinder {
     const item = scopeItem({ alias: '*VALUES*', columns, offset: 0 });
     const { frame, ctes } = this.level;
     this.scope = new Scope([item], frame, { ctes });
-    this.targets = this.scope.all();
+    this.targets = this.scope.all(this.context);
     this.outputs = this.targets.map((target) => target.expression);
     return { kind: 'values', rows: coerced, types };
   }

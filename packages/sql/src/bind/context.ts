@@ -6,6 +6,7 @@ import type { NameResolver } from '../catalog/name-resolver.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { expressionDepthMax, parametersMax } from '../limits.ts';
 import type { SourceText } from '../parse/position.ts';
+import { AccessLog } from '../roles/access.ts';
 import type { Notice, Oid } from '../session-api.ts';
 import { SqlError, type SqlErrorFields } from '../sql-error.ts';
 import { type SqlType, typeByOid, unknownType } from '../types/type.ts';
@@ -15,12 +16,16 @@ export interface BindContextOptions {
   readonly parameterTypes: readonly Oid[];
   readonly evaluation: EvalContext;
   readonly names: NameResolver;
+  /** Where what the statement needs is noted. Default: a new one. */
+  readonly access?: AccessLog;
 }
 
 export class BindContext {
   readonly source: SourceText;
   readonly evaluation: EvalContext;
   readonly names: NameResolver;
+  /** What the statement needs to be allowed. */
+  readonly access: AccessLog;
   /** Sent when the statement runs. */
   readonly notices: Notice[] = [];
   /** What a query in an expression calls its first column, by its node: the name of the output it stands in. */
@@ -32,6 +37,7 @@ export class BindContext {
     this.source = options.source;
     this.evaluation = options.evaluation;
     this.names = options.names;
+    this.access = options.access ?? new AccessLog();
     this.types = options.parameterTypes.map((oid) => {
       const type = oid === 0 ? unknownType : typeByOid(oid);
       if (type === undefined)

@@ -2,6 +2,8 @@
 import type { Node } from 'libpg-query';
 import type { ColumnDefault, ColumnDescriptor } from '../catalog/descriptor.ts';
 import { scalarFunctions } from '../functions/scalar.ts';
+import { identityValue } from '../functions/sequences.ts';
+import type { Signature } from '../functions/signature.ts';
 import { print } from '../plan/explain.ts';
 import { storedText } from '../types/stored-text.ts';
 import { formatText, parseText } from '../types/text-codec.ts';
@@ -87,7 +89,8 @@ export function defaultExpression(
       return coerceToColumn(context, now, column);
     }
     case 'nextval': {
-      const next = call('nextval', int8Type, [constant(regclassType, stored.sequence)]);
+      const sequence = constant(regclassType, stored.sequence);
+      const next = call('nextval', int8Type, [sequence], column.identity && identityValue);
       return coerceToColumn(context, next, column);
     }
     case 'expression':
@@ -95,8 +98,13 @@ export function defaultExpression(
   }
 }
 
-function call(name: string, type: Expression['type'], values: readonly Expression[]): Expression {
-  const [signature] = scalarFunctions.get(name) ?? [];
+function call(
+  name: string,
+  type: Expression['type'],
+  values: readonly Expression[],
+  given?: Signature,
+): Expression {
+  const signature = given ?? scalarFunctions.get(name)?.[0];
   if (signature === undefined) throw new RangeError(`${name} is a function`);
   return { kind: 'call', type, modifier: -1, location: undefined, signature, arguments: values };
 }

@@ -6,7 +6,7 @@ import { coerceToCommon, requireCommonType } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
 import type { JoinType } from './relation.ts';
-import type { ScopeColumn } from './scope.ts';
+import { noteColumn, type ScopeColumn } from './scope.ts';
 
 export interface UsingClause {
   readonly names: readonly string[];
@@ -65,7 +65,10 @@ function sideColumn(
       `common column name "${name}" appears more than once in ${side} table`,
       undefined,
     );
-  if (found !== undefined) return found.expression;
+  if (found !== undefined) {
+    noteColumn(context, found.expression);
+    return found.expression;
+  }
   throw context.error(
     '42703',
     `column "${name}" specified in USING clause does not exist in ${side} table`,

@@ -199,16 +199,16 @@ export class Scope {
   }
 
   /** All columns, as `*` lists them. */
-  all(location?: number): ScopeColumn[] {
+  all(context: BindContext, location?: number): ScopeColumn[] {
     return this.items
       .filter((item) => item.columnsVisible && !item.lateralOnly)
-      .flatMap((item) => itemColumns(item, location));
+      .flatMap((item) => itemColumns(context, item, location));
   }
 
   /** The columns of the item of this name, in this level or around it: `alias.*`. Throws 42P01. */
   columnsOf(context: BindContext, alias: string, location: number | undefined): ScopeColumn[] {
     const item = this.itemHere(context, alias, location);
-    if (item !== undefined) return itemColumns(item, location);
+    if (item !== undefined) return itemColumns(context, item, location);
     const { outer } = this.frame;
     if (outer?.findItem(context, alias, location) === undefined)
       throw this.missingItem(context, alias, location);
@@ -272,6 +272,7 @@ export class Scope {
         if (found !== undefined)
           throw context.error('42702', `column reference "${name}" is ambiguous`, location);
         this.checkLateral(context, item, location);
+        noteColumn(context, one.expression);
         found = located(one.expression, location);
       }
     }
@@ -295,7 +296,10 @@ export class Scope {
     const [only] = matching;
     if (matching.length > 1)
       throw context.error('42702', `column reference "${name}" is ambiguous`, location);
-    if (only !== undefined) return located(only.expression, location);
+    if (only !== undefined) {
+      noteColumn(context, only.expression);
+      return located(only.expression, location);
+    }
     if (systemColumns.has(name) && item.isTable)
       throw context.unsupported(`system column "${name}"`, location);
     throw context.error('42703', `column ${alias}.${name} does not exist`, location);
@@ -354,11 +358,17 @@ export function entryOf(item: ScopeItem): RangeEntry[] {
   return [{ alias, tableName, columns: item.columns.map((one) => one.name) }];
 }
 
-export function itemColumns(item: ScopeItem, location?: number): ScopeColumn[] {
-  return item.columns.map(({ name, expression }) => ({
-    name,
-    expression: located(expression, location),
-  }));
+function itemColumns(context: BindContext, item: ScopeItem, location?: number): ScopeColumn[] {
+  return item.columns.map(({ name, expression }) => {
+    noteColumn(context, expression);
+    return { name, expression: located(expression, location) };
+  });
+}
+
+/** The statement reads it. */
+export function noteColumn(context: BindContext, expression: Expression): void {
+  if (expression.kind === 'column')
+    context.access.readsColumn(expression.tableOid, expression.attributeNumber);
 }
 
 function located(expression: Expression, location: number | undefined): Expression {

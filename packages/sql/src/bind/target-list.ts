@@ -50,7 +50,7 @@ function expandStar(binder: ExpressionBinder, qualifier: string, location: numbe
   if (qualifier !== '') return scope.columnsOf(context, qualifier, location);
   if (scope.items.length === 0)
     throw context.error('42601', 'SELECT * with no tables specified is not valid', location);
-  return scope.all(location);
+  return scope.all(context, location);
 }
 
 export function describe(target: Target): QueryColumn {

@@ -24,6 +24,8 @@ import { decodeStatistics, encodeStatistics, type TableStatistics } from './stat
 export interface Dependency {
   readonly schema: string;
   readonly name: string;
+  /** The privileges on the schema, as text: who may look into it is checked by the plan. */
+  readonly schemaAcl: string | undefined;
   readonly relation: RelationDescriptor;
 }
 
@@ -112,9 +114,10 @@ export class Catalog {
     if (plan.catalogVersion === version) return true;
     // Who may do what is checked by the roles that the plan was made by.
     if (plan.access !== this.known.contents.access) return false;
-    for (const { schema, name, relation } of plan.dependencies) {
+    for (const { schema, name, relation, schemaAcl } of plan.dependencies) {
       const current = this.known.find(schema, name);
       if (current?.id !== relation.id || current.version !== relation.version) return false;
+      if (JSON.stringify(this.known.schemas.get(schema)?.acl) !== schemaAcl) return false;
     }
     plan.catalogVersion = version;
     return true;

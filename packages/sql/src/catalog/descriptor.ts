@@ -4,6 +4,7 @@
  * offsets into `columns` are for those who handle rows. How they are stored: descriptor-codec.ts.
  */
 import type { SqlType } from '../types/type.ts';
+import type { Acl } from './acl.ts';
 
 /**
  * A value in text form; the start of the statement; the next value of a sequence; or an expression as text, bound anew in
@@ -98,6 +99,10 @@ interface Named {
   readonly schema: string;
   readonly name: string;
   readonly owner: string;
+  /** Absent: the default of its kind. */
+  readonly acl?: Acl;
+  /** By attribute number. */
+  readonly columnAcls?: Readonly<Record<number, Acl>>;
   /** The catalog version that wrote it. */
   readonly version: number;
   /** COMMENT ON, by attribute number; 0: the object itself. */
@@ -161,6 +166,8 @@ export interface SchemaDescriptor {
   readonly id: number;
   readonly name: string;
   readonly owner: string;
+  /** Absent: the default. */
+  readonly acl?: Acl;
   readonly comment?: string;
 }
 

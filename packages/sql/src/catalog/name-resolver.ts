@@ -61,6 +61,8 @@ export class NameResolver {
 
   /** Notes that the statement rests on this relation, by whatever way it came to it. */
   note(relation: RelationDescriptor): void {
-    this.found.set(relation.id, { schema: relation.schema, name: relation.name, relation });
+    const { schema, name } = relation;
+    const schemaAcl = JSON.stringify(this.snapshot.schemas.get(schema)?.acl);
+    this.found.set(relation.id, { schema, name, schemaAcl, relation });
   }
 }

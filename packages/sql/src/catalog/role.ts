@@ -2,6 +2,13 @@
  * Roles as the catalog holds them, and the few that are always there. Immutable values, by name: a role that anything refers
  * to is not dropped, so that a name never comes to mean somebody else.
  */
+import type { Acl } from './acl.ts';
+import {
+  bootstrapRole,
+  databaseOwnerRole,
+  readAllRole,
+  writeAllRole,
+} from './built-in-role-names.ts';
 
 /** A role that has another: what its holder may do with it. */
 export interface Membership {
@@ -37,9 +44,23 @@ export interface RoleDescriptor {
   readonly settings: Readonly<Record<string, SettingValues>>;
 }
 
+/** What is granted on objects that a role makes from now on, besides what they begin with anyway. */
+export interface DefaultPrivileges {
+  readonly role: string;
+  /** '' = in any. */
+  readonly schema: string;
+  /** Views are tables here. */
+  readonly kind: 'table' | 'sequence' | 'schema';
+  readonly acl: Acl;
+}
+
 /** What is kept of the only database, apart from what lies in it. */
 export interface DatabaseDescriptor {
   readonly kind: 'database';
+  /** Absent: the default. */
+  readonly acl?: Acl;
+  /** ALTER DEFAULT PRIVILEGES. */
+  readonly defaults?: readonly DefaultPrivileges[];
   /** ALTER DATABASE … SET, and ALTER ROLE ALL SET under ''. By database. */
   readonly settings: Readonly<Record<string, SettingValues>>;
 }
@@ -54,11 +75,6 @@ export function accessName(descriptor: AccessDescriptor): string {
 export function roleKey(name: string): string {
   return `role/${name}`;
 }
-
-export const bootstrapRole = 'postgres';
-export const databaseOwnerRole = 'pg_database_owner';
-export const readAllRole = 'pg_read_all_data';
-export const writeAllRole = 'pg_write_all_data';
 
 function predefined(id: number, name: string): RoleDescriptor {
   return {

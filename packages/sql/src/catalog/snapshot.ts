@@ -3,6 +3,7 @@
  * `Catalog`, changed through a `CatalogEditor`, read by binder, planner, executor and the virtual tables.
  */
 
+import { publicSchemaAcl, systemSchemaAcl } from './acl.ts';
 import type {
   ForeignKeyDescriptor,
   IndexDescriptor,
@@ -32,9 +33,16 @@ const builtInSchemas: readonly SchemaDescriptor[] = [
     id: 11,
     name: catalogSchema,
     owner: 'postgres',
+    acl: systemSchemaAcl,
     comment: 'system catalog schema',
   },
-  { kind: 'schema', id: 13_183, name: informationSchema, owner: 'postgres' },
+  {
+    kind: 'schema',
+    id: 13_183,
+    name: informationSchema,
+    owner: 'postgres',
+    acl: systemSchemaAcl,
+  },
   {
     kind: 'schema',
     id: 99,
@@ -56,6 +64,7 @@ const initialPublic: SchemaDescriptor = {
   id: 2200,
   name: publicSchema,
   owner: 'pg_database_owner',
+  acl: publicSchemaAcl,
   comment: 'standard public schema',
 };
 

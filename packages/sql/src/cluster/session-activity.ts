@@ -15,6 +15,13 @@ export interface ActivitySources {
 /** A longer text is cut, as PostgreSQL cuts it (track_activity_query_size). Unit: characters. */
 const shownTextMax = 1024;
 
+/** Nobody is shown a password, not even his own. */
+function shownText(statement: string): string {
+  return /\bpassword\b/i.test(statement)
+    ? '<a statement about a password>'
+    : statement.slice(0, shownTextMax);
+}
+
 export class SessionActivity implements ListedSession {
   private readonly who: {
     readonly user: string;
@@ -56,7 +63,7 @@ export class SessionActivity implements ListedSession {
       stateSince: timestampFromUnixMs(endedAtMs ?? beganAtMs ?? this.createdAtMs),
       transactionStartedAt: sources.transactionStartedAt(),
       statementStartedAt: beganAtMs === undefined ? undefined : timestampFromUnixMs(beganAtMs),
-      statement: this.statement.slice(0, shownTextMax),
+      statement: shownText(this.statement),
     };
   }
 }

@@ -8,6 +8,7 @@ import { tableScope } from '../bind/stored-expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { evaluatorOf } from '../execute/evaluate.ts';
+import { checkNewOwner, giveRelation } from '../roles/owned.ts';
 import { newOwner } from '../roles/role-names.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageSpan } from '../storage/table-store.ts';
@@ -35,8 +36,12 @@ export async function alterTable(ddl: DdlContext, statement: AlterTableStmt): Pr
     ddl.notice('00000', `relation "${relname}" does not exist, skipping`);
     return tag;
   }
+  ddl.requireOwner(found);
   if (commands.every((one) => one.subtype === 'AT_ChangeOwner')) {
-    ddl.editor.put({ ...found, owner: newOwner(ddl, commands[0]?.newowner) });
+    const owner = newOwner(ddl, commands[0]?.newowner);
+    const { kind, name, schema } = found;
+    checkNewOwner(ddl, { owner: found.owner, what: `${kind} ${name}`, schema }, owner);
+    giveRelation(ddl, found, owner);
     return tag;
   }
   if (found.kind !== 'table') {
@@ -122,8 +127,7 @@ class Alteration {
         return;
       }
       case 'AT_ChangeOwner': {
-        draft.change({ owner: newOwner(ddl, command.newowner) });
-        return;
+        throw ddl.binder().unsupported('OWNER TO beside other commands');
       }
       case 'AT_SetRelOptions':
       case 'AT_ResetRelOptions':

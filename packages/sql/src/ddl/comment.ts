@@ -17,6 +17,7 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
       if (found === undefined) throw missingRelation(ddl, schema, name, 'relation');
       const word = objtype.replace('OBJECT_', '').toLowerCase();
       if (found.kind !== word) throw new SqlError('42809', `"${name}" is not a ${word}`);
+      ddl.requireOwner(found);
       ddl.editor.put({ ...found, comments: withComment(found.comments, 0, text) });
       return 'COMMENT';
     }
@@ -32,6 +33,7 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
             : 0;
       if (number === 0)
         throw new SqlError('42703', `column "${column}" of relation "${name}" does not exist`);
+      ddl.requireOwner(found);
       ddl.editor.put({ ...found, comments: withComment(found.comments, number, text) });
       return 'COMMENT';
     }
@@ -39,6 +41,7 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
       const [name = ''] = parts;
       const schema = ddl.snapshot.schemas.get(name);
       if (schema === undefined) throw new SqlError('3F000', `schema "${name}" does not exist`);
+      ddl.requireSchemaOwner(schema);
       const { comment: _, ...rest } = schema;
       ddl.editor.putSchema(text === undefined ? rest : { ...rest, comment: text });
       return 'COMMENT';

@@ -6,6 +6,7 @@ import { topLevel } from '../bind/level.ts';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { backfillBytes } from '../limits.ts';
 import { planSelect } from '../plan/planner.ts';
+import { checkNeeds } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { TableStore } from '../storage/table-store.ts';
 import { textType, unknownType } from '../types/type.ts';
@@ -34,6 +35,7 @@ export async function createTableAs(
   const schema = ddl.creationSchema(rel, name);
   if (refuseTaken(ddl, schema, name, ifNotExists === true)) return 'CREATE TABLE AS';
   const bound = bindClosedQuery(context, query.SelectStmt, topLevel());
+  checkNeeds(context.access.needs, ddl.snapshot, ddl.authority, (role) => ddl.authorityOf(role));
   const given = nameParts(into.colNames);
   if (given.length > bound.columns.length)
     throw new SqlError('42601', 'too many column names were specified');

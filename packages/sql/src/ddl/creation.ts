@@ -31,6 +31,7 @@ export async function emptyTable(
     schema,
     name,
     owner: ddl.user,
+    ...ddl.initialAcl('table', schema),
     version: 0,
     comments: {},
     storageId: id,

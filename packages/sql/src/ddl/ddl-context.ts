@@ -4,7 +4,12 @@
  */
 import type { RangeVar } from 'libpg-query';
 import { BindContext } from '../bind/context.ts';
-import type { RelationDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { type Acl, defaultAcl } from '../catalog/acl.ts';
+import type {
+  RelationDescriptor,
+  SchemaDescriptor,
+  TableDescriptor,
+} from '../catalog/descriptor.ts';
 import type { CatalogEditor } from '../catalog/editor.ts';
 import type { CatalogIds } from '../catalog/ids.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
@@ -15,6 +20,7 @@ import { catalogOf } from '../functions/sequences.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import type { SourceText } from '../parse/position.ts';
+import { requireOwner, requireSchema } from '../roles/access.ts';
 import type { Authority } from '../roles/authority.ts';
 import type { Notice } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
@@ -66,6 +72,30 @@ export class DdlContext {
     return catalogOf(this.options.evaluation).authority;
   }
 
+  authorityOf(role: string): Authority {
+    return catalogOf(this.options.evaluation).authorityOf(role);
+  }
+
+  /** Throws 42501. */
+  requireOwner(relation: RelationDescriptor): void {
+    requireOwner(this.authority, relation.owner, `${relation.kind} ${relation.name}`);
+  }
+
+  /** Throws 42501. */
+  requireSchemaOwner(schema: SchemaDescriptor): void {
+    requireOwner(this.authority, schema.owner, `schema ${schema.name}`);
+  }
+
+  /** What was granted before on an object that the user makes there. */
+  initialAcl(kind: 'table' | 'sequence' | 'schema', schema: string): { readonly acl?: Acl } {
+    const owner = this.user;
+    const items = (this.snapshot.databases.defaults ?? [])
+      .filter((one) => one.role === owner && one.kind === kind && ['', schema].includes(one.schema))
+      .flatMap((one) => one.acl);
+    if (items.length === 0) return {};
+    return { acl: [...defaultAcl(kind, owner), ...items] };
+  }
+
   /** Whether somebody has this name: also those who were let in unasked. */
   isRole(name: string): boolean {
     return roleNames(this.snapshot, this.user).includes(name);
@@ -101,6 +131,7 @@ export class DdlContext {
   ): string {
     const { schemaname, catalogname } = variable;
     const context = this.binder();
+    const position = context.source.position(variable.location);
     if (catalogname !== undefined && catalogname !== this.options.evaluation.database)
       throw context.error(
         '0A000',
@@ -111,6 +142,7 @@ export class DdlContext {
       const first = context.names.path.find((one) => !isSystemSchema(one));
       if (first === undefined)
         throw context.error('3F000', 'no schema has been selected to create in', variable.location);
+      requireSchema(this.snapshot, this.authority, first, 'C', position);
       return first;
     }
     if (!this.snapshot.schemas.has(schemaname))
@@ -119,11 +151,13 @@ export class DdlContext {
       throw new SqlError('42501', `permission denied to create "${schemaname}.${name}"`, {
         detail: 'System catalog modifications are currently disallowed.',
       });
+    requireSchema(this.snapshot, this.authority, schemaname, 'C', position);
     return schemaname;
   }
 
   /** A relation of the user's, by a name as written. Undefined: there is none. Throws 42501 for a system table. */
   find(schema: string | undefined, name: string): RelationDescriptor | undefined {
+    if (schema !== undefined) requireSchema(this.snapshot, this.authority, schema, 'U');
     const found = this.binder().names.find(schema, name);
     if (found === undefined) return undefined;
     if (found.kind === 'virtual')

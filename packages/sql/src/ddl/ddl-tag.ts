@@ -21,6 +21,11 @@ export function ddlTag(tree: Node): string {
     return `ALTER ${objectWord(tree.AlterObjectSchemaStmt.objectType)}`;
   if ('AlterSeqStmt' in tree) return 'ALTER SEQUENCE';
   if ('CommentStmt' in tree) return 'COMMENT';
+  if ('GrantStmt' in tree) return tree.GrantStmt.is_grant === true ? 'GRANT' : 'REVOKE';
+  if ('AlterDefaultPrivilegesStmt' in tree) return 'ALTER DEFAULT PRIVILEGES';
+  if ('AlterOwnerStmt' in tree) return `ALTER ${objectWord(tree.AlterOwnerStmt.objectType)}`;
+  if ('ReassignOwnedStmt' in tree) return 'REASSIGN OWNED';
+  if ('DropOwnedStmt' in tree) return 'DROP OWNED';
   if ('CreateRoleStmt' in tree) return 'CREATE ROLE';
   if ('AlterRoleStmt' in tree || 'AlterRoleSetStmt' in tree) return 'ALTER ROLE';
   if ('DropRoleStmt' in tree) return 'DROP ROLE';

@@ -8,6 +8,7 @@ import type {
   TableDescriptor,
 } from '../catalog/descriptor.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
+import { requireOwner } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { indexSpan, storageSpan } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
@@ -40,6 +41,20 @@ export async function drop(ddl: DdlContext, statement: DropStmt): Promise<string
   return `DROP ${shown}`;
 }
 
+/** DROP OWNED: all of these, without asking whose they are. Throws 2BP01. */
+export function dropObjects(
+  ddl: DdlContext,
+  what: {
+    readonly relations: readonly RelationDescriptor[];
+    readonly schemas: readonly SchemaDescriptor[];
+  },
+  cascade: boolean,
+): void {
+  const dropping = new Dropping(ddl);
+  dropping.add(what.relations, what.schemas);
+  dropping.finish(cascade);
+}
+
 /** What a statement takes away, with all that cannot be without it. */
 class Dropping {
   private readonly ddl: DdlContext;
@@ -65,6 +80,7 @@ class Dropping {
         '2BP01',
         `cannot drop schema ${name} because it is required by the database system`,
       );
+    this.ddl.requireSchemaOwner(schema);
     this.schemas.set(name, schema);
     this.asked.push(`schema ${name}`);
   }
@@ -90,9 +106,23 @@ class Dropping {
       return;
     }
     if (found.kind !== what.kind) throw wrongKind(name, what.word, found.kind);
+    this.requireOwner(found);
     this.refuseOwned(found);
     this.relations.set(found.id, found);
     this.asked.push(`${what.word} ${name}`);
+  }
+
+  /** Whoever owns the schema may drop what is in it. Throws 42501. */
+  private requireOwner(relation: RelationDescriptor): void {
+    const schema = this.ddl.snapshot.schemas.get(relation.schema);
+    if (schema !== undefined && this.ddl.authority.has(schema.owner)) return;
+    this.ddl.requireOwner(relation);
+  }
+
+  /** What DROP OWNED takes. */
+  add(relations: readonly RelationDescriptor[], schemas: readonly SchemaDescriptor[]): void {
+    for (const relation of relations) this.relations.set(relation.id, relation);
+    for (const schema of schemas) this.schemas.set(schema.name, schema);
   }
 
   private refuseIndex(schema: string | undefined, name: string, word: string): void {
@@ -142,6 +172,7 @@ class Dropping {
         { hint: `You can drop constraint ${constraint} on table ${table.name} instead.` },
       );
     }
+    requireOwner(this.ddl.authority, table.owner, `index ${name}`);
     this.indexes.push({ table: table.id, oid: index.oid });
     this.asked.push(`index ${name}`);
   }

@@ -8,6 +8,8 @@ import type {
 } from '../catalog/descriptor.ts';
 import { operators } from '../functions/operators.ts';
 import { resolveOperator } from '../functions/resolve.ts';
+import { holds } from '../roles/access.ts';
+import { denied } from '../roles/role-errors.ts';
 import { SqlError } from '../sql-error.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 
@@ -84,6 +86,8 @@ function targetTable(draft: Referring, schema: string | undefined, name: string)
   if (found === undefined) throw missingRelation(context, schema, name, 'relation');
   if (found.kind !== 'table')
     throw new SqlError('42809', `referenced relation "${name}" is not a table`);
+  if (!holds(found, context.authority, 'x', new Set()))
+    throw denied(`permission denied for table ${name}`);
   return found;
 }
 

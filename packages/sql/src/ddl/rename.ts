@@ -5,6 +5,7 @@ import { bindStored } from '../bind/stored-expression.ts';
 import type { RelationDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
 import { print } from '../plan/explain.ts';
+import { requireOwner } from '../roles/access.ts';
 import { renameRole } from '../roles/role-statements.ts';
 import { SqlError } from '../sql-error.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
@@ -45,6 +46,7 @@ export async function rename(ddl: DdlContext, statement: RenameStmt): Promise<st
     ddl.notice('00000', `relation "${relname}" does not exist, skipping`);
     return tag;
   }
+  ddl.requireOwner(found);
   if (renameType === 'OBJECT_COLUMN') renameColumn(ddl, found, subname, newname);
   else if (renameType === 'OBJECT_TABCONSTRAINT') renameConstraint(ddl, found, subname, newname);
   else {
@@ -82,6 +84,7 @@ function renameSchema(ddl: DdlContext, name: string, to: string): void {
     throw new SqlError('42939', `unacceptable schema name "${to}"`, {
       detail: 'The prefix "pg_" is reserved for system schemas.',
     });
+  ddl.requireSchemaOwner(schema);
   const inside = snapshot.sorted().filter((one) => one.schema === name);
   for (const relation of inside) refuseViews(ddl, relation.id, undefined, 'schema');
   editor.removeSchema(schema);
@@ -118,6 +121,7 @@ function renameIndex(
     return;
   }
   const { table, index, primaryKey } = found;
+  requireOwner(ddl.authority, table.owner, `index ${name}`);
   refuseTaken(ddl, table.schema, to);
   ddl.editor.put({
     ...table,

@@ -15,6 +15,8 @@ import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import { conflictRunsMax, workMemoryBytes } from '../limits.ts';
 import type { SourceText } from '../parse/position.ts';
 import { authorityOf } from '../roles/authority.ts';
+import { alterDefaultPrivileges, grant } from '../roles/grant.ts';
+import { alterOwner, dropOwned, reassignOwned } from '../roles/owned.ts';
 import { alterRole, createRole, dropRole, grantRole } from '../roles/role-statements.ts';
 import { alterDatabaseSettings, alterRoleSettings } from '../roles/stored-settings.ts';
 import type { Notice } from '../session-api.ts';
@@ -71,6 +73,13 @@ function changeOf(tree: Node): Change | undefined {
   if ('CommentStmt' in tree) return (context) => comment(context, tree.CommentStmt);
   if ('AlterObjectSchemaStmt' in tree)
     return (context) => alterObjectSchema(context, tree.AlterObjectSchemaStmt);
+  if ('GrantStmt' in tree) return async (context) => grant(context, tree.GrantStmt);
+  if ('AlterDefaultPrivilegesStmt' in tree)
+    return async (context) => alterDefaultPrivileges(context, tree.AlterDefaultPrivilegesStmt);
+  if ('AlterOwnerStmt' in tree) return async (context) => alterOwner(context, tree.AlterOwnerStmt);
+  if ('ReassignOwnedStmt' in tree)
+    return async (context) => reassignOwned(context, tree.ReassignOwnedStmt);
+  if ('DropOwnedStmt' in tree) return async (context) => dropOwned(context, tree.DropOwnedStmt);
   if ('CreateRoleStmt' in tree) return (context) => createRole(context, tree.CreateRoleStmt);
   if ('AlterRoleStmt' in tree) return (context) => alterRole(context, tree.AlterRoleStmt);
   if ('DropRoleStmt' in tree) return (context) => dropRole(context, tree.DropRoleStmt);

@@ -1,6 +1,9 @@
 /** CREATE SCHEMA and SET SCHEMA. */
 import type { AlterObjectSchemaStmt, CreateSchemaStmt } from 'libpg-query';
 import { describeKind, kindOf } from '../bind/ast.ts';
+import { heldLetters } from '../catalog/acl.ts';
+import { databaseAclOf } from '../catalog/object-acl.ts';
+import { denied } from '../roles/role-errors.ts';
 import { newOwner } from '../roles/role-names.ts';
 import { SqlError } from '../sql-error.ts';
 import { createTable } from './create-table.ts';
@@ -11,6 +14,14 @@ export async function createSchema(ddl: DdlContext, statement: CreateSchemaStmt)
   const { authrole, if_not_exists: ifNotExists } = statement;
   const owner = authrole === undefined ? ddl.user : newOwner(ddl, authrole);
   const name = statement.schemaname ?? owner;
+  const acl = databaseAclOf(ddl.snapshot.databases);
+  const { database } = ddl.options.evaluation;
+  if (
+    !ddl.authority.superuser &&
+    !heldLetters(acl, (role) => ddl.authority.roles.has(role)).includes('C')
+  )
+    throw denied(`permission denied for database ${database}`);
+  if (!ddl.authority.isMemberOf(owner)) throw denied(`must be member of role "${owner}"`);
   if (name.startsWith('pg_'))
     throw new SqlError('42939', `unacceptable schema name "${name}"`, {
       detail: 'The prefix "pg_" is reserved for system schemas.',
@@ -20,7 +31,13 @@ export async function createSchema(ddl: DdlContext, statement: CreateSchemaStmt)
     ddl.notice('42P06', `schema "${name}" already exists, skipping`);
     return 'CREATE SCHEMA';
   }
-  ddl.editor.putSchema({ kind: 'schema', id: await ddl.takeId(), name, owner });
+  ddl.editor.putSchema({
+    kind: 'schema',
+    id: await ddl.takeId(),
+    name,
+    owner,
+    ...ddl.initialAcl('schema', ''),
+  });
   for (const node of statement.schemaElts ?? []) {
     if (!('CreateStmt' in node))
       throw context.unsupported(`${describeKind(kindOf(node))} in CREATE SCHEMA`);
@@ -40,6 +57,7 @@ export async function alterObjectSchema(
   if (relation === undefined) throw ddl.binder().unsupported(`${tag} SET SCHEMA`);
   const { schemaname, relname = '' } = relation;
   const found = ddl.find(schemaname, relname);
+  if (found !== undefined) ddl.requireOwner(found);
   if (found === undefined) {
     if (ifExists !== true) throw missingRelation(ddl, schemaname, relname, 'relation');
     ddl.notice('00000', `relation "${relname}" does not exist, skipping`);

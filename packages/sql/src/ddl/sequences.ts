@@ -210,6 +210,7 @@ export async function createSequence(ddl: DdlContext, statement: CreateSeqStmt):
     schema,
     name,
     owner: ddl.user,
+    ...ddl.initialAcl('sequence', schema),
     version: 0,
     comments: {},
     options: optionsOf(asked, undefined),
@@ -247,6 +248,7 @@ export async function alterSequence(ddl: DdlContext, statement: AlterSeqStmt): P
     return 'ALTER SEQUENCE';
   }
   if (found.kind !== 'sequence') throw new SqlError('42809', `"${name}" is not a sequence`);
+  ddl.requireOwner(found);
   await changeSequence(ddl, found, options);
   return 'ALTER SEQUENCE';
 }

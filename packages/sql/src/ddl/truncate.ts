@@ -1,6 +1,8 @@
 /** TRUNCATE: each table gets a new, empty place for its rows; the old one is deleted once the change is committed. */
 import type { TruncateStmt } from 'libpg-query';
 import type { SequenceDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { holds } from '../roles/access.ts';
+import { denied } from '../roles/role-errors.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageSpan } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
@@ -11,6 +13,7 @@ export async function truncate(ddl: DdlContext, statement: TruncateStmt): Promis
   for (const node of statement.relations ?? []) {
     if (!('RangeVar' in node)) throw ddl.binder().unsupported('TRUNCATE target');
     const table = ddl.table(node.RangeVar);
+    requireTruncate(ddl, table);
     tables.set(table.id, table);
   }
   // Cascading may reach further tables while it goes: Map iteration sees what is added.
@@ -27,6 +30,7 @@ export async function truncate(ddl: DdlContext, statement: TruncateStmt): Promis
           },
         );
       ddl.notice('00000', `truncate cascades to table "${other.name}"`);
+      requireTruncate(ddl, other);
       tables.set(other.id, ddl.snapshot.table(other.id) ?? other);
     }
   for (const { id } of tables.values()) {
@@ -37,6 +41,11 @@ export async function truncate(ddl: DdlContext, statement: TruncateStmt): Promis
     if (statement.restart_seqs === true) await restartSequences(ddl, id);
   }
   return 'TRUNCATE TABLE';
+}
+
+/** Throws 42501. */
+function requireTruncate(ddl: DdlContext, table: TableDescriptor): void {
+  if (!holds(table, ddl.authority, 'D')) throw denied(`permission denied for table ${table.name}`);
 }
 
 async function restartSequences(ddl: DdlContext, table: number): Promise<void> {

@@ -3,7 +3,7 @@ import type { ViewStmt } from 'libpg-query';
 import { nameParts } from '../bind/ast.ts';
 import { bindClosedQuery } from '../bind/bind-query.ts';
 import { topLevel } from '../bind/level.ts';
-import type { ViewColumn, ViewDescriptor } from '../catalog/descriptor.ts';
+import type { RelationDescriptor, ViewColumn, ViewDescriptor } from '../catalog/descriptor.ts';
 import { scanTokens } from '../parse/grammar.ts';
 import { SqlError } from '../sql-error.ts';
 import { displayType, textType, unknownType } from '../types/type.ts';
@@ -40,6 +40,7 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
   const existing = ddl.snapshot.find(schema, name);
   if (existing !== undefined && replace === true) {
     if (existing.kind !== 'view') throw new SqlError('42809', `"${name}" is not a view`);
+    ddl.requireOwner(existing);
     checkReplacement(existing, columns);
   } else refuseTaken(ddl, schema, name, false);
   const descriptor: ViewDescriptor = {
@@ -48,6 +49,7 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
     schema,
     name,
     owner: existing?.owner ?? ddl.user,
+    ...(existing === undefined ? ddl.initialAcl('table', schema) : grantsOf(existing)),
     version: 0,
     comments: existing?.comments ?? {},
     query: queryText(ddl),
@@ -57,6 +59,13 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
   };
   ddl.editor.put(descriptor);
   return 'CREATE VIEW';
+}
+
+function grantsOf({ acl, columnAcls }: RelationDescriptor): Partial<ViewDescriptor> {
+  return {
+    ...(acl === undefined ? {} : { acl }),
+    ...(columnAcls === undefined ? {} : { columnAcls }),
+  };
 }
 
 /** Throws 42P16. */

@@ -22,7 +22,6 @@ import {
   arrayTypeOf,
   boolType,
   displayType,
-  int2Type,
   int4Type,
   int8Type,
   nameType,
@@ -34,6 +33,7 @@ import {
   typeByOid,
 } from '../types/type.ts';
 import { ArrayValue } from '../types/values.ts';
+import { privilegeFunctions } from './privilege-functions.ts';
 import { roleFunctions } from './role-functions.ts';
 import { catalogOf } from './sequences.ts';
 import { type EvalContext, type Implementation, type Signature, signature } from './signature.ts';
@@ -174,19 +174,8 @@ function sizeText(bytes: bigint): string {
   return `${value} ${units[unit] ?? ''}`;
 }
 
-/** There are no roles with fewer rights yet: whoever asks may do it, where the object is. */
-const privileged: Implementation = () => true;
+const yes: Implementation = () => true;
 const nothing: Implementation = () => null;
-const privilegeNames = [
-  'table',
-  'schema',
-  'database',
-  'sequence',
-  'function',
-  'type',
-  'tablespace',
-  'any_column',
-];
 
 export const catalogFunctions: readonly Signature[] = [
   signature('format_type', [oidType, int4Type], textType, formatType, { ...stable, strict: false }),
@@ -225,7 +214,7 @@ export const catalogFunctions: readonly Signature[] = [
     'pg_opclass_is_visible',
     'pg_statistics_obj_is_visible',
     'pg_ts_config_is_visible',
-  ].map((name) => stableFunction(name, [oidType], boolType, privileged)),
+  ].map((name) => stableFunction(name, [oidType], boolType, yes)),
   stableFunction('obj_description', [oidType, nameType], textType, (oid, name, _c, context) =>
     describedClasses[String(name)] === undefined ? null : commentOf(oid, 0, context),
   ),
@@ -257,20 +246,6 @@ export const catalogFunctions: readonly Signature[] = [
   stableFunction('pg_tablespace_location', [oidType], textType, () => ''),
   stableFunction('getdatabaseencoding', [], nameType, () => 'UTF8'),
   stableFunction('pg_size_pretty', [int8Type], textType, (a) => sizeText(a as bigint)),
-  ...privilegeNames.flatMap((what) =>
-    [
-      [textType, textType],
-      [oidType, textType],
-      [nameType, textType, textType],
-      [nameType, oidType, textType],
-    ].map((parameters) =>
-      stableFunction(`has_${what}_privilege`, parameters, boolType, privileged),
-    ),
-  ),
-  ...[
-    [textType, textType, textType],
-    [oidType, int2Type, textType],
-    [oidType, textType, textType],
-  ].map((parameters) => stableFunction('has_column_privilege', parameters, boolType, privileged)),
+  ...privilegeFunctions,
   ...roleFunctions,
 ];

@@ -2,6 +2,8 @@
 
 import type { CatalogAccess } from '../catalog/catalog-access.ts';
 import type { SequenceDescriptor } from '../catalog/descriptor.ts';
+import { holds } from '../roles/access.ts';
+import { denied } from '../roles/role-errors.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { boolType, int8Type, regclassType } from '../types/type.ts';
@@ -22,19 +24,37 @@ function sequenceOf(oid: Datum, context: EvalContext): SequenceDescriptor {
   throw new SqlError('42P01', `could not open relation with OID ${String(oid)}`);
 }
 
+/** Throws 42501. @param letters any of them is enough */
+function allowed(oid: Datum, letters: string, context: EvalContext): SequenceDescriptor {
+  const sequence = sequenceOf(oid, context);
+  const { authority } = catalogOf(context);
+  if (authority.superuser || [...letters].some((letter) => holds(sequence, authority, letter)))
+    return sequence;
+  throw denied(`permission denied for sequence ${sequence.name}`);
+}
+
+/** The next value for an identity column: whoever may insert may have it. No function that anybody can call. */
+export const identityValue: Signature = signature(
+  'nextval',
+  [regclassType],
+  int8Type,
+  (a, _b, _c, context) => catalogOf(context).sequences.nextval(sequenceOf(a, context)),
+  changing,
+);
+
 export const sequenceFunctions: readonly Signature[] = [
   signature(
     'nextval',
     [regclassType],
     int8Type,
-    (a, _b, _c, context) => catalogOf(context).sequences.nextval(sequenceOf(a, context)),
+    (a, _b, _c, context) => catalogOf(context).sequences.nextval(allowed(a, 'Uw', context)),
     changing,
   ),
   signature(
     'currval',
     [regclassType],
     int8Type,
-    (a, _b, _c, context) => catalogOf(context).sequences.currval(sequenceOf(a, context)),
+    (a, _b, _c, context) => catalogOf(context).sequences.currval(allowed(a, 'Ur', context)),
     changing,
   ),
   signature(
@@ -42,7 +62,7 @@ export const sequenceFunctions: readonly Signature[] = [
     [regclassType, int8Type],
     int8Type,
     (a, b, _c, context) =>
-      catalogOf(context).sequences.setval(sequenceOf(a, context), b as bigint, true),
+      catalogOf(context).sequences.setval(allowed(a, 'w', context), b as bigint, true),
     changing,
   ),
   signature(
@@ -50,7 +70,7 @@ export const sequenceFunctions: readonly Signature[] = [
     [regclassType, int8Type, boolType],
     int8Type,
     (a, b, c, context) =>
-      catalogOf(context).sequences.setval(sequenceOf(a, context), b as bigint, c === true),
+      catalogOf(context).sequences.setval(allowed(a, 'w', context), b as bigint, c === true),
     changing,
   ),
   signature(

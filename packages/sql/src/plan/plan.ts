@@ -11,6 +11,7 @@ import type { RowLock } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
 import type { Recorder } from '../execute/recorder.ts';
 import type { WriteNode } from '../execute/write.ts';
+import type { Need } from '../roles/access.ts';
 import type { ColumnDescription, Notice } from '../session-api.ts';
 import type { IndexStore } from '../storage/index-store.ts';
 import type { TableStore } from '../storage/table-store.ts';
@@ -111,6 +112,8 @@ export interface PreparedPlan extends CatalogDependent {
   readonly parameterTypes: readonly number[];
   readonly columns: readonly ColumnDescription[] | undefined;
   readonly notices: readonly Notice[];
+  /** What whoever runs it must be allowed. */
+  readonly needs: readonly Need[];
   /** Secondary indexes that it reads. */
   readonly indexes: readonly IndexUse[];
   /** What it was planned by, by table; undefined: nothing was known. */

@@ -2,15 +2,16 @@
  * What one role may do: itself, the roles whose privileges it has, and whether it is above all that. Computed from a snapshot
  * of the catalog and kept with it. Grants and checks ask it; it knows no privileges on objects.
  */
-import { bootstrapRole, databaseOwnerRole, type RoleDescriptor } from '../catalog/role.ts';
+import { bootstrapRole, databaseOwnerRole } from '../catalog/built-in-role-names.ts';
+import type { RoleDescriptor } from '../catalog/role.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 
 /** Who asks. */
 export interface Identity {
   readonly user: string;
   /**
-   * The name of a session that was let in without being asked who it is. While no role has this name it is above all
-   * privileges: it could have given any other name.
+   * The name of a session that was let in without being asked who it is. A name that no role has is above all privileges
+   * there: he could have given any other.
    */
   readonly trusted: string | undefined;
 }
@@ -24,7 +25,7 @@ export function authorityOf(snapshot: CatalogSnapshot, identity: Identity): Auth
     known.set(snapshot, mine);
   }
   const { user } = identity;
-  const key = identity.trusted === user ? `${user}\0` : user;
+  const key = identity.trusted === undefined ? user : `${user}\0`;
   let authority = mine.get(key);
   if (authority === undefined) {
     authority = new Authority(snapshot, identity);
@@ -48,7 +49,7 @@ export class Authority {
     this.snapshot = snapshot;
     this.user = user;
     this.trusted = trusted;
-    this.superuser = role?.superuser ?? user === trusted;
+    this.superuser = role?.superuser ?? trusted !== undefined;
     this.createRole = this.superuser || role?.createRole === true;
     this.createDatabase = this.superuser || role?.createDatabase === true;
     this.roles = rolesOf(snapshot, user, (one) => one.inherit);

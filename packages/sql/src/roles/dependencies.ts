@@ -1,30 +1,72 @@
 /** Where the catalog names a role: what keeps it from being dropped, and what follows when it is renamed. */
+import { type Acl, aclNames, aclRenamed } from '../catalog/acl.ts';
 import type { CatalogEditor } from '../catalog/editor.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 
 /** One line for each, in PostgreSQL's words. */
 export function dependenciesOf(snapshot: CatalogSnapshot, role: string): string[] {
   const lines: string[] = [];
+  const add = (what: string, owner: string | undefined, acls: readonly (Acl | undefined)[]) => {
+    if (owner === role) lines.push(`owner of ${what}`);
+    else if (acls.some((acl) => aclNames(acl, role))) lines.push(`privileges for ${what}`);
+  };
+  add('the database', undefined, [snapshot.databases.acl]);
+  for (const one of snapshot.databases.defaults ?? [])
+    if (one.role === role || aclNames(one.acl, role))
+      lines.push(`default privileges for new ${one.kind}s of role ${one.role}`);
   for (const schema of snapshot.schemas.values())
-    if (schema.owner === role) lines.push(`owner of schema ${schema.name}`);
+    add(`schema ${schema.name}`, schema.owner, [schema.acl]);
   for (const relation of snapshot.sorted())
-    if (relation.owner === role) lines.push(`owner of ${relation.kind} ${relation.name}`);
+    add(`${relation.kind} ${relation.name}`, relation.owner, [
+      relation.acl,
+      ...Object.values(relation.columnAcls ?? {}),
+    ]);
   return lines;
 }
 
 export function renameEverywhere(editor: CatalogEditor, from: string, to: string): void {
+  const named = (name: string): string => (name === from ? to : name);
+  const renamed = (acl: Acl | undefined): { readonly acl?: Acl } =>
+    acl === undefined ? {} : { acl: aclRenamed(acl, from, to) };
   for (const schema of editor.snapshot.schemas.values())
-    if (schema.owner === from) editor.putSchema({ ...schema, owner: to });
-  for (const relation of editor.snapshot.sorted())
-    if (relation.owner === from) editor.put({ ...relation, owner: to });
+    if (schema.owner === from || aclNames(schema.acl, from))
+      editor.putSchema({ ...schema, owner: named(schema.owner), ...renamed(schema.acl) });
+  for (const relation of editor.snapshot.sorted()) {
+    const columns = Object.entries(relation.columnAcls ?? {});
+    if (
+      relation.owner !== from &&
+      !aclNames(relation.acl, from) &&
+      !columns.some(([, acl]) => aclNames(acl, from))
+    )
+      continue;
+    editor.put({
+      ...relation,
+      owner: named(relation.owner),
+      ...renamed(relation.acl),
+      columnAcls: Object.fromEntries(
+        columns.map(([number, acl]) => [number, aclRenamed(acl, from, to)]),
+      ),
+    });
+  }
+  const { databases } = editor.snapshot;
+  if (aclNames(databases.acl, from) || databases.defaults !== undefined)
+    editor.putAccess({
+      ...databases,
+      ...renamed(databases.acl),
+      defaults: (databases.defaults ?? []).map((one) => ({
+        ...one,
+        role: named(one.role),
+        acl: aclRenamed(one.acl, from, to),
+      })),
+    });
   for (const role of editor.snapshot.roles.values())
     if (role.memberOf.some((one) => one.role === from || one.grantor === from))
       editor.putAccess({
         ...role,
         memberOf: role.memberOf.map((one) => ({
           ...one,
-          role: one.role === from ? to : one.role,
-          grantor: one.grantor === from ? to : one.grantor,
+          role: named(one.role),
+          grantor: named(one.grantor),
         })),
       });
 }

@@ -4,12 +4,15 @@
  */
 import { randomBytes } from 'node:crypto';
 import { DbError } from '@flotilla/base';
+import { heldLetters } from '../catalog/acl.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { loginSecretKey } from '../catalog/keys.ts';
+import { databaseAclOf } from '../catalog/object-acl.ts';
 import type { SettingValues } from '../catalog/role.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
 import { conflictRunsMax } from '../limits.ts';
 import { SqlError } from '../sql-error.ts';
+import { authorityOf } from './authority.ts';
 import { mockScramVerifier, parseScramVerifier, type ScramVerifier } from './scram-verifier.ts';
 import { settingsOfLogin } from './stored-settings.ts';
 
@@ -29,7 +32,7 @@ export interface Logins {
   /**
    * Whether this user may begin a session, having shown who he is.
    * @param mustExist a name that no role has is refused
-   * Throws SqlError 28000.
+   * Throws SqlError 28000, 42501.
    */
   admit(user: string, database: string, options: { readonly mustExist: boolean }): Promise<Login>;
 }
@@ -73,6 +76,12 @@ export class CatalogLogins implements Logins {
       return { known: false, connectionLimit: -1, settings };
     }
     if (!role.login) throw new SqlError('28000', `role "${user}" is not permitted to log in`);
+    const acl = databaseAclOf(snapshot.databases);
+    const { superuser, roles } = authorityOf(snapshot, { user, trusted: undefined });
+    if (!superuser && !heldLetters(acl, (one) => roles.has(one)).includes('c'))
+      throw new SqlError('42501', `permission denied for database "${database}"`, {
+        detail: 'User does not have CONNECT privilege.',
+      });
     return {
       known: true,
       connectionLimit: role.superuser ? -1 : role.connectionLimit,

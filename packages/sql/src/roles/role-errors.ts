@@ -5,6 +5,6 @@ export function missingRole(name: string): SqlError {
   return new SqlError('42704', `role "${name}" does not exist`);
 }
 
-export function denied(message: string): SqlError {
-  return new SqlError('42501', message);
+export function denied(message: string, position?: number): SqlError {
+  return new SqlError('42501', message, position === undefined ? {} : { position });
 }

@@ -7,7 +7,8 @@ import type {
   Node,
   RenameStmt,
 } from 'libpg-query';
-import { bootstrapRole, builtInRoles, newRole, type RoleDescriptor } from '../catalog/role.ts';
+import { bootstrapRole } from '../catalog/built-in-role-names.ts';
+import { builtInRoles, newRole, type RoleDescriptor } from '../catalog/role.ts';
 import type { DdlContext } from '../ddl/ddl-context.ts';
 import { SqlError } from '../sql-error.ts';
 import { isMember } from './authority.ts';
@@ -149,6 +150,7 @@ export function renameRole(ddl: DdlContext, { subname = '', newname = '' }: Rena
 
 /** GRANT role TO role, and REVOKE. */
 export function grantRole(ddl: DdlContext, statement: GrantRoleStmt): string {
+  if (statement.grantor !== undefined) throw ddl.binder().unsupported('GRANTED BY');
   const isGrant = statement.is_grant === true;
   const admin = adminOption(ddl, statement.opt);
   const granted = (statement.granted_roles ?? []).flatMap((node) =>

@@ -1,17 +1,24 @@
 /** Databases, roles, schemas, settings, sessions: what is there once. */
 import { ArrayValue } from '../../types/values.ts';
+import { defaultAcl } from '../acl.ts';
 import { newRole, type RoleDescriptor, type SettingValues } from '../role.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
+import { aclArray } from './acl-array.ts';
 import type { RowsOf, SystemRow } from './layout.ts';
 import { bootstrapRoleOid, databaseOid, roleNames, roleOid } from './system-oids.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
 function* namespaces({ snapshot }: VirtualSource): Iterable<SystemRow> {
   for (const schema of snapshot.schemas.values())
-    yield { oid: schema.id, nspname: schema.name, nspowner: roleOid(snapshot, schema.owner) };
+    yield {
+      oid: schema.id,
+      nspname: schema.name,
+      nspowner: roleOid(snapshot, schema.owner),
+      nspacl: aclArray(schema.acl),
+    };
 }
 
-function* databases({ database }: VirtualSource): Iterable<SystemRow> {
+function* databases({ database, snapshot }: VirtualSource): Iterable<SystemRow> {
   yield {
     oid: databaseOid,
     datname: database,
@@ -21,6 +28,7 @@ function* databases({ database }: VirtualSource): Iterable<SystemRow> {
     datallowconn: true,
     datconnlimit: -1,
     dattablespace: 1663,
+    datacl: aclArray(snapshot.databases.acl),
     datcollate: 'C',
     datctype: 'C.UTF-8',
   };
@@ -170,6 +178,22 @@ function* tablespaces(): Iterable<SystemRow> {
   yield { oid: 1664, spcname: 'pg_global', spcowner: bootstrapRoleOid };
 }
 
+const defaultKinds = { table: 'r', sequence: 'S', schema: 'n' } as const;
+
+function* defaultPrivileges({ snapshot }: VirtualSource): Iterable<SystemRow> {
+  for (const one of snapshot.databases.defaults ?? [])
+    yield {
+      oid: roleOid(snapshot, one.role),
+      defaclrole: roleOid(snapshot, one.role),
+      defaclnamespace: one.schema === '' ? 0 : (snapshot.schemas.get(one.schema)?.id ?? 0),
+      defaclobjtype: defaultKinds[one.kind],
+      // In any schema, what is listed takes the place of the default.
+      defaclacl: aclArray(
+        one.schema === '' ? [...defaultAcl(one.kind, one.role), ...one.acl] : one.acl,
+      ),
+    };
+}
+
 export const clusterTables: Readonly<Record<string, RowsOf>> = {
   pg_namespace: namespaces,
   pg_database: databases,
@@ -179,6 +203,7 @@ export const clusterTables: Readonly<Record<string, RowsOf>> = {
   pg_user: users(false),
   pg_shadow: users(true),
   pg_group: groups,
+  pg_default_acl: defaultPrivileges,
   pg_db_role_setting: storedSettings,
   pg_settings: settings,
   pg_stat_activity: activity,

@@ -5,6 +5,7 @@ import { ArrayValue } from '../../types/values.ts';
 import { allIndexes, defaultText, indexText } from '../definitions.ts';
 import type { RelationDescriptor, TableDescriptor } from '../descriptor.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
+import { aclArray, systemTableAcl } from './acl-array.ts';
 import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
 import { bootstrapRoleOid, defaultOid, ownerOid, schemaOid } from './system-oids.ts';
 import { collationOf, operatorClassOf } from './types.ts';
@@ -30,6 +31,7 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       relfilenode: relation.kind === 'view' ? 0 : id,
       relkind: kinds[relation.kind],
       reltuples: snapshot.statisticsOf(id)?.rows ?? -1,
+      relacl: aclArray(relation.acl),
       relnatts: widthOf(relation),
       relchecks: table?.checks.length ?? 0,
       relhasindex: table !== undefined && allIndexes(table).length > 0,
@@ -59,6 +61,7 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       relname: shape.name,
       relnamespace: schemaOid(snapshot, shape.schema),
       relowner: bootstrapRoleOid,
+      relacl: aclArray(systemTableAcl(shape.name)),
       relam: shape.relkind === 'r' ? heap : 0,
       relkind: shape.relkind,
       relnatts: shape.columns.length,
@@ -103,6 +106,7 @@ function* attributes({ snapshot }: VirtualSource): Iterable<SystemRow> {
           attrelid: relation.id,
           attname: column.name,
           attnum: i + 1,
+          attacl: aclArray(relation.columnAcls?.[i + 1]),
         };
       continue;
     }
@@ -114,6 +118,7 @@ function* attributes({ snapshot }: VirtualSource): Iterable<SystemRow> {
         attrelid: relation.id,
         attname: column.name,
         attnum: column.attributeNumber,
+        attacl: aclArray(relation.columnAcls?.[column.attributeNumber]),
         attnotnull: column.notNull,
         atthasdef: has,
         atthasmissing: column.missing !== undefined,
