@@ -84,6 +84,17 @@ export const probeNames = [
   'transactionAborted',
   /** Recovery made a promise impossible. */
   'transactionPrevented',
+  /** Somebody else than its coordinator looked at every promise of a STAGING transaction, and decided it. */
+  'stagingRecovered',
+  /** Recovery found the intent that it asked for. */
+  'promiseFound',
+  'refreshFailed',
+  /** A transaction went on at a later snapshot, because all that it had read is the same there. */
+  'snapshotMoved',
+  /** A leaseholder that had locks, or requests that waited for one, was replaced. */
+  'locksLostWithLease',
+  'splitMovedIntents',
+  'snapshotHadIntents',
   'historyRead',
   /** The first range's leaseholder sent a report to where the row is. */
   'rangeReportSentOn',

@@ -2,7 +2,7 @@
  * The reads of one transaction from its snapshot. The first read chooses the snapshot; a value that may be older than the
  * transaction moves it to a later one, if everything read so far is the same there. Knows nothing of writes.
  */
-import { DbError, type Span } from '@flotilla/base';
+import { DbError, probe, type Span } from '@flotilla/base';
 import {
   type KvRow,
   type KvValue,
@@ -135,6 +135,7 @@ export class SnapshotReader {
       this.broken = true;
       throw new DbError('CONFLICT', 'what was read has changed');
     }
+    probe('snapshotMoved');
     reads.advance(to);
   }
 

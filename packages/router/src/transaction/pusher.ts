@@ -4,7 +4,7 @@
  * at a time, whoever waits. Recovery decides by what the promised keys say, never by guessing: every promised intent that
  * is missing is made impossible before the record is decided by compare-and-set.
  */
-import { type Clock, toHex } from '@flotilla/base';
+import { type Clock, probe, toHex } from '@flotilla/base';
 import type { IntentPusher } from '../dispatcher.ts';
 import type { BlockingIntent } from '../range-call.ts';
 import type { OperationOptions } from '../router-api.ts';
@@ -188,6 +188,7 @@ export class Pusher implements IntentPusher {
     const kept =
       record.status === 'staging' &&
       (await settler.prevent(transactionId, record.commitTimestamp, record.promisedKeys, step()));
+    if (record.status === 'staging') probe('stagingRecovered');
     return settler.decide(
       {
         transactionId,

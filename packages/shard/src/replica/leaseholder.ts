@@ -244,6 +244,7 @@ export class Leaseholder implements LeaseholderCore {
     this.parked = [];
     this.overlay.clear();
     this.memory.clear();
+    if (this.locks.size > 0) probe('locksLostWithLease');
     this.locks.close();
   }
 

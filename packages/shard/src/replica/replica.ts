@@ -222,6 +222,7 @@ export class Replica implements LeaseholderReplica {
     this.liveBytes = state.liveBytes;
     this.lastDeletion = state.lastDeletion;
     this.transactions = state.transactions;
+    if (state.transactions.intents.size > 0) probe('snapshotHadIntents');
     this.context.observe(this.lastTimestamp);
     this.waitingRoom.wakeAll();
   }
@@ -310,6 +311,8 @@ export class Replica implements LeaseholderReplica {
     this.descriptor = left;
     if (own?.batch.split !== undefined) own.batch.split.tookEffect = true;
     probe('rangeSplit');
+    const transactions = this.transactions.splitAt(right.startKey);
+    if (transactions.intents.size > 0) probe('splitMovedIntents');
     const liveBytes = Math.floor(this.liveBytes / 2);
     this.liveBytes -= liveBytes;
     return {
@@ -322,7 +325,7 @@ export class Replica implements LeaseholderReplica {
       liveBytes,
       sessions: sessions.copy(),
       lastDeletion: this.lastDeletion,
-      transactions: this.transactions.splitAt(right.startKey),
+      transactions,
     };
   }
 

@@ -138,6 +138,7 @@ export class TransactionReads {
         const validation = validateReads(leaseholder, attempt, checks, { upTo: to, transaction });
         if (validation.kind === 'later') return validation.answer;
         if (validation.kind === 'failed') {
+          probe('refreshFailed');
           const { index, foundTimestamp } = validation;
           return { refresh: { ok: false, failedCheck: index, foundTimestamp } };
         }

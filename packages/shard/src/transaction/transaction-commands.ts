@@ -182,7 +182,10 @@ export class TransactionCommands {
     for (const key of keys) {
       const name = nameOf(key);
       const intent = core.memory.intentOf(name);
-      if (intent?.transaction === transaction && intent.timestamp === commitTimestamp) continue;
+      if (intent?.transaction === transaction && intent.timestamp === commitTimestamp) {
+        probe('promiseFound');
+        continue;
+      }
       allFound = false;
       const record = core.memory.recordOf(name, transaction);
       // A record beside its anchor says it all already; a marker may have to reach further.

@@ -228,8 +228,8 @@ export const transactions: readonly Mutant[] = [
       },
       {
         file: commands,
-        find: 'if (intent?.transaction === transaction && intent.timestamp === commitTimestamp) continue;',
-        replace: 'if (intent?.transaction === transaction) continue;',
+        find: 'if (intent?.transaction === transaction && intent.timestamp === commitTimestamp) {',
+        replace: 'if (intent?.transaction === transaction) {',
       },
     ],
     hunt: dying,

@@ -1,6 +1,6 @@
 /**
  * A span in which there may be so many rows and no more: each transaction counts them by a scan and inserts one, or
- * deletes one. Two that counted the same would both insert where scans are not checked for rows that were not there.
+ * deletes one, or has one take another's place. Two that counted the same would both insert where scans are not checked for rows that were not there.
  */
 import { kvPrefix, type Span } from '@flotilla/base';
 import type { Session } from './session.ts';
@@ -32,10 +32,11 @@ export class Predicate implements Workload {
     if (!session.isSerializable) return;
     await session.dawdle();
     const victim = found[prng.nextBelow(Math.max(1, found.length))];
-    if (victim !== undefined && (found.length === rowsMax || prng.nextBelow(4) === 0)) {
-      session.delete(victim);
-      return;
-    }
+    const isFull = found.length === rowsMax;
+    const dice = prng.nextBelow(4);
+    if (victim !== undefined && (isFull || dice < 2)) session.delete(victim);
+    if (victim !== undefined && (isFull ? dice === 0 : dice === 1)) return;
+    // In place of the one that goes, mostly in another range, or one more.
     const free = this.keys.filter((key) => !found.some((each) => each.equals(key)));
     const key = free[prng.nextBelow(free.length)] as Buffer;
     if (prng.nextBelow(2) === 0) session.put(key, 'row');
