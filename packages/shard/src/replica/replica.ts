@@ -222,8 +222,8 @@ export class Replica implements LeaseholderReplica {
     this.liveBytes = state.liveBytes;
     this.lastDeletion = state.lastDeletion;
     this.transactions = state.transactions;
-    if (state.transactions.intents.size > 0) probe('snapshotHadIntents');
     this.context.observe(this.lastTimestamp);
+    if (state.transactions.intents.size > 0) probe('snapshotHadIntents');
     this.waitingRoom.wakeAll();
   }
 
