@@ -74,6 +74,7 @@ export const transactions: readonly Mutant[] = [
       ...calm,
       swarm: { ...calm.swarm, transactions: { ...brisk, workloads: ['predicate'] } },
     },
+    unfound: 'not hunted for long',
   },
   {
     name: 'locked-read-passes-intents',
@@ -128,6 +129,7 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: skewed,
+    unfound: 'not hunted for long',
   },
   {
     name: 'prepare-comes-below-reads',
@@ -176,6 +178,7 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: calm,
+    unfound: 'not hunted for long',
   },
   {
     name: 'one-range-without-its-read-checks',
@@ -189,6 +192,7 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: { ...calm, swarm: { ...calm.swarm, ranges: 2 } },
+    unfound: 'not hunted for long',
   },
   {
     name: 'prevented-without-a-marker',
@@ -201,6 +205,7 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: dying,
+    unfound: 'not hunted for long',
   },
   {
     name: 'late-prepare-is-not-forbidden',
@@ -216,6 +221,7 @@ export const transactions: readonly Mutant[] = [
       ...dying,
       only: ['crashCoordinator', 'slowLink', 'storm', 'pause', 'replay', 'isolate'],
     },
+    unfound: 'not hunted for long',
   },
   {
     name: 'intents-of-another-attempt-count',
@@ -233,6 +239,7 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: dying,
+    unfound: 'not hunted for long',
   },
   {
     name: 'resolved-at-another-timestamp',
@@ -282,6 +289,7 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: leaders,
+    unfound: 'not hunted for long',
   },
   {
     name: 'new-leaseholder-knows-no-uncertainty',
@@ -311,6 +319,7 @@ export const transactions: readonly Mutant[] = [
       weights: { splitRange: 8 },
       swarm: { ...world, faultEveryMs: 150, transactions: brisk },
     },
+    unfound: 'not hunted for long',
   },
   {
     name: 'snapshot-without-intents',
@@ -334,6 +343,7 @@ export const transactions: readonly Mutant[] = [
         transactions: brisk,
       },
     },
+    unfound: 'not hunted for long',
   },
   {
     name: 'intents-are-not-loaded',
@@ -349,6 +359,7 @@ export const transactions: readonly Mutant[] = [
       only: ['crash', 'stop', 'crashAll', 'checkpoint'],
       swarm: { ...world, faultEveryMs: 150, checkpointBytes: 2000, transactions: brisk },
     },
+    unfound: 'not hunted for long',
   },
   {
     name: 'refresh-is-skipped',
@@ -364,6 +375,7 @@ export const transactions: readonly Mutant[] = [
       ...skewed,
       swarm: { ...skewed.swarm, transactions: { ...brisk, lockShare: 0.4, readCommittedShare: 0 } },
     },
+    unfound: 'not hunted for long',
   },
   {
     name: 'reads-are-not-checked-at-commit',
@@ -389,6 +401,7 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: { ...dying, only: ['crashCoordinator', 'slowLink', 'storm', 'isolate', 'pause'] },
+    unfound: 'not hunted for long',
   },
   {
     name: 'unknown-is-told-as-aborted',
