@@ -348,6 +348,22 @@ describe('a crash', () => {
     await expectTiling(3);
   });
 
+  it('in the first checkpoint after a split finds the whole as it was, or both halves', async () => {
+    for (let delay = 0; delay <= 12; delay++) {
+      const client = await started({ seed: 7 + delay, syncDelayMs: [1, 3] });
+      for (let i = 1; i < 8; i++) await put(client, at(i * 32), `v${i}`);
+      await split(client, middle);
+      // In that moment the disk has the row of the right half; the log still says where the whole was.
+      void cluster.store(toStoreId(1)).checkpoint();
+      await cluster.run(delay);
+      cluster.crash(toStoreId(1));
+      await cluster.startStore(toStoreId(1));
+      for (let i = 1; i < 8; i++) expect(await readAt(client, at(i * 32))).toBe(`v${i}`);
+      await expectTiling(3);
+      await cluster.stopAll();
+    }
+  });
+
   it('of any store at any moment around a split loses nothing', async () => {
     // Every moment of the way through the log, every other ms, of the leader and of a follower.
     for (const victim of ['leader', 'follower'] as const)

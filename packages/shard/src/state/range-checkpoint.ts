@@ -3,7 +3,14 @@
  * the position. Replay starts from exactly this, so that applying the log again gives the same state although the
  * engine may already hold later data, or holes in it. Written just before a checkpoint, kept until the next is durable.
  */
-import { asBuffer, ExitCode, FatalError, type RangeId, toRangeId } from '@flotilla/base';
+import {
+  asBuffer,
+  ExitCode,
+  FatalError,
+  type RangeId,
+  spansOverlap,
+  toRangeId,
+} from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineOperation, EngineRow } from '../engine/engine.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
@@ -108,8 +115,20 @@ export interface LoadedRanges {
   /** Rows of checkpoints that were not finished or have been replaced, of snapshots that the log did not take, of
    *  replicas that are gone. */
   readonly obsolete: readonly Buffer[];
-  /** Ranges that the log knows at their very beginning, and that no checkpoint tells of. */
+  /** Ranges that the log knows at their very beginning, and that no finished checkpoint tells of. */
   readonly orphans: ReadonlySet<RangeId>;
+}
+
+/**
+ * What `child` was cut from, as it was before: the row of `child` is of a checkpoint that was not finished, and the split
+ * is still to be applied.
+ */
+function isUncut(parent: RangeState, child: RangeState): boolean {
+  return (
+    parent.storageId === child.storageId &&
+    parent.descriptor.generation < child.descriptor.generation &&
+    spansOverlap(parent.descriptor, child.descriptor)
+  );
 }
 
 /**
@@ -123,7 +142,7 @@ export async function loadRanges(
   positions: ReadonlyMap<RangeId, number>,
   beginning: number,
 ): Promise<LoadedRanges> {
-  const ranges: RangeState[] = [];
+  const found: RangeState[] = [];
   const obsolete: Buffer[] = [];
   const missing = new Map(positions);
   const iterator = engine.iterate(allRangeRows);
@@ -134,7 +153,7 @@ export async function loadRanges(
       for (const row of rows) {
         const { rangeId, appliedIndex } = parseRangeRowKey(asBuffer(row.key));
         if (appliedIndex === positions.get(toRangeId(rangeId))) {
-          ranges.push(decodeRow(row));
+          found.push(decodeRow(row));
           missing.delete(toRangeId(rangeId));
         } else obsolete.push(row.key);
       }
@@ -147,6 +166,14 @@ export async function loadRanges(
     if (index !== beginning) continue;
     orphans.add(rangeId);
     missing.delete(rangeId);
+  }
+  const ranges: RangeState[] = [];
+  for (const state of found) {
+    const { rangeId } = state.descriptor;
+    if (state.appliedIndex === beginning && found.some((other) => isUncut(other, state))) {
+      orphans.add(rangeId);
+      obsolete.push(rangeRowKey(rangeId, beginning));
+    } else ranges.push(state);
   }
   for (const { transactions, storageId, descriptor } of ranges)
     await transactions.load(engine, new StorageSpace(storageId), descriptor);
