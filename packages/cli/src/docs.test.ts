@@ -7,6 +7,7 @@ import { ExitCode } from '@flotilla/base';
 import { describe, expect, it } from 'vitest';
 import { runCommandLine } from './command-line.ts';
 import { environmentName, settings } from './config/settings.ts';
+import { metricsOf } from './http/metrics.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -104,6 +105,15 @@ describe('help', () => {
 
   it('is not needed for the version', async () => {
     expect(await outputOf(['version'])).toMatch(/^flotilla \d+\.\d+\.\d+ \(node \d+/);
+  });
+});
+
+describe('what to be woken for', () => {
+  it('names figures that there are', async () => {
+    const served = await metricsOf({ nowMs: () => 0 }).metrics();
+    const named = [...read('docs/operations.md').matchAll(/`(flotilla_[a-z0-9_]+)`/g)];
+    expect(named.length).toBeGreaterThan(5);
+    for (const [, name = ''] of named) expect(served).toContain(`# TYPE ${name} `);
   });
 });
 
