@@ -7,7 +7,13 @@ import { Command, CommanderError } from 'commander';
 import { addSettings, configOf, connectionKeys, example, wholeNumber } from './command-parts.ts';
 import { settings } from './config/settings.ts';
 import type { Output } from './output.ts';
-import { addEvents, addMove, addStore, addTop } from './placement/placement-commands.ts';
+import {
+  addConfigure,
+  addEvents,
+  addMove,
+  addStore,
+  addTop,
+} from './placement/placement-commands.ts';
 import { UsageError } from './usage-error.ts';
 import { version } from './version.ts';
 
@@ -149,6 +155,7 @@ function addRange(program: Command, output: Output, finish: (code: number) => vo
   });
   addMove(range, output, finish);
   addSplit(range, output, finish);
+  addConfigure(range, output, finish);
 }
 
 function addSplit(range: Command, output: Output, finish: (code: number) => void): void {

@@ -5,7 +5,13 @@
  * carries its session and serial number, so that it takes effect once.
  */
 import type { Span, StoreId } from '@flotilla/base';
-import type { InspectResponse, RangeInfo, StatusResponse } from '@flotilla/shard/protocol';
+import type {
+  InspectResponse,
+  RangeConfiguration,
+  RangeConfigurationChange,
+  RangeInfo,
+  StatusResponse,
+} from '@flotilla/shard/protocol';
 import type {
   KvRow,
   KvValue,
@@ -17,6 +23,7 @@ import type {
 import type { TransactionRouter } from './transaction/transaction-api.ts';
 
 export * from './kv-types.ts';
+export type { RangeConfiguration, RangeConfigurationChange };
 
 export interface MembersChange {
   readonly add: readonly StoreId[];
@@ -71,6 +78,17 @@ export interface Router {
    * @returns that range. Rejects with UNAVAILABLE where it cannot be cut just now.
    */
   split(key: Uint8Array, options?: OperationOptions): Promise<NonNullable<RangeInfo['descriptor']>>;
+  /**
+   * Changes what is wanted of the ranges of a span, whoever holds them; they follow within seconds or minutes. A narrower
+   * span wins over a wider one, field by field. @returns what is wanted now; undefined = nothing of its own
+   */
+  configureSpan(
+    span: Span,
+    change: RangeConfigurationChange,
+    options?: OperationOptions,
+  ): Promise<RangeConfiguration | undefined>;
+  /** Of all spans, in key order. */
+  readConfigurations(options?: OperationOptions): Promise<readonly RangeConfiguration[]>;
   close(): Promise<void>;
 }
 

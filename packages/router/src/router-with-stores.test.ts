@@ -1,4 +1,5 @@
 import {
+  compareBytes,
   keyMax,
   kvPrefix,
   metaPrefix,
@@ -13,14 +14,17 @@ import {
   toStoreId,
 } from '@flotilla/base';
 import { initialRanges } from '@flotilla/shard';
-import { kv } from '@flotilla/shard/protocol';
+import { kv, type RangeInfo } from '@flotilla/shard/protocol';
 import { StoreCluster } from '@flotilla/shard/testing';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { bootstrapCluster } from './bootstrap.ts';
 import { createRouter } from './router.ts';
 import type { KvRow, Router, WriteBatch } from './router-api.ts';
 
 /** The router against real stores: consensus, logs, leases and all, on one manual clock. */
+
+// Of real time, for a busy machine; time inside is the clock's.
+vi.setConfig({ testTimeout: 60_000 });
 
 let cluster: StoreCluster;
 let router: Router;
@@ -335,6 +339,76 @@ describe('a meta index in several parts', () => {
         );
     await stranger.close();
     await newcomer.close();
+    expect(cluster.fatal).toEqual([]);
+  });
+});
+
+describe('what is wanted of a span', () => {
+  it('is obeyed: ranges end at its bounds, have so many replicas, are cut sooner', async () => {
+    cluster = new StoreCluster({
+      ...{ seed: 6, stores: 5, placement: { reportEveryMs: 400, deadAfterMs: 20_000 } },
+      ranges: initialRanges([1, 2, 3].map(toStoreId), 4),
+    });
+    await cluster.start();
+    router = createRouter({
+      transport: cluster.network.connect('router'),
+      clock: cluster.clock,
+      prng: new SeededPrng(6, 8),
+    });
+    const span = {
+      startKey: Uint8Array.of(...kvPrefix, 0x40),
+      endKey: Uint8Array.of(...kvPrefix, 0x80),
+    };
+    const bad = router.configureSpan(span, { replicas: 4 });
+    await expect(cluster.until(bad)).rejects.toThrow(/1, 3, 5 or 7/);
+    const configured = cluster.until(router.configureSpan(span, { replicas: 5 }));
+    expect(await configured).toMatchObject({ replicas: 5 });
+    let strangers = 0;
+    const rangeAt = async (key: Uint8Array): Promise<RangeInfo['descriptor']> => {
+      const stranger = createRouter({
+        transport: cluster.network.connect(`stranger-${++strangers}`),
+        clock: cluster.clock,
+        prng: new SeededPrng(6, 9),
+      });
+      const { descriptor } = await cluster.until(stranger.lookup(key, { timeoutMs: 20_000 }));
+      await stranger.close();
+      return descriptor;
+    };
+    const votersAt = async (key: Uint8Array): Promise<number> =>
+      ((await rangeAt(key))?.replicas ?? []).filter(({ role }) => !role).length;
+    const becomes = async (wanted: number): Promise<void> => {
+      for (let i = 0; i < 60 && (await votersAt(span.startKey)) !== wanted; i++)
+        await cluster.run(1000);
+      expect(await votersAt(span.startKey)).toBe(wanted);
+    };
+    await becomes(5);
+    expect(await rangeAt(span.startKey)).toMatchObject({
+      startKey: span.startKey,
+      endKey: span.endKey,
+    });
+    expect(await votersAt(span.endKey)).toBe(3);
+
+    await cluster.until(router.configureSpan(span, { replicas: null, splitBytes: 128 * 1024 }));
+    expect(await cluster.until(router.readConfigurations())).toEqual([
+      {
+        ...span,
+        splitBytes: 128 * 1024,
+        replicas: undefined,
+        gcTtlSeconds: undefined,
+        leasePreference: undefined,
+      },
+    ]);
+    await becomes(3);
+    for (let n = 0; n < 24; n++) {
+      const key = Uint8Array.of(...span.startKey, n);
+      const mutations = [{ kind: 'put' as const, key, value: Buffer.alloc(10_000, n) }];
+      await cluster.until(router.write({ conditions: [], mutations, deleteSpans: [] }));
+    }
+    await cluster.run(25_000);
+    const halved = await rangeAt(span.startKey);
+    expect(compareBytes(halved?.endKey ?? keyMax, span.endKey)).toBeLessThan(0);
+    expect(await cluster.until(router.configureSpan(span, { splitBytes: null }))).toBeUndefined();
+    expect(await cluster.until(router.readConfigurations())).toEqual([]);
     expect(cluster.fatal).toEqual([]);
   });
 });

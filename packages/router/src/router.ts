@@ -32,6 +32,8 @@ import type {
   KvValue,
   MembersChange,
   OperationOptions,
+  RangeConfiguration,
+  RangeConfigurationChange,
   Router,
   ScanOptions,
   StoreInspection,
@@ -41,6 +43,7 @@ import type {
 } from './router-api.ts';
 import { scanSpan } from './scan.ts';
 import { Sessions } from './sessions.ts';
+import { configureSpan, readConfigurations } from './span-configuration.ts';
 import { SplitOperation } from './split-operation.ts';
 import { type RequestBody, StoreRequests } from './store-requests.ts';
 import { RangeTransactionRouter } from './transaction/range-transaction-router.ts';
@@ -196,6 +199,18 @@ class RouterOfRanges implements Router {
     this.checkOpen();
     checkKey(key);
     return new SplitOperation(this.dispatcher, this.admission, key, options).start();
+  }
+
+  configureSpan(
+    span: Span,
+    change: RangeConfigurationChange,
+    options?: OperationOptions,
+  ): Promise<RangeConfiguration | undefined> {
+    return configureSpan(this, span, change, options);
+  }
+
+  readConfigurations(options?: OperationOptions): Promise<readonly RangeConfiguration[]> {
+    return readConfigurations(this, options);
   }
 
   async close(): Promise<void> {

@@ -98,7 +98,7 @@ const wholeNumber = (value: unknown): unknown =>
 const byteUnits: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 
 /** `64MiB` and `67108864` are the same. */
-const byteCount = (value: unknown): unknown => {
+export const byteCount = (value: unknown): unknown => {
   const match = typeof value === 'string' ? /^(\d+) ?(KiB|MiB|GiB)$/.exec(value.trim()) : null;
   return match === null ? wholeNumber(value) : Number(match[1]) * (byteUnits[match[2] ?? ''] ?? 1);
 };

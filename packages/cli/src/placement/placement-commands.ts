@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { addSettings, configOf, connectionKeys, example, wholeNumber } from '../command-parts.ts';
 import type { Output } from '../output.ts';
+import type { ConfigureWishes } from './range-configure.ts';
 
 type Finish = (code: number) => void;
 
@@ -90,6 +91,29 @@ export function addTop(program: Command, output: Output, finish: Finish): void {
     const { runTop } = await import('../top/top-command.ts');
     const shown = { once: once ?? false, json: json ?? false, rows };
     finish(await runTop(config, { ...shown, timeoutMs: timeout * 1000 }, output));
+  });
+}
+
+export function addConfigure(range: Command, output: Output, finish: Finish): void {
+  const command = range
+    .command('configure')
+    .description(
+      'what is wanted of the ranges of a span; without a wish: show what is, of all spans',
+    )
+    .option('--start <hex>', 'where the span begins, as `status --json` shows keys')
+    .option('--end <hex>', 'where it ends; default: with the keys that begin as --start')
+    .option('--replicas <n>', 'replicas of each range: 1, 3, 5, 7, or default')
+    .option('--split-bytes <size>', 'a range that holds more is cut: 16MiB, or default')
+    .option('--gc-ttl <seconds>', 'how long old versions are kept, or default')
+    .option('--lease-zone <name>', 'the zone whose stores should lead, or default')
+    .option('--timeout <seconds>', 'how long it may take', wholeNumber, 10)
+    .addHelpText('after', example('flotilla range configure --start 08 --replicas 5'));
+  addSettings(command, connectionKeys);
+  command.action(async () => {
+    const config = configOf(command);
+    const { timeout, ...wishes } = command.opts<ConfigureWishes & { timeout: number }>();
+    const { runConfigure } = await import('./range-configure.ts');
+    finish(await runConfigure(config, { ...wishes, timeoutMs: timeout * 1000 }, output));
   });
 }
 

@@ -73,6 +73,8 @@ function routerOver(statuses: ReadonlyMap<number, StoreStatus>): Router {
     split: unused,
     inspect: unused,
     changeMembers: unused,
+    configureSpan: unused,
+    readConfigurations: unused,
     get transactions(): never {
       return unused();
     },

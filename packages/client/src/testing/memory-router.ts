@@ -143,6 +143,14 @@ export class MemoryRouter implements Router {
     throw new DbError('UNAVAILABLE', 'there are no stores');
   }
 
+  async configureSpan(): Promise<never> {
+    throw new DbError('NOT_SUPPORTED', 'a router in memory has no configurations');
+  }
+
+  async readConfigurations(): Promise<never[]> {
+    return [];
+  }
+
   async changeMembers(): Promise<void> {
     throw new DbError('INVALID_ARGUMENT', 'there are no stores');
   }

@@ -18,6 +18,7 @@ import { EventLog } from './event-log.ts';
 import { Executor } from './executor.ts';
 import { type Gathered, gather } from './gather.ts';
 import type { PlacementAction, PlacementPaces, RangePicture } from './picture.ts';
+import type { RangeFigures } from './range-figures.ts';
 import { actionText, StoreNews, stuckTexts } from './sentences.ts';
 import { Sightings } from './sightings.ts';
 import type { StoreClient } from './store-client.ts';
@@ -28,6 +29,7 @@ export interface AllocatorOptions {
   readonly logger: Logger;
   readonly engine: Engine;
   readonly client: StoreClient;
+  readonly figures: RangeFigures;
   /** The replica of the first range here, if there is one. */
   readonly first: () => Replica | undefined;
   readonly replicationFactor: number;

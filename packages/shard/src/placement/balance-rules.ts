@@ -1,10 +1,12 @@
 /**
- * Evening out, when nothing is wrong: replicas by count, then by bytes, then leases by count. Each step makes the sum of
- * squares of what the stores have strictly smaller, so the steps come to an end and never go round in circles; none of
- * them begins until the difference is worth it. Pure.
+ * Evening out, when nothing is wrong: replicas by count, then by bytes; leases to where they should be, then by count, then
+ * by requests. Each step makes something strictly smaller (the sum of squares of what the stores have, or the leases that
+ * are not where they should be) and nothing that comes before it larger, so that for given figures the steps come to an end
+ * and never go round in circles. None of them begins until the difference is worth it. Pure.
  */
 import type { StoreId } from '@flotilla/base';
 import { type Board, maybeGiven, type RangeCell, type StoreCell } from './board.ts';
+import type { PlacementRule } from './picture.ts';
 import { changeOf } from './range-rules.ts';
 
 /** Stores within this share of the mean are left alone. */
@@ -12,6 +14,9 @@ const slackShare = 0.05;
 /** Bytes are worth moving beyond this share of the mean, and this many. */
 const bytesShare = 0.2;
 const bytesLeast = 64 * 1024 * 1024;
+/** Requests are worth a hand-over beyond this share of the mean, and this many. Unit: requests/s. */
+const requestsShare = 0.2;
+const requestsLeast = 500;
 
 type Measure = (cell: StoreCell) => number;
 
@@ -81,6 +86,20 @@ export function balanceBytes(board: Board): void {
   if (board.decide(best.big, there)) board.decide(best.small, here);
 }
 
+/** Leases go to the zones that should have them. */
+export function preferLeases(board: Board): void {
+  for (const cell of board.ranges) {
+    const { leaseholder, leasePreference } = cell.range;
+    if (leaseholder === undefined || board.isPreferred(cell, leaseholder)) continue;
+    const [to] = board
+      .takers([leaseholder])
+      .filter((taker) => mayLead(board, cell, taker) && board.isPreferred(cell, idOf(taker)))
+      .sort((a, b) => a.leases - b.leases || idOf(a) - idOf(b));
+    if (to !== undefined)
+      handOver(board, cell, idOf(to), 'lease-preference', `zone ${leasePreference} should lead it`);
+  }
+}
+
 export function balanceLeases(board: Board): void {
   while (handOne(board)) {
     // As above.
@@ -89,23 +108,87 @@ export function balanceLeases(board: Board): void {
 
 function handOne(board: Board): boolean {
   for (const [full, empty] of unevenPairs(board, ({ leases }) => leases)) {
-    const from = full.store.storeId;
-    const to = empty.store.storeId;
     const cell = board.ranges.find(
-      (each) =>
-        !each.taken &&
-        each.range.leaseholder === from &&
-        each.voters.includes(to) &&
-        !board.leasesAtRest.has(each.range.descriptor.rangeId),
+      (each) => each.range.leaseholder === idOf(full) && isFreeToLead(board, each, full, empty),
     );
     if (cell === undefined) continue;
-    const { rangeId, generation } = cell.range.descriptor;
-    const reason = `s${from} leads ${full.leases} ranges and s${to} ${empty.leases}`;
-    const rule = 'balance-leases';
-    if (board.decide(cell, { kind: 'transfer', rangeId, from, to, generation, rule, reason }))
-      return true;
+    const reason = `s${idOf(full)} leads ${full.leases} ranges and s${idOf(empty)} ${empty.leases}`;
+    if (handOver(board, cell, idOf(empty), 'balance-leases', reason)) return true;
   }
   return false;
+}
+
+/**
+ * Hands a lease from the store that is asked most to the one that is asked least, or exchanges two, so that leases stay
+ * even. At most once per round: what it does shows in figures only later.
+ */
+export function balanceLoad(board: Board): void {
+  const stores = board.cells.filter(({ store }) => maybeGiven(store));
+  if (stores.length < 2) return;
+  const mean = stores.reduce((sum, { requests }) => sum + requests, 0) / stores.length;
+  const sorted = [...stores].sort((a, b) => b.requests - a.requests || idOf(a) - idOf(b));
+  const [full, empty] = [sorted[0], sorted[sorted.length - 1]];
+  if (full === undefined || empty === undefined) return;
+  const gap = full.requests - empty.requests;
+  if (gap <= Math.max(requestsLeast, mean * requestsShare)) return;
+  const out = board.ranges.filter(
+    (cell) =>
+      cell.range.leaseholder === idOf(full) &&
+      cell.range.requests > 0 &&
+      isFreeToLead(board, cell, full, empty),
+  );
+  const back: (RangeCell | undefined)[] = board.ranges.filter(
+    (cell) => cell.range.leaseholder === idOf(empty) && isFreeToLead(board, cell, empty, full),
+  );
+  if (full.leases > empty.leases) back.unshift(undefined);
+  let best: { big: RangeCell; small: RangeCell | undefined; left: number } | undefined;
+  for (const big of out)
+    for (const small of back) {
+      const shift = big.range.requests - (small?.range.requests ?? 0);
+      if (shift < gap / 10 || shift > (gap * 9) / 10) continue;
+      // Two hand-overs have to be worth more than one.
+      const left = Math.abs(gap - 2 * shift) + (small === undefined ? 0 : gap / 10);
+      if (best === undefined || left < best.left) best = { big, small, left };
+    }
+  if (best === undefined) return;
+  const reason = `s${idOf(full)} is asked ${Math.round(full.requests)} times a second and s${idOf(empty)} ${Math.round(empty.requests)}`;
+  const { big, small } = best;
+  if (handOver(board, big, idOf(empty), 'balance-load', reason) && small !== undefined)
+    handOver(board, small, idOf(full), 'balance-load', reason);
+}
+
+/** Nothing is done to the range, its lease may move, and moves from one store to the other to no worse place. */
+function isFreeToLead(board: Board, cell: RangeCell, from: StoreCell, to: StoreCell): boolean {
+  return (
+    mayLead(board, cell, to) &&
+    (board.isPreferred(cell, idOf(to)) || !board.isPreferred(cell, idOf(from)))
+  );
+}
+
+function mayLead(board: Board, cell: RangeCell, to: StoreCell): boolean {
+  return (
+    !cell.taken &&
+    cell.voters.includes(idOf(to)) &&
+    !board.leasesAtRest.has(cell.range.descriptor.rangeId)
+  );
+}
+
+function handOver(
+  board: Board,
+  cell: RangeCell,
+  to: StoreId,
+  rule: PlacementRule,
+  reason: string,
+): boolean {
+  const { descriptor, leaseholder } = cell.range;
+  if (leaseholder === undefined) return false;
+  const { rangeId, generation } = descriptor;
+  const from = leaseholder;
+  return board.decide(cell, { kind: 'transfer', rangeId, from, to, generation, rule, reason });
+}
+
+function idOf({ store }: StoreCell): StoreId {
+  return store.storeId;
 }
 
 /** Pairs of stores worth evening out, the most uneven first. One less here and one more there brings them closer. */
@@ -133,8 +216,12 @@ function isMovable(board: Board, cell: RangeCell, from: StoreId, to: StoreId): b
   const { voters, learners, taken } = cell;
   if (taken || learners.length > 0 || !voters.includes(from) || voters.includes(to)) return false;
   if (!voters.every((storeId) => board.isLive(storeId))) return false;
+  const others = voters.filter((storeId) => storeId !== from);
   const now = board.spread(voters);
-  const then = board.spread([...voters.filter((storeId) => storeId !== from), to]);
+  const then = board.spread([...others, to]);
+  const canBeLed = (ids: readonly StoreId[]): boolean =>
+    ids.some((storeId) => board.isPreferred(cell, storeId));
+  if (canBeLed(voters) && !canBeLed([...others, to])) return false;
   return then.machines >= now.machines && then.zones >= now.zones;
 }
 

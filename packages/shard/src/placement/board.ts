@@ -22,6 +22,8 @@ export interface StoreCell {
   replicas: number;
   leases: number;
   bytes: number;
+  /** Of the ranges that it leads. Unit: requests/s. */
+  requests: number;
   receiving: number;
   transfers: number;
 }
@@ -32,12 +34,13 @@ export interface RangeCell {
   /** Stores with a voter. */
   readonly voters: readonly StoreId[];
   readonly learners: readonly StoreId[];
+  /** How many voters it should have. */
+  readonly wanted: number;
   /** An action was decided, now or before; or it is in the middle of something that must end first. */
   taken: boolean;
 }
 
 export class Board {
-  readonly replicationFactor: number;
   readonly cells: readonly StoreCell[];
   readonly ranges: readonly RangeCell[];
   readonly leasesAtRest: ReadonlySet<RangeId>;
@@ -46,12 +49,11 @@ export class Board {
   private readonly byStore: ReadonlyMap<StoreId, StoreCell>;
 
   constructor(picture: PlacementPicture) {
-    this.replicationFactor = picture.replicationFactor;
     this.leasesAtRest = picture.leasesAtRest;
     this.paces = picture.paces;
     this.cells = [...picture.stores]
       .sort((a, b) => a.storeId - b.storeId)
-      .map((store) => ({ store, replicas: 0, leases: 0, bytes: 0, receiving: 0, transfers: 0 }));
+      .map((store) => ({ store, ...nothing }));
     this.byStore = new Map(this.cells.map((cell) => [cell.store.storeId, cell]));
     const underWay = new Map(picture.underWay.map((action) => [action.rangeId, action]));
     this.ranges = picture.ranges.map((range) => {
@@ -63,6 +65,7 @@ export class Board {
         range,
         voters: voterStores(descriptor),
         learners: learnerStores(descriptor),
+        wanted: range.replicas ?? picture.replicationFactor,
         taken:
           isJoint(descriptor) ||
           outgoing ||
@@ -71,11 +74,14 @@ export class Board {
       };
     });
     for (const cell of this.ranges) {
-      const { leaseholder, bytes, descriptor } = cell.range;
+      const { leaseholder, bytes, requests, descriptor } = cell.range;
       const { rangeId } = descriptor;
       for (const storeId of [...cell.voters, ...cell.learners]) this.gain(storeId, 1, bytes);
       const led = leaseholder === undefined ? undefined : this.byStore.get(leaseholder);
-      if (led !== undefined) led.leases++;
+      if (led !== undefined) {
+        led.leases++;
+        led.requests += requests;
+      }
       const action = underWay.get(rangeId);
       if (action !== undefined) this.count(cell, action);
     }
@@ -99,6 +105,14 @@ export class Board {
   /** Stores that may be given something, other than these. */
   takers(but: readonly StoreId[]): StoreCell[] {
     return this.cells.filter(({ store }) => maybeGiven(store) && !but.includes(store.storeId));
+  }
+
+  /** The store is where the range should be led, or nobody asks for that. */
+  isPreferred({ range }: RangeCell, storeId: StoreId): boolean {
+    const { leasePreference } = range;
+    return (
+      leasePreference === undefined || this.byStore.get(storeId)?.store.zone === leasePreference
+    );
   }
 
   /** A majority of the voters lives: what changes them can be committed. */
@@ -142,7 +156,7 @@ export class Board {
         const store = this.byStore.get(storeId);
         if (store !== undefined) store.transfers++;
       }
-      this.moveLease(range.leaseholder, action.to);
+      this.moveLease(range, action.to);
       return;
     }
     for (const storeId of action.add) {
@@ -156,7 +170,7 @@ export class Board {
     const { leaseholder } = range;
     if (leaseholder === undefined || !action.remove.includes(leaseholder)) return;
     const heir = voters.find((storeId) => !action.remove.includes(storeId)) ?? action.add[0];
-    this.moveLease(leaseholder, heir);
+    this.moveLease(range, heir);
   }
 
   private gain(storeId: StoreId, replicas: number, bytes: number): void {
@@ -166,13 +180,21 @@ export class Board {
     cell.bytes += bytes;
   }
 
-  private moveLease(from: StoreId | undefined, to: StoreId | undefined): void {
-    const before = from === undefined ? undefined : this.byStore.get(from);
+  private moveLease({ leaseholder, requests }: RangePicture, to: StoreId | undefined): void {
+    const before = leaseholder === undefined ? undefined : this.byStore.get(leaseholder);
     const after = to === undefined ? undefined : this.byStore.get(to);
-    if (before !== undefined) before.leases--;
-    if (after !== undefined) after.leases++;
+    if (before !== undefined) {
+      before.leases--;
+      before.requests -= requests;
+    }
+    if (after !== undefined) {
+      after.leases++;
+      after.requests += requests;
+    }
   }
 }
+
+const nothing = { replicas: 0, leases: 0, bytes: 0, requests: 0, receiving: 0, transfers: 0 };
 
 /** New replicas and leases may go there. */
 export function maybeGiven({ health, draining, decommissioning }: StorePicture): boolean {

@@ -4,7 +4,7 @@
  */
 import { toStoreId } from '@flotilla/base';
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { isVoter } from '../range-descriptor.ts';
 import { decide } from './decide.ts';
 import {
@@ -14,6 +14,9 @@ import {
   voterStores,
 } from './picture.ts';
 import { after, picture, range, store } from './placement.test-kit.ts';
+
+// Of real time, for a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** More than any of these clusters needs. */
 const roundsMax = 200;
@@ -35,6 +38,8 @@ const setting: fc.Arbitrary<Setting> = fc
         step: fc.nat(),
         bytes: fc.nat({ max: 1 << 28 }),
         learner: fc.nat(30),
+        requests: fc.nat({ max: 5000 }),
+        preference: fc.nat(12),
       }),
       { minLength: 1, maxLength: 30 },
     ),
@@ -55,11 +60,12 @@ const setting: fc.Arbitrary<Setting> = fc
     );
     return {
       stores,
-      ranges: ranges.map(({ at, step, bytes, learner }, i) => {
+      ranges: ranges.map(({ at, step, bytes, learner, requests, preference }, i) => {
         const all = Array.from({ length: count }, (_, k) => ((at + k) % count) + 1);
         const rotated = [...all.slice(step % count), ...all.slice(0, step % count)];
         const learners = learner === 0 && count > 3 ? rotated.slice(3, 4) : [];
-        return range(i + 1, rotated.slice(0, 3), { bytes, learners });
+        const wish = preference < 3 ? { leasePreference: `z${preference}` } : {};
+        return range(i + 1, rotated.slice(0, 3), { bytes, learners, requests, ...wish });
       }),
     };
   });
@@ -124,7 +130,37 @@ it('harms no range on the way, and comes to an end', () => {
       });
       expect(rounds).toBeLessThan(roundsMax);
     }),
-    { numRuns: 200 },
+    { numRuns: 120 },
+  );
+});
+
+it('goes from any number of replicas to any other, and leads where it is wanted', () => {
+  const zones = ['z0', 'z1', 'z2'];
+  const stores = Array.from({ length: 7 }, (_, i) => store(i + 1, { zone: `z${i % 3}` }));
+  const any = fc.record({
+    at: fc.nat(6),
+    has: fc.constantFrom(1, 3, 5),
+    wanted: fc.constantFrom(1, 3, 5, 7),
+    requests: fc.nat(5000),
+    zone: fc.constantFrom(...zones),
+  });
+  fc.assert(
+    fc.property(fc.array(any, { minLength: 1, maxLength: 12 }), (drawn) => {
+      const ranges = drawn.map(({ at, has, wanted, requests, zone }, i) => {
+        const voters = Array.from({ length: has }, (_, k) => ((at + k) % 7) + 1);
+        return range(i + 1, voters, { requests, replicas: wanted, leasePreference: zone });
+      });
+      const end = run({ stores, ranges }, () => {});
+      expect(end.rounds).toBeLessThan(roundsMax);
+      for (const { descriptor, replicas, leasePreference, leaseholder } of end.ranges) {
+        const voters = voterStores(descriptor);
+        expect(voters.length).toBe(replicas);
+        const zoneOf = (id: number): string => `z${(id - 1) % 3}`;
+        if (voters.some((id) => zoneOf(id) === leasePreference))
+          expect(zoneOf(leaseholder ?? 0)).toBe(leasePreference);
+      }
+    }),
+    { numRuns: 100 },
   );
 });
 
@@ -163,6 +199,6 @@ it('ends with machines apart where they can be, nothing on who goes, and replica
         for (const n of counts) expect(Math.abs(n - mean)).toBeLessThan(Math.max(1, mean * 0.1));
       }
     }),
-    { numRuns: 200 },
+    { numRuns: 120 },
   );
 });

@@ -213,6 +213,55 @@ const cases: readonly Case[] = [
     expected: ['r1 lease 1>2 balance-leases', 'r2 lease 1>3 balance-leases'],
   },
   {
+    name: 'evens out requests by an exchange of leases where these are even',
+    given: picture(
+      [store(1), store(2), store(3)],
+      [
+        ...[range(1, [1, 2, 3], { requests: 4000 }), range(2, [1, 2, 3], { requests: 3000 })],
+        ...[range(3, [2, 1, 3], { requests: 3500 }), range(4, [2, 1, 3], { requests: 200 })],
+        ...[range(5, [3, 1, 2], { requests: 100 }), range(6, [3, 1, 2], { requests: 300 })],
+      ],
+    ),
+    expected: ['r1 lease 1>3 balance-load', 'r6 lease 3>1 balance-load'],
+  },
+  {
+    name: 'hands one lease over where the busiest has one more',
+    given: picture(three, [
+      range(1, [1, 2, 3], { requests: 900 }),
+      range(2, [1, 2, 3], { requests: 800 }),
+      range(3, [2, 1, 3], { requests: 700 }),
+      range(4, [3, 1, 2], { requests: 10 }),
+    ]),
+    expected: ['r2 lease 1>3 balance-load'],
+  },
+  {
+    name: 'leaves a difference of requests that is not worth it, and one range that is asked for all',
+    given: picture(three, [
+      range(1, [1, 2, 3], { requests: 400 }),
+      range(2, [2, 1, 3], { requests: 0 }),
+      range(3, [3, 1, 2], { requests: 0 }),
+    ]),
+    expected: [],
+  },
+  {
+    name: 'lets the zone lead that should, and keeps it from what evens out leases',
+    given: picture(
+      [store(1, { zone: 'a' }), store(2, { zone: 'b' }), store(3, { zone: 'c' })],
+      [1, 2, 3, 4].map((id) =>
+        range(id, id === 1 ? [1, 2, 3] : [2, 1, 3], { leasePreference: 'b' }),
+      ),
+    ),
+    expected: ['r1 lease 1>2 lease-preference'],
+  },
+  {
+    name: 'gives a range as many replicas as are wanted of it, and no more',
+    given: picture(
+      [...three, store(4), store(5)],
+      [range(1, [1, 2, 3], { replicas: 5 }), range(2, [1, 2, 3, 4, 5])],
+    ),
+    expected: ['r1 +4 +5 replication', 'r2 -2 replication'],
+  },
+  {
     name: 'lets a lease rest where somebody has put it',
     given: picture(three, [range(1, [1, 2, 3]), range(2, [1, 2, 3]), range(3, [3, 1, 2])], {
       leasesAtRest: new Set([toRangeId(1)]),

@@ -3,7 +3,13 @@
  * with its reason in words. Pure: the same picture gives the same actions. What cannot be helped is said too.
  */
 import type { RangeId } from '@flotilla/base';
-import { balanceBytes, balanceCounts, balanceLeases } from './balance-rules.ts';
+import {
+  balanceBytes,
+  balanceCounts,
+  balanceLeases,
+  balanceLoad,
+  preferLeases,
+} from './balance-rules.ts';
 import { Board } from './board.ts';
 import type { PlacementAction, PlacementPicture } from './picture.ts';
 import { rangeRules } from './range-rules.ts';
@@ -30,7 +36,9 @@ export function decide(picture: PlacementPicture): PlacementDecision {
     balanceCounts(board);
     if (board.actions.every(({ kind }) => kind === 'transfer') && !moving(picture))
       balanceBytes(board);
+    preferLeases(board);
     balanceLeases(board);
+    if (board.actions.length === 0 && picture.underWay.length === 0) balanceLoad(board);
   }
   return {
     actions: board.actions,

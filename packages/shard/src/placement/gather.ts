@@ -15,18 +15,25 @@ import {
 } from '@flotilla/base';
 import type { Engine } from '../engine/engine.ts';
 import { kv } from '../protocol/index.ts';
-import { checkDescriptor } from '../range-descriptor.ts';
+import {
+  configurationSpan,
+  decodeConfigurationRow,
+  RangeConfigurations,
+} from '../protocol/range-configuration.ts';
+import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
 import { userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import { decodeIntent, decodeReport, intentSpan, reportSpan } from './cluster-rows.ts';
-import type { RangePicture, StorePicture } from './picture.ts';
+import { type RangePicture, type StorePicture, voterStores } from './picture.ts';
+import type { RangeFigures } from './range-figures.ts';
 import type { Sightings } from './sightings.ts';
 import { RangeContact, type RangeInfo, type StoreClient } from './store-client.ts';
 
 export interface GatherOptions {
   readonly engine: Engine;
   readonly client: StoreClient;
+  readonly figures: RangeFigures;
 }
 
 /** A store as its row and its operator describe it. */
@@ -76,6 +83,10 @@ export async function gather(
       ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
     });
   }
+  const rows = await rowsOf(engine, first, configurationSpan);
+  const configurations = new RangeConfigurations(
+    rows.flatMap(({ value }) => decodeConfigurationRow(value) ?? []),
+  );
   const infos = await metaRows(options, first);
   if (infos === undefined) return undefined;
   const ranges: RangePicture[] = [];
@@ -86,7 +97,10 @@ export async function gather(
     const leaseholder: StoreId | undefined = leaseholderStoreId
       ? toStoreId(leaseholderStoreId)
       : undefined;
-    ranges.push({ descriptor: checked.descriptor, leaseholder, bytes: 0 });
+    const { descriptor } = checked;
+    const { bytes = 0, requestsPerSecond = 0 } = options.figures.of(descriptor.rangeId) ?? {};
+    const wanted = wishesFor(configurations, descriptor);
+    ranges.push({ descriptor, leaseholder, bytes, requests: requestsPerSecond, ...wanted });
   }
   for (const storeId of membersWithout(stores, ranges)) {
     // It was lost before it ever wrote its row, or is from before there were rows.
@@ -98,6 +112,17 @@ export async function gather(
     });
   }
   return { stores, ranges };
+}
+
+/** What is wanted of the range. One that is about to be cut, because its parts are wanted otherwise, stays as it is. */
+function wishesFor(
+  configurations: RangeConfigurations,
+  descriptor: RangeDescriptor,
+): Pick<RangePicture, 'replicas' | 'leasePreference'> {
+  const { replicas, leasePreference } = configurations.at(descriptor.startKey);
+  if (configurations.boundaryIn(descriptor) === undefined) return { replicas, leasePreference };
+  const { length } = voterStores(descriptor);
+  return { replicas: length % 2 === 1 ? length : undefined };
 }
 
 /** Stores that hold replicas and have no row. */

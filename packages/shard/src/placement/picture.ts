@@ -24,6 +24,12 @@ export interface RangePicture {
   readonly leaseholder: StoreId | undefined;
   /** About. 0: not known. */
   readonly bytes: number;
+  /** Of its leaseholder. 0: not known. Unit: requests/s. */
+  readonly requests: number;
+  /** Voters that it should have. Undefined: as many as all. */
+  readonly replicas?: number | undefined;
+  /** The zone that should lead it. */
+  readonly leasePreference?: string | undefined;
 }
 
 export type PlacementAction =
@@ -58,7 +64,9 @@ export type PlacementRule =
   | 'replication'
   | 'balance-count'
   | 'balance-bytes'
-  | 'balance-leases';
+  | 'lease-preference'
+  | 'balance-leases'
+  | 'balance-load';
 
 /** How much is done at once. */
 export interface PlacementPaces {
@@ -71,7 +79,7 @@ export interface PlacementPaces {
 export interface PlacementPicture {
   readonly stores: readonly StorePicture[];
   readonly ranges: readonly RangePicture[];
-  /** Voters that a range should have. */
+  /** Voters that a range should have that says nothing else. */
   readonly replicationFactor: number;
   readonly paces: PlacementPaces;
   /** Being carried out. No other action for these ranges; counted as if done. */

@@ -38,10 +38,14 @@ export function range(
     readonly learners?: readonly number[];
     readonly leader?: number;
     readonly bytes?: number;
+    readonly requests?: number;
+    readonly replicas?: number;
+    readonly leasePreference?: string;
     readonly joint?: boolean;
   } = {},
 ): RangePicture {
-  const { learners = [], leader = voters[0], bytes = 0, joint = false } = options;
+  const { learners = [], leader = voters[0], bytes = 0, requests = 0, joint = false } = options;
+  const { replicas: wanted, leasePreference } = options;
   const replicas = [...voters, ...learners].map((storeId, i) => ({
     replicaId: toReplicaId(i + 1),
     storeId: toStoreId(storeId),
@@ -59,7 +63,8 @@ export function range(
     replicas,
     nextReplicaId: toReplicaId(replicas.length + 1),
   };
-  return { descriptor, leaseholder: leader === undefined ? undefined : toStoreId(leader), bytes };
+  const leaseholder = leader === undefined ? undefined : toStoreId(leader);
+  return { descriptor, leaseholder, bytes, requests, replicas: wanted, leasePreference };
 }
 
 export function picture(

@@ -4,15 +4,19 @@
  * leaseholders like any client.
  */
 
+import type { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
+import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { rangeInfo } from '../replica/answers.ts';
 import type { StoreContext } from '../store/context.ts';
 import { Allocator } from './allocator.ts';
 import { joinWhenPossible } from './joining.ts';
 import { OwnRecord } from './own-record.ts';
+import type { RangeFigures } from './range-figures.ts';
 import type { PlacementSettings, WriteHealth } from './settings.ts';
 import { RangeContact, StoreClient } from './store-client.ts';
+import { Watch } from './watch.ts';
 
 const defaults = {
   replicationFactor: 3,
@@ -29,6 +33,12 @@ export interface PlacementOptions {
   readonly clusterId: () => Uint8Array | undefined;
   /** Where the first range is, as far as this store knows. */
   readonly metaDescriptor: () => RangeDescriptor | undefined;
+  /** Of what its leaseholders tell. */
+  readonly figures: RangeFigures;
+  /** Of the ranges that this store leads. Unit: requests/s. */
+  readonly requestRate: (rangeId: number) => number;
+  /** To the stores of the first range. */
+  readonly tellFigures: (figures: readonly flotilla.kv.RangeFigures.$Properties[]) => void;
   readonly join: (clusterId: Uint8Array, meta: RangeDescriptor) => Promise<void>;
 }
 
@@ -37,6 +47,7 @@ export class Placement {
   private readonly client: StoreClient;
   private readonly firstRange: RangeContact;
   private readonly record: OwnRecord;
+  private readonly watch: Watch;
   private readonly allocator: Allocator;
   private stopped = false;
 
@@ -71,8 +82,13 @@ export class Placement {
       everyMs: reportEveryMs,
       onFatal: fail,
     });
+    this.watch = new Watch({
+      ...{ clock, replicas, firstRange: this.firstRange, everyMs: reportEveryMs, onFatal: fail },
+      requestRate: options.requestRate,
+      tell: options.tellFigures,
+    });
     this.allocator = new Allocator({
-      ...{ clock, hlc, logger, engine, client: this.client },
+      ...{ clock, hlc, logger, engine, client: this.client, figures: options.figures },
       first: () => replicas.get(metaRangeId),
       replicationFactor: settings.replicationFactor ?? defaults.replicationFactor,
       paces: {
@@ -83,6 +99,11 @@ export class Placement {
       deadAfterMs: settings.deadAfterMs ?? defaults.deadAfterMs,
       onFatal: fail,
     });
+  }
+
+  /** What is wanted of the key space, as this store knows it. */
+  get configurations(): RangeConfigurations {
+    return this.watch.configurations;
   }
 
   get health(): WriteHealth {
@@ -105,6 +126,7 @@ export class Placement {
   start(): void {
     if (this.stopped) return;
     this.record.start();
+    this.watch.start();
     this.allocator.start();
   }
 
@@ -112,6 +134,7 @@ export class Placement {
     if (this.stopped) return;
     this.stopped = true;
     this.record.stop();
+    this.watch.stop();
     this.allocator.stop();
     this.client.close();
   }

@@ -39,7 +39,7 @@ function repair(board: Board, cell: RangeCell): Wish {
     return { kind: 'stuck', reason: `most of its replicas are gone (${list(lost)} lost)` };
   const victim = lost[0];
   if (victim === undefined) return undefined;
-  if (cell.voters.length > board.replicationFactor)
+  if (cell.voters.length > cell.wanted)
     return change(cell, 'repair', [], [victim], `s${victim} is lost, and there are enough without`);
   const taker = bestTaker(board, cell, [victim]);
   if (taker === undefined)
@@ -58,7 +58,7 @@ function endHalfDone(board: Board, cell: RangeCell): Wish {
     if (leaving !== undefined)
       return change(cell, 'half-done', [learner], [leaving], `the move to s${learner} was begun`);
     const voters = cell.voters.length + 1;
-    if (voters <= board.replicationFactor && voters % 2 === 1)
+    if (voters <= cell.wanted && voters % 2 === 1)
       return change(cell, 'half-done', [learner], [], `the replica on s${learner} was begun`);
   }
   return change(cell, 'half-done', [], [learner], `nobody needs the replica begun on s${learner}`);
@@ -68,8 +68,7 @@ function decommission(board: Board, cell: RangeCell): Wish {
   const leaving = cell.voters.find((storeId) => board.cell(storeId)?.store.decommissioning);
   if (leaving === undefined || !board.hasQuorum(cell)) return undefined;
   const reason = `s${leaving} is being decommissioned`;
-  if (cell.voters.length > board.replicationFactor)
-    return change(cell, 'decommission', [], [leaving], reason);
+  if (cell.voters.length > cell.wanted) return change(cell, 'decommission', [], [leaving], reason);
   const taker = bestTaker(board, cell, [leaving]);
   if (taker === undefined) return { kind: 'stuck', reason: `${reason} and no store can take over` };
   return change(cell, 'decommission', [taker.store.storeId], [leaving], reason);
@@ -85,7 +84,13 @@ function drain(board: Board, cell: RangeCell): Wish {
   const heir = board
     .takers([leaseholder])
     .filter(({ store }) => cell.voters.includes(store.storeId))
-    .sort((a, b) => a.leases - b.leases || a.store.storeId - b.store.storeId)[0];
+    .sort(
+      (a, b) =>
+        Number(board.isPreferred(cell, b.store.storeId)) -
+          Number(board.isPreferred(cell, a.store.storeId)) ||
+        a.leases - b.leases ||
+        a.store.storeId - b.store.storeId,
+    )[0];
   if (heir === undefined)
     return { kind: 'stuck', reason: `s${leaseholder} drains and nobody else can lead it` };
   return {
@@ -128,8 +133,7 @@ function spreadOut(board: Board, cell: RangeCell): Wish {
 
 /** Too few voters, or too many. An even number of them is no better than one less. */
 function replicate(board: Board, cell: RangeCell): Wish {
-  const { voters } = cell;
-  const wanted = board.replicationFactor;
+  const { voters, wanted } = cell;
   if (!board.hasQuorum(cell)) return undefined;
   if (voters.length > wanted) {
     const victim = leastUseful(board, cell);
@@ -157,8 +161,11 @@ function leastUseful(board: Board, cell: RangeCell): StoreId | undefined {
       const { machines, zones } = board.spread(voters.filter((other) => other !== id));
       return machines * 16 + zones;
     };
+    const leads = (id: StoreId): number =>
+      Number(voters.some((other) => other !== id && board.isPreferred(cell, other)));
     return (
       Number(board.isLive(a)) - Number(board.isLive(b)) ||
+      leads(b) - leads(a) ||
       spread(b) - spread(a) ||
       Number(a === range.leaseholder) - Number(b === range.leaseholder) ||
       (board.cell(b)?.replicas ?? 0) - (board.cell(a)?.replicas ?? 0) ||
@@ -169,8 +176,8 @@ function leastUseful(board: Board, cell: RangeCell): StoreId | undefined {
 }
 
 /**
- * The store that should get a replica when `victims` go: the one that spreads the range over most machines, then most
- * zones, then the emptiest.
+ * The store that should get a replica when `victims` go: the one that spreads the range over most machines, then one where
+ * it should be led, if no other is there, then over most zones, then the emptiest.
  */
 export function bestTaker(
   board: Board,
@@ -183,7 +190,11 @@ export function bestTaker(
   let bestScore = 0;
   for (const taker of board.takers([...cell.voters, ...cell.learners, ...coming])) {
     const { machines, zones } = board.spread([...stay, taker.store.storeId]);
-    const score = machines * 16 + zones;
+    const { storeId } = taker.store;
+    // Somebody has to be there who can lead it where it should be led.
+    const leads =
+      board.isPreferred(cell, storeId) && !stay.some((id) => board.isPreferred(cell, id)) ? 8 : 0;
+    const score = machines * 16 + leads + zones;
     const better =
       best === undefined ||
       score > bestScore ||

@@ -4,6 +4,18 @@
  */
 import { flotilla } from '../../gen/kv.js';
 
+export {
+  changedConfiguration,
+  configurationFault,
+  configurationKey,
+  configurationSpan,
+  decodeConfigurationRow,
+  encodeConfigurationRow,
+  type RangeConfiguration,
+  type RangeConfigurationChange,
+  type RangeWishes,
+} from './range-configuration.ts';
+
 export const kv: typeof flotilla.kv = flotilla.kv;
 export type RangeInfo = flotilla.kv.IRangeInfo;
 export type InspectResponse = flotilla.kv.IInspectResponse;

@@ -14,6 +14,7 @@ import {
   type Timer,
 } from '@flotilla/base';
 import type { Engine } from '../engine/engine.ts';
+import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
 import { type StorageSpace, userKeyOf } from '../state/storage-keys.ts';
@@ -27,7 +28,9 @@ export interface SplitTriggersOptions {
   readonly replicas: ReadonlyMap<number, Replica>;
   readonly load: RangeLoad;
   readonly split: (replica: Replica, key: Uint8Array) => Promise<SplitResult>;
-  /** A range with more than this is cut in the middle. 0: never. Unit: bytes. */
+  /** What is wanted of the key space. A range is cut where something else is wanted. */
+  readonly configurations: () => RangeConfigurations;
+  /** A range with more than this, or than is wanted of it, is cut in the middle. 0: never. Unit: bytes. */
   readonly bytesMax: number;
   /** One that is asked more often than this for two windows is cut where that divides the load. 0: never. */
   readonly requestsPerSecondMax: number;
@@ -85,16 +88,24 @@ export class SplitTriggers {
   }
 
   private async cutAll(): Promise<void> {
-    const { bytesMax, requestsPerSecondMax, load } = this.options;
+    const { requestsPerSecondMax, load, configurations } = this.options;
     for (const replica of [...this.options.replicas.values()]) {
       if (this.stopped) return;
       const { rangeId } = replica;
       if (replica.leaseholder?.isReady !== true || this.resting.has(rangeId)) continue;
       const rate = load.steadyRate(rangeId);
-      if (bytesMax > 0 && replica.liveBytes > bytesMax) await this.cutBySize(replica);
+      const bytesMax = this.bytesMaxOf(replica);
+      const boundary = configurations().boundaryIn(replica.descriptor);
+      if (boundary !== undefined) await this.cut(replica, boundary, 'configuration');
+      else if (bytesMax > 0 && replica.liveBytes > bytesMax) await this.cutBySize(replica);
       else if (requestsPerSecondMax > 0 && rate > requestsPerSecondMax)
         await this.cut(replica, load.dividingKey(divisible(replica.descriptor)), 'load');
     }
+  }
+
+  private bytesMaxOf({ descriptor }: Replica): number {
+    const { configurations, bytesMax } = this.options;
+    return configurations().at(descriptor.startKey).splitBytes ?? bytesMax;
   }
 
   private async cutBySize(replica: Replica): Promise<void> {
@@ -104,7 +115,7 @@ export class SplitTriggers {
     if (replica.isRemoved || replica.descriptor.startKey !== startKey) return;
     // What was counted drifts: a split only guesses how much goes to which side.
     replica.liveBytes = bytes;
-    if (bytes > this.options.bytesMax) await this.cut(replica, middle, 'size');
+    if (bytes > this.bytesMaxOf(replica)) await this.cut(replica, middle, 'size');
   }
 
   private async cut(replica: Replica, key: Uint8Array | undefined, why: string): Promise<void> {
@@ -115,9 +126,9 @@ export class SplitTriggers {
     this.options.logger.info({ rangeId, why, result: result.kind }, 'range_split_wanted');
     if (result.kind !== 'done') return;
     if (why === 'size') probe('splitBySize');
-    else probe('splitByLoad');
-    // Each half may still be too large; the load of the halves is not known yet.
-    if (why === 'size') this.resting.delete(rangeId);
+    else if (why === 'load') probe('splitByLoad');
+    // Each half may still be too large, or under two wishes; the load of the halves is not known yet.
+    if (why !== 'load') this.resting.delete(rangeId);
     else this.resting.set(result.right.rangeId, this.window + restWindows);
   }
 }

@@ -22,6 +22,7 @@ import type { flotilla } from '../../gen/kv.js';
 import { maxClockOffsetMs } from '../limits.ts';
 import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
+import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { Answer, Caller, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
 import { RangeLoad } from '../split/range-load.ts';
@@ -58,6 +59,8 @@ export interface MemberOptions {
     'checkpointed' | 'replayed' | 'obsoleteRows' | 'unusedStorage' | 'nextStorageId' | 'tombstones'
   >;
   readonly meta: MetaLink;
+  /** What is wanted of the key space. */
+  readonly configurations: () => RangeConfigurations;
   /** Every replica knows a leader. May be called again. */
   readonly onReady: () => void;
 }
@@ -191,6 +194,7 @@ export class Member {
         replicas,
         load: this.load,
         split: (replica, key) => this.splits.split(replica, key),
+        configurations: options.configurations,
         bytesMax: limits.splitBytes,
         requestsPerSecondMax: limits.splitRequestsPerSecond,
         onFatal: fail,
@@ -306,9 +310,11 @@ export class Member {
   onPeerRequest(from: StoreId, request: flotilla.kv.Request): void {
     const { inquiry } = this.membership;
     const { meta } = this.options;
-    if (request.rangeReport)
-      meta.absorb(request.rangeReport.ranges ?? [], request.rangeReport.forwarded === true);
-    else if (request.rangeIdsRequest) meta.grantRangeIds(from);
+    if (request.rangeReport) {
+      const { ranges, figures, forwarded } = request.rangeReport;
+      if (figures && figures.length > 0) meta.figures.take(figures);
+      meta.absorb(ranges ?? [], forwarded === true);
+    } else if (request.rangeIdsRequest) meta.grantRangeIds(from);
     else if (request.rangeIdsGrant)
       meta.rangeIds.onGrant(request.rangeIdsGrant.first ?? 0, request.rangeIdsGrant.count ?? 0);
     else if (request.membershipQuery) inquiry.onQuery(from, request.membershipQuery);

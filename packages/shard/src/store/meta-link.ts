@@ -5,6 +5,7 @@
 import { probe, type StoreId, spanContains } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
+import { RangeFigures } from '../placement/range-figures.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 import { grantRangeIds, RangeIds } from '../split/range-ids.ts';
 import type { StoreContext } from './context.ts';
@@ -13,16 +14,21 @@ import { absorbReport } from './range-reports.ts';
 
 type RangeInfo = flotilla.kv.RangeInfo.$Properties;
 
+const figuresPerMessage = 4096;
+
 export class MetaLink {
   private readonly context: StoreContext;
 
   readonly rangeIds: RangeIds;
   readonly index: MetaIndex;
+  /** Of ranges of all stores, where the first range is here. */
+  readonly figures: RangeFigures;
 
   constructor(context: StoreContext) {
     this.context = context;
     const { clock } = context.options;
     this.index = new MetaIndex(context);
+    this.figures = new RangeFigures(clock);
     this.rangeIds = new RangeIds({ clock, ask: () => this.askRangeIds() });
   }
 
@@ -44,6 +50,20 @@ export class MetaLink {
     const meta = ranges.find((info) => info.descriptor?.rangeId === metaRangeId);
     if (meta !== undefined && (meta.descriptor?.generation ?? 0) > 1)
       outbox.enqueue({ kind: 'all-stores' }, encode([meta]));
+  }
+
+  /** So much hold, and are asked, the ranges that this store leads. */
+  tellFigures(figures: readonly flotilla.kv.RangeFigures.$Properties[]): void {
+    const { storeId, outbox } = this.context;
+    for (let at = 0; at < figures.length; at += figuresPerMessage) {
+      const slice = figures.slice(at, at + figuresPerMessage);
+      const request = { requestId: 0, rangeReport: { figures: slice } };
+      const bytes = flotilla.kv.Request.encode(request).finish();
+      for (const member of this.descriptor()?.replicas ?? []) {
+        if (member.storeId === storeId) this.figures.take(slice);
+        else outbox.enqueue({ kind: 'store', storeId: member.storeId, channel: 'kv' }, bytes);
+      }
+    }
   }
 
   /** Somebody leads these ranges: where their rows are led here, the rows follow. @param forwarded not to be sent on */

@@ -20,6 +20,7 @@ import { defaultStoreLimits } from '../limits.ts';
 import type { Membership } from '../membership/membership.ts';
 import { leasesOf, Placement } from '../placement/placement.ts';
 import type { StoreFigures, WriteHealth } from '../placement/settings.ts';
+import { noConfigurations } from '../protocol/range-configuration.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
@@ -110,6 +111,9 @@ export class RunningStore implements Store {
             settings: options.placement,
             clusterId: () => this.clusterId,
             metaDescriptor: () => this.meta.descriptor(),
+            figures: this.meta.figures,
+            requestRate: (rangeId) => this.member?.load.steadyRate(rangeId) ?? 0,
+            tellFigures: (figures) => this.meta.tellFigures(figures),
             join: (clusterId, meta) => this.requests.join(clusterId, meta),
           });
     if (this.clusterId !== undefined) this.becomeMember(foundation.ranges, false);
@@ -200,6 +204,7 @@ export class RunningStore implements Store {
       fresh,
       leftovers: fresh ? nothingLeft(states) : this.foundation,
       meta: this.meta,
+      configurations: () => this.placement?.configurations ?? noConfigurations,
       onReady: () => this.markReady(),
     });
     this.member.start();

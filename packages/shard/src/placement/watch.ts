@@ -1,0 +1,81 @@
+/**
+ * What each store does for placement beside its own row, as often: reads what is wanted of spans of the key space, and tells
+ * how much the ranges that it leads hold and are asked. Both are best effort: repeated, and old until then.
+ */
+import type { Clock, Timer } from '@flotilla/base';
+import type { flotilla } from '../../gen/kv.js';
+import {
+  configurationSpan,
+  decodeConfigurationRow,
+  noConfigurations,
+  RangeConfigurations,
+} from '../protocol/range-configuration.ts';
+import type { Replica } from '../replica/replica.ts';
+import type { RangeContact } from './store-client.ts';
+
+type Told = flotilla.kv.RangeFigures.$Properties;
+
+export interface WatchOptions {
+  readonly clock: Clock;
+  readonly everyMs: number;
+  readonly firstRange: RangeContact;
+  readonly replicas: ReadonlyMap<number, Replica>;
+  /** Unit: requests/s. */
+  readonly requestRate: (rangeId: number) => number;
+  /** To the stores of the first range. */
+  readonly tell: (figures: readonly Told[]) => void;
+  readonly onFatal: (error: unknown) => void;
+}
+
+const scanTimeoutMs = 4000;
+
+export class Watch {
+  /** As of the last time that the first range answered. */
+  configurations: RangeConfigurations = noConfigurations;
+  private readonly options: WatchOptions;
+  private timer: Timer | undefined;
+  private stopped = false;
+
+  constructor(options: WatchOptions) {
+    this.options = options;
+  }
+
+  start(): void {
+    this.schedule(0);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.timer?.cancel();
+  }
+
+  private schedule(delayMs: number): void {
+    if (this.stopped) return;
+    const { clock, everyMs, onFatal } = this.options;
+    this.timer = clock.setTimer(delayMs, () => {
+      this.round().then(
+        () => this.schedule(everyMs),
+        (error: unknown) => {
+          if (!this.stopped) onFatal(error);
+        },
+      );
+    });
+  }
+
+  private async round(): Promise<void> {
+    const { firstRange, replicas, requestRate, tell } = this.options;
+    const figures: Told[] = [];
+    for (const { leaseholder, rangeId, liveBytes } of replicas.values())
+      if (leaseholder?.isReady === true)
+        figures.push({
+          rangeId,
+          bytes: Math.max(0, Math.round(liveBytes)),
+          requestsPerSecond: Math.round(requestRate(rangeId)),
+        });
+    if (figures.length > 0) tell(figures);
+    const rows = await firstRange.scan(configurationSpan, scanTimeoutMs);
+    if (rows === undefined) return;
+    const found = rows.flatMap(({ value }) => decodeConfigurationRow(value) ?? []);
+    this.configurations = found.length === 0 ? noConfigurations : new RangeConfigurations(found);
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * What people want of spans of the key space: how often they are replicated, when they are cut, how long old versions are
+ * kept, which zone leads them. Rows among the cluster's own, in the first range; a key is under every span that holds it, and
+ * the narrower span wins, field by field. Codec and rules for both ends; whoever obeys them is not here.
+ *
+ *   01 'c' u16 ‖ startKey ‖ endKey     RangeConfiguration; u16 is the length of the startKey
+ */
+import {
+  asBuffer,
+  clusterPrefix,
+  compareBytes,
+  concatBytes,
+  keyBytesMax,
+  prefixSpan,
+  rootEndKey,
+  type Span,
+  spanContains,
+} from '@flotilla/base';
+import { flotilla } from '../../gen/kv.js';
+
+/** Of a span; what is undefined is as a wider span, or the cluster, has it. */
+export interface RangeWishes {
+  /** Voters of each range: 1, 3, 5 or 7. */
+  readonly replicas?: number | undefined;
+  /** A range with more is cut. */
+  readonly splitBytes?: number | undefined;
+  /** How long old versions are kept. */
+  readonly gcTtlSeconds?: number | undefined;
+  /** The zone whose stores lead its ranges while they can. */
+  readonly leasePreference?: string | undefined;
+}
+
+export interface RangeConfiguration extends Span, RangeWishes {}
+
+/** `null`: as a wider span has it. Undefined: as it is. */
+export type RangeConfigurationChange = {
+  readonly [Name in keyof RangeWishes]?: RangeWishes[Name] | null;
+};
+
+export const splitBytesLeast: number = 64 * 1024;
+const gcTtlSecondsMax = 10 * 365 * 24 * 3600;
+const zonePattern = /^[\x21-\x7e]{1,128}$/;
+
+const prefix = concatBytes(clusterPrefix, Buffer.from('c'));
+export const configurationSpan: Span = prefixSpan(prefix);
+
+export function configurationKey({ startKey, endKey }: Span): Uint8Array {
+  const length = Uint8Array.of(startKey.length >> 8, startKey.length & 0xff);
+  return concatBytes(prefix, length, startKey, endKey);
+}
+
+export function encodeConfigurationRow({
+  startKey,
+  endKey,
+  ...wishes
+}: RangeConfiguration): Uint8Array {
+  const { replicas = 0, splitBytes = 0, gcTtlSeconds = 0, leasePreference = '' } = wishes;
+  const row = { startKey, endKey, replicas, splitBytes, gcTtlSeconds, leasePreference };
+  return flotilla.kv.RangeConfiguration.encode(row).finish();
+}
+
+/** Undefined: not one, or not one that can be obeyed. */
+export function decodeConfigurationRow(bytes: Uint8Array): RangeConfiguration | undefined {
+  try {
+    const row = flotilla.kv.RangeConfiguration.decode(asBuffer(bytes));
+    const configuration = {
+      startKey: Uint8Array.from(row.startKey ?? []),
+      endKey: Uint8Array.from(row.endKey ?? []),
+      replicas: row.replicas || undefined,
+      splitBytes: row.splitBytes || undefined,
+      gcTtlSeconds: row.gcTtlSeconds || undefined,
+      leasePreference: row.leasePreference || undefined,
+    };
+    return configurationFault(configuration) === undefined ? configuration : undefined;
+  } catch {
+    return undefined; // Whoever may write to the key space may write anything there.
+  }
+}
+
+/** Why it cannot be obeyed. */
+export function configurationFault(configuration: RangeConfiguration): string | undefined {
+  const { startKey, endKey, replicas, splitBytes, gcTtlSeconds, leasePreference } = configuration;
+  if (startKey.length > keyBytesMax / 3 || endKey.length > keyBytesMax / 3)
+    return 'the bounds of the span are too long';
+  if (compareBytes(startKey, endKey) >= 0) return 'the span is empty';
+  if (replicas !== undefined && ![1, 3, 5, 7].includes(replicas))
+    return 'a range has 1, 3, 5 or 7 replicas';
+  if (
+    splitBytes !== undefined &&
+    !(Number.isSafeInteger(splitBytes) && splitBytes >= splitBytesLeast)
+  )
+    return `a range is cut at ${splitBytesLeast} bytes or more`;
+  const ttl = gcTtlSeconds ?? 1;
+  if (!Number.isSafeInteger(ttl) || ttl < 1 || ttl > gcTtlSecondsMax)
+    return 'old versions are kept for 1 second to 10 years';
+  if (leasePreference !== undefined && !zonePattern.test(leasePreference))
+    return 'a zone is a name of 1 to 128 printable characters';
+  return undefined;
+}
+
+/** @returns undefined: nothing is left of it */
+export function changedConfiguration(
+  before: RangeConfiguration,
+  change: RangeConfigurationChange,
+): RangeConfiguration | undefined {
+  const of = <T>(now: T | undefined, wanted: T | null | undefined): T | undefined =>
+    wanted === undefined ? now : (wanted ?? undefined);
+  const { startKey, endKey } = before;
+  const replicas = of(before.replicas, change.replicas);
+  const splitBytes = of(before.splitBytes, change.splitBytes);
+  const gcTtlSeconds = of(before.gcTtlSeconds, change.gcTtlSeconds);
+  const leasePreference = of(before.leasePreference, change.leasePreference);
+  if ((replicas ?? splitBytes ?? gcTtlSeconds ?? leasePreference) === undefined) return undefined;
+  return { startKey, endKey, replicas, splitBytes, gcTtlSeconds, leasePreference };
+}
+
+/** All configurations of a cluster, as they were read once. */
+export class RangeConfigurations {
+  /** Wider before narrower. */
+  private readonly sorted: readonly RangeConfiguration[];
+
+  constructor(configurations: readonly RangeConfiguration[]) {
+    this.sorted = [...configurations].sort(
+      (a, b) => compareBytes(a.startKey, b.startKey) || compareBytes(b.endKey, a.endKey),
+    );
+  }
+
+  /** What is wanted at a key. */
+  at(key: Uint8Array): RangeWishes {
+    let found: RangeWishes = {};
+    for (const each of this.sorted)
+      if (spanContains(each, key))
+        found = {
+          replicas: each.replicas ?? found.replicas,
+          splitBytes: each.splitBytes ?? found.splitBytes,
+          gcTtlSeconds: each.gcTtlSeconds ?? found.gcTtlSeconds,
+          leasePreference: each.leasePreference ?? found.leasePreference,
+        };
+    return found;
+  }
+
+  /** The first key inside the span at which something else may be wanted: a range has one configuration. */
+  boundaryIn(span: Span): Uint8Array | undefined {
+    let first: Uint8Array | undefined;
+    for (const { startKey, endKey } of this.sorted)
+      for (const key of [startKey, endKey])
+        if (
+          spanContains(span, key) &&
+          compareBytes(key, span.startKey) > 0 &&
+          compareBytes(key, rootEndKey) >= 0 &&
+          (first === undefined || compareBytes(key, first) < 0)
+        )
+          first = key;
+    return first;
+  }
+}
+
+export const noConfigurations: RangeConfigurations = new RangeConfigurations([]);
