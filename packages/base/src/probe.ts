@@ -95,6 +95,8 @@ export const probeNames = [
   'locksLostWithLease',
   'splitMovedIntents',
   'snapshotHadIntents',
+  /** A write came over the intent of a transaction that was announced to be committed. */
+  'announcedResolved',
   'historyRead',
   /** The first range's leaseholder sent a report to where the row is. */
   'rangeReportSentOn',

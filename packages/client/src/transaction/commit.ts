@@ -38,6 +38,8 @@ export interface CommitWork {
   /** In order of writing: the first one's key is the anchor. */
   readonly mutations: readonly WriteMutation[];
   readonly readChecks: readonly ReadCheck[];
+  /** It may hold locks on keys that it does not write: those on written keys go with their intents. */
+  readonly locksElsewhere: boolean;
   /** At which the reads are known to hold, if no written key was read: worth trying before a later one. 0 = none. */
   readonly cheapTimestamp: number;
 }
@@ -55,6 +57,8 @@ const oneWriteKeysMax = 10_000;
 /** Time that the writes of a commit are given beyond its ordinary time. Unit: ms per MiB, ms per key. */
 const msPerMebibyte = 500;
 const msPerKey = 0.5;
+/** Nobody is likely to wait for one key of a bulk load. */
+const announcedKeysMax = 1000;
 /** A promise in the way of a promise is waited for so long; then one of the two gives way. Unit: ms. */
 const mutualPatienceMs = 100;
 
@@ -245,15 +249,18 @@ export class Commit {
 
   /** The rest goes on behind the user's back. */
   private finish(record: RecordState, decided: boolean): void {
-    const { keeper, queue } = this.parts;
-    const { context } = this.work;
+    const { keeper, queue, router } = this.parts;
+    const { context, locksElsewhere } = this.work;
+    const committed = record.status === 'committed';
+    if (committed && this.work.mutations.length <= announcedKeysMax)
+      router.announce(context.id, record.commitTimestamp, this.keys);
     queue.add({
       ...this.address,
-      committed: record.status === 'committed',
+      committed,
       commitTimestamp: record.commitTimestamp,
       keys: this.keys,
       decided,
-      onEnd: () => keeper.leave(context, true),
+      onEnd: () => keeper.leave(context, locksElsewhere || !committed),
     });
   }
 

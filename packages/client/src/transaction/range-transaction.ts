@@ -54,6 +54,8 @@ export class RangeTransaction implements KvTransaction {
   /** An earlier statement has read something. */
   private hasRead = false;
   private hasLocked = false;
+  /** It may hold locks that its reads do not tell of: of a request that failed half-way. */
+  private locksUnknown = false;
   private finished = false;
 
   constructor(parts: TransactionParts, options: BeginOptions) {
@@ -233,9 +235,22 @@ export class RangeTransaction implements KvTransaction {
     const { wait = 'block', lockTimeoutMs: limitMs, signal } = options;
     this.hasLocked = true;
     const lock = { mode, wait, limitMs, ...(signal === undefined ? {} : { signal }) };
+    try {
+      return await this.lockNow(keys, lock, options.unchanged ?? false);
+    } catch (error) {
+      this.locksUnknown = true;
+      throw error;
+    }
+  }
+
+  private async lockNow(
+    keys: readonly Uint8Array[],
+    lock: Parameters<SnapshotReader['lock']>[1],
+    unchanged: boolean,
+  ): Promise<readonly LockedValue[]> {
     const found = await this.reader.lock(keys, lock);
     const skipped = new Set(found.skipped);
-    await this.judge(keys, found.values, skipped, options.unchanged ?? false);
+    await this.judge(keys, found.values, skipped, unchanged);
     return keys.map((key, index) => {
       if (skipped.has(index)) return lockedByOther;
       const value = found.values[index];
@@ -349,6 +364,7 @@ export class RangeTransaction implements KvTransaction {
       conditions: [...unchanged, ...absent],
       mutations,
       readChecks,
+      locksElsewhere: this.locksUnknown || reads.hasLockedBeside((text) => buffer.writes(text)),
       cheapTimestamp: cheap && readChecks.length > 0 ? context.readTimestamp : 0,
     };
   }

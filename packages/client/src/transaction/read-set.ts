@@ -105,6 +105,12 @@ export class ReadSet {
     return checks;
   }
 
+  /** Whether a key was locked that is not written. @param isWritten by key text */
+  hasLockedBeside(isWritten: (text: string) => boolean): boolean {
+    for (const [text, { locked }] of this.points) if (locked && !isWritten(text)) return true;
+    return false;
+  }
+
   /** For a key that is written and was not read by itself: when a scan saw it last. */
   scannedSince(key: Uint8Array): number | undefined {
     let since: number | undefined;

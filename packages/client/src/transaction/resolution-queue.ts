@@ -82,8 +82,12 @@ export class ResolutionQueue {
   }
 
   private async finish(finished: Finished): Promise<void> {
-    const { transactionId, anchorKey, committed, commitTimestamp, keys } = finished;
-    if (!finished.decided) await this.decide(finished);
+    const { transactionId, anchorKey, committed, commitTimestamp } = finished;
+    let { keys } = finished;
+    if (!finished.decided) {
+      const resolved = new Set(await this.decide(finished));
+      keys = keys.filter((key) => !resolved.has(key));
+    }
     const resolution = { transactionId, committed, commitTimestamp };
     for (let at = 0; at < keys.length; at += keysPerStep)
       if (!(await this.enqueue({ ...resolution, keys: keys.slice(at, at + keysPerStep) }))) return;
@@ -97,12 +101,13 @@ export class ResolutionQueue {
       });
   }
 
-  private async decide(finished: Finished): Promise<void> {
+  /** @returns the keys that were resolved with it */
+  private async decide(finished: Finished): Promise<readonly Uint8Array[]> {
     const { transactionId, anchorKey, commitTimestamp, keys } = finished;
     for (let tries = 1; ; tries++) {
       try {
         // All intents have been laid, so nobody can decide otherwise.
-        const { status } = await this.router.decide(
+        const { status, resolved } = await this.router.decide(
           {
             transactionId,
             anchorKey,
@@ -115,7 +120,7 @@ export class ResolutionQueue {
           { timeoutMs: stepTimeoutMs },
         );
         assert(status !== 'aborted', 'a promise that was kept is not broken by others');
-        return;
+        return status === 'committed' ? resolved : [];
       } catch (error) {
         if (tries >= triesMax || !(error instanceof DbError)) throw error;
       }

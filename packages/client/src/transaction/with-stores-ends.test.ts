@@ -98,7 +98,8 @@ describe('over real stores', () => {
         await world.run(world.sleep(600));
       }
       await world.run(other.database.idle());
-      await world.run(world.sleep(100));
+      // Followers hear of the last entry with the next heartbeat.
+      await world.run(world.sleep(500));
       expect([k, rowsLeft('i')]).toEqual([k, 0]);
       expect(await world.run(other.router.transactions.finishAbandoned())).toBe(0);
       const values = await world.run(other.router.get(keys));

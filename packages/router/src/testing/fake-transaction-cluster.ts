@@ -101,6 +101,11 @@ export class FakeTransactionCluster extends FakeCluster {
     if (request.prevent) return this.prevent(request.prevent);
     if (request.resolve) {
       for (const resolution of request.resolve.resolutions ?? []) {
+        // Here an announcement hands over locks and nothing else.
+        if (resolution.undecided) {
+          this.releaseLocks(range, toHex(resolution.transactionId ?? noBytes));
+          continue;
+        }
         const id = toHex(resolution.transactionId ?? noBytes);
         this.resolve(range, id, resolution.keys ?? [], {
           committed: resolution.committed ?? false,

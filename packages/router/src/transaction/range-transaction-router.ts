@@ -22,6 +22,7 @@ import {
 import { SnapshotReading } from './snapshot-reads.ts';
 import type { TransactionParts } from './spread-operation.ts';
 import type {
+  DecidedState,
   Decision,
   LiveTransaction,
   Located,
@@ -62,12 +63,16 @@ const noBytes = new Uint8Array(0);
 const keepEveryMs = 400;
 const keepTimeoutMs = 1000;
 const releaseTimeoutMs = 2000;
+/** By then the record says it. */
+const announceTimeoutMs = 1000;
 
 export class RangeTransactionRouter implements TransactionRouter {
   readonly clientId: string;
   readonly pusher: Pusher;
   private readonly parts: TransactionRouterParts;
   private readonly base: TransactionParts;
+  /** Of this turn. */
+  private announcements: Resolution[] = [];
 
   constructor(parts: TransactionRouterParts) {
     const { dispatcher, admission, link } = parts;
@@ -175,7 +180,7 @@ export class RangeTransactionRouter implements TransactionRouter {
     return new QueryOperation(this.base, record, options).start();
   }
 
-  async decide(decision: Decision, options?: OperationOptions): Promise<RecordState> {
+  async decide(decision: Decision, options?: OperationOptions): Promise<DecidedState> {
     this.parts.checkOpen();
     return new DecideOperation(this.base, decision, options).start();
   }
@@ -198,6 +203,23 @@ export class RangeTransactionRouter implements TransactionRouter {
       ({ keys, forgetAnchorKey }) => keys.length > 0 || forgetAnchorKey !== undefined,
     );
     if (some) await new ResolveOperation(this.base, resolutions, options).start();
+  }
+
+  announce(transactionId: Uint8Array, commitTimestamp: number, keys: readonly Uint8Array[]): void {
+    if (keys.length === 0) return;
+    const { announcements } = this;
+    announcements.push({ transactionId, committed: true, commitTimestamp, keys, undecided: true });
+    if (announcements.length === 1)
+      this.parts.dispatcher.clock.afterTurn(() => this.sendAnnouncements());
+  }
+
+  private sendAnnouncements(): void {
+    const { announcements } = this;
+    this.announcements = [];
+    if (!this.parts.isOpen()) return;
+    const options = { timeoutMs: announceTimeoutMs };
+    // A lost one costs a wait.
+    new ResolveOperation(this.base, announcements, options).start().catch(() => undefined);
   }
 
   async recover(record: RecordAddress, options?: OperationOptions): Promise<RecordState> {

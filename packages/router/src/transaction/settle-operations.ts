@@ -11,9 +11,9 @@ import { type CallPiece, RangeCall } from '../range-call.ts';
 import type { OperationOptions } from '../router-api.ts';
 import { type Part, SpreadOperation, type SpreadParts, slices } from './spread-operation.ts';
 import type {
+  DecidedState,
   Decision,
   RecordAddress,
-  RecordState,
   RecordStatus,
   Resolution,
   TransactionRecord,
@@ -115,8 +115,10 @@ export class QueryOperation extends RecordOperation<TransactionRecord> {
   }
 }
 
-export class DecideOperation extends RecordOperation<RecordState> {
+export class DecideOperation extends RecordOperation<DecidedState> {
   private readonly decision: Decision;
+  /** Keys that every attempt has named: a split may come between two of them. */
+  private resolved: readonly Uint8Array[] | undefined;
 
   constructor(base: SpreadParts, decision: Decision, options?: OperationOptions) {
     super(base, decision.anchorKey, options);
@@ -128,6 +130,8 @@ export class DecideOperation extends RecordOperation<RecordState> {
     const here = decision.resolveKeys.filter(
       (key) => compareBytes(piece.startKey, key) <= 0 && compareBytes(key, piece.endKey) < 0,
     );
+    const named = new Set(here);
+    this.resolved = this.resolved?.filter((key) => named.has(key)) ?? here;
     return {
       decide: {
         transactionId: decision.transactionId,
@@ -145,10 +149,14 @@ export class DecideOperation extends RecordOperation<RecordState> {
     };
   }
 
-  override read(response: Response): RecordState | undefined {
+  override read(response: Response): DecidedState | undefined {
     const { decide } = response;
     if (!decide) return undefined;
-    return { status: statusOf(decide.status), commitTimestamp: decide.commitTimestamp ?? 0 };
+    return {
+      status: statusOf(decide.status),
+      commitTimestamp: decide.commitTimestamp ?? 0,
+      resolved: this.resolved ?? [],
+    };
   }
 }
 
@@ -244,6 +252,7 @@ export class ResolveOperation extends SpreadOperation<ResolvePart, void> {
       committed: resolution.committed,
       commitTimestamp: resolution.commitTimestamp,
       keys,
+      ...(resolution.undecided === true ? { undecided: true } : {}),
       ...(forget && resolution.forgetAnchorKey !== undefined
         ? {
             forgetAnchorKey: resolution.forgetAnchorKey,

@@ -114,6 +114,11 @@ export interface RecordState {
   readonly commitTimestamp: number;
 }
 
+export interface DecidedState extends RecordState {
+  /** Of the keys that were to be resolved, those that surely were, as far as the record says how: the same objects. */
+  readonly resolved: readonly Uint8Array[];
+}
+
 export interface TransactionRecord extends RecordState {
   readonly promisedKeys: readonly Uint8Array[];
   readonly ageMs: number;
@@ -145,6 +150,8 @@ export interface Resolution {
   readonly forgetAnchorKey?: Uint8Array;
   /** With it: whoever asks is the coordinator, which will not look for the record any more. */
   readonly byCoordinator?: boolean;
+  /** The coordinator's word, before the record says so: see `announce`. */
+  readonly undecided?: boolean;
 }
 
 export interface LiveTransaction {
@@ -249,7 +256,7 @@ export interface TransactionRouter {
 
   query(record: RecordAddress, options?: OperationOptions): Promise<TransactionRecord>;
   /** @returns the record afterwards, whoever decided */
-  decide(decision: Decision, options?: OperationOptions): Promise<RecordState>;
+  decide(decision: Decision, options?: OperationOptions): Promise<DecidedState>;
   /** @returns whether every key had the transaction's intent at the timestamp; the others can no longer get it */
   prevent(
     transactionId: Uint8Array,
@@ -258,6 +265,11 @@ export interface TransactionRouter {
     options?: OperationOptions,
   ): Promise<boolean>;
   resolve(resolutions: readonly Resolution[], options?: OperationOptions): Promise<void>;
+  /**
+   * The coordinator's word that all promises are kept, before the record says so: who waits for the keys goes on at once.
+   * Nobody hears what becomes of it, and nothing depends on it.
+   */
+  announce(transactionId: Uint8Array, commitTimestamp: number, keys: readonly Uint8Array[]): void;
   /**
    * Settles a transaction by what its promised keys say, as somebody who does not know: the one way to find out what
    * became of a commit whose answers were lost. @returns committed or aborted

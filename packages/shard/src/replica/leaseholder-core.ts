@@ -88,6 +88,8 @@ export interface LeaseholderCore {
   again(attempt: Attempt): void;
   /** Until the intent is out of the way, or for a while. */
   waitForIntent(attempt: Attempt, intent: Intent): Answer | undefined;
+  /** The intent of a transaction that is known to be committed becomes a version. */
+  resolveAnnounced(intent: Intent): void;
   /** Nothing else is evaluated while `read` runs; then `evaluate` is, and its answer sent. */
   alone<Result>(
     caller: Caller,

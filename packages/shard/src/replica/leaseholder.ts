@@ -248,6 +248,17 @@ export class Leaseholder implements LeaseholderCore {
     this.locks.close();
   }
 
+  /** A read waits for the key. */
+  resolveIfAnnounced(key: Uint8Array): void {
+    const intent = this.memory.hasIntents ? this.memory.intentOf(overlayKey(key)) : undefined;
+    if (intent === undefined || !this.memory.isAnnounced(intent) || !this.mayEvaluate()) return;
+    this.resolveAnnounced(intent);
+  }
+
+  resolveAnnounced(intent: Intent): void {
+    this.transactions.resolveAnnounced(intent);
+  }
+
   /** The range may have become shorter: locks beyond its end are nobody's, and who waits for them hears where to go. */
   onBounds(): void {
     if (this.locks.size > 0) this.locks.dropFrom(this.replica.descriptor.endKey);

@@ -34,12 +34,20 @@ export interface TransactionRecord {
   readonly key: Buffer;
   readonly transaction: string;
   readonly status: TransactionStatus;
-  /** STAGING, COMMITTED: at which; PREVENTED: up to which. */
+  /** STAGING, COMMITTED, RESOLVED: at which; PREVENTED: up to which. */
   readonly commitTimestamp: number;
   readonly promisedKeys: readonly Uint8Array[];
   /** Of the command that wrote it. */
   readonly writtenAt: number;
   readonly stored: Buffer;
+}
+
+/** It says something of one promised key, and nothing of the transaction. */
+export function isMarker({ status }: TransactionRecord): boolean {
+  return (
+    status === TransactionStatus.TRANSACTION_PREVENTED ||
+    status === TransactionStatus.TRANSACTION_RESOLVED
+  );
 }
 
 /** Keys and transaction ids as keys of maps: one character per byte, in byte order. */

@@ -202,6 +202,7 @@ export class Reads {
     const waitUntilMs =
       progress.waitUntilMs || Math.min(now + limits.intentWaitMs, caller.deadlineMs);
     if (waitUntilMs <= now) return blockedBy(intent);
+    replica.leaseholder?.resolveIfAnnounced(intent.key);
     const parked = replica.waitingRoom.park(overlayKey(intent.key), {
       untilMs: waitUntilMs,
       // Whoever leads or follows by then: asked from the beginning.

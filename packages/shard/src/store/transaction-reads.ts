@@ -12,8 +12,8 @@ import { blockedBy, type Leaseholder } from '../replica/leaseholder.ts';
 import type { Attempt } from '../replica/leaseholder-core.ts';
 import type { Replica } from '../replica/replica.ts';
 import { transactionIdBytes } from '../state/storage-keys.ts';
-import { checkStored } from '../state/stored-value.ts';
-import { nameOf, TransactionStatus } from '../state/transaction-rows.ts';
+import { checkStored, encodeStored } from '../state/stored-value.ts';
+import { type Intent, isMarker, nameOf } from '../state/transaction-rows.ts';
 import { historyAt } from '../transaction/history.ts';
 import { lockOwnerOf, waitForLock } from '../transaction/obstacles.ts';
 import { bumpReads, checkReadChecks } from '../transaction/read-checks.ts';
@@ -161,7 +161,7 @@ export class TransactionReads {
       if (refused !== undefined) return refused;
       const record = memory.state.records.get(nameOf(key) + transaction);
       const coordinatorAlive = context.live.isAlive(transaction);
-      if (record === undefined || record.status === TransactionStatus.TRANSACTION_PREVENTED)
+      if (record === undefined || isMarker(record))
         return this.confirmed(caller, leaseholder, { queryTransaction: { coordinatorAlive } });
       const { status, commitTimestamp, promisedKeys, writtenAt } = record;
       const ageMs = Math.max(0, context.hlc.wallMs() - timestampToWallMs(toTimestamp(writtenAt)));
@@ -239,6 +239,7 @@ export class TransactionReads {
     if (read.waitUntilMs === 0)
       read.waitUntilMs = Math.min(now + limits.intentWaitMs, caller.deadlineMs);
     if (read.waitUntilMs <= now) return giveUp;
+    replica.leaseholder?.resolveIfAnnounced(key);
     const parked = replica.waitingRoom.park(nameOf(key), {
       untilMs: read.waitUntilMs,
       retry: () => this.sendIfAny(caller, this.serve(read)),
@@ -288,9 +289,14 @@ export class TransactionReads {
     if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
-    for (const key of keys) {
+    const announced: (Buffer | undefined)[] = [];
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i] ?? noBytes;
       const waits = this.obstacleOn(leaseholder, key, transaction, uncertaintyLimit);
-      if (waits !== undefined) return waits;
+      if (waits === undefined) continue;
+      const intent = announcedOn(leaseholder, key, transaction);
+      if (intent === undefined) return waits;
+      announced[i] = encodeStored(intent.key, intent.timestamp, intent.value);
     }
     const newest = engine.getMany(keys.map((key) => replica.space.dataKey(key)));
     const values: flotilla.kv.Value.$Properties[] = [];
@@ -298,7 +304,7 @@ export class TransactionReads {
     let bytes = 0;
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i] ?? noBytes;
-      const stored = newest[i];
+      const stored = announced[i] ?? newest[i];
       if (stored === undefined) {
         values.push({});
         if (memory.lastDeletion > readTimestamp) fromHistory.push(i);
@@ -406,6 +412,7 @@ export class TransactionReads {
     const wish = request.lock === kv.LockMode.LOCK_SHARE ? 'share' : 'exclusive';
     const skips = request.wait === kv.LockWait.LOCK_SKIP_LOCKED;
     const skipped = new Set<number>();
+    const announced = new Map<number, Intent>();
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i] ?? noBytes;
       const name = nameOf(key);
@@ -426,6 +433,11 @@ export class TransactionReads {
       }
       const waits = this.obstacleOn(leaseholder, key, owner.name, Infinity);
       if (waits === undefined) continue;
+      const intent = announcedOn(leaseholder, key, owner.name);
+      if (intent !== undefined) {
+        announced.set(i, intent);
+        continue;
+      }
       if (!skips) return waits;
       if (!before) locks.release(name, owner.name);
       skipped.add(i);
@@ -434,6 +446,8 @@ export class TransactionReads {
     const { get } = answer;
     if (get?.values) {
       for (const i of skipped) get.values[i] = { skipped: true };
+      for (const [i, { value, timestamp }] of announced)
+        get.values[i] = { present: true, value, timestamp };
       get.storeTimestamp = storeTimestamp;
     }
     return { kind: 'taken', finish: () => answers.send(caller, answer) };
@@ -489,6 +503,21 @@ export class TransactionReads {
     const { busyRetryAfterMs } = this.options.limits;
     return refusal(RefusalReason.BUSY, message, { retryAfterMs: busyRetryAfterMs });
   }
+}
+
+/** An intent on the key that is as good as its newest version. Not a deletion, which leaves no version to show. */
+function announcedOn(
+  leaseholder: Leaseholder,
+  key: Uint8Array,
+  transaction: string,
+): Intent | undefined {
+  const { memory } = leaseholder;
+  const name = nameOf(key);
+  const intent = memory.unsettledIntent(name, transaction, Infinity);
+  if (intent === undefined || intent.isDelete || !memory.isAnnounced(intent)) return undefined;
+  // On its way to be that version, perhaps; a later write is not.
+  const underWay = leaseholder.view().overlay.get(name);
+  return underWay === undefined || underWay.timestamp === intent.timestamp ? intent : undefined;
 }
 
 function answerOfSnapshot(

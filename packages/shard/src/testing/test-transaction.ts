@@ -218,6 +218,8 @@ export class TestTransaction {
       hlc.observe(toTimestamp(pushed));
       commitTimestamp = Math.max(hlc.now(), pushed);
     }
+    // Some say so at once: others then write over the intents before the record is decided, if it ever is from here.
+    if (this.options.prng.nextBelow(2) === 0) await this.resolve(writing, commitTimestamp, true);
     if (abandon()) return commitTimestamp;
     const { transactionId, resolveKeys } = { transactionId: this.id, resolveKeys: [anchorKey] };
     await this.ask(anchorKey, {
@@ -292,13 +294,23 @@ export class TestTransaction {
     }
   }
 
-  private async resolve(groups: readonly Group[], commitTimestamp: number): Promise<void> {
+  private async resolve(
+    groups: readonly Group[],
+    commitTimestamp: number,
+    undecided = false,
+  ): Promise<void> {
     for (const { mutations } of groups) {
       const keys = mutations.map(({ key }) => present(key, 'key'));
       await this.ask(present(keys[0], 'a key'), {
         resolve: {
           resolutions: [
-            { transactionId: this.id, committed: commitTimestamp > 0, commitTimestamp, keys },
+            {
+              transactionId: this.id,
+              committed: commitTimestamp > 0,
+              commitTimestamp,
+              keys,
+              undecided,
+            },
           ],
         },
       });

@@ -8,7 +8,7 @@ import { type Answer, RefusalReason, refusal } from '../replica/answers.ts';
 import { newestStored } from '../replica/evaluation.ts';
 import type { Attempt, LeaseholderCore } from '../replica/leaseholder-core.ts';
 import { storedTimestamp } from '../state/stored-value.ts';
-import { nameOf } from '../state/transaction-rows.ts';
+import { type Intent, nameOf } from '../state/transaction-rows.ts';
 import type { LockOwner, LockWish } from './lock-table.ts';
 
 type Mutation = flotilla.kv.Mutation.$Properties;
@@ -48,15 +48,25 @@ export function waitForOthers(
   for (const keys of [needs.mutations, needs.conditions])
     for (const { key } of keys ?? []) {
       const intent = core.memory.intentOf(nameOf(key ?? noBytes));
-      if (intent !== undefined && intent.transaction !== transaction)
+      if (intent !== undefined && intent.transaction !== transaction && !passes(core, intent))
         return { answer: core.waitForIntent(attempt, intent) };
     }
   for (const { startKey, endKey } of needs.deleteSpans ?? []) {
     const span = { startKey: startKey ?? noBytes, endKey: endKey ?? noBytes };
-    const intent = core.memory.foreignIntentIn(span, transaction, Infinity);
-    if (intent !== undefined) return { answer: core.waitForIntent(attempt, intent) };
+    for (;;) {
+      const intent = core.memory.foreignIntentIn(span, transaction, Infinity);
+      if (intent === undefined) break;
+      if (!passes(core, intent)) return { answer: core.waitForIntent(attempt, intent) };
+    }
   }
   return undefined;
+}
+
+/** Whether the intent is out of the way now: of a transaction that is known to be committed it becomes a version. */
+function passes(core: LeaseholderCore, intent: Intent): boolean {
+  if (!core.memory.isAnnounced(intent)) return false;
+  core.resolveAnnounced(intent);
+  return true;
 }
 
 function waitForLocks(

@@ -9,6 +9,12 @@
  * commit there. Recovery asks each promise: found, or made impossible by a marker; then it sets the record, comparing with
  * what it saw. A record that was staged anew at another timestamp in between makes that fail.
  *
+ * Why nobody waits for the record. When all promises are kept the coordinator announces it everywhere while it decides the
+ * record. From then on an intent is as good as a version to those who read under a lock. A write that comes over one makes
+ * it a version, and leaves a marker in the same command that tells recovery that the promise was kept: the record may still
+ * say STAGING, and the intent is gone. The resolution that follows the decision takes the marker away. An announcement that
+ * is lost, with its leaseholder or on its way, costs the wait that it would have saved.
+ *
  * Why late messages do no harm. A prepare of a committed transaction comes below the versions that it made itself. One of an
  * aborted transaction finds the record or a marker, which are kept longer than a prepare is accepted; or lays an intent that
  * whoever meets it removes, because the record says ABORTED, or nothing, which is made to say so.
@@ -43,6 +49,7 @@ import { encodeStored } from '../state/stored-value.ts';
 import {
   bytesOfName,
   type Intent,
+  isMarker,
   makeIntent,
   makeRecord,
   nameOf,
@@ -58,10 +65,11 @@ type PrepareRequest = flotilla.kv.PrepareRequest.$Properties;
 type DecideRequest = flotilla.kv.DecideRequest.$Properties;
 type PreventRequest = flotilla.kv.PreventRequest.$Properties;
 type ResolveRequest = flotilla.kv.ResolveRequest.$Properties;
+type Resolution = flotilla.kv.Resolution.$Properties;
 type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
 
 const { TRANSACTION_NONE, TRANSACTION_STAGING, TRANSACTION_COMMITTED } = TransactionStatus;
-const { TRANSACTION_ABORTED, TRANSACTION_PREVENTED } = TransactionStatus;
+const { TRANSACTION_ABORTED, TRANSACTION_PREVENTED, TRANSACTION_RESOLVED } = TransactionStatus;
 
 const noBytes = Buffer.alloc(0);
 /** Records forgotten per command. */
@@ -186,8 +194,10 @@ export class TransactionCommands {
         probe('promiseFound');
         continue;
       }
-      allFound = false;
       const record = core.memory.recordOf(name, transaction);
+      if (record?.status === TRANSACTION_RESOLVED && record.commitTimestamp === commitTimestamp)
+        continue;
+      allFound = false;
       // A record beside its anchor says it all already; a marker may have to reach further.
       if (record !== undefined && record.status !== TRANSACTION_PREVENTED) continue;
       if (record !== undefined && record.commitTimestamp >= commitTimestamp) continue;
@@ -215,8 +225,13 @@ export class TransactionCommands {
       const checked = this.checkKeys(transactionId ?? noBytes, [...(keys ?? []), ...anchors]);
       if (!checked.ok) return core.refused(checked);
     }
+    const resolutions = request.resolutions ?? [];
+    if (resolutions.length > 0 && resolutions.every(({ undecided }) => undecided === true)) {
+      for (const resolution of resolutions) this.announce(resolution);
+      return { resolve: {} };
+    }
     let changes = this.newChanges();
-    for (const resolution of request.resolutions ?? []) {
+    for (const resolution of resolutions) {
       const transaction = nameOf(resolution.transactionId ?? noBytes);
       const commitTimestamp = resolution.committed ? (resolution.commitTimestamp ?? 0) : 0;
       for (const key of resolution.keys ?? [])
@@ -227,6 +242,41 @@ export class TransactionCommands {
       this.forget(changes, asBuffer(forgetAnchorKey), transaction, byCoordinator === true);
     }
     return this.append(caller, changes, { resolve: {} });
+  }
+
+  /** Who waits for the keys looks again. */
+  private announce({ transactionId, commitTimestamp, keys }: Resolution): void {
+    const { core } = this;
+    const transaction = nameOf(transactionId ?? noBytes);
+    for (const key of keys ?? []) {
+      const name = nameOf(key);
+      const intent = core.memory.intentOf(name);
+      if (intent?.transaction !== transaction || intent.timestamp !== commitTimestamp) continue;
+      core.memory.announce(intent);
+      core.replica.waitingRoom.wake(name);
+    }
+    core.locks.releaseAll(transaction);
+  }
+
+  /** Makes the intent a version, perhaps before the record says COMMITTED. @param intent announced */
+  resolveAnnounced(intent: Intent): void {
+    const { key, transaction, timestamp, anchorKey } = intent;
+    probe('announcedResolved');
+    const changes = this.resolveKey(this.newChanges(), key, transaction, timestamp);
+    const record = this.core.memory.recordOf(nameOf(key), transaction);
+    const row = { key, transaction, commitTimestamp: timestamp, writtenAt: changes.timestamp };
+    if (!key.equals(anchorKey)) {
+      const promisedKeys = [key];
+      changes.records.push(
+        recordChange(makeRecord({ ...row, status: TRANSACTION_RESOLVED, promisedKeys })),
+      );
+    } else if (record?.status === TRANSACTION_STAGING && record.commitTimestamp === timestamp) {
+      const { promisedKeys } = record;
+      changes.records.push(
+        recordChange(makeRecord({ ...row, status: TRANSACTION_COMMITTED, promisedKeys })),
+      );
+    }
+    this.append(undefined, changes, undefined);
   }
 
   private checkPrepare(request: PrepareRequest, header: TransactionHeader): RequestCheck {
@@ -372,7 +422,11 @@ export class TransactionCommands {
     const name = nameOf(keyBytes);
     const intent = core.memory.intentOf(name);
     // Named twice in one command: what it does is in the list already, and not yet in the view.
-    if (intent?.transaction !== transaction || before.resolved.has(name)) return before;
+    if (before.resolved.has(name)) return before;
+    if (intent?.transaction !== transaction) {
+      if (commitTimestamp > 0) this.dropMarker(before, name, transaction);
+      return before;
+    }
     const { key, timestamp, isDelete, value } = intent;
     let changes = before;
     if (changes.bytes > core.context.limits.entryBytesTarget) {
@@ -394,6 +448,15 @@ export class TransactionCommands {
     changes.writes.push(physicalWrite(key, stored, isDelete, previous, timestamp));
     changes.bytes += key.length + stored.length + (previous?.length ?? 0);
     return changes;
+  }
+
+  /** The record says COMMITTED: nobody will ask for the promise any more. */
+  private dropMarker(changes: Changes, name: string, transaction: string): void {
+    const record = this.core.memory.recordOf(name, transaction);
+    if (record?.status !== TRANSACTION_RESOLVED) return;
+    changes.resolved.add(name);
+    const transactionId = bytesOfName(transaction);
+    changes.records.push({ key: record.key, transactionId, stored: noBytes });
   }
 
   /** Everything that the transaction wrote is resolved. */
@@ -447,8 +510,7 @@ function recordChange({ key, transaction, stored }: TransactionRecord): RecordCh
 
 /** A marker is no record: nobody has decided. */
 function statusOf(record: TransactionRecord | undefined): TransactionStatus {
-  if (record === undefined || record.status === TRANSACTION_PREVENTED) return TRANSACTION_NONE;
-  return record.status;
+  return record === undefined || isMarker(record) ? TRANSACTION_NONE : record.status;
 }
 
 function isDecision(expected: TransactionStatus, outcome: TransactionStatus): boolean {

@@ -34,6 +34,8 @@ export class TransactionMemory {
   lastDeletion = 0;
   private watchedAt = 0;
   private readonly applied: () => TransactionState;
+  /** Of transactions that are committed, as their coordinators say; their records may not say so yet. */
+  private readonly announced = new WeakSet<Intent>();
   private readonly intents = new Map<string, Pending<Intent, IntentChange>>();
   private readonly records = new Map<string, Pending<TransactionRecord, RecordChange>>();
 
@@ -66,6 +68,15 @@ export class TransactionMemory {
       if (intent !== undefined && intent.transaction !== transaction && intent.timestamp <= upTo)
         return intent;
     return undefined;
+  }
+
+  /** The transaction is committed at the timestamp of this intent. */
+  announce(intent: Intent): void {
+    this.announced.add(intent);
+  }
+
+  isAnnounced(intent: Intent): boolean {
+    return this.announced.has(intent);
   }
 
   /** As `unsettledIntent`, for every key of a span. Unordered. */
