@@ -135,9 +135,9 @@ export class Membership {
     });
   }
 
-  /** Rows that belong to nobody are being deleted. */
+  /** Rows that belong to nobody are being deleted, or soon will be. */
   get isReclaiming(): boolean {
-    return this.reclaimer.isBusy;
+    return this.lifecycle.isAnyLeaving || this.reclaimer.isBusy;
   }
 
   /** What recovery found to be nobody's goes first. */

@@ -94,6 +94,11 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
     this.early = new EarlyMessages(options.clock);
   }
 
+  /** Replicas are on their way out: their rows are still here. */
+  get isAnyLeaving(): boolean {
+    return this.leaving.size > 0;
+  }
+
   /** Also of a replica that is being removed. */
   replica(rangeId: number): Replica | undefined {
     return this.options.replicas.get(rangeId) ?? this.leaving.get(rangeId);
