@@ -65,6 +65,18 @@ describe('list-append checker', () => {
     expect(timed(['a x1 y=1', 0, 1, rc], ['b y1 x=1', 0, 1, rc])).toContain('G1c');
   });
 
+  it('a later statement of READ COMMITTED may show more, and never less of its own', () => {
+    const rc = 'read committed';
+    const lines = (last: string) =>
+      [
+        ['a x1', 0, 1],
+        [`b x= ${last}`, 0, 2, rc],
+      ] as const;
+    expect(timed(...lines('x=1'))).toEqual([]);
+    expect(timed(...lines('x2 x=12'))).toEqual([]);
+    expect(timed(...lines('x2 x=1'))).toContain('internal');
+  });
+
   it('what was acknowledged is seen by whoever begins later, and in the order of one client', () => {
     expect(timed(['a x1', 0, 1], ['b x=', 2, 3], ['c x=1', 4, 5])).toEqual(['stale-read']);
     expect(timed(['a x1', 0, 3], ['b x=', 2, 3], ['c x=1', 4, 5])).toEqual([]);
