@@ -460,6 +460,31 @@ describe('statements', () => {
     await kit.run(transaction.commit());
   });
 
+  it('do not write over what others have made of a key since an earlier one has read and written it', async () => {
+    await write(one, { a1: '1' });
+    const transaction = one.database.begin({ isolation: 'read committed' });
+    transaction.beginStatement();
+    const value = text(await kit.run(transaction.get(bytes('a1'))));
+    transaction.put(bytes('a1'), bytes(`${value} and mine`));
+    await write(two, { a1: '2' });
+    transaction.beginStatement();
+    const again = kit.run(transaction.get(bytes('a1'), { lock: 'exclusive' }));
+    expect(await failureOf(again)).toMatchObject({ code: 'CONFLICT' });
+    transaction.rollback();
+  });
+
+  it('rely on what they have locked, and hear it when a lock was lost', async () => {
+    await write(one, { a1: '1', b1: '1' });
+    const transaction = one.database.begin({ isolation: 'read committed' });
+    transaction.beginStatement();
+    await kit.run(transaction.get(bytes('a1'), { lock: 'exclusive' }));
+    kit.cluster.locks.loseAll();
+    await write(two, { a1: '2' });
+    const again = kit.run(transaction.get(bytes('a1'), { lock: 'exclusive' }));
+    expect(await failureOf(again)).toMatchObject({ code: 'CONFLICT' });
+    transaction.rollback();
+  });
+
   it('are taken back by savepoints and restarts', async () => {
     await write(one, { a1: '1' });
     const transaction = one.database.begin();

@@ -283,8 +283,11 @@ export class RangeTransaction implements KvTransaction {
         const wasThere =
           before !== undefined || version > 0 || this.buffer.lookup(key) !== undefined;
         if (version > snapshot || known !== version || !wasThere) throw changed(key);
-      } else if (isolation !== 'read committed' && before !== undefined) {
-        if (before.version !== version) throw changed(key);
+      } else if (before !== undefined && before.version !== version) {
+        // Under read committed a lock shows what is newest. But what was locked before was to stay as it was, and the lock
+        // is lost; and what was written rests on what had been read.
+        const counts = before.locked || this.buffer.writes(keyText(key));
+        if (isolation !== 'read committed' || counts) throw changed(key);
       }
     }
     if (isolation !== 'read committed' && snapshot > 0) await this.reader.moveTo(newest);

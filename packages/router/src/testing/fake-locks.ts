@@ -57,6 +57,11 @@ export class FakeLocks {
     for (const [key, { holders }] of this.locks) if (keyIn(key)) holders.delete(id);
   }
 
+  /** As if leases had moved. */
+  loseAll(): void {
+    this.locks.clear();
+  }
+
   renew(id: string, edges: readonly WaitEdge[], nowMs: number): void {
     this.renewedAt.set(id, nowMs);
     this.edges.set(id, edges);
