@@ -17,6 +17,8 @@ export function overlayKey(key: Uint8Array): string {
 
 export class Overlay {
   private readonly entries = new Map<string, OverlayEntry>();
+  /** Of keys with several writes under way: timestamps of all but the newest, in order. */
+  private readonly earlier = new Map<string, number[]>();
 
   get size(): number {
     return this.entries.size;
@@ -26,14 +28,33 @@ export class Overlay {
     return this.entries.get(name);
   }
 
+  /** Timestamp of the first write of the key that the engine does not have; undefined: it has all. */
+  firstUnderWay(name: string): number | undefined {
+    return this.earlier.get(name)?.[0] ?? this.entries.get(name)?.timestamp;
+  }
+
   set(name: string, entry: OverlayEntry): void {
+    const before = this.entries.get(name);
+    if (before !== undefined) {
+      const earlier = this.earlier.get(name);
+      if (earlier === undefined) this.earlier.set(name, [before.timestamp]);
+      else earlier.push(before.timestamp);
+    }
     this.entries.set(name, entry);
   }
 
-  /** The engine has the write of `timestamp`; a later one stays. */
+  /** The engine has the write of `timestamp`, and those before it; a later one stays. */
   settle(key: Uint8Array, timestamp: number): void {
     const name = overlayKey(key);
-    if (this.entries.get(name)?.timestamp === timestamp) this.entries.delete(name);
+    if (this.entries.get(name)?.timestamp === timestamp) {
+      this.entries.delete(name);
+      this.earlier.delete(name);
+      return;
+    }
+    const earlier = this.earlier.get(name);
+    if (earlier === undefined) return;
+    while (earlier.length > 0 && (earlier[0] ?? Infinity) <= timestamp) earlier.shift();
+    if (earlier.length === 0) this.earlier.delete(name);
   }
 
   /** Entries in a span, sorted. Cost: linear in the overlay. */
@@ -47,5 +68,6 @@ export class Overlay {
 
   clear(): void {
     this.entries.clear();
+    this.earlier.clear();
   }
 }

@@ -478,8 +478,8 @@ export class TransactionReads {
     }
     const { overlay } = leaseholder.view();
     if (overlay.size === 0) return undefined;
-    const underWay = overlay.get(name);
-    if (underWay === undefined || underWay.timestamp > upTo) return undefined;
+    // The newest may be above the snapshot, and one that it does not show yet below.
+    if ((overlay.firstUnderWay(name) ?? Infinity) > upTo) return undefined;
     return { kind: 'waits', key, giveUp: this.busy('a write of the key is under way') };
   }
 
@@ -495,8 +495,9 @@ export class TransactionReads {
     const { overlay } = leaseholder.view();
     if (overlay.size === 0) return;
     const giveUp = this.busy('a write in the span is under way');
-    for (const { key, timestamp } of overlay.within(span))
-      if (timestamp <= upTo) yield { kind: 'waits', key, giveUp };
+    for (const { key } of overlay.within(span))
+      if ((overlay.firstUnderWay(nameOf(key)) ?? Infinity) <= upTo)
+        yield { kind: 'waits', key, giveUp };
   }
 
   private busy(message: string): Answer {

@@ -19,6 +19,9 @@ export interface HostClocks {
 /** 2026-01-01: where the wall clocks of all hosts begin, but for their offsets. */
 const wallStartMs = Date.UTC(2026, 0, 1);
 
+/** Delay of the timers that matter to what is checked by lateness: election timeouts, doubled. Unit: ms. */
+const timerMsMax = 2500;
+
 /** True time, as a wall clock without errors would show it. */
 export function trueWallMs(world: World): number {
   return wallStartMs + world.nowMs();
@@ -45,6 +48,9 @@ export class Host implements EventOwner {
   /** Where the monotonic clock of this life begins: processes do not share it. */
   private lifeBaseMs = 1000;
   private timerLateMsMax: number;
+  /** Of timers that were armed before it changed, and until when there may be some. */
+  private lateMs = 0;
+  private lateUntilMs = 0;
   private readonly prng: Prng;
   private wallStepMs = 0;
   private backlog: WorldEvent[] | undefined;
@@ -161,13 +167,15 @@ export class Host implements EventOwner {
     this.rate = rate;
   }
 
-  /** Timers are this late at most; undefined: as usual. Unit: ms. */
-  /** The most that a timer is late now. Unit: ms. */
+  /** The most that a timer is late that comes due now: those that were armed in a bad time stay late. Unit: ms. */
   get timersLateMs(): number {
-    return this.timerLateMsMax;
+    return Math.max(this.timerLateMsMax, this.world.nowMs() < this.lateUntilMs ? this.lateMs : 0);
   }
 
+  /** Timers that are armed from now on are this late at most; undefined: as usual. Unit: ms. */
   setTimerLateness(lateMsMax: number | undefined): void {
+    this.lateMs = this.timersLateMs;
+    this.lateUntilMs = this.world.nowMs() + this.lateMs + timerMsMax;
     this.timerLateMsMax = lateMsMax ?? this.clocks.timerLateMsMax;
   }
 

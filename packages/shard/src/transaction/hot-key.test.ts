@@ -1,0 +1,59 @@
+/** Writes of one key that overtake the log: what a snapshot sees between two of them. */
+import {
+  HybridLogicalClock,
+  keyMax,
+  present,
+  toRangeId,
+  toReplicaId,
+  toStoreId,
+} from '@flotilla/base';
+import { afterEach, expect, it } from 'vitest';
+import type { RangeDescriptor } from '../range-descriptor.ts';
+import { StoreCluster } from '../testing/index.ts';
+
+const stores = [1, 2, 3].map(toStoreId);
+const bounds = [Buffer.alloc(0), Buffer.of(0x03), Buffer.from(keyMax)];
+const ranges: RangeDescriptor[] = bounds.slice(1).map((endKey, i) => ({
+  rangeId: toRangeId(i + 1),
+  startKey: present(bounds[i], 'start'),
+  endKey,
+  generation: 1,
+  replicas: stores.map((storeId, k) => ({ replicaId: toReplicaId(k + 1), storeId })),
+  nextReplicaId: toReplicaId(4),
+}));
+const key = Buffer.from('k');
+const timeoutMs = 20_000;
+
+let cluster: StoreCluster | undefined;
+afterEach(() => cluster?.stopAll());
+
+it('a snapshot waits for a write below it, though a later one of the key is on its way too', async () => {
+  cluster = new StoreCluster({ seed: 1, ranges, syncDelayMs: [20, 20] });
+  await cluster.start();
+  const client = cluster.client();
+  const hlc = new HybridLogicalClock(cluster.clock, { maxOffsetMs: 250 });
+  await cluster.until(client.put(key, 'zero', timeoutMs), timeoutMs);
+  const first = client.put(key, 'first', timeoutMs);
+  await cluster.run(4);
+  const between = hlc.now();
+  await cluster.run(1);
+  const second = client.put(key, 'second', timeoutMs);
+  await cluster.run(4);
+  const read = client.ask(
+    client.rangeOf(key),
+    {
+      transaction: {
+        id: Buffer.alloc(16, 7),
+        coordinator: 'test',
+        startedAt: 1,
+        readTimestamp: between,
+        uncertaintyLimit: between,
+      },
+      get: { keys: [key] },
+    },
+    timeoutMs,
+  );
+  const answer = await cluster.until(read, timeoutMs);
+  expect(String(answer?.get?.values?.[0]?.value)).toBe('first');
+  await cluster.until(Promise.all([first, second]), timeoutMs);
+});
