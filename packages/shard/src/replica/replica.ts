@@ -421,7 +421,9 @@ export class Replica implements LeaseholderReplica {
         this.liveBytes += write.key.length + write.value.length;
       }
       if (write.previousTimestamp === 0) continue;
-      this.liveBytes -= write.key.length + write.previousValue.length;
+      const gone = write.key.length + write.previousValue.length;
+      // Half of what both had is a guess: a half may lose more than it was said to have.
+      this.liveBytes = Math.max(0, this.liveBytes - gone);
       operations.push({
         type: 'put',
         key: this.space.historyKey(write.key, at),

@@ -335,6 +335,23 @@ describe('a range that is too large', () => {
   });
 });
 
+describe('the bytes of a half', () => {
+  it('are a guess at first, and never so few that a checkpoint cannot be read again', async () => {
+    const client = await started();
+    for (let i = 1; i < 5; i++) await put(client, at(i * 16), 'x'.repeat(1000));
+    await split(client, middle);
+    for (let i = 1; i < 5; i++) {
+      const mutations = [{ key: at(i * 16), isDelete: true }];
+      expect((await cluster.until(client.write({ mutations })))?.write?.applied).toBe(true);
+    }
+    const store = toStoreId(1);
+    await cluster.until(cluster.store(store).checkpoint(), 20_000);
+    cluster.crash(store);
+    await cluster.startStore(store);
+    await expectTiling(3);
+  });
+});
+
 describe('a crash', () => {
   it('between a split and the next checkpoint makes the right half again from the left log', async () => {
     const client = await started();
