@@ -61,6 +61,29 @@ export const transactions: readonly Mutant[] = [
     hunt: calm,
   },
   {
+    name: 'snapshot-looks-at-the-newest-write-under-way',
+    breaks:
+      'a snapshot waits for every write below it that is in the log and not applied, also where a later one of the key follows',
+    changes: [
+      {
+        file: reads,
+        find: 'if ((overlay.firstUnderWay(name) ?? Infinity) > upTo) return undefined;',
+        replace: 'if ((overlay.get(name)?.timestamp ?? Infinity) > upTo) return undefined;',
+      },
+    ],
+    hunt: {
+      only: ['slowDisk', 'slowLink'],
+      swarm: {
+        ...world,
+        clients: 6,
+        keys: 2,
+        thinkMsMax: 2,
+        syncMs: [1, 20],
+        transactions: { ...brisk, workloads: ['registers', 'lists'] },
+      },
+    },
+  },
+  {
     name: 'scan-passes-intents',
     breaks: 'a scan of a snapshot waits for what others are about to commit within its span',
     changes: [
@@ -426,5 +449,24 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: calm,
+  },
+  {
+    name: 'a-lost-lock-is-not-noticed',
+    breaks:
+      'what a statement has locked is what it was when a later one locks it again, or the transaction ends',
+    changes: [
+      {
+        file: transaction,
+        find: "if (isolation !== 'read committed' || counts) throw changed(key);",
+        replace: "if (isolation !== 'read committed') throw changed(key);",
+      },
+    ],
+    hunt: {
+      ...leaders,
+      swarm: {
+        ...leaders.swarm,
+        transactions: { ...brisk, readCommittedShare: 0.8, workloads: ['lists', 'ring'] },
+      },
+    },
   },
 ];
