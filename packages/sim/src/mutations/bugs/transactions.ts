@@ -97,7 +97,6 @@ export const transactions: readonly Mutant[] = [
       ...calm,
       swarm: { ...calm.swarm, transactions: { ...brisk, workloads: ['predicate'] } },
     },
-    unfound: 'not hunted for long',
   },
   {
     name: 'locked-read-passes-intents',
@@ -201,7 +200,6 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: calm,
-    unfound: 'not hunted for long',
   },
   {
     name: 'one-range-without-its-read-checks',
@@ -215,7 +213,6 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: { ...calm, swarm: { ...calm.swarm, ranges: 2 } },
-    unfound: 'not hunted for long',
   },
   {
     name: 'prevented-without-a-marker',
