@@ -133,8 +133,8 @@ it('coordinators die at every step of a commit, and whoever comes after them set
     thinkMsMax: 10,
     brisk: 200,
   };
-  const swarm = { ...swarmOf(1001), ranges: 4, clients: 2, faultsMs: 3000, transactions };
-  const { failure, probes } = await runSeed(1001, {
+  const swarm = { ...swarmOf(1006), ranges: 4, clients: 2, faultsMs: 3000, transactions };
+  const { failure, probes } = await runSeed(1006, {
     swarm,
     faults: steps.map((step, i) => ({
       atMs: 200 + 500 * i,
