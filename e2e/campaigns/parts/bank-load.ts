@@ -2,23 +2,20 @@
 import type { Flotilla } from '@flotilla/client';
 import { sleep } from '../../harness/eventually.ts';
 import { regionIds } from './list-load.ts';
-import { FailureCounts, judgeSdkFailure } from './sdk-outcome.ts';
+import { WorkerLoad } from './worker-load.ts';
 
 const accounts = 100;
 const balance = 1000;
 
-export class BankLoad {
-  readonly failures: FailureCounts = new FailureCounts();
-  readonly impossible: FailureCounts = new FailureCounts();
+export class BankLoad extends WorkerLoad {
   /** Totals that are wrong. */
   readonly wrong: string[] = [];
   transfers = 0;
   reads = 0;
   private readonly clients: readonly Flotilla[];
-  private stopping = false;
-  private workers: Promise<void>[] = [];
 
   private constructor(clients: readonly Flotilla[]) {
+    super();
     this.clients = clients;
   }
 
@@ -35,13 +32,8 @@ export class BankLoad {
     const ids = Array.from({ length: accounts }, (_, n) => (n % regions) * regionIds + n);
     const rows = ids.map((id) => `(${id}, ${balance})`).join(', ');
     await client.sql.unsafe(`INSERT INTO accounts (id, balance) VALUES ${rows}`);
-    load.workers = Array.from({ length: workers }, (_, worker) => load.work(worker, ids));
+    load.employ(workers, (worker) => load.work(worker, ids));
     return load;
-  }
-
-  async stop(): Promise<void> {
-    this.stopping = true;
-    await Promise.all(this.workers);
   }
 
   private async work(worker: number, ids: readonly number[]): Promise<void> {
@@ -51,8 +43,7 @@ export class BankLoad {
         if (worker % 2 === 0) await this.transfer(client, ids);
         else await this.read(client);
       } catch (error) {
-        const { outcome, message } = judgeSdkFailure(error);
-        (outcome === 'impossible' ? this.impossible : this.failures).note(message);
+        this.noteFailure(error);
       }
       await sleep(20 * Math.random());
     }

@@ -2,20 +2,17 @@
 import type { Flotilla } from '@flotilla/client';
 import { sleep } from '../../harness/eventually.ts';
 import { regionIds } from './list-load.ts';
-import { FailureCounts, judgeSdkFailure } from './sdk-outcome.ts';
+import { WorkerLoad } from './worker-load.ts';
 
 const counters = 8;
 
-export class CounterLoad {
-  readonly failures: FailureCounts = new FailureCounts();
-  readonly impossible: FailureCounts = new FailureCounts();
+export class CounterLoad extends WorkerLoad {
   private readonly clients: readonly Flotilla[];
   private readonly sure = new Map<number, number>();
   private readonly unknown = new Map<number, number>();
-  private stopping = false;
-  private workers: Promise<void>[] = [];
 
   private constructor(clients: readonly Flotilla[]) {
+    super();
     this.clients = clients;
   }
 
@@ -30,17 +27,12 @@ export class CounterLoad {
     await client.sql`CREATE TABLE counters (id int PRIMARY KEY, v int NOT NULL)`;
     const ids = Array.from({ length: counters }, (_, n) => (n % regions) * regionIds + n);
     for (const id of ids) await client.sql`INSERT INTO counters (id, v) VALUES (${id}, 0)`;
-    load.workers = Array.from({ length: workers }, (_, worker) => load.work(worker, ids));
+    load.employ(workers, (worker) => load.work(worker, ids));
     return load;
   }
 
   get additions(): number {
     return [...this.sure.values()].reduce((sum, count) => sum + count, 0);
-  }
-
-  async stop(): Promise<void> {
-    this.stopping = true;
-    await Promise.all(this.workers);
   }
 
   /** @returns what is wrong */
@@ -71,9 +63,7 @@ export class CounterLoad {
         );
         note(this.sure, id);
       } catch (error) {
-        const { outcome, message } = judgeSdkFailure(error);
-        (outcome === 'impossible' ? this.impossible : this.failures).note(message);
-        if (outcome === 'unknown') note(this.unknown, id);
+        if (this.noteFailure(error) === 'unknown') note(this.unknown, id);
       }
       await sleep(20 * Math.random());
     }

@@ -13,7 +13,8 @@ import {
   printAnomalies,
 } from '@flotilla/client/testing';
 import { sleep } from '../../harness/eventually.ts';
-import { FailureCounts, judgeSdkFailure } from './sdk-outcome.ts';
+import { type FailureCounts, judgeSdkFailure } from './sdk-outcome.ts';
+import { WorkerLoad } from './worker-load.ts';
 
 export type Isolation = NonNullable<TransactionOptions['isolation']>;
 
@@ -42,12 +43,8 @@ interface List {
   appends: number;
 }
 
-export class ListLoad {
+export class ListLoad extends WorkerLoad {
   readonly history: ListTransaction[] = [];
-  /** Transactions given up although they were run again. */
-  readonly failures: FailureCounts = new FailureCounts();
-  /** Of a bug: answers that no correct database gives. */
-  readonly impossible: FailureCounts = new FailureCounts();
   readonly committedAt: number[] = [];
   unknown = 0;
   private readonly options: ListLoadOptions;
@@ -55,10 +52,9 @@ export class ListLoad {
   private readonly live: List[] = [];
   private nextId: number;
   private nextValue = 1;
-  private stopping = false;
-  private workers: Promise<void>[] = [];
 
   constructor(options: ListLoadOptions) {
+    super();
     this.options = options;
     this.nextId = options.firstId ?? 1;
   }
@@ -68,13 +64,8 @@ export class ListLoad {
     await load.client(0)
       .sql`CREATE TABLE IF NOT EXISTS lists (id int PRIMARY KEY, v text NOT NULL)`;
     for (let i = 0; i < options.lists; i++) load.live.push(await load.begin());
-    load.workers = Array.from({ length: options.workers }, (_, index) => load.work(index));
+    load.employ(options.workers, (worker) => load.work(worker));
     return load;
-  }
-
-  async stop(): Promise<void> {
-    this.stopping = true;
-    await Promise.all(this.workers);
   }
 
   /** Reads all lists once more and judges the history. @returns what is wrong */
@@ -190,11 +181,9 @@ export class ListLoad {
       this.committedAt.push(performance.now());
       for (const { list, append } of steps) if (append && list !== undefined) list.appends++;
     } catch (error) {
-      const failure = judgeSdkFailure(error);
-      finish(failure.outcome === 'unknown' ? 'unknown' : 'aborted');
-      if (failure.outcome === 'impossible') this.impossible.note(failure.message);
-      else this.failures.note(failure.message);
-      if (failure.outcome === 'unknown') this.unknown++;
+      const outcome = this.noteFailure(error);
+      finish(outcome === 'unknown' ? 'unknown' : 'aborted');
+      if (outcome === 'unknown') this.unknown++;
     }
   }
 }

@@ -2,7 +2,7 @@
 import type { Flotilla } from '@flotilla/client';
 import { checkSet } from '@flotilla/client/testing';
 import { sleep } from '../../harness/eventually.ts';
-import { FailureCounts, judgeSdkFailure } from './sdk-outcome.ts';
+import { WorkerLoad } from './worker-load.ts';
 
 export interface RowLoadOptions {
   readonly clients: readonly Flotilla[];
@@ -14,19 +14,16 @@ export interface RowLoadOptions {
   readonly bodyBytes: number;
 }
 
-export class RowLoad {
-  readonly failures: FailureCounts = new FailureCounts();
-  readonly impossible: FailureCounts = new FailureCounts();
+export class RowLoad extends WorkerLoad {
   /** When a row was acknowledged and how long that took. Unit: ms. */
   readonly acknowledged: { readonly at: number; readonly tookMs: number }[] = [];
   private readonly options: RowLoadOptions;
   private readonly done: string[] = [];
   private readonly unknown: string[] = [];
   private next = 0;
-  private stopping = false;
-  private workers: Promise<void>[] = [];
 
   private constructor(options: RowLoadOptions) {
+    super();
     this.options = options;
   }
 
@@ -37,13 +34,8 @@ export class RowLoad {
       await client?.sql.unsafe(
         `CREATE TABLE rows_${table} (id int PRIMARY KEY, body text NOT NULL)`,
       );
-    load.workers = Array.from({ length: options.workers }, (_, worker) => load.work(worker));
+    load.employ(options.workers, (worker) => load.work(worker));
     return load;
-  }
-
-  async stop(): Promise<void> {
-    this.stopping = true;
-    await Promise.all(this.workers);
   }
 
   /** @returns what is wrong: rows that are lost, or there though nobody wrote them */
@@ -85,8 +77,7 @@ export class RowLoad {
       this.done.push(String(id));
       return true;
     } catch (error) {
-      const { outcome, message } = judgeSdkFailure(error);
-      (outcome === 'impossible' ? this.impossible : this.failures).note(message);
+      const outcome = this.noteFailure(error);
       if (outcome !== 'refused') this.unknown.push(String(id));
       return outcome !== 'refused';
     }

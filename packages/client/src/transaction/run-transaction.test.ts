@@ -1,20 +1,14 @@
-import { DbError, MemoryNetwork, SeededPrng, SystemClock } from '@flotilla/base';
-import { createRouter } from '@flotilla/router';
-import { FakeTransactionCluster } from '@flotilla/router/testing';
+import { DbError } from '@flotilla/base';
+import type { FakeTransactionCluster } from '@flotilla/router/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createFlotilla } from '../create-flotilla.ts';
 import type { Flotilla } from '../flotilla.ts';
+import { pretendFlotilla } from '../pretended-flotilla.test-kit.ts';
 
 let cluster: FakeTransactionCluster;
 let db: Flotilla;
 
 beforeEach(async () => {
-  const clock = new SystemClock();
-  const network = new MemoryNetwork({ clock });
-  cluster = new FakeTransactionCluster(network, clock, []);
-  const prng = new SeededPrng(1);
-  const router = createRouter({ transport: network.connect('client'), clock, prng });
-  db = await createFlotilla({ router, clock, prng });
+  ({ cluster, db } = await pretendFlotilla());
 });
 
 afterEach(() => db.close());
