@@ -12,11 +12,12 @@ import { loadGrammar } from './parse/grammar.ts';
 import { Parser } from './parse/parser.ts';
 import { Preparer } from './prepare.ts';
 import { CatalogLogins, type Logins } from './roles/logins.ts';
-import { EngineSession, type SessionOptions, type SessionShared } from './session.ts';
+import type { SessionOptions, SessionShared } from './session/session-options.ts';
+import { EngineSession } from './session.ts';
 import type { SqlSession } from './session-api.ts';
 import { timestampFromUnixMs } from './types/timestamp.ts';
 
-export type { SessionOptions } from './session.ts';
+export type { SessionOptions } from './session/session-options.ts';
 
 export interface SqlEngineOptions {
   readonly database: KvDatabase;

@@ -1,0 +1,139 @@
+/** COPY of one session: TO STDOUT is a query whose rows leave as lines, FROM STDIN is INSERTs of many rows in one transaction. */
+import type { CopyStmt, Node } from 'libpg-query';
+import { CopyCommand, checkCopy, copyInsert, copyQuery } from '../copy/copy-command.ts';
+import { copyIn } from '../copy/copy-in.ts';
+import { CopyWriter } from '../copy/copy-writer.ts';
+import { emptyResult } from '../execute/result.ts';
+import { statementError } from '../kv-errors.ts';
+import type { Statement } from '../parse/parser.ts';
+import { SourceText } from '../parse/position.ts';
+import type {
+  CopySource,
+  Datum,
+  Oid,
+  PreparedStatement,
+  SqlSession,
+  StatementResult,
+} from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
+import type { Deadlines } from './deadlines.ts';
+import { Preparation } from './preparation.ts';
+import type { SessionContext } from './session-context.ts';
+import type { StatementRunner } from './statement-runner.ts';
+
+/** Of statements that nobody wrote. */
+const noSource = new SourceText('');
+
+export class CopyStatements {
+  private readonly session: SqlSession;
+  private readonly context: SessionContext;
+  private readonly runner: StatementRunner;
+  private readonly deadlines: Deadlines;
+
+  constructor(
+    session: SqlSession,
+    parts: {
+      readonly context: SessionContext;
+      readonly runner: StatementRunner;
+      readonly deadlines: Deadlines;
+    },
+  ) {
+    this.session = session;
+    this.context = parts.context;
+    this.runner = parts.runner;
+    this.deadlines = parts.deadlines;
+  }
+
+  /** Throws what preparing a query of the copied columns, or an INSERT into them, throws. */
+  async prepare(statement: Statement, copy: CopyStmt): Promise<PreparedStatement> {
+    const options = checkCopy(copy);
+    await this.context.shared.catalog.loadFirst();
+    const prepareTree = (tree: Node): Promise<PreparedStatement> =>
+      this.session.prepare({ text: statement.text, node: { ...statement.node, tree } }, []);
+    const query = await prepareTree(copyQuery(copy, this.context.catalogAccess().names));
+    if (query.columns === undefined)
+      throw new SqlError('0A000', 'COPY query must have a RETURNING clause');
+    return new CopyCommand(copy, options, query);
+  }
+
+  async copyTo(
+    { query, options, fields }: CopyCommand,
+    signal: AbortSignal | undefined,
+  ): Promise<StatementResult> {
+    const result = await this.session.execute(query, [], signal === undefined ? {} : { signal });
+    const names = fields.map(({ name }) => name);
+    const writer = new CopyWriter(options, names);
+    const text = (row: readonly Datum[]): (string | null)[] =>
+      fields.map(({ typeOid }, index) => {
+        const bytes = this.session.encode(typeOid, 0, row[index] ?? null);
+        return bytes === null ? null : Buffer.from(bytes).toString('utf8');
+      });
+    let count = 0;
+    const lines = async function* (): AsyncGenerator<readonly string[], void, undefined> {
+      const header = writer.header();
+      if (header !== undefined) yield [header];
+      for await (const rows of result.rows ?? []) {
+        count += rows.length;
+        yield rows.map((row) => writer.line(text(row)));
+      }
+    };
+    const copyOut = { columnCount: names.length, lines: lines() };
+    return { ...emptyResult(''), commandTag: () => `COPY ${count}`, copyOut };
+  }
+
+  /** All batches lie in one transaction, the open one or one that is made for them. */
+  async copyFrom(command: CopyCommand, outer: AbortSignal | undefined): Promise<StatementResult> {
+    const { statement: copy, options, fields } = command;
+    const names = fields.map(({ name }) => name);
+    const types = fields.map(({ typeOid }) => typeOid);
+    const table = copy.relation?.relname ?? '';
+    const inserts = new Map<number, PreparedStatement>();
+    const prepareInsert = async (rows: number): Promise<PreparedStatement> => {
+      let insert = inserts.get(rows);
+      if (insert === undefined) {
+        const tree = copyInsert(copy, names, rows);
+        const declared = Array.from({ length: rows }, () => types).flat();
+        insert = await this.session.prepare(
+          { text: '', node: { tree, source: noSource } },
+          declared,
+        );
+        inserts.set(rows, insert);
+      }
+      return insert;
+    };
+    const own = this.session.transactionStatus === 'idle';
+    let count = 0;
+    const load = async (from: CopySource): Promise<void> => {
+      const { signal, end } = this.deadlines.begin(outer, `COPY ${table} FROM STDIN`);
+      const within = signal === undefined ? {} : { signal };
+      if (own) this.session.beginImplicit('query');
+      try {
+        const target = {
+          table,
+          columns: fields,
+          decode: (typeOid: Oid, text: string): Datum =>
+            this.session.decode(typeOid, 0, Buffer.from(text, 'utf8')),
+          insert: async (values: readonly Datum[], rows: number): Promise<void> => {
+            await this.session.execute(await prepareInsert(rows), values, within);
+          },
+        };
+        count = await copyIn(from, options, target, signal);
+        if (own) await this.session.endImplicit({ commit: true });
+      } catch (error) {
+        this.context.transaction.fail(error);
+        throw statementError(error, signal);
+      } finally {
+        end();
+      }
+    };
+    // Whatever is wrong with the table is said before the client sends anything.
+    const first = await prepareInsert(1);
+    if (first instanceof Preparation) this.runner.checkReadOnly(first.prepared.plan);
+    const columnCount = names.length;
+    return {
+      ...emptyResult(''),
+      commandTag: () => `COPY ${count}`,
+      copyIn: { columnCount, load },
+    };
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * What one session is: who its user is, its settings, its transaction, and the catalog as it sees it. The session and those
+ * who run its statements share it; it runs none itself.
+ */
+import type { CatalogAccess } from '../catalog/catalog-access.ts';
+import { NameResolver } from '../catalog/name-resolver.ts';
+import { parseSearchPath } from '../catalog/search-path.ts';
+import { sessionNames } from '../catalog/session-names.ts';
+import { SessionSequences } from '../catalog/session-sequences.ts';
+import type { CatalogSnapshot } from '../catalog/snapshot.ts';
+import { OutsideWork, sleepFor } from '../cluster/outside-work.ts';
+import { SessionStatements } from '../named-statements.ts';
+import type { Statement } from '../parse/parser.ts';
+import type { IndexTest } from '../plan/choose-path.ts';
+import type { PreparedPlan } from '../plan/plan.ts';
+import { holdsOnSchema } from '../roles/access.ts';
+import { type Authority, authorityOf } from '../roles/authority.ts';
+import type { Datum, NamedStatements, Notice, Oid } from '../session-api.ts';
+import { type SettingChange, Settings } from '../settings.ts';
+import { SqlError } from '../sql-error.ts';
+import { readAsOf, readAsOfAtMost } from '../transaction/read-as-of.ts';
+import { SessionTransaction } from '../transaction/session-transaction.ts';
+import type { TextContext } from '../types/codec.ts';
+import { timestampFromUnixMs } from '../types/timestamp.ts';
+import { SessionEvaluation } from './evaluation.ts';
+import type { SessionOptions, SessionShared } from './session-options.ts';
+
+export class SessionContext {
+  readonly options: SessionOptions;
+  readonly settings: Settings;
+  readonly statements: NamedStatements = new SessionStatements();
+  readonly shared: SessionShared;
+  readonly transaction: SessionTransaction;
+  /** The user, where nobody has asked who he is. */
+  readonly trusted: string | undefined;
+  private readonly sequences: SessionSequences;
+
+  constructor(shared: SessionShared, options: SessionOptions) {
+    this.shared = shared;
+    this.sequences = new SessionSequences(shared.sequences);
+    this.options = options;
+    this.trusted = options.authenticated === true ? undefined : options.user;
+    this.settings = new Settings({
+      user: options.user,
+      applicationName: options.applicationName ?? '',
+      isSuperuser: (user) => this.catalogAccess().authorityOf(user).superuser,
+    });
+    for (const [name, value] of Object.entries(options.settings ?? {}))
+      try {
+        this.settings.begin(name, value);
+      } catch (error) {
+        shared.logger.warn(
+          { user: options.user, name, error: String(error) },
+          'sql_setting_refused',
+        );
+      }
+    this.transaction = new SessionTransaction({
+      database: options.transactions ?? shared.database,
+      shared: options.transactions !== undefined,
+      catalog: shared.catalog,
+      logger: shared.logger,
+      settings: this.settings,
+      readAsOf: () => this.settingAsOf(),
+      notify: (notice) => this.notify(notice),
+      report: (change) => this.report(change),
+    });
+  }
+
+  /** `now()` is the transaction's start, and that of a statement by itself the statement's. */
+  evaluation(parameters: readonly Datum[]): SessionEvaluation {
+    const statementStart = this.transaction.messageStart ?? this.clockTime();
+    const now = this.transaction.startedAt ?? statementStart;
+    return new SessionEvaluation(this, { now, statementStart }, parameters);
+  }
+
+  /** A plan by the catalog as this session sees it now. */
+  prepareHere(
+    statement: Statement,
+    declared: readonly Oid[],
+    usable: IndexTest | undefined = this.usableIndexes(),
+  ): Promise<PreparedPlan> {
+    return this.shared.preparer.prepare(statement, declared, this.evaluation([]), {
+      searchPath: this.searchPath,
+      provisional: this.transaction.provisionalCatalog,
+      usable,
+    });
+  }
+
+  /** Which indexes the open transaction may read. */
+  usableIndexes(): IndexTest | undefined {
+    const { current: open } = this.transaction;
+    return open && ((table, indexNumber) => open.seesIndex(table, indexNumber));
+  }
+
+  get searchPath(): readonly string[] {
+    const path = parseSearchPath(this.settings.get('search_path') ?? '', this.settings.user);
+    const { authority } = this;
+    if (authority.superuser) return path;
+    // Whoever may not look into a schema does not see what is there.
+    return path.filter((schema) => holdsOnSchema(this.snapshot, authority, schema, 'U'));
+  }
+
+  /** The catalog as the session sees it now. */
+  get snapshot(): CatalogSnapshot {
+    return this.transaction.provisionalCatalog ?? this.shared.catalog.snapshot;
+  }
+
+  /** What the present user may do. */
+  get authority(): Authority {
+    return authorityOf(this.snapshot, { user: this.settings.user, trusted: this.trusted });
+  }
+
+  /** Sees the newest snapshot that is known when it is asked, or what the open transaction has made of it. */
+  catalogAccess(): CatalogAccess {
+    const { sequences } = this;
+    const snapshot = () => this.snapshot;
+    const path = () => this.searchPath;
+    let names: NameResolver | undefined;
+    const authorityFor = (user: string) =>
+      authorityOf(this.snapshot, { user, trusted: this.trusted });
+    const own = () => this.authority;
+    return {
+      sequences,
+      get authority() {
+        return own();
+      },
+      authorityOf: authorityFor,
+      backend: {
+        cluster: this.shared.cluster,
+        processId: this.options.client?.processId ?? process.pid,
+        startedAt: this.shared.startedAt,
+        sessions: () => this.shared.sessions.all(),
+        setSetting: (name, value, local) => this.setSetting(name, value, local),
+        sleep: (ms, signal) => sleepFor(this.shared.clock, ms, signal),
+        work: new OutsideWork(),
+      },
+      get names() {
+        if (names?.snapshot !== snapshot()) names = new NameResolver(snapshot(), path());
+        return names;
+      },
+    };
+  }
+
+  /** As SHOW prints it. */
+  setting(name: string): string | undefined {
+    if (name.toLowerCase() === 'is_superuser')
+      return this.catalogAccess().authority.superuser ? 'on' : 'off';
+    return this.transaction.setting(name) ?? this.settings.get(name);
+  }
+
+  /** set_config(): SET, or SET LOCAL, from within a statement. */
+  private setSetting(name: string, value: string | null, local: boolean): string {
+    if (/^transaction_/i.test(name))
+      throw new SqlError('0A000', `set_config of "${name}" is not supported`);
+    // A statement by itself is a transaction that ends with it.
+    if (local && this.transaction.status === 'idle')
+      return value === null ? (this.setting(name) ?? '') : this.settings.check(name, value);
+    for (const change of this.settings.set(name, value ?? undefined, local)) this.report(change);
+    return this.setting(name) ?? '';
+  }
+
+  /** Microseconds since 2000, now. */
+  clockTime(): bigint {
+    return timestampFromUnixMs(this.shared.clock.wallMs());
+  }
+
+  /** @param asOf undefined: as the setting says. @returns ms since 1970; undefined: now. Throws 22007, 22023. */
+  timeOf(asOf: string | undefined): number | undefined {
+    if (asOf === undefined) return this.settingAsOf();
+    return readAsOf(asOf, this.text(), this.shared.clock.wallMs());
+  }
+
+  private settingAsOf(): number | undefined {
+    const asOf = this.settings.get('flotilla.read_as_of') ?? '';
+    if (asOf === '') return undefined;
+    return readAsOfAtMost(asOf, this.text(), this.shared.clock.wallMs());
+  }
+
+  text(): TextContext {
+    return {
+      zone: this.settings.zone,
+      extraFloatDigits: this.settings.extraFloatDigits,
+      now: this.transaction.startedAt ?? this.clockTime(),
+      byteaOutput: this.settings.byteaOutput,
+      dateOrder: this.settings.dateOrder,
+      names: sessionNames(() => this.catalogAccess().names, this.settings.user),
+    };
+  }
+
+  notify(notice: Notice): void {
+    this.options.events?.onNotice?.(notice);
+  }
+
+  report(change: SettingChange): void {
+    this.options.events?.onParameterStatus?.(change.name, change.value);
+  }
+}
