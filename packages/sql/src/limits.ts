@@ -46,6 +46,8 @@ export const conflictBackoffMs: { readonly first: number; readonly most: number 
 export const namedStatementsMax: number = 10_000;
 /** What their source texts may hold together. Unit: UTF-16 units. 53400. */
 export const namedStatementBytesMax: number = 128 * 1024 * 1024;
+/** Cursors of one session. 53400. */
+export const cursorsMax: number = 1_000;
 /** Keys that one statement of a block inserts under locks of their own. More are checked without. */
 export const uniqueLocksMax: number = 1_000;
 /** Runs of one statement whose plan went stale under it. */

@@ -49,6 +49,10 @@ export interface NamedStatement {
   readonly prepared: PreparedStatement | undefined;
   /** Of the source text. */
   readonly retainedBytes: number;
+  /** As the user wrote it. */
+  readonly text: string;
+  /** It was made by PREPARE, not by a message. */
+  readonly fromSql?: boolean;
 }
 
 /** The prepared statements of a session by name: those of PREPARE and those of the wire protocol, which are the same to a
@@ -89,6 +93,8 @@ export interface StatementResult {
   readonly rows: AsyncIterable<readonly (readonly Datum[])[]> | undefined;
   /** The command tag, complete only once `rows` has ended: `SELECT 3`, `INSERT 0 1`. */
   commandTag(): string;
+  /** The rows of a BINARY cursor: the simple query protocol sends them in binary format. */
+  readonly binary?: boolean;
   /** COPY TO: goes out instead of rows. */
   readonly copyOut?: CopyOut;
   /** COPY FROM: nothing has happened yet; `load` does it. */

@@ -2,6 +2,7 @@
 import type { ExecuteStmt } from 'libpg-query';
 import { SessionActivity } from './cluster/session-activity.ts';
 import { CopyCommand, copyOf } from './copy/copy-command.ts';
+import { CursorCommand, CursorStatements, isCursorStatement } from './cursors/cursor-statements.ts';
 import { argumentsQuery, Execution, executeOf } from './execute-statement.ts';
 import { statementError, toSqlError } from './kv-errors.ts';
 import type { Statement } from './parse/parser.ts';
@@ -33,6 +34,7 @@ export class EngineSession implements SqlSession {
   private readonly deadlines: Deadlines;
   private readonly runner: StatementRunner;
   private readonly copies: CopyStatements;
+  private readonly cursors: CursorStatements;
 
   constructor(shared: SessionShared, options: SessionOptions) {
     const context = new SessionContext(shared, options);
@@ -49,6 +51,7 @@ export class EngineSession implements SqlSession {
     );
     const { deadlines, runner } = this;
     this.copies = new CopyStatements(this, { context, deadlines, runner });
+    this.cursors = new CursorStatements(this, { context, deadlines, runner });
     if (options.client !== undefined) shared.sessions.add(this.activity);
   }
 
@@ -75,6 +78,7 @@ export class EngineSession implements SqlSession {
       if (!endsFailure) this.context.transaction.requireNotFailed();
       const copy = copyOf(own);
       if (copy !== undefined) return await this.copies.prepare(own, copy);
+      if (isCursorStatement(own)) return await this.cursors.prepare(own, parameterTypes);
       const execute = executeOf(own);
       if (execute !== undefined) return await this.prepareExecute(own, execute, parameterTypes);
       const plan = await this.context.prepareHere(own, parameterTypes);
@@ -91,6 +95,8 @@ export class EngineSession implements SqlSession {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<StatementResult> {
     if (prepared instanceof Execution) return this.runExecution(prepared, parameters, options);
+    if (prepared instanceof CursorCommand)
+      return this.cursors.execute(prepared, parameters, options.signal);
     if (prepared instanceof CopyCommand) {
       this.context.transaction.requireNotFailed();
       return prepared.copiesIn
@@ -155,7 +161,8 @@ export class EngineSession implements SqlSession {
       { text: statement.text, node: { tree: query, source } },
       types,
     );
-    this.statements.add(name, { prepared, retainedBytes: statement.text.length });
+    const { text } = statement;
+    this.statements.add(name, { prepared, retainedBytes: text.length, text, fromSql: true });
   }
 
   encode(typeOid: Oid, format: 0 | 1, value: Datum): Uint8Array | null {

@@ -199,6 +199,7 @@ export class ExtendedQuery {
     this.statements.add(name, {
       prepared,
       retainedBytes: text.length,
+      text,
     });
     writeParseComplete(this.target.link.output);
   }

@@ -4,6 +4,7 @@
  */
 import { type ParsedStatement, SqlError, type SqlSession } from '@flotilla/sql';
 import {
+  type Format,
   writeCommandComplete,
   writeEmptyQueryResponse,
   writeRowDescription,
@@ -47,8 +48,9 @@ async function runStatement(
   if (result.copyOut !== undefined) await sendCopy(target, result.copyOut);
   if (result.copyIn !== undefined) await target.copyInput.run(result.copyIn);
   if (result.columns !== undefined && result.rows !== undefined) {
-    writeRowDescription(output, result.columns, []);
-    const shape = { columns: result.columns, formats: [], encode: encoderOf(session) };
+    const formats: readonly Format[] = result.binary === true ? [1] : [];
+    writeRowDescription(output, result.columns, formats);
+    const shape = { columns: result.columns, formats, encode: encoderOf(session) };
     await new RowCursor(result.rows).send(target, shape, 0);
   }
   return () => result.commandTag();

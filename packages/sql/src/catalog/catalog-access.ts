@@ -1,6 +1,8 @@
 /** The catalog as expressions of one session see it: names by the session's search_path, and the session's sequences. */
 import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../cluster/session-facts.ts';
+import type { CursorFacts } from '../cursors/session-cursors.ts';
+import type { PreparedFacts } from '../named-statements.ts';
 import type { Authority } from '../roles/authority.ts';
 import type { Datum } from '../types/values.ts';
 import type { SequenceDescriptor } from './descriptor.ts';
@@ -27,6 +29,10 @@ export interface BackendAccess {
   readonly startedAt: bigint;
   /** Of this process. */
   sessions(): Iterable<SessionFacts>;
+  /** Of this session. */
+  cursors(): Iterable<CursorFacts>;
+  /** Of this session. */
+  statements(): Iterable<PreparedFacts>;
   /**
    * As SET does, or SET LOCAL. @param value null: the default again. @returns what the setting is then
    * Throws 22023, 42704, 0A000.

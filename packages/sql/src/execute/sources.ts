@@ -118,6 +118,8 @@ function virtualSource(evaluation: EvalContext): VirtualSource {
     settings: () => settingNames().map((name) => ({ name, value: evaluation.setting(name) ?? '' })),
     cluster: backend.cluster,
     sessions: () => visibleSessions(backend.sessions(), authority),
+    cursors: () => backend.cursors(),
+    statements: () => backend.statements(),
     text: evaluation,
     sequenceState: (sequence) => sequences.state(sequence),
   };

@@ -1,6 +1,7 @@
 /** Runs statements that are no queries: settings, DDL, and those that have nothing to do. */
 import { assertNever, type Prng } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
+import type { SessionCursors } from '../cursors/session-cursors.ts';
 import { type DdlOptions, runDdl } from '../ddl/run-ddl.ts';
 import type { ColumnDescription, NamedStatements, StatementResult } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
@@ -16,6 +17,7 @@ export interface UtilityOptions extends DdlOptions {
   readonly prng: Prng;
   readonly transaction: SessionTransaction;
   readonly statements: NamedStatements;
+  readonly cursors: SessionCursors;
   readonly columns: readonly ColumnDescription[] | undefined;
   readonly onSettingChange: (change: SettingChange) => void;
 }
@@ -35,6 +37,7 @@ export async function runUtility(
     case 'discard':
       if (plan.what === 'PLANS') return emptyResult('DISCARD PLANS');
       options.transaction.requireNoBlock('DISCARD ALL');
+      await options.cursors.closeAll();
       options.statements.clear();
       for (const change of options.settings.resetAll()) options.onSettingChange(change);
       return emptyResult('DISCARD ALL');

@@ -9,13 +9,14 @@ import { sessionNames } from '../catalog/session-names.ts';
 import { SessionSequences } from '../catalog/session-sequences.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { OutsideWork, sleepFor } from '../cluster/outside-work.ts';
+import { SessionCursors } from '../cursors/session-cursors.ts';
 import { SessionStatements } from '../named-statements.ts';
 import type { Statement } from '../parse/parser.ts';
 import type { IndexTest } from '../plan/choose-path.ts';
 import type { PreparedPlan } from '../plan/plan.ts';
 import { holdsOnSchema } from '../roles/access.ts';
 import { type Authority, authorityOf } from '../roles/authority.ts';
-import type { Datum, NamedStatements, Notice, Oid } from '../session-api.ts';
+import type { Datum, Notice, Oid } from '../session-api.ts';
 import { type SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import { readAsOf, readAsOfAtMost } from '../transaction/read-as-of.ts';
@@ -28,7 +29,8 @@ import type { SessionOptions, SessionShared } from './session-options.ts';
 export class SessionContext {
   readonly options: SessionOptions;
   readonly settings: Settings;
-  readonly statements: NamedStatements = new SessionStatements();
+  readonly statements: SessionStatements;
+  readonly cursors: SessionCursors = new SessionCursors();
   readonly shared: SessionShared;
   readonly transaction: SessionTransaction;
   /** The user, where nobody has asked who he is. */
@@ -37,6 +39,7 @@ export class SessionContext {
 
   constructor(shared: SessionShared, options: SessionOptions) {
     this.shared = shared;
+    this.statements = new SessionStatements(() => this.clockTime());
     this.sequences = new SessionSequences(shared.sequences);
     this.options = options;
     this.trusted = options.authenticated === true ? undefined : options.user;
@@ -61,6 +64,7 @@ export class SessionContext {
       logger: shared.logger,
       settings: this.settings,
       readAsOf: () => this.settingAsOf(),
+      onCommit: () => this.cursors.committed(),
       notify: (notice) => this.notify(notice),
       report: (change) => this.report(change),
     });
@@ -130,6 +134,8 @@ export class SessionContext {
         processId: this.options.client?.processId ?? process.pid,
         startedAt: this.shared.startedAt,
         sessions: () => this.shared.sessions.all(),
+        cursors: () => this.cursors.all(),
+        statements: () => this.statements.all(),
         setSetting: (name, value, local) => this.setSetting(name, value, local),
         sleep: (ms, signal) => sleepFor(this.shared.clock, ms, signal),
         work: new OutsideWork(),

@@ -104,6 +104,7 @@ export class StatementRunner {
       default:
         return runUtility(plan, {
           statements: this.context.statements,
+          cursors: this.context.cursors,
           block: plan.kind === 'ddl' ? await open?.beginDdl() : undefined,
           database: this.context.shared.database,
           catalog: this.context.shared.catalog,

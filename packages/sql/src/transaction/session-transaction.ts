@@ -45,6 +45,8 @@ export interface SessionTransactionOptions {
   readonly settings: Settings;
   /** As flotilla.read_as_of says; undefined: it says nothing. Unit: ms since 1970. */
   readonly readAsOf: () => number | undefined;
+  /** What belongs to the transaction is to outlive it, or end with it. */
+  readonly onCommit: () => void;
   readonly notify: (notice: Notice) => void;
   readonly report: (change: SettingChange) => void;
 }
@@ -168,6 +170,12 @@ export class SessionTransaction {
       throw new SqlError('25001', `${what} cannot run inside a transaction block`);
   }
 
+  /** Throws 25P01. @param what `DECLARE CURSOR` */
+  requireBlock(what: string): void {
+    if (!this.inBlock)
+      throw new SqlError('25P01', `${what} can only be used in transaction blocks`);
+  }
+
   /** @returns whether it has an effect. Warns if not. @param what `SET LOCAL` */
   warnUnlessInBlock(what: string): boolean {
     if (!this.inBlock) this.warn('25P01', `${what} can only be used in transaction blocks`);
@@ -185,11 +193,11 @@ export class SessionTransaction {
         return this.endBlock(statement.kind, statement.chain, now);
       case 'savepoint': {
         const { settings } = this.options;
-        this.requireBlock('SAVEPOINT').savepoint(statement.name, settings.snapshot());
+        this.openBlock('SAVEPOINT').savepoint(statement.name, settings.snapshot());
         return 'SAVEPOINT';
       }
       case 'release':
-        this.requireBlock('RELEASE SAVEPOINT').release(statement.name);
+        this.openBlock('RELEASE SAVEPOINT').release(statement.name);
         return 'RELEASE';
       case 'rollback-to':
         this.rollbackTo(statement.name);
@@ -312,6 +320,7 @@ export class SessionTransaction {
       throw error;
     }
     this.state = idle;
+    this.options.onCommit();
     for (const change of settings.endLocal()) report(change);
   }
 
@@ -323,7 +332,7 @@ export class SessionTransaction {
   }
 
   /** The block in which a savepoint is made or released. Throws 25P01, 25P02. */
-  private requireBlock(what: string): OpenTransaction {
+  private openBlock(what: string): OpenTransaction {
     const transaction = this.blockOf(what);
     if (this.state.kind === 'failed') throw failedBlock();
     return transaction;

@@ -194,6 +194,29 @@ function* defaultPrivileges({ snapshot }: VirtualSource): Iterable<SystemRow> {
     };
 }
 
+function* cursors(source: VirtualSource): Iterable<SystemRow> {
+  for (const cursor of source.cursors())
+    yield {
+      name: cursor.name,
+      statement: cursor.statement,
+      is_holdable: cursor.holds,
+      is_binary: cursor.binary,
+      is_scrollable: cursor.scrolls,
+      creation_time: cursor.createdAt,
+    };
+}
+
+function* preparedStatements(source: VirtualSource): Iterable<SystemRow> {
+  for (const one of source.statements())
+    yield {
+      name: one.name,
+      statement: one.statement,
+      prepare_time: one.createdAt,
+      parameter_types: new ArrayValue([...one.parameterTypes]),
+      from_sql: one.fromSql,
+    };
+}
+
 export const clusterTables: Readonly<Record<string, RowsOf>> = {
   pg_namespace: namespaces,
   pg_database: databases,
@@ -207,6 +230,8 @@ export const clusterTables: Readonly<Record<string, RowsOf>> = {
   pg_db_role_setting: storedSettings,
   pg_settings: settings,
   pg_stat_activity: activity,
+  pg_cursors: cursors,
+  pg_prepared_statements: preparedStatements,
   pg_language: languages,
   pg_tablespace: tablespaces,
 };

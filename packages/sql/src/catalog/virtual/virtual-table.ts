@@ -5,6 +5,8 @@
  */
 import type { ClusterInspector } from '../../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../../cluster/session-facts.ts';
+import type { CursorFacts } from '../../cursors/session-cursors.ts';
+import type { PreparedFacts } from '../../named-statements.ts';
 import type { Datum } from '../../session-api.ts';
 import type { TextContext } from '../../types/text-codec.ts';
 import type { SqlType } from '../../types/type.ts';
@@ -36,6 +38,10 @@ export interface VirtualSource {
   readonly cluster: ClusterInspector | undefined;
   /** Of this process. */
   sessions(): Iterable<SessionFacts>;
+  /** Of this session. */
+  cursors(): Iterable<CursorFacts>;
+  /** Of this session. */
+  statements(): Iterable<PreparedFacts>;
   /** How values are printed. */
   readonly text: TextContext;
   sequenceState(sequence: SequenceDescriptor): Promise<SequenceState>;
