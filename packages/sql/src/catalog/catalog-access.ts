@@ -1,7 +1,7 @@
 /** The catalog as expressions of one session see it: names by the session's search_path, and the session's sequences. */
 import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../cluster/session-facts.ts';
-import type { CursorFacts } from '../cursors/session-cursors.ts';
+import type { CursorFacts } from '../cursors/cursor-facts.ts';
 import type { PreparedFacts } from '../named-statements.ts';
 import type { Authority } from '../roles/authority.ts';
 import type { Datum } from '../types/values.ts';

@@ -6,17 +6,7 @@ import { cursorsMax } from '../limits.ts';
 import type { TransactionScope } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import type { Cursor } from './cursor.ts';
-
-/** What pg_cursors shows. */
-export interface CursorFacts {
-  readonly name: string;
-  readonly statement: string;
-  readonly holds: boolean;
-  readonly binary: boolean;
-  readonly scrolls: boolean;
-  /** Microseconds since 2000. */
-  readonly createdAt: bigint;
-}
+import type { CursorFacts } from './cursor-facts.ts';
 
 export interface NamedCursor extends CursorFacts {
   readonly cursor: Cursor;

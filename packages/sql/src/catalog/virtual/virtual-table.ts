@@ -5,7 +5,7 @@
  */
 import type { ClusterInspector } from '../../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../../cluster/session-facts.ts';
-import type { CursorFacts } from '../../cursors/session-cursors.ts';
+import type { CursorFacts } from '../../cursors/cursor-facts.ts';
 import type { PreparedFacts } from '../../named-statements.ts';
 import type { Datum } from '../../session-api.ts';
 import type { TextContext } from '../../types/text-codec.ts';
