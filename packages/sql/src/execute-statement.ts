@@ -3,7 +3,7 @@ import type { ExecuteStmt, Node } from 'libpg-query';
 import type { Statement } from './parse/parser.ts';
 import type { ColumnDescription, Oid, PreparedStatement } from './session-api.ts';
 import { SqlError } from './sql-error.ts';
-import { typeByOid } from './types/type.ts';
+import { type SqlType, unknownType } from './types/type.ts';
 
 /** What `prepare` hands out for EXECUTE. */
 export class Execution<P extends PreparedStatement> implements PreparedStatement {
@@ -38,7 +38,7 @@ export function executeOf({ node: { tree } }: Statement): ExecuteStmt | undefine
 export function argumentsQuery(
   statement: Statement,
   execute: ExecuteStmt,
-  types: readonly Oid[],
+  types: readonly SqlType[],
 ): Statement | undefined {
   const { params = [], name = '' } = execute;
   if (params.length !== types.length)
@@ -47,7 +47,7 @@ export function argumentsQuery(
     });
   if (params.length === 0) return undefined;
   const targetList = params.map(
-    (param, i): Node => ({ ResTarget: { val: castTo(param, types[i] ?? 0) } }),
+    (param, i): Node => ({ ResTarget: { val: castTo(param, types[i] ?? unknownType) } }),
   );
   const tree: Node = {
     SelectStmt: { targetList, op: 'SETOP_NONE', limitOption: 'LIMIT_OPTION_DEFAULT' },
@@ -55,9 +55,7 @@ export function argumentsQuery(
   return { text: statement.text, node: { tree, source: statement.node.source } };
 }
 
-function castTo(arg: Node, oid: Oid): Node {
-  const names = ['pg_catalog', typeByOid(oid)?.name ?? ''].map(
-    (sval): Node => ({ String: { sval } }),
-  );
+function castTo(arg: Node, { schema, name }: SqlType): Node {
+  const names = [schema, name].map((sval): Node => ({ String: { sval } }));
   return { TypeCast: { arg, typeName: { names, typemod: -1 } } };
 }

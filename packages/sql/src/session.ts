@@ -82,7 +82,7 @@ export class EngineSession implements SqlSession {
       const execute = executeOf(own);
       if (execute !== undefined) return await this.prepareExecute(own, execute, parameterTypes);
       const plan = await this.context.prepareHere(own, parameterTypes);
-      return new Preparation(own, parameterTypes, plan, endsFailure);
+      return new Preparation(own, parameterTypes, plan, endsFailure, this.context.snapshot);
     } catch (error) {
       this.context.transaction.fail(error);
       throw toSqlError(error);
@@ -133,7 +133,7 @@ export class EngineSession implements SqlSession {
     const { prepared } = this.statements.get(execute.name ?? '');
     if (!(prepared instanceof Preparation))
       throw new SqlError('0A000', 'EXECUTE of this prepared statement is not supported');
-    const query = argumentsQuery(statement, execute, prepared.parameterTypes);
+    const query = argumentsQuery(statement, execute, prepared.types);
     const given = query && (await this.prepare(query, parameterTypes));
     return new Execution<PreparedStatement>(prepared, given);
   }
@@ -166,11 +166,11 @@ export class EngineSession implements SqlSession {
   }
 
   encode(typeOid: Oid, format: 0 | 1, value: Datum): Uint8Array | null {
-    return encodeValue(requireType(typeOid), format, value, this.context.text());
+    return encodeValue(requireType(typeOid, this.context.snapshot), format, value, this.context.text());
   }
 
   decode(typeOid: Oid, format: 0 | 1, bytes: Uint8Array): Datum {
-    return decodeValue(requireType(typeOid), format, bytes, this.context.text());
+    return decodeValue(requireType(typeOid, this.context.snapshot), format, bytes, this.context.text());
   }
 
   setting(name: string): string | undefined {

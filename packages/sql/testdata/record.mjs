@@ -33,11 +33,16 @@ function answer(result, tag, sql) {
   const head = result.fields
     .map((field) =>
       field.dataTypeModifier === -1
-        ? `${field.name}:${field.dataTypeID}`
-        : `${field.name}:${field.dataTypeID}/${field.dataTypeModifier}`,
+        ? `${field.name}:${shownType(field.dataTypeID)}`
+        : `${field.name}:${shownType(field.dataTypeID)}/${field.dataTypeModifier}`,
     )
     .join('|');
   return [`(${head})`, ...result.rows.map((row) => row.map(shown).join('|'))];
+}
+
+/** Types that a user made have another oid each time. */
+function shownType(oid) {
+  return oid < 16_384 ? oid : 'own';
 }
 
 function shown(value) {

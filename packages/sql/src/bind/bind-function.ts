@@ -10,7 +10,7 @@ import { setFunctions } from '../functions/set-functions.ts';
 import type { Signature } from '../functions/signature.ts';
 import { windowFunctions } from '../functions/windows.ts';
 import type { SqlError } from '../sql-error.ts';
-import { anyType, type SqlType, textType, typeByName, unknownType } from '../types/type.ts';
+import { anyType, type SqlType, textType, unknownType } from '../types/type.ts';
 import { nameParts, refuseOthers } from './ast.ts';
 import { bindAggregate, bindWindowCall, resolveLiteral } from './bind-aggregate.ts';
 import type { Binder } from './binder.ts';
@@ -137,7 +137,7 @@ function functionStyleCast(
   bound: readonly Expression[],
   location: number | undefined,
 ): Expression | undefined {
-  const type = typeByName(name);
+  const type = context.findType(undefined, name);
   const [only] = bound;
   if (type?.supported !== true || only === undefined || bound.length !== 1) return undefined;
   if (type === unknownType || type.category === 'P') return undefined;

@@ -15,6 +15,7 @@ import { bindTypeName } from './type-name.ts';
 const ddlStatements: ReadonlySet<string> = new Set([
   'AlterDatabaseSetStmt',
   'AlterDefaultPrivilegesStmt',
+  'AlterEnumStmt',
   'AlterObjectSchemaStmt',
   'AlterOwnerStmt',
   'AlterRoleSetStmt',
@@ -22,6 +23,7 @@ const ddlStatements: ReadonlySet<string> = new Set([
   'AlterSeqStmt',
   'AlterTableStmt',
   'CommentStmt',
+  'CreateEnumStmt',
   'CreateRoleStmt',
   'CreateSchemaStmt',
   'CreateSeqStmt',

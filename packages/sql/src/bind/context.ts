@@ -3,19 +3,22 @@
  * names lead to, and the session's text conventions. Lives for one `prepare`.
  */
 import type { NameResolver } from '../catalog/name-resolver.ts';
+import { publicSchema } from '../catalog/snapshot.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { expressionDepthMax, parametersMax } from '../limits.ts';
 import type { SourceText } from '../parse/position.ts';
 import { AccessLog } from '../roles/access.ts';
 import type { Notice, Oid } from '../session-api.ts';
 import { SqlError, type SqlErrorFields } from '../sql-error.ts';
-import { type SqlType, typeByOid, unknownType } from '../types/type.ts';
+import { type SqlType, unknownType } from '../types/type.ts';
 
 export interface BindContextOptions {
   readonly source: SourceText;
   readonly parameterTypes: readonly Oid[];
   readonly evaluation: EvalContext;
   readonly names: NameResolver;
+  /** Users' types that are known without asking the names, by what they are printed as. */
+  readonly types?: readonly SqlType[];
   /** Where what the statement needs is noted. Default: a new one. */
   readonly access?: AccessLog;
 }
@@ -30,6 +33,7 @@ export class BindContext {
   readonly notices: Notice[] = [];
   /** What a query in an expression calls its first column, by its node: the name of the output it stands in. */
   readonly subqueryNames: WeakMap<object, string> = new WeakMap();
+  private readonly known: readonly SqlType[];
   private readonly types: SqlType[];
   private depth = 0;
 
@@ -38,8 +42,9 @@ export class BindContext {
     this.evaluation = options.evaluation;
     this.names = options.names;
     this.access = options.access ?? new AccessLog();
+    this.known = options.types ?? [];
     this.types = options.parameterTypes.map((oid) => {
-      const type = oid === 0 ? unknownType : typeByOid(oid);
+      const type = oid === 0 ? unknownType : options.names.typeByOid(oid);
       if (type === undefined)
         throw new SqlError('0A000', `parameter type with oid ${oid} is not supported yet`);
       if (!type.supported)
@@ -56,6 +61,14 @@ export class BindContext {
   ): SqlError {
     const position = this.source.position(location);
     return new SqlError(code, message, position === undefined ? fields : { ...fields, position });
+  }
+
+  /** By pg_type.typname. */
+  findType(schema: string | undefined, name: string): SqlType | undefined {
+    const given = this.known.find(
+      (one) => one.name === name && one.schema === (schema ?? publicSchema),
+    );
+    return given ?? this.names.findType(schema, name);
   }
 
   /** @param what the construct's name, singular, as a user would call it */

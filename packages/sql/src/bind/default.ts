@@ -4,7 +4,6 @@ import type { ColumnDefault, ColumnDescriptor } from '../catalog/descriptor.ts';
 import { scalarFunctions } from '../functions/scalar.ts';
 import { identityValue } from '../functions/sequences.ts';
 import type { Signature } from '../functions/signature.ts';
-import { print } from '../plan/explain.ts';
 import { storedText } from '../types/stored-text.ts';
 import { formatText, parseText } from '../types/text-codec.ts';
 import { int8Type, regclassType, timestamptzType } from '../types/type.ts';
@@ -13,7 +12,7 @@ import { type AssignmentTarget, coerceToColumn } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { constant, type Expression, some } from './expression.ts';
 import { emptyScope } from './scope.ts';
-import { bindStored } from './stored-expression.ts';
+import { bindStored, printStored } from './stored-expression.ts';
 
 /** Throws as any assignment does. */
 export function bindDefault(
@@ -34,7 +33,9 @@ export function bindDefault(
     if (value.value === null) return undefined;
     return { kind: 'constant', text: formatText(column.type, value.value, storedText) };
   }
-  return sequenceDefault(bound) ?? { kind: 'expression', text: print(bound) };
+  return (
+    sequenceDefault(bound) ?? { kind: 'expression', text: printStored(bound, undefined, column) }
+  );
 }
 
 function coerceDefault(

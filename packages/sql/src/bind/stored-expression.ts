@@ -5,16 +5,18 @@
 import type { Node } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
-import { CatalogSnapshot } from '../catalog/snapshot.ts';
+import { CatalogSnapshot, catalogSchema } from '../catalog/snapshot.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { Parser, type Statement } from '../parse/parser.ts';
+import { print } from '../plan/explain.ts';
 import { SqlError } from '../sql-error.ts';
 import { utcZone } from '../types/time-zone.ts';
+import type { SqlType } from '../types/type.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import type { Clause } from './binder.ts';
 import { type AssignmentTarget, coerceToColumn } from './coerce.ts';
 import { BindContext } from './context.ts';
-import type { Expression } from './expression.ts';
+import { type Expression, some } from './expression.ts';
 import { emptyScope, Frame, Scope, tableItem } from './scope.ts';
 
 const parser = new Parser();
@@ -63,6 +65,7 @@ export function bindStored(
     parameterTypes: [],
     evaluation: neutralEvaluation,
     names: new NameResolver(CatalogSnapshot.empty(), []),
+    types: usersTypes(table, column),
   });
   try {
     const bound = new ExpressionBinder(context, tableScope(table), clause).bind(node);
@@ -73,6 +76,35 @@ export function bindStored(
     const { position: _, ...fields } = error.fields;
     throw new SqlError(error.code, error.message, fields);
   }
+}
+
+/** The text of an expression that the catalog is to keep. Throws 0A000 for types that the text would not lead to. */
+export function printStored(
+  bound: Expression,
+  table: TableDescriptor | undefined,
+  column?: AssignmentTarget,
+): string {
+  const known = new Set(usersTypes(table, column).map(({ oid }) => oid));
+  some(bound, ({ type }) => {
+    const { schema, oid, display } = type.element ?? type;
+    if (schema === catalogSchema || known.has(oid)) return false;
+    throw new SqlError(
+      '0A000',
+      `type ${display} in an expression over no column of that type is not supported yet`,
+    );
+  });
+  return print(bound);
+}
+
+/** What a stored expression may name: the types of its row and of what it goes into. */
+function usersTypes(
+  table: TableDescriptor | undefined,
+  column: AssignmentTarget | undefined,
+): readonly SqlType[] {
+  const columns = [...(table?.columns ?? []), ...(column === undefined ? [] : [column])];
+  return columns
+    .map(({ type }) => type.element ?? type)
+    .filter((type) => type.schema !== catalogSchema);
 }
 
 export function tableScope(table: TableDescriptor | undefined): Scope {

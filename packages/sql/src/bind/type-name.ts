@@ -1,7 +1,7 @@
 /** Type names of CAST, `::` and column definitions. */
 import type { TypeName } from 'libpg-query';
 import { SqlError } from '../sql-error.ts';
-import { arrayTypeOf, isSerialName, type SqlType, typeByName, voidType } from '../types/type.ts';
+import { arrayTypeOf, isSerialName, type SqlType, voidType } from '../types/type.ts';
 import { nameParts } from './ast.ts';
 import type { BindContext } from './context.ts';
 
@@ -19,8 +19,10 @@ export function bindTypeName(context: BindContext, typeName: TypeName): BoundTyp
   const shown = parts.join('.');
   if (typeName.setof === true) throw context.unsupported('SETOF', location);
   if (typeName.pct_type === true) throw context.unsupported('%TYPE', location);
-  let type = schema === undefined || schema === 'pg_catalog' ? typeByName(name) : undefined;
+  let type = context.findType(schema, name);
   if (type === undefined) {
+    if (schema !== undefined && !context.names.snapshot.schemas.has(schema))
+      throw context.error('3F000', `schema "${schema}" does not exist`, location);
     if (isSerialName(name)) throw context.unsupported(`type ${name}`, location);
     throw context.error('42704', `type "${shown}" does not exist`, location);
   }

@@ -6,8 +6,20 @@
 import { type Clock, compareBytes, DbError } from '@flotilla/base';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import { snapshotRunsMax } from '../limits.ts';
-import type { RelationDescriptor, SchemaDescriptor } from './descriptor.ts';
-import { decodeAccess, decodeDescriptor, decodeSchema } from './descriptor-codec.ts';
+import { arrayTypeOf, type SqlType } from '../types/type.ts';
+import {
+  type RelationDescriptor,
+  type SchemaDescriptor,
+  sqlTypeOf,
+  type TypeDescriptor,
+} from './descriptor.ts';
+import {
+  decodeAccess,
+  decodeDescriptor,
+  decodeSchema,
+  decodeType,
+  type TypesByOid,
+} from './descriptor-codec.ts';
 import {
   accessSpan,
   catalogVersionKey,
@@ -26,7 +38,7 @@ export interface Dependency {
   readonly name: string;
   /** The privileges on the schema, as text: who may look into it is checked by the plan. */
   readonly schemaAcl: string | undefined;
-  readonly relation: RelationDescriptor;
+  readonly relation: RelationDescriptor | TypeDescriptor;
 }
 
 /** What a plan rests on. */
@@ -50,7 +62,10 @@ export class Catalog {
   private readonly database: KvDatabase;
   private readonly clock: Clock;
   private known = CatalogSnapshot.empty();
-  private decoded = new Map<number, { bytes: Uint8Array; relation: RelationDescriptor }>();
+  private decoded = new Map<
+    number,
+    { bytes: Uint8Array; relation: RelationDescriptor | TypeDescriptor }
+  >();
   private accessRead: AccessRead = { all: new Map(), bytes: new Map() };
   private shared: Promise<number> | undefined;
   private loaded = false;
@@ -115,7 +130,7 @@ export class Catalog {
     // Who may do what is checked by the roles that the plan was made by.
     if (plan.access !== this.known.contents.access) return false;
     for (const { schema, name, relation, schemaAcl } of plan.dependencies) {
-      const current = this.known.find(schema, name);
+      const current = this.known.findObject(schema, name);
       if (current?.id !== relation.id || current.version !== relation.version) return false;
       if (JSON.stringify(this.known.schemas.get(schema)?.acl) !== schemaAcl) return false;
     }
@@ -164,15 +179,11 @@ export class Catalog {
           schemas.set(schema.name, schema);
         }
       const access = await this.readAccess(transaction);
-      const relations = new Map<number, RelationDescriptor>();
-      const decoded: typeof this.decoded = new Map();
+      const stored = new Map<number, Uint8Array>();
       for await (const batch of transaction.scan(relationsSpan))
-        for (const { key, value } of batch) {
-          const id = Buffer.from(key).readUInt32BE(key.length - 4);
-          const relation = this.decode(id, value);
-          decoded.set(id, { bytes: value, relation });
-          relations.set(id, relation);
-        }
+        for (const { key, value } of batch)
+          stored.set(Buffer.from(key).readUInt32BE(key.length - 4), value);
+      const { decoded, relations, types } = this.decodeAll(stored);
       const statistics = await readStatistics(transaction, this.known);
       // All of it is of one version only if that is still the version.
       const after = decodeCounter(
@@ -181,7 +192,14 @@ export class Catalog {
       if (after === version) {
         this.decoded = decoded;
         this.accessRead = access;
-        return new CatalogSnapshot({ version, schemas, relations, access: access.all, statistics });
+        return new CatalogSnapshot({
+          version,
+          schemas,
+          relations,
+          types,
+          access: access.all,
+          statistics,
+        });
       }
       if (attempt >= snapshotRunsMax)
         throw new DbError('CONFLICT', 'the catalog changes faster than it can be read');
@@ -209,14 +227,45 @@ export class Catalog {
     return { all, bytes };
   }
 
-  /** A descriptor that is what it was stays the same object. */
-  private decode(id: number, bytes: Uint8Array): RelationDescriptor {
-    const before = this.decoded.get(id);
-    if (before !== undefined && compareBytes(before.bytes, bytes) === 0) return before.relation;
-    const relation = decodeDescriptor(bytes);
-    if (relation.id !== id)
-      throw new DbError('CORRUPTION', `descriptor ${id} says it is ${relation.id}`);
-    return relation;
+  /**
+   * Types first: columns are of them. A descriptor that is what it was stays the same object; where a type changes, so do the
+   * descriptors of all relations with columns of it.
+   */
+  private decodeAll(stored: ReadonlyMap<number, Uint8Array>): {
+    readonly decoded: Catalog['decoded'];
+    readonly relations: ReadonlyMap<number, RelationDescriptor>;
+    readonly types: ReadonlyMap<number, TypeDescriptor>;
+  } {
+    const decoded: Catalog['decoded'] = new Map();
+    const relations = new Map<number, RelationDescriptor>();
+    const types = new Map<number, TypeDescriptor>();
+    const others: [id: number, bytes: Uint8Array][] = [];
+    const arrays = new Map<number, SqlType>();
+    const keep = (id: number, bytes: Uint8Array, relation: RelationDescriptor | TypeDescriptor) => {
+      if (relation.id !== id)
+        throw new DbError('CORRUPTION', `descriptor ${id} says it is ${relation.id}`);
+      decoded.set(id, { bytes, relation });
+      if (relation.kind !== 'type') return relations.set(id, relation);
+      const array = arrayTypeOf(sqlTypeOf(relation));
+      if (array !== undefined) arrays.set(relation.arrayOid, array);
+      return types.set(id, relation);
+    };
+    for (const [id, bytes] of stored) {
+      const before = this.decoded.get(id);
+      if (before !== undefined && compareBytes(before.bytes, bytes) === 0)
+        keep(id, bytes, before.relation);
+      else {
+        const type = decodeType(bytes);
+        if (type === undefined) others.push([id, bytes]);
+        else keep(id, bytes, type);
+      }
+    }
+    const typeByOid: TypesByOid = (oid) => {
+      const type = types.get(oid);
+      return type === undefined ? arrays.get(oid) : sqlTypeOf(type);
+    };
+    for (const [id, bytes] of others) keep(id, bytes, decodeDescriptor(bytes, typeByOid));
+    return { decoded, relations, types };
   }
 
   private forget(reading: Promise<number>): void {

@@ -1,6 +1,6 @@
 /**
- * Descriptors as the store keeps them: JSON with a format version, types by name, bigints as decimal text. Readers refuse
- * newer formats.
+ * Descriptors as the store keeps them: JSON with a format version, built-in types by name and others by oid, bigints as
+ * decimal text. Readers refuse newer formats.
  */
 import { DbError } from '@flotilla/base';
 import { type SqlType, typeByName } from '../types/type.ts';
@@ -10,6 +10,7 @@ import {
   type RelationDescriptor,
   type SchemaDescriptor,
   type TableDescriptor,
+  type TypeDescriptor,
 } from './descriptor.ts';
 import type { AccessDescriptor } from './role.ts';
 
@@ -27,16 +28,23 @@ type Plain<T> = T extends SqlType
 
 type StoredRelation = Plain<Exclude<RelationDescriptor, TableDescriptor>> | Plain<TableDescriptor>;
 
-type Descriptor = RelationDescriptor | SchemaDescriptor | AccessDescriptor;
+type Descriptor = RelationDescriptor | TypeDescriptor | SchemaDescriptor | AccessDescriptor;
+
+/** What there is of types that users made. */
+export type TypesByOid = (oid: number) => SqlType | undefined;
 
 export function encodeDescriptor(descriptor: Descriptor): Uint8Array {
   const stored = { format: formatVersion, ...numbered(descriptor) };
   const text = JSON.stringify(stored, (key, value: unknown) => {
     if (key === 'type' && typeof value === 'object' && value !== null)
-      return (value as SqlType).name;
+      return typeText(value as SqlType);
     return typeof value === 'bigint' ? String(value) : value;
   });
   return Buffer.from(text, 'utf8');
+}
+
+function typeText({ schema, name, oid }: SqlType): string {
+  return schema === 'pg_catalog' ? name : `oid ${oid}`;
 }
 
 /** Key columns by attribute number: offsets move when a column goes. */
@@ -75,12 +83,22 @@ export function decodeAccess(bytes: Uint8Array): AccessDescriptor {
   return access;
 }
 
+/** A type's descriptor; undefined: that of a relation. Throws as `decodeDescriptor`. */
+export function decodeType(bytes: Uint8Array): TypeDescriptor | undefined {
+  const { format: _, ...stored } = parse(bytes) as { format: number } & (
+    | StoredRelation
+    | TypeDescriptor
+  );
+  return stored.kind === 'type' ? stored : undefined;
+}
+
 /** Throws DbError CORRUPTION, NOT_SUPPORTED for a format of another version. */
-export function decodeDescriptor(bytes: Uint8Array): RelationDescriptor {
+export function decodeDescriptor(bytes: Uint8Array, types: TypesByOid): RelationDescriptor {
   const { format: _, ...stored } = parse(bytes) as { format: number } & StoredRelation;
+  const typed = (name: string) => decodeTypeName(name, types);
   switch (stored.kind) {
     case 'table':
-      return decodeTable(stored);
+      return decodeTable(stored, typed);
     case 'view':
       return {
         ...stored,
@@ -105,7 +123,10 @@ export function decodeDescriptor(bytes: Uint8Array): RelationDescriptor {
   }
 }
 
-function decodeTable(stored: Plain<TableDescriptor>): TableDescriptor {
+function decodeTable(
+  stored: Plain<TableDescriptor>,
+  typed: (name: string) => SqlType,
+): TableDescriptor {
   const columns: ColumnDescriptor[] = stored.columns.map((column) => ({
     ...column,
     type: typed(column.type),
@@ -126,8 +147,8 @@ function decodeTable(stored: Plain<TableDescriptor>): TableDescriptor {
   };
 }
 
-function typed(name: string): SqlType {
-  const type = typeByName(name);
+function decodeTypeName(name: string, types: TypesByOid): SqlType {
+  const type = name.startsWith('oid ') ? types(Number(name.slice(4))) : typeByName(name);
   if (type === undefined)
     throw new DbError('NOT_SUPPORTED', `descriptor has a column of type ${name}`);
   return type;

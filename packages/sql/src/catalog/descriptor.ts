@@ -3,6 +3,8 @@
  * in the place of the old. Columns are referred to by attribute number, which never changes and is never used again;
  * offsets into `columns` are for those who handle rows. How they are stored: descriptor-codec.ts.
  */
+import { type EnumLabel, enumType } from '../types/enum.ts';
+import { quoteIdentifier } from '../types/identifier.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Acl } from './acl.ts';
 
@@ -160,6 +162,32 @@ export interface SequenceDescriptor extends Named {
 }
 
 export type RelationDescriptor = TableDescriptor | ViewDescriptor | SequenceDescriptor;
+
+/** A type that a user made: an enumeration. Relations have the same names as types. */
+export interface TypeDescriptor extends Named {
+  readonly kind: 'type';
+  readonly arrayOid: number;
+  readonly labels: readonly EnumLabel[];
+}
+
+/** A type as messages and stored expressions name it. */
+export function displayOf(name: string, schema = 'public'): string {
+  const quoted = quoteIdentifier(name);
+  return schema === 'public' ? quoted : `${quoteIdentifier(schema)}.${quoted}`;
+}
+
+const sqlTypes = new WeakMap<TypeDescriptor, SqlType>();
+
+/** The type that a descriptor describes: one object for one descriptor. */
+export function sqlTypeOf(descriptor: TypeDescriptor): SqlType {
+  let type = sqlTypes.get(descriptor);
+  if (type === undefined) {
+    const { id: oid, arrayOid, schema, name, labels } = descriptor;
+    type = enumType({ oid, arrayOid, schema, name, display: displayOf(name, schema), labels });
+    sqlTypes.set(descriptor, type);
+  }
+  return type;
+}
 
 export interface SchemaDescriptor {
   readonly kind: 'schema';

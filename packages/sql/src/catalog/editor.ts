@@ -5,7 +5,14 @@
  */
 import { DbError, type Span } from '@flotilla/base';
 import type { KvTransaction } from '../kv-transaction.ts';
-import type { RelationDescriptor, SchemaDescriptor, TableDescriptor } from './descriptor.ts';
+import { arrayTypeOf, type SqlType } from '../types/type.ts';
+import {
+  type RelationDescriptor,
+  type SchemaDescriptor,
+  sqlTypeOf,
+  type TableDescriptor,
+  type TypeDescriptor,
+} from './descriptor.ts';
 import { encodeDescriptor } from './descriptor-codec.ts';
 import {
   accessKey,
@@ -74,6 +81,29 @@ export class CatalogEditor {
     this.current = new CatalogSnapshot({ ...contents, relations });
   }
 
+  /** Puts a type in the place of the one with its oid, in all relations with columns of it too. */
+  putType(descriptor: TypeDescriptor): void {
+    const { contents } = this.current;
+    const versioned = { ...descriptor, version: this.base.version + 1 };
+    const types = new Map(contents.types).set(descriptor.id, versioned);
+    this.current = new CatalogSnapshot({ ...contents, types });
+    const type = sqlTypeOf(versioned);
+    const successor = new Map([[versioned.id, type]]);
+    const array = arrayTypeOf(type);
+    if (array !== undefined) successor.set(array.oid, array);
+    for (const relation of this.current.relations.values()) {
+      const next = withTypes(relation, successor);
+      if (next !== relation) this.put(next);
+    }
+  }
+
+  removeType(oid: number): void {
+    const { contents } = this.current;
+    const types = new Map(contents.types);
+    types.delete(oid);
+    this.current = new CatalogSnapshot({ ...contents, types });
+  }
+
   putSchema(schema: SchemaDescriptor): void {
     const { contents } = this.current;
     const schemas = new Map(contents.schemas).set(schema.name, schema);
@@ -121,6 +151,10 @@ export class CatalogEditor {
     for (const [id, relation] of after.relations)
       if (before.relations.get(id) !== relation)
         transaction.put(descriptorKey(id), encodeDescriptor(relation));
+    for (const [id, type] of after.types)
+      if (before.types.get(id) !== type) transaction.put(descriptorKey(id), encodeDescriptor(type));
+    for (const id of before.types.keys())
+      if (!after.types.has(id)) transaction.delete(descriptorKey(id));
     for (const id of before.relations.keys())
       if (!after.relations.has(id)) {
         transaction.delete(descriptorKey(id));
@@ -135,4 +169,23 @@ export class CatalogEditor {
       if (!after.access.has(name)) transaction.delete(accessKey(name));
     return new CatalogSnapshot({ ...after, version: version + 1 });
   }
+}
+
+/** The same relation where none of its columns is of one of the types. */
+function withTypes(
+  relation: RelationDescriptor,
+  successor: ReadonlyMap<number, SqlType>,
+): RelationDescriptor {
+  if (relation.kind === 'sequence') return relation;
+  const isOld = ({ type }: { readonly type: SqlType }) => successor.has(type.oid);
+  const renewed = <T extends { readonly type: SqlType }>(one: T): T => ({
+    ...one,
+    type: successor.get(one.type.oid) ?? one.type,
+  });
+  if (relation.kind === 'view')
+    return relation.columns.some(isOld)
+      ? { ...relation, columns: relation.columns.map(renewed) }
+      : relation;
+  if (!relation.columns.some(isOld)) return relation;
+  return { ...relation, columns: relation.columns.map(renewed) };
 }

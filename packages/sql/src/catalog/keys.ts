@@ -3,7 +3,7 @@
  *
  *   03 "sql/version"                        decimal text: counts every change of the catalog
  *   03 "sql/next-id"                        decimal text: the next oid
- *   03 "sql/relation/" id (u32)             descriptor of a table, view or sequence
+ *   03 "sql/relation/" id (u32)             descriptor of a table, view, sequence or type
  *   03 "sql/statistics/" id (u32)           what ANALYZE found out about a table
  *   03 "sql/schema/" name                   descriptor of a schema; `public` without one is there all the same
  *   03 "sql/access/" kind "/" name          descriptor of a role, or what is kept of databases

@@ -2,10 +2,11 @@
  * Names of relations as one statement sees them: a snapshot of the catalog, the schemas of its search_path, and a note of
  * everything that was found, which is what the statement's plan rests on.
  */
+import { arrayTypeOf, type SqlType, typeByName } from '../types/type.ts';
 import type { Dependency } from './catalog.ts';
-import type { RelationDescriptor } from './descriptor.ts';
+import { type RelationDescriptor, sqlTypeOf, type TypeDescriptor } from './descriptor.ts';
 import { effectivePath } from './search-path.ts';
-import type { CatalogSnapshot } from './snapshot.ts';
+import { type CatalogSnapshot, catalogSchema } from './snapshot.ts';
 import { systemTable } from './virtual/registry.ts';
 import type { VirtualTable } from './virtual/virtual-table.ts';
 
@@ -59,8 +60,37 @@ export class NameResolver {
     return undefined;
   }
 
-  /** Notes that the statement rests on this relation, by whatever way it came to it. */
-  note(relation: RelationDescriptor): void {
+  /** A type by pg_type.typname; `_mood` is the array type over `mood`. */
+  findType(schema: string | undefined, name: string): SqlType | undefined {
+    this.asked = true;
+    for (const candidate of schema === undefined ? this.path : [schema]) {
+      const builtIn = candidate === catalogSchema ? typeByName(name) : undefined;
+      if (builtIn !== undefined) return builtIn;
+      const found = this.snapshot.findType(candidate, name);
+      if (found !== undefined) {
+        this.note(found);
+        return sqlTypeOf(found);
+      }
+      const element = name.startsWith('_')
+        ? this.snapshot.findType(candidate, name.slice(1))
+        : undefined;
+      if (element === undefined) continue;
+      this.note(element);
+      return arrayTypeOf(sqlTypeOf(element));
+    }
+    return undefined;
+  }
+
+  /** A type by oid, noted where a user made it. */
+  typeByOid(oid: number): SqlType | undefined {
+    const type = this.snapshot.typeByOid(oid);
+    const own = type === undefined ? undefined : this.snapshot.descriptorOf(type);
+    if (own !== undefined) this.note(own);
+    return type;
+  }
+
+  /** Notes that the statement rests on this object, by whatever way it came to it. */
+  note(relation: RelationDescriptor | TypeDescriptor): void {
     const { schema, name } = relation;
     const schemaAcl = JSON.stringify(this.snapshot.schemas.get(schema)?.acl);
     this.found.set(relation.id, { schema, name, schemaAcl, relation });

@@ -1,6 +1,6 @@
 /** Names and oids for casts to and from regclass, regtype, regnamespace, regrole, regproc: over one statement's names. */
 import { builtInNames } from '../types/built-in-names.ts';
-import { quoteIdentifier } from '../types/identifier.ts';
+import { quoteIdentifier, splitIdentifier } from '../types/identifier.ts';
 import type { SystemNames } from '../types/system-names.ts';
 import { allIndexes, shownRelation } from './definitions.ts';
 import type { NameResolver } from './name-resolver.ts';
@@ -37,7 +37,7 @@ export function sessionNames(names: () => NameResolver, user: string): SystemNam
         case 'procedure':
           return [...procedures].find(([, own]) => own === oid)?.[0];
         default:
-          return builtInNames.nameOf(kind, oid);
+          return builtInNames.nameOf(kind, oid) ?? userTypeText(names(), oid);
       }
     },
     oidOf(kind, parts) {
@@ -53,10 +53,30 @@ export function sessionNames(names: () => NameResolver, user: string): SystemNam
         case 'procedure':
           return procedures.get(name);
         default:
-          return builtInNames.oidOf(kind, parts);
+          return builtInNames.oidOf(kind, parts) ?? userTypeOid(names(), parts.join('.'));
       }
     },
   };
+}
+
+/** A type that a user made, quoted, with its schema where the path does not lead to it. */
+export function userTypeText(names: NameResolver, oid: number): string | undefined {
+  const type = names.snapshot.typeByOid(oid);
+  const descriptor = type === undefined ? undefined : names.snapshot.descriptorOf(type);
+  if (type === undefined || descriptor === undefined) return undefined;
+  const own = quoteIdentifier(descriptor.name);
+  const visible = names.findType(undefined, type.name) === type;
+  const shown = visible ? own : `${quoteIdentifier(descriptor.schema)}.${own}`;
+  return type.element === undefined ? shown : `${shown}[]`;
+}
+
+/** `app.mood`, `mood[]`. */
+function userTypeOid(names: NameResolver, written: string): number | undefined {
+  const isArray = /\[\s*\]\s*$/.test(written);
+  const parts = splitIdentifier(written.replace(/(\[\s*\]\s*)+$/, ''));
+  const [name = '', schema] = [...(parts ?? [])].reverse();
+  const type = names.findType(schema, name);
+  return isArray ? type?.arrayOid : type?.oid;
 }
 
 /** Of a relation or an index. */

@@ -3,14 +3,17 @@
  * `Catalog`, changed through a `CatalogEditor`, read by binder, planner, executor and the virtual tables.
  */
 
+import { arrayTypeOf, type SqlType, typeByOid } from '../types/type.ts';
 import { publicSchemaAcl, systemSchemaAcl } from './acl.ts';
-import type {
-  ForeignKeyDescriptor,
-  IndexDescriptor,
-  PrimaryKey,
-  RelationDescriptor,
-  SchemaDescriptor,
-  TableDescriptor,
+import {
+  type ForeignKeyDescriptor,
+  type IndexDescriptor,
+  type PrimaryKey,
+  type RelationDescriptor,
+  type SchemaDescriptor,
+  sqlTypeOf,
+  type TableDescriptor,
+  type TypeDescriptor,
 } from './descriptor.ts';
 import {
   type AccessDescriptor,
@@ -90,6 +93,8 @@ export interface CatalogContents {
   /** By name. A schema of id 0 has been dropped: only `public` needs to be told so. */
   readonly schemas: ReadonlyMap<string, SchemaDescriptor>;
   readonly relations: ReadonlyMap<number, RelationDescriptor>;
+  /** What users made, by oid. */
+  readonly types: ReadonlyMap<number, TypeDescriptor>;
   /** Roles and the like by what they are kept by. The same object while none of them changes. */
   readonly access: ReadonlyMap<string, AccessDescriptor>;
   /** Of tables that were analyzed, by id. */
@@ -108,6 +113,9 @@ export class CatalogSnapshot {
   /** What is kept of databases. */
   readonly databases: DatabaseDescriptor;
   private readonly names = new Map<string, RelationDescriptor | FoundIndex>();
+  private readonly typeNames = new Map<string, TypeDescriptor>();
+  /** Of users' types and of arrays of them. */
+  private readonly typesByOid = new Map<number, SqlType>();
   private readonly references = new Map<number, Reference[]>();
 
   constructor(contents: CatalogContents) {
@@ -126,6 +134,11 @@ export class CatalogSnapshot {
       else databases = one;
     this.roles = roles;
     this.databases = databases;
+    for (const type of contents.types.values()) {
+      this.typeNames.set(nameOf(type.schema, type.name), type);
+      const own = sqlTypeOf(type);
+      this.typesByOid.set(type.id, own).set(type.arrayOid, arrayTypeOf(own) ?? own);
+    }
     for (const relation of contents.relations.values()) {
       this.names.set(nameOf(relation.schema, relation.name), relation);
       if (relation.kind === 'table') this.addTable(relation);
@@ -137,6 +150,7 @@ export class CatalogSnapshot {
       version: 0,
       schemas: new Map(),
       relations: new Map(),
+      types: new Map(),
       access: new Map(),
     });
   }
@@ -169,10 +183,34 @@ export class CatalogSnapshot {
     return found?.kind === 'table' ? found : undefined;
   }
 
+  /** Users' types, in order of their oids. */
+  types(): TypeDescriptor[] {
+    return [...this.contents.types.values()].sort((a, b) => a.id - b.id);
+  }
+
+  /** Built in or a user's; arrays too. */
+  typeByOid(oid: number): SqlType | undefined {
+    return typeByOid(oid) ?? this.typesByOid.get(oid);
+  }
+
+  /** The descriptor of a type, or of the type that an array type is over. Undefined: it is built in. */
+  descriptorOf(type: SqlType): TypeDescriptor | undefined {
+    return this.contents.types.get(type.element?.oid ?? type.oid);
+  }
+
   /** Undefined also where the name is that of an index. */
   find(schema: string, name: string): RelationDescriptor | undefined {
     const found = this.names.get(nameOf(schema, name));
     return found !== undefined && 'kind' in found ? found : undefined;
+  }
+
+  findType(schema: string, name: string): TypeDescriptor | undefined {
+    return this.typeNames.get(nameOf(schema, name));
+  }
+
+  /** Relations and types share their names, because a relation is a type, too. */
+  findObject(schema: string, name: string): RelationDescriptor | TypeDescriptor | undefined {
+    return this.find(schema, name) ?? this.findType(schema, name);
   }
 
   findIndex(schema: string, name: string): FoundIndex | undefined {

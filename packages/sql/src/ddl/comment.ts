@@ -3,11 +3,12 @@ import type { CommentStmt } from 'libpg-query';
 import { describeKind, listItems, nameParts } from '../bind/ast.ts';
 import { SqlError } from '../sql-error.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
+import { findType, requireTypeOwner, typeNameParts } from './types.ts';
 
 export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<string> {
   const { objtype = '', object, comment: given } = statement;
   const text = given === undefined || given === '' ? undefined : given;
-  const parts = nameParts(object === undefined ? [] : listItems(object));
+  const parts = objtype === 'OBJECT_TYPE' ? [] : nameParts(listItems(object));
   switch (objtype) {
     case 'OBJECT_TABLE':
     case 'OBJECT_VIEW':
@@ -44,6 +45,12 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
       ddl.requireSchemaOwner(schema);
       const { comment: _, ...rest } = schema;
       ddl.editor.putSchema(text === undefined ? rest : { ...rest, comment: text });
+      return 'COMMENT';
+    }
+    case 'OBJECT_TYPE': {
+      const type = findType(ddl, typeNameParts(object));
+      requireTypeOwner(ddl, type);
+      ddl.editor.putType({ ...type, comments: withComment(type.comments, 0, text) });
       return 'COMMENT';
     }
     default:

@@ -3,11 +3,10 @@ import type { IndexElem, IndexStmt, Node } from 'libpg-query';
 import { nameParts } from '../bind/ast.ts';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
 import { type Expression, some } from '../bind/expression.ts';
-import { tableScope } from '../bind/stored-expression.ts';
+import { printStored, tableScope } from '../bind/stored-expression.ts';
 import { columnName } from '../bind/target-list.ts';
 import type { IndexColumn, IndexDescriptor } from '../catalog/descriptor.ts';
 import { keyColumnsMax } from '../limits.ts';
-import { print } from '../plan/explain.ts';
 import { SqlError } from '../sql-error.ts';
 import { applyWork } from './apply-work.ts';
 import { checkStorage } from './creation.ts';
@@ -50,6 +49,7 @@ export async function createIndex(ddl: DdlContext, statement: IndexStmt): Promis
     statement.whereClause === undefined
       ? undefined
       : predicateOf(
+          draft,
           new ExpressionBinder(context, tableScope(table), 'INDEX WHERE'),
           statement.whereClause,
         );
@@ -105,13 +105,18 @@ function indexColumn(draft: TableDraft, binder: ExpressionBinder, element: Index
   refuseUnstable(bound, 'index expression');
   if (bound.kind === 'column')
     return { attributeNumber: bound.attributeNumber, descending, nullsFirst };
-  return { attributeNumber: 0, expression: print(bound), descending, nullsFirst };
+  return {
+    attributeNumber: 0,
+    expression: printStored(bound, draft.table),
+    descending,
+    nullsFirst,
+  };
 }
 
-function predicateOf(binder: ExpressionBinder, node: Node): string {
+function predicateOf(draft: TableDraft, binder: ExpressionBinder, node: Node): string {
   const bound = binder.bindBoolean(node, 'WHERE');
   refuseUnstable(bound, 'index predicate');
-  return print(bound);
+  return printStored(bound, draft.table);
 }
 
 /** Throws 42P17, 0A000. */

@@ -12,6 +12,10 @@ export function refuseTaken(
   name: string,
   ifNotExists: boolean,
 ): boolean {
+  if (ddl.snapshot.findType(schema, name) !== undefined)
+    throw new SqlError('42710', `type "${name}" already exists`, {
+      hint: "A relation has an associated type of the same name, so you must use a name that doesn't conflict with any existing type.",
+    });
   if (!ddl.snapshot.isTaken(schema, name)) return false;
   if (!ifNotExists) throw new SqlError('42P07', `relation "${name}" already exists`);
   ddl.notice('42P07', `relation "${name}" already exists, skipping`);

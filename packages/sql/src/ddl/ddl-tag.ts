@@ -20,6 +20,8 @@ export function ddlTag(tree: Node): string {
   if ('AlterObjectSchemaStmt' in tree)
     return `ALTER ${objectWord(tree.AlterObjectSchemaStmt.objectType)}`;
   if ('AlterSeqStmt' in tree) return 'ALTER SEQUENCE';
+  if ('CreateEnumStmt' in tree) return 'CREATE TYPE';
+  if ('AlterEnumStmt' in tree) return 'ALTER TYPE';
   if ('CommentStmt' in tree) return 'COMMENT';
   if ('GrantStmt' in tree) return tree.GrantStmt.is_grant === true ? 'GRANT' : 'REVOKE';
   if ('AlterDefaultPrivilegesStmt' in tree) return 'ALTER DEFAULT PRIVILEGES';

@@ -4,12 +4,15 @@ import { bindStored } from '../bind/stored-expression.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { SqlError } from '../sql-error.ts';
 import { indexSpan } from '../storage/table-store.ts';
+import { byteaType } from '../types/type.ts';
 import type { TableDraft } from './table-draft.ts';
 import { viewsUsing } from './view-uses.ts';
 
 interface DropOptions {
   readonly cascade: boolean;
   readonly ifExists: boolean;
+  /** Who calls tells what goes along. */
+  readonly quiet?: boolean;
 }
 
 /** Throws 42703, 2BP01. */
@@ -40,7 +43,8 @@ export function dropColumn(draft: TableDraft, name: string, options: DropOptions
   );
   for (const one of generated)
     if (one !== column) dependents.push(`column ${one.name} of table ${table.name}`);
-  refuseDependents(draft, `column ${name} of table ${table.name}`, dependents, options.cascade);
+  if (options.quiet !== true)
+    refuseDependents(draft, `column ${name} of table ${table.name}`, dependents, options.cascade);
   for (const view of views) context.editor.remove(view.id);
   for (const { foreignKey, table: other } of references)
     removeForeignKey(draft, other.id, foreignKey.oid);
@@ -74,7 +78,11 @@ function dropWithColumn(draft: TableDraft, attributeNumber: number): void {
   draft.change({
     columns,
     checks,
-    dropped: [...table.dropped, { attributeNumber, type: column.type }],
+    // The rows hold bytes, whatever becomes of the type.
+    dropped: [
+      ...table.dropped,
+      { attributeNumber, type: column.type.schema === 'pg_catalog' ? column.type : byteaType },
+    ],
     indexes: table.indexes.filter((index) => !indexes.includes(index)),
     foreignKeys: table.foreignKeys.filter((one) => !one.columns.includes(attributeNumber)),
     primaryKey:

@@ -1,4 +1,4 @@
-/** DROP TABLE, VIEW, SEQUENCE, INDEX, SCHEMA: what else depends on them goes too (CASCADE) or keeps them (RESTRICT). */
+/** DROP TABLE, VIEW, SEQUENCE, INDEX, SCHEMA, TYPE: what else depends on them goes too (CASCADE) or keeps them (RESTRICT). */
 import type { DropStmt } from 'libpg-query';
 import { listItems, nameParts } from '../bind/ast.ts';
 import type {
@@ -6,12 +6,15 @@ import type {
   SchemaDescriptor,
   SequenceDescriptor,
   TableDescriptor,
+  TypeDescriptor,
 } from '../catalog/descriptor.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
 import { requireOwner } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { indexSpan, storageSpan } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
+import { columnsOf, dropColumnOf, typeText } from './type-uses.ts';
+import { lookUpType, requireTypeOwner, typeNameParts } from './types.ts';
 
 const words: Readonly<
   Record<string, { readonly word: string; readonly kind: RelationDescriptor['kind'] }>
@@ -25,8 +28,13 @@ export async function drop(ddl: DdlContext, statement: DropStmt): Promise<string
   const { removeType = '', objects = [], behavior, missing_ok: ifExists } = statement;
   const cascade = behavior === 'DROP_CASCADE';
   const shown = removeType.replace('OBJECT_', '').replaceAll('_', ' ');
-  const names = objects.map((object) => nameParts(listItems(object)));
   const dropping = new Dropping(ddl);
+  if (removeType === 'OBJECT_TYPE') {
+    for (const object of objects) dropping.addType(typeNameParts(object), ifExists === true);
+    await dropping.finish(cascade);
+    return 'DROP TYPE';
+  }
+  const names = objects.map((object) => nameParts(listItems(object)));
   if (removeType === 'OBJECT_SCHEMA') {
     for (const object of objects)
       dropping.addSchema(nameParts([object])[0] ?? '', ifExists === true);
@@ -37,22 +45,23 @@ export async function drop(ddl: DdlContext, statement: DropStmt): Promise<string
     if (what === undefined) throw ddl.binder().unsupported(`DROP ${shown}`);
     for (const parts of names) dropping.addRelation(parts, what, ifExists === true);
   }
-  dropping.finish(cascade);
+  await dropping.finish(cascade);
   return `DROP ${shown}`;
 }
 
 /** DROP OWNED: all of these, without asking whose they are. Throws 2BP01. */
-export function dropObjects(
+export async function dropObjects(
   ddl: DdlContext,
   what: {
+    readonly types: readonly TypeDescriptor[];
     readonly relations: readonly RelationDescriptor[];
     readonly schemas: readonly SchemaDescriptor[];
   },
   cascade: boolean,
-): void {
+): Promise<void> {
   const dropping = new Dropping(ddl);
-  dropping.add(what.relations, what.schemas);
-  dropping.finish(cascade);
+  dropping.add(what.relations, what.schemas, what.types);
+  await dropping.finish(cascade);
 }
 
 /** What a statement takes away, with all that cannot be without it. */
@@ -60,6 +69,7 @@ class Dropping {
   private readonly ddl: DdlContext;
   private readonly schemas = new Map<string, SchemaDescriptor>();
   private readonly relations = new Map<number, RelationDescriptor>();
+  private readonly types = new Map<number, TypeDescriptor>();
   private readonly indexes: { readonly table: number; readonly oid: number }[] = [];
   /** As PostgreSQL names what was asked for. */
   private readonly asked: string[] = [];
@@ -83,6 +93,34 @@ class Dropping {
     this.ddl.requireSchemaOwner(schema);
     this.schemas.set(name, schema);
     this.asked.push(`schema ${name}`);
+  }
+
+  addType(parts: readonly string[], ifExists: boolean): void {
+    const [name = '', schema] = [...parts].reverse();
+    const { ddl } = this;
+    const shown = parts.join('.');
+    if (schema !== undefined && !ddl.snapshot.schemas.has(schema)) {
+      if (!ifExists) throw new SqlError('3F000', `schema "${schema}" does not exist`);
+      ddl.notice('00000', `schema "${schema}" does not exist, skipping`);
+      return;
+    }
+    const relation = ddl.find(schema, name);
+    if (relation !== undefined)
+      throw new SqlError(
+        '2BP01',
+        `cannot drop type ${name} because ${relation.kind} ${name} requires it`,
+        { hint: `You can drop ${relation.kind} ${name} instead.` },
+      );
+    const type = lookUpType(ddl, parts);
+    if (type === undefined) {
+      if (!ifExists) throw new SqlError('42704', `type "${shown}" does not exist`);
+      ddl.notice('00000', `type "${shown}" does not exist, skipping`);
+      return;
+    }
+    const owner = ddl.snapshot.schemas.get(type.schema)?.owner;
+    if (owner === undefined || !ddl.authority.has(owner)) requireTypeOwner(ddl, type);
+    this.types.set(type.id, type);
+    this.asked.push(`type ${name}`);
   }
 
   addRelation(
@@ -120,7 +158,12 @@ class Dropping {
   }
 
   /** What DROP OWNED takes. */
-  add(relations: readonly RelationDescriptor[], schemas: readonly SchemaDescriptor[]): void {
+  add(
+    relations: readonly RelationDescriptor[],
+    schemas: readonly SchemaDescriptor[],
+    types: readonly TypeDescriptor[],
+  ): void {
+    for (const type of types) this.types.set(type.id, type);
     for (const relation of relations) this.relations.set(relation.id, relation);
     for (const schema of schemas) this.schemas.set(schema.name, schema);
   }
@@ -178,7 +221,7 @@ class Dropping {
   }
 
   /** Throws 2BP01. */
-  finish(cascade: boolean): void {
+  async finish(cascade: boolean): Promise<void> {
     const { snapshot, editor } = this.ddl;
     const dependents: string[] = [];
     for (const relation of snapshot.sorted())
@@ -186,6 +229,11 @@ class Dropping {
         const owned = relation.kind === 'sequence' && relation.ownedBy !== undefined;
         this.relations.set(relation.id, relation);
         if (!owned) dependents.push(`${relation.kind} ${describe(this.ddl, relation)}`);
+      }
+    for (const type of snapshot.types())
+      if (this.schemas.has(type.schema) && !this.types.has(type.id)) {
+        this.types.set(type.id, type);
+        dependents.push(`type ${typeText(this.ddl, type)}`);
       }
     const details = dependents.map((one) => {
       const [schema] = this.schemas.keys();
@@ -201,9 +249,9 @@ class Dropping {
         grown = true;
         if (relation.kind === 'sequence') continue; // goes with its column, by itself
         dependents.push(`view ${describe(this.ddl, relation)}`);
-        details.push(
-          `view ${describe(this.ddl, relation)} depends on ${needed.kind} ${describe(this.ddl, needed)}`,
-        );
+        const what =
+          needed.kind === 'type' ? typeText(this.ddl, needed) : describe(this.ddl, needed);
+        details.push(`view ${describe(this.ddl, relation)} depends on ${needed.kind} ${what}`);
       }
     }
     const keys = [...this.relations.keys()].flatMap((id) => snapshot.referencing(id));
@@ -215,6 +263,15 @@ class Dropping {
       details.push(
         `${one} depends on table ${target === undefined ? '' : describe(this.ddl, target)}`,
       );
+    }
+    const columns = columnsOf(this.ddl, this.types).filter(
+      ({ table }) => !this.relations.has(table.id),
+    );
+    for (const { table, column, type } of columns) {
+      const one = `column ${column.name} of table ${describe(this.ddl, table)}`;
+      const array = column.type.element === undefined ? '' : '[]';
+      dependents.push(one);
+      details.push(`${one} depends on type ${typeText(this.ddl, type)}${array}`);
     }
     const defaults = this.defaultsInUse();
     for (const { table, column, sequence } of defaults) {
@@ -259,15 +316,19 @@ class Dropping {
           ),
         });
     }
+    for (const { table, column } of columns) await dropColumnOf(this.ddl, table.id, column);
     for (const relation of this.relations.values()) removeRelation(this.ddl, relation);
     for (const { table, oid } of this.indexes) removeIndex(this.ddl, table, oid);
+    for (const id of this.types.keys()) editor.removeType(id);
     for (const schema of this.schemas.values()) editor.removeSchema(schema);
   }
 
   /** Views over what goes, and sequences of tables that go. */
-  private neededBy(relation: RelationDescriptor): RelationDescriptor | undefined {
+  private neededBy(relation: RelationDescriptor): RelationDescriptor | TypeDescriptor | undefined {
     if (relation.kind === 'view')
-      return relation.uses.map((id) => this.relations.get(id)).find((one) => one !== undefined);
+      return relation.uses
+        .map((id) => this.relations.get(id) ?? this.types.get(id))
+        .find((one) => one !== undefined);
     if (relation.kind === 'sequence' && relation.ownedBy !== undefined)
       return this.relations.get(relation.ownedBy.table);
     return undefined;

@@ -10,6 +10,7 @@ import { renameRole } from '../roles/role-statements.ts';
 import { SqlError } from '../sql-error.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 import { ddlTag } from './ddl-tag.ts';
+import { refuseTypeUses, renameType as renameUserType } from './types.ts';
 import { viewsUsing } from './view-uses.ts';
 
 const kinds: Readonly<Record<string, RelationDescriptor['kind']>> = {
@@ -23,6 +24,10 @@ export async function rename(ddl: DdlContext, statement: RenameStmt): Promise<st
   const tag = ddlTag({ RenameStmt: statement });
   if (renameType === 'OBJECT_SCHEMA') {
     renameSchema(ddl, subname, newname);
+    return tag;
+  }
+  if (renameType === 'OBJECT_TYPE') {
+    renameUserType(ddl, statement.object, newname);
     return tag;
   }
   if (renameType === 'OBJECT_ROLE') return renameRole(ddl, statement);
@@ -87,9 +92,15 @@ function renameSchema(ddl: DdlContext, name: string, to: string): void {
   ddl.requireSchemaOwner(schema);
   const inside = snapshot.sorted().filter((one) => one.schema === name);
   for (const relation of inside) refuseViews(ddl, relation.id, undefined, 'schema');
+  const types = snapshot.types().filter((one) => one.schema === name);
+  for (const type of types) refuseTypeUses(ddl, type, 'moving');
   editor.removeSchema(schema);
   editor.putSchema({ ...schema, name: to });
-  for (const relation of inside) editor.put({ ...relation, schema: to });
+  for (const type of types) editor.putType({ ...type, schema: to });
+  for (const { id } of inside) {
+    const relation = ddl.snapshot.relations.get(id);
+    if (relation !== undefined) editor.put({ ...relation, schema: to });
+  }
 }
 
 function isIndex(ddl: DdlContext, schema: string | undefined, name: string): boolean {

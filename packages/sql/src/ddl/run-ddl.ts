@@ -32,6 +32,7 @@ import { rename } from './rename.ts';
 import { alterObjectSchema, createSchema } from './schemas.ts';
 import { alterSequence, createSequence } from './sequences.ts';
 import { truncate } from './truncate.ts';
+import { alterEnum, createEnum } from './types.ts';
 import { createView } from './views.ts';
 
 export interface DdlOptions {
@@ -70,6 +71,8 @@ function changeOf(tree: Node): Change | undefined {
   if ('CreateSeqStmt' in tree) return (context) => createSequence(context, tree.CreateSeqStmt);
   if ('AlterSeqStmt' in tree) return (context) => alterSequence(context, tree.AlterSeqStmt);
   if ('ViewStmt' in tree) return (context) => createView(context, tree.ViewStmt);
+  if ('CreateEnumStmt' in tree) return (context) => createEnum(context, tree.CreateEnumStmt);
+  if ('AlterEnumStmt' in tree) return (context) => alterEnum(context, tree.AlterEnumStmt);
   if ('CommentStmt' in tree) return (context) => comment(context, tree.CommentStmt);
   if ('AlterObjectSchemaStmt' in tree)
     return (context) => alterObjectSchema(context, tree.AlterObjectSchemaStmt);

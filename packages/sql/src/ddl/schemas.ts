@@ -8,6 +8,7 @@ import { newOwner } from '../roles/role-names.ts';
 import { SqlError } from '../sql-error.ts';
 import { createTable } from './create-table.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
+import { moveType } from './types.ts';
 
 export async function createSchema(ddl: DdlContext, statement: CreateSchemaStmt): Promise<string> {
   const context = ddl.binder();
@@ -54,6 +55,10 @@ export async function alterObjectSchema(
 ): Promise<string> {
   const { relation, newschema = '', objectType = '', missing_ok: ifExists } = statement;
   const tag = `ALTER ${objectType.replace('OBJECT_', '')}`;
+  if (objectType === 'OBJECT_TYPE') {
+    moveType(ddl, statement.object, newschema);
+    return tag;
+  }
   if (relation === undefined) throw ddl.binder().unsupported(`${tag} SET SCHEMA`);
   const { schemaname, relname = '' } = relation;
   const found = ddl.find(schemaname, relname);

@@ -7,7 +7,7 @@ import { nameParts, refuseOthers, stringOf } from '../bind/ast.ts';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
 import { bindDefault } from '../bind/default.ts';
 import { type Expression, markColumns, some } from '../bind/expression.ts';
-import { tableScope } from '../bind/stored-expression.ts';
+import { printStored, tableScope } from '../bind/stored-expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
 import type {
   CheckDescriptor,
@@ -18,7 +18,6 @@ import type {
   TableDescriptor,
 } from '../catalog/descriptor.ts';
 import { keyColumnsMax, tableColumnsMax } from '../limits.ts';
-import { print } from '../plan/explain.ts';
 import { SqlError } from '../sql-error.ts';
 import { isSerialName } from '../types/type.ts';
 import type { DdlContext } from './ddl-context.ts';
@@ -240,7 +239,7 @@ export class TableDraft {
       );
     if (some(bound, (one) => one.kind === 'call' && one.signature.volatility !== 'immutable'))
       throw context.error('42P17', 'generation expression is not immutable', undefined);
-    return print(bound);
+    return printStored(bound, this.table, column);
   }
 
   private refuseQueries(bound: Expression, what: string): void {
@@ -508,7 +507,7 @@ export class TableDraft {
     const check: CheckDescriptor = {
       oid: await this.context.takeId(),
       name,
-      expression: print(bound),
+      expression: printStored(bound, this.table),
     };
     this.change({ checks: [...this.table.checks, check] });
     if (constraint.skip_validation !== true) this.work.push({ kind: 'check', check });

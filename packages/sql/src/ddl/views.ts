@@ -55,7 +55,12 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
     query: queryText(ddl),
     searchPath: ddl.options.searchPath,
     columns,
-    uses: context.names.dependencies.map(({ relation }) => relation.id),
+    uses: [
+      ...new Set([
+        ...context.names.dependencies.map(({ relation }) => relation.id),
+        ...columns.flatMap(({ type }) => ddl.snapshot.descriptorOf(type)?.id ?? []),
+      ]),
+    ],
   };
   ddl.editor.put(descriptor);
   return 'CREATE VIEW';

@@ -10,7 +10,7 @@ import {
 } from '../catalog/definitions.ts';
 import type { IndexDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { parseQualifiedName } from '../catalog/qualified-name.ts';
-import { relationOid } from '../catalog/session-names.ts';
+import { relationOid, sessionNames, userTypeText } from '../catalog/session-names.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
 import { describedClasses } from '../catalog/virtual/constraints.ts';
 import { systemShapes } from '../catalog/virtual/layout.ts';
@@ -28,6 +28,7 @@ import {
   nodeTreeType,
   oidType,
   regclassType,
+  regtypeType,
   type SqlType,
   textType,
   typeByOid,
@@ -53,13 +54,13 @@ const nameArray = arrayTypeOf(nameType);
 if (nameArray === undefined) throw new RangeError('there are arrays of names');
 
 /** format_type: '???' for what there is not, as PostgreSQL has it. */
-function formatType(oid: Datum, modifier: Datum): Datum {
+const formatType: Implementation = (oid, modifier, _c, context) => {
   if (oid === null) return null;
   if (oid === 0) return '-';
   const type = typeByOid(Number(oid));
-  if (type === undefined) return '???';
+  if (type === undefined) return userTypeText(catalogOf(context).names, Number(oid)) ?? '???';
   return displayType(type, modifier === null ? -1 : Number(modifier));
-}
+};
 
 interface Found {
   readonly table: TableDescriptor;
@@ -110,6 +111,12 @@ const isRelationVisible: Implementation = (oid, _b, _c, context) => {
   return index === undefined ? null : names.path.includes(index.table.schema);
 };
 
+const isTypeVisible: Implementation = (oid, _b, _c, context) => {
+  const { names } = catalogOf(context);
+  const type = names.snapshot.typeByOid(Number(oid));
+  return type === undefined ? null : names.findType(undefined, type.name) === type;
+};
+
 const userByOid: Implementation = (oid, _b, _c, context) => {
   const { snapshot } = catalogOf(context).names;
   const name = roleNames(snapshot, context.user).find((one) => roleOid(snapshot, one) === oid);
@@ -121,6 +128,8 @@ function commentOf(oid: Datum, number: number, context: EvalContext): Datum {
   const relation = snapshot.relations.get(Number(oid));
   if (relation !== undefined) return relation.comments[number] ?? null;
   if (number !== 0) return null;
+  const type = snapshot.contents.types.get(Number(oid));
+  if (type !== undefined) return type.comments[0] ?? null;
   const schema = [...snapshot.schemas.values()].find((one) => one.id === oid);
   return schema?.comment ?? null;
 }
@@ -206,7 +215,6 @@ export const catalogFunctions: readonly Signature[] = [
   stableFunction('pg_get_ruledef', [oidType, boolType], textType, nothing),
   stableFunction('pg_table_is_visible', [oidType], boolType, isRelationVisible),
   ...[
-    'pg_type_is_visible',
     'pg_function_is_visible',
     'pg_operator_is_visible',
     'pg_collation_is_visible',
@@ -215,6 +223,14 @@ export const catalogFunctions: readonly Signature[] = [
     'pg_statistics_obj_is_visible',
     'pg_ts_config_is_visible',
   ].map((name) => stableFunction(name, [oidType], boolType, yes)),
+  stableFunction('pg_type_is_visible', [oidType], boolType, isTypeVisible),
+  stableFunction(
+    'to_regtype',
+    [textType],
+    regtypeType,
+    (a, _b, _c, context) =>
+      sessionNames(() => catalogOf(context).names, context.user).oidOf('type', [String(a)]) ?? null,
+  ),
   stableFunction('obj_description', [oidType, nameType], textType, (oid, name, _c, context) =>
     describedClasses[String(name)] === undefined ? null : commentOf(oid, 0, context),
   ),

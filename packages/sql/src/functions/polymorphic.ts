@@ -81,6 +81,7 @@ export function concreteTypes(
   const loose = element(compatible);
   const common = settleTypes(loose);
   if (loose.length > 0 && common === undefined) return undefined;
+  if (first === undefined && parameters.includes(anyenumType)) return undefined;
   const usesSame = parameters.some((type) => same.has(type));
   if (usesSame && first === undefined) return 'unknown';
   const settled = common ?? textType;

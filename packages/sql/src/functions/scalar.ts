@@ -3,6 +3,7 @@
 import { arrayFunctions } from './array-functions.ts';
 import { catalogFunctions } from './catalog.ts';
 import { datetimeFunctions } from './datetime-functions.ts';
+import { enumFunctions } from './enum-functions.ts';
 import { jsonFunctions } from './json-functions.ts';
 import { mathsFunctions } from './maths.ts';
 import { moreMathsFunctions } from './more-maths.ts';
@@ -17,6 +18,7 @@ export const scalarFunctions: ReadonlyMap<string, readonly Signature[]> = indexB
   ...datetimeFunctions,
   ...jsonFunctions,
   ...arrayFunctions,
+  ...enumFunctions,
   ...regexpFunctions,
   ...moreStringFunctions,
   ...moreMathsFunctions,

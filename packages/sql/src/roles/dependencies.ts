@@ -16,6 +16,7 @@ export function dependenciesOf(snapshot: CatalogSnapshot, role: string): string[
       lines.push(`default privileges for new ${one.kind}s of role ${one.role}`);
   for (const schema of snapshot.schemas.values())
     add(`schema ${schema.name}`, schema.owner, [schema.acl]);
+  for (const type of snapshot.types()) add(`type ${type.name}`, type.owner, []);
   for (const relation of snapshot.sorted())
     add(`${relation.kind} ${relation.name}`, relation.owner, [
       relation.acl,
@@ -48,6 +49,8 @@ export function renameEverywhere(editor: CatalogEditor, from: string, to: string
       ),
     });
   }
+  for (const type of editor.snapshot.types())
+    if (type.owner === from) editor.putType({ ...type, owner: to });
   const { databases } = editor.snapshot;
   if (aclNames(databases.acl, from) || databases.defaults !== undefined)
     editor.putAccess({

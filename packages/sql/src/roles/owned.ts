@@ -5,6 +5,7 @@ import { type Acl, aclNames, aclRenamed } from '../catalog/acl.ts';
 import type { RelationDescriptor, SchemaDescriptor } from '../catalog/descriptor.ts';
 import type { DdlContext } from '../ddl/ddl-context.ts';
 import { dropObjects } from '../ddl/drop.ts';
+import { findType, typeNameParts } from '../ddl/types.ts';
 import { SqlError } from '../sql-error.ts';
 import { requireOwner, requireSchema } from './access.ts';
 import { denied } from './role-errors.ts';
@@ -42,6 +43,14 @@ function reowned(acl: Acl | undefined, from: string, to: string): { readonly acl
 export function alterOwner(ddl: DdlContext, statement: AlterOwnerStmt): string {
   const { objectType = '', object } = statement;
   const shown = objectType.replace('OBJECT_', '').replaceAll('_', ' ');
+  if (objectType === 'OBJECT_TYPE') {
+    const type = findType(ddl, typeNameParts(object));
+    const owner = newOwner(ddl, statement.newowner);
+    const { schema } = type;
+    checkNewOwner(ddl, { owner: type.owner, what: `type ${type.name}`, schema }, owner);
+    if (type.owner !== owner) ddl.editor.putType({ ...type, owner });
+    return 'ALTER TYPE';
+  }
   const [name = ''] = object === undefined ? [] : nameParts([object]);
   if (objectType !== 'OBJECT_SCHEMA') throw ddl.binder().unsupported(`ALTER ${shown} … OWNER TO`);
   const schema = ddl.snapshot.schemas.get(name);
@@ -63,18 +72,21 @@ export function reassignOwned(ddl: DdlContext, statement: ReassignOwnedStmt): st
   if (!ddl.authority.isMemberOf(owner)) throw denied('permission denied to reassign objects');
   for (const relation of ddl.snapshot.sorted())
     if (roles.includes(relation.owner)) giveRelation(ddl, relation, owner);
+  for (const type of ddl.snapshot.types())
+    if (roles.includes(type.owner)) ddl.editor.putType({ ...type, owner });
   for (const schema of ddl.snapshot.schemas.values())
     if (roles.includes(schema.owner)) giveSchema(ddl, schema, owner);
   return 'REASSIGN OWNED';
 }
 
 /** Takes away what they own, and what was granted to them. */
-export function dropOwned(ddl: DdlContext, statement: DropOwnedStmt): string {
+export async function dropOwned(ddl: DdlContext, statement: DropOwnedStmt): Promise<string> {
   const roles = existing(ddl, roleNamesOf(ddl, statement.roles), 'drop objects');
   const cascade = statement.behavior === 'DROP_CASCADE';
-  dropObjects(
+  await dropObjects(
     ddl,
     {
+      types: ddl.snapshot.types().filter(({ owner }) => roles.includes(owner)),
       relations: ddl.snapshot.sorted().filter(({ owner }) => roles.includes(owner)),
       schemas: [...ddl.snapshot.schemas.values()].filter(({ owner }) => roles.includes(owner)),
     },

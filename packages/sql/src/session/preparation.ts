@@ -1,4 +1,5 @@
 /** What the session hands out for a statement that was prepared, and what can be said of it from its plan alone. */
+import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { ddlTag } from '../ddl/ddl-tag.ts';
 import type { Statement } from '../parse/parser.ts';
 import type { PreparedPlan } from '../plan/plan.ts';
@@ -22,6 +23,7 @@ export class Preparation implements PreparedStatement {
     declared: readonly Oid[],
     prepared: PreparedPlan,
     endsFailure: boolean,
+    catalog: CatalogSnapshot,
   ) {
     this.statement = statement;
     this.endsFailure = endsFailure;
@@ -30,12 +32,13 @@ export class Preparation implements PreparedStatement {
     this.parameterTypes = prepared.parameterTypes;
     this.columns = prepared.columns;
     this.readOnly = readsOnly(prepared.plan);
-    this.types = prepared.parameterTypes.map(requireType);
+    this.types = prepared.parameterTypes.map((oid) => requireType(oid, catalog));
   }
 }
 
-export function requireType(oid: Oid): SqlType {
-  const type = typeByOid(oid);
+/** A type of the system's or of the catalog's. Throws 0A000. */
+export function requireType(oid: Oid, catalog: CatalogSnapshot): SqlType {
+  const type = typeByOid(oid) ?? catalog.typeByOid(oid);
   if (type?.supported === true) return type;
   throw new SqlError('0A000', `type with oid ${oid} is not supported yet`);
 }

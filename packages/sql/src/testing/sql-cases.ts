@@ -75,9 +75,16 @@ export async function answerSqlCase(
 
 function head(columns: readonly ColumnDescription[]): string {
   const shown = columns.map(({ name, typeOid, typeModifier }) =>
-    typeModifier === -1 ? `${name}:${typeOid}` : `${name}:${typeOid}/${typeModifier}`,
+    typeModifier === -1
+      ? `${name}:${shownType(typeOid)}`
+      : `${name}:${shownType(typeOid)}/${typeModifier}`,
   );
   return `(${shown.join('|')})`;
+}
+
+/** Types that a user made have another oid each time. */
+function shownType(oid: number): string {
+  return oid < 16_384 ? String(oid) : 'own';
 }
 
 function shownRow(

@@ -2,7 +2,7 @@
 import { KeyReader, KeyWriter } from '@flotilla/base';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import type { TextContext, TypeCodec } from './codec.ts';
+import type { RowForm, TextContext, TypeCodec } from './codec.ts';
 import { type ArrayDimension, ArrayValue, emptyArray } from './values.ts';
 
 /** What an array must know of its elements. */
@@ -10,6 +10,8 @@ export interface ElementType {
   readonly oid: number;
   readonly display: string;
   readonly codec: TypeCodec | undefined;
+  /** Of enumerations: what is stored of an element is not what is sent. */
+  readonly labels?: readonly unknown[];
 }
 
 export const dimensionsMax = 6;
@@ -390,7 +392,7 @@ export function arrayCodec(element: ElementType): TypeCodec {
             },
             exact: false,
           },
-    row: {
+    row: rowForm(element) ?? {
       encode: (value) => send(value, neutral),
       decode: (bytes) => receive(bytes, neutral),
     },
@@ -404,6 +406,16 @@ export function arrayCodec(element: ElementType): TypeCodec {
           },
         }),
     ...(own.sessionText === true ? { sessionText: true as const } : {}),
+  };
+}
+
+/** Of arrays of enumerations: elements as columns of the type have them, so that labels may be renamed. */
+function rowForm(element: ElementType): Exclude<RowForm, string> | undefined {
+  const form = element.codec?.row;
+  if (element.labels === undefined || typeof form !== 'object') return undefined;
+  return {
+    encode: (value) => sendArray(value as ArrayValue, element, (one) => form.encode(one)),
+    decode: (bytes) => receiveArray(bytes, element, (one) => form.decode(one)),
   };
 }
 

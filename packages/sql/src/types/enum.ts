@@ -2,6 +2,7 @@
  * Enumerations. A datum is the label. Rows keep the label's oid and keys its sort order, so that labels may be renamed
  * and added in the middle without touching rows. Outputs need no descriptor: the label is the text.
  */
+import { DbError } from '@flotilla/base';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { compareOrdinary, type TypeCodec } from './codec.ts';
@@ -29,7 +30,12 @@ function enumCodec(labels: readonly EnumLabel[]): TypeCodec {
   const byLabel = new Map(labels.map((one) => [one.label, one]));
   const byOid = new Map(labels.map((one) => [one.oid, one.label]));
   const bySort = new Map(labels.map((one) => [one.sortOrder, one.label]));
-  const orderOf = (value: Datum) => byLabel.get(value as string)?.sortOrder ?? 0;
+  const known = <T>(label: T | undefined): T => {
+    if (label !== undefined) return label;
+    // A row that is younger than the plan that reads it, or a parameter that is older.
+    throw new DbError('CONFLICT', 'the values of an enumeration were changed meanwhile');
+  };
+  const orderOf = (value: Datum) => known(byLabel.get(value as string)).sortOrder;
   const parse = (text: string, display: string) => {
     if (byLabel.has(text)) return text;
     throw new SqlError('22P02', `invalid input value for enum ${display}: "${text}"`);
@@ -43,16 +49,16 @@ function enumCodec(labels: readonly EnumLabel[]): TypeCodec {
     identical: true,
     key: {
       write: (writer, value) => writer.float(orderOf(value)),
-      read: (reader) => bySort.get(reader.float()) ?? null,
+      read: (reader) => known(bySort.get(reader.float())),
       exact: true,
     },
     row: {
       encode: (value) => {
         const bytes = Buffer.allocUnsafe(4);
-        bytes.writeUInt32LE(byLabel.get(value as string)?.oid ?? 0);
+        bytes.writeUInt32LE(known(byLabel.get(value as string)).oid);
         return bytes;
       },
-      decode: (bytes) => byOid.get(bytes.readUInt32LE(0)) ?? null,
+      decode: (bytes) => known(byOid.get(bytes.readUInt32LE(0))),
     },
   };
 }

@@ -23,9 +23,9 @@ export function namedOidCodec(kind: NamedKind): TypeCodec {
       const trimmed = text.trim();
       if (trimmed === '-') return 0;
       if (/^\d+$/.test(trimmed)) return oidCodec.parse(trimmed, context, 'oid');
-      const parts = kind === 'operator' ? [trimmed] : splitIdentifier(trimmed);
+      const parts = kind === 'operator' || kind === 'type' ? [trimmed] : splitIdentifier(trimmed);
       if (parts === undefined) throw new SqlError('42602', 'invalid name syntax');
-      const oid = context.names?.oidOf(kind, kind === 'type' ? [trimmed] : parts);
+      const oid = context.names?.oidOf(kind, parts);
       if (oid !== undefined) return oid;
       const [code, what] = missing[kind];
       throw new SqlError(code, `${what} "${parts.join('.')}" does not exist`);

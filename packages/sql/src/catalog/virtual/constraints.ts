@@ -120,6 +120,9 @@ function* descriptions({ snapshot }: VirtualSource): Iterable<SystemRow> {
   for (const relation of snapshot.sorted())
     for (const [number, description] of Object.entries(relation.comments))
       yield { objoid: relation.id, classoid: classOid, objsubid: Number(number), description };
+  for (const { id, comments } of snapshot.types())
+    for (const description of Object.values(comments))
+      yield { objoid: id, classoid: typeClassOid, description };
   for (const schema of snapshot.schemas.values())
     if (schema.comment !== undefined)
       yield { objoid: schema.id, classoid: namespaceClassOid, description: schema.comment };

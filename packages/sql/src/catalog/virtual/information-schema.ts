@@ -2,7 +2,7 @@
 import { displayType, isText, type SqlType } from '../../types/type.ts';
 import { checkText, defaultText } from '../definitions.ts';
 import { columnAt, type ReferentialAction, type TableDescriptor } from '../descriptor.ts';
-import { flotillaSchema } from '../snapshot.ts';
+import { catalogSchema, flotillaSchema } from '../snapshot.ts';
 import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
@@ -49,7 +49,12 @@ function typeFacts(type: SqlType, modifier: number): SystemRow {
   const decimal = type.name === 'numeric' && modifier >= 4;
   const isTime = ['timestamp', 'timestamptz', 'time', 'timetz', 'interval'].includes(type.name);
   return {
-    data_type: type.category === 'A' ? 'ARRAY' : displayType(type, -1),
+    data_type:
+      type.category === 'A'
+        ? 'ARRAY'
+        : type.schema === catalogSchema
+          ? displayType(type, -1)
+          : 'USER-DEFINED',
     character_maximum_length: length,
     character_octet_length:
       character && type.name !== 'name' ? (length === null ? 1_073_741_824 : length * 4) : null,
@@ -58,6 +63,7 @@ function typeFacts(type: SqlType, modifier: number): SystemRow {
     numeric_scale: number?.[2] ?? (decimal ? (modifier - 4) & 0x7ff : null),
     datetime_precision:
       type.name === 'date' ? 0 : isTime ? (modifier >= 0 ? modifier & 0xffff : 6) : null,
+    udt_schema: type.schema,
     udt_name: type.name,
   };
 }
@@ -70,7 +76,6 @@ function* columns({ snapshot, database, names }: VirtualSource): Iterable<System
       table_schema: relation.schema,
       table_name: relation.name,
       udt_catalog: database,
-      udt_schema: 'pg_catalog',
       is_self_referencing: 'NO',
       identity_cycle: 'NO',
     };
@@ -125,7 +130,6 @@ function* columns({ snapshot, database, names }: VirtualSource): Iterable<System
         table_schema: schema,
         table_name: name,
         udt_catalog: database,
-        udt_schema: 'pg_catalog',
         column_name: column.name,
         ordinal_position: i + 1,
         dtd_identifier: String(i + 1),

@@ -1,6 +1,6 @@
 /** Oids of what is not stored: roles, array types and defaults, derived so that they are the same in every process. */
 import { crc32 } from 'node:zlib';
-import type { ColumnDescriptor, RelationDescriptor, TableDescriptor } from '../descriptor.ts';
+import type { ColumnDescriptor, TableDescriptor } from '../descriptor.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
 
 export const bootstrapRoleOid: number = 10;
@@ -14,9 +14,11 @@ export function roleOid(snapshot: CatalogSnapshot, name: string): number {
 
 /** Every role, the user, and whoever owns something. */
 export function roleNames(snapshot: CatalogSnapshot, user: string): string[] {
-  const owners = [...snapshot.relations.values(), ...snapshot.schemas.values()].map(
-    (one) => one.owner,
-  );
+  const owners = [
+    ...snapshot.relations.values(),
+    ...snapshot.types(),
+    ...snapshot.schemas.values(),
+  ].map((one) => one.owner);
   return [...new Set([...snapshot.roles.keys(), user, ...owners])];
 }
 
@@ -29,10 +31,7 @@ export function schemaOid(snapshot: CatalogSnapshot, name: string): number {
   return snapshot.schemas.get(name)?.id ?? 0;
 }
 
-export function ownerOid(
-  snapshot: CatalogSnapshot,
-  relation: Pick<RelationDescriptor, 'owner'>,
-): number {
+export function ownerOid(snapshot: CatalogSnapshot, relation: { readonly owner: string }): number {
   return roleOid(snapshot, relation.owner);
 }
 

@@ -1,7 +1,9 @@
 /** pg_type and its kin, as far as values of the types are known here. */
-import { builtInTypes, isText, type SqlType } from '../../types/type.ts';
+import { arrayTypeOf, builtInTypes, isText, type SqlType } from '../../types/type.ts';
+import { sqlTypeOf } from '../descriptor.ts';
 import type { RowsOf, SystemRow } from './layout.ts';
-import { bootstrapRoleOid } from './system-oids.ts';
+import { bootstrapRoleOid, ownerOid, schemaOid } from './system-oids.ts';
+import type { VirtualSource } from './virtual-table.ts';
 
 export const arrayInput = 750;
 
@@ -36,31 +38,48 @@ export function operatorClassOf(type: SqlType | undefined): number {
   return operatorClasses[name]?.[0] ?? 0;
 }
 
-function* types(): Iterable<SystemRow> {
-  for (const type of builtInTypes()) {
-    const isArray = type.category === 'A' && type.name.startsWith('_');
-    yield {
-      oid: type.oid,
-      typname: type.name,
-      typnamespace: 11,
-      typowner: bootstrapRoleOid,
-      typlen: type.length,
-      typbyval: type.length > 0 && type.length <= 8,
-      typtype:
-        type.category === 'P' || type.category === 'X' ? 'p' : type.category === 'E' ? 'e' : 'b',
-      typcategory: type.category,
-      typispreferred: type.preferred,
-      typisdefined: true,
-      typdelim: ',',
-      typelem: type.element?.oid ?? 0,
-      typarray: type.arrayOid,
-      typinput: isArray ? arrayInput : 0,
-      typalign: type.length === 1 ? 'c' : type.length === 2 ? 's' : type.length === 8 ? 'd' : 'i',
-      typstorage: type.length < 0 ? 'x' : 'p',
-      typtypmod: -1,
-      typcollation: collationOf(type),
+function* types({ snapshot }: VirtualSource): Iterable<SystemRow> {
+  for (const type of builtInTypes())
+    yield { ...typeRow(type), typnamespace: 11, typowner: bootstrapRoleOid };
+  for (const descriptor of snapshot.types()) {
+    const own = sqlTypeOf(descriptor);
+    const common = {
+      typnamespace: schemaOid(snapshot, descriptor.schema),
+      typowner: ownerOid(snapshot, descriptor),
     };
+    yield { ...typeRow(own), ...common };
+    const array = arrayTypeOf(own);
+    if (array !== undefined) yield { ...typeRow(array), ...common };
   }
+}
+
+function* enumLabels({ snapshot }: VirtualSource): Iterable<SystemRow> {
+  for (const { id, labels } of snapshot.types())
+    for (const { oid, label, sortOrder } of labels)
+      yield { oid, enumtypid: id, enumsortorder: sortOrder, enumlabel: label };
+}
+
+function typeRow(type: SqlType): SystemRow {
+  const isArray = type.category === 'A' && type.name.startsWith('_');
+  return {
+    oid: type.oid,
+    typname: type.name,
+    typlen: type.length,
+    typbyval: type.length > 0 && type.length <= 8,
+    typtype:
+      type.category === 'P' || type.category === 'X' ? 'p' : type.category === 'E' ? 'e' : 'b',
+    typcategory: type.category,
+    typispreferred: type.preferred,
+    typisdefined: true,
+    typdelim: ',',
+    typelem: type.element?.oid ?? 0,
+    typarray: type.arrayOid,
+    typinput: isArray ? arrayInput : 0,
+    typalign: type.length === 1 ? 'c' : type.length === 2 ? 's' : type.length === 8 ? 'd' : 'i',
+    typstorage: type.length < 0 ? 'x' : 'p',
+    typtypmod: -1,
+    typcollation: collationOf(type),
+  };
 }
 
 function* collations(): Iterable<SystemRow> {
@@ -105,6 +124,7 @@ function* classes(): Iterable<SystemRow> {
 
 export const typeTables: Readonly<Record<string, RowsOf>> = {
   pg_type: types,
+  pg_enum: enumLabels,
   pg_collation: collations,
   pg_am: accessMethods,
   pg_opclass: classes,
