@@ -166,11 +166,21 @@ export class EngineSession implements SqlSession {
   }
 
   encode(typeOid: Oid, format: 0 | 1, value: Datum): Uint8Array | null {
-    return encodeValue(requireType(typeOid, this.context.snapshot), format, value, this.context.text());
+    return encodeValue(
+      requireType(typeOid, this.context.snapshot),
+      format,
+      value,
+      this.context.text(),
+    );
   }
 
   decode(typeOid: Oid, format: 0 | 1, bytes: Uint8Array): Datum {
-    return decodeValue(requireType(typeOid, this.context.snapshot), format, bytes, this.context.text());
+    return decodeValue(
+      requireType(typeOid, this.context.snapshot),
+      format,
+      bytes,
+      this.context.text(),
+    );
   }
 
   setting(name: string): string | undefined {
