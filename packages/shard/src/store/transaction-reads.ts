@@ -479,7 +479,8 @@ export class TransactionReads {
     const { overlay } = leaseholder.view();
     if (overlay.size === 0) return undefined;
     // The newest may be above the snapshot, and one that it does not show yet below.
-    if ((overlay.firstUnderWay(name) ?? Infinity) > upTo) return undefined;
+    const first = overlay.firstUnderWay(name);
+    if (first === undefined || first > upTo) return undefined;
     return { kind: 'waits', key, giveUp: this.busy('a write of the key is under way') };
   }
 

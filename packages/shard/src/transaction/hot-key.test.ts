@@ -1,4 +1,4 @@
-/** Writes of one key that overtake the log: what a snapshot sees between two of them. */
+/** Writes that are on their way through the log: what a snapshot of the key sees, and what a lock of another waits for. */
 import {
   HybridLogicalClock,
   keyMax,
@@ -8,6 +8,7 @@ import {
   toStoreId,
 } from '@flotilla/base';
 import { afterEach, expect, it } from 'vitest';
+import { flotilla } from '../../gen/kv.js';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { StoreCluster } from '../testing/index.ts';
 
@@ -56,4 +57,28 @@ it('a snapshot waits for a write below it, though a later one of the key is on i
   const answer = await cluster.until(read, timeoutMs);
   expect(String(answer?.get?.values?.[0]?.value)).toBe('first');
   await cluster.until(Promise.all([first, second]), timeoutMs);
+});
+
+it('a lock does not wait for writes of other keys', async () => {
+  cluster = new StoreCluster({ seed: 1, ranges, syncDelayMs: [20, 20] });
+  await cluster.start();
+  const client = cluster.client();
+  let written = false;
+  const write = client.put(key, 'first', timeoutMs).then(() => {
+    written = true;
+  });
+  await cluster.run(4);
+  const locked = client.ask(
+    client.rangeOf(key),
+    {
+      transaction: { id: Buffer.alloc(16, 7), coordinator: 'test', startedAt: 1 },
+      get: { keys: [Buffer.from('other')], lock: flotilla.kv.LockMode.LOCK_EXCLUSIVE },
+    },
+    timeoutMs,
+  );
+  const { get, refusal } = present(await cluster.until(locked, timeoutMs), 'an answer');
+  expect(refusal ?? undefined).toBeUndefined();
+  expect(get?.values).toHaveLength(1);
+  expect(written).toBe(false);
+  await cluster.until(write, timeoutMs);
 });

@@ -67,8 +67,8 @@ export const transactions: readonly Mutant[] = [
     changes: [
       {
         file: reads,
-        find: 'if ((overlay.firstUnderWay(name) ?? Infinity) > upTo) return undefined;',
-        replace: 'if ((overlay.get(name)?.timestamp ?? Infinity) > upTo) return undefined;',
+        find: 'const first = overlay.firstUnderWay(name);',
+        replace: 'const first = overlay.get(name)?.timestamp;',
       },
     ],
     hunt: {
