@@ -221,7 +221,7 @@ describe('import directions', () => {
     );
     const result: unknown = JSON.parse(run.stdout);
     violations = (result as { summary: { violations: Violation[] } }).summary.violations;
-  }, 60_000);
+  });
 
   afterAll(() => {
     rmSync(copy, { recursive: true, force: true });

@@ -12,12 +12,10 @@ import { fileURLToPath } from 'node:url';
 import { ExitCode } from '@flotilla/base';
 import { TestNatsServer } from '@flotilla/router/testing';
 import pg from 'pg';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 const program = join(dirname(fileURLToPath(import.meta.url)), '../bin/flotilla');
-const limitMs = 20_000;
-
-vi.setConfig({ testTimeout: limitMs });
+const limitMs = 60_000;
 
 interface Ended {
   readonly code: number | null;

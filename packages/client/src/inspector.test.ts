@@ -63,7 +63,7 @@ describe('the cluster through SQL', () => {
     // Again is harmless.
     await query('ALTER TABLE t SPLIT AT VALUES (10)');
     expect(await query('SELECT count(*) FROM flotilla.ranges')).toEqual([[before + 2n]]);
-  }, 20_000);
+  });
 
   it('moves a lease to where it is told', async () => {
     const [[range, from]] = (await query(

@@ -89,7 +89,7 @@ describe('framing', () => {
   });
 });
 
-describe('backpressure', { timeout: 30_000 }, () => {
+describe('backpressure', () => {
   const limits = { flushBytes: 16 * 1024, turnBytesMax: 256 * 1024, readAheadBytesMax: 64 * 1024 };
 
   test('a reader that does not read stops its result, and only its own; reading resumes it', async () => {

@@ -102,4 +102,4 @@ test(`random and mutated byte streams do no harm (FLOTILLA_SEED=${seed})`, async
   process.off('unhandledRejection', onRejection);
   expect(streams).toBeGreaterThanOrEqual(50);
   expect({ fatals, rejections }).toEqual({ fatals: [], rejections: [] });
-}, 20_000);
+});

@@ -177,7 +177,7 @@ describe('router and three stores', () => {
     expect(await cluster.until(router.write(putOf(1, 'e')))).toMatchObject({ applied: true });
     await other.close();
     expect(cluster.fatal).toEqual([]);
-  }, 20_000);
+  });
 
   it('on a network that loses, doubles and delays, counters count', async () => {
     await start(5);
@@ -204,7 +204,7 @@ describe('router and three stores', () => {
       expect(value).toBeLessThanOrEqual(sure + unknown);
     }
     expect(cluster.fatal).toEqual([]);
-  }, 20_000);
+  });
 
   it('ranges are cut under its feet: counters count, scans see every row once', async () => {
     await start(9);
@@ -247,7 +247,7 @@ describe('router and three stores', () => {
     ).sort();
     for (const keys of scanned) expect(keys).toEqual(sorted);
     expect(cluster.fatal).toEqual([]);
-  }, 20_000);
+  });
 });
 
 describe('a meta index in several parts', () => {

@@ -9,7 +9,7 @@ const seeds = readFileSync(new URL('../seeds.txt', import.meta.url), 'utf8')
   .filter((line) => /^\d/.test(line))
   .map((line): [number, string] => [Number.parseInt(line, 10), line.replace(/^\d+ /, '')]);
 
-it.each(seeds)('seed %i holds: %s', { timeout: 60_000 }, async (seed) => {
+it.each(seeds)('seed %i holds: %s', async (seed) => {
   const { failure, operations, leaders } = await runSeed(seed);
   expect(failure?.message).toBeUndefined();
   // A run in which nothing happens shows nothing.
@@ -17,7 +17,7 @@ it.each(seeds)('seed %i holds: %s', { timeout: 60_000 }, async (seed) => {
   expect(leaders).toBeGreaterThan(0);
 });
 
-it('a seed is the same twice, and another one is another', { timeout: 60_000 }, async () => {
+it('a seed is the same twice, and another one is another', async () => {
   const first = await runSeed(1003);
   const again = await runSeed(1003);
   expect(again).toEqual(first);
@@ -41,9 +41,7 @@ it('seeds differ in what they try, and one in eight tries nothing', () => {
     expect(swarmOf(1, { [name]: 20 }).faultClasses.filter((each) => each === name)).toEqual([name]);
 });
 
-it('clients that are cut off from all stores hear of nothing, and of everything afterwards', {
-  timeout: 60_000,
-}, async () => {
+it('clients that are cut off from all stores hear of nothing, and of everything afterwards', async () => {
   const swarm = { ...swarmOf(1001), faultsMs: 3000, operationTimeoutMs: 500 };
   const side = Array.from({ length: swarm.stores }, (_, i) => `store-${i + 1}`);
   const { failure, operations } = await runSeed(1001, {
@@ -54,9 +52,7 @@ it('clients that are cut off from all stores hear of nothing, and of everything 
   expect(operations.failed + operations.unknown).toBeGreaterThan(operations.ok);
 });
 
-it('a store whose log rots stays down, and an empty one takes its place', {
-  timeout: 60_000,
-}, async () => {
+it('a store whose log rots stays down, and an empty one takes its place', async () => {
   const swarm = { ...swarmOf(1001), stores: 4, replication: 3, faultsMs: 1500 };
   const { failure, exits, probes } = await runSeed(1001, {
     swarm,
@@ -70,9 +66,7 @@ it('a store whose log rots stays down, and an empty one takes its place', {
   expect(probes.jointLeft).toBeGreaterThan(0);
 });
 
-it('a machine is lost for good: another store joins by itself, and every range has its voters again', {
-  timeout: 60_000,
-}, async () => {
+it('a machine is lost for good: another store joins by itself, and every range has its voters again', async () => {
   const classes = ['loseStore', 'joinStore', 'drainStore'] as const;
   const swarm = { ...swarmOf(1001), stores: 4, replication: 3, faultClasses: classes };
   const { failure, probes } = await runSeed(1001, {
@@ -95,7 +89,7 @@ it('a machine is lost for good: another store joins by itself, and every range h
   expect(probes.jointLeft).toBeGreaterThan(0);
 });
 
-it('replicas move while their leaders die in the middle of it', { timeout: 60_000 }, async () => {
+it('replicas move while their leaders die in the middle of it', async () => {
   const swarm = { ...swarmOf(1001), stores: 5, replication: 3, faultsMs: 2500 };
   const moves = [0, 1, 2, 3].map((n) => ({ range: 1 + (n % swarm.ranges), from: n, to: n }));
   const { failure, probes } = await runSeed(1001, {
@@ -119,9 +113,7 @@ it('replicas move while their leaders die in the middle of it', { timeout: 60_00
   expect(probes.jointInterruptedByLeaderCrash).toBeGreaterThan(0);
 });
 
-it('coordinators die at every step of a commit, and whoever comes after them settles it', {
-  timeout: 60_000,
-}, async () => {
+it('coordinators die at every step of a commit, and whoever comes after them settles it', async () => {
   const steps = ['promises', 'promised', 'decides', 'resolves'] as const;
   const transactions = {
     coordinators: 2,

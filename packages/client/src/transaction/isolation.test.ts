@@ -77,7 +77,7 @@ describe('random transactions over lists', () => {
     } as const;
     const kinds = checkListAppend(await listAppend(load)).map(({ kind }) => kind);
     expect(kinds).toEqual(['G2']);
-  }, 60_000);
+  });
 
   it('under read committed have anti-dependencies, which the checker finds', async () => {
     const isolation = 'read committed';
@@ -85,7 +85,7 @@ describe('random transactions over lists', () => {
     const kinds = checkListAppend(history).map(({ kind }) => kind);
     expect(kinds).toContain('G2');
     for (const kind of ['G0', 'G1a', 'G1b', 'G1c'] as const) expect(kinds).not.toContain(kind);
-  }, 60_000);
+  });
 });
 
 const accounts = ['a1', 'a2', 'b1', 'b2', 'c1', 'c2', 'd1', 'd2'];

@@ -86,7 +86,7 @@ describe('a transaction of many keys', () => {
     expect((await failureOf(kit.run(again.commit()))).code).toBe('KEY_EXISTS');
     await kit.run(two.database.idle());
     expect(await scanned(one, 'b', 'c')).toEqual([]);
-  }, 30_000);
+  });
 });
 
 describe('a deleted span', () => {

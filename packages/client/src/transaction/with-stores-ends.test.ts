@@ -68,7 +68,7 @@ describe('over real stores', () => {
     // Followers hear of the last entry with the next heartbeat.
     await world.run(world.sleep(500));
     expect([rowsLeft('i'), rowsLeft('x')]).toEqual([0, 0]);
-  }, 30_000);
+  });
 
   it('nothing is left of a coordinator that died at any step, though nobody meets what it wrote', async () => {
     const outcomes = new Set<number>();
@@ -110,5 +110,5 @@ describe('over real stores', () => {
       if (k < 4) await world.end();
     }
     expect(outcomes).toEqual(new Set([0, keys.length]));
-  }, 60_000);
+  });
 });

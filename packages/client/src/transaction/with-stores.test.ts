@@ -47,7 +47,7 @@ describe('transactions over real stores', () => {
     const plain = await world.run(one.router.get(keys));
     expect(plain.map((found) => text(found?.value))).toEqual(keys.map(() => '3'));
     expect(cluster.fatal).toEqual([]);
-  }, 30_000);
+  });
 
   it('refuse what would not be serializable', async () => {
     const world = await start(2);
@@ -68,7 +68,7 @@ describe('transactions over real stores', () => {
     again.insert(keyOf(4), Buffer.from('x'));
     expect(await failureOf(world.run(again.commit()))).toMatchObject({ code: 'KEY_EXISTS' });
     expect(cluster.fatal).toEqual([]);
-  }, 30_000);
+  });
 
   it('wait for locks, and end deadlocks', async () => {
     const world = await start(3);
@@ -90,7 +90,7 @@ describe('transactions over real stores', () => {
     older.put(a, Buffer.from('done'));
     await world.run(older.commit());
     expect(cluster.fatal).toEqual([]);
-  }, 30_000);
+  });
 
   it('of a dead coordinator are settled by whoever is in their way', async () => {
     for (let k = 1; k <= 9; k++) {
@@ -126,7 +126,7 @@ describe('transactions over real stores', () => {
       expect(cluster.fatal).toEqual([]);
       if (k < 9) await world.end();
     }
-  }, 60_000);
+  });
 
   it.each([1, 2])(
     'are serializable while stores are cut off and die (seed %i)',

@@ -188,7 +188,7 @@ describe.each(['busy', 'idle'] as const)('a log that was killed while %s', (endi
         expect({ region, at, outcome }).toEqual({ region, at, outcome: expected(region) });
       }
     }
-  }, 30_000);
+  });
 
   it('zeroed, region by region', async () => {
     for (const region of regions) {
@@ -403,5 +403,5 @@ describe('a process that ended because a sync failed, on a machine that lives on
       const { log } = await open(disk, 3);
       expect(log.group(toRangeId(1)).lastIndex()).toBeGreaterThanOrEqual(last);
     }
-  }, 30_000);
+  });
 });

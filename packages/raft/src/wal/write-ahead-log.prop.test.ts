@@ -338,7 +338,7 @@ describe('write-ahead log against a naive model', () => {
       }),
       { numRuns: 120 },
     );
-  }, 60_000);
+  });
 
   it('does the same on the operating system', async () => {
     await fc.assert(
@@ -355,5 +355,5 @@ describe('write-ahead log against a naive model', () => {
       }),
       { numRuns: 10 },
     );
-  }, 60_000);
+  });
 });

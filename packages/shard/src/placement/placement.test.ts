@@ -86,7 +86,7 @@ async function eventsOf(cluster: StoreCluster): Promise<string[]> {
 
 const spread = (counts: readonly number[]): number => Math.max(...counts) - Math.min(...counts);
 
-it('lets a store join by its start alone, and fills it', { timeout: 60_000 }, async () => {
+it('lets a store join by its start alone, and fills it', async () => {
   const cluster = await clusterOf();
   await cluster.run(3000);
   await cluster.startStore(toStoreId(4));
@@ -123,7 +123,7 @@ it('lets a store join by its start alone, and fills it', { timeout: 60_000 }, as
   await cluster.stopAll();
 });
 
-it('replaces what a dead store held, and not before the time', { timeout: 60_000 }, async () => {
+it('replaces what a dead store held, and not before the time', async () => {
   const cluster = await clusterOf();
   await cluster.startStore(toStoreId(4));
   await untilSo(cluster, () => spread(countsOf(cluster).replicas) <= 1, 90_000);
@@ -152,9 +152,7 @@ it('replaces what a dead store held, and not before the time', { timeout: 60_000
   await cluster.stopAll();
 });
 
-it('replaces what a store held that died before it ever wrote its row', {
-  timeout: 60_000,
-}, async () => {
+it('replaces what a store held that died before it ever wrote its row', async () => {
   const cluster = await clusterOf();
   await cluster.run(3000);
   cluster.crash(toStoreId(2));
@@ -173,7 +171,7 @@ it('replaces what a store held that died before it ever wrote its row', {
   await cluster.stopAll();
 });
 
-it('drains leases, and gives them back', { timeout: 60_000 }, async () => {
+it('drains leases, and gives them back', async () => {
   const cluster = await clusterOf({ stores: 3 });
   await intend(cluster, 1, { draining: true });
   await untilSo(cluster, () => countsOf(cluster).leases[0] === 0, 30_000);
@@ -183,7 +181,7 @@ it('drains leases, and gives them back', { timeout: 60_000 }, async () => {
   await cluster.stopAll();
 });
 
-it('empties a store that is decommissioned', { timeout: 60_000 }, async () => {
+it('empties a store that is decommissioned', async () => {
   const cluster = await clusterOf();
   await cluster.startStore(toStoreId(4));
   await cluster.run(3000);
@@ -199,7 +197,7 @@ it('empties a store that is decommissioned', { timeout: 60_000 }, async () => {
   await cluster.stopAll();
 });
 
-it('does not let another disk take a number that is known', { timeout: 60_000 }, async () => {
+it('does not let another disk take a number that is known', async () => {
   const cluster = await clusterOf();
   await cluster.startStore(toStoreId(4));
   await cluster.run(5000);
@@ -214,9 +212,7 @@ it('does not let another disk take a number that is known', { timeout: 60_000 },
   await cluster.stopAll();
 });
 
-it('waits for its founding where the cluster was founded with it', {
-  timeout: 60_000,
-}, async () => {
+it('waits for its founding where the cluster was founded with it', async () => {
   const cluster = new StoreCluster({ seed: 2, ranges: founded, placement: settings });
   const [one, two, three] = [1, 2, 3].map(toStoreId) as [StoreId, StoreId, StoreId];
   for (const storeId of [one, two, three]) await cluster.startStore(storeId);

@@ -393,7 +393,7 @@ async function settle(): Promise<void> {
 }
 
 describe('a replica', () => {
-  it('does what a naive model does, whatever happens', { timeout: 30_000 }, async () => {
+  it('does what a naive model does, whatever happens', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer(),

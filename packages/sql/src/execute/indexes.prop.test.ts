@@ -171,7 +171,7 @@ describe('with indexes and without', () => {
       { numRuns: 4 },
     );
     expect(indexed / asking).toBeGreaterThan(0.3);
-  }, 30_000);
+  });
 
   it('writes change the same rows, and a block sees its own', async () => {
     const write = fc.oneof(
@@ -213,5 +213,5 @@ describe('with indexes and without', () => {
       ),
       { numRuns: 4 },
     );
-  }, 30_000);
+  });
 });

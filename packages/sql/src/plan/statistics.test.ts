@@ -16,7 +16,7 @@ beforeAll(async () => {
       case when i % 4 = 0 then null else 'x' end, i % 50 from generate_series(1, 2000) i;
     insert into middle select i, i % 5 from generate_series(0, 49) i;
     insert into small select i, 'name ' || i from generate_series(0, 4) i`);
-}, 60_000);
+});
 
 async function heads(sql: string): Promise<string[]> {
   const rows = await harness.query(`explain (costs off) ${sql}`);
