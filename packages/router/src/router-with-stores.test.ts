@@ -16,7 +16,7 @@ import {
 import { initialRanges } from '@flotilla/shard';
 import { kv, type RangeInfo } from '@flotilla/shard/protocol';
 import { StoreCluster } from '@flotilla/shard/testing';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { bootstrapCluster } from './bootstrap.ts';
 import { createRouter } from './router.ts';
 import type { KvRow, Router, WriteBatch } from './router-api.ts';
@@ -24,8 +24,6 @@ import type { KvRow, Router, WriteBatch } from './router-api.ts';
 /** The router against real stores: consensus, logs, leases and all, on one manual clock. */
 
 // Of real time, for a busy machine; time inside is the clock's.
-vi.setConfig({ testTimeout: 60_000 });
-
 let cluster: StoreCluster;
 let router: Router;
 

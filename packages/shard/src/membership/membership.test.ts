@@ -11,7 +11,7 @@ import {
   toReplicaId,
   toStoreId,
 } from '@flotilla/base';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { ownerRowKey } from '../state/storage-keys.ts';
 import { contentsOf, inspectStore, uninitializedOf } from '../testing/inspect.ts';
@@ -19,8 +19,6 @@ import { StoreCluster, type StoreClusterOptions } from '../testing/store-cluster
 import type { TestClient } from '../testing/test-client.ts';
 
 // Of real time, for a busy machine; time inside is the clock's.
-vi.setConfig({ testTimeout: 60_000 });
-
 const [one, two, three, four, five] = [1, 2, 3, 4, 5].map(toStoreId) as [
   StoreId,
   StoreId,

@@ -4,7 +4,7 @@
  */
 import { toStoreId } from '@flotilla/base';
 import fc from 'fast-check';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 import { isVoter } from '../range-descriptor.ts';
 import { decide } from './decide.ts';
 import {
@@ -16,8 +16,6 @@ import {
 import { after, picture, range, store } from './placement.test-kit.ts';
 
 // Of real time, for a busy machine.
-vi.setConfig({ testTimeout: 60_000 });
-
 /** More than any of these clusters needs. */
 const roundsMax = 200;
 

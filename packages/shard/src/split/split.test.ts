@@ -14,7 +14,7 @@ import {
   toReplicaId,
   toStoreId,
 } from '@flotilla/base';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { flotilla } from '../../gen/kv.js';
 import { kv } from '../protocol/index.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
@@ -23,8 +23,6 @@ import { StoreCluster, type StoreClusterOptions } from '../testing/store-cluster
 import type { TestClient } from '../testing/test-client.ts';
 
 // Of real time, for a busy machine; time inside is the clock's.
-vi.setConfig({ testTimeout: 60_000 });
-
 const stores = [1, 2, 3].map(toStoreId);
 const bounds = [Buffer.alloc(0), Buffer.of(0x03), Buffer.from(keyMax)];
 const ranges: RangeDescriptor[] = bounds.slice(1).map((endKey, i) => ({

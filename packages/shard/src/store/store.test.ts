@@ -9,7 +9,7 @@ import {
   toStoreId,
   toTimestamp,
 } from '@flotilla/base';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 
 import { initialRanges, metaRangeId, preferredLeader } from '../initial-ranges.ts';
 import { kv } from '../protocol/index.ts';
@@ -25,8 +25,6 @@ const [one, two, three] = [toStoreId(1), toStoreId(2), toStoreId(3)] as const;
 const key = Buffer.of(0x08, 1);
 
 // Of real time, for a busy machine; time inside is the clock's.
-vi.setConfig({ testTimeout: 30_000 });
-
 let cluster = new StoreCluster({ seed: 0 });
 afterEach(async () => {
   await cluster.stopAll();

@@ -12,7 +12,7 @@ import {
   toReplicaId,
   toStoreId,
 } from '@flotilla/base';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { contentsOf, inspectStore } from '../testing/inspect.ts';
 import { StoreCluster } from '../testing/store-cluster.ts';
@@ -25,8 +25,6 @@ import {
 } from '../testing/test-transaction.ts';
 
 // Of real time, for a busy machine; time inside is the clock's.
-vi.setConfig({ testTimeout: 60_000 });
-
 const stores = [1, 2, 3].map(toStoreId);
 const bounds = [Buffer.alloc(0), Buffer.from('b'), Buffer.from('c'), Buffer.from(keyMax)];
 const ranges: RangeDescriptor[] = bounds.slice(1).map((endKey, i) => ({
