@@ -65,6 +65,7 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
     },
     events: {
       onNotice: (notice) => protocol.notice(notice),
+      onTerminate: (reason) => link.fatal(reason),
       onParameterStatus: (name, value) => {
         if (greeted) protocol.parameterChanged(name, value);
       },

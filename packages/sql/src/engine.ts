@@ -1,5 +1,6 @@
 /** The SQL engine of one process: what its sessions share. Wires parser, catalog, planner and executor together. */
 import { type Clock, type Logger, osPrng, type Prng, silentLogger } from '@flotilla/base';
+import { AdvisoryLocks } from './advisory/advisory-locks.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { CatalogIds } from './catalog/ids.ts';
 import { Sequences } from './catalog/sequences.ts';
@@ -52,6 +53,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     startedAt: timestampFromUnixMs(clock.wallMs()),
     ids: new CatalogIds(database),
     sequences: new Sequences(database),
+    advisory: new AdvisoryLocks({ database, clock, prng, logger }),
     parser: new Parser(),
     preparer: new Preparer(catalog),
     runner: new Runner({ database, catalog, clock, prng, rowIds: new ClockRowIds(clock, prng) }),

@@ -46,6 +46,24 @@ export const conflictBackoffMs: { readonly first: number; readonly most: number 
 export const namedStatementsMax: number = 10_000;
 /** What their source texts may hold together. Unit: UTF-16 units. 53400. */
 export const namedStatementBytesMax: number = 128 * 1024 * 1024;
+/** A process that holds advisory locks says so often that it lives; it gives them up for lost when it has not been able to for
+ *  `lostMs`, and others take it for dead when they have seen nothing new of it for `deadMs`, which is more. Unit: ms. */
+export const presence: {
+  readonly beatMs: number;
+  readonly lostMs: number;
+  readonly deadMs: number;
+} = {
+  beatMs: 2_000,
+  lostMs: 8_000,
+  deadMs: 12_000,
+};
+/** Pauses between two looks at an advisory lock that another session has, and before one that could not be given back is
+ *  given back again. Unit: ms. */
+export const advisoryWaitMs: {
+  readonly first: number;
+  readonly most: number;
+  readonly releaseAgain: number;
+} = { first: 10, most: 150, releaseAgain: 500 };
 /** Cursors of one session. 53400. */
 export const cursorsMax: number = 1_000;
 /** Keys that one statement of a block inserts under locks of their own. More are checked without. */

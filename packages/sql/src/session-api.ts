@@ -6,6 +6,7 @@
 
 export type { Datum } from './types/values.ts';
 
+import type { SqlError } from './sql-error.ts';
 import type { Datum } from './types/values.ts';
 
 /** PostgreSQL's type oid. 0 = not known yet. */
@@ -128,6 +129,8 @@ export interface SqlSessionEvents {
   onNotice(notice: Notice): void;
   /** A setting that clients are told of changed: `application_name`, `TimeZone`, … */
   onParameterStatus(name: string, value: string): void;
+  /** The session cannot go on: whoever speaks to the user says why, as FATAL, and closes it. */
+  onTerminate(reason: SqlError): void;
 }
 
 export interface SqlSession {

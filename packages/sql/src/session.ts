@@ -210,6 +210,7 @@ export class EngineSession implements SqlSession {
   async endImplicit(options: { readonly commit: boolean }): Promise<void> {
     try {
       await this.context.transaction.endImplicit(options.commit);
+      await this.context.advisory.settled();
     } catch (error) {
       throw this.runner.commitError(error);
     }
@@ -222,5 +223,6 @@ export class EngineSession implements SqlSession {
   close(): void {
     this.context.shared.sessions.remove(this.activity);
     this.context.transaction.close();
+    this.context.advisory.close();
   }
 }

@@ -1,4 +1,5 @@
 /** The catalog as expressions of one session see it: names by the session's search_path, and the session's sequences. */
+import type { AdvisoryAccess, AdvisoryFacts } from '../advisory/advisory-facts.ts';
 import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../cluster/session-facts.ts';
 import type { CursorFacts } from '../cursors/cursor-facts.ts';
@@ -27,6 +28,9 @@ export interface BackendAccess {
   readonly processId: number;
   /** When the engine was made. Microseconds since 2000. */
   readonly startedAt: bigint;
+  readonly advisory: AdvisoryAccess;
+  /** Of the cluster. */
+  advisoryLocks(): Promise<AdvisoryFacts[]>;
   /** Of this process. */
   sessions(): Iterable<SessionFacts>;
   /** Of this session. */

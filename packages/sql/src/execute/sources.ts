@@ -118,6 +118,7 @@ function virtualSource(evaluation: EvalContext): VirtualSource {
     settings: () => settingNames().map((name) => ({ name, value: evaluation.setting(name) ?? '' })),
     cluster: backend.cluster,
     sessions: () => visibleSessions(backend.sessions(), authority),
+    advisoryLocks: () => backend.advisoryLocks(),
     cursors: () => backend.cursors(),
     statements: () => backend.statements(),
     text: evaluation,

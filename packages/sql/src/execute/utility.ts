@@ -38,6 +38,7 @@ export async function runUtility(
       if (plan.what === 'PLANS') return emptyResult('DISCARD PLANS');
       options.transaction.requireNoBlock('DISCARD ALL');
       await options.cursors.closeAll();
+      await options.evaluation.catalog?.backend.advisory.unlockAll();
       options.statements.clear();
       for (const change of options.settings.resetAll()) options.onSettingChange(change);
       return emptyResult('DISCARD ALL');

@@ -1,5 +1,6 @@
 /** All ordinary functions by name, and the names that PostgreSQL has beside them. */
 
+import { advisoryFunctions } from './advisory.ts';
 import { arrayFunctions } from './array-functions.ts';
 import { catalogFunctions } from './catalog.ts';
 import { datetimeFunctions } from './datetime-functions.ts';
@@ -24,6 +25,7 @@ export const scalarFunctions: ReadonlyMap<string, readonly Signature[]> = indexB
   ...moreMathsFunctions,
   ...mathsFunctions,
   ...stringFunctions,
+  ...advisoryFunctions,
   ...systemFunctions,
   ...sequenceFunctions,
   ...catalogFunctions,

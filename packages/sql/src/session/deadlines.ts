@@ -23,7 +23,11 @@ export class Deadlines {
     const { activity } = this;
     activity.begin(text);
     const ms = this.context.settings.statementTimeoutMs;
-    if (ms === 0) return { signal: outer, end: () => activity.end() };
+    const ended = (): void => {
+      activity.end();
+      this.context.statementEnded();
+    };
+    if (ms === 0) return { signal: outer, end: ended };
     const controller = new AbortController();
     const timer = this.context.shared.clock.setTimer(ms, () =>
       controller.abort(new SqlError('57014', 'canceling statement due to statement timeout')),
@@ -32,7 +36,7 @@ export class Deadlines {
       outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal]);
     const end = (): void => {
       timer.cancel();
-      activity.end();
+      ended();
     };
     return { signal, end };
   }

@@ -2,6 +2,7 @@
  * What one session is: who its user is, its settings, its transaction, and the catalog as it sees it. The session and those
  * who run its statements share it; it runs none itself.
  */
+import { SessionAdvisoryLocks } from '../advisory/session-advisory-locks.ts';
 import type { CatalogAccess } from '../catalog/catalog-access.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
 import { parseSearchPath } from '../catalog/search-path.ts';
@@ -30,6 +31,7 @@ export class SessionContext {
   readonly options: SessionOptions;
   readonly settings: Settings;
   readonly statements: SessionStatements;
+  readonly advisory: SessionAdvisoryLocks;
   readonly cursors: SessionCursors = new SessionCursors();
   readonly shared: SessionShared;
   readonly transaction: SessionTransaction;
@@ -57,6 +59,15 @@ export class SessionContext {
           'sql_setting_refused',
         );
       }
+    this.advisory = new SessionAdvisoryLocks({
+      locks: shared.advisory,
+      clock: shared.clock,
+      logger: shared.logger,
+      processId: this.processId,
+      notify: (notice) => this.notify(notice),
+      limitMs: () => this.settings.lockTimeoutMs,
+      onLost: () => options.events?.onTerminate?.(locksLost()),
+    });
     this.transaction = new SessionTransaction({
       database: options.transactions ?? shared.database,
       shared: options.transactions !== undefined,
@@ -64,10 +75,23 @@ export class SessionContext {
       logger: shared.logger,
       settings: this.settings,
       readAsOf: () => this.settingAsOf(),
-      onCommit: () => this.cursors.committed(),
+      onEnd: (committed) => {
+        if (committed) this.cursors.committed();
+        this.advisory.endTransaction();
+      },
       notify: (notice) => this.notify(notice),
       report: (change) => this.report(change),
     });
+  }
+
+  /** A statement has ended: one that stood alone was a transaction. */
+  statementEnded(): void {
+    if (this.advisory.holdsForTransaction && this.transaction.status === 'idle')
+      this.advisory.endTransaction();
+  }
+
+  private get processId(): number {
+    return this.options.client?.processId ?? process.pid;
   }
 
   /** `now()` is the transaction's start, and that of a statement by itself the statement's. */
@@ -131,7 +155,9 @@ export class SessionContext {
       authorityOf: authorityFor,
       backend: {
         cluster: this.shared.cluster,
-        processId: this.options.client?.processId ?? process.pid,
+        processId: this.processId,
+        advisory: this.advisory,
+        advisoryLocks: () => this.shared.advisory.list(),
         startedAt: this.shared.startedAt,
         sessions: () => this.shared.sessions.all(),
         cursors: () => this.cursors.all(),
@@ -200,4 +226,12 @@ export class SessionContext {
   report(change: SettingChange): void {
     this.options.events?.onParameterStatus?.(change.name, change.value);
   }
+}
+
+function locksLost(): SqlError {
+  return new SqlError(
+    '57P01',
+    'terminating connection because its advisory locks may have been given to others',
+    { detail: 'The cluster could not be reached for some seconds.' },
+  );
 }

@@ -1,5 +1,6 @@
 /** What a session is made from: what its user brings, and what it shares with the other sessions of its engine. */
 import type { Clock, Logger, Prng } from '@flotilla/base';
+import type { AdvisoryLocks } from '../advisory/advisory-locks.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { CatalogIds } from '../catalog/ids.ts';
 import type { SettingValues } from '../catalog/role.ts';
@@ -42,6 +43,7 @@ export interface SessionShared {
   readonly startedAt: bigint;
   readonly ids: CatalogIds;
   readonly sequences: Sequences;
+  readonly advisory: AdvisoryLocks;
   readonly parser: Parser;
   readonly preparer: Preparer;
   readonly runner: Runner;

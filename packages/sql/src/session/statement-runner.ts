@@ -181,11 +181,12 @@ export class StatementRunner {
 
   /** Throws what the statement of transaction control throws. */
   private async control(statement: TransactionControl, now: bigint): Promise<string> {
-    if (statement.kind !== 'commit') return this.context.transaction.control(statement, now);
     try {
-      return await this.context.transaction.control(statement, now);
+      const tag = await this.context.transaction.control(statement, now);
+      await this.context.advisory.settled();
+      return tag;
     } catch (error) {
-      throw this.commitError(error);
+      throw statement.kind === 'commit' ? this.commitError(error) : error;
     }
   }
 

@@ -45,8 +45,8 @@ export interface SessionTransactionOptions {
   readonly settings: Settings;
   /** As flotilla.read_as_of says; undefined: it says nothing. Unit: ms since 1970. */
   readonly readAsOf: () => number | undefined;
-  /** What belongs to the transaction is to outlive it, or end with it. */
-  readonly onCommit: () => void;
+  /** It has ended: what belongs to it outlives it, or ends with it. */
+  readonly onEnd: (committed: boolean) => void;
   readonly notify: (notice: Notice) => void;
   readonly report: (change: SettingChange) => void;
 }
@@ -320,7 +320,7 @@ export class SessionTransaction {
       throw error;
     }
     this.state = idle;
-    this.options.onCommit();
+    this.options.onEnd(true);
     for (const change of settings.endLocal()) report(change);
   }
 
@@ -328,6 +328,7 @@ export class SessionTransaction {
     const { settings, report } = this.options;
     transaction.rollback();
     this.state = idle;
+    this.options.onEnd(false);
     for (const change of settings.restore(transaction.settingsBefore)) report(change);
   }
 

@@ -194,6 +194,28 @@ function* defaultPrivileges({ snapshot }: VirtualSource): Iterable<SystemRow> {
     };
 }
 
+async function* locks(source: VirtualSource): AsyncIterable<SystemRow> {
+  for (const { kind, key, mode, processId, granted } of await source.advisoryLocks())
+    yield {
+      locktype: 'advisory',
+      database: databaseOid,
+      relation: null,
+      page: null,
+      tuple: null,
+      virtualxid: null,
+      transactionid: null,
+      classid: Number(BigInt.asUintN(32, key >> 32n)),
+      objid: Number(BigInt.asUintN(32, key)),
+      objsubid: kind === 'single' ? 1 : 2,
+      virtualtransaction: `${processId}/0`,
+      pid: processId,
+      mode: mode === 'exclusive' ? 'ExclusiveLock' : 'ShareLock',
+      granted,
+      fastpath: false,
+      waitstart: null,
+    };
+}
+
 function* cursors(source: VirtualSource): Iterable<SystemRow> {
   for (const cursor of source.cursors())
     yield {
@@ -231,6 +253,7 @@ export const clusterTables: Readonly<Record<string, RowsOf>> = {
   pg_settings: settings,
   pg_stat_activity: activity,
   pg_cursors: cursors,
+  pg_locks: locks,
   pg_prepared_statements: preparedStatements,
   pg_language: languages,
   pg_tablespace: tablespaces,

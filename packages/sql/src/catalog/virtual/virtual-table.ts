@@ -3,6 +3,7 @@
  * reads one like any table, row by row; nothing about them is stored. One file for each group of tables, all registered in
  * registry.ts.
  */
+import type { AdvisoryFacts } from '../../advisory/advisory-facts.ts';
 import type { ClusterInspector } from '../../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../../cluster/session-facts.ts';
 import type { CursorFacts } from '../../cursors/cursor-facts.ts';
@@ -36,6 +37,8 @@ export interface VirtualSource {
   settings(): Iterable<{ readonly name: string; readonly value: string }>;
   /** Undefined: the engine knows of none. */
   readonly cluster: ClusterInspector | undefined;
+  /** Of the cluster. */
+  advisoryLocks(): Promise<AdvisoryFacts[]>;
   /** Of this process. */
   sessions(): Iterable<SessionFacts>;
   /** Of this session. */
