@@ -86,6 +86,8 @@ export const probeNames = [
   'transactionPrevented',
   /** Somebody else than its coordinator looked at every promise of a STAGING transaction, and decided it. */
   'stagingRecovered',
+  /** A store has found a transaction without a coordinator and had it finished. */
+  'abandonedTransaction',
   /** Recovery found the intent that it asked for. */
   'promiseFound',
   'refreshFailed',

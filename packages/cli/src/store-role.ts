@@ -1,6 +1,7 @@
 /** The store of a process: shard's store on the real disk and LevelDB. Called by `start-process.ts`. */
 import { statfs } from 'node:fs/promises';
 import { NodeDisk, type StoreId, toStoreId } from '@flotilla/base';
+import { createRouter } from '@flotilla/router';
 import { openLevelEngine, openStore, type Store } from '@flotilla/shard';
 import type { ProcessConfig } from './config/settings.ts';
 import type { RoleParts } from './process-parts.ts';
@@ -18,14 +19,23 @@ export interface StoreRole {
 /** @throws FatalError: the directory is locked, damaged, or another store's */
 export async function startStoreRole(config: ProcessConfig, parts: RoleParts): Promise<StoreRole> {
   const { placement } = config;
+  const { transport, clock, prng } = parts;
+  // A store asks other stores as any client does, and seldom: for transactions whose coordinators are gone.
+  const router = createRouter({
+    transport,
+    clock,
+    prng,
+    logger: parts.logger.child({ part: 'store-client' }),
+  });
   const store = await openStore({
     directory: config.data,
     ...(config.storeId === undefined ? {} : { storeId: toStoreId(config.storeId) }),
     machine: config.machine,
     version,
-    transport: parts.transport,
-    clock: parts.clock,
-    prng: parts.prng,
+    transport,
+    clock,
+    prng,
+    finishTransaction: (transaction) => router.transactions.finish(transaction),
     disk: new NodeDisk(),
     openEngine: openLevelEngine,
     logger: parts.logger.child({ part: 'store' }),
@@ -44,7 +54,14 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
       capacity: () => capacityOf(config.data),
     },
   });
-  return { storeId: store.storeId, store, stop: () => store.stop({ timeoutMs: stopTimeoutMs }) };
+  return {
+    storeId: store.storeId,
+    store,
+    async stop() {
+      await router.close();
+      await store.stop({ timeoutMs: stopTimeoutMs });
+    },
+  };
 }
 
 /** Of the volume that holds the directory. */

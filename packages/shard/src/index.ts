@@ -61,3 +61,4 @@ export type {
 export type { RangeDescriptor, ReplicaPlace } from './range-descriptor.ts';
 export { openStore } from './store/open-store.ts';
 export type { Store, StoreOptions } from './store/store-api.ts';
+export type { AbandonedTransaction, FinishTransaction } from './transaction/abandoned.ts';

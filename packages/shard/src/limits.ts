@@ -47,8 +47,8 @@ export interface StoreLimits {
   readonly lockPlaceMs: number;
   /** Keys with a lock or a queue per range: some 30 MB. Above it: BUSY. */
   readonly locksMax: number;
-  /** A transaction that its coordinator does not renew for so long loses its locks, a fifth of it later at most: within
-   *  5 s. Unit: ms. */
+  /** A transaction that its coordinator does not renew for so long loses its locks, a fifth of it later at most, and what it
+   *  has promised is finished, a third of it later at most: within 5 s, three renewals missed. Unit: ms. */
   readonly transactionTtlMs: number;
   /** Prepares with an older commit timestamp are refused; ABORTED records and markers, which stop prepares that are late,
    *  are kept for longer, by twice at least. Unit: ms. */
@@ -121,7 +121,7 @@ export const defaultStoreLimits: StoreLimits = {
   lockWaitMs: 200,
   lockPlaceMs: 1000,
   locksMax: 100_000,
-  transactionTtlMs: 4000,
+  transactionTtlMs: 3000,
   prepareAgeMs: 30_000,
   recordTtlMs: 60_000,
   sessionsMax: 4096,

@@ -190,6 +190,7 @@ async function recover(
     record.checkList(list, text === '' ? [] : text.split(','));
   }
   if (load !== undefined) {
+    await leavesNothing(cluster);
     await cluster.until(load.look(), serveMsMax, 'transactions are committed again');
     await leavesNothing(cluster);
   }

@@ -1,6 +1,6 @@
 /** Transactions over real stores: consensus, logs, leases and all, on one manual clock. */
 import { kvPrefix, SeededPrng } from '@flotilla/base';
-import { bootstrapCluster, createRouter } from '@flotilla/router';
+import { bootstrapCluster, createRouter, type Router } from '@flotilla/router';
 import { initialRanges, type StoreLimits } from '@flotilla/shard';
 import { StoreCluster } from '@flotilla/shard/testing';
 import type { LoadWorld } from './list-load.test-kit.ts';
@@ -14,24 +14,36 @@ export function keyOf(n: number): Uint8Array {
 
 export interface StoreWorldOptions {
   readonly limits?: Partial<StoreLimits>;
-  readonly janitorEveryMs?: number;
 }
 
 export class StoreWorld implements LoadWorld {
   readonly cluster: StoreCluster;
   readonly prng: SeededPrng;
-  private readonly options: StoreWorldOptions;
+  /** Of the stores. */
+  private readonly routers: readonly Router[];
   private readonly clients: TestClient[] = [];
 
-  private constructor(cluster: StoreCluster, seed: number, options: StoreWorldOptions) {
+  private constructor(cluster: StoreCluster, seed: number, routers: readonly Router[]) {
     this.cluster = cluster;
     this.prng = new SeededPrng(seed, 9);
-    this.options = options;
+    this.routers = routers;
   }
 
   static async start(seed: number, options: StoreWorldOptions = {}): Promise<StoreWorld> {
     const { limits } = options;
-    const cluster = new StoreCluster({ seed, ...(limits === undefined ? {} : { limits }) });
+    const routers: Router[] = [];
+    const cluster: StoreCluster = new StoreCluster({
+      seed,
+      ...(limits === undefined ? {} : { limits }),
+      finishTransaction: (storeId) => {
+        const life = routers.length;
+        const transport = cluster.network.connect(`client-of-store-${storeId}-${life}`);
+        const prng = new SeededPrng(seed, 200 + life);
+        const router = createRouter({ transport, clock: cluster.clock, prng });
+        routers.push(router);
+        return (transaction) => router.transactions.finish(transaction);
+      },
+    });
     for (const storeId of cluster.storeIds) await cluster.startStore(storeId);
     const founded = bootstrapCluster({
       transport: cluster.network.connect('init'),
@@ -42,7 +54,7 @@ export class StoreWorld implements LoadWorld {
       timeoutMs: 20_000,
     });
     await cluster.until(founded, 30_000);
-    return new StoreWorld(cluster, seed, options);
+    return new StoreWorld(cluster, seed, routers);
   }
 
   client(name: string): TestClient {
@@ -50,11 +62,7 @@ export class StoreWorld implements LoadWorld {
     const { clock, network } = this.cluster;
     const prng = new SeededPrng(clients.length, 100);
     const router = createRouter({ transport: network.connect(name), clock, prng });
-    const { janitorEveryMs } = this.options;
-    const database = new TransactionDatabase({
-      ...{ router, clock, prng },
-      ...(janitorEveryMs === undefined ? {} : { janitorEveryMs }),
-    });
+    const database = new TransactionDatabase({ router, clock, prng });
     const client = { name, router, database };
     clients.push(client);
     return client;
@@ -69,7 +77,8 @@ export class StoreWorld implements LoadWorld {
   }
 
   async end(): Promise<void> {
-    await Promise.all(this.clients.splice(0).map(({ router }) => router.close()));
+    const clients = this.clients.splice(0).map(({ router }) => router);
+    await Promise.all([...clients, ...this.routers].map((router) => router.close()));
     await this.cluster.stopAll();
   }
 }

@@ -6,7 +6,6 @@ import { type Clock, type Logger, type Prng, type Span, silentLogger } from '@fl
 import type { Router } from '@flotilla/router';
 import type { BeginOptions, KvDatabase, KvTransaction } from '@flotilla/sql';
 import { deleteInChunks } from './delete-spans.ts';
-import { Janitor } from './janitor.ts';
 import { LockKeeper } from './lock-keeper.ts';
 import { RangeTransaction } from './range-transaction.ts';
 import { ResolutionQueue } from './resolution-queue.ts';
@@ -19,8 +18,6 @@ export interface TransactionDatabaseOptions {
   readonly logger?: Logger;
   /** Deadline of a commit. Default: 10 s. Less than 30 s, which is what a recovery relies on. */
   readonly commitTimeoutMs?: number;
-  /** How often stores are asked for what dead coordinators left, while there are transactions. Default: 60 s. */
-  readonly janitorEveryMs?: number;
 }
 
 /** Unit: ms. */
@@ -31,26 +28,17 @@ export class TransactionDatabase implements KvDatabase {
   private readonly options: TransactionDatabaseOptions;
   private readonly keeper: LockKeeper;
   private readonly queue: ResolutionQueue;
-  private readonly janitor: Janitor;
 
   constructor(options: TransactionDatabaseOptions) {
-    const {
-      router,
-      clock,
-      prng,
-      logger = silentLogger,
-      janitorEveryMs: everyMs = 60_000,
-    } = options;
+    const { router, clock, logger = silentLogger } = options;
     this.options = options;
     this.keeper = new LockKeeper(router.transactions, clock);
     this.queue = new ResolutionQueue(router.transactions, clock, logger);
-    this.janitor = new Janitor({ router: router.transactions, clock, prng, logger, everyMs });
   }
 
   begin(options: BeginOptions = {}): KvTransaction {
     const { router, clock, commitTimeoutMs = 10_000 } = this.options;
     const { keeper, queue } = this;
-    this.janitor.onTransaction();
     return new RangeTransaction(
       {
         router: router.transactions,
@@ -83,7 +71,6 @@ export class TransactionDatabase implements KvDatabase {
     await Promise.race([this.queue.idle(), timeout]);
     cancel();
     this.keeper.close();
-    this.janitor.close();
   }
 
   private newId(): Uint8Array {

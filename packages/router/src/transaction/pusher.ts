@@ -38,8 +38,6 @@ export interface PusherOptions {
 
 /** A transaction without a sign of life for this long is abandoned. Unit: ms. */
 const abandonedAfterMs = 1000;
-/** No commit takes this long: a COMMITTED record that is still there has been left behind. Unit: ms. */
-const leftBehindAfterMs = 30_000;
 /** Deadline of each step of a push; whoever waits asks again. Unit: ms. */
 const stepTimeoutMs = 2000;
 /** Transactions without a record that are remembered. */
@@ -146,9 +144,7 @@ export class Pusher implements IntentPusher {
     if (record.status !== 'none') this.sightings.delete(blocking.name);
     switch (record.status) {
       case 'aborted':
-        return record;
       case 'committed':
-        if (record.ageMs > leftBehindAfterMs) await this.cleanUp(blocking, record);
         return record;
       case 'staging':
         if (record.coordinatorAlive || record.ageMs < abandonedAfterMs) return undefined;

@@ -1,5 +1,5 @@
 /** The steps of transactions, over the router's dispatcher. Checks arguments and starts operations; see the contract. */
-import { DbError, toHex } from '@flotilla/base';
+import { DbError } from '@flotilla/base';
 import type { kv } from '@flotilla/shard/protocol';
 import { checkBatch, checkKey } from '../arguments.ts';
 import type { ClientLink } from '../client-link.ts';
@@ -53,12 +53,6 @@ export interface TransactionRouterParts extends WriteParts {
   readonly isOpen: () => boolean;
 }
 
-interface Abandoned extends RecordAddress {
-  /** Of its intents, as far as they were found. */
-  readonly keys: Uint8Array[];
-}
-
-const noBytes = new Uint8Array(0);
 /** Between questions to a store about locks until it answers. Unit: ms. */
 const keepEveryMs = 400;
 const keepTimeoutMs = 1000;
@@ -227,16 +221,11 @@ export class RangeTransactionRouter implements TransactionRouter {
     return this.pusher.recover(record, options);
   }
 
-  async finishAbandoned(options: OperationOptions = {}): Promise<number> {
+  async finish(
+    transaction: RecordAddress & { readonly keys: readonly Uint8Array[] },
+  ): Promise<void> {
     this.parts.checkOpen();
-    const found = await this.abandoned(options.timeoutMs ?? keepTimeoutMs);
-    let finished = 0;
-    for (const record of found.values()) {
-      if (!this.parts.isOpen()) break;
-      await this.pusher.finish(record);
-      finished++;
-    }
-    return finished;
+    await this.pusher.finish(transaction);
   }
 
   releaseLocks(storeId: number, transactionIds: readonly Uint8Array[]): void {
@@ -265,33 +254,6 @@ export class RangeTransactionRouter implements TransactionRouter {
           return true;
         },
         onEnd: () => resolve(unknown),
-      });
-    });
-  }
-
-  /** What stores say that answer in time, by id. */
-  private abandoned(timeoutMs: number): Promise<ReadonlyMap<string, Abandoned>> {
-    return new Promise((resolve) => {
-      const found = new Map<string, Abandoned>();
-      this.parts.requests.ask({
-        to: 0,
-        body: { keepLocks: { listAbandoned: true } },
-        everyMs: timeoutMs,
-        timeoutMs,
-        onAnswer: ({ keepLocks }) => {
-          for (const { transactionId, anchorKey, keys } of keepLocks?.abandoned ?? []) {
-            const name = toHex(transactionId ?? noBytes);
-            const known = found.get(name) ?? {
-              transactionId: Uint8Array.from(transactionId ?? noBytes),
-              anchorKey: Uint8Array.from(anchorKey ?? noBytes),
-              keys: [],
-            };
-            for (const key of keys ?? []) known.keys.push(Uint8Array.from(key));
-            found.set(name, known);
-          }
-          return false;
-        },
-        onEnd: () => resolve(found),
       });
     });
   }

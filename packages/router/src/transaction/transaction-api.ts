@@ -275,8 +275,11 @@ export interface TransactionRouter {
    * became of a commit whose answers were lost. @returns committed or aborted
    */
   recover(record: RecordAddress, options?: OperationOptions): Promise<RecordState>;
-  /** Asks all stores for transactions whose end nobody has finished, and finishes them. @returns how many there were */
-  finishAbandoned(options?: OperationOptions): Promise<number>;
+  /**
+   * Of a transaction whose coordinator seems to be gone: decides it if nobody has and the coordinator is not known to live,
+   * and does what is left to do. @param keys some with its intents @throws DbError: to be tried again later
+   */
+  finish(transaction: RecordAddress & { readonly keys: readonly Uint8Array[] }): Promise<void>;
 
   /** All locks of these transactions at this store. One try more or less does not matter: locks end by themselves. */
   releaseLocks(storeId: number, transactionIds: readonly Uint8Array[]): void;

@@ -50,6 +50,9 @@ export interface LeaseholderContext {
   /** How long a new leaseholder lets writes wait, so that they come above what its predecessor served. Unit: ms. */
   readonly takeOverWaitMs: number;
   readonly propose: (data: Uint8Array) => ProposeResult;
+  /** The range holds intents or undecided records, or is about to: somebody must finish them. @param inherited it did
+   *  before there was this leaseholder */
+  readonly onPromise: (inherited: boolean) => void;
   readonly leaseValid: () => boolean;
   readonly readBarrier: () => Promise<ReadGrant>;
   /** There is something to propose at the end of this turn. */

@@ -136,6 +136,7 @@ export class Leaseholder implements LeaseholderCore {
     this.ready = true;
     this.lastTimestamp = Math.max(this.lastTimestamp, this.replica.lastTimestamp);
     this.memory.lastDeletion = this.replica.lastDeletion;
+    if (this.memory.hasPromises) this.context.onPromise(true);
     this.drainParked();
   }
 

@@ -163,6 +163,7 @@ class Harness {
         nowMs: () => this.clock.nowMs(),
         after: unused,
         takeOverWaitMs: 0,
+        onPromise: () => {},
         propose: (data) => this.append('command', data),
         leaseValid: () => this.lease,
         readBarrier: async () => ({ ok: true }),

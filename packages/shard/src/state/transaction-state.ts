@@ -39,6 +39,8 @@ export class TransactionState {
   readonly records: Map<string, TransactionRecord> = new Map();
   /** Records that may be forgotten some time after they were written; mostly in that order. */
   readonly collectible: Map<string, TransactionRecord> = new Map();
+  /** Records of transactions that are not decided, or whose promises may not be resolved. */
+  readonly undecided: Map<string, TransactionRecord> = new Map();
 
   get isEmpty(): boolean {
     return this.intents.size === 0 && this.records.size === 0;
@@ -57,6 +59,7 @@ export class TransactionState {
     const name = recordName(nameOf(key), nameOf(transactionId));
     this.records.delete(name);
     this.collectible.delete(name);
+    this.undecided.delete(name);
   }
 
   /** @param stored checked; copied, because it may be a view of something much larger */
@@ -71,6 +74,8 @@ export class TransactionState {
     this.records.set(name, record);
     this.collectible.delete(name);
     if (isCollectible(record)) this.collectible.set(name, record);
+    if (isUndecided(record)) this.undecided.set(name, record);
+    else this.undecided.delete(name);
   }
 
   /** @param suffix a record's engine key without tag and storage id */
@@ -92,6 +97,7 @@ export class TransactionState {
       right.records.set(name, record);
       this.records.delete(name);
       if (this.collectible.delete(name)) right.collectible.set(name, record);
+      if (this.undecided.delete(name)) right.undecided.set(name, record);
     }
     return right;
   }
@@ -122,6 +128,13 @@ function isCollectible({ status, promisedKeys }: TransactionRecord): boolean {
     default:
       return false;
   }
+}
+
+function isUndecided({ status, promisedKeys }: TransactionRecord): boolean {
+  return (
+    status === TransactionStatus.TRANSACTION_STAGING ||
+    (status === TransactionStatus.TRANSACTION_COMMITTED && promisedKeys.length > 0)
+  );
 }
 
 async function forEachRow(

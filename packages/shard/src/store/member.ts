@@ -29,6 +29,7 @@ import { RangeLoad } from '../split/range-load.ts';
 import { SplitTriggers } from '../split/split-triggers.ts';
 import { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
+import { AbandonedTransactions } from '../transaction/abandoned.ts';
 import { Contention } from '../transaction/contention.ts';
 import { LiveTransactions } from '../transaction/live-transactions.ts';
 import { WaitingClock, WaitingRoom } from '../transaction/waiting-room.ts';
@@ -78,6 +79,7 @@ export class Member {
   private readonly context: StoreContext;
   readonly live: LiveTransactions;
   readonly contention: Contention = new Contention();
+  private readonly abandoned: AbandonedTransactions;
   private readonly proposer: Proposer;
   private readonly waitingClock: WaitingClock;
   private readonly takeOverWaitMs: number;
@@ -100,6 +102,15 @@ export class Member {
       ttlMs: limits.transactionTtlMs,
       transactionsMax: limits.requestsInFlightMax,
       edgesMax: 64,
+      onFatal: fail,
+    });
+    this.abandoned = new AbandonedTransactions({
+      clock,
+      logger,
+      live: this.live,
+      replicas,
+      afterMs: limits.transactionTtlMs,
+      finish: this.context.options.finishTransaction,
       onFatal: fail,
     });
     // What surely lies between the last read under the old lease and the election, with 1 % of drift on either side.
@@ -172,6 +183,7 @@ export class Member {
     });
     this.services = [
       this.reporter,
+      this.abandoned,
       // With placement, leases are placed by whoever leads the first range.
       ...(this.context.options.placement === undefined
         ? [
@@ -220,7 +232,6 @@ export class Member {
     this.transactions = new TransactionRequests(
       new TransactionReads(readsOptions, this.reads),
       this.live,
-      replicas,
       (request) =>
         inspectStore(request, {
           replicas,
@@ -348,6 +359,7 @@ export class Member {
         after: (delayMs, callback) => void options.clock.setTimer(delayMs, guarded(callback)),
         takeOverWaitMs: this.takeOverWaitMs,
         propose: (data) => this.raft.propose(rangeId, data),
+        onPromise: (inherited) => this.abandoned.watch(rangeId, inherited),
         leaseValid: () => this.raft.leaseValid(rangeId),
         readBarrier: () => this.raft.readBarrier(rangeId),
         onDirty: () => {

@@ -4,6 +4,7 @@ import type { DriverLimits, RaftLimits, RaftTimings } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import type { StoreLimits } from '../limits.ts';
 import type { PlacementSettings, StoreFigures, WriteHealth } from '../placement/settings.ts';
+import type { FinishTransaction } from '../transaction/abandoned.ts';
 
 export interface StoreOptions {
   /** Holds `identity.json`, `wal/` and `engine/`. Made if absent; locked while the store is open. */
@@ -29,6 +30,8 @@ export interface StoreOptions {
   readonly limits?: Partial<StoreLimits>;
   /** Absent: this store takes no part in placement: it neither joins by itself nor places anything. */
   readonly placement?: PlacementSettings;
+  /** Finishes transactions whose coordinators are gone, wherever their keys are. Absent: whoever meets them does. */
+  readonly finishTransaction?: FinishTransaction;
   /** Size of a log segment, preallocated. Default: the log's own. Unit: bytes. */
   readonly walSegmentBytes?: number;
   /** Shown by status. Default: this process's id. */

@@ -5,7 +5,6 @@ import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Attempt } from '../replica/leaseholder-core.ts';
 import type { Replica } from '../replica/replica.ts';
 import { nameOf } from '../state/transaction-rows.ts';
-import { abandonedIn } from '../transaction/abandoned.ts';
 import type { LiveTransactions } from '../transaction/live-transactions.ts';
 import type { TransactionReads } from './transaction-reads.ts';
 
@@ -20,19 +19,15 @@ interface Served {
 export class TransactionRequests {
   private readonly reads: TransactionReads;
   private readonly live: LiveTransactions;
-  private readonly replicas: ReadonlyMap<number, Replica>;
-
   private readonly inspect: (request: InspectRequest) => Answer;
 
   constructor(
     reads: TransactionReads,
     live: LiveTransactions,
-    replicas: ReadonlyMap<number, Replica>,
     inspect: (request: InspectRequest) => Answer,
   ) {
     this.reads = reads;
     this.live = live;
-    this.replicas = replicas;
     this.inspect = inspect;
   }
 
@@ -73,8 +68,7 @@ export class TransactionRequests {
     }
     if (keepLocks) {
       const unknown = this.live.renew(clientId, keepLocks.transactions ?? []);
-      const abandoned = keepLocks.listAbandoned ? abandonedIn(this.replicas.values()) : [];
-      return { keepLocks: { unknown, abandoned } };
+      return { keepLocks: { unknown } };
     }
     if (inspect) return this.inspect(inspect);
     return undefined;

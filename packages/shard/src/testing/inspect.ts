@@ -189,8 +189,8 @@ export interface TransactionsView {
   readonly rangeId: number;
   /** Intents, as text. */
   readonly intents: readonly string[];
-  /** Records of transactions that are not decided. */
-  readonly staging: number;
+  /** Records of transactions that are not decided or not resolved, and marks of intents that were resolved before. */
+  readonly unfinished: readonly string[];
   /** Keys with a lock or a queue. */
   readonly locks: number;
 }
@@ -200,16 +200,20 @@ export function transactionsAt(store: Store): readonly TransactionsView[] {
   const views: TransactionsView[] = [];
   for (const { rangeId, leaseholder, transactions } of insideOf(store).replicas.values()) {
     if (leaseholder === undefined) continue;
-    const { intents, records } = transactions;
+    const { intents, records, undecided } = transactions;
+    const { TRANSACTION_RESOLVED } = TransactionStatus;
     views.push({
       rangeId,
       intents: [...intents.values()].map(
         ({ key, transaction, timestamp }) =>
           `${key.toString('latin1')} of ${Buffer.from(transaction, 'latin1').toString('hex')} at ${timestamp}`,
       ),
-      staging: [...records.values()].filter(
-        ({ status }) => status === TransactionStatus.TRANSACTION_STAGING,
-      ).length,
+      unfinished: [...records]
+        .filter(([name, { status }]) => undecided.has(name) || status === TRANSACTION_RESOLVED)
+        .map(
+          ([, { key, transaction, status, commitTimestamp, promisedKeys }]) =>
+            `${TransactionStatus[status]} beside ${key.toString('latin1')} of ${Buffer.from(transaction, 'latin1').toString('hex')} at ${commitTimestamp}, ${promisedKeys.length} promises`,
+        ),
       locks: leaseholder.locks.size,
     });
   }

@@ -19,6 +19,7 @@ import type { PlacementSettings } from '../placement/settings.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { openStore } from '../store/open-store.ts';
 import type { Store } from '../store/store-api.ts';
+import type { FinishTransaction } from '../transaction/abandoned.ts';
 import { MemoryEngine } from './memory-engine.ts';
 import { MortalClock } from './mortal-clock.ts';
 import { TestClient } from './test-client.ts';
@@ -38,6 +39,8 @@ export interface StoreClusterOptions {
   readonly timings?: RaftTimings;
   readonly limits?: Partial<StoreLimits>;
   readonly driverLimits?: Partial<DriverLimits>;
+  /** For each store, over a connection of its own. */
+  readonly finishTransaction?: (storeId: StoreId) => FinishTransaction;
   /** Milliseconds a sync takes, uniform. Default [0, 0]. */
   readonly syncDelayMs?: readonly [number, number];
 }
@@ -127,6 +130,9 @@ export class StoreCluster {
       },
       walSegmentBytes: 256 * 1024,
       pid: life,
+      ...(this.options.finishTransaction === undefined
+        ? {}
+        : { finishTransaction: this.options.finishTransaction(storeId) }),
       ...(this.options.placement === undefined ? {} : { placement: this.options.placement }),
       ...(this.options.timings === undefined ? {} : { timings: this.options.timings }),
       ...(this.options.limits === undefined ? {} : { limits: this.options.limits }),

@@ -14,6 +14,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { flotilla } from '../../gen/kv.js';
 import type { RangeDescriptor } from '../range-descriptor.ts';
+import { transactionsAt } from '../testing/inspect.ts';
 import { StoreCluster } from '../testing/store-cluster.ts';
 import type { TestClient } from '../testing/test-client.ts';
 import { TestTransaction } from '../testing/test-transaction.ts';
@@ -128,5 +129,28 @@ describe('an announced commit', () => {
     await announce();
     const { refusal } = await lock(other);
     expect(refusal?.reason).toBe(flotilla.kv.RefusalReason.BLOCKED);
+  });
+
+  it('ends together with the one that came over it, by one message that names the key twice', async () => {
+    await announce();
+    const hlc = new HybridLogicalClock(cluster.clock, { maxOffsetMs: 250 });
+    const next = new TestTransaction({ client, hlc, prng: new SeededPrng(1, 2) });
+    next.put('b1', 'second');
+    next.put('c1', 'second');
+    let steps = 0;
+    const commit = next.commit(() => ++steps > 2);
+    const later = present(await cluster.until(commit, timeoutMs), 'a commit timestamp');
+    const ends = [
+      { transactionId: transaction.id, commitTimestamp: timestamp },
+      { transactionId: next.id, commitTimestamp: later },
+    ];
+    const resolutions = ends.map((end) => ({ ...end, committed: true, keys: [other] }));
+    await ask(other, { resolve: { resolutions } });
+    const { get } = await ask(other, { get: { keys: [other] } });
+    expect(String(get?.values?.[0]?.value)).toBe('second');
+    const left = cluster.storeIds
+      .flatMap((storeId) => transactionsAt(cluster.store(storeId)))
+      .filter(({ rangeId }) => rangeId === client.rangeOf(other).rangeId);
+    expect(left.flatMap(({ intents, unfinished }) => [...intents, ...unfinished])).toEqual([]);
   });
 });

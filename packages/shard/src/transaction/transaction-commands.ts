@@ -53,6 +53,7 @@ import {
   makeIntent,
   makeRecord,
   nameOf,
+  recordName,
   type TransactionRecord,
   TransactionStatus,
 } from '../state/transaction-rows.ts';
@@ -82,7 +83,7 @@ interface Changes {
   readonly writes: PhysicalWrite[];
   readonly intents: IntentChange[];
   readonly records: RecordChange[];
-  /** Names of keys whose intents are resolved. */
+  /** `recordName`s of keys and transactions whose intents are resolved, or markers dropped. */
   readonly resolved: Set<string>;
   bytes: number;
 }
@@ -404,6 +405,7 @@ export class TransactionCommands {
       });
       changes.records.push(recordChange(record));
     }
+    this.core.context.onPromise(false);
     return this.append(caller, changes, { prepare: { prepared: true } });
   }
 
@@ -421,8 +423,9 @@ export class TransactionCommands {
     const { core } = this;
     const name = nameOf(keyBytes);
     const intent = core.memory.intentOf(name);
-    // Named twice in one command: what it does is in the list already, and not yet in the view.
-    if (before.resolved.has(name)) return before;
+    // Named twice in one command: what it does is in the list already, and not yet in the view. The key alone may be named
+    // for several transactions.
+    if (before.resolved.has(recordName(name, transaction))) return before;
     if (intent?.transaction !== transaction) {
       if (commitTimestamp > 0) this.dropMarker(before, name, transaction);
       return before;
@@ -433,7 +436,7 @@ export class TransactionCommands {
       this.append(undefined, changes, undefined);
       changes = this.newChanges();
     }
-    changes.resolved.add(name);
+    changes.resolved.add(recordName(name, transaction));
     changes.intents.push({ key, stored: noBytes });
     changes.bytes += key.length;
     // Of another attempt of a committed transaction: nothing of the outcome.
@@ -454,7 +457,7 @@ export class TransactionCommands {
   private dropMarker(changes: Changes, name: string, transaction: string): void {
     const record = this.core.memory.recordOf(name, transaction);
     if (record?.status !== TRANSACTION_RESOLVED) return;
-    changes.resolved.add(name);
+    changes.resolved.add(recordName(name, transaction));
     const transactionId = bytesOfName(transaction);
     changes.records.push({ key: record.key, transactionId, stored: noBytes });
   }

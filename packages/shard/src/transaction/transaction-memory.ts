@@ -53,6 +53,11 @@ export class TransactionMemory {
     return this.intents.size > 0 || this.state.intents.size > 0;
   }
 
+  /** Something here, or on its way here, is not finished. */
+  get hasPromises(): boolean {
+    return this.hasIntents || this.records.size > 0 || this.state.undecided.size > 0;
+  }
+
   intentOf(name: string): Intent | undefined {
     const pending = this.intents.get(name);
     return pending === undefined ? this.state.intents.get(name) : pending.value;

@@ -12,6 +12,7 @@ import {
 } from '@flotilla/base';
 import { MemoryDisk } from '@flotilla/base/testing';
 import { defaultLimits as defaultRaftLimits } from '@flotilla/raft';
+import { createRouter } from '@flotilla/router';
 import { openStore, type PlacementSettings, type Store } from '@flotilla/shard';
 import { MemoryEngine } from '@flotilla/shard/testing';
 import { SimFailure } from '../failure.ts';
@@ -120,7 +121,13 @@ export class StoreMachine {
       },
     });
     this.options.onStart(this);
+    const router = createRouter({
+      transport: this.transport,
+      clock: host.clock(),
+      prng: world.stream(stream + 800_000),
+    });
     openStore({
+      finishTransaction: (transaction) => router.transactions.finish(transaction),
       directory: 'data',
       storeId,
       machine: `machine-${storeId}`,

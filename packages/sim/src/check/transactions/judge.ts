@@ -9,10 +9,10 @@ import { leftovers } from './leftovers.ts';
 import { checkTimestamps } from './timestamps.ts';
 import { gatherVersions } from './versions.ts';
 
-/** Locks of the dead last 5 s, and who meets an intent of theirs waits for a second. Unit: ms. */
-const leftMsMax = 10_000;
+/** What coordinators that died have left is gone within this, whether anybody meets it or not. Unit: ms. */
+const leftMsMax = 5_000;
 
-/** Nothing is left of any transaction, within bounded time. Call when everything has been read once. */
+/** Nothing is left of any transaction, within bounded time. Call when every range serves. */
 export async function leavesNothing(cluster: SimCluster): Promise<void> {
   const { world, machines } = cluster;
   const until = world.nowMs() + leftMsMax;

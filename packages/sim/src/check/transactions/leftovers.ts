@@ -1,7 +1,6 @@
 /**
- * What transactions leave behind: nothing, some time after the last of them, and after everything has been read once: no
- * intent, no transaction that nobody has decided, no lock. Those of dead coordinators go when somebody meets them, or when
- * their time is over.
+ * What transactions leave behind: nothing, some time after the last of them: no intent, no transaction that nobody has
+ * decided, no lock. Stores finish those of dead coordinators by themselves.
  */
 import { transactionsAt } from '@flotilla/shard/testing';
 import type { StoreMachine } from '../../cluster/store-machine.ts';
@@ -10,9 +9,9 @@ import type { StoreMachine } from '../../cluster/store-machine.ts';
 export function leftovers(machines: readonly StoreMachine[]): string | undefined {
   for (const { store, isDamaged } of machines) {
     if (store === undefined || isDamaged) continue;
-    for (const { rangeId, intents, staging, locks } of transactionsAt(store)) {
+    for (const { rangeId, intents, unfinished, locks } of transactionsAt(store)) {
       if (intents.length > 0) return `r${rangeId}: intent on ${intents[0]}`;
-      if (staging > 0) return `r${rangeId}: ${staging} transactions are not decided`;
+      if (unfinished.length > 0) return `r${rangeId}: ${unfinished[0]}`;
       if (locks > 0) return `r${rangeId}: ${locks} keys are locked`;
     }
   }
