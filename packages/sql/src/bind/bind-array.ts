@@ -20,8 +20,9 @@ import {
   unknownType,
 } from '../types/type.ts';
 import { ArrayValue, RecordValue } from '../types/values.ts';
-import { nameParts } from './ast.ts';
+import { nameParts, stringOf } from './ast.ts';
 import { bindOperator } from './bind-operator.ts';
+import { fieldOf } from './bind-set-function.ts';
 import type { Binder } from './binder.ts';
 import { castTo, coerceToCommon, requireCommonType, resolveUnknown, tryCoerce } from './coerce.ts';
 import type { BindContext } from './context.ts';
@@ -91,6 +92,12 @@ export function bindIndirection(binder: Binder, node: A_Indirection): Expression
   let value = resolveUnknown(context, binder.bind(node.arg));
   const indices: A_Indices[] = [];
   for (const step of steps) {
+    const name = stringOf(step);
+    const field = name !== undefined && value.kind === 'set' ? fieldOf(value, name) : undefined;
+    if (field !== undefined && indices.length === 0) {
+      value = field;
+      continue;
+    }
     if (!('A_Indices' in step)) throw context.unsupported('field selection', value.location);
     indices.push(step.A_Indices);
   }
@@ -98,6 +105,7 @@ export function bindIndirection(binder: Binder, node: A_Indirection): Expression
     for (const index of indices) value = bindJsonSubscript(binder, value, index);
     return value;
   }
+  if (indices.length === 0) return value;
   const { type, location } = value;
   const { element } = type;
   if (element === undefined)

@@ -17,6 +17,7 @@ import { bindArray, bindArrayQuantifier, bindIndirection, bindRow } from './bind
 import { bindConstant } from './bind-constant.ts';
 import { bindFunction } from './bind-function.ts';
 import { bindOperator } from './bind-operator.ts';
+import { refuseSets } from './bind-set-function.ts';
 import { bindRowComparison, bindSubLink } from './bind-subquery.ts';
 import { type Binder, type Clause, clauseWord } from './binder.ts';
 import {
@@ -154,6 +155,7 @@ export class ExpressionBinder implements Binder {
     if ('CoalesceExpr' in node) {
       const { args, location } = node.CoalesceExpr;
       const [bound, type] = this.bindCommon(args ?? [], 'COALESCE');
+      refuseSets(this.context, bound, 'COALESCE');
       return { kind: 'coalesce', type, modifier: -1, location, arguments: bound };
     }
     if ('MinMaxExpr' in node) {
@@ -428,6 +430,11 @@ export class ExpressionBinder implements Binder {
     const otherwise = defresult === undefined ? undefined : this.bind(defresult);
     // PostgreSQL looks at ELSE first when it settles on a type.
     const all = otherwise === undefined ? results : [otherwise, ...results];
+    refuseSets(
+      this.context,
+      [...(subject === undefined ? [] : [subject]), ...whens, ...all],
+      'CASE',
+    );
     const type = requireCommonType(this.context, all, 'CASE');
     const coerced = (one: Expression, construct: string) =>
       coerceToCommon(this.context, one, type, construct);

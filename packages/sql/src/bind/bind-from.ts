@@ -181,10 +181,12 @@ class FromBinder {
   }
 
   private bindFunction(range: RangeFunction, left: readonly ScopeItem[]): FromPart {
-    refuseOthers(this.context, range, ['functions', 'alias', 'lateral', 'ordinality'], {
-      is_rowsfrom: 'ROWS FROM',
-      coldeflist: 'column definition list',
-    });
+    refuseOthers(
+      this.context,
+      range,
+      ['functions', 'alias', 'lateral', 'ordinality', 'is_rowsfrom', 'coldeflist'],
+      {},
+    );
     const frame = new Frame(this.scope(left, true));
     const scope = new Scope([], frame, { ctes: this.level.ctes });
     const bound = bindTableFunction(this.context, scope, range);

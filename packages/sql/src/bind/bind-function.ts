@@ -6,13 +6,14 @@ import { flotillaFunctions } from '../functions/flotilla.ts';
 import { concreteTypes } from '../functions/polymorphic.ts';
 import { resolveFunction } from '../functions/resolve.ts';
 import { foreignFunctions, scalarFunctions } from '../functions/scalar.ts';
-import { setFunctions } from '../functions/set-functions.ts';
+import { setFunctionNamed } from '../functions/set-functions.ts';
 import type { Signature } from '../functions/signature.ts';
 import { windowFunctions } from '../functions/windows.ts';
 import type { SqlError } from '../sql-error.ts';
 import { anyType, type SqlType, textType, unknownType } from '../types/type.ts';
 import { nameParts, refuseOthers } from './ast.ts';
 import { bindAggregate, bindWindowCall, resolveLiteral } from './bind-aggregate.ts';
+import { bindSetFunction } from './bind-set-function.ts';
 import type { Binder } from './binder.ts';
 import { castTo, coerceImplicitly, tryCoerce } from './coerce.ts';
 import type { BindContext } from './context.ts';
@@ -50,33 +51,42 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
   }
   const named = (call.args ?? []).find((argument) => 'NamedArgExpr' in argument);
   if (named !== undefined) throw context.unsupported('named argument', location);
+  if (setFunctionNamed(parts) !== undefined) {
+    refuseAggregateClauses(context, call, name);
+    return bindSetFunction(binder, call, name);
+  }
   const bound = (call.args ?? []).map((argument) => binder.bind(argument));
   const ours = parts.length === 2 && parts[0] === flotillaSchema;
   if (!inCatalog && !ours) throw noFunction(context, parts.join('.'), bound, location);
   if (call.agg_star === true) throw noFunction(context, name, [], location);
-  const misplaced =
-    call.agg_distinct === true
-      ? 'DISTINCT'
-      : call.agg_within_group === true
-        ? 'WITHIN GROUP'
-        : (call.agg_order ?? []).length > 0
-          ? 'ORDER BY'
-          : call.agg_filter === undefined
-            ? undefined
-            : 'FILTER';
-  if (misplaced !== undefined) {
+  if (aggregateClause(call) !== undefined) {
     const missing = noFunction(context, name, bound, location);
     if (!(ours ? flotillaFunctions : scalarFunctions).has(name)) throw missing;
-    throw context.error(
-      '42809',
-      `${misplaced} specified, but ${name} is not an aggregate function`,
-      location,
-    );
+    refuseAggregateClauses(context, call, name);
   }
   const overloads = (ours ? flotillaFunctions : scalarFunctions).get(name);
   if (!ours && (name === 'concat' || name === 'concat_ws'))
     return bindConcat(context, name, bound, location);
   return bindScalar(context, { name, written: parts.join('.'), overloads }, bound, location);
+}
+
+/** What only a call of an aggregate may have. */
+function aggregateClause(call: FuncCall): string | undefined {
+  if (call.agg_distinct === true) return 'DISTINCT';
+  if (call.agg_within_group === true) return 'WITHIN GROUP';
+  if ((call.agg_order ?? []).length > 0) return 'ORDER BY';
+  return call.agg_filter === undefined ? undefined : 'FILTER';
+}
+
+/** Throws 42809. */
+function refuseAggregateClauses(context: BindContext, call: FuncCall, name: string): void {
+  const misplaced = aggregateClause(call);
+  if (misplaced !== undefined)
+    throw context.error(
+      '42809',
+      `${misplaced} specified, but ${name} is not an aggregate function`,
+      call.location,
+    );
 }
 
 /** @param called the function's name, and as the statement has it, for messages */
@@ -101,8 +111,6 @@ function bindScalar(
   if (resolution.kind === 'none') {
     const cast = functionStyleCast(context, name, bound, location);
     if (cast !== undefined) return cast;
-    if (setFunctions.has(name))
-      throw context.unsupported('set-returning function outside FROM', location);
     throw noFunction(context, written, bound, location);
   }
   const { overload } = resolution;

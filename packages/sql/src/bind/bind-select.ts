@@ -15,6 +15,7 @@ import {
   sortOrdinal,
   valuesRows,
 } from './bind-query.ts';
+import { hasSet, liftSets } from './bind-set-function.ts';
 import type { Clause } from './binder.ts';
 import { coerceToCommon, requireCommonType, resolveUnknown } from './coerce.ts';
 import type { BindContext } from './context.ts';
@@ -87,10 +88,11 @@ export class SelectBinder {
             ? convert(output, i)
             : resolveUnknown(context, output),
         );
+        const { relation: below, replace } = liftSets(computed.input, inPlace);
         let relation: Relation = {
           kind: 'project',
-          input: computed.input,
-          outputs: inPlace,
+          input: below,
+          outputs: inPlace.map(replace),
           types: inPlace.map((one) => one.type),
         };
         relation = arrange(relation, distinct, order.keys);
@@ -180,8 +182,10 @@ export class SelectBinder {
     group: GroupClause,
     having: Expression | undefined,
   ): { readonly input: Relation; readonly outputs: readonly Expression[] } {
-    let relation = source;
-    let { outputs } = this;
+    // What is grouped by is there before the groups are.
+    const { relation: below, replace } = liftSets(source, group.keys);
+    let relation = below;
+    let outputs = this.outputs.map(replace);
     const grouped =
       group.written || having !== undefined || outputs.some((output) => some(output, isAggregate));
     if (grouped) {
@@ -192,10 +196,14 @@ export class SelectBinder {
           "aggregate functions are not allowed in a recursive query's recursive term",
           outputs.flatMap((output) => findAggregate(output) ?? [])[0]?.location,
         );
-      const grouping = new Grouping(this.context, group, tree);
+      const grouping = new Grouping(
+        this.context,
+        { ...group, keys: group.keys.map(replace) },
+        tree,
+      );
       outputs = outputs.map((output) => grouping.lift(output));
       const condition = having === undefined ? undefined : grouping.lift(having);
-      relation = grouping.relation(source);
+      relation = grouping.relation(below);
       outputs = outputs.map((output) => grouping.settle(output));
       if (condition !== undefined)
         relation = {
@@ -222,6 +230,7 @@ export class SelectBinder {
       throw refuse('aggregate functions');
     if (this.outputs.some((output) => some(output, (node) => node.kind === 'window')))
       throw refuse('window functions');
+    if (this.outputs.some(hasSet)) throw refuse('set-returning functions in the target list');
     return lockedTables(context, clauses, input.tree).map((locked) => {
       const { source, offset, strength, mode, wait } = locked;
       const { table, withRowId } = source;

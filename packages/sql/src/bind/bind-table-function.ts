@@ -1,17 +1,19 @@
 /** Functions in FROM: set-returning ones, and any ordinary function as a table of one row. */
-import type { FuncCall, RangeFunction } from 'libpg-query';
+import type { FuncCall, Node, RangeFunction } from 'libpg-query';
 import { concreteTypes } from '../functions/polymorphic.ts';
 import { resolveFunction } from '../functions/resolve.ts';
-import { setFunctions } from '../functions/set-functions.ts';
-import type { SetSignature } from '../functions/set-returning.ts';
+import { setFunctionNamed, setFunctions } from '../functions/set-functions.ts';
+import { type SetSignature, setFunction } from '../functions/set-returning.ts';
 import { int8Type, type SqlType } from '../types/type.ts';
-import { listItems, nameParts } from './ast.ts';
+import { listItems, locationOf, nameParts } from './ast.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import { noFunction, shownCall } from './bind-function.ts';
+import type { Binder } from './binder.ts';
 import { coerceImplicitly } from './coerce.ts';
 import type { BindContext } from './context.ts';
-import { constant, type Expression } from './expression.ts';
-import type { Source } from './relation.ts';
+import type { Expression } from './expression.ts';
+import { bindRecordFunction, isRecordFunction } from './record-function.ts';
+import { oneRow, type Source } from './relation.ts';
 import type { Scope } from './scope.ts';
 import { columnName } from './target-list.ts';
 
@@ -22,46 +24,90 @@ export interface BoundTableFunction {
   readonly source: Source;
 }
 
+/** One function of FROM: its rows, and what its columns are called. */
+interface BoundMember {
+  readonly name: string;
+  readonly signature: SetSignature;
+  readonly arguments: readonly Expression[];
+  readonly columns: BoundTableFunction['columns'];
+}
+
 /** Throws as any call does. */
 export function bindTableFunction(
   context: BindContext,
   scope: Scope,
   range: RangeFunction,
 ): BoundTableFunction {
-  const [first] = range.functions ?? [];
-  const [node] = listItems(first);
-  if (node === undefined) throw context.unsupported('function in FROM');
   const ordinality = range.ordinality === true;
   const binder = new ExpressionBinder(context, scope, 'FROM');
+  const members = (range.functions ?? []).flatMap((one) => {
+    const [node, definitions] = listItems(one);
+    if (node === undefined) throw context.unsupported('function in FROM');
+    const own = listItems(definitions).filter((item) => Object.keys(item).length > 0);
+    return bindMembers(binder, node, own.length > 0 ? own : (range.coldeflist ?? []));
+  });
+  const [first] = members;
+  if (first === undefined) throw context.unsupported('function in FROM');
+  const columns = members.flatMap((one) => one.columns);
+  const types = columns.map((one) => one.type);
+  if (ordinality) types.push(int8Type);
+  if (members.length === 1) {
+    const { name, signature } = first;
+    const source = { kind: 'function', name, signature, ordinality, types } as const;
+    return { name, columns, source: { ...source, arguments: first.arguments } };
+  }
+  const sets = members.map((one) => ({
+    signature: one.signature,
+    arguments: one.arguments,
+    width: one.columns.length,
+  }));
+  return {
+    name: first.name,
+    // Each is called as its function is, whatever the whole is called.
+    columns: members.flatMap((one) =>
+      one.columns.map((column) => ({ ...column, name: column.name ?? one.name })),
+    ),
+    source: { kind: 'project-set', input: oneRow, sets, ordinality, types },
+  };
+}
+
+/** unnest of several arrays is as many functions; an ordinary function gives one row. */
+function bindMembers(
+  binder: ExpressionBinder,
+  node: Node,
+  definitions: readonly Node[],
+): BoundMember[] {
+  const { context } = binder;
   const call = 'FuncCall' in node ? node.FuncCall : undefined;
   const parts = call === undefined ? [columnName(node)] : nameParts(call.funcname);
   const name = parts[parts.length - 1] ?? '';
   const inCatalog = parts.length === 1 || parts[0] === 'pg_catalog';
-  if (call !== undefined && inCatalog && setFunctions.has(name)) {
-    const bound = bindSetCall(context, binder, call, name);
-    const types = bound.columns.map((one) => one.type);
-    if (ordinality) types.push(int8Type);
-    return {
+  if (call !== undefined && inCatalog && isRecordFunction(name))
+    return [{ name, ...bindRecordFunction(binder, call, name, definitions) }];
+  if (definitions.length > 0)
+    throw context.error(
+      '42601',
+      'a column definition list is only allowed for functions returning "record"',
+      locationOf(definitions[0] ?? node),
+    );
+  if (call !== undefined && setFunctionNamed(parts) !== undefined) {
+    const values = call.args ?? [];
+    if (name !== 'unnest' || values.length < 2)
+      return [{ name, ...bindSetCall(context, binder, call, name) }];
+    return values.map((one) => ({
       name,
-      columns: bound.columns,
-      source: {
-        kind: 'function',
-        name,
-        signature: bound.signature,
-        arguments: bound.arguments,
-        ordinality,
-        types,
-      },
-    };
+      ...bindSetCall(context, binder, { ...call, args: [one] }, name),
+    }));
   }
   const value = binder.bind(node);
-  const row: Expression[] = ordinality ? [value, constant(int8Type, 1n)] : [value];
-  const types = row.map((one) => one.type);
-  return {
-    name,
-    columns: [{ name: undefined, type: value.type }],
-    source: { kind: 'values', rows: [row], types },
-  };
+  return [
+    {
+      name,
+      signature: setFunction(name, [value.type], value.type, (values) => [values], false),
+      arguments: [value],
+      columns: [{ name: undefined, type: value.type }],
+    },
+  ];
 }
 
 export interface BoundSetCall {
@@ -73,7 +119,7 @@ export interface BoundSetCall {
 /** Throws 42883, 42725, 42804. */
 export function bindSetCall(
   context: BindContext,
-  binder: ExpressionBinder,
+  binder: Binder,
   call: FuncCall,
   name: string,
 ): BoundSetCall {

@@ -5,6 +5,7 @@
 
 import type { Subplan } from '../execute/subplan.ts';
 import type { AggregateSignature } from '../functions/aggregates.ts';
+import type { SetSignature } from '../functions/set-returning.ts';
 import type { ComparisonOperator, Signature } from '../functions/signature.ts';
 import type { WindowSignature } from '../functions/windows.ts';
 import type { Datum, Oid } from '../session-api.ts';
@@ -223,6 +224,18 @@ export interface AggregateExpression extends Typed {
   readonly filter: Expression | undefined;
 }
 
+/** A set-returning function: stands in a target list until it is a column of an operator below (bind-set-function.ts). */
+export interface SetExpression extends Typed {
+  readonly kind: 'set';
+  readonly signature: SetSignature;
+  readonly arguments: readonly Expression[];
+  /** Of its columns. */
+  readonly names: readonly string[];
+  readonly columnTypes: readonly SqlType[];
+  /** Which column; undefined: all of them as a record. */
+  readonly field: number | undefined;
+}
+
 export type Expression =
   | ConstantExpression
   | ParameterExpression
@@ -246,7 +259,8 @@ export type Expression =
   | ArgumentExpression
   | SubqueryExpression
   | GroupingExpression
-  | WindowExpression;
+  | WindowExpression
+  | SetExpression;
 
 export function constant(
   type: SqlType,
@@ -280,6 +294,7 @@ export function children(expression: Expression): readonly Expression[] {
     case 'coalesce':
     case 'extreme':
     case 'grouping':
+    case 'set':
       return expression.arguments;
     case 'subquery':
       return [...expression.arguments, ...expression.operands];
@@ -361,6 +376,7 @@ export function mapChildren(
     case 'coalesce':
     case 'extreme':
     case 'grouping':
+    case 'set':
       return { ...expression, arguments: expression.arguments.map(map) };
     case 'subquery':
       return {
@@ -436,7 +452,8 @@ function dependsOnRows(node: Expression): boolean {
     node.kind === 'column' ||
     node.kind === 'aggregate' ||
     node.kind === 'window' ||
-    node.kind === 'grouping'
+    node.kind === 'grouping' ||
+    node.kind === 'set'
   );
 }
 
@@ -485,6 +502,8 @@ function ownKey(node: Expression): string {
       return node.masks.join();
     case 'window':
       return `${node.function.signature.name}${node.arguments.length}${node.filter !== undefined}${windowKey(node.window)}`;
+    case 'set':
+      return `${node.signature.name}.${node.field}`;
     case 'call':
       return `${node.signature.name}[${node.signature.parameters.map((type) => type.name).join()}]`;
     case 'concat':

@@ -105,7 +105,20 @@ export interface Project extends Typed {
   readonly outputs: readonly Expression[];
 }
 
-/** Each output is computed for each value of the set-returning ones: SELECT generate_series(…). */
+/** Row: the input's, then the columns of the functions, row beside row; the shorter ones are NULL at the end. */
+export interface ProjectSet extends Typed {
+  readonly kind: 'project-set';
+  readonly input: Relation;
+  readonly sets: readonly {
+    readonly signature: SetSignature;
+    readonly arguments: readonly Expression[];
+    /** Its columns. */
+    readonly width: number;
+  }[];
+  /** A last column counts the rows. */
+  readonly ordinality: boolean;
+}
+
 export interface Distinct extends Typed {
   readonly kind: 'distinct';
   readonly input: Relation;
@@ -209,6 +222,7 @@ export type Relation =
   | Aggregate
   | Window
   | Project
+  | ProjectSet
   | Distinct
   | Sort
   | Limit

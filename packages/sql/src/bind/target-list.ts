@@ -4,6 +4,7 @@ import { targetColumnsMax } from '../limits.ts';
 import type { ColumnDescription } from '../session-api.ts';
 import { locationOf, nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
+import { fieldOf } from './bind-set-function.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
 import type { QueryColumn } from './scope.ts';
@@ -20,7 +21,9 @@ export function bindTargets(binder: ExpressionBinder, nodes: readonly Node[]): T
     if (!('ResTarget' in node)) throw binder.context.unsupported('target');
     const { val, name } = node.ResTarget;
     const star = starOf(val);
-    if (star !== undefined) {
+    const set = setStarOf(binder, val);
+    if (set !== undefined) targets.push(...set);
+    else if (star !== undefined) {
       targets.push(...expandStar(binder, star, val === undefined ? undefined : locationOf(val)));
     } else if (val !== undefined) {
       const expression = binder.bind(val);
@@ -43,6 +46,20 @@ function starOf(node: Node | undefined): string | undefined {
   const last = fields[fields.length - 1];
   if (last === undefined || !('A_Star' in last)) return undefined;
   return nameParts(fields.slice(0, -1)).pop() ?? '';
+}
+
+/** `(f(x)).*` of a set-returning function: a target for each of its columns. */
+function setStarOf(binder: ExpressionBinder, node: Node | undefined): Target[] | undefined {
+  if (node === undefined || !('A_Indirection' in node)) return undefined;
+  const { arg, indirection = [] } = node.A_Indirection;
+  const [only] = indirection;
+  if (indirection.length !== 1 || only === undefined || !('A_Star' in only)) return undefined;
+  const bound = binder.bind(arg);
+  if (bound.kind !== 'set' || bound.field !== undefined) return undefined;
+  return bound.names.flatMap((name) => {
+    const expression = fieldOf(bound, name);
+    return expression === undefined ? [] : { name, expression };
+  });
 }
 
 function expandStar(binder: ExpressionBinder, qualifier: string, location: number | undefined) {

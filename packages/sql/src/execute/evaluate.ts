@@ -100,6 +100,7 @@ export function evaluatorOf(expression: Expression): Evaluator {
       return extremeEvaluator(expression);
     case 'aggregate':
     case 'window':
+    case 'set':
       throw new RangeError('is replaced by a column of its operator before it is evaluated');
     case 'argument': {
       const { index } = expression;

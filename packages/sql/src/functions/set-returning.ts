@@ -48,8 +48,9 @@ export function setFunction(
   parameters: readonly SqlType[],
   result: SqlType,
   rows: SetSignature['rows'],
+  strict = true,
 ): SetSignature {
-  return { name, parameters, columns: [{ name: undefined, type: result }], strict: true, rows };
+  return { name, parameters, columns: [{ name: undefined, type: result }], strict, rows };
 }
 
 function zeroStep(): SqlError {
@@ -115,6 +116,9 @@ function series(type: SqlType, rows: SetSignature['rows']): SetSignature[] {
   ];
 }
 
+/** Lives in information_schema. */
+export const expandArray: string = '_pg_expandarray';
+
 export const coreSetFunctions: readonly SetSignature[] = [
   ...series(int4Type, integers),
   ...series(int8Type, bigints),
@@ -134,6 +138,19 @@ export const coreSetFunctions: readonly SetSignature[] = [
   setFunction('unnest', [anyarrayType], anyelementType, function* ([array]) {
     for (const one of (array as ArrayValue).elements) yield [one];
   }),
+  {
+    name: expandArray,
+    parameters: [anyarrayType],
+    columns: [
+      { name: 'x', type: anyelementType },
+      { name: 'n', type: int4Type },
+    ],
+    strict: true,
+    *rows([array]) {
+      let n = 0;
+      for (const one of (array as ArrayValue).elements) yield [one, ++n];
+    },
+  },
   setFunction('generate_subscripts', [anyarrayType, int4Type], int4Type, ([array, dimension]) =>
     subscripts(array as ArrayValue, dimension as number, false),
   ),

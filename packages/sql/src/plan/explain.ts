@@ -94,6 +94,8 @@ export function print(expression: Expression, qualified = false): string {
       return 'GROUPING(…)';
     case 'window':
       return `${expression.function.signature.name}(${expression.arguments.map(own).join(', ')}) OVER (?)`;
+    case 'set':
+      return `${expression.signature.name}${list(expression.arguments, ', ')}`;
     case 'call':
       return printCall(expression, own);
     case 'concat':

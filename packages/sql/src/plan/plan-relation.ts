@@ -16,6 +16,7 @@ import type {
   Limit,
   LockStrength,
   Project,
+  ProjectSet,
   Relation,
   Sort,
   SortKey,
@@ -31,6 +32,7 @@ import {
 import { AggregateOperator, type AggregatePlan } from '../execute/group.ts';
 import { LockRowsOperator } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
+import { ProjectSetOperator } from '../execute/project-set.ts';
 import {
   AppendOperator,
   DistinctOperator,
@@ -139,6 +141,8 @@ export class RelationPlanner {
         return this.window(relation, required);
       case 'project':
         return this.project(relation, required);
+      case 'project-set':
+        return this.projectSet(relation, required);
       case 'distinct':
         return this.distinct(relation);
       case 'sort':
@@ -397,6 +401,36 @@ export class RelationPlanner {
           nullsFirst,
         },
       })),
+    };
+  }
+
+  private projectSet(relation: ProjectSet, required: readonly boolean[]): Planned {
+    const { input, sets, ordinality, types } = relation;
+    const needed = input.types.map((_type, i) => required[i] === true);
+    for (const set of sets) for (const one of set.arguments) markColumns(one, needed);
+    const planned = this.plan(input, needed);
+    const { layout, width } = planned;
+    const operator = new ProjectSetOperator(
+      planned.operator,
+      {
+        sets: sets.map((set) => ({
+          signature: set.signature,
+          arguments: set.arguments.map((one) => this.compiler.evaluator(one, layout)),
+          types: set.arguments.map((one) => one.type),
+          width: set.width,
+        })),
+        ordinality,
+        inputWidth: width,
+      },
+      () => ({ head: 'ProjectSet', details: [] }),
+    );
+    const added = types.length - input.types.length;
+    const places = input.types.map((_type, i) => (layout === undefined ? i : (layout[i] ?? -1)));
+    return {
+      operator,
+      layout: [...places, ...Array.from({ length: added }, (_none, i) => width + i)],
+      width: width + added,
+      rows: planned.rows * 10,
     };
   }
 
