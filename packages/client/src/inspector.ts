@@ -8,6 +8,7 @@ import {
   DbError,
   emptyBytes,
   keyMax,
+  type Span,
   timestampToWallMs,
   toHex,
   toStoreId,
@@ -28,6 +29,7 @@ import type {
   LockFacts,
   RangeFacts,
   ReplicaFacts,
+  SpanConfiguration,
   StoreFacts,
   TransactionFacts,
 } from '@flotilla/sql';
@@ -175,6 +177,20 @@ class RouterInspector implements ClusterInspector {
         throw new DbError('TIMEOUT', `s${storeId} was asked to lead r${rangeId} and does not yet`);
       await new Promise<void>((resolve) => this.clock.setTimer(pollMs, resolve));
     }
+  }
+
+  async configure(
+    span: Span,
+    { replicas, splitBytes, gcTtlSeconds, leasePreference }: SpanConfiguration,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const exactly = {
+      replicas: replicas ?? null,
+      splitBytes: splitBytes ?? null,
+      gcTtlSeconds: gcTtlSeconds ?? null,
+      leasePreference: leasePreference ?? null,
+    };
+    await this.router.configureSpan(span, exactly, changeOptions(signal));
   }
 
   async moveReplica(

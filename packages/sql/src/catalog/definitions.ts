@@ -1,4 +1,5 @@
 /** Definitions in SQL as PostgreSQL prints them: defaults, constraints, indexes. Used by the system tables and pg_get_*. */
+import type { SpanConfiguration } from '../cluster/cluster-inspector.ts';
 import { quoteIdentifier } from '../types/identifier.ts';
 import { displayType, type SqlType } from '../types/type.ts';
 import {
@@ -167,4 +168,16 @@ export function primaryIndexOf(table: TableDescriptor, key: PrimaryKey): IndexDe
 export function allIndexes(table: TableDescriptor): IndexDescriptor[] {
   const { primaryKey, indexes } = table;
   return primaryKey === undefined ? [...indexes] : [primaryIndexOf(table, primaryKey), ...indexes];
+}
+
+/** As `pg_class.reloptions` shows them. */
+export function rangeOptionTexts(ranges: SpanConfiguration): string[] {
+  const { replicas, splitBytes, gcTtlSeconds, leasePreference } = ranges;
+  const shown: [string, number | string | undefined][] = [
+    ['replicas', replicas],
+    ['split_bytes', splitBytes],
+    ['gc_ttl', gcTtlSeconds],
+    ['lease_preference', leasePreference],
+  ];
+  return shown.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
 }

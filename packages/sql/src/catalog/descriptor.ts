@@ -3,6 +3,7 @@
  * in the place of the old. Columns are referred to by attribute number, which never changes and is never used again;
  * offsets into `columns` are for those who handle rows. How they are stored: descriptor-codec.ts.
  */
+import type { SpanConfiguration } from '../cluster/cluster-inspector.ts';
 import { type EnumLabel, enumType } from '../types/enum.ts';
 import { quoteIdentifier } from '../types/identifier.ts';
 import type { SqlType } from '../types/type.ts';
@@ -121,6 +122,8 @@ export interface TableDescriptor extends Named {
   readonly indexes: readonly IndexDescriptor[];
   readonly checks: readonly CheckDescriptor[];
   readonly foreignKeys: readonly ForeignKeyDescriptor[];
+  /** What its ranges are to obey. Undefined: what all obey. */
+  readonly ranges: SpanConfiguration | undefined;
 }
 
 export interface ViewColumn {

@@ -4,6 +4,7 @@
  * written there, so that of two changes at once one conflicts.
  */
 import { DbError, type Span } from '@flotilla/base';
+import type { SpanConfiguration } from '../cluster/cluster-inspector.ts';
 import type { KvTransaction } from '../kv-transaction.ts';
 import { arrayTypeOf, type SqlType } from '../types/type.ts';
 import {
@@ -30,6 +31,13 @@ import { CatalogSnapshot } from './snapshot.ts';
 export interface EditorMark {
   readonly current: CatalogSnapshot;
   readonly garbage: readonly Span[];
+}
+
+export interface RangeChange {
+  /** Its name. */
+  readonly table: string;
+  readonly storageId: number;
+  readonly ranges: SpanConfiguration | undefined;
 }
 
 export class CatalogEditor {
@@ -131,6 +139,25 @@ export class CatalogEditor {
 
   addGarbage(span: Span): void {
     this.spans = [...this.spans, span];
+  }
+
+  /** Spans of tables whose ranges are to obey something else than before, and what; undefined: what all obey. */
+  rangeChanges(): readonly RangeChange[] {
+    const changes: RangeChange[] = [];
+    const [before, after] = [this.base, this.current];
+    for (const table of before.contents.relations.values()) {
+      if (table.kind !== 'table' || table.ranges === undefined) continue;
+      if (after.table(table.id)?.storageId !== table.storageId)
+        changes.push({ table: table.name, storageId: table.storageId, ranges: undefined });
+    }
+    for (const table of after.contents.relations.values()) {
+      if (table.kind !== 'table') continue;
+      const old = before.table(table.id);
+      const told = old?.storageId === table.storageId ? old.ranges : undefined;
+      if (told !== table.ranges)
+        changes.push({ table: table.name, storageId: table.storageId, ranges: table.ranges });
+    }
+    return changes;
   }
 
   /** Whether the rows of this table are seen by this change alone: nothing of it was there before. */

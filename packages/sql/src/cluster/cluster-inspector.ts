@@ -130,6 +130,12 @@ export interface ClusterInspector {
   /** The most contended first. */
   contendedKeys(): Promise<readonly ContendedKeyFacts[]>;
 
+  /** The ranges of the span obey exactly this from now on. Throws DbError UNAVAILABLE, INVALID_ARGUMENT, TIMEOUT. */
+  configure(
+    span: { readonly startKey: Uint8Array; readonly endKey: Uint8Array },
+    configuration: SpanConfiguration,
+    signal?: AbortSignal,
+  ): Promise<void>;
   /** From now on a range begins with the key. @returns its id. Throws DbError UNAVAILABLE, INVALID_ARGUMENT, TIMEOUT. */
   split(key: Uint8Array, signal?: AbortSignal): Promise<number>;
   /** Lets another store lead the range. Throws DbError INVALID_ARGUMENT, UNAVAILABLE, TIMEOUT. */

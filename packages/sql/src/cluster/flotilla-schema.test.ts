@@ -1,13 +1,26 @@
-import { DbError, emptyBytes, keyMax, kvPrefix } from '@flotilla/base';
+import { DbError, emptyBytes, keyMax, kvPrefix, type Span, toHex } from '@flotilla/base';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createHarness, type Harness } from '../testing/harness.ts';
-import type { ClusterInspector, LockFacts, RangeFacts, StoreFacts } from './cluster-inspector.ts';
+import type {
+  ClusterInspector,
+  LockFacts,
+  RangeFacts,
+  SpanConfiguration,
+  StoreFacts,
+} from './cluster-inspector.ts';
 
 /** A cluster that is what its methods say: three stores, ranges cut where they were asked to be. */
 class PretendedCluster implements ClusterInspector {
   readonly cuts: Buffer[] = [];
   readonly moves: string[] = [];
   refusal: DbError | undefined;
+
+  readonly configured: [string, SpanConfiguration][] = [];
+
+  async configure({ startKey }: Span, configuration: SpanConfiguration): Promise<void> {
+    if (this.refusal !== undefined) throw this.refusal;
+    this.configured.push([toHex(startKey), configuration]);
+  }
 
   async stores(): Promise<readonly StoreFacts[]> {
     return [1, 2].map((storeId) => ({
@@ -112,6 +125,58 @@ beforeEach(async () => {
     create table accounts (id bigint primary key, owner text not null, at timestamptz);
     create index by_owner on accounts (owner desc, id);
     create schema "Odd"; create table "Odd"."T" (a text, b int, primary key (a, b))`);
+});
+
+describe('storage parameters that ranges obey', () => {
+  it('are told to the cluster when they are set, reset, and when the rows go elsewhere', async () => {
+    await query(`create table t (a int primary key) with (replicas = 5, split_bytes = '64MB')`);
+    const first = cluster.configured[0]?.[0];
+    const made = { replicas: 5, splitBytes: 2 ** 26 };
+    expect(cluster.configured).toEqual([[first, made]]);
+    await query(`alter table t set (gc_ttl = '2 hours', lease_preference = east, fillfactor = 70)`);
+    const all = { ...made, gcTtlSeconds: 7200, leasePreference: 'east' };
+    expect(cluster.configured.slice(1)).toEqual([[first, all]]);
+    expect(await query(`select reloptions::text from pg_class where relname = 't'`)).toEqual([
+      ['{replicas=5,split_bytes=67108864,gc_ttl=7200,lease_preference=east}'],
+    ]);
+    await query('truncate t');
+    const second = cluster.configured[3]?.[0];
+    expect(second).not.toBe(first);
+    expect(cluster.configured.slice(2)).toEqual([
+      [first, {}],
+      [second, all],
+    ]);
+    await query('begin; alter table t reset (replicas, gc_ttl); alter table t add b int; commit');
+    const left = { splitBytes: 2 ** 26, leasePreference: 'east' };
+    expect(cluster.configured.slice(4)).toEqual([[second, left]]);
+    await query('begin; alter table t set (replicas = 1); rollback');
+    await query('drop table t');
+    expect(cluster.configured.slice(5)).toEqual([[second, {}]]);
+  });
+
+  it('are refused where they cannot be obeyed, and where nothing obeys them', async () => {
+    for (const wrong of ['replicas = 2', "split_bytes = '1kB'", "gc_ttl = '0'", "gc_ttl = '-1 h'"])
+      expect(await failure(`alter table accounts set (${wrong})`)).toMatchObject({ code: '22023' });
+    expect(await failure("alter table accounts set (gc_ttl = 'soon')")).toMatchObject({
+      code: '22007',
+    });
+    expect(await failure('create index on accounts (owner) with (replicas = 3)')).toMatchObject({
+      code: '22023',
+      message: 'unrecognized parameter "replicas"',
+    });
+    expect(cluster.configured).toEqual([]);
+  });
+
+  it('are kept and warned of where the cluster does not answer', async () => {
+    cluster.refusal = new DbError('UNAVAILABLE', 'nobody answers');
+    await query('alter table accounts set (replicas = 5)');
+    expect(harness.notices.map(({ code, message }) => [code, message])).toEqual([
+      [
+        '01000',
+        'the ranges of table "accounts" do not obey its storage parameters; set one of them again: nobody answers',
+      ],
+    ]);
+  });
 });
 
 describe('splitting', () => {
@@ -334,13 +399,4 @@ describe('functions about the session', () => {
     await query("set statement_timeout = '20ms'");
     expect(await failure('select pg_sleep(1000000000)')).toMatchObject({ code: '57014' });
   });
-});
-
-describe('storage parameters of ranges', () => {
-  it.each(['set (replicas = 5)', "set (gc_ttl = '1 hour')", 'reset (split_bytes)'])(
-    'are refused by name: %s',
-    async (change) => {
-      expect(await failure(`alter table accounts ${change}`)).toMatchObject({ code: '0A000' });
-    },
-  );
 });

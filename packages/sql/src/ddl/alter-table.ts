@@ -20,6 +20,7 @@ import { checkStorage } from './creation.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 import { dropColumn, dropConstraint } from './drop-parts.ts';
 import { lockReferenced } from './locks.ts';
+import { resetRangeParameters, setRangeParameters } from './range-parameters.ts';
 import { changeSequence } from './sequences.ts';
 import { TableDraft } from './table-draft.ts';
 import { viewsUsing } from './view-uses.ts';
@@ -130,11 +131,13 @@ class Alteration {
         throw ddl.binder().unsupported('OWNER TO beside other commands');
       }
       case 'AT_SetRelOptions':
-      case 'AT_ResetRelOptions':
-        checkStorage(ddl.binder(), {
-          options: def !== undefined && 'List' in def ? (def.List.items ?? []) : [],
-        });
+      case 'AT_ResetRelOptions': {
+        const options = def !== undefined && 'List' in def ? (def.List.items ?? []) : [];
+        checkStorage(ddl.binder(), { options });
+        const change = subtype === 'AT_SetRelOptions' ? setRangeParameters : resetRangeParameters;
+        draft.change({ ranges: change(draft.table.ranges, options) });
         return;
+      }
       case 'AT_SetStatistics':
       case 'AT_SetStorage':
       case 'AT_SetLogged':

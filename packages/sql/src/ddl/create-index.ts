@@ -26,10 +26,12 @@ export async function createIndex(ddl: DdlContext, statement: IndexStmt): Promis
   if (relation === undefined) throw context.unsupported('CREATE INDEX without a table');
   if (accessMethod !== 'btree') throw context.unsupported(`index method ${accessMethod}`);
   if (statement.nulls_not_distinct === true) throw context.unsupported('NULLS NOT DISTINCT');
-  checkStorage(context, {
-    options: statement.options ?? [],
-    ...(statement.tableSpace === undefined ? {} : { tablespacename: statement.tableSpace }),
-  });
+  const { options = [], tableSpace: tablespacename } = statement;
+  checkStorage(
+    context,
+    { options, ...(tablespacename !== undefined && { tablespacename }) },
+    'index',
+  );
   const table = ddl.table(relation);
   ddl.requireOwner(table);
   if (idxname !== undefined && ddl.snapshot.isTaken(table.schema, idxname)) {

@@ -12,6 +12,7 @@ import { TableStore } from '../storage/table-store.ts';
 import { textType, unknownType } from '../types/type.ts';
 import { checkStorage, emptyTable, refuseTaken } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
+import { setRangeParameters } from './range-parameters.ts';
 
 export async function createTableAs(
   ddl: DdlContext,
@@ -55,7 +56,8 @@ export async function createTableAs(
   const twin = columns.find((one, i) => columns.findIndex((other) => other.name === one.name) < i);
   if (twin !== undefined)
     throw new SqlError('42701', `column "${twin.name}" specified more than once`);
-  const table: TableDescriptor = { ...(await emptyTable(ddl, schema, name)), columns };
+  const ranges = setRangeParameters(undefined, into.options ?? []);
+  const table: TableDescriptor = { ...(await emptyTable(ddl, schema, name)), columns, ranges };
   let count = 0;
   if (into.skipData !== true) count = await fill(ddl, table, bound);
   ddl.editor.put(table);

@@ -5,6 +5,7 @@ import { SqlError } from '../sql-error.ts';
 import { checkStorage, emptyTable, refuseTaken } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { lockReferenced } from './locks.ts';
+import { setRangeParameters } from './range-parameters.ts';
 import { TableDraft } from './table-draft.ts';
 
 export async function createTable(ddl: DdlContext, statement: CreateStmt): Promise<string> {
@@ -40,6 +41,7 @@ export async function createTable(ddl: DdlContext, statement: CreateStmt): Promi
   const ifNotExists = statement.if_not_exists === true;
   if (ifNotExists && refuseTaken(ddl, schema, name, true)) return 'CREATE TABLE';
   const draft = new TableDraft(ddl, await emptyTable(ddl, schema, name));
+  draft.change({ ranges: setRangeParameters(undefined, statement.options ?? []) });
   const constraints: Node[] = [];
   for (const node of statement.tableElts ?? []) {
     if ('ColumnDef' in node) {

@@ -4,6 +4,7 @@ import type { BindContext } from '../bind/context.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { SqlError } from '../sql-error.ts';
 import type { DdlContext } from './ddl-context.ts';
+import { isRangeParameter } from './range-parameters.ts';
 
 /** Throws 42P07, or notes it and says true. */
 export function refuseTaken(
@@ -45,12 +46,14 @@ export async function emptyTable(
     indexes: [],
     checks: [],
     foreignKeys: [],
+    ranges: undefined,
   };
 }
 
 /**
  * What tunes PostgreSQL's heap, of which there is none here, may be given: storage parameters, the default tablespace and the
- * default access method. Names that PostgreSQL does not know are refused as it refuses them.
+ * default access method; what ranges obey is read by `range-parameters.ts`. Names that nobody knows are refused as PostgreSQL
+ * refuses them.
  */
 export function checkStorage(
   context: BindContext,
@@ -59,6 +62,7 @@ export function checkStorage(
     readonly tablespacename?: string;
     readonly accessMethod?: string;
   },
+  of: 'table' | 'index' = 'table',
 ): void {
   const { tablespacename, accessMethod } = statement;
   if (tablespacename !== undefined && tablespacename !== '' && tablespacename !== 'pg_default')
@@ -70,14 +74,11 @@ export function checkStorage(
     const { defname = '', defnamespace } = option.DefElem;
     if (defnamespace !== undefined && defnamespace !== 'toast')
       throw new SqlError('22023', `unrecognized parameter namespace "${defnamespace}"`);
-    if (rangeParameters.test(defname)) throw context.unsupported(`storage parameter "${defname}"`);
+    if (of === 'table' && isRangeParameter(defname)) continue;
     if (!storageParameters.test(defname))
       throw new SqlError('22023', `unrecognized parameter "${defname}"`);
   }
 }
-
-/** What ranges of a table could be told, one day. */
-const rangeParameters = /^(replicas|gc_ttl|split_bytes|lease_preference)$/;
 
 const storageParameters =
   /^(fillfactor|toast_tuple_target|parallel_workers|user_catalog_table|log_autovacuum_min_duration|vacuum_(index_cleanup|truncate)|autovacuum_\w+|deduplicate_items)$/;

@@ -2,7 +2,7 @@
  * The door of DDL: which statements it takes, and how one of them runs. By itself it is a transaction, run again where
  * another change of the catalog came first; in a block it leaves its changes in the block's editor and transaction.
  */
-import { DbError, type Logger } from '@flotilla/base';
+import { DbError } from '@flotilla/base';
 import type { Node } from 'libpg-query';
 import type { Catalog } from '../catalog/catalog.ts';
 import { CatalogEditor } from '../catalog/editor.ts';
@@ -20,6 +20,7 @@ import { alterOwner, dropOwned, reassignOwned } from '../roles/owned.ts';
 import { alterRole, createRole, dropRole, grantRole } from '../roles/role-statements.ts';
 import { alterDatabaseSettings, alterRoleSettings } from '../roles/stored-settings.ts';
 import type { Notice } from '../session-api.ts';
+import type { AfterChange } from './after-change.ts';
 import { alterTable } from './alter-table.ts';
 import { comment } from './comment.ts';
 import { createIndex } from './create-index.ts';
@@ -27,7 +28,6 @@ import { createTable } from './create-table.ts';
 import { createTableAs } from './create-table-as.ts';
 import { DdlContext } from './ddl-context.ts';
 import { drop } from './drop.ts';
-import { deleteGarbage } from './garbage.ts';
 import { rename } from './rename.ts';
 import { alterObjectSchema, createSchema } from './schemas.ts';
 import { alterSequence, createSequence } from './sequences.ts';
@@ -39,7 +39,7 @@ export interface DdlOptions {
   readonly database: KvDatabase;
   readonly catalog: Catalog;
   readonly ids: CatalogIds;
-  readonly logger: Logger;
+  readonly afterChange: AfterChange;
   readonly source: SourceText;
   /** The statement's own text. */
   readonly text: string;
@@ -122,7 +122,7 @@ export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
         options.catalog.install(next);
       } else transaction.rollback();
       for (const notice of notices) options.onNotice(notice);
-      await deleteGarbage(options.database, editor.garbage, options.logger);
+      await options.afterChange(editor);
       return tag;
     } catch (error) {
       transaction.rollback();

@@ -11,6 +11,7 @@ import { SessionSequences } from '../catalog/session-sequences.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { OutsideWork, sleepFor } from '../cluster/outside-work.ts';
 import { SessionCursors } from '../cursors/session-cursors.ts';
+import { type AfterChange, afterChange } from '../ddl/after-change.ts';
 import { SessionStatements } from '../named-statements.ts';
 import type { Statement } from '../parse/parser.ts';
 import type { IndexTest } from '../plan/choose-path.ts';
@@ -37,6 +38,7 @@ export class SessionContext {
   readonly transaction: SessionTransaction;
   /** The user, where nobody has asked who he is. */
   readonly trusted: string | undefined;
+  readonly afterChange: AfterChange;
   private readonly sequences: SessionSequences;
 
   constructor(shared: SessionShared, options: SessionOptions) {
@@ -68,11 +70,17 @@ export class SessionContext {
       limitMs: () => this.settings.lockTimeoutMs,
       onLost: () => options.events?.onTerminate?.(locksLost()),
     });
+    this.afterChange = afterChange({
+      database: shared.database,
+      cluster: shared.cluster,
+      logger: shared.logger,
+      onNotice: (notice) => this.notify(notice),
+    });
     this.transaction = new SessionTransaction({
       database: options.transactions ?? shared.database,
       shared: options.transactions !== undefined,
       catalog: shared.catalog,
-      logger: shared.logger,
+      afterChange: this.afterChange,
       settings: this.settings,
       readAsOf: () => this.settingAsOf(),
       onEnd: (committed) => {

@@ -109,7 +109,7 @@ export class StatementRunner {
           database: this.context.shared.database,
           catalog: this.context.shared.catalog,
           ids: this.context.shared.ids,
-          logger: this.context.shared.logger,
+          afterChange: this.context.afterChange,
           source: preparation.statement.node.source,
           text: preparation.statement.text,
           evaluation,

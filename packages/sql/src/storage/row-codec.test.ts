@@ -40,6 +40,7 @@ function table(keyColumns: readonly number[]): TableDescriptor {
     indexes: [],
     checks: [],
     foreignKeys: [],
+    ranges: undefined,
     columns: types.map((type, i) => ({
       name: `c${i}`,
       attributeNumber: i + 1,

@@ -3,13 +3,13 @@
  * key-value transaction below, which begins with the first statement that needs it. Used by session-transaction.ts, which
  * knows when it begins, fails and ends. Retries nothing.
  */
-import { DbError, type Logger } from '@flotilla/base';
+import { DbError } from '@flotilla/base';
 import type { TransactionModes } from '../bind/bound.ts';
 import type { Catalog, CatalogDependent } from '../catalog/catalog.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { CatalogEditor, type EditorMark } from '../catalog/editor.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
-import { deleteGarbage } from '../ddl/garbage.ts';
+import type { AfterChange } from '../ddl/after-change.ts';
 import type { IsolationLevel, KvDatabase, KvTransaction, Savepoint } from '../kv-transaction.ts';
 import type { TransactionScope } from '../session-api.ts';
 import type { SettingsSnapshot } from '../settings.ts';
@@ -60,7 +60,7 @@ export interface OpenTransactionOptions {
   readonly catalog: Catalog;
   /** The catalog before the key-value transactions began, where they are a caller's; undefined: they begin here. */
   readonly catalogBefore?: CatalogSnapshot | undefined;
-  readonly logger: Logger;
+  readonly afterChange: AfterChange;
   /** What now() is. */
   readonly startedAt: bigint;
   readonly modes: Required<TransactionModes>;
@@ -320,9 +320,9 @@ export class OpenTransaction {
     if (editor?.changed !== true) return this.kv.commit();
     const next = await editor.flush(this.kv);
     await this.kv.commit();
-    const { catalog, database, logger } = this.options;
+    const { catalog, afterChange } = this.options;
     catalog.install(next);
-    await deleteGarbage(database, editor.garbage, logger);
+    await afterChange(editor);
   }
 
   rollback(): void {

@@ -2,10 +2,10 @@
  * Transactions as one session sees them: which one is open, whether it has failed, and what BEGIN, COMMIT, ROLLBACK,
  * SAVEPOINT and SET TRANSACTION do to that, with the warnings and errors of PostgreSQL. Runs no statements.
  */
-import type { Logger } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
+import type { AfterChange } from '../ddl/after-change.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
 import type { ImplicitKind, Notice, TransactionScope, TransactionStatus } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
@@ -41,7 +41,7 @@ export interface SessionTransactionOptions {
   /** The database's transactions are a caller's, who may read in them before the first statement does. */
   readonly shared: boolean;
   readonly catalog: Catalog;
-  readonly logger: Logger;
+  readonly afterChange: AfterChange;
   readonly settings: Settings;
   /** As flotilla.read_as_of says; undefined: it says nothing. Unit: ms since 1970. */
   readonly readAsOf: () => number | undefined;
@@ -286,12 +286,12 @@ export class SessionTransaction {
   }
 
   private begin(now: bigint, modes: Required<TransactionModes> = this.defaults()): OpenTransaction {
-    const { database, shared, catalog, logger, settings } = this.options;
+    const { database, shared, catalog, afterChange, settings } = this.options;
     return new OpenTransaction({
       database,
       catalog,
       catalogBefore: shared ? catalog.snapshot : undefined,
-      logger,
+      afterChange,
       startedAt: now,
       modes,
       asOf: shared ? undefined : this.options.readAsOf(),

@@ -2,7 +2,7 @@
 
 import { boolType, type SqlType } from '../../types/type.ts';
 import { ArrayValue } from '../../types/values.ts';
-import { allIndexes, defaultText, indexText } from '../definitions.ts';
+import { allIndexes, defaultText, indexText, rangeOptionTexts } from '../definitions.ts';
 import type { RelationDescriptor, TableDescriptor } from '../descriptor.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
 import { aclArray, systemTableAcl } from './acl-array.ts';
@@ -32,6 +32,8 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       relkind: kinds[relation.kind],
       reltuples: snapshot.statisticsOf(id)?.rows ?? -1,
       relacl: aclArray(relation.acl),
+      reloptions:
+        table?.ranges === undefined ? null : new ArrayValue(rangeOptionTexts(table.ranges)),
       relnatts: widthOf(relation),
       relchecks: table?.checks.length ?? 0,
       relhasindex: table !== undefined && allIndexes(table).length > 0,
