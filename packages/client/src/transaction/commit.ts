@@ -252,15 +252,21 @@ export class Commit {
     const { keeper, queue, router } = this.parts;
     const { context, locksElsewhere } = this.work;
     const committed = record.status === 'committed';
-    if (committed && this.work.mutations.length <= announcedKeysMax)
+    const announced = committed && this.work.mutations.length <= announcedKeysMax;
+    const leave = (): void => keeper.leave(context, locksElsewhere || !committed);
+    if (announced) {
       router.announce(context.id, record.commitTimestamp, this.keys);
+      // What is left is nobody's business but the queue's.
+      leave();
+    }
     queue.add({
       ...this.address,
       committed,
       commitTimestamp: record.commitTimestamp,
       keys: this.keys,
       decided,
-      onEnd: () => keeper.leave(context, locksElsewhere || !committed),
+      announced,
+      onEnd: announced ? () => {} : leave,
     });
   }
 

@@ -13,12 +13,21 @@ export interface Finished extends RecordAddress {
   readonly keys: readonly Uint8Array[];
   /** The record says so already. */
   readonly decided: boolean;
+  /** Stores have been told that it is committed: nobody waits for its intents. */
+  readonly announced: boolean;
   /** All is done here that will be done. */
   readonly onEnd: () => void;
 }
 
-/** Resolutions of several transactions leave together. Unit: ms. */
-const lingerMs = 3;
+/**
+ * Decisions and resolutions of many transactions leave together, in one frame per store and one log entry per range.
+ * Nobody waits for them: an intent that was announced is as good as a version. Unit: ms.
+ */
+const lingerMs = 15;
+/** The same for intents that others may wait for. Unit: ms. */
+const urgentLingerMs = 2;
+/** A record that nobody needs any more goes with many others. Unit: ms. */
+const forgetLingerMs = 150;
 /** More transactions than this and commits wait for room. */
 const openMax = 10_000;
 /** Tries of each step; its deadline in between is the router's. */
@@ -42,8 +51,13 @@ export class ResolutionQueue {
   private readonly router: TransactionRouter;
   private readonly clock: Clock;
   private readonly logger: Logger;
+  /** What leaves in the next round: decisions to begin, resolutions to send. */
+  private decisions: (() => void)[] = [];
   private queue: Queued[] = [];
   private linger: Timer | undefined;
+  /** Records to forget. They leave with a round, if one comes. */
+  private forgotten: Queued[] = [];
+  private forgetting: Timer | undefined;
   private open = 0;
   private waiters: (() => void)[] = [];
 
@@ -82,18 +96,21 @@ export class ResolutionQueue {
   }
 
   private async finish(finished: Finished): Promise<void> {
-    const { transactionId, anchorKey, committed, commitTimestamp } = finished;
+    const { transactionId, anchorKey, committed, commitTimestamp, announced } = finished;
     let { keys } = finished;
     if (!finished.decided) {
+      if (announced) await this.nextRound();
       const resolved = new Set(await this.decide(finished));
       keys = keys.filter((key) => !resolved.has(key));
     }
     const resolution = { transactionId, committed, commitTimestamp };
-    for (let at = 0; at < keys.length; at += keysPerStep)
-      if (!(await this.enqueue({ ...resolution, keys: keys.slice(at, at + keysPerStep) }))) return;
+    for (let at = 0; at < keys.length; at += keysPerStep) {
+      const step = { ...resolution, keys: keys.slice(at, at + keysPerStep) };
+      if (!(await this.enqueue(step, announced))) return;
+    }
     // The record may go only when nothing refers to it any more. That of an abort stays for late messages.
     if (committed)
-      await this.enqueue({
+      await this.forget({
         ...resolution,
         keys: [],
         forgetAnchorKey: anchorKey,
@@ -127,17 +144,48 @@ export class ResolutionQueue {
     }
   }
 
-  private enqueue(resolution: Resolution): Promise<boolean> {
-    return new Promise((done) => {
-      this.queue.push({ resolution, done });
-      this.linger ??= this.clock.setTimer(lingerMs, () => this.flush());
+  private nextRound(): Promise<void> {
+    return new Promise((begin) => {
+      this.decisions.push(begin);
+      this.linger ??= this.clock.setTimer(lingerMs, () => this.round());
     });
   }
 
-  private flush(): void {
+  /** @param patient nobody waits for it */
+  private enqueue(resolution: Resolution, patient: boolean): Promise<boolean> {
+    return new Promise((done) => {
+      this.queue.push({ resolution, done });
+      if (patient) {
+        this.linger ??= this.clock.setTimer(lingerMs, () => this.round());
+        return;
+      }
+      this.linger?.cancel();
+      this.linger = this.clock.setTimer(urgentLingerMs, () => this.round());
+    });
+  }
+
+  private forget(resolution: Resolution): Promise<boolean> {
+    return new Promise((done) => {
+      this.forgotten.push({ resolution, done });
+      this.forgetting ??= this.clock.setTimer(forgetLingerMs, () => {
+        this.forgetting = undefined;
+        const { forgotten } = this;
+        this.forgotten = [];
+        this.queue.push(...forgotten);
+        if (this.linger === undefined) this.round();
+      });
+    });
+  }
+
+  /** Everything in one turn: what goes to one store shares a frame, and what goes to one range a log entry. */
+  private round(): void {
+    this.linger?.cancel();
     this.linger = undefined;
-    const { queue } = this;
+    const { queue, decisions } = this;
     this.queue = [];
+    this.decisions = [];
+    for (const begin of decisions) begin();
+    if (queue.length === 0) return;
     const resolutions = queue.map(({ resolution }) => resolution);
     void this.resolve(resolutions).then((ok) => {
       for (const { done } of queue) done(ok);

@@ -1,9 +1,10 @@
 /** The steps of transactions, over the router's dispatcher. Checks arguments and starts operations; see the contract. */
 import { DbError } from '@flotilla/base';
-import type { kv } from '@flotilla/shard/protocol';
+import { kv } from '@flotilla/shard/protocol';
 import { checkBatch, checkKey } from '../arguments.ts';
 import type { ClientLink } from '../client-link.ts';
 import { GetOperation } from '../get-operation.ts';
+import type { CallRange } from '../range-call.ts';
 import type { OperationOptions, WriteOutcome } from '../router-api.ts';
 import { ScanOperation } from '../scan.ts';
 import type { StoreRequests } from '../store-requests.ts';
@@ -52,6 +53,8 @@ export interface TransactionRouterParts extends WriteParts {
   readonly checkOpen: () => void;
   readonly isOpen: () => boolean;
 }
+
+type WireResolution = Parameters<typeof kv.Resolution.encode>[0];
 
 /** Between questions to a store about locks until it answers. Unit: ms. */
 const keepEveryMs = 400;
@@ -207,13 +210,35 @@ export class RangeTransactionRouter implements TransactionRouter {
       this.parts.dispatcher.clock.afterTurn(() => this.sendAnnouncements());
   }
 
+  /** One message per range, to whoever leads it as far as is known. A lost one costs a wait. */
   private sendAnnouncements(): void {
     const { announcements } = this;
     this.announcements = [];
     if (!this.parts.isOpen()) return;
-    const options = { timeoutMs: announceTimeoutMs };
-    // A lost one costs a wait.
-    new ResolveOperation(this.base, announcements, options).start().catch(() => undefined);
+    const { cache } = this.parts.dispatcher;
+    const byRange = new Map<CallRange, Resolution[]>();
+    for (const announcement of announcements) {
+      const keysOf = new Map<CallRange, Uint8Array[]>();
+      for (const key of announcement.keys) {
+        const range = cache.find(key)?.range;
+        if (range === undefined) continue;
+        const keys = keysOf.get(range);
+        if (keys === undefined) keysOf.set(range, [key]);
+        else keys.push(key);
+      }
+      for (const [range, keys] of keysOf) {
+        const there = byRange.get(range);
+        const part = { ...announcement, keys };
+        if (there === undefined) byRange.set(range, [part]);
+        else there.push(part);
+      }
+    }
+    for (const [{ rangeId, generation, state }, resolutions] of byRange) {
+      if (state.leaseholder === 0) continue;
+      const resolve = { resolutions: resolutions.map(wireAnnouncement) };
+      const request = { requestId: 0, timeoutMs: announceTimeoutMs, rangeId, generation, resolve };
+      this.parts.link.send(state.leaseholder, kv.Request.encode(request).finish());
+    }
   }
 
   async recover(record: RecordAddress, options?: OperationOptions): Promise<RecordState> {
@@ -278,6 +303,10 @@ export class RangeTransactionRouter implements TransactionRouter {
     const values = await get.start();
     return { values, skipped: reading.skipped, readTimestamp: reading.readTimestamp };
   }
+}
+
+function wireAnnouncement({ transactionId, commitTimestamp, keys }: Resolution): WireResolution {
+  return { transactionId, committed: true, commitTimestamp, keys: [...keys], undecided: true };
 }
 
 function wireLive(live: LiveTransaction): Parameters<typeof kv.LiveTransaction.encode>[0] {

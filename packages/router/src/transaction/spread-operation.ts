@@ -39,7 +39,7 @@ export interface TransactionParts extends SpreadParts {
  * Messages of one operation that wait for an answer. Most operations have one per range, and fewer than this; one that
  * writes much must not queue so much at a store that it is taken for silent.
  */
-const messagesUnderWayMax = 16;
+const messagesUnderWayMax = 4;
 
 export abstract class SpreadOperation<P extends Part, Result> extends Operation<Result> {
   override readonly bytes: number;

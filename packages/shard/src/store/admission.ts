@@ -59,8 +59,9 @@ export class Admission implements Answers {
     for (const wake of this.idleWaiters.splice(0)) wake();
   }
 
-  /** For requests that were never admitted. */
+  /** For requests that were never admitted. Nobody waits for the answer to request 0. */
   sendUncounted(clientId: string, requestId: number, answer: Answer): void {
+    if (requestId === 0) return;
     const response = kv.Response.encode({ requestId, ...answer }).finish();
     this.outbox.enqueue({ kind: 'client', clientId }, response);
   }

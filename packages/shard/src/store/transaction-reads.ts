@@ -359,7 +359,9 @@ export class TransactionReads {
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
     const reverse = request.reverse === true;
-    const obstacles = this.obstaclesIn(leaseholder, span, transaction, uncertaintyLimit);
+    const obstacles = [...this.obstaclesIn(leaseholder, span, transaction, uncertaintyLimit)];
+    // The first one is waited for: the others go with it, rather than one after the other.
+    if (obstacles.length > 1) for (const { key } of obstacles) leaseholder.resolveIfAnnounced(key);
     const free = beforeObstacle(span, obstacles, reverse);
     if (free.span === undefined) return free.obstacle;
     const scan = new VersionScan({
