@@ -79,6 +79,8 @@ export const probeNames = [
   /** In one range, at the timestamp of its reads elsewhere. */
   'transactionAtItsReadTimestamp',
   'preparePushed',
+  /** A write came after the last moment at which its transaction may commit. */
+  'writeTooLate',
   'prepareRepeated',
   'transactionCommitted',
   'transactionAborted',

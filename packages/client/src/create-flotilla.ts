@@ -1,7 +1,7 @@
 /** Puts a client together over a router that the caller made: what the gateway's process does. */
 import { type Clock, type Logger, type Prng, silentLogger } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
-import { createSqlEngine } from '@flotilla/sql';
+import { createSqlEngine, type SqlEngine } from '@flotilla/sql';
 import { ComposedFlotilla, type Flotilla } from './flotilla.ts';
 import { createInspector } from './inspector.ts';
 import { TransactionRunner } from './transaction/run-transaction.ts';
@@ -21,14 +21,21 @@ export async function createFlotilla(options: CreateFlotillaOptions): Promise<Fl
   const { router, clock, prng, logger = silentLogger } = options;
   const database = new TransactionDatabase({ router, clock, prng, logger });
   const cluster = createInspector(router, clock);
-  const engine = await createSqlEngine({ database, clock, prng, logger, cluster });
+  const { peers } = router;
+  const parts = { database, clock, prng, logger, cluster, peers, catalogLease: true };
+  const engine = await createSqlEngine(parts);
   const transactions = new TransactionRunner({ database, engine, clock, prng });
-  const close = (): Promise<void> => closeAll(database, router);
+  const close = (): Promise<void> => closeAll(engine, database, router);
   return new ComposedFlotilla({ router, engine, transactions, close });
 }
 
 /** What was committed is finished first, if stores answer. */
-async function closeAll(database: TransactionDatabase, router: Router): Promise<void> {
+async function closeAll(
+  engine: SqlEngine,
+  database: TransactionDatabase,
+  router: Router,
+): Promise<void> {
+  await engine.close();
   await database.close();
   await router.close();
 }

@@ -82,6 +82,7 @@ class Founding {
       prng: options.prng,
       logger: this.logger,
       onResponse: (response) => void this.requests.onResponse(response),
+      onPeerMessage: () => true,
       onHeard: () => {},
       onUnreachable: () => {},
       onConnection: () => {},

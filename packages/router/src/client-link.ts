@@ -30,6 +30,8 @@ export interface ClientLinkOptions {
   readonly logger: Logger;
   /** @param fromStore 0: the sender does not know its store id yet */
   readonly onResponse: (response: Response, fromStore: number) => void;
+  /** @returns false: it cannot be read */
+  readonly onPeerMessage: (message: Uint8Array, from: string) => boolean;
   /** A frame came from this store, whatever is in it. */
   readonly onHeard: (storeId: number) => void;
   readonly onUnreachable: (storeId: number) => void;
@@ -105,6 +107,10 @@ export class ClientLink {
     this.outbox.enqueue(address, request);
   }
 
+  sendToClient(clientId: string, message: Uint8Array): void {
+    this.outbox.enqueue({ kind: 'client', clientId }, message);
+  }
+
   sendToAll(request: Uint8Array): void {
     this.outbox.enqueue({ kind: 'all-stores' }, request);
   }
@@ -144,6 +150,11 @@ export class ClientLink {
     this.hlc.observe(timestamp); // one that is too far ahead is the stores' business
     const fromStore = sender.kind === 'store' ? sender.storeId : 0;
     if (fromStore !== 0) this.options.onHeard(fromStore);
+    if (sender.kind === 'client') {
+      for (const message of result.messages)
+        if (!this.options.onPeerMessage(message, sender.clientId)) this.refusedCount++;
+      return;
+    }
     for (const message of result.messages) {
       const response = decodeResponse(message);
       if (response === undefined) this.refusedCount++;

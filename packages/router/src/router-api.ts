@@ -41,6 +41,16 @@ export interface StoreInspection extends InspectResponse {}
  * - OUTCOME_UNKNOWN: a write was sent and its fate could not be learned before the deadline;
  * - TOO_LARGE, INVALID_ARGUMENT, CLOSED.
  */
+/** Messages between processes that ask stores: at most once, soon or never. */
+export interface Peers {
+  /** What others send to: the client id of this process. */
+  readonly id: string;
+  /** @param payload a few kilobytes at most */
+  send(to: string, topic: string, payload: Uint8Array): void;
+  /** One handler per topic. @returns takes it away */
+  listen(topic: string, handler: (from: string, payload: Uint8Array) => void): () => void;
+}
+
 export interface Router {
   /** Linearizable newest values, in order of `keys`; undefined = absent. One request per range, in parallel. */
   get(
@@ -51,6 +61,9 @@ export interface Router {
   scan(span: Span, options?: ScanOptions): AsyncIterable<readonly KvRow[]>;
   /** Checks and writes at one instant. All keys and spans must lie in one range: NOT_SUPPORTED otherwise. */
   write(batch: WriteBatch, options?: OperationOptions): Promise<WriteOutcome>;
+
+  /** The other processes that ask. */
+  readonly peers: Peers;
 
   /** The steps of transactions over any number of ranges. */
   readonly transactions: TransactionRouter;

@@ -758,7 +758,7 @@ describe('writes', () => {
     };
     const write = transactions.write(context, {
       ...putOf('a', '1'),
-      ...{ readChecks: [], demandedTimestamp: transactions.now() },
+      ...{ readChecks: [], demandedTimestamp: transactions.now(), maxTimestamp: 0 },
     });
     const error = await kit.run(write.catch((thrown: unknown) => thrown));
     expect(error).toMatchObject({ reason: 'pushed' });

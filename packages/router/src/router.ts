@@ -26,6 +26,7 @@ import {
 } from './limits.ts';
 import { LookupOperation } from './lookup-operation.ts';
 import { type Discovery, Lookups } from './lookups.ts';
+import { RouterPeers } from './peers.ts';
 import type {
   DiscoveredStore,
   KvRow,
@@ -74,6 +75,7 @@ class RouterOfRanges implements Router {
   private readonly requests: StoreRequests;
   private readonly writeParts: WriteParts;
   readonly transactions: TransactionRouter;
+  readonly peers: RouterPeers;
   private isClosed = false;
 
   constructor(options: RouterOptions) {
@@ -89,11 +91,15 @@ class RouterOfRanges implements Router {
       prng,
       logger,
       onResponse: (response, fromStore) => this.onResponse(response, fromStore),
+      onPeerMessage: (message, from) => this.peers.onMessage(from, message),
       onHeard: (storeId) => this.dispatcher.onHeard(storeId),
       onUnreachable: (storeId) => this.dispatcher.onUnreachable(storeId),
       onConnection: (connected) => this.dispatcher.onConnection(connected),
     });
     this.requests.wire(this.link);
+    this.peers = new RouterPeers(this.link.clientId, (to, message) => {
+      if (!this.isClosed) this.link.sendToClient(to, message);
+    });
     this.writeParts = {
       dispatcher: this.dispatcher,
       admission: this.admission,

@@ -35,6 +35,7 @@ export interface WriteTransaction {
   readonly coordinator: string;
   readonly readChecks: readonly ReadCheck[];
   readonly demandedTimestamp: number;
+  readonly maxTimestamp: number;
   readonly onWaiting: OnWaiting | undefined;
 }
 
@@ -232,12 +233,13 @@ class WriteCall extends RangeCall {
   private transactionFields(): TransactionFields | undefined {
     const { transaction } = this;
     if (transaction === undefined || this.givenUp !== undefined) return undefined;
-    const { context, coordinator, readChecks, demandedTimestamp } = transaction;
+    const { context, coordinator, readChecks, demandedTimestamp, maxTimestamp } = transaction;
     return {
       header: encodeHeaderField(context, { coordinator, storeId: this.storeId }),
       body: kv.WriteRequest.encode({
         readChecks: readChecks.map(wireReadCheck),
         demandedTimestamp,
+        maxTimestamp,
       }).finish(),
     };
   }

@@ -3,8 +3,10 @@ import { type Clock, type Logger, osPrng, type Prng, silentLogger } from '@floti
 import { AdvisoryLocks } from './advisory/advisory-locks.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { CatalogIds } from './catalog/ids.ts';
+import { CatalogLease } from './catalog/lease.ts';
 import { Sequences } from './catalog/sequences.ts';
 import type { ClusterInspector } from './cluster/cluster-inspector.ts';
+import type { Peers } from './cluster/peers.ts';
 import { SessionRegistry } from './cluster/session-facts.ts';
 import { ClockRowIds } from './execute/row-ids.ts';
 import { Runner } from './execute/runner.ts';
@@ -28,6 +30,10 @@ export interface SqlEngineOptions {
   readonly cluster?: ClusterInspector;
   /** For jitter and row ids. Default: seeded by the operating system. */
   readonly prng?: Prng;
+  /** Whether it holds a lease on the catalog's version, so that statements need not read it. Default: false. */
+  readonly catalogLease?: boolean;
+  /** Other processes that run SQL. Default: nobody is heard of; whoever changes the catalog waits for their leases. */
+  readonly peers?: Peers;
 }
 
 export interface SqlEngine {
@@ -35,13 +41,16 @@ export interface SqlEngine {
   createSession(options: SessionOptions): SqlSession;
   /** Who may have one, for those who let users in. */
   readonly logins: Logins;
+  /** Its sessions go on; but nobody has to wait for this process any more. */
+  close(): Promise<void>;
 }
 
 /** Loads the grammar (WebAssembly, tens of milliseconds the first time) and makes an engine over `database`. */
 export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEngine> {
   await loadGrammar();
   const { database, clock, logger = silentLogger, prng = osPrng() } = options;
-  const catalog = new Catalog(database, clock);
+  const catalog = new Catalog(database);
+  const lease = options.catalogLease === true ? leaseOn(catalog, options) : undefined;
   const shared: SessionShared = {
     database,
     clock,
@@ -62,5 +71,19 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
   return {
     createSession: (session) => new EngineSession(shared, session),
     logins: new CatalogLogins({ database, catalog, now }),
+    close: async () => lease?.close(),
   };
+}
+
+function leaseOn(catalog: Catalog, options: SqlEngineOptions): CatalogLease {
+  const { database, clock, peers, logger = silentLogger, prng = osPrng() } = options;
+  const onVersion = (version: number): void => {
+    // Whoever needs it earlier, or after this has failed, reads it himself.
+    catalog.load(version).catch((error: unknown) => {
+      logger.warn({ error: String(error) }, 'catalog_not_loaded');
+    });
+  };
+  const lease = new CatalogLease({ database, clock, prng, logger, peers, onVersion });
+  catalog.relyOn(lease);
+  return lease;
 }

@@ -35,6 +35,7 @@
  * and CYCLE, hypothetical-set aggregates, statistics, spilling to disk, pushing filters to the stores.
  */
 export * from './cluster/cluster-inspector.ts';
+export type { Peers } from './cluster/peers.ts';
 export type { SessionClient } from './cluster/session-facts.ts';
 export * from './engine.ts';
 export * from './kv-errors.ts';

@@ -11,6 +11,13 @@ export function statementError(error: unknown, signal: AbortSignal | undefined):
   return cancelled && signal?.reason instanceof SqlError ? signal.reason : mapped;
 }
 
+/** Whether what failed may have been done, or may yet be. */
+export function isUnknown(error: unknown): boolean {
+  return (
+    error instanceof DbError && (error.code === 'OUTCOME_UNKNOWN' || error.outcome === 'unknown')
+  );
+}
+
 /** SqlErrors and everything that is not a DbError pass through unchanged. */
 export function toSqlError(error: unknown): unknown {
   if (!(error instanceof DbError)) return error;

@@ -34,6 +34,8 @@ export interface ReadOptions {
   readonly lock?: LockMode;
   /** With `lock`: this statement has read the keys in its snapshot. CONFLICT if one has changed since then. */
   readonly unchanged?: boolean;
+  /** With `lock`: the snapshot stays where it is, whatever the newest values are. Commit checks them like any locked ones. */
+  readonly beside?: boolean;
   /** Default: `block`. */
   readonly wait?: LockWait;
   /** The longest wait for one key's lock. Default: none but the operation's own deadline. Unit: ms. */
@@ -58,7 +60,18 @@ export interface Savepoint {
   readonly savepoint: unknown;
 }
 
+/** The last moment of something. May move, either way, while it is relied on. Unit: that of `KvDatabase.now`. */
+export interface TimeBound {
+  readonly timestamp: number;
+}
+
 export interface KvTransaction {
+  /**
+   * Whatever is read or locked from now on, and the commit, is as of this moment or earlier: otherwise CONFLICT. A commit
+   * holds to the bound as it is when it begins, or to a later one, however late its messages arrive. Undefined: there is none.
+   */
+  bound: TimeBound | undefined;
+
   /** The snapshot's value, or with `lock` the newest one; the transaction's own writes included. */
   get(key: Uint8Array, options?: ReadOptions): Promise<Uint8Array | undefined>;
   /** As `get`, in one round trip per range; results in order of `keys`. Only `skip` answers `lockedByOther`. */
@@ -125,6 +138,11 @@ export interface BeginOptions {
 /** Where transactions come from. */
 export interface KvDatabase {
   begin(options?: BeginOptions): KvTransaction;
+  /**
+   * A moment after everything that this process knows to have been committed, in the time of snapshots and commits: a
+   * hybrid logical clock's, see `timestampSpan` of `base`.
+   */
+  now(): number;
   /**
    * Deletes every key of a span that nothing refers to any more, however many there are: a part at a time, outside of
    * transactions. After an error some of them are gone.

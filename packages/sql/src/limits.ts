@@ -101,3 +101,22 @@ export const statisticsTargets: number = 100;
 export const statisticsWidthMax: number = 1_024;
 /** Relations of one FROM whose order is found by trying all of them. */
 export const joinOrderMax: number = 8;
+
+/**
+ * Leases on the catalog's version. Who changes the catalog waits for those of dead processes, so they are short; and a commit
+ * that waits for others must end within one, so they are not shorter. Unit: ms.
+ */
+export const catalogLease = {
+  /** From when it was asked for. */
+  lastsMs: 4_000,
+  /** It is asked for again when it is so old, */
+  renewMs: 1_000,
+  /** unless no statement has needed it for so long. */
+  idleMs: 10_000,
+  /** After one that was not to be had. */
+  retryMs: 50,
+  /** How often its holder is asked to give it up. */
+  askMs: 200,
+  /** How far clocks of processes may be apart: what transactions allow for. */
+  offsetMs: 250,
+} as const;

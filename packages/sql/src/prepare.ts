@@ -50,6 +50,8 @@ export class Preparer {
       const names = new NameResolver(provisional, searchPath);
       return bindAndPlan({ statement, declared, evaluation, names, provisional, usable });
     }
+    // Who is told columns now is to get them.
+    if (!this.catalog.isNewest) await this.catalog.loadNewest();
     const key = `${declared.join()};${evaluation.zone.name};${evaluation.dateOrder ?? ''};${searchPath.join()}`;
     const cached = this.plans.get(statement.node)?.get(key);
     if (
@@ -100,7 +102,7 @@ export class Preparer {
           throw new SqlError('54001', 'statement is nested too deeply', { cause: error });
         // What was not found may have come into being since; what was found may be gone.
         if (!(error instanceof SqlError) || !names.wasAsked || attempt >= staleRunsMax) throw error;
-        const newest = await this.catalog.readVersionAfresh();
+        const newest = await this.catalog.readVersion();
         if (newest === names.snapshot.version) throw error;
         await this.catalog.load(newest);
       }

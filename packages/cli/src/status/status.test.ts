@@ -78,6 +78,9 @@ function routerOver(statuses: ReadonlyMap<number, StoreStatus>): Router {
     get transactions(): never {
       return unused();
     },
+    get peers(): never {
+      return unused();
+    },
     close: () => Promise.resolve(),
     discover: () =>
       Promise.resolve(

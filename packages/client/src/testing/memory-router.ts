@@ -51,6 +51,9 @@ export class MemoryRouter implements Router {
   get transactions(): never {
     throw new DbError('NOT_SUPPORTED', 'a router in memory has no transactions');
   }
+  get peers(): never {
+    throw new DbError('NOT_SUPPORTED', 'a router in memory is alone');
+  }
   private rows: KvRow[] = [];
   private lastTimestamp = 0;
   /** By position in `writes`. */

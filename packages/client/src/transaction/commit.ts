@@ -19,6 +19,7 @@ import {
   type WriteCondition,
   type WriteMutation,
 } from '@flotilla/router';
+import type { TimeBound } from '@flotilla/sql/protocol';
 import type { LockKeeper } from './lock-keeper.ts';
 import { keysToResolve, type ResolutionQueue } from './resolution-queue.ts';
 
@@ -42,6 +43,8 @@ export interface CommitWork {
   readonly locksElsewhere: boolean;
   /** At which the reads are known to hold, if no written key was read: worth trying before a later one. 0 = none. */
   readonly cheapTimestamp: number;
+  /** It is not committed later than this. Where that could only be done later: CONFLICT. */
+  readonly bound: TimeBound | undefined;
 }
 
 /** How the locks of the transaction end: with the commit, or still to be let go. */
@@ -119,16 +122,23 @@ export class Commit {
     const { context, conditions, mutations } = this.work;
     const wait = keeper.wait(context, undefined);
     try {
-      const outcome = await router.write(
-        context,
-        { conditions, mutations, deleteSpans: [], readChecks, demandedTimestamp },
-        { timeoutMs: this.leftMs(1), onWaiting: wait.onNotice },
-      );
-      if (!outcome.applied) throw failure(conditions[outcome.failedCondition]);
-      return 'written';
-    } catch (error) {
-      if (error instanceof TransactionRefused && error.reason === 'several-ranges') return 'moved';
-      throw error;
+      for (;;) {
+        const maxTimestamp = this.work.bound === undefined ? 0 : this.latest;
+        try {
+          const outcome = await router.write(
+            context,
+            { conditions, mutations, deleteSpans: [], readChecks, demandedTimestamp, maxTimestamp },
+            { timeoutMs: this.leftMs(1), onWaiting: wait.onNotice },
+          );
+          if (!outcome.applied) throw failure(conditions[outcome.failedCondition]);
+          return 'written';
+        } catch (error) {
+          if (!(error instanceof TransactionRefused)) throw error;
+          if (error.reason === 'several-ranges') return 'moved';
+          // It may have waited long for somebody, and the bound have moved on meanwhile.
+          if (error.reason !== 'too-late' || this.latest < error.timestamp) throw error;
+        }
+      }
     } finally {
       wait.end();
     }
@@ -138,6 +148,7 @@ export class Commit {
   private async promise(firstTimestamp: number): Promise<CommitEnd> {
     const { keeper, queue } = this.parts;
     await queue.room();
+    if (firstTimestamp > this.latest) throw new TransactionRefused('too-late', firstTimestamp);
     keeper.enter(this.work.context);
     let timestamp = firstTimestamp;
     for (let pushes = 0; ; pushes++) {
@@ -147,8 +158,11 @@ export class Commit {
         return 'ends-later';
       }
       if (typeof end === 'number' && pushes < pushesMax) {
-        timestamp = this.later(end);
-        continue;
+        const next = this.later(end);
+        if (next <= this.latest) {
+          timestamp = next;
+          continue;
+        }
       }
       const error = typeof end === 'number' ? conflict() : end;
       return this.settle(timestamp, error);
@@ -291,6 +305,10 @@ export class Commit {
   /** Clocks only need to be past the minimum; the present is less likely to be pushed again. */
   private later(minimum: number): number {
     return Math.max(minimum, this.parts.router.now());
+  }
+
+  private get latest(): number {
+    return this.work.bound?.timestamp ?? Number.MAX_SAFE_INTEGER;
   }
 
   private get keys(): Uint8Array[] {

@@ -23,6 +23,7 @@ import {
   type ReadOptions,
   type Savepoint,
   type ScanOptions,
+  type TimeBound,
 } from '@flotilla/sql/protocol';
 import { Commit, type CommitParts } from './commit.ts';
 import { ReadSet } from './read-set.ts';
@@ -40,6 +41,7 @@ export interface TransactionParts extends CommitParts {
 }
 
 export class RangeTransaction implements KvTransaction {
+  bound: TimeBound | undefined = undefined;
   private readonly parts: TransactionParts;
   private readonly readOnly: boolean;
   private readonly isolation: IsolationLevel;
@@ -221,7 +223,9 @@ export class RangeTransaction implements KvTransaction {
     if (options.lock !== undefined) return this.lockMany(keys, options, options.lock);
     const own = keys.map((key) => this.buffer.lookup(key));
     const missing = keys.filter((_key, index) => own[index] === undefined);
-    const found = missing.length === 0 ? [] : await this.reader.get(missing, options.signal);
+    if (missing.length === 0) return own.map((entry) => entry?.value);
+    const found = await this.reader.get(missing, options.signal);
+    this.checkBound(this.context.readTimestamp);
     let next = 0;
     return own.map((entry) => (entry === undefined ? found[next++]?.value : entry.value));
   }
@@ -236,7 +240,7 @@ export class RangeTransaction implements KvTransaction {
     this.hasLocked = true;
     const lock = { mode, wait, limitMs, ...(signal === undefined ? {} : { signal }) };
     try {
-      return await this.lockNow(keys, lock, options.unchanged ?? false);
+      return await this.lockNow(keys, lock, options);
     } catch (error) {
       this.locksUnknown = true;
       throw error;
@@ -246,11 +250,13 @@ export class RangeTransaction implements KvTransaction {
   private async lockNow(
     keys: readonly Uint8Array[],
     lock: Parameters<SnapshotReader['lock']>[1],
-    unchanged: boolean,
+    options: ReadOptions,
   ): Promise<readonly LockedValue[]> {
     const found = await this.reader.lock(keys, lock);
+    // Nothing in the answer is newer than what its frame has told this clock.
+    if (this.bound !== undefined) this.checkBound(this.parts.router.now());
     const skipped = new Set(found.skipped);
-    await this.judge(keys, found.values, skipped, unchanged);
+    await this.judge(keys, found.values, skipped, options);
     return keys.map((key, index) => {
       if (skipped.has(index)) return lockedByOther;
       const value = found.values[index];
@@ -267,7 +273,7 @@ export class RangeTransaction implements KvTransaction {
     keys: readonly Uint8Array[],
     values: readonly (KvValue | undefined)[],
     skipped: ReadonlySet<number>,
-    unchanged: boolean,
+    { unchanged = false, beside = false }: ReadOptions,
   ): Promise<void> {
     const { context, reads, isolation } = this;
     const snapshot = context.readTimestamp;
@@ -290,7 +296,12 @@ export class RangeTransaction implements KvTransaction {
         if (isolation !== 'read committed' || counts) throw changed(key);
       }
     }
-    if (isolation !== 'read committed' && snapshot > 0) await this.reader.moveTo(newest);
+    if (isolation !== 'read committed' && snapshot > 0 && !beside) await this.reader.moveTo(newest);
+  }
+
+  private checkBound(readTimestamp: number): void {
+    if (this.bound !== undefined && readTimestamp > this.bound.timestamp)
+      throw new DbError('CONFLICT', 'the time in which the transaction may read is over');
   }
 
   private write(key: Uint8Array, value: Uint8Array | undefined, mustBeAbsent: boolean): void {
@@ -316,12 +327,14 @@ export class RangeTransaction implements KvTransaction {
     const merge = new ScanMerge(own, reverse);
     let left = options.limit;
     for await (const batch of rows) {
+      this.checkBound(this.context.readTimestamp);
       const merged = merge.next(batch);
       const pairs = merged.length > left ? merged.slice(0, left) : merged;
       left -= pairs.length;
       if (pairs.length > 0) yield pairs;
       if (left <= 0) return;
     }
+    this.checkBound(this.context.readTimestamp);
     const rest = merge.rest();
     if (rest.length > 0) yield rest.length > left ? rest.slice(0, left) : rest;
   }
@@ -369,6 +382,7 @@ export class RangeTransaction implements KvTransaction {
       readChecks,
       locksElsewhere: this.locksUnknown || reads.hasLockedBeside((text) => buffer.writes(text)),
       cheapTimestamp: cheap && readChecks.length > 0 ? context.readTimestamp : 0,
+      bound: this.bound,
     };
   }
 

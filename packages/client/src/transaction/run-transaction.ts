@@ -127,6 +127,7 @@ export class TransactionRunner {
           sharedWithSql = true;
           return kv;
         },
+        now: () => this.parts.database.now(),
         discard: (span) => this.parts.database.discard(span),
       },
     });

@@ -52,6 +52,10 @@ export class TransactionDatabase implements KvDatabase {
     );
   }
 
+  now(): number {
+    return this.options.router.transactions.now();
+  }
+
   discard(span: Span): Promise<void> {
     return deleteInChunks(this.options.router, span);
   }

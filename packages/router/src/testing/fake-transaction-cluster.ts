@@ -379,6 +379,8 @@ export class FakeTransactionCluster extends FakeCluster {
     const obstacle = this.writeObstacle(write, header, timestamp);
     if (obstacle !== undefined) return obstacle;
     if (timestamp < least) return refuseAt(RefusalReason.PUSHED, least);
+    const latest = write.maxTimestamp ?? 0;
+    if (latest > 0 && timestamp > latest) return refuseAt(RefusalReason.TOO_LATE, timestamp);
     const failed = this.failed(write, timestamp);
     if (failed !== undefined) return { write: { applied: false, ...failed } };
     this.noteChecks(write.readChecks ?? [], timestamp);

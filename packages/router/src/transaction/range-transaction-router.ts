@@ -135,7 +135,7 @@ export class RangeTransactionRouter implements TransactionRouter {
     options: TransactionReadOptions = {},
   ): Promise<WriteOutcome> {
     this.parts.checkOpen();
-    const { readChecks, demandedTimestamp } = write;
+    const { readChecks, demandedTimestamp, maxTimestamp } = write;
     const bytes = checkBatch(write) + readCheckBytes(readChecks);
     const hull = hullOf(write, readChecks);
     return new WriteOperation(this.parts, write, hull, bytes, options, {
@@ -143,6 +143,7 @@ export class RangeTransactionRouter implements TransactionRouter {
       coordinator: this.clientId,
       readChecks,
       demandedTimestamp,
+      maxTimestamp,
       onWaiting: options.onWaiting,
     }).start();
   }

@@ -13,6 +13,8 @@ export function finalRefusal(refusal: Refusal): Error | undefined {
       return new TransactionRefused('uncertain', refusal.timestamp ?? 0);
     case RefusalReason.PUSHED:
       return new TransactionRefused('pushed', refusal.timestamp ?? 0);
+    case RefusalReason.TOO_LATE:
+      return new TransactionRefused('too-late', refusal.timestamp ?? 0);
     case RefusalReason.SNAPSHOT_TOO_OLD:
       return new TransactionRefused('too-old');
     case RefusalReason.TRANSACTION_ABORTED:

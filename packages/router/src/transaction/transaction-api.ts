@@ -91,6 +91,8 @@ export interface TransactionWrite extends WriteBatch {
   readonly readChecks: readonly ReadCheck[];
   /** The timestamp that the versions must carry; 0 = the leaseholder picks one. */
   readonly demandedTimestamp: number;
+  /** The versions carry no later one; 0 = any. */
+  readonly maxTimestamp: number;
 }
 
 export interface Prepare {
@@ -162,14 +164,21 @@ export interface LiveTransaction {
 
 /**
  * `uncertain`: read at `timestamp` or above. `pushed`: write at `timestamp` or above. `several-ranges`: what must be in
- * one range is not. `aborted`: others have recovered it. `too-old`: the snapshot is older than the history.
+ * one range is not. `aborted`: others have recovered it. `too-old`: the snapshot is older than the history. `too-late`: the
+ * write could only be made at `timestamp`, which is above its greatest.
  */
-export type RefusedReason = 'uncertain' | 'pushed' | 'several-ranges' | 'aborted' | 'too-old';
+export type RefusedReason =
+  | 'uncertain'
+  | 'pushed'
+  | 'several-ranges'
+  | 'aborted'
+  | 'too-old'
+  | 'too-late';
 
 /** A step that stores refused, with what the coordinator needs to go on. Nothing was done. */
 export class TransactionRefused extends DbError {
   readonly reason: RefusedReason;
-  /** With `uncertain` and `pushed`; otherwise 0. */
+  /** With `uncertain`, `pushed` and `too-late`; otherwise 0. */
   readonly timestamp: number;
 
   constructor(reason: RefusedReason, timestamp: number = 0) {
@@ -185,6 +194,7 @@ const textOf: Readonly<Record<RefusedReason, string>> = {
   'several-ranges': 'the keys lie in several ranges',
   aborted: 'the transaction was given up by others',
   'too-old': 'the snapshot is older than the history that is kept',
+  'too-late': 'the time in which the transaction may commit is over',
 };
 
 function codeOf(reason: RefusedReason): ErrorCode {
@@ -232,7 +242,7 @@ export interface TransactionRouter {
     readChecks: readonly ReadCheck[],
     options?: OperationOptions,
   ): Promise<readonly Located[]>;
-  /** Checks and writes at one instant, in one range. Refused: pushed, several-ranges. A read check that fails counts as
+  /** Checks and writes at one instant, in one range. Refused: pushed, several-ranges, too-late. A read check that fails counts as
    *  a condition behind the others. */
   write(
     context: TransactionContext,

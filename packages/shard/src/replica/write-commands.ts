@@ -167,6 +167,11 @@ export class WriteCommands {
     const view = core.view();
     const failed = firstFailedCondition(view, request.conditions) ?? failedRead;
     const timestamp = core.nextTimestamp();
+    const latest = request.maxTimestamp ?? 0;
+    if (latest !== 0 && (demanded || timestamp) > latest) {
+      probe('writeTooLate');
+      return refusal(RefusalReason.TOO_LATE, 'the write may not be made any more', { timestamp });
+    }
     const command: Command = {
       ...emptyCommand(timestamp),
       sessionId: request.sessionId ?? 0,

@@ -1,9 +1,10 @@
 /**
- * The catalog as one process sees it: the newest snapshot that it knows of. Statements ask `confirm` whether what they rest
- * on still holds; the answer costs one read of the version key, which all statements that start in one turn of the event
- * loop share. See docs/adr/0006-catalog-version-check.md.
+ * The catalog as one process sees it: the newest snapshot that it knows of. While the process holds a lease on the version,
+ * statements are covered by it (docs/adr/0011-catalog-lease.md). Around a change of the catalog they ask `confirm` whether
+ * what they rest on still holds, which costs a read of the version (docs/adr/0006-catalog-version-check.md).
  */
-import { type Clock, compareBytes, DbError } from '@flotilla/base';
+import { compareBytes, DbError } from '@flotilla/base';
+import { isUnknown } from '../kv-errors.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import { snapshotRunsMax } from '../limits.ts';
 import { arrayTypeOf, type SqlType } from '../types/type.ts';
@@ -20,6 +21,8 @@ import {
   decodeType,
   type TypesByOid,
 } from './descriptor-codec.ts';
+import type { CatalogEditor } from './editor.ts';
+import type { Grant } from './grant.ts';
 import {
   accessSpan,
   catalogVersionKey,
@@ -28,6 +31,7 @@ import {
   schemasSpan,
   statisticsSpan,
 } from './keys.ts';
+import type { CatalogLease } from './lease.ts';
 import { type AccessDescriptor, accessName } from './role.ts';
 import { CatalogSnapshot } from './snapshot.ts';
 import { decodeStatistics, encodeStatistics, type TableStatistics } from './statistics.ts';
@@ -52,6 +56,18 @@ export interface CatalogDependent {
   readonly provisional: CatalogSnapshot | undefined;
 }
 
+export interface Pinned {
+  readonly version: number;
+  /** What the commit rests on. */
+  readonly grant: Grant | undefined;
+}
+
+export interface Confirmed {
+  readonly holds: boolean;
+  /** What the commit rests on. */
+  readonly grant: Grant | undefined;
+}
+
 /** Roles and the like as they were read last, and the bytes that they were read from. */
 interface AccessRead {
   readonly all: ReadonlyMap<string, AccessDescriptor>;
@@ -60,20 +76,23 @@ interface AccessRead {
 
 export class Catalog {
   private readonly database: KvDatabase;
-  private readonly clock: Clock;
+  private lease: CatalogLease | undefined;
   private known = CatalogSnapshot.empty();
   private decoded = new Map<
     number,
     { bytes: Uint8Array; relation: RelationDescriptor | TypeDescriptor }
   >();
   private accessRead: AccessRead = { all: new Map(), bytes: new Map() };
-  private shared: Promise<number> | undefined;
   private loaded = false;
   private loading: Promise<CatalogSnapshot> | undefined;
 
-  constructor(database: KvDatabase, clock: Clock) {
+  constructor(database: KvDatabase) {
     this.database = database;
-    this.clock = clock;
+  }
+
+  /** From now on statements rely on its grants. */
+  relyOn(lease: CatalogLease): void {
+    this.lease = lease;
   }
 
   /** The newest snapshot that this process has. Version 0 before the first `load`, unless there is nothing to load. */
@@ -86,41 +105,115 @@ export class Catalog {
     return this.known.version;
   }
 
-  /**
-   * The version now: a read that is not answered yet and began no earlier than the turn of the event loop in which it is
-   * asked for, and after every change of the catalog that this process has made. Errors: those of KvTransaction.get.
-   */
-  readVersion(): Promise<number> {
-    if (this.shared === undefined) return this.readVersionAfresh();
-    return this.shared;
+  /** Whether the newest snapshot here surely is the newest there is. Without leases it is taken for that. */
+  get isNewest(): boolean {
+    if (this.lease === undefined) return true;
+    return this.lease.current()?.version === this.known.version;
   }
 
-  /** As `readVersion`, but the read begins after this call. */
-  readVersionAfresh(): Promise<number> {
-    const reading = this.database
-      .begin({ readOnly: true })
-      .get(catalogVersionKey)
-      .then(decodeCounter);
-    this.shared = reading;
-    const forget = () => this.forget(reading);
-    // A read that has been answered, or that began in an earlier turn, may be older than who asks now.
-    reading.then(forget, forget);
-    this.clock.afterTurn(forget);
-    return reading;
+  /** The version now, by the lease or by a read that begins after this call. Errors: those of KvTransaction.get. */
+  async readVersion(): Promise<number> {
+    const granted = this.lease?.current()?.version;
+    if (granted !== undefined) return granted;
+    return decodeCounter(await this.database.begin({ readOnly: true }).get(catalogVersionKey));
   }
 
-  /**
-   * True if every name of the plan still leads to what it led to; moves the plan's version up if so.
-   * @param afresh the check must begin after this call, not just after the start of this turn
-   */
-  async confirm(plan: CatalogDependent, afresh = false): Promise<boolean> {
+  /** True if every name of the plan still leads to what it led to; moves the plan's version up if so. */
+  async confirm(plan: CatalogDependent): Promise<boolean> {
     if (plan.dependencies.length === 0) return true;
-    const version = await (afresh ? this.readVersionAfresh() : this.readVersion());
+    return this.holdsAt(plan, await this.readVersion());
+  }
+
+  /** As `confirm`, and it stays so until the transaction has committed. Errors: those of `pin`. */
+  async confirmForCommit(plan: CatalogDependent, transaction: KvTransaction): Promise<Confirmed> {
+    const { version, grant } = await this.pin(transaction);
+    return { holds: await this.holdsAt(plan, version), grant };
+  }
+
+  /** @param version the newest */
+  private async holdsAt(plan: CatalogDependent, version: number): Promise<boolean> {
     if (version === plan.catalogVersion) return true;
     if (plan.provisional !== undefined)
       throw new DbError('CONFLICT', 'the catalog was changed by another session');
     await this.load(version);
     return this.stillNamed(plan);
+  }
+
+  /** What the plan may be run under: all of its names mean what they meant until then. Undefined: they must be confirmed. */
+  cover(plan: CatalogDependent): Grant | undefined {
+    const grant = this.lease?.current();
+    // A version that has not been read yet is for `confirm` to read.
+    if (grant === undefined || grant.version !== this.known.version) return undefined;
+    if (plan.catalogVersion === grant.version) return grant;
+    return plan.provisional === undefined && this.stillNamed(plan) ? grant : undefined;
+  }
+
+  /**
+   * The newest version, which stays the newest until the transaction has committed: it is bound by a grant, or has read the
+   * version under a lock. Errors: those of KvTransaction.get with a lock.
+   */
+  async pin(transaction: KvTransaction): Promise<Pinned> {
+    const grant = this.lease?.current();
+    transaction.bound = grant;
+    if (grant !== undefined) return { version: grant.version, grant };
+    const counter = await transaction.get(catalogVersionKey, { lock: 'share', beside: true });
+    return { version: decodeCounter(counter), grant };
+  }
+
+  /** Commits what rests on the grant. Errors: those of KvTransaction.commit. */
+  async commit(transaction: KvTransaction, grant: Grant | undefined): Promise<void> {
+    if (grant === undefined) return transaction.commit();
+    let unknown = false;
+    grant.enter();
+    try {
+      await transaction.commit();
+    } catch (error) {
+      unknown = isUnknown(error);
+      throw error;
+    } finally {
+      grant.leave(unknown);
+    }
+  }
+
+  /** Commits the transaction with the editor's changes in it. Errors: those of CatalogEditor.flush and `publish`. */
+  async change(editor: CatalogEditor, transaction: KvTransaction): Promise<void> {
+    let next: CatalogSnapshot | undefined;
+    const install = (): void => {
+      if (next !== undefined) this.install(next);
+    };
+    await this.publish(
+      transaction,
+      async () => {
+        next = await editor.flush(transaction);
+        return next.version;
+      },
+      install,
+    );
+  }
+
+  /**
+   * Commits a change of the catalog when nobody relies on it as it was.
+   * @param write leaves the change in the transaction, the version included, and says which that is then
+   * @param onCommit when it is made, before anybody relies on it
+   * Errors: those of `write`, of KvTransaction.get with a lock and of commit.
+   */
+  async publish(
+    transaction: KvTransaction,
+    write: () => Promise<number>,
+    onCommit?: () => void,
+  ): Promise<void> {
+    transaction.bound = undefined;
+    const clearing = await this.lease?.clear(transaction);
+    let made: number | undefined;
+    try {
+      const version = await write();
+      await transaction.commit();
+      onCommit?.();
+      made = version;
+    } finally {
+      if (made === undefined) clearing?.end();
+      else clearing?.done(made);
+    }
   }
 
   /** As `confirm`, as of the newest version known here, without asking whether there is a newer one. */
@@ -158,14 +251,13 @@ export class Catalog {
 
   /** The catalog as it is now: begins with a read of the version after this call. */
   async loadNewest(): Promise<CatalogSnapshot> {
-    return this.load(await this.readVersionAfresh());
+    return this.load(await this.readVersion());
   }
 
   /** Takes note of a snapshot, unless a newer one is known. */
   install(snapshot: CatalogSnapshot): void {
     if (snapshot.version <= this.known.version) return;
     this.known = snapshot;
-    this.shared = undefined;
   }
 
   private async read(): Promise<CatalogSnapshot> {
@@ -266,10 +358,6 @@ export class Catalog {
     };
     for (const [id, bytes] of others) keep(id, bytes, decodeDescriptor(bytes, typeByOid));
     return { decoded, relations, types };
-  }
-
-  private forget(reading: Promise<number>): void {
-    if (this.shared === reading) this.shared = undefined;
   }
 }
 

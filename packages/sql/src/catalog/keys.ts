@@ -2,6 +2,7 @@
  * Where the catalog lies in the system key space:
  *
  *   03 "sql/version"                        decimal text: counts every change of the catalog
+ *   03 "sql/leases"                         who relies on the version, and until when: see `lease.ts`
  *   03 "sql/next-id"                        decimal text: the next oid
  *   03 "sql/relation/" id (u32)             descriptor of a table, view, sequence or type
  *   03 "sql/statistics/" id (u32)           what ANALYZE found out about a table
@@ -19,6 +20,7 @@ function systemKey(path: string): Uint8Array {
 }
 
 export const catalogVersionKey: Uint8Array = systemKey('sql/version');
+export const catalogLeasesKey: Uint8Array = systemKey('sql/leases');
 export const nextDescriptorIdKey: Uint8Array = systemKey('sql/next-id');
 
 const relationPrefix = systemKey('sql/relation/');

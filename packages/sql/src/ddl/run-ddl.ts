@@ -117,9 +117,7 @@ export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
       const notify = (notice: Notice) => notices.push(notice);
       const tag = await change(contextOf(options, editor, transaction, notify));
       if (editor.changed) {
-        const next = await editor.flush(transaction);
-        await transaction.commit();
-        options.catalog.install(next);
+        await options.catalog.change(editor, transaction);
       } else transaction.rollback();
       for (const notice of notices) options.onNotice(notice);
       await options.afterChange(editor);
@@ -159,7 +157,6 @@ function contextOf(
     evaluation,
     pace,
     memory: new MemoryAccount(workMemoryBytes),
-    facts: { mayHaveMissed: false },
     ctes: undefined,
     writes: undefined,
     lockRows: false,

@@ -38,10 +38,13 @@ export async function analyze(table: TableDescriptor, options: AnalyzeOptions): 
     pace.check();
     const transaction = database.begin();
     try {
-      const version = decodeCounter(await transaction.get(catalogVersionKey)) + 1;
-      transaction.put(catalogVersionKey, encodeCounter(version));
-      transaction.put(statisticsKey(table.id), encodeStatistics(statistics));
-      await transaction.commit();
+      let version = 0;
+      await catalog.publish(transaction, async () => {
+        version = decodeCounter(await transaction.get(catalogVersionKey)) + 1;
+        transaction.put(catalogVersionKey, encodeCounter(version));
+        transaction.put(statisticsKey(table.id), encodeStatistics(statistics));
+        return version;
+      });
       await catalog.load(version);
       return;
     } catch (error) {

@@ -126,7 +126,6 @@ export class LookupJoinOperator implements Operator {
     const { scan } = this.options;
     const keys = wanted.map(({ key }) => key);
     const values = await run.pace.unlessCancelled(run.transaction.getMany(keys));
-    if (values.includes(undefined)) run.facts.mayHaveMissed = true;
     const there = wanted.filter((_one, i) => values[i] !== undefined);
     return this.add(run, entriesOf(keys, values), there, scan.index);
   }
@@ -134,7 +133,6 @@ export class LookupJoinOperator implements Operator {
   private async lookBySpans(run: Run, wanted: readonly Wanted[]): Promise<number> {
     const { scan } = this.options;
     const { signal } = run.pace;
-    run.facts.mayHaveMissed = true;
     const open = async function* (
       one: Wanted,
     ): AsyncGenerator<readonly [Wanted, readonly KvPair[]]> {
@@ -197,7 +195,6 @@ export class LookupJoinOperator implements Operator {
   ): Promise<readonly (Datum[] | undefined)[]> {
     const { keys, rows, missing } = await rowsOfEntries(this.options.scan, run, entries);
     if (missing === 0) return rows;
-    run.facts.mayHaveMissed = true;
     const { store } = this.options.scan;
     const byKey = new Map(keys.map((key, i) => [toHex(key), rows[i]]));
     return entries.map(({ value }) => byKey.get(toHex(store.keyOf(value))));

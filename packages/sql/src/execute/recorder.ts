@@ -10,6 +10,7 @@ import type {
   ReadOptions,
   Savepoint,
   ScanOptions,
+  TimeBound,
 } from '../kv-transaction.ts';
 import type { Batches, Operator } from './operator.ts';
 import type { Run } from './run.ts';
@@ -86,6 +87,14 @@ export class RecordedTransaction implements KvTransaction {
   constructor(inner: KvTransaction, recorder: Recorder) {
     this.inner = inner;
     this.recorder = recorder;
+  }
+
+  get bound(): TimeBound | undefined {
+    return this.inner.bound;
+  }
+
+  set bound(bound: TimeBound | undefined) {
+    this.inner.bound = bound;
   }
 
   async get(key: Uint8Array, options?: ReadOptions): Promise<Uint8Array | undefined> {

@@ -19,7 +19,6 @@ export interface Run {
   readonly pace: Pace;
   /** What all operators of the statement hold together. */
   readonly memory: MemoryAccount;
-  readonly facts: ScanFacts;
   /** Named queries whose WITH is being run. */
   readonly ctes: CteRuns | undefined;
   /** Where a statement that writes leaves its writes till its end. */
@@ -43,12 +42,6 @@ export function lockOptions(run: Run, lock: LockMode, unchanged = false): ReadOp
     ...(lockTimeoutMs === 0 ? {} : { lockTimeoutMs }),
     ...(pace.signal === undefined ? {} : { signal: pace.signal }),
   };
-}
-
-/** Told while rows are read; the runner of statements decides by it how the catalog is checked. */
-export interface ScanFacts {
-  /** Rows may have gone missing with a table that was dropped meanwhile. */
-  mayHaveMissed: boolean;
 }
 
 /** The same evaluation for a query inside, which sees these values as its arguments. */

@@ -1,12 +1,13 @@
 /**
  * Runs plans that read or write rows, each in the open transaction or in one of its own. While nothing of a result has
  * left, a statement whose plan went stale or that met a conflict is run again, where its transaction allows that; after
- * that it fails. See docs/adr/0006.
+ * that it fails. See docs/adr/0006 and 0011.
  */
 import { type Clock, DbError, type Prng } from '@flotilla/base';
 import type { Catalog } from '../catalog/catalog.ts';
+import type { Grant } from '../catalog/grant.ts';
 import type { EvalContext } from '../functions/signature.ts';
-import { toSqlError } from '../kv-errors.ts';
+import { isUnknown, toSqlError } from '../kv-errors.ts';
 import {
   type IsolationLevel,
   type KvDatabase,
@@ -79,9 +80,8 @@ export class Runner {
     this.options = options;
   }
 
-  /** `SELECT … WHERE key = …`: the row, if there is one, by one read beside the catalog check. */
+  /** `SELECT … WHERE key = …`: the row, if there is one, by one read. */
   async lookup(statement: Statement<SelectPlan>): Promise<Row[]> {
-    const { catalog } = this.options;
     let { prepared } = statement;
     let stale = 0;
     for (let attempt = 1; ; attempt++) {
@@ -91,21 +91,21 @@ export class Runner {
       const run = this.begin(statement, lock === undefined ? 'read' : 'lock', attempt);
       run.pace.check();
       const key = pointKey(scan, statement.evaluation);
-      const confirmed = catalog.confirm(prepared);
-      confirmed.catch(() => undefined); // reported where it is awaited
+      const grant = this.bind(run, prepared);
       try {
         const value = key === undefined ? undefined : await readPoint(run, key, lock);
-        const current = await run.pace.unlessCancelled(confirmed);
-        if (current && key !== undefined && value !== undefined) {
+        if (grant !== undefined || (await this.confirm(run, prepared))) {
+          if (key === undefined || value === undefined) return [];
           const row = scan.store.decodeRow(key, value, scan.needed);
           return [outputs.map((evaluate) => evaluate(row, statement.evaluation))];
         }
-        if (current && (key === undefined || (await catalog.confirm(prepared, true)))) return [];
       } catch (error) {
-        await this.again(statement, error, attempt);
-        continue;
+        if (grant !== undefined || (await this.confirm(run, prepared))) {
+          await this.again(statement, error, attempt);
+          continue;
+        }
       } finally {
-        if (lock !== undefined && statement.within === undefined) run.transaction.rollback();
+        this.release(run, statement, lock !== undefined);
       }
       prepared = await this.replan(statement, ++stale);
     }
@@ -133,12 +133,16 @@ export class Runner {
         return;
       } catch (error) {
         if (left) throw error === stalePlan ? droppedMeanwhile() : error;
-        if (error !== stalePlan) {
+        // Whatever goes wrong with rows that are not what the plan takes them for is no error.
+        const isStale =
+          error === stalePlan ||
+          (run.transaction.bound === undefined && !(await this.confirm(run, prepared)));
+        if (!isStale) {
           await this.again(statement, error, attempt);
           continue;
         }
       } finally {
-        if (statement.within === undefined) run.transaction.rollback();
+        this.release(run, statement, true);
       }
       prepared = await this.replan(statement, ++stale);
     }
@@ -149,24 +153,26 @@ export class Runner {
     run: Run,
     prepared: Prepared<SelectPlan>,
   ): AsyncGenerator<Row[], void, undefined> {
-    const { catalog } = this.options;
-    const confirmed = catalog.confirm(prepared);
-    confirmed.catch(() => undefined); // reported where it is awaited
-    let current: boolean | undefined;
+    if (this.bind(run, prepared) !== undefined) {
+      for await (const batch of prepared.plan.root.open(run)) {
+        run.pace.check();
+        yield batch;
+      }
+      return;
+    }
     let held: Row[] | undefined;
-    // One batch is held back, so that a result of one batch is checked before any of it leaves.
+    let confirmed = false;
+    // One batch is held back, so that a result of one batch is checked once, when all of it has been read.
     for await (const batch of prepared.plan.root.open(run)) {
       run.pace.check();
       if (held !== undefined) {
-        current ??= await confirmed;
-        if (!current) throw stalePlan;
+        confirmed ||= await this.confirm(run, prepared);
+        if (!confirmed) throw stalePlan;
         yield held;
       }
       held = batch;
     }
-    current ??= await confirmed;
-    if (current && run.facts.mayHaveMissed) current = await catalog.confirm(prepared, true);
-    if (!current) throw stalePlan;
+    if (!(await this.confirm(run, prepared))) throw stalePlan;
     if (held !== undefined) yield held;
   }
 
@@ -175,52 +181,76 @@ export class Runner {
    * transaction when it returns.
    */
   async write(statement: Statement<WritePlan>): Promise<WrittenRows> {
-    const { catalog } = this.options;
     const { within } = statement;
     let { prepared } = statement;
     let stale = 0;
     for (let attempt = 1; ; attempt++) {
       const run = this.begin(statement, 'write', attempt);
-      const { facts, writes, transaction } = run;
-      const confirmed = catalog.confirm(prepared);
-      confirmed.catch(() => undefined); // reported where it is awaited
+      const { writes, transaction } = run;
+      const grant = this.bind(run, prepared);
       try {
         const written = await prepared.plan.root.run(run);
         run.pace.check();
         await writes?.complete(run);
         if (within !== undefined) await this.checkUnique(run);
-        const fresh = !facts.mayHaveMissed || (await catalog.confirm(prepared, true));
-        if (within !== undefined) {
-          if (fresh && (await confirmed)) {
-            writes?.apply(transaction);
-            return { ...written, stores: writes?.stores ?? [] };
-          }
-        } else if (fresh) {
-          writes?.apply(transaction);
-          const current = await commitBeside(confirmed, transaction, writes?.size ?? 0);
-          const stores = writes?.stores ?? [];
-          // What was written is there, unless the tables are others now: then it is garbage.
-          if (current || (stores.length > 0 && stores.every((store) => this.isStored(store))))
-            return { ...written, stores };
+        const isCurrent =
+          within === undefined && writes !== undefined && writes.size > 0
+            ? await this.commit(run, prepared, grant)
+            : grant !== undefined || (await this.confirm(run, prepared));
+        if (isCurrent) {
+          if (within !== undefined) writes?.apply(transaction);
+          return { ...written, stores: writes?.stores ?? [] };
         }
-        if (within === undefined) transaction.rollback();
       } catch (error) {
-        if (within === undefined) transaction.rollback();
-        if (mayHaveHappened(error)) throw error;
-        if (await confirmed) {
+        if (isUnknown(error)) throw error;
+        if (grant !== undefined || (await this.confirm(run, prepared))) {
           if (isKeyExists(error) && writes !== undefined && !retryableKey(writes, error))
             throw duplicateIn(writes.stores, error, statement.evaluation);
+          if (within === undefined) transaction.rollback();
           await this.again(statement, error, attempt);
           continue;
         }
+      } finally {
+        this.release(run, statement, true);
       }
       prepared = await this.replan(statement, ++stale);
     }
   }
 
-  /** Whether rows of the table still lie where the store has them. */
-  private isStored({ table }: TableStore): boolean {
-    return this.options.catalog.snapshot.table(table.id)?.storageId === table.storageId;
+  /** @returns whether the plan is current; if not, nothing was written */
+  private async commit(
+    { transaction, writes }: Run,
+    prepared: PreparedPlan,
+    grant: Grant | undefined,
+  ): Promise<boolean> {
+    const { catalog } = this.options;
+    const confirmed =
+      grant === undefined
+        ? await catalog.confirmForCommit(prepared, transaction)
+        : { holds: true, grant };
+    if (!confirmed.holds) return false;
+    writes?.apply(transaction);
+    await catalog.commit(transaction, confirmed.grant);
+    return true;
+  }
+
+  /** The run sees and makes nothing after what its plan is good for. @returns undefined: that has to be confirmed */
+  private bind({ transaction }: Run, prepared: PreparedPlan): Grant | undefined {
+    const grant =
+      prepared.dependencies.length === 0 ? undefined : this.options.catalog.cover(prepared);
+    transaction.bound = grant;
+    return grant;
+  }
+
+  /** Whether all that has been read so far was read while the plan was good: it was made before, and still is. */
+  private confirm(run: Run, prepared: PreparedPlan): Promise<boolean> {
+    return run.pace.unlessCancelled(this.options.catalog.confirm(prepared));
+  }
+
+  /** The run is over. @param own what its own transaction holds is let go */
+  private release({ transaction }: Run, { within }: Statement<unknown>, own: boolean): void {
+    if (within !== undefined) transaction.bound = undefined;
+    else if (own) transaction.rollback();
   }
 
   /**
@@ -300,7 +330,6 @@ export class Runner {
       evaluation,
       pace: new Pace(this.options.clock, signal),
       memory: new MemoryAccount(workMemoryBytes),
-      facts: { mayHaveMissed: false },
       ctes: undefined,
       writes: purpose === 'write' ? new WriteSet(this.options.rowIds) : undefined,
       lockRows: within !== undefined || attempt > 1,
@@ -347,33 +376,8 @@ export function duplicateIn(
   return toSqlError(error);
 }
 
-/** Commits while the catalog is being checked; waits for both. @returns whether the plan was current */
-async function commitBeside(
-  confirmed: Promise<boolean>,
-  transaction: KvTransaction,
-  writes: number,
-): Promise<boolean> {
-  if (writes === 0) return confirmed;
-  await transaction.commit();
-  try {
-    return await confirmed;
-  } catch (cause) {
-    // Written, but perhaps into a table that is gone: nobody can say now what that means.
-    throw new DbError('OUTCOME_UNKNOWN', 'the catalog could not be checked', {
-      outcome: 'unknown',
-      cause,
-    });
-  }
-}
-
 function isConflict(error: unknown): error is DbError {
   return error instanceof DbError && (error.code === 'CONFLICT' || error.code === 'KEY_EXISTS');
-}
-
-function mayHaveHappened(error: unknown): boolean {
-  return (
-    error instanceof DbError && (error.code === 'OUTCOME_UNKNOWN' || error.outcome === 'unknown')
-  );
 }
 
 /** A hidden row id met another: the next run draws new ones. Or ON CONFLICT did not see the row: the next run does. */

@@ -46,12 +46,10 @@ export class ScanOperator implements Operator {
 
   async *open(run: Run, enough?: number): Batches {
     const { scan, filter } = this;
-    if (!scan.points) run.facts.mayHaveMissed = true;
     for await (const batch of scanTable(scan, run, {
       limit: filter === undefined ? enough : undefined,
       expected: enough,
     })) {
-      if (batch.missing > 0) run.facts.mayHaveMissed = true;
       let rows: Row[] = [...batch.rows];
       if (filter !== undefined) rows = await filterRows(run, rows, filter);
       else if (run.pace.due()) await run.pace.rest();

@@ -346,11 +346,9 @@ async function* targetRows(
     return;
   }
   const { filter, scan } = target;
-  if (!scan.points) run.facts.mayHaveMissed = true;
   // Rows that are named by their keys are read under their locks; others are locked once it is known which they are.
   const lock = run.lockRows && scan.points ? lockOptions(run, 'exclusive') : undefined;
-  for await (const { keys, rows, missing } of scanTable(scan, run, { lock })) {
-    if (missing > 0) run.facts.mayHaveMissed = true;
+  for await (const { keys, rows } of scanTable(scan, run, { lock })) {
     const found: TargetRow[] = [];
     for (let i = 0; i < rows.length; i++) {
       const [key, row] = [keys[i], rows[i]];

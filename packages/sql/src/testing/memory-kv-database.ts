@@ -3,10 +3,13 @@
  * contract states them, and a hook through which tests delay and fail operations. Every commit happens at one instant.
  */
 import {
+  type Clock,
   compareBytes,
   DbError,
+  HybridLogicalClock,
   keyBytesMax,
   type Span,
+  SystemClock,
   spanContains,
   valueBytesMax,
 } from '@flotilla/base';
@@ -22,6 +25,7 @@ import {
   type ReadOptions,
   type Savepoint,
   type ScanOptions,
+  type TimeBound,
 } from '../kv-transaction.ts';
 import { type LockOwner, MemoryLocks } from './memory-locks.ts';
 
@@ -68,9 +72,16 @@ export class MemoryKvDatabase implements KvDatabase {
   private readonly index = new Map<string, Entry>();
   private transactions = 0;
   private lastVersion = 0;
+  private readonly hlc: HybridLogicalClock;
 
-  constructor(options: { readonly batchPairs?: number } = {}) {
+  constructor(options: { readonly batchPairs?: number; readonly clock?: Clock } = {}) {
     this.batchPairs = options.batchPairs ?? defaultBatchPairs;
+    this.hlc = new HybridLogicalClock(options.clock ?? new SystemClock(), { maxOffsetMs: 500 });
+  }
+
+  /** Every operation is as of the moment at which it is made. */
+  now(): number {
+    return this.hlc.now();
   }
 
   begin(options: BeginOptions = {}): KvTransaction {
@@ -191,6 +202,7 @@ interface Buffered {
 }
 
 class MemoryTransaction implements KvTransaction, LockOwner {
+  bound: TimeBound | undefined = undefined;
   readonly number: number;
   private readonly database: MemoryKvDatabase;
   private readonly batchPairs: number;
@@ -247,12 +259,14 @@ class MemoryTransaction implements KvTransaction, LockOwner {
     this.checkOpen();
     await this.database.operate({ kind: 'get', keys });
     const { lock } = options;
+    this.checkBound();
     if (lock === undefined) return keys.map((key) => this.readSnapshot(key));
     if (this.readOnly) throw new DbError('INVALID_ARGUMENT', 'the transaction is read-only');
     const values: LockedValue[] = [];
     for (const key of keys) {
       const free = await this.lock(key, lock, options);
-      values.push(free ? this.readLocked(key, options.unchanged === true) : lockedByOther);
+      this.checkBound();
+      values.push(free ? this.readLocked(key, options) : lockedByOther);
     }
     return values;
   }
@@ -274,6 +288,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
         throw new DbError('CANCELLED', 'the scan was cancelled');
       const rest = { startKey, endKey };
       await this.database.operate({ kind: 'scan', span: rest });
+      this.checkBound();
       const pairs = this.merged(rest, snapshot, { own, holes, reverse });
       const batch = pairs.slice(0, Math.min(this.batchPairs, left));
       left -= batch.length;
@@ -345,6 +360,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
   async commit(): Promise<void> {
     this.checkOpen();
     this.ended = true;
+    const latest = this.bound?.timestamp;
     try {
       const keys = [...this.writes.values()].map((write) => write.key);
       await this.database.operate({ kind: 'commit', keys });
@@ -353,6 +369,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
         for (const key of keys.sort(compareBytes))
           if (!this.database.locks.available(keyText(key), this, 'exclusive'))
             await this.lock(key, 'exclusive', {});
+        this.checkBound(latest);
         this.validate();
         this.database.apply(this.writes.values(), this.spans);
       }
@@ -401,9 +418,12 @@ class MemoryTransaction implements KvTransaction, LockOwner {
     return own === undefined ? found.value : own.value;
   }
 
-  private readLocked(key: Uint8Array, unchanged: boolean): Uint8Array | undefined {
+  private readLocked(
+    key: Uint8Array,
+    { unchanged = false, beside = false }: ReadOptions,
+  ): Uint8Array | undefined {
     const found = this.database.read(key);
-    if (this.snapshot !== undefined && found.version > this.snapshot) {
+    if (this.snapshot !== undefined && found.version > this.snapshot && !beside) {
       if (unchanged) throw changed(key);
       if (this.isolation !== 'read committed') {
         if (this.isolation === 'repeatable read' || !this.holdsNow()) throw changed(key);
@@ -497,6 +517,11 @@ class MemoryTransaction implements KvTransaction, LockOwner {
     const text = keyText(key);
     const before = this.writes.get(text);
     this.writes.set(text, { key, value, mustBeAbsent: before?.mustBeAbsent ?? mustBeAbsent });
+  }
+
+  private checkBound(latest: number | undefined = this.bound?.timestamp): void {
+    if (latest !== undefined && this.database.now() > latest)
+      throw new DbError('CONFLICT', 'the time of the transaction is over');
   }
 
   private checkOpen(): void {

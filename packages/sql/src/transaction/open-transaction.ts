@@ -294,11 +294,10 @@ export class OpenTransaction {
    * Rows were written as the tables were then: with entries in the indexes of then, and judged by the constraints of then.
    * Throws 40001 where they are others now.
    */
-  private async checkWrittenTables(): Promise<void> {
-    const { catalog } = this.options;
-    if (this.insertedInto.size === 0 || this.editor?.changed === true) return;
-    const snapshot = await catalog.load(await catalog.readVersion());
+  private checkWrittenTables(snapshot: CatalogSnapshot): void {
     for (const { table } of this.insertedInto) {
+      // As the transaction itself has made it: nobody else has.
+      if (table.version > snapshot.version) continue;
       if (snapshot.table(table.id)?.version === table.version) continue;
       throw new SqlError(
         '40001',
@@ -314,15 +313,20 @@ export class OpenTransaction {
       this.rollback();
       throw this.broken;
     }
-    if (this.kv === undefined) return;
-    await this.checkWrittenTables();
-    const { editor } = this;
-    if (editor?.changed !== true) return this.kv.commit();
-    const next = await editor.flush(this.kv);
-    await this.kv.commit();
+    const { kv, editor } = this;
+    if (kv === undefined) return;
     const { catalog, afterChange } = this.options;
-    catalog.install(next);
-    await afterChange(editor);
+    if (editor?.changed === true) {
+      if (this.base !== undefined) this.checkWrittenTables(this.base);
+      await catalog.change(editor, kv);
+      await afterChange(editor);
+      return;
+    }
+    // What is a caller's own in it rests on no table.
+    if (this.insertedInto.size === 0) return kv.commit();
+    const { version, grant } = await catalog.pin(kv);
+    this.checkWrittenTables(await catalog.load(version));
+    await catalog.commit(kv, grant);
   }
 
   rollback(): void {
