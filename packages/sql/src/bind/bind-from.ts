@@ -197,7 +197,8 @@ class FromBinder {
       name: column.name ?? shown,
     }));
     if (range.ordinality === true) columns.push({ ...plain(int8Type), name: 'ordinality' });
-    return this.item(bound.source, columns, { name: bound.name, alias, frame });
+    const scalar = columns.length === 1 && bound.columns[0]?.name === undefined;
+    return this.item(bound.source, columns, { name: bound.name, alias, frame, scalar });
   }
 
   private item(
@@ -208,9 +209,10 @@ class FromBinder {
       readonly alias: Alias | undefined;
       readonly isTable?: boolean;
       readonly frame?: Frame | undefined;
+      readonly scalar?: boolean;
     },
   ): FromPart {
-    const { name, alias, isTable = false, frame } = options;
+    const { name, alias, isTable = false, frame, scalar } = options;
     const shown = alias?.aliasname ?? name ?? '';
     const offset = this.types.length;
     this.types.push(...source.types);
@@ -221,7 +223,11 @@ class FromBinder {
       columns: renamed(this.context, columns, alias, `table "${shown}"`),
       offset,
     });
-    const visible: ScopeItem = shown === '' ? { ...item, alias: undefined } : item;
+    const visible: ScopeItem = {
+      ...item,
+      ...(shown === '' ? { alias: undefined } : {}),
+      ...(scalar === true ? { scalar } : {}),
+    };
     this.entries.push(...entryOf(visible));
     const tree: FromTree = {
       kind: 'item',

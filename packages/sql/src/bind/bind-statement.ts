@@ -24,6 +24,7 @@ const ddlStatements: ReadonlySet<string> = new Set([
   'AlterTableStmt',
   'CommentStmt',
   'CreateEnumStmt',
+  'CreateExtensionStmt',
   'CreateRoleStmt',
   'CreateSchemaStmt',
   'CreateSeqStmt',
@@ -43,6 +44,8 @@ const ddlStatements: ReadonlySet<string> = new Set([
 
 /** Throws SqlError. Pure but for what it tells the context. */
 export function bindStatement(context: BindContext, tree: Node): BoundStatement {
+  const into = selectInto(tree);
+  if (into !== undefined) return { kind: 'ddl', tree: into };
   if ('SelectStmt' in tree)
     return { kind: 'select', ...bindClosedQuery(context, tree.SelectStmt, topLevel()) };
   const write = bindWriteStatement(context, tree, topLevel());
@@ -80,6 +83,13 @@ export function bindStatement(context: BindContext, tree: Node): BoundStatement 
     return bindExplain(context, query, options);
   }
   throw context.unsupported(statementName(tree));
+}
+
+/** SELECT INTO as the CREATE TABLE AS that it means. */
+function selectInto(tree: Node): Node | undefined {
+  if (!('SelectStmt' in tree) || tree.SelectStmt.intoClause === undefined) return undefined;
+  const { intoClause: into, ...SelectStmt } = tree.SelectStmt;
+  return { CreateTableAsStmt: { query: { SelectStmt }, into, objtype: 'OBJECT_TABLE' } };
 }
 
 function bindExplain(

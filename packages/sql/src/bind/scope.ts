@@ -15,6 +15,7 @@ import {
   expressionKey,
 } from './expression.ts';
 import type { Cte } from './relation.ts';
+import { recordOf, systemColumn } from './whole-row.ts';
 
 /** A column of a query's result, or of a table. */
 export interface QueryColumn {
@@ -37,6 +38,8 @@ export interface ScopeItem {
   /** The table's own name, where `alias` hides it. */
   readonly tableName: string | undefined;
   readonly isTable: boolean;
+  /** Its row is the value of its only column: a function that gives no records. */
+  readonly scalar?: boolean;
   readonly columns: readonly ScopeColumn[];
   /** Whether bare names reach its columns, and `*` lists them. */
   readonly columnsVisible: boolean;
@@ -244,10 +247,15 @@ export class Scope {
   column(context: BindContext, name: string, location: number | undefined): Expression {
     const found = this.find(context, name, location);
     if (found !== undefined) return found;
-    if (this.findItem(context, name, location) !== undefined)
-      throw context.unsupported(`whole-row reference "${name}"`, location);
-    if (systemColumns.has(name) && this.items.some((item) => item.isTable))
-      throw context.unsupported(`system column "${name}"`, location);
+    const row = this.wholeRow(context, name, location);
+    if (row !== undefined) return row;
+    if (systemColumns.has(name) && this.items.some((item) => item.isTable)) {
+      const tables = this.items.filter((item) => item.isTable);
+      const [only] = tables;
+      if (only !== undefined && tables.length === 1)
+        return systemColumn(context, only, name, location);
+      throw context.error('42702', `column reference "${name}" is ambiguous`, location);
+    }
     throw this.missingColumn(context, name, location);
   }
 
@@ -300,9 +308,20 @@ export class Scope {
       noteColumn(context, only.expression);
       return located(only.expression, location);
     }
-    if (systemColumns.has(name) && item.isTable)
-      throw context.unsupported(`system column "${name}"`, location);
+    if (systemColumns.has(name) && item.isTable) return systemColumn(context, item, name, location);
     throw context.error('42703', `column ${alias}.${name} does not exist`, location);
+  }
+
+  /** `t` in place of a column: the row of an item as a value, here or around. */
+  private wholeRow(
+    context: BindContext,
+    alias: string,
+    location: number | undefined,
+  ): Expression | undefined {
+    const item = this.itemHere(context, alias, location);
+    if (item !== undefined) return rowOf(context, item, location);
+    const around = this.frame.outer?.wholeRow(context, alias, location);
+    return around === undefined ? undefined : this.frame.capture(around, location);
   }
 
   private reaches(item: ScopeItem): boolean {
@@ -350,6 +369,12 @@ export class Scope {
     }
     return context.error('42703', `column "${name}" does not exist`, location);
   }
+}
+
+function rowOf(context: BindContext, item: ScopeItem, location: number | undefined): Expression {
+  const columns = itemColumns(context, item, location);
+  const [only] = columns;
+  return item.scalar === true && only !== undefined ? only.expression : recordOf(columns, location);
 }
 
 export function entryOf(item: ScopeItem): RangeEntry[] {

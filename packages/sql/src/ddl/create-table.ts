@@ -2,6 +2,7 @@
 import type { CreateStmt, Node } from 'libpg-query';
 import { describeKind, kindOf, refuseOthers } from '../bind/ast.ts';
 import { SqlError } from '../sql-error.ts';
+import { type CopiedTable, copyColumns, copyIndexes } from './create-table-like.ts';
 import { checkStorage, emptyTable, refuseTaken } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { lockReferenced } from './locks.ts';
@@ -43,6 +44,7 @@ export async function createTable(ddl: DdlContext, statement: CreateStmt): Promi
   const draft = new TableDraft(ddl, await emptyTable(ddl, schema, name));
   draft.change({ ranges: setRangeParameters(undefined, statement.options ?? []) });
   const constraints: Node[] = [];
+  const likes: CopiedTable[] = [];
   for (const node of statement.tableElts ?? []) {
     if ('ColumnDef' in node) {
       const { colname = '' } = node.ColumnDef;
@@ -50,10 +52,12 @@ export async function createTable(ddl: DdlContext, statement: CreateStmt): Promi
         throw new SqlError('42701', `column "${colname}" specified more than once`);
       await draft.addColumn(node.ColumnDef);
     } else if ('Constraint' in node) constraints.push(node);
+    else if ('TableLikeClause' in node) likes.push(await copyColumns(draft, node.TableLikeClause));
     else throw context.unsupported(describeKind(kindOf(node)));
   }
   for (const node of constraints)
     if ('Constraint' in node) await draft.addConstraint(node.Constraint, undefined);
+  for (const like of likes) await copyIndexes(draft, like);
   refuseTaken(ddl, schema, name, false);
   await draft.finish();
   await lockReferenced(ddl, draft.table);

@@ -13,6 +13,7 @@ import { requireOwner } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { indexSpan, storageSpan } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
+import { dropAbsent } from './extensions.ts';
 import { columnsOf, dropColumnOf, typeText } from './type-uses.ts';
 import { lookUpType, requireTypeOwner, typeNameParts } from './types.ts';
 
@@ -34,6 +35,8 @@ export async function drop(ddl: DdlContext, statement: DropStmt): Promise<string
     await dropping.finish(cascade);
     return 'DROP TYPE';
   }
+  const absent = dropAbsent(ddl, statement);
+  if (absent !== undefined) return absent;
   const names = objects.map((object) => nameParts(listItems(object)));
   if (removeType === 'OBJECT_SCHEMA') {
     for (const object of objects)

@@ -28,6 +28,7 @@ import { createTable } from './create-table.ts';
 import { createTableAs } from './create-table-as.ts';
 import { DdlContext } from './ddl-context.ts';
 import { drop } from './drop.ts';
+import { createExtension } from './extensions.ts';
 import { rename } from './rename.ts';
 import { alterObjectSchema, createSchema } from './schemas.ts';
 import { alterSequence, createSequence } from './sequences.ts';
@@ -71,6 +72,8 @@ function changeOf(tree: Node): Change | undefined {
   if ('CreateSeqStmt' in tree) return (context) => createSequence(context, tree.CreateSeqStmt);
   if ('AlterSeqStmt' in tree) return (context) => alterSequence(context, tree.AlterSeqStmt);
   if ('ViewStmt' in tree) return (context) => createView(context, tree.ViewStmt);
+  if ('CreateExtensionStmt' in tree)
+    return (context) => createExtension(context, tree.CreateExtensionStmt);
   if ('CreateEnumStmt' in tree) return (context) => createEnum(context, tree.CreateEnumStmt);
   if ('AlterEnumStmt' in tree) return (context) => alterEnum(context, tree.AlterEnumStmt);
   if ('CommentStmt' in tree) return (context) => comment(context, tree.CommentStmt);

@@ -10,6 +10,8 @@ import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { comparatorOf, isIdentical, pairComparator } from '../types/compare.ts';
 import { formatText } from '../types/text-codec.ts';
+import { recordType } from '../types/type.ts';
+import { RecordValue } from '../types/values.ts';
 import { subqueryEvaluator } from './evaluate-subquery.ts';
 
 export type Row = readonly Datum[];
@@ -68,6 +70,8 @@ export function evaluatorOf(expression: Expression): Evaluator {
     case 'is-null': {
       const argument = evaluatorOf(expression.argument);
       const { negated } = expression;
+      if (expression.argument.type === recordType)
+        return (row, context) => isNullRow(argument(row, context), negated);
       return (row, context) => (argument(row, context) === null) !== negated;
     }
     case 'boolean-test': {
@@ -116,6 +120,12 @@ export function evaluatorOf(expression: Expression): Evaluator {
     default:
       return assertNever(expression);
   }
+}
+
+/** A row is NULL where all of its fields are, and not NULL where none is. */
+function isNullRow(value: Datum, negated: boolean): boolean {
+  if (!(value instanceof RecordValue)) return !negated;
+  return value.values.every((one) => (one === null) !== negated);
 }
 
 type Of<Kind extends Expression['kind']> = Extract<Expression, { kind: Kind }>;

@@ -18,6 +18,7 @@ import {
   type SqlType,
 } from '../types/type.ts';
 import * as arithmetic from './arithmetic.ts';
+import { powerNumeric } from './numeric-powers.ts';
 import { type Signature, signature, unsupportedSignature } from './signature.ts';
 
 function float(name: string, operate: (a: number) => number): Signature {
@@ -91,7 +92,9 @@ export const mathsFunctions: readonly Signature[] = [
     signature(name, [float8Type, float8Type], float8Type, (a, b) =>
       arithmetic.powerFloat(a as number, b as number),
     ),
-    unsupportedSignature(name, [numericType, numericType], numericType),
+    signature(name, [numericType, numericType], numericType, (a, b) =>
+      powerNumeric(a as string, b as string),
+    ),
   ]),
   signature('pi', [], float8Type, () => Math.PI),
 ];

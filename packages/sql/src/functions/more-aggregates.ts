@@ -27,6 +27,7 @@ import {
   jsonbType,
   jsonType,
   numericType,
+  recordType,
   type SqlType,
   textType,
 } from '../types/type.ts';
@@ -62,14 +63,18 @@ class JsonList implements Accumulator {
   private readonly parts: string[] = [];
   private readonly write: ReturnType<typeof jsonWriter>;
   private readonly binary: boolean;
+  private readonly structured: boolean;
 
   constructor(type: SqlType, binary: boolean) {
     this.write = jsonWriter(type);
     this.binary = binary;
+    this.structured = type === recordType || type.element !== undefined;
   }
 
   add(value: Datum, _second: Datum, context: TextContext): void {
-    this.parts.push(this.write(value, context));
+    // Arrays and rows stand on lines of their own, but for the first.
+    const line = this.structured && value !== null && this.parts.length > 0 ? '\n ' : '';
+    this.parts.push(`${line}${this.write(value, context)}`);
   }
 
   result(): Datum {

@@ -18,6 +18,7 @@ import {
 } from '../types/numeric.ts';
 import { anyType, float8Type, int4Type, int8Type, numericType } from '../types/type.ts';
 import { integerOutOfRange } from './arithmetic.ts';
+import { expNumeric, lnNumeric, logNumeric } from './numeric-powers.ts';
 import { manySignature, type Signature, signature } from './signature.ts';
 
 const num = (value: Datum): number => value as number;
@@ -63,6 +64,25 @@ function degreesOf(run: (radians: number) => number): (degrees: number) => numbe
     const rounded = Math.round(value * 2) / 2;
     return Math.abs(value - rounded) < 1e-15 ? rounded : value;
   });
+}
+
+/** Exact for the angles that people expect to be. */
+function inverseDegrees(run: (a: number) => number): (a: number) => number {
+  return (a) => {
+    const value = run(a) * (180 / Math.PI);
+    const rounded = Math.round(value);
+    return Math.abs(value - rounded) < 1e-13 ? rounded : value;
+  };
+}
+
+function tangentDegrees(degrees: number): number {
+  if (!Number.isFinite(degrees) && !Number.isNaN(degrees))
+    throw new SqlError('22003', 'input is out of range');
+  const reduced = degrees % 180;
+  if (Math.abs(reduced) === 90) return reduced > 0 ? Infinity : -Infinity;
+  if (Math.abs(reduced) === 45 || Math.abs(reduced) === 135)
+    return reduced === 45 || reduced === -135 ? 1 : -1;
+  return reduced === 0 ? 0 : Math.tan((reduced * Math.PI) / 180);
 }
 
 function gcd(a: bigint, b: bigint): bigint {
@@ -184,6 +204,12 @@ function counts(): Signature[] {
 }
 
 export const moreMathsFunctions: readonly Signature[] = [
+  signature('exp', [numericType], numericType, (a) => expNumeric(dec(a))),
+  signature('ln', [numericType], numericType, (a) => lnNumeric(dec(a))),
+  ...['log', 'log10'].map((name) =>
+    signature(name, [numericType], numericType, (a) => logNumeric('10', dec(a))),
+  ),
+  signature('log', [numericType, numericType], numericType, (a, b) => logNumeric(dec(a), dec(b))),
   float('exp', (a) => checked(Math.exp(a), a)),
   float('ln', logarithm(Math.log)),
   float('log', logarithm(Math.log10)),
@@ -199,11 +225,28 @@ export const moreMathsFunctions: readonly Signature[] = [
   float('asin', (a) => Math.asin(within(a, -1, 1))),
   float('acos', (a) => Math.acos(within(a, -1, 1))),
   float('atan', Math.atan),
+  float(
+    'acosd',
+    inverseDegrees((a) => Math.acos(within(a, -1, 1))),
+  ),
+  float(
+    'asind',
+    inverseDegrees((a) => Math.asin(within(a, -1, 1))),
+  ),
+  float('atand', inverseDegrees(Math.atan)),
+  float('tand', tangentDegrees),
+  float('cotd', (a) => 1 / tangentDegrees(a)),
+  float('acosh', (a) => Math.acosh(within(a, 1, Infinity))),
+  float('asinh', Math.asinh),
+  float('atanh', (a) => Math.atanh(within(a, -1, 1))),
   float('sinh', Math.sinh),
   float('cosh', Math.cosh),
   float('tanh', Math.tanh),
   float('sind', degreesOf(Math.sin)),
   float('cosd', degreesOf(Math.cos)),
+  signature('atan2d', [float8Type, float8Type], float8Type, (a, b) =>
+    inverseDegrees((y) => Math.atan2(y, num(b)))(num(a)),
+  ),
   signature('atan2', [float8Type, float8Type], float8Type, (a, b) => Math.atan2(num(a), num(b))),
   float('degrees', (a) => checked(a / (Math.PI / 180), a)),
   float('radians', (a) => a * (Math.PI / 180)),

@@ -50,6 +50,7 @@ import { arrayOperators } from './array-functions.ts';
 import { datetimeOperators } from './datetime-functions.ts';
 import { jsonOperators } from './json-functions.ts';
 import { compileLike, matchLike } from './like.ts';
+import { powerNumeric } from './numeric-powers.ts';
 import { regexpOperators } from './regexp-functions.ts';
 import {
   type ComparisonOperator,
@@ -231,7 +232,6 @@ function foreignSignatures(): Signature[] {
     u('/', [pointType, pointType], pointType),
     u('/', [moneyType, moneyType], float8Type),
     u('/', [moneyType, int4Type], moneyType),
-    u('^', [numericType, numericType], numericType),
     u('&', [inetType, inetType], inetType),
     u('|', [inetType, inetType], inetType),
   ];
@@ -239,6 +239,9 @@ function foreignSignatures(): Signature[] {
 
 const a = arithmetic;
 const binary: readonly Signature[] = [
+  signature('^', [numericType, numericType], numericType, (x, y) =>
+    powerNumeric(x as string, y as string),
+  ),
   ...compareSignatures(),
   ...integerSignatures(
     '+',

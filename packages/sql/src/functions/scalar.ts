@@ -5,13 +5,17 @@ import { arrayFunctions } from './array-functions.ts';
 import { catalogFunctions } from './catalog.ts';
 import { datetimeFunctions } from './datetime-functions.ts';
 import { enumFunctions } from './enum-functions.ts';
+import { extensionFunctions } from './extension-functions.ts';
 import { jsonFunctions } from './json-functions.ts';
 import { mathsFunctions } from './maths.ts';
 import { moreMathsFunctions } from './more-maths.ts';
 import { moreStringFunctions } from './more-strings.ts';
+import { moreSystemFunctions } from './more-system.ts';
+import { overlapsFunctions } from './overlaps.ts';
 import { regexpFunctions } from './regexp-functions.ts';
 import { sequenceFunctions } from './sequences.ts';
 import { indexByName, type Signature } from './signature.ts';
+import { sizeFunctions } from './sizes.ts';
 import { stringFunctions } from './strings.ts';
 import { systemFunctions } from './system.ts';
 
@@ -20,6 +24,10 @@ export const scalarFunctions: ReadonlyMap<string, readonly Signature[]> = indexB
   ...jsonFunctions,
   ...arrayFunctions,
   ...enumFunctions,
+  ...overlapsFunctions,
+  ...extensionFunctions,
+  ...moreSystemFunctions,
+  ...sizeFunctions,
   ...regexpFunctions,
   ...moreStringFunctions,
   ...moreMathsFunctions,
@@ -34,7 +42,7 @@ export const scalarFunctions: ReadonlyMap<string, readonly Signature[]> = indexB
 /** PostgreSQL's other functions that people and tools call: refused by name, as not built, instead of as unknown. */
 export const foreignFunctions: ReadonlySet<string> = new Set(
   `current_query erf pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock
-  pg_cancel_backend pg_column_size pg_relation_size pg_table_size
-  pg_terminate_backend pg_total_relation_size setseed timeofday to_number to_tsquery to_tsvector
-  txid_current uuid_generate_v4 xpath is_normalized parse_ident`.split(/\s+/),
+  pg_cancel_backend pg_column_size
+  pg_terminate_backend setseed timeofday to_number to_tsquery to_tsvector
+  txid_current xpath`.split(/\s+/),
 );

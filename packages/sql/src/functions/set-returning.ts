@@ -14,6 +14,7 @@ import {
   int8Type,
   intervalType,
   numericType,
+  regclassType,
   type SqlType,
   textType,
   timestampType,
@@ -151,6 +152,8 @@ export const coreSetFunctions: readonly SetSignature[] = [
       for (const one of (array as ArrayValue).elements) yield [one, ++n];
     },
   },
+  // There are no partitioned tables: a table that is none has no ancestors.
+  setFunction('pg_partition_ancestors', [regclassType], regclassType, () => []),
   setFunction('generate_subscripts', [anyarrayType, int4Type], int4Type, ([array, dimension]) =>
     subscripts(array as ArrayValue, dimension as number, false),
   ),

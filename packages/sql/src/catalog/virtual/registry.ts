@@ -2,6 +2,7 @@
 import { catalogSchema, flotillaSchema, informationSchema } from '../snapshot.ts';
 import { clusterTables } from './cluster.ts';
 import { constraintTables } from './constraints.ts';
+import { extensionTables } from './extensions.ts';
 import { flotillaTables } from './flotilla.ts';
 import { informationTables } from './information-schema.ts';
 import { type RowsOf, systemShapes, systemTableOf } from './layout.ts';
@@ -9,7 +10,13 @@ import { relationTables } from './relations.ts';
 import { typeTables } from './types.ts';
 import type { VirtualTable } from './virtual-table.ts';
 
-const catalogTables = { ...relationTables, ...typeTables, ...constraintTables, ...clusterTables };
+const catalogTables = {
+  ...relationTables,
+  ...typeTables,
+  ...constraintTables,
+  ...clusterTables,
+  ...extensionTables,
+};
 
 const bySchema: Readonly<Record<string, Readonly<Record<string, RowsOf>>>> = {
   [catalogSchema]: catalogTables,

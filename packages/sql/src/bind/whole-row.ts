@@ -1,0 +1,70 @@
+/** Rows of FROM's items as values, and the columns that every table has beside its own. Called by scope.ts. */
+import { typedSignature } from '../functions/signature.ts';
+import { boolType, oidType, recordType } from '../types/type.ts';
+import { RecordValue } from '../types/values.ts';
+import type { BindContext } from './context.ts';
+import { constant, type Expression } from './expression.ts';
+import type { ScopeColumn, ScopeItem } from './scope.ts';
+
+/** NULL where the item is the missing side of an outer join, which is seen by all of its columns being NULL. */
+export function recordOf(
+  columns: readonly ScopeColumn[],
+  location: number | undefined,
+): Expression {
+  const types = columns.map((one) => one.expression.type);
+  const names = columns.map((one) => one.name);
+  const signature = typedSignature(
+    'row',
+    types,
+    recordType,
+    () => (values) =>
+      values.length > 0 && values.every((one) => one === null)
+        ? null
+        : new RecordValue(values, types, names),
+    { strict: false },
+  );
+  return {
+    kind: 'call',
+    type: recordType,
+    modifier: -1,
+    location,
+    signature,
+    arguments: columns.map((one) => one.expression),
+  };
+}
+
+/** tableoid, NULL where an outer join found no row. Throws 0A000 for the others. */
+export function systemColumn(
+  context: BindContext,
+  item: ScopeItem,
+  name: string,
+  location: number | undefined,
+): Expression {
+  const [first] = item.columns;
+  const own = first?.expression.kind === 'column' ? first.expression : undefined;
+  if (name !== 'tableoid' || own === undefined || own.tableOid === 0)
+    throw context.unsupported(`system column "${name}"`, location);
+  const absent = item.columns.map(
+    ({ expression: argument }): Expression => ({
+      kind: 'is-null',
+      type: boolType,
+      modifier: -1,
+      location,
+      negated: false,
+      argument,
+    }),
+  );
+  const value = constant(oidType, own.tableOid, location);
+  const branch = {
+    when: { kind: 'and', type: boolType, modifier: -1, location, arguments: absent } as const,
+    result: constant(oidType, null, location),
+  };
+  return {
+    kind: 'case',
+    type: oidType,
+    modifier: -1,
+    location,
+    branches: [branch],
+    otherwise: value,
+  };
+}
