@@ -16,8 +16,6 @@ const probeTimeoutMs = 2_000;
 const probeKey = '\u0000probe';
 /** Between two attempts. Unit: ms. */
 const retryMs = 250;
-/** Process ids that clients are given name their gateway by a number below this. */
-const gatewayIdsMax = 1024;
 
 export interface GatewayRole {
   readonly address: { readonly host: string; readonly port: number };
@@ -94,7 +92,8 @@ async function listen(
       logins: flotilla.logins,
       clock: parts.clock,
       logger: parts.logger.child({ part: 'gateway' }),
-      gatewayId: parts.prng.nextBelow(gatewayIdsMax),
+      gatewayId: await flotilla.remoteCancels.join(),
+      remoteCancels: flotilla.remoteCancels,
       onFatal: (error) => parts.onFatal(error instanceof Error ? error : new Error(String(error))),
     });
   } catch (error) {

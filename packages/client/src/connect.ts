@@ -42,6 +42,8 @@ export async function connect(options: ConnectOptions): Promise<Flotilla> {
       sql: flotilla.sql,
       transaction: (work, transaction) => flotilla.transaction(work, transaction),
       logins: flotilla.logins,
+      remoteCancels: flotilla.remoteCancels,
+      listen: (channel, handler) => flotilla.listen(channel, handler),
       createSession: (session) => flotilla.createSession(session),
       async close() {
         await flotilla.close();

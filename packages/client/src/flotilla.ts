@@ -1,8 +1,16 @@
 /** A client of the database in this process: SQL and key-value over one router. Made by `connect` or `createFlotilla`. */
 import { DbError } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
-import type { Logins, SessionOptions, SqlEngine, SqlSession } from '@flotilla/sql';
+import type {
+  Logins,
+  Notification,
+  RemoteCancels,
+  SessionOptions,
+  SqlEngine,
+  SqlSession,
+} from '@flotilla/sql';
 import { createKv, type Kv } from './kv.ts';
+import { listenTo, type Subscription } from './listen.ts';
 import { createSqlTag, type SqlTag } from './sql-tag.ts';
 import type {
   Transaction,
@@ -28,6 +36,10 @@ export interface Flotilla {
   createSession(options: SessionOptions): SqlSession;
   /** Who may begin a session: for gateways. */
   readonly logins: Logins;
+  /** Takes cancel requests to the process that has the session: for gateways. */
+  readonly remoteCancels: RemoteCancels;
+  /** Hears of every NOTIFY of a channel from now on, until `close`. At most once each. */
+  listen(channel: string, handler: (notification: Notification) => void): Promise<Subscription>;
   /** Ends what this client started; operations under way fail. Idempotent. */
   close(): Promise<void>;
 }
@@ -66,6 +78,14 @@ export class ComposedFlotilla implements Flotilla {
 
   get logins(): Logins {
     return this.parts.engine.logins;
+  }
+
+  get remoteCancels(): RemoteCancels {
+    return this.parts.engine.cancels;
+  }
+
+  listen(channel: string, handler: (notification: Notification) => void): Promise<Subscription> {
+    return listenTo((events) => this.createSession({ ...ownSession, events }), channel, handler);
   }
 
   createSession(options: SessionOptions): SqlSession {

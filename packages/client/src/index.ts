@@ -17,7 +17,7 @@
  * Not built: watching keys; streaming of SQL results (`createSession` gives row batches); pools of settings.
  */
 export { DbError, type ErrorCode } from '@flotilla/base';
-export { type SessionOptions, SqlError } from '@flotilla/sql';
+export { type Notification, type SessionOptions, SqlError } from '@flotilla/sql';
 export type { BytesLike } from './bytes-like.ts';
 export { type ConnectOptions, connect } from './connect.ts';
 export { type CreateFlotillaOptions, createFlotilla } from './create-flotilla.ts';
@@ -31,6 +31,7 @@ export {
   type KvWriteResult,
   kvKeyBytesMax,
 } from './kv.ts';
+export type { Subscription } from './listen.ts';
 
 export type { SqlColumn, SqlOptions, SqlResult, SqlRow, SqlTag } from './sql-tag.ts';
 export type { SqlParameter, SqlValue } from './sql-values.ts';

@@ -1,9 +1,14 @@
 /**
  * Finds the session that a CancelRequest means. The process id that clients are given carries the gateway's id in its
- * high bits, so that a request which a load balancer sent elsewhere can be recognized and, one day, forwarded.
+ * high bits, so that a request which a load balancer sent elsewhere is recognized and can be forwarded.
  */
 import { randomFillSync, timingSafeEqual } from 'node:crypto';
 import { assert } from '@flotilla/base';
+
+/** The id of the gateway that gave a session this process id. */
+export function gatewayOf(processId: number): number {
+  return processId >>> connectionBits;
+}
 
 /** Bits of the process id below the gateway's id. 10 bits of gateways; the sign bit stays clear. */
 const connectionBits = 21;

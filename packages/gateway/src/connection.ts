@@ -17,6 +17,7 @@ import { Peer } from './peer.ts';
 import { goodbyeFollows } from './read-ahead.ts';
 import type { ClientLink } from './session/client-link.ts';
 import type { ProtocolSession } from './session/protocol-session.ts';
+import { cancelError } from './session-start.ts';
 
 type Phase =
   | { readonly kind: 'handshake'; readonly handshake: Handshake }
@@ -277,10 +278,6 @@ export class Connection {
 
 function shutdownError(): SqlError {
   return new SqlError('57P01', 'terminating connection due to administrator command');
-}
-
-function cancelError(): SqlError {
-  return new SqlError('57014', 'canceling statement due to user request');
 }
 
 /** Never read by anybody. */

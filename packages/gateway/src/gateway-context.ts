@@ -1,6 +1,12 @@
 /** What all connections of one gateway share. */
 import type { Clock, Logger } from '@flotilla/base';
-import type { Logins, SessionClient, SqlSession, SqlSessionEvents } from '@flotilla/sql';
+import type {
+  CancelKeyBytes,
+  Logins,
+  SessionClient,
+  SqlSession,
+  SqlSessionEvents,
+} from '@flotilla/sql';
 import type { AccessRule } from './access-rules.ts';
 import type { Admission } from './admission.ts';
 import type { AuthenticationMethod } from './authentication.ts';
@@ -37,6 +43,8 @@ export interface GatewayContext {
   readonly roleConnections: RoleConnections;
   readonly admission: Admission;
   readonly cancels: CancelRegistry;
+  /** The session is another gateway's. */
+  forwardCancel(key: CancelKeyBytes): void;
   readonly serverVersion: string;
   /** May throw SqlError, e.g. 3D000. */
   createSession(options: CreateSessionOptions): SqlSession;

@@ -1,11 +1,11 @@
 /** Listens, admits, and shuts down. Everything about a single client is in `connection.ts`. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { type Clock, type Logger, silentLogger } from '@flotilla/base';
-import { type Logins, SqlError, type SqlSession } from '@flotilla/sql';
+import { type Logins, type RemoteCancels, SqlError, type SqlSession } from '@flotilla/sql';
 import type { AccessRule } from './access-rules.ts';
 import { Admission } from './admission.ts';
 import type { AuthenticationMethod } from './authentication.ts';
-import { CancelRegistry } from './cancel-registry.ts';
+import { CancelRegistry, gatewayOf } from './cancel-registry.ts';
 import { Connection } from './connection.ts';
 import type { CreateSessionOptions, GatewayContext } from './gateway-context.ts';
 import { defaultLimits, type GatewayLimits } from './limits.ts';
@@ -26,6 +26,8 @@ export interface GatewayOptions {
   readonly limits?: Partial<GatewayLimits>;
   /** In [0, 1023], unique among the cluster's gateways: part of the process ids that clients are given. Default 0. */
   readonly gatewayId?: number;
+  /** Takes cancel requests to the gateways whose sessions they mean. Default: they are logged. */
+  readonly remoteCancels?: RemoteCancels;
   /** Default: everybody is trusted. */
   readonly authentication?: AuthenticationMethod;
   /** Who may connect from where, the first that fits; see access-rules.ts. Default: everybody, by `authentication`. */
@@ -70,6 +72,11 @@ class GatewayServer implements Gateway {
 
   constructor(options: GatewayOptions) {
     const limits = { ...defaultLimits, ...options.limits };
+    const { remoteCancels } = options;
+    const cancels = new CancelRegistry(options.gatewayId ?? 0);
+    remoteCancels?.onCancel(({ processId, secret }) => {
+      cancels.cancel(processId, Buffer.from(secret));
+    });
     this.context = {
       clock: options.clock,
       limits,
@@ -81,7 +88,8 @@ class GatewayServer implements Gateway {
       logins: options.logins,
       roleConnections: new RoleConnections(),
       admission: new Admission(limits),
-      cancels: new CancelRegistry(options.gatewayId ?? 0),
+      cancels,
+      forwardCancel: (key) => void remoteCancels?.forward(gatewayOf(key.processId), key),
       serverVersion: options.serverVersion ?? defaultServerVersion,
       createSession: options.createSession,
       onFatal: options.onFatal ?? throwUncaught,

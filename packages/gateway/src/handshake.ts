@@ -188,6 +188,8 @@ export class Handshake {
     const { processId } = packet;
     const outcome = this.context.cancels.cancel(processId, packet.secret);
     this.logger.info({ address: this.peer.address, processId, outcome }, 'gateway_cancel_request');
+    if (outcome === 'other_gateway')
+      this.context.forwardCancel({ processId, secret: packet.secret });
     this.close('cancel request');
   }
 

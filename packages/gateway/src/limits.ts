@@ -31,6 +31,8 @@ export interface GatewayLimits {
   readonly statementsMax: number;
   /** Portals per session between two Syncs. */
   readonly portalsMax: number;
+  /** Notifications that wait for a session's transaction to end. More end the session (53400). */
+  readonly notificationsMax: number;
   /** Source texts and parameters that one session's statements and portals may hold, bytes. */
   readonly retainedBytesMax: number;
 }
@@ -51,5 +53,6 @@ export const defaultLimits: GatewayLimits = {
   lingerMs: 2_000,
   statementsMax: 10_000,
   portalsMax: 1_000,
+  notificationsMax: 10_000,
   retainedBytesMax: 128 * 1024 * 1024,
 };

@@ -27,6 +27,11 @@ export function checkStartup(startup: StartupMessage): { user: string; database:
   return { user, database: database === '' ? user : database };
 }
 
+/** What a statement ends with that a cancel request, or pg_cancel_backend, was for. */
+export function cancelError(): SqlError {
+  return new SqlError('57014', 'canceling statement due to user request');
+}
+
 export interface SessionStart {
   readonly context: GatewayContext;
   readonly startup: StartupMessage;
@@ -65,6 +70,8 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
     },
     events: {
       onNotice: (notice) => protocol.notice(notice),
+      onNotification: (notification) => protocol.notification(notification),
+      onCancel: () => protocol.abort(cancelError()),
       onTerminate: (reason) => link.fatal(reason),
       onParameterStatus: (name, value) => {
         if (greeted) protocol.parameterChanged(name, value);

@@ -7,10 +7,14 @@ import { CatalogLease } from './catalog/lease.ts';
 import { Sequences } from './catalog/sequences.ts';
 import type { ClusterInspector } from './cluster/cluster-inspector.ts';
 import type { Peers } from './cluster/peers.ts';
+import { ProcessDirectory } from './cluster/process-directory.ts';
+import { type RemoteCancels, remoteCancels } from './cluster/remote-cancels.ts';
+import { SessionDirectory } from './cluster/session-directory.ts';
 import { SessionRegistry } from './cluster/session-facts.ts';
 import { ClockRowIds } from './execute/row-ids.ts';
 import { Runner } from './execute/runner.ts';
 import type { KvDatabase } from './kv-transaction.ts';
+import { NotificationHub } from './notifications/notification-hub.ts';
 import { loadGrammar } from './parse/grammar.ts';
 import { Parser } from './parse/parser.ts';
 import { Preparer } from './prepare.ts';
@@ -41,6 +45,8 @@ export interface SqlEngine {
   createSession(options: SessionOptions): SqlSession;
   /** Who may have one, for those who let users in. */
   readonly logins: Logins;
+  /** Other processes that have sessions, for a gateway. */
+  readonly cancels: RemoteCancels;
   /** Its sessions go on; but nobody has to wait for this process any more. */
   close(): Promise<void>;
 }
@@ -51,6 +57,9 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
   const { database, clock, logger = silentLogger, prng = osPrng() } = options;
   const catalog = new Catalog(database);
   const lease = options.catalogLease === true ? leaseOn(catalog, options) : undefined;
+  const { peers } = options;
+  const processes = new ProcessDirectory({ database, clock, prng, logger, peers });
+  const sessions = new SessionRegistry();
   const shared: SessionShared = {
     database,
     clock,
@@ -58,7 +67,9 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     logger,
     catalog,
     cluster: options.cluster,
-    sessions: new SessionRegistry(),
+    sessions,
+    allSessions: new SessionDirectory({ clock, peers, processes, registry: sessions }),
+    notifications: new NotificationHub({ peers, directory: processes, logger }),
     startedAt: timestampFromUnixMs(clock.wallMs()),
     ids: new CatalogIds(database),
     sequences: new Sequences(database),
@@ -71,7 +82,12 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
   return {
     createSession: (session) => new EngineSession(shared, session),
     logins: new CatalogLogins({ database, catalog, now }),
-    close: async () => lease?.close(),
+    cancels: remoteCancels(peers, processes, logger),
+    async close() {
+      await lease?.close();
+      await shared.advisory.close();
+      await processes.leave();
+    },
   };
 }
 

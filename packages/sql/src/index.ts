@@ -36,6 +36,7 @@
  */
 export * from './cluster/cluster-inspector.ts';
 export type { Peers } from './cluster/peers.ts';
+export type { CancelKeyBytes, RemoteCancels } from './cluster/remote-cancels.ts';
 export type { SessionClient } from './cluster/session-facts.ts';
 export * from './engine.ts';
 export * from './kv-errors.ts';

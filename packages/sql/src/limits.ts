@@ -64,6 +64,19 @@ export const advisoryWaitMs: {
   readonly most: number;
   readonly releaseAgain: number;
 } = { first: 10, most: 150, releaseAgain: 500 };
+/** Payload of a notification, as in PostgreSQL: less than this. Unit: bytes. 22023. */
+export const notificationPayloadBytesMax: number = 8_000;
+/** LISTENs, UNLISTENs and NOTIFYs of one transaction. 53400. */
+export const notificationsPendingMax: number = 10_000;
+/** Numbers of processes that have sessions (ten bits of a process id), how long a row of one is good for and how often it is
+ *  renewed; how long a process is waited for that is asked for its sessions, and how many it lists in one message. Unit: ms. */
+export const sessionHosts: {
+  readonly max: number;
+  readonly lastsMs: number;
+  readonly renewMs: number;
+  readonly answerMs: number;
+  readonly sessionsPerMessage: number;
+} = { max: 1_024, lastsMs: 300_000, renewMs: 60_000, answerMs: 500, sessionsPerMessage: 25 };
 /** Cursors of one session. 53400. */
 export const cursorsMax: number = 1_000;
 /** Keys that one statement of a block inserts under locks of their own. More are checked without. */

@@ -125,10 +125,22 @@ export interface Notice {
   readonly message: string;
 }
 
+/** What NOTIFY says to those who LISTEN. */
+export interface Notification {
+  /** Of the session that said it. */
+  readonly processId: number;
+  readonly channel: string;
+  readonly payload: string;
+}
+
 export interface SqlSessionEvents {
   onNotice(notice: Notice): void;
   /** A setting that clients are told of changed: `application_name`, `TimeZone`, … */
   onParameterStatus(name: string, value: string): void;
+  /** Of a channel that the session listens to. The user is told when no transaction is open. */
+  onNotification(notification: Notification): void;
+  /** What the session runs now is to be stopped, if it runs anything. */
+  onCancel(): void;
   /** The session cannot go on: whoever speaks to the user says why, as FATAL, and closes it. */
   onTerminate(reason: SqlError): void;
 }

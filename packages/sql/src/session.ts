@@ -107,6 +107,7 @@ export class EngineSession implements SqlSession {
       throw new SqlError('XX000', 'the statement was not prepared by this engine');
     const { signal, end } = this.deadlines.begin(options.signal, prepared.statement.text);
     const onError = (error: unknown): unknown => {
+      this.context.statementFailed();
       end();
       this.context.transaction.fail(error);
       return statementError(error, signal);
@@ -118,7 +119,10 @@ export class EngineSession implements SqlSession {
           `${parameters.length} parameters were given, but the statement requires ${prepared.types.length}`,
         );
       const result = await this.runner.run(prepared, parameters, { signal, onEnd: end, onError });
-      if (prepared.prepared.plan.kind !== 'select') end();
+      if (prepared.prepared.plan.kind !== 'select') {
+        end();
+        await this.context.settled();
+      }
       return result;
     } catch (error) {
       throw onError(error);
@@ -210,7 +214,7 @@ export class EngineSession implements SqlSession {
   async endImplicit(options: { readonly commit: boolean }): Promise<void> {
     try {
       await this.context.transaction.endImplicit(options.commit);
-      await this.context.advisory.settled();
+      await this.context.settled();
     } catch (error) {
       throw this.runner.commitError(error);
     }
@@ -224,5 +228,6 @@ export class EngineSession implements SqlSession {
     this.context.shared.sessions.remove(this.activity);
     this.context.transaction.close();
     this.context.advisory.close();
+    this.context.notifications.close();
   }
 }

@@ -50,7 +50,6 @@ const refused: readonly (readonly [string, string])[] = [
   ['copy t from stdin where id = 1', 'COPY … WHERE'],
   ["copy t to '/tmp/t'", 'COPY to or from a file or program'],
   ['grant execute on function f to ann', 'GRANT ON FUNCTION'],
-  ['listen x', 'LISTEN'],
   ['lock table t', 'LOCK TABLE'],
   ['do $$ begin end $$', 'DO'],
   ['explain (buffers) select 1', '@10 EXPLAIN (BUFFERS)'],

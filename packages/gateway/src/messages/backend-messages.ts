@@ -1,5 +1,5 @@
 /** Encoders of what the server says, except rows (`data-row.ts`) and errors (`error-response.ts`). Write only. */
-import type { ColumnDescription, Oid, TransactionStatus } from '@flotilla/sql';
+import type { ColumnDescription, Notification, Oid, TransactionStatus } from '@flotilla/sql';
 import { Backend } from './message-types.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 
@@ -65,6 +65,14 @@ export function writeParameterStatus(output: OutputBuffer, name: string, value: 
   const message = output.beginMessage(Backend.parameterStatus);
   output.writeCString(name);
   output.writeCString(value);
+  output.endMessage(message);
+}
+
+export function writeNotificationResponse(output: OutputBuffer, notification: Notification): void {
+  const message = output.beginMessage(Backend.notificationResponse);
+  output.writeInt32(notification.processId);
+  output.writeCString(notification.channel);
+  output.writeCString(notification.payload);
   output.endMessage(message);
 }
 

@@ -38,6 +38,7 @@ export const Backend = {
   negotiateProtocolVersion: 0x76, // v
   noData: 0x6e, // n
   noticeResponse: 0x4e, // N
+  notificationResponse: 0x41, // A
   parameterDescription: 0x74, // t
   parameterStatus: 0x53, // S
   parseComplete: 0x31, // 1

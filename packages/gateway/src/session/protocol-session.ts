@@ -3,7 +3,7 @@
  * Owns the rule "after an error, skip to Sync". Knows nothing of sockets and framing.
  */
 import { FatalError, InvariantViolation, type Logger } from '@flotilla/base';
-import { type Notice, SqlError, type SqlSession } from '@flotilla/sql';
+import { type Notice, type Notification, SqlError, type SqlSession } from '@flotilla/sql';
 import type { GatewayLimits } from '../limits.ts';
 import { writeParameterStatus, writeReadyForQuery } from '../messages/backend-messages.ts';
 import { toSqlError, writeErrorResponse, writeNoticeResponse } from '../messages/error-response.ts';
@@ -12,6 +12,7 @@ import { Frontend } from '../messages/message-types.ts';
 import { ClientGone, type ClientLink } from './client-link.ts';
 import { CopyInput, isCopyMessage } from './copy-input.ts';
 import { ExtendedQuery } from './extended-query.ts';
+import { Notifications } from './notifications.ts';
 import type { RowTarget } from './row-cursor.ts';
 import { runSimpleQuery } from './simple-query.ts';
 import { StatementRunner } from './statement-runner.ts';
@@ -36,6 +37,7 @@ export class ProtocolSession {
   private changedParameters: Map<string, string> | undefined;
   /** What the client was told last. */
   private readonly toldParameters = new Map<string, string>();
+  private readonly notifications: Notifications;
   /** Nothing is owed to the client: the last thing said was ReadyForQuery. */
   private atBoundary = true;
 
@@ -45,6 +47,7 @@ export class ProtocolSession {
     this.logger = options.logger;
     this.runner = new StatementRunner(options.session);
     this.copyInput = new CopyInput(options.link);
+    this.notifications = new Notifications(options.link, options.limits);
     this.target = {
       copyInput: this.copyInput,
       link: options.link,
@@ -102,6 +105,13 @@ export class ProtocolSession {
     if (this.toldParameters.get(name) === value) return;
     this.toldParameters.set(name, value);
     writeParameterStatus(this.link.output, name, value);
+  }
+
+  /** The client hears of it as soon as nothing is owed to it and no transaction is open. */
+  notification(notification: Notification): void {
+    this.notifications.add(notification);
+    const mayTell = () => this.atBoundary && this.session.transactionStatus === 'idle';
+    if (mayTell()) void this.notifications.tell(mayTell);
   }
 
   notice(notice: Notice): void {
@@ -220,7 +230,9 @@ export class ProtocolSession {
     this.atBoundary = true;
     this.skipUntilSync = false;
     if (this.changedParameters !== undefined) this.tellParameters(this.changedParameters);
-    writeReadyForQuery(this.link.output, this.session.transactionStatus);
+    const { transactionStatus } = this.session;
+    if (transactionStatus === 'idle') this.notifications.tellAll();
+    writeReadyForQuery(this.link.output, transactionStatus);
     this.link.flush();
   }
 

@@ -59,6 +59,12 @@ export function bindStatement(context: BindContext, tree: Node): BoundStatement 
   }
   if ('TransactionStmt' in tree) return bindTransaction(context, tree.TransactionStmt);
   if ('VacuumStmt' in tree) return bindVacuum(context, tree.VacuumStmt);
+  if ('ListenStmt' in tree) return { kind: 'listen', channel: tree.ListenStmt.conditionname ?? '' };
+  if ('UnlistenStmt' in tree) return { kind: 'unlisten', channel: tree.UnlistenStmt.conditionname };
+  if ('NotifyStmt' in tree) {
+    const { conditionname: channel = '', payload = '' } = tree.NotifyStmt;
+    return { kind: 'notify', channel, payload };
+  }
   if ('DiscardStmt' in tree) {
     const { target } = tree.DiscardStmt;
     if (target === 'DISCARD_ALL') return { kind: 'discard', what: 'ALL' };
@@ -157,9 +163,6 @@ function statementName(tree: Node): string {
     FetchStmt: 'FETCH',
     ClosePortalStmt: 'CLOSE',
     ExecuteStmt: 'EXECUTE',
-    NotifyStmt: 'NOTIFY',
-    ListenStmt: 'LISTEN',
-    UnlistenStmt: 'UNLISTEN',
     LockStmt: 'LOCK TABLE',
     DoStmt: 'DO',
     CallStmt: 'CALL',

@@ -128,6 +128,10 @@ export type BoundUtility =
       readonly modes: TransactionModes;
     }
   | { readonly kind: 'reset-all' }
+  | { readonly kind: 'listen'; readonly channel: string }
+  /** Undefined: all. */
+  | { readonly kind: 'unlisten'; readonly channel: string | undefined }
+  | { readonly kind: 'notify'; readonly channel: string; readonly payload: string }
   | { readonly kind: 'show'; readonly name: string }
   | { readonly kind: 'discard'; readonly what: 'ALL' | 'PLANS' }
   /** `query` is bound when it runs. */

@@ -4,7 +4,9 @@ import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../cluster/session-facts.ts';
 import type { CursorFacts } from '../cursors/cursor-facts.ts';
 import type { PreparedFacts } from '../named-statements.ts';
+import type { NotificationAccess } from '../notifications/notification-access.ts';
 import type { Authority } from '../roles/authority.ts';
+import type { Notice } from '../session-api.ts';
 import type { Datum } from '../types/values.ts';
 import type { SequenceDescriptor } from './descriptor.ts';
 import type { NameResolver } from './name-resolver.ts';
@@ -31,8 +33,13 @@ export interface BackendAccess {
   readonly advisory: AdvisoryAccess;
   /** Of the cluster. */
   advisoryLocks(): Promise<AdvisoryFacts[]>;
-  /** Of this process. */
-  sessions(): Iterable<SessionFacts>;
+  /** Of all processes that answer. Throws DbError. */
+  sessions(): Promise<readonly SessionFacts[]>;
+  /** @returns whether the session was there to be told. Throws DbError. */
+  signal(processId: number, kind: 'cancel' | 'terminate'): Promise<boolean>;
+  readonly notifications: NotificationAccess;
+  /** Tells the user, beside the result. */
+  notice(notice: Notice): void;
   /** Of this session. */
   cursors(): Iterable<CursorFacts>;
   /** Of this session. */

@@ -1,5 +1,6 @@
 /** What one session is doing, kept by itself and read when somebody asks. A statement costs it two assignments. */
-import type { TransactionStatus } from '../session-api.ts';
+import type { SqlSessionEvents, TransactionStatus } from '../session-api.ts';
+import { SqlError } from '../sql-error.ts';
 import { timestampFromUnixMs } from '../types/timestamp.ts';
 import type { ListedSession, SessionClient, SessionFacts, SessionState } from './session-facts.ts';
 
@@ -27,6 +28,7 @@ export class SessionActivity implements ListedSession {
     readonly user: string;
     readonly database: string;
     readonly client?: SessionClient;
+    readonly events?: Partial<SqlSessionEvents>;
   };
   private readonly sources: ActivitySources;
   private readonly createdAtMs: number;
@@ -38,6 +40,19 @@ export class SessionActivity implements ListedSession {
     this.who = who;
     this.sources = sources;
     this.createdAtMs = sources.nowMs();
+  }
+
+  get processId(): number {
+    return this.who.client?.processId ?? 0;
+  }
+
+  cancel(): void {
+    this.who.events?.onCancel?.();
+  }
+
+  terminate(): void {
+    const reason = 'terminating connection due to administrator command';
+    this.who.events?.onTerminate?.(new SqlError('57P01', reason));
   }
 
   begin(text: string): void {

@@ -30,7 +30,10 @@ export interface SessionFacts {
 }
 
 export interface ListedSession {
+  readonly processId: number;
   facts(): SessionFacts;
+  cancel(): void;
+  terminate(): void;
 }
 
 /** Sessions that name their client are listed until they are closed. */
@@ -43,6 +46,16 @@ export class SessionRegistry {
 
   remove(session: ListedSession): void {
     this.listed.delete(session);
+  }
+
+  /** @returns whether the session is here */
+  signal(processId: number, kind: 'cancel' | 'terminate'): boolean {
+    for (const session of this.listed) {
+      if (session.processId !== processId) continue;
+      session[kind]();
+      return true;
+    }
+    return false;
   }
 
   *all(): Iterable<SessionFacts> {

@@ -115,7 +115,7 @@ function virtualSource(evaluation: EvalContext): VirtualSource {
     setting: (name) => evaluation.setting(name),
     settings: () => settingNames().map((name) => ({ name, value: evaluation.setting(name) ?? '' })),
     cluster: backend.cluster,
-    sessions: () => visibleSessions(backend.sessions(), authority),
+    sessions: async () => visibleSessions(await backend.sessions(), authority),
     advisoryLocks: () => backend.advisoryLocks(),
     cursors: () => backend.cursors(),
     statements: () => backend.statements(),

@@ -3,6 +3,7 @@ import { assertNever, type Prng } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
 import type { SessionCursors } from '../cursors/session-cursors.ts';
 import { type DdlOptions, runDdl } from '../ddl/run-ddl.ts';
+import type { SessionNotifications } from '../notifications/session-notifications.ts';
 import type { ColumnDescription, NamedStatements, StatementResult } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
@@ -18,6 +19,7 @@ export interface UtilityOptions extends DdlOptions {
   readonly transaction: SessionTransaction;
   readonly statements: NamedStatements;
   readonly cursors: SessionCursors;
+  readonly notifications: SessionNotifications;
   readonly columns: readonly ColumnDescription[] | undefined;
   readonly onSettingChange: (change: SettingChange) => void;
 }
@@ -34,10 +36,20 @@ export async function runUtility(
     case 'reset-all':
       for (const change of options.settings.resetAll()) options.onSettingChange(change);
       return emptyResult('RESET');
+    case 'listen':
+      options.notifications.listen(plan.channel);
+      return emptyResult('LISTEN');
+    case 'unlisten':
+      options.notifications.unlisten(plan.channel);
+      return emptyResult('UNLISTEN');
+    case 'notify':
+      options.notifications.notify(plan.channel, plan.payload);
+      return emptyResult('NOTIFY');
     case 'discard':
       if (plan.what === 'PLANS') return emptyResult('DISCARD PLANS');
       options.transaction.requireNoBlock('DISCARD ALL');
       await options.cursors.closeAll();
+      options.notifications.unlisten(undefined);
       await options.evaluation.catalog?.backend.advisory.unlockAll();
       options.statements.clear();
       for (const change of options.settings.resetAll()) options.onSettingChange(change);

@@ -14,6 +14,7 @@ import { moreSystemFunctions } from './more-system.ts';
 import { overlapsFunctions } from './overlaps.ts';
 import { regexpFunctions } from './regexp-functions.ts';
 import { sequenceFunctions } from './sequences.ts';
+import { sessionFunctions } from './sessions.ts';
 import { indexByName, type Signature } from './signature.ts';
 import { sizeFunctions } from './sizes.ts';
 import { stringFunctions } from './strings.ts';
@@ -34,6 +35,7 @@ export const scalarFunctions: ReadonlyMap<string, readonly Signature[]> = indexB
   ...mathsFunctions,
   ...stringFunctions,
   ...advisoryFunctions,
+  ...sessionFunctions,
   ...systemFunctions,
   ...sequenceFunctions,
   ...catalogFunctions,

@@ -22,6 +22,7 @@ import {
 } from '../types/type.ts';
 import type { ArrayValue, IntervalValue } from '../types/values.ts';
 import { addToTimestamp, addToTimestampTz } from './datetime.ts';
+import { catalogOf } from './sequences.ts';
 import type { EvalContext } from './signature.ts';
 
 export type SetRow = readonly Datum[];
@@ -120,7 +121,19 @@ function series(type: SqlType, rows: SetSignature['rows']): SetSignature[] {
 /** Lives in information_schema. */
 export const expandArray: string = '_pg_expandarray';
 
+/** Channels of LISTEN. */
+const listeningChannels: SetSignature = setFunction(
+  'pg_listening_channels',
+  [],
+  textType,
+  (_values, context) =>
+    catalogOf(context)
+      .backend.notifications.listening()
+      .map((name) => [name]),
+);
+
 export const coreSetFunctions: readonly SetSignature[] = [
+  listeningChannels,
   ...series(int4Type, integers),
   ...series(int8Type, bigints),
   ...series(numericType, numerics),

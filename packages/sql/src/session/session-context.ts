@@ -13,6 +13,7 @@ import { OutsideWork, sleepFor } from '../cluster/outside-work.ts';
 import { SessionCursors } from '../cursors/session-cursors.ts';
 import { type AfterChange, afterChange } from '../ddl/after-change.ts';
 import { SessionStatements } from '../named-statements.ts';
+import { SessionNotifications } from '../notifications/session-notifications.ts';
 import type { Statement } from '../parse/parser.ts';
 import type { IndexTest } from '../plan/choose-path.ts';
 import type { PreparedPlan } from '../plan/plan.ts';
@@ -33,6 +34,7 @@ export class SessionContext {
   readonly settings: Settings;
   readonly statements: SessionStatements;
   readonly advisory: SessionAdvisoryLocks;
+  readonly notifications: SessionNotifications;
   readonly cursors: SessionCursors = new SessionCursors();
   readonly shared: SessionShared;
   readonly transaction: SessionTransaction;
@@ -76,6 +78,12 @@ export class SessionContext {
       logger: shared.logger,
       onNotice: (notice) => this.notify(notice),
     });
+    this.notifications = new SessionNotifications({
+      hub: shared.notifications,
+      processId: this.processId,
+      deliver: (notification) => options.events?.onNotification?.(notification),
+      scope: () => this.transaction.scope,
+    });
     this.transaction = new SessionTransaction({
       database: options.transactions ?? shared.database,
       shared: options.transactions !== undefined,
@@ -86,6 +94,7 @@ export class SessionContext {
       onEnd: (committed) => {
         if (committed) this.cursors.committed();
         this.advisory.endTransaction();
+        this.notifications.end(committed);
       },
       notify: (notice) => this.notify(notice),
       report: (change) => this.report(change),
@@ -94,8 +103,23 @@ export class SessionContext {
 
   /** A statement has ended: one that stood alone was a transaction. */
   statementEnded(): void {
-    if (this.advisory.holdsForTransaction && this.transaction.status === 'idle')
-      this.advisory.endTransaction();
+    const { advisory, notifications } = this;
+    if (!advisory.holdsForTransaction && !notifications.isPending) return;
+    if (this.transaction.status !== 'idle') return;
+    advisory.endTransaction();
+    notifications.end(true);
+  }
+
+  /** A statement has failed: what it has said, if it stood alone, it has not. */
+  statementFailed(): void {
+    if (this.notifications.isPending && this.transaction.status === 'idle')
+      this.notifications.end(false);
+  }
+
+  /** Resolves when what the end of a transaction means to others has come about. Throws DbError. */
+  async settled(): Promise<void> {
+    await this.advisory.settled();
+    await this.notifications.settled();
   }
 
   private get processId(): number {
@@ -167,7 +191,10 @@ export class SessionContext {
         advisory: this.advisory,
         advisoryLocks: () => this.shared.advisory.list(),
         startedAt: this.shared.startedAt,
-        sessions: () => this.shared.sessions.all(),
+        sessions: () => this.shared.allSessions.all(),
+        signal: (processId, kind) => this.shared.allSessions.signal(processId, kind),
+        notifications: this.notifications,
+        notice: (notice) => this.notify(notice),
         cursors: () => this.cursors.all(),
         statements: () => this.statements.all(),
         setSetting: (name, value, local) => this.setSetting(name, value, local),

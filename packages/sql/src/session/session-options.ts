@@ -6,9 +6,11 @@ import type { CatalogIds } from '../catalog/ids.ts';
 import type { SettingValues } from '../catalog/role.ts';
 import type { Sequences } from '../catalog/sequences.ts';
 import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
+import type { SessionDirectory } from '../cluster/session-directory.ts';
 import type { SessionClient, SessionRegistry } from '../cluster/session-facts.ts';
 import type { Runner } from '../execute/runner.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
+import type { NotificationHub } from '../notifications/notification-hub.ts';
 import type { Parser } from '../parse/parser.ts';
 import type { Preparer } from '../prepare.ts';
 import type { SqlSessionEvents } from '../session-api.ts';
@@ -39,6 +41,9 @@ export interface SessionShared {
   readonly catalog: Catalog;
   readonly cluster: ClusterInspector | undefined;
   readonly sessions: SessionRegistry;
+  /** Those of all processes. */
+  readonly allSessions: SessionDirectory;
+  readonly notifications: NotificationHub;
   /** Microseconds since 2000. */
   readonly startedAt: bigint;
   readonly ids: CatalogIds;

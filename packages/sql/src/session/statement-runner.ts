@@ -105,6 +105,7 @@ export class StatementRunner {
         return runUtility(plan, {
           statements: this.context.statements,
           cursors: this.context.cursors,
+          notifications: this.context.notifications,
           block: plan.kind === 'ddl' ? await open?.beginDdl() : undefined,
           database: this.context.shared.database,
           catalog: this.context.shared.catalog,
@@ -183,7 +184,8 @@ export class StatementRunner {
   private async control(statement: TransactionControl, now: bigint): Promise<string> {
     try {
       const tag = await this.context.transaction.control(statement, now);
-      await this.context.advisory.settled();
+      if (statement.kind === 'rollback-to') this.context.notifications.sweep();
+      await this.context.settled();
       return tag;
     } catch (error) {
       throw statement.kind === 'commit' ? this.commitError(error) : error;

@@ -146,9 +146,9 @@ function* settings({ settings: all }: VirtualSource): Iterable<SystemRow> {
     };
 }
 
-/** The sessions of this process. One that names no client sees nothing but others. */
-function* activity(source: VirtualSource): Iterable<SystemRow> {
-  for (const session of source.sessions())
+/** The sessions of all processes that answer. One that names no client sees nothing but others. */
+async function* activity(source: VirtualSource): AsyncIterable<SystemRow> {
+  for (const session of await source.sessions())
     yield {
       datid: databaseOid,
       datname: session.database,

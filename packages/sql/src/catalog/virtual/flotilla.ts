@@ -155,8 +155,8 @@ const contendedKeys = rowsOf(
   }),
 );
 
-function* sessions(source: VirtualSource): Iterable<SystemRow> {
-  for (const session of source.sessions())
+async function* sessions(source: VirtualSource): AsyncIterable<SystemRow> {
+  for (const session of await source.sessions())
     yield {
       process_id: session.client.processId,
       user_name: session.user,

@@ -39,8 +39,8 @@ export interface VirtualSource {
   readonly cluster: ClusterInspector | undefined;
   /** Of the cluster. */
   advisoryLocks(): Promise<AdvisoryFacts[]>;
-  /** Of this process. */
-  sessions(): Iterable<SessionFacts>;
+  /** Of all processes that answer. */
+  sessions(): Promise<Iterable<SessionFacts>>;
   /** Of this session. */
   cursors(): Iterable<CursorFacts>;
   /** Of this session. */
