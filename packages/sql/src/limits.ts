@@ -77,6 +77,8 @@ export const sessionHosts: {
   readonly answerMs: number;
   readonly sessionsPerMessage: number;
 } = { max: 1_024, lastsMs: 300_000, renewMs: 60_000, answerMs: 500, sessionsPerMessage: 25 };
+/** A row of binary COPY is held in memory whole. Unit: bytes. 54000. */
+export const copyRowBytesMax: number = 64 * 1024 * 1024;
 /** Cursors of one session. 53400. */
 export const cursorsMax: number = 1_000;
 /** Keys that one statement of a block inserts under locks of their own. More are checked without. */

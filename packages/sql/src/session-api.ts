@@ -104,12 +104,16 @@ export interface StatementResult {
 
 export interface CopyOut {
   readonly columnCount: number;
-  /** One string for each line, its end included. Consume to the end, or call `return`. */
-  readonly lines: AsyncIterable<readonly string[]>;
+  /** The binary format; else text. */
+  readonly binary: boolean;
+  /** One for each line, its end included; or for each row of the binary format. Consume to the end, or call `return`. */
+  readonly lines: AsyncIterable<readonly (string | Uint8Array)[]>;
 }
 
 export interface CopyIn {
   readonly columnCount: number;
+  /** The binary format; else text. */
+  readonly binary: boolean;
   /** Takes all that `source` has and writes it. Throws as `execute` does, and what `source` throws. */
   load(source: CopySource): Promise<void>;
 }

@@ -46,7 +46,6 @@ const refused: readonly (readonly [string, string])[] = [
   ['create index on t using gin (id)', 'index method gin'],
   ['alter table t enable row level security', 'ALTER TABLE … ENABLE ROW SECURITY'],
   ['alter table t inherit u', 'ALTER TABLE … ADD INHERIT'],
-  ['copy t from stdin binary', 'COPY … (FORMAT binary)'],
   ['copy t from stdin where id = 1', 'COPY … WHERE'],
   ["copy t to '/tmp/t'", 'COPY to or from a file or program'],
   ['grant execute on function f to ann', 'GRANT ON FUNCTION'],

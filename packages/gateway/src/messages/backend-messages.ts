@@ -134,10 +134,15 @@ export function formatAt(formats: readonly Format[], index: number): Format {
 }
 
 /** CopyInResponse, CopyOutResponse: all columns in text form. */
-export function writeCopyResponse(output: OutputBuffer, type: number, columnCount: number): void {
+export function writeCopyResponse(
+  output: OutputBuffer,
+  type: number,
+  { columnCount, binary }: { readonly columnCount: number; readonly binary: boolean },
+): void {
+  const format = binary ? 1 : 0;
   const message = output.beginMessage(type);
-  output.writeByte(0);
+  output.writeByte(format);
   output.writeInt16(columnCount);
-  for (let left = columnCount; left > 0; left--) output.writeInt16(0);
+  for (let left = columnCount; left > 0; left--) output.writeInt16(format);
   output.endMessage(message);
 }

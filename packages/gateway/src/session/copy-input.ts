@@ -32,7 +32,7 @@ export class CopyInput implements CopySource {
   }
 
   async run(copy: CopyIn): Promise<void> {
-    writeCopyResponse(this.link.output, Backend.copyInResponse, copy.columnCount);
+    writeCopyResponse(this.link.output, Backend.copyInResponse, copy);
     this.link.flush();
     this.running = true;
     try {

@@ -7,11 +7,12 @@ import type { RowTarget } from './row-cursor.ts';
 export async function sendCopy(target: RowTarget, copy: CopyOut): Promise<void> {
   const { link, runner, flushBytes } = target;
   const { output } = link;
-  writeCopyResponse(output, Backend.copyOutResponse, copy.columnCount);
+  writeCopyResponse(output, Backend.copyOutResponse, copy);
   for await (const lines of copy.lines)
     for (const line of lines) {
       const message = output.beginMessage(Backend.copyData);
-      output.writeText(line);
+      if (typeof line === 'string') output.writeText(line);
+      else output.writeBytes(line);
       output.endMessage(message);
       if (output.length < flushBytes) continue;
       const wait = link.push();

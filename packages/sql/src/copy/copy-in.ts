@@ -5,6 +5,7 @@
 import { copyBatchParameters, copyBatchRows } from '../limits.ts';
 import type { ColumnDescription, CopySource, Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import { BinaryReader, type BinaryRow } from './binary-copy.ts';
 import type { CopyOptions } from './copy-options.ts';
 import { type CopyLine, CopyReader } from './copy-reader.ts';
 
@@ -12,6 +13,8 @@ export interface CopyTarget {
   readonly table: string;
   readonly columns: readonly ColumnDescription[];
   decode(typeOid: number, text: string): Datum;
+  /** Of binary data. */
+  receive(typeOid: number, bytes: Uint8Array): Datum;
   /** Writes rows, all of them or none. */
   insert(values: readonly Datum[], rows: number): Promise<void>;
 }
@@ -23,10 +26,13 @@ export async function copyIn(
   target: CopyTarget,
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  const reader = new CopyReader(
-    options,
-    target.columns.map(({ name }) => name),
-  );
+  const { columns } = target;
+  const reader = options.binary
+    ? new BinaryReader(columns.length)
+    : new CopyReader(
+        options,
+        columns.map(({ name }) => name),
+      );
   const loader = new Loader(target);
   let reading = true;
   try {
@@ -69,7 +75,27 @@ class Loader {
     return this.rows >= this.rowsMax;
   }
 
-  add(line: CopyLine): void {
+  add(line: CopyLine | BinaryRow): void {
+    if ('text' in line) this.addText(line);
+    else this.addBinary(line);
+    if (this.rows++ === 0) this.first = line.number;
+    this.last = line.number;
+  }
+
+  private addBinary({ number, fields }: BinaryRow): void {
+    const { columns, table } = this.target;
+    for (const [index, column] of columns.entries()) {
+      const bytes = fields[index] ?? null;
+      try {
+        this.values.push(bytes === null ? null : this.target.receive(column.typeOid, bytes));
+      } catch (error) {
+        if (!(error instanceof SqlError)) throw error;
+        throw located(error, `COPY ${table}, line ${number}, column ${column.name}`);
+      }
+    }
+  }
+
+  private addText(line: CopyLine): void {
     const { columns, table } = this.target;
     const at = `COPY ${table}, line ${line.number}`;
     const { fields } = line;
@@ -91,8 +117,6 @@ class Loader {
         throw located(error, `${at}, column ${column.name}: "${shorten(text ?? '')}"`);
       }
     }
-    if (this.rows++ === 0) this.first = line.number;
-    this.last = line.number;
   }
 
   async write(): Promise<void> {

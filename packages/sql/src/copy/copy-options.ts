@@ -3,6 +3,7 @@ import type { CopyStmt, Node } from 'libpg-query';
 import { SqlError } from '../sql-error.ts';
 
 export interface CopyOptions {
+  readonly binary: boolean;
   readonly csv: boolean;
   readonly delimiter: string;
   readonly nullText: string;
@@ -32,8 +33,9 @@ export function readCopyOptions(statement: CopyStmt): CopyOptions {
   const encoding = textOf(given.get('encoding'))?.toLowerCase().replace('-', '');
   if (encoding !== undefined && encoding !== 'utf8') throw refuse(`ENCODING ${encoding}`);
   const format = textOf(given.get('format')) ?? 'text';
-  if (format === 'binary') throw refuse('FORMAT binary');
-  if (format !== 'text' && format !== 'csv')
+  const binary = format === 'binary';
+  if (binary) checkBinary(given);
+  if (!binary && format !== 'text' && format !== 'csv')
     throw new SqlError('22023', `COPY format "${format}" not recognized`);
   const csv = format === 'csv';
   for (const name of csvOnly)
@@ -44,6 +46,7 @@ export function readCopyOptions(statement: CopyStmt): CopyOptions {
       );
   const quote = oneByte('quote', textOf(given.get('quote')) ?? '"');
   const options: CopyOptions = {
+    binary,
     csv,
     delimiter: oneByte('delimiter', textOf(given.get('delimiter')) ?? (csv ? ',' : '\t')),
     nullText: textOf(given.get('null')) ?? (csv ? '' : '\\N'),
@@ -64,6 +67,14 @@ const known: ReadonlySet<string> = new Set([
   ...['format', 'freeze', 'delimiter', 'null', 'header', 'encoding'],
   ...csvOnly,
 ]);
+
+function checkBinary(given: ReadonlyMap<string, Node | undefined>): void {
+  for (const name of ['delimiter', 'null'])
+    if (given.has(name))
+      throw new SqlError('42601', `cannot specify ${name.toUpperCase()} in BINARY mode`);
+  if (headerOf(given) !== 'none')
+    throw new SqlError('0A000', 'cannot specify HEADER in BINARY mode');
+}
 
 function checkDirection(
   { is_from }: CopyStmt,

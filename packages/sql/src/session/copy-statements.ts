@@ -1,5 +1,6 @@
 /** COPY of one session: TO STDOUT is a query whose rows leave as lines, FROM STDIN is INSERTs of many rows in one transaction. */
 import type { CopyStmt, Node } from 'libpg-query';
+import { binaryEnd, binaryHead, binaryRow } from '../copy/binary-copy.ts';
 import { CopyCommand, checkCopy, copyInsert, copyQuery } from '../copy/copy-command.ts';
 import { copyIn } from '../copy/copy-in.ts';
 import { CopyWriter } from '../copy/copy-writer.ts';
@@ -69,15 +70,25 @@ export class CopyStatements {
         return bytes === null ? null : Buffer.from(bytes).toString('utf8');
       });
     let count = 0;
-    const lines = async function* (): AsyncGenerator<readonly string[], void, undefined> {
-      const header = writer.header();
+    const binary = (row: readonly Datum[]): Uint8Array =>
+      binaryRow(
+        fields.map(({ typeOid }, index) => this.session.encode(typeOid, 1, row[index] ?? null)),
+      );
+    const lines = async function* (): AsyncGenerator<
+      readonly (string | Uint8Array)[],
+      void,
+      undefined
+    > {
+      if (options.binary) yield [binaryHead];
+      const header = options.binary ? undefined : writer.header();
       if (header !== undefined) yield [header];
       for await (const rows of result.rows ?? []) {
         count += rows.length;
-        yield rows.map((row) => writer.line(text(row)));
+        yield rows.map((row) => (options.binary ? binary(row) : writer.line(text(row))));
       }
+      if (options.binary) yield [binaryEnd];
     };
-    const copyOut = { columnCount: names.length, lines: lines() };
+    const copyOut = { columnCount: names.length, binary: options.binary, lines: lines() };
     return { ...emptyResult(''), commandTag: () => `COPY ${count}`, copyOut };
   }
 
@@ -113,6 +124,8 @@ export class CopyStatements {
           columns: fields,
           decode: (typeOid: Oid, text: string): Datum =>
             this.session.decode(typeOid, 0, Buffer.from(text, 'utf8')),
+          receive: (typeOid: Oid, bytes: Uint8Array): Datum =>
+            this.session.decode(typeOid, 1, bytes),
           insert: async (values: readonly Datum[], rows: number): Promise<void> => {
             await this.session.execute(await prepareInsert(rows), values, within);
           },
@@ -133,7 +146,7 @@ export class CopyStatements {
     return {
       ...emptyResult(''),
       commandTag: () => `COPY ${count}`,
-      copyIn: { columnCount, load },
+      copyIn: { columnCount, binary: options.binary, load },
     };
   }
 }
