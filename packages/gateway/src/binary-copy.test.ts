@@ -86,7 +86,10 @@ describe('binary COPY', () => {
       '54000 a row of COPY data has 67108864 bytes at most',
       [head, row(Buffer.from('7fffffff', 'hex'))],
     ],
-    ['08P01 insufficient data left in message', [head, row(field('000001'), none, none, none, none)]],
+    [
+      '08P01 insufficient data left in message',
+      [head, row(field('000001'), none, none, none, none)],
+    ],
     [
       '22021 invalid byte sequence for encoding "UTF8": 0xff',
       [head, row(field('00000001'), field('ff'), none, none, none)],
