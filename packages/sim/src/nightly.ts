@@ -109,11 +109,12 @@ async function main(): Promise<number> {
     }
     if (seconds() < told + progressSeconds) return;
     told = seconds();
-    const reached = requiredProbes.length - totals.neverReached(requiredProbes).length;
+    const missing = totals.neverReached(requiredProbes);
     write(
       `${Math.round(told)} s: ${totals.seeds} seeds, ${totals.perMinute(told)} per minute, ` +
         `${totals.virtualHours} h virtual, ${totals.failed.length} failed, ` +
-        `${reached} of ${requiredProbes.length} rare paths; weights ${JSON.stringify(adaptation.weights())}`,
+        `${requiredProbes.length - missing.length} of ${requiredProbes.length} rare paths` +
+        (missing.length > 0 && missing.length <= 8 ? `, not yet ${missing.join(', ')}` : ''),
     );
   };
   for await (const report of pool.run(jobs())) {

@@ -485,6 +485,32 @@ describe('statements', () => {
     transaction.rollback();
   });
 
+  it('have one moment at which all was so, also where nothing is written and a lock was lost', async () => {
+    await write(one, { a1: '1', b1: '1' });
+    const options = { lock: 'exclusive' } as const;
+    const requests = async (keys: string[], between = async () => {}): Promise<unknown> => {
+      const transaction = one.database.begin();
+      const [first, ...rest] = keys.map(bytes);
+      if (first !== undefined) await kit.run(transaction.get(first, options));
+      await between();
+      for (const key of rest) await kit.run(transaction.get(key, options));
+      const length = kit.cluster.log.length;
+      await kit.run(transaction.commit());
+      return kindsSince(length);
+    };
+    const loseAndWrite = async (): Promise<void> => {
+      kit.cluster.locks.loseAll();
+      await write(two, { a1: '2', b1: '2' });
+    };
+    expect(await failureOf(requests(['a1', 'b1'], loseAndWrite))).toMatchObject({
+      code: 'CONFLICT',
+    });
+    // The second version is the newer one now; of one key alone there is nothing to ask.
+    await write(two, { b1: '3' });
+    expect(await requests(['a1', 'b1'])).toEqual(['refresh']);
+    expect(await requests(['a1'])).toEqual([]);
+  });
+
   it('are taken back by savepoints and restarts', async () => {
     await write(one, { a1: '1' });
     const transaction = one.database.begin();

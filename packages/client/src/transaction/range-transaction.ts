@@ -191,7 +191,7 @@ export class RangeTransaction implements KvTransaction {
         held = held && end === 'locks-held';
         if (end === 'ends-later') held = false;
         else if (!held) parts.keeper.leave(context, false);
-      }
+      } else if (this.hasLocked && this.isolation !== 'read committed') await this.reader.confirm();
     } finally {
       if (held) parts.keeper.leave(context, true);
     }

@@ -40,6 +40,14 @@ export class ReadSet {
     return !this.incomplete;
   }
 
+  /** When the last of the locked keys was written. 0 = none is locked. */
+  get newestLocked(): number {
+    let newest = 0;
+    for (const { locked, since } of this.points.values())
+      if (locked && since > newest) newest = since;
+    return newest;
+  }
+
   point(text: string): PointRead | undefined {
     return this.points.get(text);
   }

@@ -139,6 +139,20 @@ export class SnapshotReader {
     reads.advance(to);
   }
 
+  /**
+   * Shows that all that was read was so at one moment: a lock may have been lost, and its key written, before others were read.
+   * @throws DbError CONFLICT: it was not
+   */
+  async confirm(): Promise<void> {
+    const { router, context, reads } = this.parts;
+    const at = Math.max(context.readTimestamp, reads.newestLocked);
+    const checks = reads.checksUpTo(at);
+    if (checks.length === 0) return;
+    const isKnown = reads.isComplete || at === context.readTimestamp;
+    if (!isKnown || !(await router.refresh(context, checks, at)))
+      throw new DbError('CONFLICT', 'what was read has changed');
+  }
+
   private async read<Result extends { readonly readTimestamp: number }>(
     attempt: () => Promise<Result>,
   ): Promise<Result> {

@@ -134,6 +134,12 @@ describe('timestamps of transactions', () => {
       versions('x 20 a', 'y 20 a'),
       [trace('a', { committed: 20, writes: ['x'] })],
     ],
+    [
+      'what it locked was not there at one moment, and it wrote nothing',
+      /of "x" it saw version 20480, which was no more when 81920 of "y" came/,
+      versions('x 5 u 20', 'x 20 t', 'y 20 t'),
+      [trace('r', { reads: ['x@0=5!', 'y@0=20!'] })],
+    ],
     ['a version is of nobody', /is of nobody/, versions('x 20 who'), []],
     [
       'something came below a read, of an aborted transaction too',

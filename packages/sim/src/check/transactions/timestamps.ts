@@ -81,7 +81,10 @@ class TimestampCheck {
     for (const read of trace.reads) this.checkRead(trace, read);
     for (const span of trace.spans) this.checkSpan(trace, span);
     const timestamp = this.commitTimestampOf(trace);
-    if (timestamp === 0) return;
+    if (timestamp === 0) {
+      this.checkMoment(trace);
+      return;
+    }
     this.checkTime(trace, timestamp);
     for (const read of trace.reads) {
       if (!this.isChecked(trace, read)) continue;
@@ -149,6 +152,26 @@ class TimestampCheck {
     const late = trace.fate === 'committed' ? at - trace.endedAt : 0;
     if (trace.beganAt - at <= wallErrorMs + 1 && late <= wallErrorMs + 1) return;
     throw failed(trace, `commits at ${at.toFixed(1)} ms`);
+  }
+
+  /** Also what wrote nothing has a moment at which all was so that it read, under locks and without. */
+  private checkMoment(trace: TransactionTrace): void {
+    if (trace.fate !== 'committed' || trace.isolation === 'read committed') return;
+    let last: ReadTrace | undefined;
+    let first: { readonly read: ReadTrace; readonly until: number } | undefined;
+    for (const read of trace.reads) {
+      // Of what was absent no version says until when.
+      const seen = this.history.of(read.key).find(({ timestamp }) => timestamp === read.version);
+      if (seen === undefined) continue;
+      if (last === undefined || read.version > last.version) last = read;
+      if (first === undefined || seen.supersededAt < first.until)
+        first = { read, until: seen.supersededAt };
+    }
+    if (last === undefined || first === undefined || last.version < first.until) return;
+    throw failed(
+      trace,
+      `of ${printKey(first.read.key)} it saw version ${first.read.version}, which was no more when ${last.version} of ${printKey(last.key)} came`,
+    );
   }
 
   private checkRead(trace: TransactionTrace, read: ReadTrace): void {

@@ -466,4 +466,23 @@ export const transactions: readonly Mutant[] = [
       },
     },
   },
+  {
+    name: 'locks-alone-are-not-confirmed',
+    breaks:
+      'all that a transaction has locked and read was so at one moment, also where it writes nothing and locks were lost',
+    changes: [
+      {
+        file: transaction,
+        find: "else if (this.hasLocked && this.isolation !== 'read committed') await this.reader.confirm();",
+        replace: '',
+      },
+    ],
+    hunt: {
+      ...leaders,
+      swarm: {
+        ...leaders.swarm,
+        transactions: { ...brisk, lockShare: 0.5, readCommittedShare: 0, workloads: ['lists'] },
+      },
+    },
+  },
 ];
