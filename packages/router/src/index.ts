@@ -18,6 +18,7 @@ export * from './cluster-rows.ts';
 export type { RouterLimits, RouterTimings } from './limits.ts';
 export { defaultRouterLimits, defaultRouterTimings } from './limits.ts';
 export * from './nats/nats-transport.ts';
+export * from './protected-snapshots.ts';
 export * from './router.ts';
 export * from './router-api.ts';
 export * from './transaction/transaction-api.ts';

@@ -184,6 +184,16 @@ export type Fault = At &
         readonly afterMs: number;
         readonly downMs: number;
       }
+    /**
+     * Of the next commit of a coordinator one store gets its promise late, and another hears late of everything that comes
+     * after the promise: both may be there when somebody else settles the transaction.
+     */
+    | ({
+        readonly kind: 'stragglers';
+        readonly coordinator: number;
+        readonly promise: { readonly store: number; readonly delayMs: number };
+        readonly silence: { readonly store: number; readonly delayMs: number };
+      } & Lasting)
   );
 
 /** Of a commit over several ranges: its promise is sent; has been made; its decision is sent; what is left is resolved. */
@@ -269,6 +279,19 @@ function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Faul
       const [from, to] = prng.nextBelow(2) === 0 ? ['*', storeName] : [storeName, '*'];
       const delayMs = round(prng.nextFloat() * electionTimeoutMs);
       return { ...at, kind, from, to, delayMs, lastsMs };
+    }
+    case 'stragglers': {
+      // About when whoever meets the promise takes its coordinator for dead: a second after it was made.
+      const promiseMs = round(900 + prng.nextFloat() * 300);
+      const silentMs = round(1000 + prng.nextFloat() * pick(prng, [120, 2000]));
+      return {
+        ...at,
+        kind,
+        coordinator: prng.nextBelow(Math.max(1, coordinators)),
+        promise: { store, delayMs: promiseMs },
+        silence: { store: 1 + prng.nextBelow(swarm.stores), delayMs: silentMs },
+        lastsMs: round(pick(prng, [100, 1500])),
+      };
     }
     case 'partition': {
       const side: string[] = [];

@@ -48,12 +48,13 @@ export const faultClasses = [
   'drainStore',
   'loseStore',
   'crashCoordinator',
+  'stragglers',
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
 
 /** On where they are asked for only: seeds that do not ask keep their worlds. */
 export const onRequest: readonly FaultClass[] = [
-  ...(['bridge', 'lateEchoes'] as const),
+  ...(['bridge', 'lateEchoes', 'stragglers'] as const),
   ...(['joinStore', 'drainStore', 'loseStore'] as const),
 ];
 

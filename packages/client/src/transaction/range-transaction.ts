@@ -28,6 +28,7 @@ import {
 import { Commit, type CommitParts } from './commit.ts';
 import { ReadSet } from './read-set.ts';
 import { ScanMerge } from './scan-merge.ts';
+import type { SnapshotKeeper } from './snapshot-keeper.ts';
 import { SnapshotReader } from './snapshot-reader.ts';
 import { keyText, type OwnWrite, WriteBuffer } from './write-buffer.ts';
 
@@ -37,6 +38,7 @@ export const transactionBytesMax: number = 64 * 1024 * 1024;
 export const uncertaintyMs: number = 250;
 
 export interface TransactionParts extends CommitParts {
+  readonly snapshots: SnapshotKeeper;
   readonly id: Uint8Array;
 }
 
@@ -77,8 +79,9 @@ export class RangeTransaction implements KvTransaction {
       observed: new Map(),
       stores: new Set(),
     };
-    const { router, keeper } = parts;
-    this.reader = new SnapshotReader({ router, keeper, context: this.context, reads: this.reads });
+    const { router, keeper, clock, snapshots } = parts;
+    const { context, reads } = this;
+    this.reader = new SnapshotReader({ router, keeper, context, reads, clock, snapshots });
   }
 
   get restartable(): boolean {

@@ -2,7 +2,7 @@
  * The reads of one transaction from its snapshot. The first read chooses the snapshot; a value that may be older than the
  * transaction moves it to a later one, if everything read so far is the same there. Knows nothing of writes.
  */
-import { DbError, probe, type Span } from '@flotilla/base';
+import { type Clock, DbError, probe, type Span } from '@flotilla/base';
 import {
   type KvRow,
   type KvValue,
@@ -14,12 +14,15 @@ import {
 } from '@flotilla/router';
 import type { LockKeeper } from './lock-keeper.ts';
 import type { ReadSet } from './read-set.ts';
+import { keptAfterMs, type SnapshotKeeper } from './snapshot-keeper.ts';
 
 export interface SnapshotReaderParts {
   readonly router: TransactionRouter;
   readonly keeper: LockKeeper;
   readonly context: TransactionContext;
   readonly reads: ReadSet;
+  readonly clock: Clock;
+  readonly snapshots: SnapshotKeeper;
 }
 
 /** Times that one read may move the snapshot before it gives up. */
@@ -31,9 +34,12 @@ export class SnapshotReader {
   private choosing: Promise<void> | undefined;
   /** Reads did not hold at the snapshot that was moved to: only a new one helps. */
   private broken = false;
+  /** When the snapshot was first asked for. Unit: ms. */
+  private sinceMs: number;
 
   constructor(parts: SnapshotReaderParts) {
     this.parts = parts;
+    this.sinceMs = parts.clock.nowMs();
   }
 
   get isBroken(): boolean {
@@ -48,6 +54,7 @@ export class SnapshotReader {
     // What a store's clock said before does not bound what was committed before this snapshot.
     context.observed.clear();
     this.broken = false;
+    this.sinceMs = this.parts.clock.nowMs();
   }
 
   async get(
@@ -165,7 +172,12 @@ export class SnapshotReader {
       try {
         const result = await reading;
         if (context.readTimestamp === 0) context.readTimestamp = result.readTimestamp;
-        if (result.readTimestamp === context.readTimestamp) return result;
+        if (result.readTimestamp === context.readTimestamp) {
+          const { clock, snapshots } = this.parts;
+          if (clock.nowMs() - this.sinceMs >= keptAfterMs)
+            snapshots.onRead(context.id, context.readTimestamp);
+          return result;
+        }
       } catch (error) {
         if (!(error instanceof TransactionRefused) || error.reason !== 'uncertain') throw error;
         await this.moveTo(error.timestamp);

@@ -1,7 +1,7 @@
 /** Transactions over real stores: consensus, logs, leases and all, on one manual clock. */
 import { kvPrefix, SeededPrng } from '@flotilla/base';
 import { bootstrapCluster, createRouter, type Router } from '@flotilla/router';
-import { initialRanges, type StoreLimits } from '@flotilla/shard';
+import { initialRanges, type PlacementSettings, type StoreLimits } from '@flotilla/shard';
 import { StoreCluster } from '@flotilla/shard/testing';
 import type { LoadWorld } from './list-load.test-kit.ts';
 import type { TestClient } from './transaction.test-kit.ts';
@@ -14,6 +14,7 @@ export function keyOf(n: number): Uint8Array {
 
 export interface StoreWorldOptions {
   readonly limits?: Partial<StoreLimits>;
+  readonly placement?: PlacementSettings;
 }
 
 export class StoreWorld implements LoadWorld {
@@ -30,11 +31,12 @@ export class StoreWorld implements LoadWorld {
   }
 
   static async start(seed: number, options: StoreWorldOptions = {}): Promise<StoreWorld> {
-    const { limits } = options;
+    const { limits, placement } = options;
     const routers: Router[] = [];
     const cluster: StoreCluster = new StoreCluster({
       seed,
       ...(limits === undefined ? {} : { limits }),
+      ...(placement === undefined ? {} : { placement }),
       finishTransaction: (storeId) => {
         const life = routers.length;
         const transport = cluster.network.connect(`client-of-store-${storeId}-${life}`);

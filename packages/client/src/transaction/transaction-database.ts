@@ -9,6 +9,7 @@ import { deleteInChunks } from './delete-spans.ts';
 import { LockKeeper } from './lock-keeper.ts';
 import { RangeTransaction } from './range-transaction.ts';
 import { ResolutionQueue } from './resolution-queue.ts';
+import { SnapshotKeeper } from './snapshot-keeper.ts';
 
 export interface TransactionDatabaseOptions {
   readonly router: Router;
@@ -28,23 +29,26 @@ export class TransactionDatabase implements KvDatabase {
   private readonly options: TransactionDatabaseOptions;
   private readonly keeper: LockKeeper;
   private readonly queue: ResolutionQueue;
+  private readonly snapshots: SnapshotKeeper;
 
   constructor(options: TransactionDatabaseOptions) {
     const { router, clock, logger = silentLogger } = options;
     this.options = options;
     this.keeper = new LockKeeper(router.transactions, clock);
     this.queue = new ResolutionQueue(router.transactions, clock, logger);
+    this.snapshots = new SnapshotKeeper({ router, clock, logger });
   }
 
   begin(options: BeginOptions = {}): KvTransaction {
     const { router, clock, commitTimeoutMs = 10_000 } = this.options;
-    const { keeper, queue } = this;
+    const { keeper, queue, snapshots } = this;
     return new RangeTransaction(
       {
         router: router.transactions,
         clock,
         keeper,
         queue,
+        snapshots,
         timeoutMs: commitTimeoutMs,
         id: this.newId(),
       },
@@ -75,6 +79,7 @@ export class TransactionDatabase implements KvDatabase {
     await Promise.race([this.queue.idle(), timeout]);
     cancel();
     this.keeper.close();
+    this.snapshots.close();
   }
 
   private newId(): Uint8Array {

@@ -5,6 +5,8 @@
  *   01 's' storeId     StoreReport, written by the store
  *   01 'i' storeId     StoreIntent, written by commands
  *   01 'e' number      PlacementEvent, written by the allocator; the oldest make room
+ *
+ * Others are in `protocol/`: what is wanted of spans ('c'), snapshots that are read for long ('p').
  */
 import { clusterPrefix, concatBytes, prefixSpan, type Span } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';

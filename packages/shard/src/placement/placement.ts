@@ -7,6 +7,7 @@
 import type { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
 import type { RangeConfigurations } from '../protocol/range-configuration.ts';
+import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { rangeInfo } from '../replica/answers.ts';
 import type { StoreContext } from '../store/context.ts';
@@ -104,6 +105,11 @@ export class Placement {
   /** What is wanted of the key space, as this store knows it. */
   get configurations(): RangeConfigurations {
     return this.watch.configurations;
+  }
+
+  /** Snapshots that are read for long, as this store knows them. Undefined: it does not know yet. */
+  get protectedSnapshots(): ProtectedSnapshots | undefined {
+    return this.watch.protectedSnapshots;
   }
 
   get health(): WriteHealth {

@@ -1,6 +1,6 @@
 /**
- * What each store does for placement beside its own row, as often: reads what is wanted of spans of the key space, and tells
- * how much the ranges that it leads hold and are asked. Both are best effort: repeated, and old until then.
+ * What each store does for placement beside its own row, as often: reads what is wanted of spans of the key space and which
+ * snapshots are to be kept, and tells how much the ranges that it leads hold and are asked. Both are best effort: repeated, and old until then.
  */
 import type { Clock, Timer } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
@@ -10,6 +10,11 @@ import {
   noConfigurations,
   RangeConfigurations,
 } from '../protocol/range-configuration.ts';
+import {
+  decodeProtection,
+  ProtectedSnapshots,
+  protectionSpan,
+} from '../protocol/snapshot-protection.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { RangeContact } from './store-client.ts';
 
@@ -32,6 +37,8 @@ const scanTimeoutMs = 4000;
 export class Watch {
   /** As of the last time that the first range answered. */
   configurations: RangeConfigurations = noConfigurations;
+  /** The same. Undefined: it has not answered yet. */
+  protectedSnapshots: ProtectedSnapshots | undefined;
   private readonly options: WatchOptions;
   private timer: Timer | undefined;
   private stopped = false;
@@ -73,9 +80,19 @@ export class Watch {
           requestsPerSecond: Math.round(requestRate(rangeId)),
         });
     if (figures.length > 0) tell(figures);
+    await this.readProtections();
     const rows = await firstRange.scan(configurationSpan, scanTimeoutMs);
     if (rows === undefined) return;
     const found = rows.flatMap(({ value }) => decodeConfigurationRow(value) ?? []);
     this.configurations = found.length === 0 ? noConfigurations : new RangeConfigurations(found);
+  }
+
+  private async readProtections(): Promise<void> {
+    const { clock, firstRange } = this.options;
+    const readAtMs = clock.wallMs();
+    const rows = await firstRange.scan(protectionSpan, scanTimeoutMs);
+    if (rows === undefined) return;
+    const found = rows.flatMap((row) => decodeProtection(row) ?? []);
+    this.protectedSnapshots = new ProtectedSnapshots(found, readAtMs);
   }
 }

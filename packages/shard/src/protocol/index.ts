@@ -16,6 +16,14 @@ export {
   type RangeWishes,
 } from './range-configuration.ts';
 
+export {
+  decodeProtection,
+  encodeProtection,
+  protectionKey,
+  protectionSpan,
+  type SnapshotProtection,
+} from './snapshot-protection.ts';
+
 export const kv: typeof flotilla.kv = flotilla.kv;
 export type RangeInfo = flotilla.kv.IRangeInfo;
 export type InspectResponse = flotilla.kv.IInspectResponse;

@@ -26,7 +26,7 @@ it('forgets what was superseded long ago, in bounded steps, and nothing else', a
     engine,
     turns,
     clock,
-    ttlMs: 1000,
+    horizon: () => timestampFromWallMs(clock.wallMs() - 1000),
     rowsPerStep: 8,
     onFatal: (error) => {
       throw error;

@@ -1,9 +1,9 @@
 /**
  * Forgets old versions: a slow walk round the history key space that deletes, a bounded step at a time, what was
- * superseded longer ago than the time to live. Local to the store; replaying the log may bring rows back, and the next
+ * superseded before a horizon: longer ago than the time to live, and before any snapshot that is kept. Local to the store; replaying the log may bring rows back, and the next
  * round takes them again. Speeds up while most of what it sees is garbage.
  */
-import { type Clock, keySuccessor, type Timer, timestampFromWallMs } from '@flotilla/base';
+import { type Clock, keySuccessor, type Timer } from '@flotilla/base';
 import type { Engine } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
 import { allHistory, supersededAtOf } from '../state/storage-keys.ts';
@@ -12,7 +12,8 @@ export interface HistorySweeperOptions {
   readonly engine: Engine;
   readonly turns: EngineTurns;
   readonly clock: Clock;
-  readonly ttlMs: number;
+  /** What was replaced before this timestamp may go. */
+  readonly horizon: () => number;
   readonly rowsPerStep: number;
   readonly onFatal: (error: unknown) => void;
 }
@@ -43,8 +44,8 @@ export class HistorySweeper {
 
   /** One bounded step. @returns rows looked at and deleted */
   async step(): Promise<{ readonly seen: number; readonly deleted: number }> {
-    const { engine, turns, clock, ttlMs, rowsPerStep } = this.options;
-    const horizon = timestampFromWallMs(clock.wallMs() - ttlMs);
+    const { engine, turns, rowsPerStep } = this.options;
+    const horizon = this.options.horizon();
     const iterator = engine.iterate({ startKey: this.cursor, endKey: allHistory.endKey });
     const garbage: Buffer[] = [];
     let seen = 0;

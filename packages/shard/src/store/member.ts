@@ -6,6 +6,7 @@ import {
   type Span,
   type StoreId,
   spansOverlap,
+  timestampFromWallMs,
   toLogIndex,
   toReplicaId,
   toTimestamp,
@@ -23,6 +24,7 @@ import { maxClockOffsetMs } from '../limits.ts';
 import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
 import type { RangeConfigurations } from '../protocol/range-configuration.ts';
+import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
 import type { Answer, Caller, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
 import { RangeLoad } from '../split/range-load.ts';
@@ -62,6 +64,8 @@ export interface MemberOptions {
   readonly meta: MetaLink;
   /** What is wanted of the key space. */
   readonly configurations: () => RangeConfigurations;
+  /** Snapshots that are read for long. Undefined: not known. */
+  readonly protectedSnapshots: () => ProtectedSnapshots | undefined;
   /** Every replica knows a leader. May be called again. */
   readonly onReady: () => void;
 }
@@ -215,7 +219,7 @@ export class Member {
         engine,
         turns,
         clock,
-        ttlMs: limits.historyTtlMs,
+        horizon: () => this.historyHorizon(),
         rowsPerStep: limits.historySweepRows,
         onFatal: fail,
       }),
@@ -226,6 +230,7 @@ export class Member {
       clock,
       answers: admission,
       limits,
+      protectedSnapshots: () => this.options.protectedSnapshots(),
       onFatal: fail,
     };
     this.reads = new Reads(readsOptions);
@@ -330,6 +335,16 @@ export class Member {
       meta.rangeIds.onGrant(request.rangeIdsGrant.first ?? 0, request.rangeIdsGrant.count ?? 0);
     else if (request.membershipQuery) inquiry.onQuery(from, request.membershipQuery);
     else if (request.membershipVerdict) inquiry.onVerdict(request.membershipVerdict);
+  }
+
+  /** Nobody may read what was replaced before. With placement: as far as is known of snapshots that are read for long. */
+  private historyHorizon(): number {
+    const { limits, options } = this.context;
+    const { historyTtlMs } = limits;
+    const known = this.options.protectedSnapshots();
+    if (known !== undefined) return known.horizon(historyTtlMs);
+    if (options.placement !== undefined) return 0;
+    return timestampFromWallMs(options.clock.wallMs() - historyTtlMs);
   }
 
   private addReplica(state: RangeState): Replica {

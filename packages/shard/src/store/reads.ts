@@ -18,6 +18,7 @@ import type { MultiRaft } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineIterator } from '../engine/engine.ts';
 import type { StoreLimits } from '../limits.ts';
+import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
 import {
   type Answer,
   type Answers,
@@ -39,6 +40,8 @@ export interface ReadsOptions {
   readonly clock: Clock;
   readonly answers: Answers;
   readonly limits: StoreLimits;
+  /** Snapshots that are read for long. Undefined: not known. */
+  readonly protectedSnapshots: () => ProtectedSnapshots | undefined;
   readonly onFatal: (error: unknown) => void;
 }
 

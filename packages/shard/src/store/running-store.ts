@@ -205,6 +205,7 @@ export class RunningStore implements Store {
       leftovers: fresh ? nothingLeft(states) : this.foundation,
       meta: this.meta,
       configurations: () => this.placement?.configurations ?? noConfigurations,
+      protectedSnapshots: () => this.placement?.protectedSnapshots,
       onReady: () => this.markReady(),
     });
     this.member.start();

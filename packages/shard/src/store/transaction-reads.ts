@@ -263,7 +263,11 @@ export class TransactionReads {
     if (!Number.isSafeInteger(asked) || !hlc.observe(toTimestamp(readTimestamp)).ok)
       return refusal(RefusalReason.INVALID, 'the read timestamp is too far ahead');
     // A tenth less than what is swept: other stores' clocks did the sweeping.
-    if (readTimestamp < storeTimestamp - timestampSpan(0.9 * limits.historyTtlMs))
+    const { historyTtlMs } = limits;
+    if (
+      readTimestamp < storeTimestamp - timestampSpan(0.9 * historyTtlMs) &&
+      this.options.protectedSnapshots()?.covers(readTimestamp, hlc.wallMs(), historyTtlMs) !== true
+    )
       return refusal(RefusalReason.SNAPSHOT_TOO_OLD, 'the history does not reach back so far');
     const observed = header.observedTimestamp || Infinity;
     const narrowed = Math.min(

@@ -222,6 +222,12 @@ export class Nemesis {
         else coordinator?.onNext(fault.step, () => this.later(fault.afterMs, die));
         break;
       }
+      case 'stragglers': {
+        const { coordinators } = this;
+        const coordinator = coordinators[fault.coordinator % Math.max(1, coordinators.length)];
+        coordinator?.onNext('promises', () => this.delayLegs(coordinator.host.name, fault));
+        break;
+      }
       case 'checkpoint': {
         const machine = this.machine(fault.store);
         // A rejection is fatal for the store too, which says so itself.
@@ -314,6 +320,19 @@ export class Nemesis {
       for (const other of others)
         this.during(left, { ...at, kind: 'cut', from: leader, to: other, lastsMs: left });
     });
+  }
+
+  private delayLegs(from: string, fault: Fault & { readonly kind: 'stragglers' }): void {
+    const { atMs, class: name, promise, silence, lastsMs } = fault;
+    const slow = (store: number, delayMs: number, ms: number): void => {
+      const to = this.machine(store).host.name;
+      this.during(ms, {
+        ...{ atMs, class: name, kind: 'slowLink', from, to, delayMs, lastsMs: ms },
+      });
+    };
+    // What this step sends leaves within the turn.
+    slow(promise.store, promise.delayMs, 1);
+    this.later(1, () => slow(silence.store, silence.delayMs, lastsMs));
   }
 
   private during(ms: number, fault: Fault): void {

@@ -2,6 +2,7 @@
  * A planted bug, as data: which text of which source becomes which other text, what rule that breaks, and in which kind of
  * world it is likely to be noticed. Pure; reads no files and runs nothing.
  */
+import type { RaftTimings } from '@flotilla/raft';
 import type { FaultClass, Swarm, Weights } from '../swarm.ts';
 
 /** One replacement of text that stands in a source exactly once. */
@@ -11,6 +12,14 @@ export interface Change {
   readonly find: string;
   readonly replace: string;
 }
+
+/** Elections take a third of the usual time. */
+export const quick: RaftTimings = {
+  electionTimeoutMs: 300,
+  electionJitterMs: 100,
+  heartbeatIntervalMs: 60,
+  leaseDurationMs: 270,
+};
 
 /** The world that a mutant is hunted in: of a seed's own choices, only what is said here is changed. */
 export interface Hunt {

@@ -1,5 +1,5 @@
 /** Bugs in changes of configuration, in snapshots, and in reads at followers. */
-import type { Mutant } from '../mutant.ts';
+import { type Mutant, quick } from '../mutant.ts';
 
 const membership = 'packages/raft/src/core/membership.ts';
 const quorum = 'packages/raft/src/core/quorum.ts';
@@ -155,6 +155,21 @@ export const memberships: readonly Mutant[] = [
         replace: 'return state.commitIndex;',
       },
     ],
-    hunt: { only: ['slowLink'], swarm: { followerReadShare: 0.6, engineMsMax: 30 } },
+    hunt: {
+      only: ['slowLink'],
+      swarm: {
+        followerReadShare: 0.6,
+        engineMsMax: 30,
+        clients: 6,
+        keys: 2,
+        thinkMsMax: 2,
+        briskOperations: 400,
+        entryBytesTarget: 1,
+        delayMs: [0.1, 1],
+        syncMs: [0.1, 2],
+        timings: quick,
+        transactions: undefined,
+      },
+    },
   },
 ];

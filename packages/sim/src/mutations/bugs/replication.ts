@@ -1,5 +1,5 @@
 /** Bugs in the log's way to the followers, and in what counts as committed. */
-import type { Hunt, Mutant } from '../mutant.ts';
+import { type Hunt, type Mutant, quick } from '../mutant.ts';
 
 const follower = 'packages/raft/src/core/follower.ts';
 const log = 'packages/raft/src/core/log.ts';
@@ -10,6 +10,28 @@ const ready = 'packages/raft/src/core/ready.ts';
 const contested: Hunt = {
   only: ['partition', 'transferStorm', 'isolate', 'crash'],
   swarm: { clients: 6, thinkMsMax: 10, faultEveryMs: 200, briskOperations: 2000 },
+};
+
+/** The same, one entry at a time: a leader of before comes back with a tail, and its successor's messages are nearly empty. */
+const piecemeal: Hunt = {
+  only: ['partition', 'transferStorm', 'isolate'],
+  weights: { isolate: 2 },
+  swarm: {
+    ...contested.swarm,
+    stores: 3,
+    ranges: 3,
+    thinkMsMax: 2,
+    faultEveryMs: 100,
+    faultsMs: 3000,
+    delayMs: [0.02, 1],
+    syncMs: [0.1, 2],
+    engineMsMax: 0.5,
+    operationTimeoutMs: 1500,
+    entryBytesTarget: 1,
+    timings: quick,
+    raftLimits: { appendBytesMax: 1, inflightMessagesMax: 1, inflightBytesMax: 1000 },
+    transactions: undefined,
+  },
 };
 
 export const logs: readonly Mutant[] = [
@@ -105,7 +127,7 @@ export const logs: readonly Mutant[] = [
           'state.commitIndex = toLogIndex(Math.min(message.leaderCommit, state.log.lastIndex));',
       },
     ],
-    hunt: contested,
+    hunt: piecemeal,
   },
   {
     name: 'heartbeat-acks-the-whole-log',
@@ -117,7 +139,7 @@ export const logs: readonly Mutant[] = [
         replace: 'Math.max(state.log.lastIndex, state.commitIndex),',
       },
     ],
-    hunt: contested,
+    hunt: piecemeal,
   },
   {
     name: 'applied-before-committed',
