@@ -11,6 +11,7 @@ import { SeededPrng, SystemClock } from '@flotilla/base';
 import pg from 'pg';
 import { createSqlEngine } from '../dist/index.js';
 import { MemoryKvDatabase } from '../dist/testing/index.js';
+import { expressions } from './expressions.mjs';
 import { generator } from './generate.mjs';
 
 const options = { seed: 1, count: 500, only: '' };
@@ -22,6 +23,11 @@ for (let i = 2; i < process.argv.length; i += 2) {
 
 const schema = 'flotilla_differential';
 const raw = { getTypeParser: () => (value) => value };
+
+/** Types that a user made have another oid each time. */
+function shownType(oid) {
+  return oid < 16_384 ? oid : 'own';
+}
 
 async function openPostgres() {
   const client = new pg.Client({ database: 'postgres' });
@@ -38,7 +44,7 @@ async function openPostgres() {
         const results = [await client.query({ text: sql, rowMode: 'array', types: raw })].flat();
         const result = results[results.length - 1];
         return {
-          columns: result.fields.map((field) => `${field.name}:${field.dataTypeID}`),
+          columns: result.fields.map((field) => `${field.name}:${shownType(field.dataTypeID)}`),
           rows: result.rows.map((row) => row.map((value) => (value === null ? '∅' : value))),
           count: result.rowCount,
         };
@@ -78,7 +84,7 @@ async function openFlotilla() {
                 }),
               );
           answer = {
-            columns: columns.map(({ name, typeOid }) => `${name}:${typeOid}`),
+            columns: columns.map(({ name, typeOid }) => `${name}:${shownType(typeOid)}`),
             rows,
             count: Number(/\d+$/.exec(result.commandTag())?.[0] ?? 0),
           };
@@ -188,6 +194,10 @@ const topics = [
   'numbers',
   'regexps',
   'aggregates',
+  'enums',
+  'set-functions',
+  'powers',
+  'whole-rows',
 ];
 for (const name of readdirSync(directory).sort()) {
   if (!topics.includes(name.replace('.txt', '')) || !name.includes(options.only)) continue;
@@ -200,8 +210,12 @@ for (const name of readdirSync(directory).sort()) {
   }
 }
 
-if (options.only === '' || options.only === 'generated') {
-  const { setup, statement, smaller } = generator(new SeededPrng(options.seed));
+for (const [name, make] of [
+  ['generated', generator],
+  ['expressions', expressions],
+]) {
+  if (options.only !== '' && options.only !== name) continue;
+  const { setup, statement, smaller } = make(new SeededPrng(options.seed));
   await theirs.reset();
   await ours.reset();
   for (const sql of setup) {
@@ -228,7 +242,7 @@ if (options.only === '' || options.only === 'generated') {
         break;
       }
     }
-    report(`generated ${options.seed}/${i}`, tree.sql(), result);
+    report(`${name} ${options.seed}/${i}`, tree.sql(), result);
   }
 }
 

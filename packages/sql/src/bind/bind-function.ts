@@ -19,6 +19,7 @@ import { castTo, coerceImplicitly, tryCoerce } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
 import { fold } from './fold.ts';
+import { positionalArguments } from './named-arguments.ts';
 
 const modifiers: Readonly<Record<string, string>> = { func_variadic: 'VARIADIC' };
 const built = [
@@ -49,13 +50,11 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
       throw context.unsupported(`hypothetical-set aggregate ${name}`, location);
     throw context.error('42809', `window function ${name} requires an OVER clause`, location);
   }
-  const named = (call.args ?? []).find((argument) => 'NamedArgExpr' in argument);
-  if (named !== undefined) throw context.unsupported('named argument', location);
   if (setFunctionNamed(parts) !== undefined) {
     refuseAggregateClauses(context, call, name);
     return bindSetFunction(binder, call, name);
   }
-  const bound = (call.args ?? []).map((argument) => binder.bind(argument));
+  const bound = positionalArguments(context, call, name).map((argument) => binder.bind(argument));
   const ours = parts.length === 2 && parts[0] === flotillaSchema;
   if (!inCatalog && !ours) throw noFunction(context, parts.join('.'), bound, location);
   if (call.agg_star === true) throw noFunction(context, name, [], location);

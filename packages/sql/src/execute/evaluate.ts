@@ -142,10 +142,10 @@ function callEvaluator(call: Of<'call'>): Evaluator {
     };
   if (third === undefined)
     return (row, context) => {
+      // All arguments are evaluated, as in PostgreSQL: what fails fails beside a NULL, too.
       const a = first(row, context);
-      if (strict && a === null) return null;
       const b = second(row, context);
-      return strict && b === null ? null : implementation(a, b, null, context);
+      return strict && (a === null || b === null) ? null : implementation(a, b, null, context);
     };
   return (row, context) => {
     const a = first(row, context);
@@ -166,12 +166,13 @@ function generalEvaluator(call: Of<'call'>, general: NonNullable<Signature['gene
   });
   return (row, context) => {
     const values: Datum[] = [];
+    let missing = false;
     for (const part of parts) {
       const value = part(row, context);
-      if (strict && value === null) return null;
+      if (value === null) missing = true;
       values.push(value);
     }
-    return run(values, context);
+    return strict && missing ? null : run(values, context);
   };
 }
 
@@ -229,9 +230,8 @@ function whenBoth(
 ): Evaluator {
   return (row, context) => {
     const a = left(row, context);
-    if (a === null) return null;
     const b = right(row, context);
-    return b === null ? null : test(a, b, context);
+    return a === null || b === null ? null : test(a, b, context);
   };
 }
 

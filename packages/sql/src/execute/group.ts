@@ -161,7 +161,12 @@ export class AggregateRunner {
     const { signature, arguments: parameters } = this.plan;
     if (signature.orderedSet !== undefined) {
       const values = sorted.map((row) => row[parameters.length] ?? null);
-      return signature.orderedSet(values, sorted[0]?.[0] ?? null);
+      const { compare } = this;
+      return signature.orderedSet(
+        values,
+        sorted[0]?.[0] ?? null,
+        (i) => compare(sorted[i - 1] ?? [], sorted[i] ?? []) === 0,
+      );
     }
     for (const row of sorted) state.accumulator.add(row[0] ?? null, row[1] ?? null, context);
     return state.accumulator.result();

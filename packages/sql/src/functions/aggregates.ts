@@ -50,7 +50,12 @@ export interface AggregateSignature {
   /** The result depends on the order of the input: DISTINCT sorts it. */
   readonly ordered?: true;
   /** An ordered-set aggregate: from the sorted values and the direct arguments. */
-  readonly orderedSet?: (sorted: readonly Datum[], direct: Datum) => Datum;
+  readonly orderedSet?: (
+    sorted: readonly Datum[],
+    direct: Datum,
+    /** Whether a value is equal to the one before it. */
+    repeats: (index: number) => boolean,
+  ) => Datum;
   /** PostgreSQL has it and we have not: it takes part in resolution and is refused if it wins. */
   readonly unsupported?: true;
 }
@@ -262,20 +267,24 @@ function percentileContinuous(sorted: readonly Datum[], direct: Datum): Datum {
   const place = fraction * (sorted.length - 1);
   const low = Number(sorted[Math.floor(place)]);
   const high = Number(sorted[Math.ceil(place)]);
+  // Infinity between two infinities, and -0, are themselves.
+  if (Number.isInteger(place)) return low;
   return low + (place - Math.floor(place)) * (high - low);
 }
 
 /** The most frequent value, the first of several. */
-function mode(sorted: readonly Datum[]): Datum {
+function mode(
+  sorted: readonly Datum[],
+  _direct: Datum,
+  repeats: (index: number) => boolean,
+): Datum {
   let best: Datum = null;
   let most = 0;
-  let count = 0;
-  for (let i = 0; i < sorted.length; i++) {
-    const value = sorted[i] ?? null;
-    count = i > 0 && sorted[i - 1] === value ? count + 1 : 1;
-    if (count <= most) continue;
-    most = count;
-    best = value;
+  for (let start = 0, i = 0; i < sorted.length; i++) {
+    if (i > 0 && !repeats(i)) start = i;
+    if (i - start + 1 <= most) continue;
+    most = i - start + 1;
+    best = sorted[start] ?? null;
   }
   return best;
 }

@@ -76,11 +76,16 @@ function accessors({ type, read, print }: Form): Signature[] {
           give(follow(read(json), new ArrayValue(steps))),
       { variadic: true },
     );
+  // PostgreSQL keeps a scalar of jsonb as an array with one element.
+  const at = (whole: JsonValue, index: number): JsonValue | undefined =>
+    type === jsonbType && !isJsonArray(whole) && !(whole instanceof JsonObject)
+      ? elementOf([whole], index)
+      : elementOf(whole, index);
   return [
     signature('->', [type, textType], type, (a, b) => value(memberOf(read(a), text(b)))),
-    signature('->', [type, int4Type], type, (a, b) => value(elementOf(read(a), b as number))),
+    signature('->', [type, int4Type], type, (a, b) => value(at(read(a), b as number))),
     signature('->>', [type, textType], textType, (a, b) => asText(memberOf(read(a), text(b)))),
-    signature('->>', [type, int4Type], textType, (a, b) => asText(elementOf(read(a), b as number))),
+    signature('->>', [type, int4Type], textType, (a, b) => asText(at(read(a), b as number))),
     signature('#>', [type, textArray], type, (a, b) => value(follow(read(a), b))),
     signature('#>>', [type, textArray], textType, (a, b) => asText(follow(read(a), b))),
     path(`${prefix}_extract_path`, value, type),

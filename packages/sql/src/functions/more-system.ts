@@ -8,9 +8,12 @@ import {
   arrayTypeOf,
   boolType,
   byteaType,
+  float4Type,
+  float8Type,
   int4Type,
   int8Type,
   nameType,
+  numericType,
   oidType,
   regclassType,
   regnamespaceType,
@@ -19,6 +22,7 @@ import {
   textType,
 } from '../types/type.ts';
 import { ArrayValue } from '../types/values.ts';
+import { formatNumber } from './format-number.ts';
 import { catalogOf } from './sequences.ts';
 import { type EvalContext, type Signature, signature } from './signature.ts';
 
@@ -79,7 +83,35 @@ function named(kind: 'namespace' | 'role', text: Datum, context: EvalContext): D
   return names.oidOf(kind, parts) ?? null;
 }
 
+/** As float8_to_char: no more digits than a float has. */
+function floatText(value: number, pattern: string): string {
+  if (!Number.isFinite(value)) return formatNumber(String(value), pattern);
+  const before = Math.abs(value).toFixed(0).length;
+  return formatNumber(
+    before >= 15 ? value.toFixed(0) : value.toFixed(Math.min(100, 15 - before)),
+    pattern,
+  );
+}
+
 export const moreSystemFunctions: readonly Signature[] = [
+  ...[int4Type, int8Type, numericType].map((type) =>
+    signature(
+      'to_char',
+      [type, textType],
+      textType,
+      (a, b) => formatNumber(String(a), b as string),
+      stable,
+    ),
+  ),
+  ...[float4Type, float8Type].map((type) =>
+    signature(
+      'to_char',
+      [type, textType],
+      textType,
+      (a, b) => floatText(a as number, b as string),
+      stable,
+    ),
+  ),
   signature('pg_client_encoding', [], nameType, () => 'UTF8', stable),
   signature('pg_size_bytes', [textType], int8Type, (a) => sizeBytes(a as string)),
   signature('convert', [byteaType, nameType, nameType], byteaType, (a, b, c) => {
