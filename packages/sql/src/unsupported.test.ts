@@ -41,6 +41,7 @@ const refused: readonly (readonly [string, string])[] = [
   ['create table x (a int, exclude (a with =))', '@24 EXCLUDE constraint'],
   ['create table x (a int unique nulls not distinct)', '@23 NULLS NOT DISTINCT'],
   ['create materialized view v as select 1', 'CREATE MATERIALIZED VIEW'],
+  ['create recursive view v (n) as select 1', 'RECURSIVE view'],
   ['create temp sequence s', '@22 TEMPORARY sequence'],
   ['create view v as select id from t with check option', 'WITH CHECK OPTION'],
   ['create index on t using gin (id)', 'index method gin'],

@@ -15,6 +15,9 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
   const { view, query, aliases, replace, withCheckOption, options = [] } = statement;
   if (view === undefined || query === undefined || !('SelectStmt' in query))
     throw context.unsupported('CREATE VIEW without a query');
+  // What is kept is the text of the query, which here is only a part of one.
+  if (/^\s*create\s+(or\s+replace\s+)?(temp(orary)?\s+)?recursive\b/i.test(ddl.options.text))
+    throw context.unsupported('RECURSIVE view');
   if (view.relpersistence === 't') throw context.unsupported('TEMPORARY view', view.location);
   if (withCheckOption !== undefined && withCheckOption !== 'NO_CHECK_OPTION')
     throw context.unsupported('WITH CHECK OPTION');
