@@ -13,6 +13,7 @@ const engine = await createSqlEngine({
   database: new MemoryKvDatabase(),
   clock: new SystemClock(),
   prng: new SeededPrng(1),
+  catalogLease: true,
 });
 const session = engine.createSession({ user: 'ann', database: 'main' });
 

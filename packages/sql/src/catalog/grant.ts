@@ -13,6 +13,7 @@ export class Grant implements TimeBound {
   /** The latest moment that a commit may have been told. */
   private promised: number;
   private commits = 0;
+  private runs = 0;
   private inDoubt = false;
   private onIdle: (() => void) | undefined;
 
@@ -25,6 +26,20 @@ export class Grant implements TimeBound {
   extend(timestamp: number): void {
     this.timestamp = Math.max(this.timestamp, timestamp);
     this.promised = this.timestamp;
+  }
+
+  /** Statements are under way that rest on it: it is to be renewed for as long as they take. */
+  get isInUse(): boolean {
+    return this.runs > 0 || this.commits > 0;
+  }
+
+  /** A run of a statement begins that rests on it. */
+  use(): void {
+    this.runs++;
+  }
+
+  unuse(): void {
+    this.runs--;
   }
 
   /** A commit that may be told `timestamp` begins. */

@@ -115,6 +115,17 @@ describe('a lease', () => {
     expect(lease.current()).toBeUndefined();
   });
 
+  it('is renewed for as long as a statement takes that rests on it', async () => {
+    const lease = process('a');
+    const grant = await grantOf(lease);
+    grant.use();
+    await pass(3 * idleMs);
+    expect(grant.timestamp).toBeGreaterThan(database.now());
+    grant.unuse();
+    await pass(idleMs + lastsMs + 1000);
+    expect(grant.timestamp).toBeLessThan(database.now());
+  });
+
   it('is had by many processes at once', async () => {
     const all = ['a', 'b', 'c', 'd'].map((id) => process(id));
     for (let i = 0; i < 40; i++) {

@@ -181,7 +181,7 @@ export class CatalogLease {
     if (this.closed) return;
     this.timer = clock.setTimer(ms, () => {
       if (this.grant === undefined || this.taking) return;
-      if (clock.nowMs() - this.usedAtMs > idleMs) return;
+      if (!this.grant.isInUse && clock.nowMs() - this.usedAtMs > idleMs) return;
       this.take();
     });
   }

@@ -79,6 +79,31 @@ export function withCatalog(outer: EvalContext, catalog: EvalContext['catalog'])
   return Object.assign(evaluation, { root: evaluation });
 }
 
+/** Of each signal one listener, whatever waits under it: listening costs more than most waits. */
+const waitsBySignal = new WeakMap<AbortSignal, Set<() => void>>();
+
+function waitsUnder(signal: AbortSignal): Set<() => void> {
+  let waits = waitsBySignal.get(signal);
+  if (waits === undefined) {
+    const all = new Set<() => void>();
+    signal.addEventListener(
+      'abort',
+      () => {
+        for (const cancel of all) cancel();
+        all.clear();
+      },
+      { once: true },
+    );
+    waitsBySignal.set(signal, all);
+    waits = all;
+  }
+  return waits;
+}
+
+function cancellation({ reason }: AbortSignal): SqlError {
+  return reason instanceof SqlError ? reason : new SqlError('57014', cancelledMessage);
+}
+
 /** Keeps one statement from holding the event loop, and notices that it was cancelled. */
 export class Pace {
   readonly signal: AbortSignal | undefined;
@@ -93,9 +118,7 @@ export class Pace {
 
   /** Throws 57014 if the statement was cancelled. */
   check(): void {
-    if (this.signal?.aborted !== true) return;
-    const { reason } = this.signal;
-    throw reason instanceof SqlError ? reason : new SqlError('57014', cancelledMessage);
+    if (this.signal?.aborted === true) throw cancellation(this.signal);
   }
 
   /** The promise's result, unless the statement is cancelled first: then 57014, and the result is dropped. */
@@ -103,21 +126,23 @@ export class Pace {
     return this.signal === undefined ? promise : this.race(promise, this.signal);
   }
 
-  private async race<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-    let onAbort: (() => void) | undefined;
-    const aborted = new Promise<void>((resolve) => {
-      onAbort = () => resolve();
-      signal.addEventListener('abort', onAbort, { once: true });
+  private race<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const waits = waitsUnder(signal);
+      const cancel = (): void => reject(cancellation(signal));
+      if (signal.aborted) cancel();
+      else waits.add(cancel);
+      promise.then(
+        (value) => {
+          waits.delete(cancel);
+          resolve(value);
+        },
+        (error: unknown) => {
+          waits.delete(cancel);
+          reject(error);
+        },
+      );
     });
-    try {
-      this.check();
-      const first = await Promise.race([promise, aborted]);
-      this.check();
-      return first === undefined ? await promise : first;
-    } finally {
-      if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
-      promise.catch(() => undefined); // nobody waits for it once the statement is cancelled
-    }
   }
 
   /** True when it is time to let others run: then `await rest()`. */

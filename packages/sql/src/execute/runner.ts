@@ -105,7 +105,7 @@ export class Runner {
           continue;
         }
       } finally {
-        this.release(run, statement, lock !== undefined);
+        this.release(run, statement, grant, lock !== undefined);
       }
       prepared = await this.replan(statement, ++stale);
     }
@@ -124,9 +124,10 @@ export class Runner {
         prepared.plan.locks === undefined ? 'read' : 'lock',
         attempt,
       );
+      const grant = this.bind(run, prepared);
       let left = false;
       try {
-        for await (const batch of this.selectOnce(run, prepared)) {
+        for await (const batch of this.selectOnce(run, prepared, grant)) {
           yield batch;
           left = true;
         }
@@ -135,14 +136,13 @@ export class Runner {
         if (left) throw error === stalePlan ? droppedMeanwhile() : error;
         // Whatever goes wrong with rows that are not what the plan takes them for is no error.
         const isStale =
-          error === stalePlan ||
-          (run.transaction.bound === undefined && !(await this.confirm(run, prepared)));
+          error === stalePlan || (grant === undefined && !(await this.confirm(run, prepared)));
         if (!isStale) {
           await this.again(statement, error, attempt);
           continue;
         }
       } finally {
-        this.release(run, statement, true);
+        this.release(run, statement, grant, true);
       }
       prepared = await this.replan(statement, ++stale);
     }
@@ -152,8 +152,9 @@ export class Runner {
   private async *selectOnce(
     run: Run,
     prepared: Prepared<SelectPlan>,
+    grant: Grant | undefined,
   ): AsyncGenerator<Row[], void, undefined> {
-    if (this.bind(run, prepared) !== undefined) {
+    if (grant !== undefined) {
       for await (const batch of prepared.plan.root.open(run)) {
         run.pace.check();
         yield batch;
@@ -195,7 +196,7 @@ export class Runner {
         if (within !== undefined) await this.checkUnique(run);
         const isCurrent =
           within === undefined && writes !== undefined && writes.size > 0
-            ? await this.commit(run, prepared, grant)
+            ? await this.commit(run, prepared)
             : grant !== undefined || (await this.confirm(run, prepared));
         if (isCurrent) {
           if (within !== undefined) writes?.apply(transaction);
@@ -211,26 +212,19 @@ export class Runner {
           continue;
         }
       } finally {
-        this.release(run, statement, true);
+        this.release(run, statement, grant, true);
       }
       prepared = await this.replan(statement, ++stale);
     }
   }
 
   /** @returns whether the plan is current; if not, nothing was written */
-  private async commit(
-    { transaction, writes }: Run,
-    prepared: PreparedPlan,
-    grant: Grant | undefined,
-  ): Promise<boolean> {
+  private async commit({ transaction, writes }: Run, prepared: PreparedPlan): Promise<boolean> {
     const { catalog } = this.options;
-    const confirmed =
-      grant === undefined
-        ? await catalog.confirmForCommit(prepared, transaction)
-        : { holds: true, grant };
-    if (!confirmed.holds) return false;
+    const { holds, grant } = await catalog.confirmForCommit(prepared, transaction);
+    if (!holds) return false;
     writes?.apply(transaction);
-    await catalog.commit(transaction, confirmed.grant);
+    await catalog.commit(transaction, grant);
     return true;
   }
 
@@ -239,6 +233,7 @@ export class Runner {
     const grant =
       prepared.dependencies.length === 0 ? undefined : this.options.catalog.cover(prepared);
     transaction.bound = grant;
+    grant?.use();
     return grant;
   }
 
@@ -248,7 +243,13 @@ export class Runner {
   }
 
   /** The run is over. @param own what its own transaction holds is let go */
-  private release({ transaction }: Run, { within }: Statement<unknown>, own: boolean): void {
+  private release(
+    { transaction }: Run,
+    { within }: Statement<unknown>,
+    grant: Grant | undefined,
+    own: boolean,
+  ): void {
+    grant?.unuse();
     if (within !== undefined) transaction.bound = undefined;
     else if (own) transaction.rollback();
   }

@@ -26,14 +26,14 @@ export class SessionEvaluation implements EvalContext {
   readonly statementStart: bigint;
   readonly zone: TextContext['zone'];
   readonly extraFloatDigits: number;
-  readonly names: TextContext['names'];
   readonly byteaOutput: 'hex' | 'escape';
   readonly dateOrder: 'MDY' | 'DMY' | 'YMD';
-  readonly catalog: CatalogAccess;
   readonly arguments: readonly Datum[] = noArguments;
   readonly root: EvalContext;
   subqueries: EvalContext['subqueries'];
   private readonly session: Evaluating;
+  private ownNames: TextContext['names'] = undefined;
+  private ownCatalog: CatalogAccess | undefined = undefined;
 
   constructor(
     session: Evaluating,
@@ -49,12 +49,20 @@ export class SessionEvaluation implements EvalContext {
     this.database = who.database;
     this.now = times.now;
     this.statementStart = times.statementStart;
-    this.catalog = session.catalogAccess();
-    this.names = sessionNames(() => this.catalog.names, settings.user);
     this.zone = settings.zone;
     this.extraFloatDigits = settings.extraFloatDigits;
     this.byteaOutput = settings.byteaOutput;
     this.dateOrder = settings.dateOrder;
+  }
+
+  get catalog(): CatalogAccess {
+    this.ownCatalog ??= this.session.catalogAccess();
+    return this.ownCatalog;
+  }
+
+  get names(): TextContext['names'] {
+    this.ownNames ??= sessionNames(() => this.catalog.names, this.user);
+    return this.ownNames;
   }
 
   clockTime(): bigint {

@@ -3,10 +3,8 @@
  * who run its statements share it; it runs none itself.
  */
 import { SessionAdvisoryLocks } from '../advisory/session-advisory-locks.ts';
-import type { CatalogAccess } from '../catalog/catalog-access.ts';
-import { NameResolver } from '../catalog/name-resolver.ts';
+import type { BackendAccess, CatalogAccess } from '../catalog/catalog-access.ts';
 import { parseSearchPath } from '../catalog/search-path.ts';
-import { sessionNames } from '../catalog/session-names.ts';
 import { SessionSequences } from '../catalog/session-sequences.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { OutsideWork, sleepFor } from '../cluster/outside-work.ts';
@@ -27,7 +25,16 @@ import { SessionTransaction } from '../transaction/session-transaction.ts';
 import type { TextContext } from '../types/codec.ts';
 import { timestampFromUnixMs } from '../types/timestamp.ts';
 import { SessionEvaluation } from './evaluation.ts';
+import { SessionCatalog } from './session-catalog.ts';
 import type { SessionOptions, SessionShared } from './session-options.ts';
+import { SessionText } from './session-text.ts';
+
+interface PathRead {
+  readonly setting: string;
+  readonly user: string;
+  readonly snapshot: CatalogSnapshot;
+  readonly path: readonly string[];
+}
 
 export class SessionContext {
   readonly options: SessionOptions;
@@ -41,7 +48,10 @@ export class SessionContext {
   /** The user, where nobody has asked who he is. */
   readonly trusted: string | undefined;
   readonly afterChange: AfterChange;
-  private readonly sequences: SessionSequences;
+  readonly sequences: SessionSequences;
+  private readonly textContext: SessionText = new SessionText(this);
+  /** search_path as it was read last, and what it was read from. */
+  private pathRead: PathRead | undefined;
 
   constructor(shared: SessionShared, options: SessionOptions) {
     this.shared = shared;
@@ -153,11 +163,19 @@ export class SessionContext {
   }
 
   get searchPath(): readonly string[] {
-    const path = parseSearchPath(this.settings.get('search_path') ?? '', this.settings.user);
+    const { settings, snapshot, pathRead } = this;
+    const setting = settings.get('search_path') ?? '';
+    const { user } = settings;
+    if (pathRead?.setting === setting && pathRead.user === user && pathRead.snapshot === snapshot)
+      return pathRead.path;
     const { authority } = this;
-    if (authority.superuser) return path;
+    const all = parseSearchPath(setting, user);
     // Whoever may not look into a schema does not see what is there.
-    return path.filter((schema) => holdsOnSchema(this.snapshot, authority, schema, 'U'));
+    const path = authority.superuser
+      ? all
+      : all.filter((schema) => holdsOnSchema(snapshot, authority, schema, 'U'));
+    this.pathRead = { setting, user, snapshot, path };
+    return path;
   }
 
   /** The catalog as the session sees it now. */
@@ -170,41 +188,33 @@ export class SessionContext {
     return authorityOf(this.snapshot, { user: this.settings.user, trusted: this.trusted });
   }
 
-  /** Sees the newest snapshot that is known when it is asked, or what the open transaction has made of it. */
+  authorityOf(role: string): Authority {
+    return authorityOf(this.snapshot, { user: role, trusted: this.trusted });
+  }
+
+  /** For one run of a statement. */
   catalogAccess(): CatalogAccess {
-    const { sequences } = this;
-    const snapshot = () => this.snapshot;
-    const path = () => this.searchPath;
-    let names: NameResolver | undefined;
-    const authorityFor = (user: string) =>
-      authorityOf(this.snapshot, { user, trusted: this.trusted });
-    const own = () => this.authority;
+    return new SessionCatalog(this);
+  }
+
+  /** For one run of a statement. */
+  backend(): BackendAccess {
+    const { shared } = this;
     return {
-      sequences,
-      get authority() {
-        return own();
-      },
-      authorityOf: authorityFor,
-      backend: {
-        cluster: this.shared.cluster,
-        processId: this.processId,
-        advisory: this.advisory,
-        advisoryLocks: () => this.shared.advisory.list(),
-        startedAt: this.shared.startedAt,
-        sessions: () => this.shared.allSessions.all(),
-        signal: (processId, kind) => this.shared.allSessions.signal(processId, kind),
-        notifications: this.notifications,
-        notice: (notice) => this.notify(notice),
-        cursors: () => this.cursors.all(),
-        statements: () => this.statements.all(),
-        setSetting: (name, value, local) => this.setSetting(name, value, local),
-        sleep: (ms, signal) => sleepFor(this.shared.clock, ms, signal),
-        work: new OutsideWork(),
-      },
-      get names() {
-        if (names?.snapshot !== snapshot()) names = new NameResolver(snapshot(), path());
-        return names;
-      },
+      cluster: shared.cluster,
+      processId: this.processId,
+      advisory: this.advisory,
+      advisoryLocks: () => shared.advisory.list(),
+      startedAt: shared.startedAt,
+      sessions: () => shared.allSessions.all(),
+      signal: (processId, kind) => shared.allSessions.signal(processId, kind),
+      notifications: this.notifications,
+      notice: (notice) => this.notify(notice),
+      cursors: () => this.cursors.all(),
+      statements: () => this.statements.all(),
+      setSetting: (name, value, local) => this.setSetting(name, value, local),
+      sleep: (ms, signal) => sleepFor(shared.clock, ms, signal),
+      work: new OutsideWork(),
     };
   }
 
@@ -244,14 +254,7 @@ export class SessionContext {
   }
 
   text(): TextContext {
-    return {
-      zone: this.settings.zone,
-      extraFloatDigits: this.settings.extraFloatDigits,
-      now: this.transaction.startedAt ?? this.clockTime(),
-      byteaOutput: this.settings.byteaOutput,
-      dateOrder: this.settings.dateOrder,
-      names: sessionNames(() => this.catalogAccess().names, this.settings.user),
-    };
+    return this.textContext;
   }
 
   notify(notice: Notice): void {

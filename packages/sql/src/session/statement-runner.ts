@@ -239,7 +239,7 @@ export class StatementRunner {
     signal: AbortSignal | undefined,
   ): Promise<Running<P>> {
     const { open } = this.context.transaction;
-    const within = await open?.beginStatement();
+    const within = open === undefined ? undefined : await open.beginStatement();
     open?.useRelations(preparation.prepared);
     const asOf =
       open === undefined ? this.context.timeOf(preparation.statement.node.asOf) : undefined;
