@@ -197,6 +197,8 @@ function columnsOf(bound: BoundStatement): readonly ColumnDescription[] | undefi
     case 'explain':
       return [plainColumn('QUERY PLAN', bound.options.format === 'json' ? jsonType : textType)];
     case 'show':
+      if (bound.name === 'all')
+        return ['name', 'setting', 'description'].map((name) => plainColumn(name, textType));
       return [plainColumn(canonicalSettingName(bound.name), textType)];
     default:
       return undefined;

@@ -4,6 +4,7 @@
  * do not exist here.
  */
 import { serverVersion, serverVersionNumber } from './functions/system.ts';
+import { harmlessSettings } from './harmless-settings.ts';
 import { SqlError } from './sql-error.ts';
 import { checkReadAsOf } from './transaction/read-as-of.ts';
 import { type TimeZone, utcZone, zoneBySetting } from './types/time-zone.ts';
@@ -210,11 +211,39 @@ const definitions: readonly SettingDefinition[] = [
   { name: 'xmloption', initial: 'content', check: oneOf('content', 'document') },
 ];
 
-const byName = new Map(definitions.map((one) => [one.name.toLowerCase(), one]));
+/** A number, with a unit where it has one. */
+function numberValue(value: string, name: string): string {
+  if (/^\s*[+-]?\d+(\.\d+)?(e[+-]?\d+)?\s*(B|kB|MB|GB|TB|us|ms|s|min|h|d)?\s*$/i.test(value))
+    return value.trim();
+  throw invalid(name, value);
+}
+
+const checks = { bool: booleanValue, number: numberValue, text: (value: string) => value };
+
+const harmless = harmlessSettings.map(
+  ({ name, initial, kind, readOnly }): SettingDefinition => ({
+    ...{ name, initial, check: checks[kind] },
+    ...(readOnly ? { readOnly } : {}),
+  }),
+);
+
+const byName = new Map([...harmless, ...definitions].map((one) => [one.name.toLowerCase(), one]));
 
 /** All settings that there are, as PostgreSQL spells them. */
 export function settingNames(): string[] {
   return [...byName.values()].map((definition) => definition.name).sort();
+}
+
+/** What pg_settings says of one, beside its value. */
+export function settingFacts(name: string): {
+  readonly vartype: 'bool' | 'real' | 'string';
+  readonly context: 'internal' | 'user';
+  readonly initial: string;
+} {
+  const definition = byName.get(name.toLowerCase());
+  const { check, initial = '' } = definition ?? {};
+  const vartype = check === booleanValue ? 'bool' : check === numberValue ? 'real' : 'string';
+  return { vartype, context: definition?.readOnly === true ? 'internal' : 'user', initial };
 }
 
 /** The name as SHOW heads its column with it. */

@@ -53,7 +53,6 @@ const refused: readonly (readonly [string, string])[] = [
   ['lock table t', 'LOCK TABLE'],
   ['do $$ begin end $$', 'DO'],
   ['explain (buffers) select 1', '@10 EXPLAIN (BUFFERS)'],
-  ['show all', 'SHOW ALL'],
   ['discard temp', 'DISCARD TEMP'],
   ["prepare transaction 'x'", 'PREPARE TRANSACTION'],
   ["set time zone interval '1' hour", 'SET TIME ZONE INTERVAL'],

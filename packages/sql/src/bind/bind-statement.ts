@@ -54,7 +54,6 @@ export function bindStatement(context: BindContext, tree: Node): BoundStatement 
   if ('VariableSetStmt' in tree) return bindSet(context, tree.VariableSetStmt);
   if ('VariableShowStmt' in tree) {
     const { name = '' } = tree.VariableShowStmt;
-    if (name === 'all') throw context.unsupported('SHOW ALL');
     return { kind: 'show', name };
   }
   if ('TransactionStmt' in tree) return bindTransaction(context, tree.TransactionStmt);

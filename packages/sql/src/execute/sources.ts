@@ -8,7 +8,7 @@ import type { EvalContext } from '../functions/signature.ts';
 import { batchRows } from '../limits.ts';
 import type { TableScan } from '../plan/plan.ts';
 import type { Authority } from '../roles/authority.ts';
-import { settingNames } from '../settings.ts';
+import { settingFacts, settingNames } from '../settings.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Evaluator, Row } from './evaluate.ts';
 import {
@@ -113,7 +113,12 @@ function virtualSource(evaluation: EvalContext): VirtualSource {
     user: evaluation.user,
     database: evaluation.database,
     setting: (name) => evaluation.setting(name),
-    settings: () => settingNames().map((name) => ({ name, value: evaluation.setting(name) ?? '' })),
+    settings: () =>
+      settingNames().map((name) => ({
+        name,
+        value: evaluation.setting(name) ?? '',
+        ...settingFacts(name),
+      })),
     cluster: backend.cluster,
     sessions: async () => visibleSessions(await backend.sessions(), authority),
     advisoryLocks: () => backend.advisoryLocks(),

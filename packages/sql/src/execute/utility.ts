@@ -5,7 +5,7 @@ import type { SessionCursors } from '../cursors/session-cursors.ts';
 import { type DdlOptions, runDdl } from '../ddl/run-ddl.ts';
 import type { SessionNotifications } from '../notifications/session-notifications.ts';
 import type { ColumnDescription, NamedStatements, StatementResult } from '../session-api.ts';
-import type { SettingChange, Settings } from '../settings.ts';
+import { type SettingChange, type Settings, settingNames } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import type { SessionTransaction, TransactionControl } from '../transaction/session-transaction.ts';
 import { analyze } from './analyze.ts';
@@ -63,6 +63,14 @@ export async function runUtility(
       options.statements.delete(plan.name);
       return emptyResult('DEALLOCATE');
     case 'show': {
+      if (plan.name === 'all') {
+        const rows = settingNames().map((name) => [
+          name,
+          options.evaluation.setting(name) ?? '',
+          '',
+        ]);
+        return listResult(options.columns ?? [], rows, 'SHOW', true);
+      }
       const value = options.evaluation.setting(plan.name);
       if (value === undefined)
         throw new SqlError('42704', `unrecognized configuration parameter "${plan.name}"`);

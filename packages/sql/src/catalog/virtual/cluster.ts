@@ -1,4 +1,5 @@
 /** Databases, roles, schemas, settings, sessions: what is there once. */
+
 import { ArrayValue } from '../../types/values.ts';
 import { defaultAcl } from '../acl.ts';
 import { newRole, type RoleDescriptor, type SettingValues } from '../role.ts';
@@ -133,16 +134,18 @@ function* storedSettings({ snapshot }: VirtualSource): Iterable<SystemRow> {
 }
 
 function* settings({ settings: all }: VirtualSource): Iterable<SystemRow> {
-  for (const { name, value } of all())
+  for (const { name, value, initial, vartype, context } of all())
     yield {
       name,
       setting: value,
+      unit: null,
       category: '',
-      context: 'user',
-      vartype: 'string',
-      source: 'default',
-      boot_val: value,
-      reset_val: value,
+      context,
+      vartype,
+      source: initial === value ? 'default' : 'session',
+      boot_val: initial,
+      reset_val: initial,
+      pending_restart: false,
     };
 }
 

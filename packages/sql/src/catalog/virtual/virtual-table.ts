@@ -21,6 +21,14 @@ export interface VirtualColumn {
   readonly modifier: number;
 }
 
+export interface SettingRow {
+  readonly name: string;
+  readonly value: string;
+  readonly initial: string;
+  readonly vartype: string;
+  readonly context: string;
+}
+
 /** What the rows are computed from. */
 export interface VirtualSource {
   readonly snapshot: CatalogSnapshot;
@@ -34,7 +42,7 @@ export interface VirtualSource {
   readonly user: string;
   readonly database: string;
   setting(name: string): string | undefined;
-  settings(): Iterable<{ readonly name: string; readonly value: string }>;
+  settings(): Iterable<SettingRow>;
   /** Undefined: the engine knows of none. */
   readonly cluster: ClusterInspector | undefined;
   /** Of the cluster. */
