@@ -1,0 +1,246 @@
+/**
+ * Fuzz of the wire protocol against a gateway in this process: streams of right and wrong messages in every order, cut into pieces
+ * of one byte to one megabyte, with lengths that lie, unknown types, NULs, tens of thousands of parameters, and half messages that
+ * are never finished. Every stream must end with the connection closed or answering; the gateway must report no defect and not grow.
+ *
+ * Usage: pnpm fuzz:protocol [--streams N] [--seed N]   (default 2000 streams; the seed is printed)
+ */
+import { connect } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { SeededPrng, SystemClock } from '@flotilla/base';
+import { createSqlEngine } from '@flotilla/sql';
+import { MemoryKvDatabase } from '@flotilla/sql/testing';
+import { startGateway } from '../dist/index.js';
+
+const { values: options } = parseArgs({
+  options: {
+    streams: { type: 'string', default: '2000' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+if (options.help) {
+  process.stdout.write(`Usage: pnpm fuzz:protocol [--streams N] [--seed N]
+
+Sends N streams (default 2000) of right and wrong messages to a gateway in this process. Exit code 1: the gateway reported a
+defect, stopped answering, lost its place or grew. The same seed sends the same streams.
+`);
+  process.exit(0);
+}
+
+const streams = Number(options.streams);
+const seed = Number(options.seed);
+if (!Number.isSafeInteger(streams) || streams < 1 || !Number.isSafeInteger(seed)) {
+  process.stderr.write('--streams and --seed are whole numbers\n');
+  process.exit(2);
+}
+const prng = new SeededPrng(seed);
+const pick = (list) => list[prng.nextBelow(list.length)];
+const chance = (percent) => prng.nextBelow(100) < percent;
+
+const defects = [];
+const quiet = () => {};
+const logger = {
+  debug: quiet,
+  info: quiet,
+  warn: quiet,
+  error: (facts, event) => defects.push(`${event} ${JSON.stringify(facts)}`),
+  child: () => logger,
+};
+const clock = new SystemClock();
+const engine = await createSqlEngine({ database: new MemoryKvDatabase(), clock });
+const gateway = await startGateway({
+  ...{ host: '127.0.0.1', port: 0, clock, logger },
+  createSession: (session) => engine.createSession(session),
+  onFatal: (error) => defects.push(`fatal ${String(error?.stack ?? error)}`),
+  limits: { stallMs: 400, lingerMs: 100, authenticationDeadlineMs: 800, messageBytesMax: 4 << 20 },
+});
+
+const text = (value) => Buffer.from(`${value}\0`, 'utf8');
+const int16 = (value) => {
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16BE(value & 0xffff);
+  return bytes;
+};
+const int32 = (value) => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value >>> 0);
+  return bytes;
+};
+function message(type, ...parts) {
+  const body = Buffer.concat(parts);
+  return Buffer.concat([Buffer.from(type, 'latin1'), int32(body.length + 4), body]);
+}
+const random = (length) => {
+  const bytes = Buffer.alloc(length);
+  for (let i = 0; i < length; i++) bytes[i] = prng.nextBelow(256);
+  return bytes;
+};
+const start = (() => {
+  const body = Buffer.concat([int32(196608), text('user'), text('fuzz'), Buffer.of(0)]);
+  return Buffer.concat([int32(body.length + 4), body]);
+})();
+
+const queries = [
+  'select 1',
+  '',
+  ';;',
+  'select $1::int',
+  'select * from generate_series(1, 5000)',
+  'begin',
+  'commit',
+  'rollback',
+  'select 1/0',
+  'nonsense',
+  'copy t from stdin',
+  'copy t from stdin (format binary)',
+  'copy (select 1) to stdout',
+  'declare c cursor for select 1',
+  'fetch all from c',
+  'listen x',
+  "notify x, 'y'",
+  'create table t (a int, b text)',
+  'insert into t values (1, $$x$$) returning *',
+  'drop table t',
+  'set application_name = $$\u0001$$',
+  `select '${'x'.repeat(3000)}'`,
+];
+const name = () => pick(['', '', 's', 'p', 'a b', 'x'.repeat(200)]);
+function bind() {
+  const count = pick([0, 0, 1, 1, 2, 65_535]);
+  const value = () => pick([int32(-1), Buffer.concat([int32(1), Buffer.of(0x31)]), int32(-2)]);
+  const values = Array.from({ length: count }, count > 100 ? () => int32(-1) : value);
+  const formats = pick([[], [0], [1], [7], [0, 1]]).map(int16);
+  return message(
+    'B',
+    text(name()),
+    text(name()),
+    ...[int16(formats.length), ...formats],
+    ...[int16(pick([count, count, count, count + 1])), ...values],
+    int16(0),
+  );
+}
+const makers = [
+  () => message('Q', text(pick(queries))),
+  () => message('P', text(name()), text(pick(queries)), int16(0)),
+  () =>
+    message(
+      'P',
+      text(name()),
+      text('select $1'),
+      int16(1),
+      int32(pick([0, 23, 25, 4_000_000_000])),
+    ),
+  bind,
+  bind,
+  () => message('D', Buffer.from(pick(['S', 'P', 'X'])), text(name())),
+  () => message('E', text(name()), int32(pick([0, 1, -1, 2 ** 31 - 1]))),
+  () => message('E', text(name()), int32(0)),
+  () => message('C', Buffer.from(pick(['S', 'P', '\0'])), text(name())),
+  () => message('S'),
+  () => message('S'),
+  () => message('H'),
+  () => message('d', random(prng.nextBelow(300))),
+  () => message('d', Buffer.from('1\tx\n')),
+  () => message('c'),
+  () => message('f', text('no')),
+  () => message('F', random(20)),
+];
+function mangled(bytes) {
+  const copy = Buffer.from(bytes);
+  switch (prng.nextBelow(6)) {
+    case 0: // the length lies
+      if (copy.length >= 5)
+        copy.writeUInt32BE(pick([0, 3, 4, 5, 0x7fffffff, 0xffffffff, copy.length + 7]), 1);
+      return copy;
+    case 1: // another type
+      copy[0] = prng.nextBelow(256);
+      return copy;
+    case 2: // cut
+      return copy.subarray(0, prng.nextBelow(copy.length));
+    case 3: // one byte is another
+      copy[prng.nextBelow(copy.length)] = prng.nextBelow(256);
+      return copy;
+    case 4: // a NUL where none belongs
+      copy[5 + prng.nextBelow(Math.max(1, copy.length - 5))] = 0;
+      return copy;
+    default:
+      return Buffer.concat([copy, random(prng.nextBelow(40))]);
+  }
+}
+
+/** A stream of messages; `sane`: none of them is mangled, so the connection must go on answering. */
+function makeStream() {
+  const sane = chance(50);
+  const parts = [];
+  for (let left = 1 + prng.nextBelow(30); left > 0; left--) {
+    const one = pick(makers)();
+    parts.push(!sane && chance(25) ? mangled(one) : one);
+  }
+  // Whatever state that led to: a copy is ended, and Sync is answered.
+  if (sane) parts.push(message('c'), message('S'));
+  return { sane, bytes: Buffer.concat(parts), silent: !sane && chance(10) };
+}
+
+async function run(index) {
+  const { sane, bytes, silent } = makeStream();
+  const whole = chance(5) ? random(1 + prng.nextBelow(64)) : Buffer.concat([start, bytes]);
+  const size = pick([1, 7, 4096, 1 << 20]);
+  const began = chance(95);
+  const socket = connect({ host: '127.0.0.1', port: gateway.port, noDelay: true });
+  let last = 0;
+  let ended = false;
+  let tail = Buffer.alloc(0);
+  socket.on('error', quiet);
+  socket.on('data', (chunk) => {
+    last = performance.now();
+    tail = Buffer.concat([tail, chunk]).subarray(-6);
+  });
+  const closed = new Promise((resolve) => {
+    socket.on('close', () => {
+      ended = true;
+      resolve();
+    });
+  });
+  const piece = size === 1 && whole.length > 4000 ? 64 : size;
+  for (let at = 0; at < whole.length && !ended; at += piece) {
+    if (socket.writable) socket.write(whole.subarray(at, at + piece));
+    if (piece < 4096 && at % (piece * 64) === 0) await pause(0);
+  }
+  const answers = () => tail.length === 6 && tail[0] === 0x5a && tail.readUInt32BE(1) === 5;
+  if (sane && whole.length > start.length && began) {
+    const until = performance.now() + 20_000;
+    while (!ended && !(answers() && performance.now() - last > 5) && performance.now() < until)
+      await pause(1);
+    if (!ended && !answers()) defects.push(`stream ${index}: no ReadyForQuery`);
+  } else if (silent) await Promise.race([closed, pause(2_000)]);
+  socket.destroy();
+  await closed;
+}
+
+let grownFrom = 0;
+const begunAt = performance.now();
+for (let index = 0; index < streams; ) {
+  const batch = [];
+  for (let i = 0; i < 16 && index < streams; i++) batch.push(run(index++));
+  await Promise.all(batch);
+  if (index >= streams / 4 && grownFrom === 0) {
+    globalThis.gc?.();
+    grownFrom = process.memoryUsage().heapUsed;
+  }
+  if (defects.length > 0) break;
+}
+await pause(500);
+globalThis.gc?.();
+const grown = process.memoryUsage().heapUsed - grownFrom;
+if (gateway.connectionCount > 0) defects.push(`${gateway.connectionCount} connections are left`);
+if (globalThis.gc !== undefined && grown > 32 << 20)
+  defects.push(`the heap grew by ${grown} bytes`);
+await gateway.stop({ graceMs: 0 });
+const seconds = ((performance.now() - begunAt) / 1000).toFixed(1);
+process.stdout.write(
+  `seed ${seed}: ${streams} streams in ${seconds} s, heap ${(grown / 2 ** 20).toFixed(1)} MiB, ${defects.length} defects\n`,
+);
+for (const defect of defects.slice(0, 10)) process.stdout.write(`  ${defect}\n`);
+process.exitCode = defects.length === 0 ? 0 : 1;
