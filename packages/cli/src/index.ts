@@ -4,7 +4,7 @@
  *
  * For programs of this house only: the library for users is `@flotilla/client`.
  *
- * Not built: reloading configuration, TLS and passwords for clients of the gateway, HTTP beyond metrics and health.
+ * Not built: reloading configuration, HTTP beyond metrics and health.
  */
 export { runCommandLine } from './command-line.ts';
 export { type ConfigSources, loadConfig } from './config/load-config.ts';

@@ -19,8 +19,9 @@
  * The log is the truth and the engine a cache of it; whatever a client is told went through the log of the leader's own
  * term, or was read under its lease.
  *
- * Not built: merging of ranges; a store that lost its disk comes back only under a new store id; snapshots read at
- * followers; locks that outlive their leaseholder, a split included; a replication factor per table.
+ * Not built: merging of ranges; a store that lost its disk comes back only under a new store id; reads of the
+ * past at followers; locks that outlive their leaseholder, but for a split or a hand-over; placement by disk space; a span's own
+ * time to live of old versions.
  */
 export type {
   Engine,

@@ -30,9 +30,9 @@
  * differs is listed in docs/sql.md); a statement takes effect whole or not at all; rows that left are never taken back; nothing here
  * knows of ranges, stores, sockets or consensus.
  *
- * Not built: index access paths, leases on the catalog, changes of tables under concurrent writes, deferrable and exclusion constraints,
- * temporary and partitioned tables, inheritance, materialized views, functions, triggers, prepared transactions, binary COPY, ROWS FROM, SEARCH
- * and CYCLE, hypothetical-set aggregates, statistics, spilling to disk, pushing filters to the stores.
+ * Not built: deferrable and exclusion constraints, temporary and partitioned tables, inheritance, materialized views, functions,
+ * triggers, prepared transactions, SEARCH and CYCLE, hypothetical-set aggregates, spilling to disk, pushing filters to the
+ * stores.
  */
 export * from './cluster/cluster-inspector.ts';
 export type { Peers } from './cluster/peers.ts';
