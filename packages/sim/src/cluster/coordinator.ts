@@ -79,7 +79,7 @@ export class Coordinator {
       router: overlaid(router, { transactions }),
       clock,
       prng: ids,
-      commitTimeoutMs: swarm.operationTimeoutMs,
+      commitTimeoutMs: Math.max(swarm.operationTimeoutMs, leastMs(swarm)),
     });
     this.process = { life, router, witness, database, ids };
     this.onProcess(this.process);
@@ -114,4 +114,9 @@ export class Coordinator {
     this.awaited = undefined;
     run();
   }
+}
+
+/** In less a commit over several ranges is never known to have ended where the network and the engine are slow. Unit: ms. */
+function leastMs({ delayMs: [, delayMost], engineMsMax }: Swarm): number {
+  return 20 * (delayMost + engineMsMax);
 }
