@@ -134,14 +134,23 @@ export interface Swarm {
   readonly entryBytesTarget: number;
   readonly sessionsMax: number;
   readonly walSegmentBytes: number;
+  /** Ranges with more than this split by themselves. */
+  readonly splitBytes: number;
+  /** So do ranges that are asked more often. */
+  readonly splitRequestsPerSecond: number;
   /** Undefined: nobody runs any. */
   readonly transactions?: TransactionSwarm | undefined;
 }
+
+/** More than a run writes, and asks. */
+const manyBytes = 64 * 1024 * 1024;
+const manyRequests = 20_000;
 
 export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const prng = new SeededPrng(seed, Stream.swarm);
   const later = new SeededPrng(seed, Stream.laterClasses);
   const transactional = new SeededPrng(seed, Stream.transactions);
+  const splits = new SeededPrng(seed, Stream.splits);
   const transactions =
     transactional.nextBelow(seedsPerTransactional) === 0
       ? transactionsOf(transactional)
@@ -204,6 +213,8 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
     // Below the number of clients sessions are evicted and expire.
     sessionsMax: pick(prng, [2, 4096, 4096, 4096]),
     walSegmentBytes: pick(prng, [64 * 1024, 256 * 1024]),
+    splitBytes: pick(splits, [manyBytes, manyBytes, manyBytes, 300]),
+    splitRequestsPerSecond: pick(splits, [manyRequests, manyRequests, manyRequests, 30]),
     ...(transactions && { transactions }),
   };
 }

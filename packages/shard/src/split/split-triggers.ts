@@ -148,7 +148,7 @@ export async function measure(
   const iterator = engine.iterate(space.dataSpan(span.startKey, span.endKey));
   /** Where the pieces begin; halved, and the pieces doubled, whenever there are too many. */
   let marks: { readonly key: Uint8Array; readonly at: number }[] = [];
-  let pieceBytes = 1024;
+  let pieceBytes = 64;
   let bytes = 0;
   try {
     for (;;) {

@@ -156,6 +156,8 @@ export class StoreMachine {
         checkpointBytes: swarm.checkpointBytes,
         entryBytesTarget: swarm.entryBytesTarget,
         sessionsMax: swarm.sessionsMax,
+        splitBytes: swarm.splitBytes,
+        splitRequestsPerSecond: swarm.splitRequestsPerSecond,
       },
       walSegmentBytes: swarm.walSegmentBytes,
       pid: life,

@@ -47,6 +47,7 @@ export const Stream = {
   fates: 6,
   laterClasses: 7,
   transactions: 9,
+  splits: 10,
   hosts: 1000,
   disks: 2000,
   engines: 3000,
