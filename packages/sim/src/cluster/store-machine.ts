@@ -200,7 +200,11 @@ export class StoreMachine {
       if (host.life === life) this.crash(false, downMs);
     };
     store.stop({ timeoutMs: 1000 }).then(
-      () => world.after(0, { kind: 'world', run: end }),
+      () => {
+        // Its log is closed: there is nothing left to look at.
+        if (host.life === life) this.store = undefined;
+        world.after(0, { kind: 'world', run: end });
+      },
       (error: unknown) => this.endSoon(life, error),
     );
     world.after(8000, { kind: 'world', run: end });
