@@ -23,7 +23,7 @@ export interface Finished extends RecordAddress {
  * Decisions and resolutions of many transactions leave together, in one frame per store and one log entry per range.
  * Nobody waits for them: an intent that was announced is as good as a version. Unit: ms.
  */
-const lingerMs = 15;
+const lingerMs = 100;
 /** The same for intents that others may wait for. Unit: ms. */
 const urgentLingerMs = 2;
 /** A record that nobody needs any more goes with many others. Unit: ms. */

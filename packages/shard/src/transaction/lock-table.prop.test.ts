@@ -63,6 +63,25 @@ function plain(who: string): LockOwner {
   return { name: who, transaction: undefined };
 }
 
+describe('who waits', () => {
+  it('hears of the holder and of whoever stands for all before it, however long the queue', () => {
+    const { ask, locks } = setUp();
+    const blockersOf = (who: string, wish: LockWish): string[] =>
+      locks
+        .blockers('k', transaction(who), wish)
+        .holders.map((holder) => String(holder.transactionId ?? '?').replaceAll('.', ''));
+    for (const who of ['t1', 't2', 't3', 't4']) ask(who, 'k', 'exclusive');
+    expect(blockersOf('t4', 'exclusive')).toEqual(['t1', 't3']);
+    for (const who of ['s5', 's6']) ask(who, 'k', 'share');
+    expect(blockersOf('s6', 'share')).toEqual(['t1', 't4']);
+    // Readers do not wait for each other, and a write outside of transactions tells nobody what it waits for.
+    ask('w7', 'k', 'write');
+    ask('t8', 'k', 'exclusive');
+    expect(blockersOf('t8', 'exclusive')).toEqual(['t1', '?', 's6', 's5', 't4']);
+    expect(blockersOf('t9', 'exclusive')).toEqual(['t1', 't8']);
+  });
+});
+
 describe('locks', () => {
   it('go to whoever has waited longest, readers together', () => {
     const { ask, locks, takeEvents } = setUp();

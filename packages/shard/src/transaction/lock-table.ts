@@ -145,13 +145,13 @@ export class LockTable implements LockOwnerTable {
     this.clock.watch(this);
   }
 
-  /** Who is in the way of it. */
+  /** Who is in the way of it. Those in the queue whom it waits for through another one of them are left out. */
   blockers(name: string, owner: LockOwner, wish: LockWish): Blockers {
     const holders: flotilla.kv.LockHolder.$Properties[] = [];
     const edges: flotilla.kv.WaitEdge.$Properties[] = [];
     const lock = this.keys.get(name);
     if (lock === undefined) return { holders, edges };
-    for (const blocker of this.firstBlockers(lock, owner, wish)) {
+    for (const blocker of this.nearestBlockers(lock, owner, wish)) {
       if (blocker === undefined) {
         holders.push({});
         continue;
@@ -297,6 +297,29 @@ export class LockTable implements LockOwnerTable {
       if (entry.owner.name === owner.name) return;
       if (entry.wish === 'share' && wish === 'share') continue;
       yield entry.owner.transaction === undefined ? undefined : entry.owner.name;
+    }
+  }
+
+  /**
+   * As `firstBlockers`, without those before a transaction that waits for all of them itself: in a long queue everybody
+   * hears of the holder and of the one ahead, not of half the queue.
+   */
+  private *nearestBlockers(
+    { holders, queue }: KeyLock,
+    owner: LockOwner,
+    wish: LockWish,
+  ): Generator<string | undefined> {
+    for (const [holder, mode] of holders)
+      if (holder !== owner.name && !(mode === 'share' && wish === 'share')) yield holder;
+    if (holders.has(owner.name)) return;
+    const own = queue.findIndex((entry) => entry.owner.name === owner.name);
+    for (let at = (own < 0 ? queue.length : own) - 1; at >= 0; at--) {
+      const entry = queue[at];
+      if (entry === undefined || (entry.wish === 'share' && wish === 'share')) continue;
+      const { name, transaction } = entry.owner;
+      yield transaction === undefined ? undefined : name;
+      // A write outside of transactions tells nobody for whom it waits.
+      if (entry.wish !== 'share' && transaction !== undefined) return;
     }
   }
 
