@@ -32,14 +32,36 @@ export interface Outcome {
   readonly falseAlarms: readonly string[];
 }
 
-/** @param workers the programs of the tree with the mutant, and without */
+/** What the tree says to a job without any mutant: many mutants are hunted in the same worlds, so it remembers. */
+export class Control {
+  private readonly program: string;
+  private readonly seedMsMax: number;
+  private readonly reports = new Map<string, Promise<Report>>();
+
+  /** @param program of the tree as it is */
+  constructor(program: string, { seedSeconds }: Pick<HuntOptions, 'seedSeconds'>) {
+    this.program = program;
+    this.seedMsMax = seedSeconds * 1000;
+  }
+
+  run(job: Job): Promise<Report> {
+    const name = JSON.stringify(job);
+    const { program, seedMsMax } = this;
+    const report =
+      this.reports.get(name) ?? only(new Pool({ processes: 1, program, seedMsMax }), job);
+    this.reports.set(name, report);
+    return report;
+  }
+}
+
+/** @param mutated the program of the tree with the mutant */
 export async function hunt(
   mutant: Mutant,
-  workers: { readonly mutated: string; readonly asItIs: string },
+  { mutated, control }: { readonly mutated: string; readonly control: Control },
   options: HuntOptions,
 ): Promise<Outcome> {
-  const poolOf = (program: string, processes: number): Pool =>
-    new Pool({ processes, program, seedMsMax: options.seedSeconds * 1000 });
+  const { processes, seedSeconds } = options;
+  const pool = new Pool({ processes, program: mutated, seedMsMax: seedSeconds * 1000 });
   let cpuMs = 0;
   let seeds = 0;
   const falseAlarms: string[] = [];
@@ -60,17 +82,17 @@ export async function hunt(
     falseAlarms,
     ...more,
   });
-  for await (const report of poolOf(workers.mutated, options.processes).run(jobs())) {
+  for await (const report of pool.run(jobs())) {
     seeds++;
     cpuMs += report.cpuMs;
     const verdict = verdictOf(report);
     if (verdict.kind === 'lives') continue;
     const { seed } = report.job;
     if (verdict.kind === 'broken') return outcome('broken', { seed, reported: verdict.reported });
-    const control = await only(poolOf(workers.asItIs, 1), report.job);
-    if (control.failure === undefined)
+    const { failure } = await control.run(report.job);
+    if (failure === undefined)
       return outcome('killed', { seed, death: verdict.death, reported: verdict.reported });
-    const { kind, message } = control.failure;
+    const { kind, message } = failure;
     falseAlarms.push(`seed ${seed}: ${kind}: ${firstLine(message)}`);
   }
   return outcome('survived');

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mutants } from './catalogue.ts';
-import { type HuntOptions, hunt, type Outcome } from './hunt.ts';
+import { Control, type HuntOptions, hunt, type Outcome } from './hunt.ts';
 import { isHunted, type Mutant } from './mutant.ts';
 import { lineOf, listLine, pageOf } from './report.ts';
 import { Workshop } from './workshop.ts';
@@ -45,6 +45,7 @@ async function campaign(
 ): Promise<readonly Outcome[]> {
   const lanes = Math.min(options.processes, all.length);
   const each = { ...options, processes: Math.floor(options.processes / lanes) };
+  const control = new Control(workshop.worker, options);
   const outcomes: Outcome[] = [];
   let next = 0;
   let done = 0;
@@ -52,7 +53,7 @@ async function campaign(
     for (let at = next++; at < all.length; at = next++) {
       const mutant = all[at] as Mutant;
       const mutated = workshop.plant(mutant);
-      const outcome = await hunt(mutant, { mutated, asItIs: workshop.worker }, each);
+      const outcome = await hunt(mutant, { mutated, control }, each);
       workshop.clear(mutant);
       outcomes[at] = outcome;
       write(`[${++done}/${all.length}] ${lineOf(outcome)}`);

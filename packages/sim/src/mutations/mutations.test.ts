@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mutants } from './catalogue.ts';
-import { type HuntOptions, hunt, jobOf } from './hunt.ts';
+import { Control, type HuntOptions, hunt, jobOf } from './hunt.ts';
 import { applyChange, isHunted, type Mutant, mutatedSources } from './mutant.ts';
 import { lineOf, pageOf } from './report.ts';
 import { transpile } from './transpile.ts';
@@ -79,6 +79,7 @@ describe('with a tree of its own', () => {
     seedSeconds: 60,
     processes: 1,
   };
+  const controlOf = (program: string): Control => new Control(program, options);
   /** Processes are started: the machine may be busy. Unit: ms. */
   const patient = 60_000;
   let directory = '';
@@ -132,7 +133,7 @@ describe('with a tree of its own', () => {
     async () => {
       const workers = {
         mutated: worker('mutated', { 11: lost, 12: lost }),
-        asItIs: worker('as-it-is', { 11: lost }),
+        control: controlOf(worker('as-it-is', { 11: lost })),
       };
       const outcome = await hunt(mutant, workers, options);
       expect(outcome).toMatchObject({
@@ -162,7 +163,10 @@ describe('with a tree of its own', () => {
   it(
     'survives if no seed shows it, or none in time',
     async () => {
-      const workers = { mutated: worker('mutated', {}), asItIs: worker('as-it-is', {}) };
+      const workers = {
+        mutated: worker('mutated', {}),
+        control: controlOf(worker('as-it-is', {})),
+      };
       const all = await hunt(mutant, workers, { ...options, seconds: 1000 });
       expect([all.result, all.seeds]).toEqual(['survived', 5]);
       const some = await hunt(mutant, workers, { ...options, seeds: Infinity });
@@ -175,7 +179,7 @@ describe('with a tree of its own', () => {
   it(
     'proves nothing if it does not run',
     async () => {
-      const workers = { mutated: put('mutated.mjs', 'process.exit(1);'), asItIs: '' };
+      const workers = { mutated: put('mutated.mjs', 'process.exit(1);'), control: controlOf('') };
       expect((await hunt(mutant, workers, options)).result).toBe('broken');
     },
     patient,
