@@ -89,8 +89,10 @@ export class LeaderSide {
     if (session === undefined || message.incarnation > session.incarnation) {
       session = new AnswerSession(message.incarnation);
       this.answers = session;
-      this.leads.forgetAcknowledgement();
-      if (before !== undefined) this.reconsiderAll();
+      if (before !== undefined) {
+        this.leads.forgetAcknowledgement();
+        this.reconsiderAll();
+      }
     }
     const progress = this.leads.acknowledge(message.heldVersion);
     const { beforeChange, reconsider } = this.options;

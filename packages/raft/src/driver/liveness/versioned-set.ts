@@ -20,6 +20,8 @@ export class KeptSet {
   private unacknowledged = new Map<RangeId, Entry>();
   private version = 0;
   private acknowledged = 0;
+  /** Older versions say nothing of what the other side holds: late messages from before may have brought it there. */
+  private acknowledgedLeast = 1;
 
   get size(): number {
     return this.items.size;
@@ -55,6 +57,7 @@ export class KeptSet {
   /** The other side holds `version`. Older news changes nothing; what was never sent is not believed. True if news. */
   acknowledge(version: number): boolean {
     if (version <= this.acknowledged || version > this.version) return false;
+    if (version < this.acknowledgedLeast) return false;
     this.acknowledged = version;
     for (const [rangeId, entry] of this.unacknowledged) {
       if (entry.version > version) break;
@@ -63,9 +66,10 @@ export class KeptSet {
     return true;
   }
 
-  /** The other side is a new process and holds nothing. */
+  /** The other side is a new process: it holds nothing, or what messages that were late have brought it. */
   forgetAcknowledgement(): void {
     this.acknowledged = 0;
+    this.acknowledgedLeast = this.version;
     this.unacknowledged = new Map(this.items);
   }
 
@@ -113,6 +117,7 @@ export class HeldSet {
     if (delta.base > this.held || delta.version < this.held) return false;
     assert(delta.base <= delta.version, 'a delta goes forward');
     if (delta.version === this.held) return true;
+    if (delta.base === 0) this.dropOthers(delta, beforeChange);
     for (const rangeId of delta.removed) {
       beforeChange(rangeId);
       this.items.delete(rangeId);
@@ -123,6 +128,17 @@ export class HeldSet {
     }
     this.held = delta.version;
     return true;
+  }
+
+  /** From nothing on a delta says all there is up to its version: what else is here came before and is gone. */
+  private dropOthers({ set }: SetDelta, beforeChange: (rangeId: RangeId) => void): void {
+    if (this.items.size === 0) return;
+    const stay = new Set(set.map(({ rangeId }) => rangeId));
+    for (const rangeId of this.rangeIds()) {
+      if (stay.has(rangeId)) continue;
+      beforeChange(rangeId);
+      this.items.delete(rangeId);
+    }
   }
 }
 
