@@ -1,6 +1,6 @@
 /** What stands inside a running store, for a simulator that sees everything: true state, without a message. */
 import { createHash } from 'node:crypto';
-import { assert } from '@flotilla/base';
+import { assert, toHex } from '@flotilla/base';
 import type { MultiRaft, RaftStatus } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { MembershipGoal } from '../membership/next-step.ts';
@@ -96,7 +96,8 @@ export function contentsOf(
       rows++;
     }
   const text = JSON.stringify({
-    descriptor,
+    // A key is the same whether it came off the wire or out of memory.
+    descriptor: { ...descriptor, startKey: toHex(startKey), endKey: toHex(endKey) },
     lastTimestamp,
     sessions: sessions.toRows(),
     rows,
