@@ -1,6 +1,6 @@
 /** What stands inside a running store, for a simulator that sees everything: true state, without a message. */
 import { createHash } from 'node:crypto';
-import { assert, toHex } from '@flotilla/base';
+import { assert } from '@flotilla/base';
 import type { MultiRaft, RaftStatus } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { MembershipGoal } from '../membership/next-step.ts';
@@ -97,7 +97,7 @@ export function contentsOf(
     }
   const text = JSON.stringify({
     // A key is the same whether it came off the wire or out of memory.
-    descriptor: { ...descriptor, startKey: toHex(startKey), endKey: toHex(endKey) },
+    descriptor: { ...descriptor, startKey: Buffer.from(startKey), endKey: Buffer.from(endKey) },
     lastTimestamp,
     sessions: sessions.toRows(),
     rows,
