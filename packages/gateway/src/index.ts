@@ -17,7 +17,7 @@
  * the session. Bad input from a client is answered or dropped, never asserted on. InvariantViolation and FatalError
  * are not answered: they end the process.
  *
- * Not built: binary COPY, LISTEN/NOTIFY, cancelling through another gateway, protocol 3.2.
+ * Not built: the function-call message, protocol 3.2.
  */
 export { type AccessRule, type ParsedRules, parseAccessRules } from './access-rules.ts';
 export type { AuthenticationMethod, ScramSha256Data } from './authentication.ts';

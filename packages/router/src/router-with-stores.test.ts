@@ -23,7 +23,6 @@ import type { KvRow, Router, WriteBatch } from './router-api.ts';
 
 /** The router against real stores: consensus, logs, leases and all, on one manual clock. */
 
-// Of real time, for a busy machine; time inside is the clock's.
 let cluster: StoreCluster;
 let router: Router;
 

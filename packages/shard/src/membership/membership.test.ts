@@ -8,17 +8,16 @@ import {
   resetProbes,
   type StoreId,
   toRangeId,
-  toReplicaId,
   toStoreId,
 } from '@flotilla/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { ownerRowKey } from '../state/storage-keys.ts';
 import { contentsOf, inspectStore, uninitializedOf } from '../testing/inspect.ts';
+import { rangesOn } from '../testing/ranges-on.ts';
 import { StoreCluster, type StoreClusterOptions } from '../testing/store-cluster.ts';
 import type { TestClient } from '../testing/test-client.ts';
 
-// Of real time, for a busy machine; time inside is the clock's.
 const [one, two, three, four, five] = [1, 2, 3, 4, 5].map(toStoreId) as [
   StoreId,
   StoreId,
@@ -27,19 +26,8 @@ const [one, two, three, four, five] = [1, 2, 3, 4, 5].map(toStoreId) as [
   StoreId,
 ];
 
-function rangesOn(stores: readonly StoreId[], bounds: readonly number[][]): RangeDescriptor[] {
-  const keys = bounds.map((bytes) => Buffer.from(bytes));
-  return keys.slice(1).map((endKey, i) => ({
-    rangeId: toRangeId(i + 1),
-    startKey: present(keys[i], 'start'),
-    endKey,
-    generation: 1,
-    replicas: stores.map((storeId, k) => ({ replicaId: toReplicaId(k + 1), storeId })),
-    nextReplicaId: toReplicaId(stores.length + 1),
-  }));
-}
-
-const ranges = rangesOn([one, two, three], [[], [0x03], [0x08, 0x80], [0xff, 0xff]]);
+const bounds = [[], [0x03], [0x08, 0x80], [0xff, 0xff]].map((bytes) => Buffer.from(bytes));
+const ranges = rangesOn([one, two, three], bounds);
 /** In range 2. */
 const key = Buffer.of(0x08, 0x10);
 const moved = toRangeId(2);
@@ -187,7 +175,7 @@ describe('a move', () => {
   it('of everybody at once leaves no old member', async () => {
     const client = await started({
       stores: 5,
-      ranges: rangesOn([one], [[], [0x03], [0xff, 0xff]]),
+      ranges: rangesOn([one], [Buffer.alloc(0), Buffer.of(0x03), Buffer.of(0xff, 0xff)]),
     });
     await put(client, key, 'x');
     await move(client, moved, [four], [one]);
@@ -475,9 +463,9 @@ describe('a replica that was away', () => {
     const client = await started({
       stores: 5,
       ranges: [
-        ...rangesOn([two, three, four], [[], [0x03]]),
+        ...rangesOn([two, three, four], [Buffer.alloc(0), Buffer.of(0x03)]),
         {
-          ...present(rangesOn([one], [[0x03], [0xff, 0xff]])[0], 'range'),
+          ...present(rangesOn([one], [Buffer.of(0x03), Buffer.of(0xff, 0xff)])[0], 'range'),
           rangeId: moved,
         },
       ],

@@ -15,7 +15,6 @@ import {
 } from './picture.ts';
 import { after, picture, range, store } from './placement.test-kit.ts';
 
-// Of real time, for a busy machine.
 /** More than any of these clusters needs. */
 const roundsMax = 200;
 

@@ -10,8 +10,6 @@ import {
   resetProbes,
   type StoreId,
   timestampSpan,
-  toRangeId,
-  toReplicaId,
   toStoreId,
 } from '@flotilla/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -19,20 +17,13 @@ import type { flotilla } from '../../gen/kv.js';
 import { kv } from '../protocol/index.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 import { contentsOf, inspectStore } from '../testing/inspect.ts';
+import { rangesOn } from '../testing/ranges-on.ts';
 import { StoreCluster, type StoreClusterOptions } from '../testing/store-cluster.ts';
 import type { TestClient } from '../testing/test-client.ts';
 
-// Of real time, for a busy machine; time inside is the clock's.
 const stores = [1, 2, 3].map(toStoreId);
 const bounds = [Buffer.alloc(0), Buffer.of(0x03), Buffer.from(keyMax)];
-const ranges: RangeDescriptor[] = bounds.slice(1).map((endKey, i) => ({
-  rangeId: toRangeId(i + 1),
-  startKey: present(bounds[i], 'start'),
-  endKey,
-  generation: 1,
-  replicas: stores.map((storeId, k) => ({ replicaId: toReplicaId(k + 1), storeId })),
-  nextReplicaId: toReplicaId(4),
-}));
+const ranges = rangesOn(stores, bounds);
 const data = present(ranges[1], 'data range');
 
 const at = (n: number): Buffer => Buffer.of(0x08, n);

@@ -24,7 +24,6 @@ const Reason = kv.RefusalReason;
 const [one, two, three] = [toStoreId(1), toStoreId(2), toStoreId(3)] as const;
 const key = Buffer.of(0x08, 1);
 
-// Of real time, for a busy machine; time inside is the clock's.
 let cluster = new StoreCluster({ seed: 0 });
 afterEach(async () => {
   await cluster.stopAll();

@@ -2,33 +2,18 @@
  * A coordinator that announces its commit and dies before the record is decided: others go on at once, over its intents,
  * and whoever recovers the transaction afterwards finds it committed.
  */
-import {
-  HybridLogicalClock,
-  keyMax,
-  present,
-  SeededPrng,
-  toRangeId,
-  toReplicaId,
-  toStoreId,
-} from '@flotilla/base';
+import { HybridLogicalClock, keyMax, present, SeededPrng, toStoreId } from '@flotilla/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { flotilla } from '../../gen/kv.js';
-import type { RangeDescriptor } from '../range-descriptor.ts';
 import { transactionsAt } from '../testing/inspect.ts';
+import { rangesOn } from '../testing/ranges-on.ts';
 import { StoreCluster } from '../testing/store-cluster.ts';
 import type { TestClient } from '../testing/test-client.ts';
 import { TestTransaction } from '../testing/test-transaction.ts';
 
 const stores = [1, 2, 3].map(toStoreId);
 const bounds = [Buffer.alloc(0), Buffer.from('b'), Buffer.from('c'), Buffer.from(keyMax)];
-const ranges: RangeDescriptor[] = bounds.slice(1).map((endKey, i) => ({
-  rangeId: toRangeId(i + 1),
-  startKey: present(bounds[i], 'start'),
-  endKey,
-  generation: 1,
-  replicas: stores.map((storeId, k) => ({ replicaId: toReplicaId(k + 1), storeId })),
-  nextReplicaId: toReplicaId(4),
-}));
+const ranges = rangesOn(stores, bounds);
 const anchor = Buffer.from('b1');
 const other = Buffer.from('c1');
 const timeoutMs = 20_000;

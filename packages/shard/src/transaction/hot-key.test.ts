@@ -1,27 +1,13 @@
 /** Writes that are on their way through the log: what a snapshot of the key sees, and what a lock of another waits for. */
-import {
-  HybridLogicalClock,
-  keyMax,
-  present,
-  toRangeId,
-  toReplicaId,
-  toStoreId,
-} from '@flotilla/base';
+import { HybridLogicalClock, keyMax, present, toStoreId } from '@flotilla/base';
 import { afterEach, expect, it } from 'vitest';
 import { flotilla } from '../../gen/kv.js';
-import type { RangeDescriptor } from '../range-descriptor.ts';
 import { StoreCluster } from '../testing/index.ts';
+import { rangesOn } from '../testing/ranges-on.ts';
 
 const stores = [1, 2, 3].map(toStoreId);
 const bounds = [Buffer.alloc(0), Buffer.of(0x03), Buffer.from(keyMax)];
-const ranges: RangeDescriptor[] = bounds.slice(1).map((endKey, i) => ({
-  rangeId: toRangeId(i + 1),
-  startKey: present(bounds[i], 'start'),
-  endKey,
-  generation: 1,
-  replicas: stores.map((storeId, k) => ({ replicaId: toReplicaId(k + 1), storeId })),
-  nextReplicaId: toReplicaId(4),
-}));
+const ranges = rangesOn(stores, bounds);
 const key = Buffer.from('k');
 const timeoutMs = 20_000;
 

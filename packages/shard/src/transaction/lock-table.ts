@@ -289,8 +289,7 @@ export class LockTable implements LockOwnerTable {
     owner: LockOwner,
     wish: LockWish,
   ): Generator<string | undefined> {
-    for (const [holder, mode] of holders)
-      if (holder !== owner.name && !(mode === 'share' && wish === 'share')) yield holder;
+    yield* holdersInTheWay(holders, owner, wish);
     // A holder's upgrade, or its own write, does not wait for those who wait for it.
     if (holders.has(owner.name)) return;
     for (const entry of queue) {
@@ -309,8 +308,7 @@ export class LockTable implements LockOwnerTable {
     owner: LockOwner,
     wish: LockWish,
   ): Generator<string | undefined> {
-    for (const [holder, mode] of holders)
-      if (holder !== owner.name && !(mode === 'share' && wish === 'share')) yield holder;
+    yield* holdersInTheWay(holders, owner, wish);
     if (holders.has(owner.name)) return;
     const own = queue.findIndex((entry) => entry.owner.name === owner.name);
     for (let at = (own < 0 ? queue.length : own) - 1; at >= 0; at--) {
@@ -389,4 +387,14 @@ export class LockTable implements LockOwnerTable {
     if (this.keys.get(name)?.queue === queue) this.keys.delete(name);
     this.waitedFor.delete(name);
   }
+}
+
+/** Holders whom a wish of `owner` must wait for. */
+function* holdersInTheWay(
+  holders: ReadonlyMap<string, LockMode>,
+  owner: LockOwner,
+  wish: LockWish,
+): Generator<string> {
+  for (const [holder, mode] of holders)
+    if (holder !== owner.name && !(mode === 'share' && wish === 'share')) yield holder;
 }

@@ -3,18 +3,10 @@
  * middle. Every transaction that committed must have seen exactly what those with lesser commit timestamps had written: a
  * naive map, replayed in the order of timestamps, says what that is.
  */
-import {
-  HybridLogicalClock,
-  keyMax,
-  present,
-  SeededPrng,
-  toRangeId,
-  toReplicaId,
-  toStoreId,
-} from '@flotilla/base';
+import { HybridLogicalClock, keyMax, present, SeededPrng, toStoreId } from '@flotilla/base';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { RangeDescriptor } from '../range-descriptor.ts';
 import { contentsOf, inspectStore } from '../testing/inspect.ts';
+import { rangesOn } from '../testing/ranges-on.ts';
 import { StoreCluster } from '../testing/store-cluster.ts';
 import type { TestClient } from '../testing/test-client.ts';
 import {
@@ -24,17 +16,9 @@ import {
   TransactionFailed,
 } from '../testing/test-transaction.ts';
 
-// Of real time, for a busy machine; time inside is the clock's.
 const stores = [1, 2, 3].map(toStoreId);
 const bounds = [Buffer.alloc(0), Buffer.from('b'), Buffer.from('c'), Buffer.from(keyMax)];
-const ranges: RangeDescriptor[] = bounds.slice(1).map((endKey, i) => ({
-  rangeId: toRangeId(i + 1),
-  startKey: present(bounds[i], 'start'),
-  endKey,
-  generation: 1,
-  replicas: stores.map((storeId, k) => ({ replicaId: toReplicaId(k + 1), storeId })),
-  nextReplicaId: toReplicaId(4),
-}));
+const ranges = rangesOn(stores, bounds);
 const spans = [
   ['b', 'c'],
   ['c', 'd'],

@@ -3,9 +3,7 @@
  * become columns of an operator below the projection, which gives their rows side by side, padded with NULLs.
  */
 import type { FuncCall } from 'libpg-query';
-import { typedSignature } from '../functions/signature.ts';
 import { recordType, type SqlType } from '../types/type.ts';
-import { RecordValue } from '../types/values.ts';
 import { bindSetCall } from './bind-table-function.ts';
 import { type Binder, type Clause, clauseWord } from './binder.ts';
 import type { BindContext } from './context.ts';
@@ -18,6 +16,7 @@ import {
   some,
 } from './expression.ts';
 import type { ProjectSet, Relation } from './relation.ts';
+import { recordCall } from './whole-row.ts';
 
 const clauses: ReadonlySet<Clause> = new Set(['SELECT', 'ORDER BY', 'GROUP BY', 'DISTINCT ON']);
 
@@ -169,20 +168,6 @@ function resultOf(set: SetExpression, offset: number): Expression {
   const fieldAt = (at: number) =>
     column(columnTypes[at] ?? type, offset + at, { modifier, location, standsFor: set });
   if (field !== undefined) return fieldAt(field);
-  const signature = typedSignature(
-    'row',
-    columnTypes,
-    recordType,
-    () => (values) =>
-      values.every((one) => one === null) ? null : new RecordValue(values, columnTypes, names),
-    { strict: false },
-  );
-  return {
-    kind: 'call',
-    type: recordType,
-    modifier: -1,
-    location,
-    signature,
-    arguments: columnTypes.map((_type, at) => fieldAt(at)),
-  };
+  const fields = columnTypes.map((_type, at) => fieldAt(at));
+  return recordCall(fields, names, location);
 }

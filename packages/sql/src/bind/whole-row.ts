@@ -11,8 +11,20 @@ export function recordOf(
   columns: readonly ScopeColumn[],
   location: number | undefined,
 ): Expression {
-  const types = columns.map((one) => one.expression.type);
-  const names = columns.map((one) => one.name);
+  return recordCall(
+    columns.map((one) => one.expression),
+    columns.map((one) => one.name),
+    location,
+  );
+}
+
+/** One record of the fields; NULL where all of them are. */
+export function recordCall(
+  fields: readonly Expression[],
+  names: readonly string[],
+  location: number | undefined,
+): Expression {
+  const types = fields.map((one) => one.type);
   const signature = typedSignature(
     'row',
     types,
@@ -23,14 +35,7 @@ export function recordOf(
         : new RecordValue(values, types, names),
     { strict: false },
   );
-  return {
-    kind: 'call',
-    type: recordType,
-    modifier: -1,
-    location,
-    signature,
-    arguments: columns.map((one) => one.expression),
-  };
+  return { kind: 'call', type: recordType, modifier: -1, location, signature, arguments: fields };
 }
 
 /** tableoid, NULL where an outer join found no row. Throws 0A000 for the others. */
