@@ -508,7 +508,26 @@ export function expressions(prng) {
       return /^[a-z]+$/.test(made) || made.startsWith('(') ? made : `(${made})`;
     });
 
-  const build = (kind, parts) => ({ kind, parts, sql: () => text(kind, parts) });
+  const build = (kind, parts) => ({
+    kind,
+    parts,
+    sql: () => text(kind, parts),
+    alone: () => alone(kind, parts),
+  });
+
+  /** Each part by itself over all rows: whether it fails for any. */
+  function alone(kind, { outputs, where, order }) {
+    if (kind === 'join') return [`select ${where} from x a, x b`];
+    const parts = [...(where === '' ? [] : [where]), ...(order === '' ? [] : [bare(order)])];
+    if (kind === 'group')
+      return [
+        ...parts.map((one) => `select ${one} from x`),
+        ...outputs.map((one) => `select ${one} from x`),
+        ...outputs.map((one) => `select ${one} from x group by id`),
+      ];
+    return [...parts, ...outputs].map((one) => `select ${one} from x`);
+  }
+  const bare = (order) => order.replace(/ (desc|nulls first)$/, '');
   function text(kind, { outputs, where, group, order }) {
     const tail = where === '' ? '' : ` where ${where}`;
     if (kind === 'group')

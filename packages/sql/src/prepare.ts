@@ -147,7 +147,7 @@ function bindAndPlan(options: {
   const context = new BindContext({ source, parameterTypes: declared, evaluation: noting, names });
   const bound = bindStatement(context, tree);
   const statistics = new Map<number, TableStatistics | undefined>();
-  const { plan, indexes } = planStatement(bound, {
+  const { plan, indexes } = planStatement(bound, noting, {
     usable,
     statisticsOf: (table) => {
       const found = names.snapshot.statisticsOf(table);

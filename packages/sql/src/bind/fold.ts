@@ -1,4 +1,7 @@
-/** Constant folding: an immutable expression over constants becomes its value. One that fails stays, and fails when run. */
+/**
+ * Constants that binding itself needs as constants: literals that were cast, bounds and lists of them. One that fails stays, and
+ * so does all that has a column in it: what a statement names is checked before anything of it is left out (plan/simplify.ts).
+ */
 import { evaluatorOf } from '../execute/evaluate.ts';
 import { SqlError } from '../sql-error.ts';
 import type { BindContext } from './context.ts';
@@ -6,8 +9,6 @@ import { children, constant, type Expression, startOf } from './expression.ts';
 
 export function fold(context: BindContext, expression: Expression): Expression {
   if (!foldable(expression)) return expression;
-  if (isSurelyNull(expression))
-    return constant(expression.type, null, startOf(expression), expression.modifier);
   if (!children(expression).every((child) => child.kind === 'constant')) return expression;
   try {
     const value = evaluatorOf(expression)([], context.evaluation);
@@ -16,19 +17,6 @@ export function fold(context: BindContext, expression: Expression): Expression {
     if (error instanceof SqlError) return expression;
     throw error;
   }
-}
-
-/** A strict operation with a NULL among its arguments is NULL; as in PostgreSQL the others are not computed then. */
-function isSurelyNull(expression: Expression): boolean {
-  const strict =
-    expression.kind === 'comparison' ||
-    expression.kind === 'cast' ||
-    expression.kind === 'length' ||
-    (expression.kind === 'call' && expression.signature.strict);
-  return (
-    strict &&
-    children(expression).some((child) => child.kind === 'constant' && child.value === null)
-  );
 }
 
 function foldable(expression: Expression): boolean {

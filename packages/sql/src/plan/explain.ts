@@ -154,6 +154,19 @@ const withoutParentheses: ReadonlySet<string> = new Set([
   'current_user',
   'session_user',
   'user',
+  'current_date',
+  'current_time',
+  'current_timestamp',
+  'localtime',
+  'localtimestamp',
+]);
+
+/** Keywords that take a precision in parentheses, and are not called. */
+const withPrecision: ReadonlySet<string> = new Set([
+  'current_time',
+  'current_timestamp',
+  'localtime',
+  'localtimestamp',
 ]);
 
 function printCall(
@@ -163,6 +176,7 @@ function printCall(
   const { name } = expression.signature;
   const printed = expression.arguments.map(own);
   if (printed.length === 0 && withoutParentheses.has(name)) return name.toUpperCase();
+  if (withPrecision.has(name)) return `${name.toUpperCase()}(${printed.join(', ')})`;
   const quantifier = /^(any|all) (.+)$/.exec(name);
   if (quantifier !== null)
     return `(${printed[0]} ${quantifier[2]} ${quantifier[1]?.toUpperCase()} (${printed[1]}))`;

@@ -29,6 +29,8 @@ import {
   UpdateNode,
   type WriteNode,
 } from '../execute/write.ts';
+import type { EvalContext } from '../functions/signature.ts';
+import type { SqlError } from '../sql-error.ts';
 import { chooseAccess, isPointAccess, isSingle } from './access-path.ts';
 import { choosePath, type PlanSources } from './choose-path.ts';
 import { hasSubquery, type IndexUse } from './compile.ts';
@@ -37,6 +39,7 @@ import { explainNode } from './explain-node.ts';
 import type { Plan, PointLookup, SelectPlan, WritePlan } from './plan.ts';
 import { RelationPlanner } from './plan-relation.ts';
 import { compileScan, primaryPartsOf, storeOf } from './plan-table.ts';
+import { simplifyStatement } from './simplify-statement.ts';
 
 export interface PlannedStatement {
   readonly plan: Plan;
@@ -44,8 +47,10 @@ export interface PlannedStatement {
   readonly indexes: readonly IndexUse[];
 }
 
+/** @param evaluation what constants are computed with */
 export function planStatement(
   statement: BoundStatement,
+  evaluation: EvalContext,
   sources: PlanSources = {},
 ): PlannedStatement {
   const planner = new StatementPlanner(sources);
@@ -54,17 +59,44 @@ export function planStatement(
     case 'insert':
     case 'update':
     case 'delete':
-    case 'merge':
-      return { plan: planner.plan(statement), indexes: planner.indexes };
+    case 'merge': {
+      const simplified = simplifyStatement(statement, evaluation);
+      const plan = planner.plan(simplified.statement);
+      const { failure } = simplified;
+      return { plan: failure ? failing(plan, failure) : plan, indexes: planner.indexes };
+    }
     case 'explain': {
       const { options } = statement;
-      const inner = planner.plan(statement.statement);
+      const simplified = simplifyStatement(statement.statement, evaluation);
+      const plan = planner.plan(simplified.statement);
+      const { failure } = simplified;
+      const inner = failure ? failing(plan, failure) : plan;
       if (options.analyze) inner.instrument();
       return { plan: { kind: 'explain', options, inner }, indexes: planner.indexes };
     }
     default:
       return { plan: statement, indexes: [] };
   }
+}
+
+/** The plan of a statement that is known to fail: not before it is run, as PREPARE alone does not. */
+function failing<P extends SelectPlan | WritePlan>(plan: P, failure: SqlError): P {
+  const fail = () => {
+    throw failure;
+  };
+  if (plan.kind === 'select')
+    return {
+      ...plan,
+      lookup: undefined,
+      root: { ...textOf(plan.root), open: fail },
+      explain: fail,
+    };
+  const { inputs, ctes, text } = plan.root;
+  return { ...plan, root: { inputs, ctes, text, run: async () => fail() }, explain: fail };
+}
+
+function textOf({ inputs, text }: Operator): Pick<Operator, 'inputs' | 'text'> {
+  return { inputs, text };
 }
 
 /** A query by itself, without EXPLAIN. It reads no secondary indexes: nobody would check that it may. */

@@ -294,7 +294,7 @@ export function findCast(from: SqlType, to: SqlType): Cast | undefined {
   if (isString(from) && to.category !== 'P') {
     const implementation: Implementation = (a, _b, _c, context) =>
       parseText(to, a as string, context);
-    return { context: 'explicit', implementation, stable: true };
+    return { context: 'explicit', implementation, stable: readsSession(to) };
   }
   return undefined;
 }
@@ -305,6 +305,20 @@ export function implicitlyCasts(from: SqlType, to: SqlType): boolean {
   const cast = findCast(from, to);
   return cast !== undefined && cast.context === 'implicit';
 }
+
+/** Whether what a text means to a type depends on the session or the catalog: pg_proc.provolatile of its input function. */
+function readsSession(type: SqlType): boolean {
+  return ['A', 'D', 'E', 'T'].includes(type.category) || sessionInput.has(type.name);
+}
+
+const sessionInput: ReadonlySet<string> = new Set([
+  'regclass',
+  'regtype',
+  'regproc',
+  'regnamespace',
+  'regrole',
+  'aclitem',
+]);
 
 function isString(type: SqlType): boolean {
   return isText(type) || type === bpcharType;
