@@ -8,7 +8,8 @@ import type { Assignment } from './bound.ts';
 import { coerceToColumn } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { defaultExpression } from './default.ts';
-import type { Expression } from './expression.ts';
+import { column as columnOf, type Expression } from './expression.ts';
+import { assignSubscripted } from './subscripted-target.ts';
 
 export interface Target {
   readonly index: number;
@@ -39,12 +40,12 @@ export function bindAssignments(
   nodes: readonly Node[],
 ): Assignment[] {
   const { context } = binder;
-  const seen = new Set<number>();
+  const seen = new Map<number, { readonly at: number; readonly subscripted: boolean }>();
+  const done: Assignment[] = [];
   let row: readonly Expression[] = [];
-  return nodes.map((node) => {
+  for (const node of nodes) {
     if (!('ResTarget' in node)) throw context.unsupported('UPDATE target');
     const { name = '', val, location, indirection } = node.ResTarget;
-    if (indirection !== undefined) throw context.unsupported('subscripted UPDATE target', location);
     let value: Expression | undefined;
     if (val !== undefined && 'MultiAssignRef' in val) {
       const { colno = 1, ncolumns = 1, source } = val.MultiAssignRef;
@@ -66,9 +67,11 @@ export function bindAssignments(
         );
     } else if (val !== undefined && !('SetToDefault' in val)) value = binder.bind(val);
     const { index, column } = columnByName(context, table, name, location);
-    if (seen.has(index))
+    const earlier = seen.get(index);
+    const subscripted = indirection !== undefined;
+    if (earlier !== undefined && !(subscripted && earlier.subscripted))
       throw context.error('42601', `multiple assignments to same column "${name}"`, undefined);
-    seen.add(index);
+    seen.set(index, { at: earlier?.at ?? done.length, subscripted });
     if (value !== undefined && (column.identity === 'always' || column.generated !== undefined))
       throw context.error('428C9', `column "${name}" can only be updated to DEFAULT`, undefined, {
         detail:
@@ -76,9 +79,33 @@ export function bindAssignments(
             ? `Column "${name}" is an identity column defined as GENERATED ALWAYS.`
             : `Column "${name}" is a generated column.`,
       });
-    if (value === undefined) return { column: index, value: defaultExpression(context, column) };
-    return { column: index, value: coerceToColumn(context, value, column) };
-  });
+    if (subscripted) {
+      if (value === undefined)
+        throw context.error('0A000', 'cannot set an array element to DEFAULT', location);
+      const before = earlier && done[earlier.at]?.value;
+      const part = assignSubscripted(
+        binder,
+        column,
+        before ?? columnBefore(table, index, column),
+        indirection,
+        { value, location },
+      );
+      done[earlier?.at ?? done.length] = { column: index, value: part };
+    } else if (value === undefined)
+      done.push({ column: index, value: defaultExpression(context, column) });
+    else done.push({ column: index, value: coerceToColumn(context, value, column) });
+  }
+  return done;
+}
+
+/** The written table's row stands first. */
+function columnBefore(
+  table: TableDescriptor,
+  index: number,
+  { name, type, modifier, attributeNumber }: ColumnDescriptor,
+): Expression {
+  const from = { name, modifier, attributeNumber, relation: table.name, tableOid: table.id };
+  return columnOf(type, index, from);
 }
 
 /** The columns that are written, by attribute number. */

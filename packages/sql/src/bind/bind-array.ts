@@ -2,7 +2,7 @@
  * Arrays and rows in expressions: ARRAY[…], subscripts and slices, ANY and ALL over arrays, ROW(…). They become calls of
  * signatures made here, so that nothing below the binder has to know them.
  */
-import type { A_ArrayExpr, A_Expr, A_Indices, A_Indirection, RowExpr } from 'libpg-query';
+import type { A_ArrayExpr, A_Expr, A_Indices, A_Indirection, Node, RowExpr } from 'libpg-query';
 import { evaluatorOf } from '../execute/evaluate.ts';
 import { arrayElement, arraySlice, nestArrays } from '../functions/array-values.ts';
 import { jsonbSubscript } from '../functions/json-access.ts';
@@ -28,6 +28,7 @@ import { castTo, coerceToCommon, requireCommonType, resolveUnknown, tryCoerce } 
 import type { BindContext } from './context.ts';
 import { column, constant, type Expression } from './expression.ts';
 import { fold } from './fold.ts';
+import { fieldsOf } from './whole-row.ts';
 
 const nonStrict = { strict: false } as const;
 
@@ -85,6 +86,12 @@ export function bindArray(
   return call(context, signature, coerced, type, location);
 }
 
+/** What the row is called where it stands. */
+function rowName(node: Node | undefined): string {
+  const fields = node !== undefined && 'ColumnRef' in node ? node.ColumnRef.fields : undefined;
+  return nameParts(fields).pop() ?? 'record';
+}
+
 /** `(a)[1]`, `a[1:2]`, `j['key']`. Throws 42804. */
 export function bindIndirection(binder: Binder, node: A_Indirection): Expression {
   const { context } = binder;
@@ -96,6 +103,18 @@ export function bindIndirection(binder: Binder, node: A_Indirection): Expression
     const field = name !== undefined && value.kind === 'set' ? fieldOf(value, name) : undefined;
     if (field !== undefined && indices.length === 0) {
       value = field;
+      continue;
+    }
+    const fields = name === undefined || indices.length > 0 ? undefined : fieldsOf(value);
+    if (fields !== undefined) {
+      const own = fields.find((one) => one.name === name);
+      if (own === undefined)
+        throw context.error(
+          '42703',
+          `column ${rowName(node.arg)}.${name} does not exist`,
+          value.location,
+        );
+      value = own.expression;
       continue;
     }
     if (!('A_Indices' in step)) throw context.unsupported('field selection', value.location);

@@ -13,6 +13,7 @@ import { conjunction } from './conjuncts.ts';
 import type { BindContext } from './context.ts';
 import { bindUsing, naturalColumns, type UsingClause } from './join-using.ts';
 import type { Level } from './level.ts';
+import { isRecordFunction } from './record-function.ts';
 import type { FromTree, JoinType, Source } from './relation.ts';
 import {
   entryOf,
@@ -197,7 +198,7 @@ class FromBinder {
       name: column.name ?? shown,
     }));
     if (range.ordinality === true) columns.push({ ...plain(int8Type), name: 'ordinality' });
-    const scalar = columns.length === 1 && bound.columns[0]?.name === undefined;
+    const scalar = columns.length === 1 && !isRecordFunction(bound.name);
     return this.item(bound.source, columns, { name: bound.name, alias, frame, scalar });
   }
 

@@ -9,6 +9,8 @@ import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
 import type { QueryColumn } from './scope.ts';
 
+import { fieldsOf } from './whole-row.ts';
+
 export interface Target {
   readonly name: string;
   readonly expression: Expression;
@@ -55,6 +57,8 @@ function setStarOf(binder: ExpressionBinder, node: Node | undefined): Target[] |
   const [only] = indirection;
   if (indirection.length !== 1 || only === undefined || !('A_Star' in only)) return undefined;
   const bound = binder.bind(arg);
+  const fields = fieldsOf(bound);
+  if (fields !== undefined) return [...fields];
   if (bound.kind !== 'set' || bound.field !== undefined) return undefined;
   return bound.names.flatMap((name) => {
     const expression = fieldOf(bound, name);

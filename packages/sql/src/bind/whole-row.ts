@@ -1,5 +1,5 @@
 /** Rows of FROM's items as values, and the columns that every table has beside its own. Called by scope.ts. */
-import { typedSignature } from '../functions/signature.ts';
+import { type Signature, typedSignature } from '../functions/signature.ts';
 import { boolType, oidType, recordType } from '../types/type.ts';
 import { RecordValue } from '../types/values.ts';
 import type { BindContext } from './context.ts';
@@ -16,6 +16,20 @@ export function recordOf(
     columns.map((one) => one.name),
     location,
   );
+}
+
+const fieldNames = new WeakMap<Signature, readonly string[]>();
+
+/** The fields of a row that is made of them where it stands, by name; undefined: it is not. */
+export function fieldsOf(
+  expression: Expression,
+): readonly { readonly name: string; readonly expression: Expression }[] | undefined {
+  if (expression.kind !== 'call') return undefined;
+  const names = fieldNames.get(expression.signature);
+  return names?.flatMap((name, i) => {
+    const field = expression.arguments[i];
+    return field === undefined ? [] : { name, expression: field };
+  });
 }
 
 /** One record of the fields; NULL where all of them are. */
@@ -35,6 +49,7 @@ export function recordCall(
         : new RecordValue(values, types, names),
     { strict: false },
   );
+  fieldNames.set(signature, names);
   return { kind: 'call', type: recordType, modifier: -1, location, signature, arguments: fields };
 }
 

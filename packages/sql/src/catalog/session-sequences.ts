@@ -18,15 +18,20 @@ class Pending extends PendingWork {
   }
 }
 
+/** What an evaluation has done to a sequence: `next` and its oid, or `set`, its oid and what to. */
+interface Step {
+  readonly key: string;
+  readonly value: bigint;
+}
+
 /** currval and lastval are a session's own. */
 export class SessionSequences implements SequenceAccess {
   private readonly shared: Sequences;
   private readonly current = new Map<number, bigint>();
-  private readonly done = new Map<string, number>();
-  /** Values that the evaluation under way has taken. */
-  private taken: { readonly id: number; readonly value: bigint }[] = [];
-  /** Values that an evaluation took which has to be done again. */
-  private again: { readonly id: number; readonly value: bigint }[] = [];
+  /** What the evaluation under way has done. */
+  private taken: Step[] = [];
+  /** What an evaluation did which has to be done again: it is not to happen twice. */
+  private again: Step[] = [];
   private last: number | undefined;
 
   constructor(shared: Sequences) {
@@ -35,9 +40,10 @@ export class SessionSequences implements SequenceAccess {
 
   /** Throws PendingWork, 2200H. */
   nextval(sequence: SequenceDescriptor): bigint {
-    const value = this.takeAgain(sequence.id) ?? this.shared.take(sequence);
+    const key = `next ${sequence.id}`;
+    const value = this.takeAgain(key) ?? this.shared.take(sequence);
     if (value === undefined) throw new Pending(() => this.shared.reserve(sequence));
-    this.taken.push({ id: sequence.id, value });
+    this.taken.push({ key, value });
     this.current.set(sequence.id, value);
     this.last = sequence.id;
     return value;
@@ -54,8 +60,8 @@ export class SessionSequences implements SequenceAccess {
     this.taken = [];
   }
 
-  private takeAgain(id: number): bigint | undefined {
-    const at = this.again.findIndex((one) => one.id === id);
+  private takeAgain(key: string): bigint | undefined {
+    const at = this.again.findIndex((one) => one.key === key);
     return at < 0 ? undefined : this.again.splice(at, 1)[0]?.value;
   }
 
@@ -79,15 +85,13 @@ export class SessionSequences implements SequenceAccess {
 
   /** Throws PendingWork, 22003. */
   setval(sequence: SequenceDescriptor, value: bigint, called: boolean): bigint {
-    const key = `${sequence.id}/${value}/${called}`;
-    const done = this.done.get(key) ?? 0;
-    if (done === 0)
+    const key = `set ${sequence.id} ${value} ${called}`;
+    if (this.takeAgain(key) === undefined)
       throw new Pending(async () => {
         await this.shared.set(sequence, value, called);
-        this.done.set(key, (this.done.get(key) ?? 0) + 1);
+        this.again.push({ key, value });
       });
-    if (done === 1) this.done.delete(key);
-    else this.done.set(key, done - 1);
+    this.taken.push({ key, value });
     if (called) this.current.set(sequence.id, value);
     return value;
   }

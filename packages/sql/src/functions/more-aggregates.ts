@@ -49,6 +49,8 @@ class Collected implements Accumulator {
     if (this.nested && value === null) throw new SqlError('22004', 'cannot accumulate null arrays');
     if (this.nested && (value as ArrayValue).elements.length === 0)
       throw new SqlError('2202E', 'cannot accumulate empty arrays');
+    if (this.nested && !sameShape(value as ArrayValue, (this.values[0] ?? value) as ArrayValue))
+      throw new SqlError('2202E', 'cannot accumulate arrays of different dimensionality');
     this.values.push(value);
   }
 
@@ -57,6 +59,10 @@ class Collected implements Accumulator {
     // A copy: a window's frame may grow on.
     return this.nested ? nestArrays(this.values) : new ArrayValue([...this.values]);
   }
+}
+
+function sameShape({ dimensions: a }: ArrayValue, { dimensions: b }: ArrayValue): boolean {
+  return a.length === b.length && a.every((one, i) => one.length === b[i]?.length);
 }
 
 class JsonList implements Accumulator {

@@ -4,7 +4,7 @@
  * statement, whether or not a row would ever have computed it. Called by the planner, once a statement, before it looks at
  * anything: binding has seen the whole expressions by then, and checked them.
  */
-import { constant, type Expression, mapChildren, startOf } from '../bind/expression.ts';
+import { children, constant, type Expression, mapChildren, startOf } from '../bind/expression.ts';
 import type { Relation } from '../bind/relation.ts';
 import { evaluatorOf } from '../execute/evaluate.ts';
 import type { EvalContext } from '../functions/signature.ts';
@@ -41,12 +41,12 @@ export class Simplifier {
       case 'coalesce':
         return this.coalesced(expression);
       case 'subquery': {
-        const own = this.children(expression) as Of<'subquery'>;
+        const own = this.mapped(expression) as Of<'subquery'>;
         const query = this.relation(own.query);
         return query === own.query ? own : { ...own, query };
       }
       default:
-        return this.computed(this.children(expression));
+        return this.computed(this.mapped(expression));
     }
   }
 
@@ -54,7 +54,7 @@ export class Simplifier {
     return expression === undefined ? undefined : this.simplify(expression);
   }
 
-  private children(expression: Expression): Expression {
+  private mapped(expression: Expression): Expression {
     let changed = false;
     const mapped = mapChildren(expression, (child) => {
       const own = this.simplify(child);
@@ -65,12 +65,13 @@ export class Simplifier {
   }
 
   private computed(expression: Expression): Expression {
-    const inner = constantArguments(expression);
-    if (inner === undefined) return expression;
-    if (inner.includes(null) && isStrict(expression)) return valueOf(expression, null);
-    if (inner.includes(undefined)) return expression;
+    // Of whatever volatility: a strict function is not called for a NULL.
+    if (isStrict(expression) && children(expression).some(isNullConstant))
+      return constantOf(expression, null);
+    const inner = computable(expression);
+    if (inner?.every((one) => one.kind === 'constant') !== true) return expression;
     try {
-      return valueOf(expression, evaluatorOf(expression)([], this.evaluation));
+      return constantOf(expression, evaluatorOf(expression)([], this.evaluation));
     } catch (error) {
       if (!(error instanceof SqlError)) throw error;
       this.failure ??= error;
@@ -88,14 +89,14 @@ export class Simplifier {
       const own = this.simplify(argument);
       if (own !== argument) changed = true;
       if (own.kind !== 'constant') left.push(own);
-      else if (own.value === deciding) return valueOf(expression, deciding);
+      else if (own.value === deciding) return constantOf(expression, deciding);
       else {
         changed = true;
         if (own.value === null) hasNull = true;
       }
     }
     if (!changed) return expression;
-    if (left.length === 0) return valueOf(expression, hasNull ? null : !deciding);
+    if (left.length === 0) return constantOf(expression, hasNull ? null : !deciding);
     if (hasNull) left.push(constant(boolType, null));
     const [only] = left;
     return left.length === 1 && only !== undefined ? only : { ...expression, arguments: left };
@@ -117,7 +118,7 @@ export class Simplifier {
       branches.push({ when, result });
     }
     if (!decided) otherwise = this.maybe(expression.otherwise);
-    if (branches.length === 0) return otherwise ?? valueOf(expression, null);
+    if (branches.length === 0) return otherwise ?? constantOf(expression, null);
     return { ...expression, branches, otherwise };
   }
 
@@ -130,27 +131,24 @@ export class Simplifier {
       if (own.kind === 'constant') break;
     }
     const [first] = left;
-    if (first === undefined) return valueOf(expression, null);
+    if (first === undefined) return constantOf(expression, null);
     if (first.kind === 'constant') return first;
     return { ...expression, arguments: left };
   }
 }
 
-function valueOf(
+function constantOf(
   expression: Expression,
   value: Extract<Expression, { kind: 'constant' }>['value'],
 ): Expression {
   return constant(expression.type, value, startOf(expression), expression.modifier);
 }
 
-/** Of an expression that may be computed ahead: NULLs, other constants as true, what is no constant as undefined. */
-function constantArguments(expression: Expression): (true | null | undefined)[] | undefined {
-  const inner = computable(expression);
-  return inner?.map((one) =>
-    one.kind === 'constant' ? (one.value === null ? null : true) : undefined,
-  );
+function isNullConstant(expression: Expression): boolean {
+  return expression.kind === 'constant' && expression.value === null;
 }
 
+/** The arguments of an expression that may be computed ahead. */
 function computable(expression: Expression): readonly Expression[] | undefined {
   switch (expression.kind) {
     case 'call':
@@ -169,7 +167,7 @@ function computable(expression: Expression): readonly Expression[] | undefined {
     case 'in':
       return [expression.left, ...expression.items];
     case 'nullif':
-      return [expression.comparison, expression.left];
+      return [expression.comparison.left, expression.comparison.right, expression.left];
     case 'extreme':
       return expression.arguments;
     default:

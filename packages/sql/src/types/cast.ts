@@ -289,7 +289,10 @@ export function findCast(from: SqlType, to: SqlType): Cast | undefined {
   if (elements !== undefined) return elements;
   if (isString(to)) {
     const implementation: Implementation = (a, _b, _c, context) => formatText(from, a, context);
-    return { context: 'assignment', implementation, stable: from.codec?.sessionText === true };
+    const stable =
+      from.codec?.sessionText === true ||
+      (readsSession(from) && !['time', 'timetz'].includes(from.name));
+    return { context: 'assignment', implementation, stable };
   }
   if (isString(from) && to.category !== 'P') {
     const implementation: Implementation = (a, _b, _c, context) =>
