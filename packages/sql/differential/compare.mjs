@@ -14,7 +14,9 @@ function isOrdered(sql) {
 /** The last digits of floats may differ where sums run in another order. */
 function shown(row) {
   return row
-    .map((value) => (/^-?\d+\.\d{9,}$/.test(value) ? Number(value).toPrecision(12) : value))
+    .map((value) =>
+      /^-?\d+\.\d{9,}$/.test(value) ? String(Number(Number(value).toPrecision(12))) : value,
+    )
     .join('|');
 }
 

@@ -4,6 +4,11 @@
  */
 const entries = [
   {
+    name: 'refused',
+    reason: 'not built, and refused by name with 0A000',
+    claims: ({ ours }) => ours.error === '0A000' && / is not supported yet$/.test(ours.message),
+  },
+  {
     name: 'computed by the planner',
     reason: 'PostgreSQL computes constant expressions when it plans and fails then',
     claims: async ({ sql, theirs, ask }) => {

@@ -1,6 +1,16 @@
 /** OVER and WINDOW: definitions of windows, and how their functions leave the expressions they stand in. */
 import type { Node, WindowDef } from 'libpg-query';
-import { float8Type, int8Type, isInteger, numericType, type SqlType } from '../types/type.ts';
+import {
+  dateType,
+  float8Type,
+  int8Type,
+  intervalType,
+  isInteger,
+  numericType,
+  type SqlType,
+  timestampType,
+  timestamptzType,
+} from '../types/type.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
 import { readSort } from './bind-query.ts';
 import { resolveUnknown, tryCoerce } from './coerce.ts';
@@ -209,6 +219,7 @@ function rangeOffsetType(type: SqlType | undefined): SqlType | undefined {
   if (type === undefined) return undefined;
   if (isInteger(type)) return int8Type;
   if (type === float8Type || type === numericType) return type;
+  if (type === dateType || type === timestampType || type === timestamptzType) return intervalType;
   return undefined;
 }
 

@@ -1,110 +1,6 @@
-/** to_char of numbers: patterns of 9, 0, point, comma and signs. Follows formatting.c step by step. Pure. */
-import { SqlError } from '../sql-error.ts';
-import { roundNumeric } from '../types/numeric.ts';
-
-type TokenKind = '9' | '0' | '.' | ',' | 'S' | 'MI' | 'PL' | 'SG' | 'PR' | 'L' | 'TH' | 'text';
-
-interface Token {
-  readonly kind: TokenKind;
-  /** As it is written; of `text` what is printed. */
-  readonly text: string;
-}
-
-interface Pattern {
-  readonly tokens: readonly Token[];
-  readonly fill: boolean;
-  readonly pre: number;
-  readonly post: number;
-  readonly decimal: boolean;
-  /** Digit from which zeros are printed, from 0; undefined: there is no 0. */
-  readonly zeroStart: number | undefined;
-  readonly zeroEnd: number;
-  readonly sign: 'none' | 'before' | 'behind';
-  readonly bracket: boolean;
-  readonly plus: boolean;
-  readonly minus: boolean;
-}
-
-const words = /^(?:(FM|MI|PL|SG|PR|TH|RN|EEEE)|([90.,DGSLVB])|"((?:[^"\\]|\\.)*)"?|\\(.)|(.))/isu;
-
-/** Throws 42601, 0A000. */
-function readNumberPattern(pattern: string): Pattern {
-  const tokens: Token[] = [];
-  let [pre, post, zeroEnd, signDigits] = [0, 0, 0, 0];
-  let [fill, decimal, bracket, plus, minus] = [false, false, false, false, false];
-  let sign: Pattern['sign'] = 'none';
-  let zeroStart: number | undefined;
-  let hasZero = false;
-  for (let rest = pattern; rest !== ''; ) {
-    const match = words.exec(rest);
-    if (match === null) break;
-    rest = rest.slice(match[0].length);
-    const word = (match[1] ?? match[2])?.toUpperCase();
-    if (word === undefined) {
-      const quoted = match[3]?.replace(/\\(.)/gs, '$1');
-      tokens.push({ kind: 'text', text: quoted ?? match[4] ?? match[5] ?? '' });
-      continue;
-    }
-    switch (word) {
-      case 'FM':
-        fill = true;
-        continue;
-      case '9':
-      case '0':
-        if (bracket) throw new SqlError('42601', '"9" must be ahead of "PR"');
-        if (word === '0' && !hasZero && !decimal) {
-          hasZero = true;
-          zeroStart = pre;
-        }
-        if (decimal) post++;
-        else pre++;
-        if (word === '0') zeroEnd = pre + post;
-        break;
-      case '.':
-      case 'D':
-        if (decimal) throw new SqlError('42601', 'multiple decimal points');
-        decimal = true;
-        tokens.push({ kind: '.', text: '.' });
-        continue;
-      case 'G':
-        tokens.push({ kind: ',', text: ',' });
-        continue;
-      case 'S':
-        if (sign !== 'none') throw new SqlError('42601', 'cannot use "S" twice');
-        if (plus || minus || bracket)
-          throw new SqlError('42601', 'cannot use "S" and "PL"/"MI"/"SG"/"PR" together');
-        sign = decimal ? 'behind' : 'before';
-        signDigits = pre;
-        break;
-      case 'MI':
-        minus = true;
-        break;
-      case 'PL':
-        plus = true;
-        break;
-      case 'SG':
-        minus = true;
-        plus = true;
-        break;
-      case 'PR':
-        bracket = true;
-        break;
-      case 'RN':
-      case 'EEEE':
-      case 'V':
-      case 'B':
-        throw new SqlError('0A000', `"${word}" in a pattern of to_char is not supported yet`);
-      default:
-        break;
-    }
-    if (sign !== 'none' && ['MI', 'PL', 'SG', 'PR'].includes(word))
-      throw new SqlError('42601', `cannot use "S" and "${word}" together`);
-    tokens.push({ kind: word as TokenKind, text: match[0] });
-  }
-  if (sign === 'before' && pre === signDigits) sign = 'behind';
-  const shape = { tokens, fill, pre, post, decimal, zeroStart, zeroEnd };
-  return { ...shape, sign, bracket, plus, minus };
-}
+/** to_char of numbers: digits, points, commas and signs, powers of ten, Roman numerals. Follows formatting.c step by step. Pure. */
+import { multiplyNumeric, roundNumeric } from '../types/numeric.ts';
+import { type Pattern, readNumberPattern } from './number-pattern.ts';
 
 /** What the digits are printed from: the value rounded to the pattern, or crosses where it is too long. */
 function digitsOf(
@@ -125,7 +21,55 @@ function digitsOf(
 /** @param value decimal text. Throws 42601, 0A000. */
 export function formatNumber(value: string, pattern: string): string {
   const shape = readNumberPattern(pattern);
-  return new NumberPrinter(shape, value).print();
+  if (shape.roman !== undefined) return romanNumber(value, shape);
+  if (shape.scientific) return scientificNumber(value, shape);
+  const shifted =
+    shape.multiplied === 0 ? value : multiplyNumeric(value, `1${'0'.repeat(shape.multiplied)}`);
+  return new NumberPrinter(shape, shifted).print();
+}
+
+const romans: readonly (readonly [number, string])[] = [
+  [1000, 'M'],
+  [900, 'CM'],
+  [500, 'D'],
+  [400, 'CD'],
+  [100, 'C'],
+  [90, 'XC'],
+  [50, 'L'],
+  [40, 'XL'],
+  [10, 'X'],
+  [9, 'IX'],
+  [5, 'V'],
+  [4, 'IV'],
+  [1, 'I'],
+];
+
+function romanNumber(value: string, { fill, roman }: Pattern): string {
+  const whole = Number(roundNumeric(value, 0));
+  if (!(whole >= 1 && whole <= 3999)) return '#'.repeat(15);
+  let rest = whole;
+  let text = '';
+  for (const [worth, letters] of romans) for (; rest >= worth; rest -= worth) text += letters;
+  if (roman === 'rn') text = text.toLowerCase();
+  return fill ? text : text.padStart(15);
+}
+
+/** One digit, the point, as many behind it as the pattern has, and the power of ten. */
+function scientificNumber(value: string, { pre, post }: Pattern): string {
+  const match = /^(-?)(\d+)(?:\.(\d+))?$/.exec(value);
+  if (match === null) {
+    const point = post > 0 ? `.${'#'.repeat(post)}` : '';
+    return ` ${'#'.repeat(Math.max(0, pre))}${point}####`;
+  }
+  const [, minus = '', whole = '', behind = ''] = match;
+  const digits = `${whole}${behind}`;
+  const first = digits.search(/[1-9]/);
+  const power = first < 0 ? 0 : whole.length - 1 - first;
+  const significant = first < 0 ? '0' : digits.slice(first);
+  // Rounded up to ten it stays ten, as in PostgreSQL 15.
+  const rounded = roundNumeric(`${significant[0]}.${significant.slice(1)}0`, post);
+  const exponent = `${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`;
+  return `${minus === '' ? ' ' : '-'}${rounded}e${exponent}`;
 }
 
 class NumberPrinter {

@@ -23,8 +23,8 @@ import { ArrayValue, RecordValue } from '../types/values.ts';
 /** Writes a value of one type as JSON. */
 export type JsonWriter = (value: Datum, context: TextContext) => string;
 
-/** How values of a type become JSON, as json_categorize_type says. */
-export function jsonWriter(type: SqlType): JsonWriter {
+/** How values of a type become JSON, as json_categorize_type says. @param gap between the members at the top */
+export function jsonWriter(type: SqlType, gap = ''): JsonWriter {
   const orNull =
     (write: (value: Exclude<Datum, null>, context: TextContext) => string): JsonWriter =>
     (value, context) =>
@@ -47,11 +47,13 @@ export function jsonWriter(type: SqlType): JsonWriter {
       );
     });
   if (type === recordType)
-    return orNull((value, context) => recordJson(value as RecordValue, context));
+    return orNull((value, context) => recordJson(value as RecordValue, context, gap));
   const { element } = type;
   if (element !== undefined && type.name.startsWith('_')) {
     const inner = jsonWriter(element);
-    return orNull((value, context) => arrayJson(value as ArrayValue, (one) => inner(one, context)));
+    return orNull((value, context) =>
+      arrayJson(value as ArrayValue, (one) => inner(one, context), gap),
+    );
   }
   return orNull((value, context) => quoteJson(type.codec?.format(value, context) ?? String(value)));
 }
@@ -68,7 +70,7 @@ function fullOffset(offset: number): string {
   return text.length === 3 ? `${text}:00` : text;
 }
 
-function arrayJson(value: ArrayValue, element: (one: Datum) => string): string {
+function arrayJson(value: ArrayValue, element: (one: Datum) => string, gap: string): string {
   const { dimensions, elements } = value;
   if (dimensions.length === 0) return '[]';
   let at = 0;
@@ -78,19 +80,19 @@ function arrayJson(value: ArrayValue, element: (one: Datum) => string): string {
       parts.push(
         depth + 1 < dimensions.length ? level(depth + 1) : element(elements[at++] ?? null),
       );
-    return `[${parts.join(',')}]`;
+    return `[${parts.join(depth === 0 ? `,${gap}` : ',')}]`;
   };
   return level(0);
 }
 
-function recordJson(record: RecordValue, context: TextContext): string {
+function recordJson(record: RecordValue, context: TextContext, gap: string): string {
   const types = record.types as readonly SqlType[];
   const members = record.values.map((value, i) => {
     const type = types[i];
     const text = type === undefined ? 'null' : jsonWriter(type)(value, context);
     return `${quoteJson(record.names?.[i] ?? `f${i + 1}`)}:${text}`;
   });
-  return `{${members.join(',')}}`;
+  return `{${members.join(`,${gap}`)}}`;
 }
 
 /** JSON text as a datum of json or jsonb. */

@@ -32,7 +32,13 @@ import {
 import { ArrayValue } from '../types/values.ts';
 import { elementOf, memberOf, stepInto, textOfJson } from './json-access.ts';
 import { jsonDatum, jsonKey, jsonWriter } from './json-build.ts';
-import { manySignature, type Signature, signature, typedSignature } from './signature.ts';
+import {
+  type GeneralImplementation,
+  manySignature,
+  type Signature,
+  signature,
+  typedSignature,
+} from './signature.ts';
 
 const text = (value: Datum): string => value as string;
 const textArray: SqlType = arrayTypeOf(textType) ?? textType;
@@ -250,6 +256,43 @@ function changes(): Signature[] {
     };
     return formatJsonb(changeAt(value, pathOf(path), change));
   };
+  const setLax = (values: readonly Datum[]) => {
+    const [json = null, path = null, replacement = null] = values;
+    const [create = true, treatment = 'use_json_null'] = values.slice(3);
+    if (json === null || path === null || create === null) return null;
+    if (replacement !== null) return set([json, path, replacement, create]);
+    switch (treatment) {
+      case null:
+        throw new SqlError(
+          '22023',
+          'null_value_treatment must be "delete_key", "return_target", "use_json_null", or "raise_exception"',
+        );
+      case 'raise_exception':
+        throw new SqlError('22004', 'JSON value must not be null', {
+          detail: 'Exception was raised because null_value_treatment is "raise_exception".',
+          hint: 'To avoid, either change the null_value_treatment argument or ensure that an SQL NULL is not passed.',
+        });
+      case 'use_json_null':
+        return set([json, path, 'null', create]);
+      case 'delete_key':
+        return formatJsonb(
+          changeAt(
+            checkContainer(readJsonb(text(json)), 'cannot delete path in scalar'),
+            pathOf(path),
+            {
+              kind: 'delete',
+            },
+          ),
+        );
+      case 'return_target':
+        return json;
+      default:
+        throw new SqlError(
+          '22023',
+          'null_value_treatment must be "delete_key", "return_target", "use_json_null", or "raise_exception"',
+        );
+    }
+  };
   const insert = (values: readonly Datum[]) => {
     const [json = null, path = null, added = null, after = false] = values;
     const value = checkContainer(readJsonb(text(json)), 'cannot set path in scalar');
@@ -260,6 +303,15 @@ function changes(): Signature[] {
   return [
     manySignature('jsonb_set', [j, textArray, j], j, set),
     manySignature('jsonb_set', [j, textArray, j, boolType], j, set),
+    ...[3, 4, 5].map((count) =>
+      manySignature(
+        'jsonb_set_lax',
+        [j, textArray, j, boolType, textType].slice(0, count),
+        j,
+        setLax,
+        { strict: false },
+      ),
+    ),
     manySignature('jsonb_insert', [j, textArray, j], j, insert),
     manySignature('jsonb_insert', [j, textArray, j, boolType], j, insert),
     signature('#-', [j, textArray], j, (a, b) =>
@@ -358,7 +410,7 @@ function builders(binary: boolean): Signature[] {
       [anyType],
       type,
       ({ parameters }) => {
-        const writers = parameters.map(jsonWriter);
+        const writers = parameters.map((type) => jsonWriter(type));
         return (values, context) =>
           jsonDatum(`[${values.map((one, i) => writers[i]?.(one, context)).join(', ')}]`, binary);
       },
@@ -406,24 +458,27 @@ export const jsonFunctions: readonly Signature[] = [
   ...changes().filter((one) => /^\w/.test(one.name)),
   ...builders(false),
   ...builders(true),
-  typedSignature(
-    'array_to_json',
-    [anyarrayType],
-    jsonType,
-    ({ parameters }) => {
-      const write = jsonWriter(parameters[0] ?? textType);
-      return ([value = null], context) => write(value, context);
-    },
-    { volatility: 'stable' },
-  ),
-  typedSignature(
-    'row_to_json',
-    [recordType],
-    jsonType,
-    () => {
-      const write = jsonWriter(recordType);
-      return ([value = null], context) => write(value, context);
-    },
-    { volatility: 'stable' },
-  ),
+  ...[false, true].flatMap((hasStyle) => [
+    typedSignature(
+      'array_to_json',
+      hasStyle ? [anyarrayType, boolType] : [anyarrayType],
+      jsonType,
+      ({ parameters }) => styled(parameters[0] ?? textType),
+      { volatility: 'stable' },
+    ),
+    typedSignature(
+      'row_to_json',
+      hasStyle ? [recordType, boolType] : [recordType],
+      jsonType,
+      () => styled(recordType),
+      { volatility: 'stable' },
+    ),
+  ]),
 ];
+
+/** In the long style each member stands on a line of its own. */
+function styled(type: SqlType): GeneralImplementation {
+  const [short, long] = [jsonWriter(type), jsonWriter(type, '\n ')];
+  return ([value = null, style = false], context) =>
+    (style === true ? long : short)(value, context);
+}

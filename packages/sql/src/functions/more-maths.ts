@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import { comparatorOf } from '../types/compare.ts';
 import {
   absoluteNumeric,
   addNumeric,
@@ -11,15 +12,25 @@ import {
   floorNumeric,
   multiplyNumeric,
   remainderNumeric,
+  roundNumeric,
   sqrtNumeric,
   subtractNumeric,
   toDecimal,
   trimScale,
 } from '../types/numeric.ts';
-import { anyType, float8Type, int4Type, int8Type, numericType } from '../types/type.ts';
+import {
+  anycompatiblearrayType,
+  anycompatibleType,
+  anyType,
+  float8Type,
+  int4Type,
+  int8Type,
+  numericType,
+} from '../types/type.ts';
+import type { ArrayValue } from '../types/values.ts';
 import { integerOutOfRange } from './arithmetic.ts';
 import { expNumeric, lnNumeric, logNumeric } from './numeric-powers.ts';
-import { manySignature, type Signature, signature } from './signature.ts';
+import { manySignature, type Signature, signature, typedSignature } from './signature.ts';
 
 const num = (value: Datum): number => value as number;
 const dec = (value: Datum | undefined): string => value as string;
@@ -183,6 +194,44 @@ function buckets(): Signature[] {
   ];
 }
 
+/** The thresholds are sorted; NULLs are refused. Throws 2202E, 22004. */
+const bucketOfThresholds: Signature = typedSignature(
+  'width_bucket',
+  [anycompatibleType, anycompatiblearrayType],
+  int4Type,
+  ({ parameters }) => {
+    const compare = comparatorOf(parameters[0] ?? int4Type);
+    return ([operand = null, list = null]) => {
+      const { elements, dimensions } = list as ArrayValue;
+      if (dimensions.length > 1)
+        throw new SqlError('2202E', 'thresholds must be one-dimensional array');
+      if (elements.includes(null))
+        throw new SqlError('22004', 'thresholds array must not contain NULLs');
+      let [low, high] = [0, elements.length];
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (compare(operand, elements[middle] ?? null) < 0) high = middle;
+        else low = middle + 1;
+      }
+      return low;
+    };
+  },
+);
+
+function gcdNumeric(a: string, b: string): string {
+  let [x, y] = [absoluteNumeric(a), absoluteNumeric(b)];
+  while (compareNumeric(y, '0') !== 0) [x, y] = [y, remainderNumeric(x, y)];
+  return addNumeric(x, y);
+}
+
+function lcmNumeric(a: string, b: string): string {
+  const divisor = gcdNumeric(a, b);
+  // What zero and NaN make of it is what their product is.
+  if (compareNumeric(divisor, '0') === 0 || !/^[\d.]+$/.test(divisor)) return multiplyNumeric(a, b);
+  const scale = Math.max(toDecimal(a).scale, toDecimal(b).scale);
+  return roundNumeric(absoluteNumeric(multiplyNumeric(divideTruncated(a, divisor), b)), scale);
+}
+
 function counts(): Signature[] {
   const options = { strict: false, variadic: true } as const;
   return [
@@ -264,12 +313,10 @@ export const moreMathsFunctions: readonly Signature[] = [
     /\d/.test(dec(a)) ? toDecimal(trimScale(dec(a))).scale : null,
   ),
   signature('trim_scale', [numericType], numericType, (a) => trimScale(dec(a))),
-  signature('gcd', [numericType, numericType], numericType, (a, b) => {
-    let [x, y] = [absoluteNumeric(dec(a)), absoluteNumeric(dec(b))];
-    while (compareNumeric(y, '0') !== 0) [x, y] = [y, remainderNumeric(x, y)];
-    return addNumeric(x, y);
-  }),
+  signature('gcd', [numericType, numericType], numericType, (a, b) => gcdNumeric(dec(a), dec(b))),
+  signature('lcm', [numericType, numericType], numericType, (a, b) => lcmNumeric(dec(a), dec(b))),
   ...numberTheory(),
+  bucketOfThresholds,
   ...buckets(),
   ...counts(),
 ];

@@ -122,6 +122,18 @@ function overlay<T extends readonly unknown[]>(
   ];
 }
 
+function overlayBytes(values: readonly Datum[]): Datum {
+  const [value, part] = [values[0] as Uint8Array, values[1] as Uint8Array];
+  const count = (values[3] as number | undefined) ?? part.length;
+  const start = values[2] as number;
+  if (start <= 0) throw new SqlError('22011', 'negative substring length not allowed');
+  return Uint8Array.from([
+    ...value.subarray(0, start - 1),
+    ...part,
+    ...value.subarray(Math.max(0, start - 1 + count)),
+  ]);
+}
+
 function overlayText(values: readonly Datum[]): Datum {
   const [value, part] = [[...text(values[0])], [...text(values[1])]];
   const count = (values[3] as number | undefined) ?? part.length;
@@ -286,6 +298,8 @@ export const moreStringFunctions: readonly Signature[] = [
   ),
   signature('initcap', [t], t, (a) => initcap(text(a))),
   signature('translate', [t, t, t], t, (a, b, c) => translate(text(a), text(b), text(c))),
+  manySignature('overlay', [byteaType, byteaType, int4Type], byteaType, overlayBytes),
+  manySignature('overlay', [byteaType, byteaType, int4Type, int4Type], byteaType, overlayBytes),
   manySignature('overlay', [t, t, int4Type], t, overlayText),
   manySignature('overlay', [t, t, int4Type, int4Type], t, overlayText),
   signature('normalize', [t, t], t, (a, b) => text(a).normalize(text(b).toUpperCase())),

@@ -23,6 +23,7 @@ import {
 } from '../types/type.ts';
 import { ArrayValue } from '../types/values.ts';
 import { formatNumber } from './format-number.ts';
+import { readNumber } from './read-number.ts';
 import { catalogOf } from './sequences.ts';
 import { type EvalContext, type Signature, signature } from './signature.ts';
 
@@ -111,6 +112,13 @@ export const moreSystemFunctions: readonly Signature[] = [
       (a, b) => floatText(a as number, b as string),
       stable,
     ),
+  ),
+  signature(
+    'to_number',
+    [textType, textType],
+    numericType,
+    (a, b) => readNumber(a as string, b as string),
+    stable,
   ),
   signature('pg_client_encoding', [], nameType, () => 'UTF8', stable),
   signature('pg_size_bytes', [textType], int8Type, (a) => sizeBytes(a as string)),

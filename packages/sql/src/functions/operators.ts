@@ -200,7 +200,8 @@ function prefixSignatures(): Signature[] {
 
 function likeSignatures(): Signature[] {
   const make = (name: string, negated: boolean, fold: boolean) =>
-    [textType, nameType].map((left) =>
+    // Blanks at the end of `character` count here.
+    [textType, nameType, bpcharType].map((left) =>
       signature(name, [left, textType], boolType, (a, b) => {
         const [text, pattern] = fold
           ? [(a as string).toLowerCase(), (b as string).toLowerCase()]

@@ -18,7 +18,7 @@ import {
   testRegexp,
 } from './regexps.ts';
 import { type SetSignature, setFunction } from './set-returning.ts';
-import { manySignature, type Signature, signature } from './signature.ts';
+import { manySignature, type Signature, signature, unsupportedSignature } from './signature.ts';
 
 const t = textType;
 const textArray: SqlType = arrayTypeOf(textType) ?? textType;
@@ -238,6 +238,7 @@ export const regexpFunctions: readonly Signature[] = [
       return characters(text(source), end === 0 ? match.start : match.end) + 1;
     },
   ),
+  unsupportedSignature('regexp_instr', [t, t, int4Type, int4Type, int4Type, t, int4Type], int4Type),
   signature('substring', [t, t], t, (a, b) => {
     for (const match of matchesOf(text(a), compileRegexp(text(b), '')))
       return (match.groups.length > 1 ? match.groups[1] : match.groups[0]) ?? null;

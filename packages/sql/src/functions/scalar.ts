@@ -43,8 +43,6 @@ export const scalarFunctions: ReadonlyMap<string, readonly Signature[]> = indexB
 
 /** PostgreSQL's other functions that people and tools call: refused by name, as not built, instead of as unknown. */
 export const foreignFunctions: ReadonlySet<string> = new Set(
-  `current_query erf pg_advisory_lock pg_advisory_unlock pg_advisory_xact_lock
-  pg_cancel_backend pg_column_size
-  pg_terminate_backend setseed timeofday to_number to_tsquery to_tsvector
+  `current_query erf pg_column_size setseed timeofday to_tsquery to_tsvector
   txid_current xpath`.split(/\s+/),
 );

@@ -4,7 +4,7 @@ import { stringCharactersMax } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { trimBlanks } from '../types/strings.ts';
-import { boolType, bpcharType, int4Type, int8Type, textType } from '../types/type.ts';
+import { boolType, bpcharType, byteaType, int4Type, int8Type, textType } from '../types/type.ts';
 import { likeEscape } from './like.ts';
 import { type Signature, signature, unsupportedSignature } from './signature.ts';
 
@@ -139,6 +139,17 @@ function substrings(): Signature[] {
   ];
 }
 
+function bytesTrimmed(name: string, leading: boolean, trailing: boolean): Signature {
+  return signature(name, [byteaType, byteaType], byteaType, (a, b) => {
+    const bytes = a as Uint8Array;
+    const members = new Set(b as Uint8Array);
+    let [from, to] = [0, bytes.length];
+    while (leading && from < to && members.has(bytes[from] ?? 0)) from++;
+    while (trailing && to > from && members.has(bytes[to - 1] ?? 0)) to--;
+    return bytes.slice(from, to);
+  });
+}
+
 function trims(): Signature[] {
   const make = (name: string, leading: boolean, trailing: boolean) => [
     signature(name, [t], t, (a) => trim(text(a), ' ', leading, trailing)),
@@ -148,6 +159,9 @@ function trims(): Signature[] {
     ...make('btrim', true, true),
     ...make('ltrim', true, false),
     ...make('rtrim', false, true),
+    bytesTrimmed('btrim', true, true),
+    bytesTrimmed('ltrim', true, false),
+    bytesTrimmed('rtrim', false, true),
     ...['lpad', 'rpad'].flatMap((name) => [
       signature(name, [t, i], t, (a, b) => pad(text(a), int(b), ' ', name === 'lpad')),
       signature(name, [t, i, t], t, (a, b, c) => pad(text(a), int(b), text(c), name === 'lpad')),

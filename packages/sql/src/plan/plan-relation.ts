@@ -45,7 +45,8 @@ import {
   SortOperator,
 } from '../execute/relational.ts';
 import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
-import { type FramePlan, WindowOperator } from '../execute/window.ts';
+import { WindowOperator } from '../execute/window.ts';
+import type { FramePlan } from '../execute/window-frames.ts';
 import { type WriteNode, WriteOperator } from '../execute/write.ts';
 import { boolType } from '../types/type.ts';
 import type { PlanSources } from './choose-path.ts';
