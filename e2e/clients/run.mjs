@@ -1,36 +1,96 @@
 /**
- * The client matrix: real clients, unmodified, against a running cluster. Starts a demo of its own unless it is given an address;
- * packages from npm go into a temporary directory. Prints a table; exit code 1 if a client that is here fails.
+ * The client matrix: real clients, unmodified, against a running cluster of three stores. Starts a demo of its own unless it is
+ * given an address; packages from npm go into a temporary directory, programs come from Debian. Prints a table; exit code 1 if a
+ * check fails. `--url` may also lead to a PostgreSQL 15: what fails there is the check's fault.
  *
- * Usage: pnpm e2e:clients [--url postgres://…] [--only NAME] [--keep]
+ * Usage: pnpm e2e:clients [--url postgres://…] [--only NAME]… [--packages DIR] [--record]
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { World } from './frame.mjs';
+import { jdbc } from './java/jdbc.mjs';
+import { drizzle } from './node/drizzle.mjs';
+import { knex } from './node/knex.mjs';
+import { kysely } from './node/kysely.mjs';
+import { nodePostgres } from './node/node-postgres.mjs';
+import { postgresJs } from './node/postgres-js.mjs';
+import { prisma } from './node/prisma.mjs';
+import { typeorm } from './node/typeorm.mjs';
+import { installNpm, needDebian } from './packages.mjs';
+import { pgbench } from './programs/pgbench.mjs';
+import { pgbouncer } from './programs/pgbouncer.mjs';
+import { psql } from './programs/psql.mjs';
+import { sysbench } from './programs/sysbench.mjs';
+import { asyncpg, psycopg2, psycopg3 } from './python/python.mjs';
+
+/** Each client: what shows that it is there and the package of Debian that has it, or its packages of npm; and its checks. */
+const clients = {
+  psql: { debian: [['/usr/bin/psql', 'postgresql-client-15']], checks: psql },
+  pgbench: { debian: [['/usr/bin/pgbench', 'postgresql-contrib']], checks: pgbench },
+  sysbench: { debian: [['/usr/bin/sysbench', 'sysbench']], checks: sysbench },
+  pgbouncer: { debian: [['/usr/sbin/pgbouncer', 'pgbouncer']], npm: ['pg'], checks: pgbouncer },
+  psycopg2: {
+    debian: [['/usr/lib/python3/dist-packages/psycopg2', 'python3-psycopg2']],
+    checks: psycopg2,
+  },
+  psycopg3: {
+    debian: [['/usr/lib/python3/dist-packages/psycopg', 'python3-psycopg']],
+    checks: psycopg3,
+  },
+  asyncpg: {
+    debian: [['/usr/lib/python3/dist-packages/asyncpg', 'python3-asyncpg']],
+    checks: asyncpg,
+  },
+  jdbc: {
+    debian: [
+      ['/usr/share/java/postgresql.jar', 'libpostgresql-jdbc-java'],
+      ['/usr/bin/javac', 'openjdk-17-jdk-headless'],
+    ],
+    checks: jdbc,
+  },
+  'node-postgres': {
+    npm: ['pg', 'pg-cursor', 'pg-query-stream', 'pg-copy-streams'],
+    checks: nodePostgres,
+  },
+  'postgres.js': { npm: ['postgres'], checks: postgresJs },
+  kysely: { npm: ['pg', 'kysely'], checks: kysely },
+  knex: { npm: ['pg', 'pg-query-stream', 'knex'], checks: knex },
+  drizzle: { npm: ['pg', 'drizzle-orm', 'drizzle-kit'], checks: drizzle },
+  typeorm: { npm: ['pg', 'typeorm', 'reflect-metadata'], checks: typeorm },
+  prisma: { npm: ['pg', 'prisma@7', '@prisma/client@7', '@prisma/adapter-pg@7'], checks: prisma },
+};
 
 const { values: options } = parseArgs({
   options: {
     url: { type: 'string' },
-    only: { type: 'string' },
-    keep: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: Object.keys(clients) },
+    packages: { type: 'string' },
+    record: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
 if (options.help) {
-  process.stdout.write(`Usage: pnpm e2e:clients [--url URL] [--only NAME] [--keep]
+  process.stdout.write(`Usage: pnpm e2e:clients [--url URL] [--only NAME]… [--packages DIR]
 
-Runs psql, pgbench, sysbench, node-postgres, postgres.js, Kysely, Knex, Drizzle and TypeORM against a cluster. Programs that are not
-installed are left out by name. --url: a cluster that runs already; --keep: leaves the packages from npm where they are.
+Runs clients against a cluster, three stores on this machine if no --url is given: ${Object.keys(clients).join(', ')}.
+What is missing is installed from Debian (as root) and from npm; what cannot be installed is said and left out.
+--only: this client, may be said several times; --packages: keeps the packages from npm there for the next time; --record: writes
+down what psql prints as what is expected, with a --url of a PostgreSQL 15.
 `);
   process.exit(0);
 }
+for (const name of options.only)
+  if (!(name in clients))
+    throw new Error(`no client "${name}": ${Object.keys(clients).join(', ')}`);
 
 const root = join(import.meta.dirname, '../..');
-const scratch = mkdtempSync(join(tmpdir(), 'flotilla-clients-'));
-const demoData = join(scratch, 'demo');
+const temporary = mkdtempSync(join(tmpdir(), 'flotilla-clients-'));
+const scratch = options.packages ?? temporary;
+mkdirSync(scratch, { recursive: true });
+const demoData = join(temporary, 'demo');
 
 function startDemo() {
   const output = execFileSync(
@@ -41,331 +101,36 @@ function startDemo() {
   return JSON.parse(output.trim().split('\n').at(-1)).gateways[0];
 }
 
-const url = new URL(options.url ?? startDemo());
-const where = {
-  host: url.hostname,
-  port: Number(url.port),
-  user: 'postgres',
-  database: 'flotilla',
-};
-const env = {
-  ...process.env,
-  PGHOST: where.host,
-  PGPORT: String(where.port),
-  PGUSER: 'postgres',
-  PGDATABASE: 'flotilla',
-};
-const rows = [];
-
-/** Runs one check. What it throws is what the table says. */
-async function check(client, what, work) {
-  if (options.only !== undefined && options.only !== client) return;
-  try {
-    rows.push([client, what, (await work()) ?? 'ok']);
-  } catch (error) {
-    const text = `${error.code ?? ''} ${error.message ?? error}`.trim();
-    rows.push([client, what, `FAILED: ${text.split('\n')[0].slice(0, 160)}`]);
+function missing(name) {
+  for (const [file, debian] of clients[name].debian ?? []) {
+    const reason = needDebian(file, debian);
+    if (reason !== undefined) return reason;
   }
+  return undefined;
 }
 
-function installed(program) {
-  return spawnSync('which', [program]).status === 0;
-}
+const wanted = new Set(options.only.flatMap((name) => clients[name].npm ?? []));
+const absent = [...wanted].filter(
+  (name) => !existsSync(join(scratch, 'node_modules', name.replace(/(?<=.)@.*/, ''))),
+);
+if (absent.length > 0) installNpm(scratch, absent);
 
-function run(program, args, input) {
-  const result = spawnSync(program, args, { env, input, encoding: 'utf8', timeout: 120_000 });
-  const said = `${result.stderr}\n${result.stdout}`;
-  const error = said.split('\n').find((line) => /\b(ERROR|FATAL|error):/.test(line));
-  if (result.status !== 0 || error !== undefined)
-    throw new Error(
-      error ??
-        `${program} ended with ${result.status ?? result.signal}: ${result.stderr.slice(0, 120)}`,
-    );
-  return result.stdout;
-}
-
-function expectEqual(found, wanted) {
-  const [a, b] = [JSON.stringify(found), JSON.stringify(wanted)];
-  if (a !== b) throw new Error(`found ${a}, not ${b}`);
-}
-
-async function programs() {
-  const psql = (...commands) => run('psql', ['-XAt', ...commands.flatMap((one) => ['-c', one])]);
-  if (installed('psql')) {
-    psql(
-      'drop table if exists m_items',
-      'create table m_items (id serial primary key, name text unique, at timestamptz default now())',
-    );
-    const lists = [
-      '\\d',
-      '\\d+',
-      '\\d m_items',
-      '\\d+ m_items',
-      '\\dt+',
-      '\\di+',
-      '\\l',
-      '\\l+',
-      '\\du',
-      '\\dn+',
-      '\\dp',
-      '\\df',
-      '\\dT+',
-      '\\dx',
-      '\\dconfig',
-    ];
-    for (const list of lists) await check('psql', list, () => void psql(list));
-    await check('psql', '\\copy in and out', () => {
-      run('psql', ['-XAt', '-c', '\\copy m_items (name) from stdin'], 'a\nb\n\\.\n');
-      expectEqual(
-        run('psql', [
-          '-XAt',
-          '-c',
-          '\\copy (select name from m_items order by 1) to stdout (format csv)',
-        ]),
-        'a\nb\n',
-      );
-    });
-    await check('psql', 'FETCH_COUNT', () => {
-      const found = run('psql', [
-        '-XAt',
-        '-v',
-        'FETCH_COUNT=7',
-        '-c',
-        'select g from generate_series(1, 50) g',
-      ]);
-      expectEqual(found.trim().split('\n').length, 50);
-    });
-    await check('psql', 'SHOW ALL', () => void psql('show all'));
-  } else rows.push(['psql', '', 'not installed']);
-  if (installed('pgbench')) {
-    await check('pgbench', '-i', () => void run('pgbench', ['-i', '-q', '-s', '1']));
-    for (const mode of ['simple', 'extended', 'prepared'])
-      for (const script of ['select-only', 'tpcb-like'])
-        await check('pgbench', `${script}, ${mode}`, () => {
-          run('pgbench', ['-n', '-M', mode, '-b', script, '-c', '2', '-t', '10', '--max-tries=20']);
-        });
-  } else rows.push(['pgbench', '', 'not installed']);
-  if (installed('sysbench')) {
-    const sysbench = (script, ...rest) =>
-      void run('sysbench', [
-        ...[
-          script,
-          '--db-driver=pgsql',
-          `--pgsql-host=${where.host}`,
-          `--pgsql-port=${where.port}`,
-        ],
-        ...[
-          '--pgsql-user=postgres',
-          '--pgsql-db=flotilla',
-          '--tables=1',
-          '--table-size=200',
-          '--events=20',
-          '--time=60',
-        ],
-        ...rest,
-      ]);
-    await check('sysbench', 'prepare', () => sysbench('oltp_read_write', 'prepare'));
-    for (const script of ['oltp_point_select', 'oltp_read_write'])
-      await check('sysbench', script, () => sysbench(script, 'run'));
-    await check('sysbench', 'cleanup', () => sysbench('oltp_read_write', 'cleanup'));
-  } else rows.push(['sysbench', '', 'not installed']);
-}
-
-async function packages() {
-  const wanted = [
-    'pg',
-    'pg-cursor',
-    'postgres',
-    'kysely',
-    'knex',
-    'drizzle-orm',
-    'typeorm',
-    'reflect-metadata',
-  ];
-  execFileSync(
-    'npm',
-    ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefix', scratch, ...wanted],
-    {
-      stdio: 'ignore',
-      timeout: 300_000,
-    },
-  );
-  const load = createRequire(join(scratch, 'index.js'));
-  const pg = load('pg');
-  const pool = new pg.Pool({ ...where, max: 3 });
-
-  await check('node-postgres', 'parameters, types, errors', async () => {
-    await pool.query(
-      'drop table if exists m_pg; create table m_pg (id int primary key, j jsonb, t timestamptz, tags text[])',
-    );
-    await pool.query('insert into m_pg values ($1, $2, now(), $3)', [1, { a: [1] }, ['x', 'y']]);
-    const found = await pool.query({
-      name: 'one',
-      text: 'select j, tags from m_pg where id = $1',
-      values: [1],
-    });
-    expectEqual(found.rows, [{ j: { a: [1] }, tags: ['x', 'y'] }]);
-    const error = await pool.query('insert into m_pg values (1)').catch((thrown) => thrown);
-    expectEqual([error.code, error.constraint], ['23505', 'm_pg_pkey']);
-  });
-  await check('node-postgres', 'cursor', async () => {
-    const Cursor = load('pg-cursor');
-    const client = await pool.connect();
-    const cursor = client.query(new Cursor('select * from generate_series(1, 10) g'));
-    expectEqual([(await cursor.read(4)).length, (await cursor.read(100)).length], [4, 6]);
-    await cursor.close();
-    client.release();
-  });
-  await check('node-postgres', 'LISTEN, NOTIFY', async () => {
-    const client = await pool.connect();
-    const heard = new Promise((resolve) => client.once('notification', resolve));
-    await client.query('listen jobs');
-    await pool.query("select pg_notify('jobs', 'hello')");
-    expectEqual((await heard).payload, 'hello');
-    client.release(true);
-  });
-
-  const sql = load('postgres')({ ...where, max: 2, onnotice: () => {} });
-  await check('postgres.js', 'transactions, arrays, cursors', async () => {
-    await sql`drop table if exists m_js`;
-    await sql`create table m_js (id serial primary key, n int, tags text[])`;
-    await sql.begin(async (tx) => {
-      await tx`insert into m_js ${tx([
-        { n: 1, tags: ['a'] },
-        { n: 2, tags: [] },
-      ])}`;
-    });
-    const seen = [];
-    await sql`select n from m_js order by n`.cursor(1, ([row]) => void seen.push(row.n));
-    expectEqual(seen, [1, 2]);
-  });
-  await sql.end();
-
-  const { Kysely, PostgresDialect, sql: raw } = load('kysely');
-  const kysely = new Kysely({
-    dialect: new PostgresDialect({ pool: new pg.Pool({ ...where, max: 2 }) }),
-  });
-  await check('Kysely', 'schema, CRUD, transaction, introspection', async () => {
-    await kysely.schema.dropTable('m_ky').ifExists().execute();
-    await kysely.schema
-      .createTable('m_ky')
-      .addColumn('id', 'serial', (column) => column.primaryKey())
-      .addColumn('name', 'varchar(20)', (column) => column.notNull().unique())
-      .execute();
-    await kysely
-      .transaction()
-      .setIsolationLevel('serializable')
-      .execute(async (tx) => {
-        await tx.insertInto('m_ky').values({ name: 'a' }).execute();
-        await tx
-          .insertInto('m_ky')
-          .values({ name: 'a' })
-          .onConflict((conflict) => conflict.column('name').doUpdateSet({ name: 'b' }))
-          .execute();
-      });
-    expectEqual(await kysely.selectFrom('m_ky').select('name').execute(), [{ name: 'b' }]);
-    const tables = await kysely.introspection.getTables();
-    if (!tables.some((table) => table.name === 'm_ky'))
-      throw new Error('the table is not introspected');
-    await raw`select pg_advisory_lock(3853314791062309107)`.execute(kysely);
-  });
-  await kysely.destroy();
-
-  const knex = load('knex')({ client: 'pg', connection: where, pool: { min: 0, max: 2 } });
-  await check('Knex', 'schema, CRUD, transaction', async () => {
-    await knex.schema.dropTableIfExists('m_knex');
-    await knex.schema.createTable('m_knex', (table) => {
-      table.increments('id');
-      table.string('name').notNullable().unique();
-      table.timestamps(true, true);
-    });
-    await knex.transaction(async (tx) => {
-      await tx('m_knex')
-        .insert([{ name: 'a' }, { name: 'b' }])
-        .returning('*');
-      await tx('m_knex').where({ name: 'a' }).forUpdate().first();
-      await tx('m_knex').where({ name: 'a' }).update({ name: 'c' });
-    });
-    expectEqual(await knex('m_knex').orderBy('name').pluck('name'), ['b', 'c']);
-    expectEqual(await knex.schema.hasColumn('m_knex', 'name'), true);
-  });
-  await knex.destroy();
-
-  await check('Drizzle', 'relations, upsert, transaction', async () => {
-    const { drizzle } = load('drizzle-orm/node-postgres');
-    const { pgTable, serial, text, integer } = load('drizzle-orm/pg-core');
-    const { relations, eq } = load('drizzle-orm');
-    const users = pgTable('m_users', {
-      id: serial('id').primaryKey(),
-      name: text('name').notNull(),
-    });
-    const posts = pgTable('m_posts', {
-      id: serial('id').primaryKey(),
-      userId: integer('user_id').references(() => users.id),
-      title: text('title'),
-    });
-    const schema = {
-      users,
-      posts,
-      userRelations: relations(users, ({ many }) => ({ posts: many(posts) })),
-      postRelations: relations(posts, ({ one }) => ({
-        user: one(users, { fields: [posts.userId], references: [users.id] }),
-      })),
-    };
-    await pool.query(`drop table if exists m_posts, m_users; create table m_users (id serial primary key, name text not null);
-      create table m_posts (id serial primary key, user_id int references m_users (id), title text)`);
-    const db = drizzle(pool, { schema });
-    await db.transaction(async (tx) => {
-      const [user] = await tx.insert(users).values({ name: 'ann' }).returning();
-      await tx.insert(posts).values([
-        { userId: user.id, title: 'x' },
-        { userId: user.id, title: 'y' },
-      ]);
-      await tx.update(users).set({ name: 'bob' }).where(eq(users.id, user.id));
-    });
-    const found = await db.query.users.findMany({ with: { posts: { columns: { title: true } } } });
-    expectEqual(found[0].posts.map(({ title }) => title).sort(), ['x', 'y']);
-  });
-
-  await check('TypeORM', 'synchronize, CRUD, transaction', async () => {
-    load('reflect-metadata');
-    const { DataSource, EntitySchema } = load('typeorm');
-    const thing = new EntitySchema({
-      name: 'm_thing',
-      columns: {
-        id: { type: Number, primary: true, generated: 'increment' },
-        name: { type: String, unique: true },
-        at: { type: 'timestamptz', createDate: true },
-      },
-    });
-    const { host, port, database } = where;
-    const source = new DataSource({
-      ...{ type: 'postgres', host, port, database, username: where.user },
-      ...{ entities: [thing], synchronize: true, dropSchema: false },
-    });
-    await source.initialize();
-    try {
-      await source.synchronize(); // once more: nothing is left to change
-      const name = `n${Date.now()}`;
-      await source.transaction('SERIALIZABLE', (manager) => manager.save('m_thing', { name }));
-      const found = await source.getRepository('m_thing').findOneBy({ name });
-      expectEqual(found.name, name);
-    } finally {
-      await source.destroy();
-    }
-  });
-  await pool.end();
-}
-
+const world = new World(new URL(options.url ?? startDemo()), scratch);
 try {
-  await programs();
-  await packages();
+  for (const name of options.only) {
+    const reason = missing(name);
+    if (reason !== undefined) world.note(name, '', reason);
+    else
+      await clients[name].checks(world, { record: options.record }).catch((error) => {
+        world.note(name, 'to its end', `FAILED: ${error.stack ?? error}`);
+      });
+  }
 } finally {
   if (options.url === undefined)
     spawnSync(join(root, 'bin/demo'), ['--stop', '--data', demoData], { stdio: 'ignore' });
-  if (!options.keep) rmSync(scratch, { recursive: true, force: true });
+  rmSync(temporary, { recursive: true, force: true });
 }
-const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column].length)));
-for (const [client, what, result] of rows)
+const widths = [0, 1].map((column) => Math.max(...world.rows.map((row) => row[column].length)));
+for (const [client, what, result] of world.rows)
   process.stdout.write(`${client.padEnd(widths[0])}  ${what.padEnd(widths[1])}  ${result}\n`);
-process.exitCode = rows.some(([, , result]) => result.startsWith('FAILED')) ? 1 : 0;
+process.exitCode = world.rows.some(([, , result]) => result.startsWith('FAILED')) ? 1 : 0;

@@ -56,6 +56,23 @@ async function copyOut(): Promise<Buffer> {
 }
 
 describe('binary COPY', () => {
+  it('sends its head with the first row, or with the end', async () => {
+    const messages = async (text: string): Promise<string[]> => {
+      client.send(query(text));
+      const all = await client.untilReady();
+      return all.flatMap(({ type, body }) => (type === 'd' ? [body.toString('hex')] : []));
+    };
+    const head = `${Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1').toString('hex')}${'00'.repeat(8)}`;
+    const rows = 'copy (select g from generate_series(1, 2) g) to stdout (format binary)';
+    expect(await messages(rows)).toEqual([
+      `${head}00010000000400000001`,
+      '00010000000400000002',
+      'ffff',
+    ]);
+    const none = 'copy (select 1 where false) to stdout (format binary)';
+    expect(await messages(none)).toEqual([`${head}ffff`]);
+  });
+
   it.each([1, 7, 4096])('comes and goes in chunks of %i bytes', async (size) => {
     const chunks: Buffer[] = [];
     for (let at = 0; at < recorded.length; at += size)

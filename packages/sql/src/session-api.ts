@@ -123,6 +123,19 @@ export interface CopySource {
   read(signal: AbortSignal | undefined): Promise<Uint8Array | undefined>;
 }
 
+/** A portal of the caller's as FETCH, MOVE and CLOSE see it, or a cursor as the caller's messages see it: one is the other. */
+export interface NamedPortal {
+  readonly columns: readonly ColumnDescription[] | undefined;
+  /** The next rows, at most `count`; fewer where there are no more. Throws what the statement throws. */
+  take(count: number): Promise<readonly (readonly Datum[])[]>;
+  close(): Promise<void>;
+  /** Its rows go out in binary format, whatever is asked for. */
+  readonly binary?: boolean;
+}
+
+/** The caller's portals by name. */
+export type FindPortal = (name: string) => NamedPortal | undefined;
+
 export interface Notice {
   readonly severity: 'NOTICE' | 'WARNING' | 'INFO';
   readonly code: string;
@@ -170,6 +183,10 @@ export interface SqlSession {
   /** The current value of a setting, as SHOW prints it. */
   setting(name: string): string | undefined;
 
+  /** Lets SQL reach the caller's portals. A cursor of the same name comes first. */
+  usePortals(find: FindPortal): void;
+  /** A cursor that DECLARE made. */
+  findCursor(name: string): NamedPortal | undefined;
   /** Prepared statements by name: PREPARE's and the caller's. */
   readonly statements: NamedStatements;
   /** What ReadyForQuery says. */

@@ -15,7 +15,9 @@ import type { SessionOptions, SessionShared } from './session/session-options.ts
 import { StatementRunner } from './session/statement-runner.ts';
 import type {
   Datum,
+  FindPortal,
   ImplicitKind,
+  NamedPortal,
   NamedStatements,
   Oid,
   ParsedStatement,
@@ -185,6 +187,14 @@ export class EngineSession implements SqlSession {
       bytes,
       this.context.text(),
     );
+  }
+
+  usePortals(find: FindPortal): void {
+    this.cursors.findPortal = find;
+  }
+
+  findCursor(name: string): NamedPortal | undefined {
+    return this.cursors.find(name);
   }
 
   setting(name: string): string | undefined {

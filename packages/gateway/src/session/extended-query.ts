@@ -3,7 +3,14 @@
  * Every handler reads its whole message before its first `await`: the bytes do not outlive it. Errors are thrown; the
  * caller reports them and skips to Sync.
  */
-import { type NamedStatement, type Oid, SqlError, type SqlSession } from '@flotilla/sql';
+import {
+  type Datum,
+  type NamedPortal,
+  type NamedStatement,
+  type Oid,
+  SqlError,
+  type SqlSession,
+} from '@flotilla/sql';
 import type { GatewayLimits } from '../limits.ts';
 import {
   writeBindComplete,
@@ -27,6 +34,7 @@ import {
 } from './prepared-statements.ts';
 import { RowCursor, type RowTarget } from './row-cursor.ts';
 import { encoderOf } from './simple-query.ts';
+import { cursorFormats, sendCursor } from './sql-cursor.ts';
 
 const statementKind = 0x53; // 'S'
 const portalKind = 0x50; // 'P'
@@ -46,6 +54,40 @@ export class ExtendedQuery {
     this.portals = new Portals(limits);
     this.decode = (typeOid, format, bytes) => session.decode(typeOid, format, bytes);
     this.encode = encoderOf(session);
+    session.usePortals((name) => this.namedPortal(name));
+  }
+
+  /** What is a cursor and no portal. */
+  private cursor(name: string): NamedPortal | undefined {
+    if (name === '' || this.portals.find(name) !== undefined) return undefined;
+    return this.session.findCursor(name);
+  }
+
+  private runCursor(cursor: NamedPortal, rowsMax: number): Promise<void> {
+    if (this.session.transactionStatus === 'failed') throw failedBlock();
+    return sendCursor(this.target, cursor, { rowsMax, encode: this.encode });
+  }
+
+  /** What FETCH, MOVE and CLOSE see of a portal. */
+  private namedPortal(name: string): NamedPortal | undefined {
+    const portal = this.portals.find(name);
+    if (name === '' || portal === undefined) return undefined;
+    return {
+      columns: portal.statement.prepared?.columns,
+      take: (count) => this.take(portal, count),
+      close: async () => this.portals.destroy(name),
+    };
+  }
+
+  private async take(portal: Portal, count: number): Promise<readonly (readonly Datum[])[]> {
+    const { state } = portal;
+    if (state.kind === 'done') return [];
+    const begun = state.kind === 'suspended' ? state : await this.begin(portal);
+    if (begun === undefined) return [];
+    portal.state = { kind: 'done', columns: begun.result.columns }; // whatever may be thrown
+    const { rows, ended } = await begun.cursor.take(count);
+    if (!ended) portal.state = begun;
+    return rows;
   }
 
   parse(reader: MessageReader): Promise<void> | undefined {
@@ -114,6 +156,11 @@ export class ExtendedQuery {
       if (prepared?.columns === undefined) writeNoData(output);
       else writeRowDescription(output, prepared.columns, []);
     } else if (kind === portalKind) {
+      const cursor = this.cursor(name);
+      if (cursor?.columns !== undefined) {
+        writeRowDescription(output, cursor.columns, cursorFormats(cursor));
+        return;
+      }
       const portal = this.portals.get(name);
       if (portal.statement.prepared?.columns !== undefined) this.requireUsable(portal.statement);
       const columns = portal.statement.prepared?.columns;
@@ -129,6 +176,8 @@ export class ExtendedQuery {
     const name = reader.cString();
     const rowsMax = Math.max(0, reader.int32()); // PostgreSQL takes a negative number for "all"
     reader.end();
+    const cursor = this.cursor(name);
+    if (cursor !== undefined) return this.runCursor(cursor, rowsMax);
     const portal = this.portals.get(name);
     if (portal.statement.prepared === undefined) {
       writeEmptyQueryResponse(this.target.link.output);
@@ -150,7 +199,7 @@ export class ExtendedQuery {
     if (kind === statementKind) {
       this.statements.delete(name);
     } else if (kind === portalKind) {
-      const finished = this.portals.destroy(name);
+      const finished = this.cursor(name)?.close() ?? this.portals.destroy(name);
       if (finished !== undefined) return finished.then(() => writeCloseComplete(output));
     } else {
       throw new SqlError('08P01', `invalid CLOSE message subtype ${kind}`);
@@ -189,10 +238,7 @@ export class ExtendedQuery {
   /** Throws 25P02: in a failed block only its end may be asked for. */
   private requireUsable({ prepared }: NamedStatement): void {
     if (this.session.transactionStatus === 'failed' && prepared?.endsFailure !== true)
-      throw new SqlError(
-        '25P02',
-        'current transaction is aborted, commands ignored until end of transaction block',
-      );
+      throw failedBlock();
   }
 
   private addStatement(name: string, prepared: NamedStatement['prepared'], text: string): void {
@@ -225,8 +271,16 @@ export class ExtendedQuery {
   }
 
   private async runFirst(portal: Portal, rowsMax: number): Promise<void> {
+    const begun = await this.begin(portal);
+    if (begun !== undefined) await this.sendRows(portal, begun, rowsMax, false);
+  }
+
+  /** @returns undefined for a statement without rows: it has run, and its command tag is in the output */
+  private async begin(
+    portal: Portal,
+  ): Promise<Extract<PortalState, { kind: 'suspended' }> | undefined> {
     const { prepared } = portal.statement;
-    if (prepared === undefined) return;
+    if (prepared === undefined) return undefined;
     const result = await this.target.runner.execute(prepared, portal.parameters);
     const { columns, rows } = result;
     portal.state = { kind: 'done', columns };
@@ -234,11 +288,10 @@ export class ExtendedQuery {
     if (result.copyIn !== undefined) await this.target.copyInput.run(result.copyIn);
     if (columns === undefined || rows === undefined) {
       writeCommandComplete(this.target.link.output, result.commandTag());
-      return;
+      return undefined;
     }
     const shape = { columns, formats: portal.resultFormats, encode: this.encode };
-    const suspended = { kind: 'suspended', result, cursor: new RowCursor(rows), shape } as const;
-    await this.sendRows(portal, suspended, rowsMax, false);
+    return { kind: 'suspended', result, cursor: new RowCursor(rows), shape };
   }
 
   private async sendRows(
@@ -259,4 +312,11 @@ export class ExtendedQuery {
     // Like PostgreSQL, a query's tag counts the rows of this Execute, not those of earlier ones.
     writeCommandComplete(output, resumed && tag.startsWith('SELECT ') ? `SELECT ${sent}` : tag);
   }
+}
+
+function failedBlock(): SqlError {
+  return new SqlError(
+    '25P02',
+    'current transaction is aborted, commands ignored until end of transaction block',
+  );
 }

@@ -122,10 +122,15 @@ export class Portals {
     return this.portals.entries.size;
   }
 
+  find(name: string): Portal | undefined {
+    const portal = this.portals.entries.get(name);
+    return portal?.scope?.ended === true ? undefined : portal;
+  }
+
   /** Throws SqlError 34000. */
   get(name: string): Portal {
-    const portal = this.portals.entries.get(name);
-    if (portal !== undefined && portal.scope?.ended !== true) return portal;
+    const portal = this.find(name);
+    if (portal !== undefined) return portal;
     throw new SqlError('34000', `portal "${name}" does not exist`);
   }
 

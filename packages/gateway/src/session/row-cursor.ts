@@ -66,6 +66,25 @@ export class RowCursor {
     }
   }
 
+  /** The next rows, at most `count`, not sent but handed out. */
+  async take(count: number): Promise<{ readonly rows: readonly Row[]; readonly ended: boolean }> {
+    const rows: Row[] = [];
+    while (rows.length < count) {
+      if (this.next === this.batch.length) {
+        const result = await this.iterator.next();
+        if (result.done === true) {
+          this.ended = true;
+          return { rows, ended: true };
+        }
+        this.batch = result.value;
+        this.next = 0;
+      }
+      const end = Math.min(this.batch.length, this.next + count - rows.length);
+      while (this.next < end) rows.push(this.batch[this.next++] as Row);
+    }
+    return { rows, ended: false };
+  }
+
   /** Takes the remaining rows without sending them: the statement's writes are complete only then. */
   async drain(): Promise<void> {
     this.batch = [];

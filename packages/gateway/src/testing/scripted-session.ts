@@ -82,6 +82,11 @@ export class ScriptedSession implements SqlSession {
     this.events = events;
   }
 
+  /** Scripts name no portals. */
+  usePortals(): void {}
+
+  findCursor(): undefined {}
+
   parse(source: string): readonly ParsedStatement[] {
     if (source.includes('syntax!')) {
       throw new SqlError('42601', 'syntax error at or near "syntax"', {

@@ -28,7 +28,7 @@ import { castTo, coerceToCommon, requireCommonType, resolveUnknown, tryCoerce } 
 import type { BindContext } from './context.ts';
 import { column, constant, type Expression } from './expression.ts';
 import { fold } from './fold.ts';
-import { fieldsOf } from './whole-row.ts';
+import { fieldsOf, recordField } from './whole-row.ts';
 
 const nonStrict = { strict: false } as const;
 
@@ -115,6 +115,12 @@ export function bindIndirection(binder: Binder, node: A_Indirection): Expression
           value.location,
         );
       value = own.expression;
+      continue;
+    }
+    const known =
+      name === undefined || indices.length > 0 ? undefined : recordField(context, value, name);
+    if (known !== undefined) {
+      value = known;
       continue;
     }
     if (!('A_Indices' in step)) throw context.unsupported('field selection', value.location);
@@ -306,5 +312,7 @@ export function bindRow(binder: Binder, node: RowExpr): Expression {
     () => (fields) => new RecordValue(fields, types),
     nonStrict,
   );
-  return call(context, signature, values, recordType, node.location);
+  const names = values.map((_value, i) => `f${i + 1}`);
+  const modifier = context.recordModifier({ names, types });
+  return call(context, signature, values, recordType, node.location, modifier);
 }

@@ -38,7 +38,7 @@ import {
   startOf,
 } from './expression.ts';
 import { fold } from './fold.ts';
-import type { Scope } from './scope.ts';
+import { qualifierOf, type Scope } from './scope.ts';
 import { bindTypeName } from './type-name.ts';
 import type { WindowClause } from './window-clause.ts';
 
@@ -196,7 +196,8 @@ export class ExpressionBinder implements Binder {
     const last = fields[fields.length - 1];
     if (last !== undefined && 'A_Star' in last)
       throw this.context.error('42601', 'row expansion via "*" is not supported here', location);
-    const [first = '', second, third] = nameParts(fields);
+    const parts = nameParts(fields);
+    const [first = '', second] = parts;
     if (this.clause === 'DEFAULT')
       throw this.context.error(
         '0A000',
@@ -204,14 +205,9 @@ export class ExpressionBinder implements Binder {
         location,
       );
     if (second === undefined) return this.scope.column(this.context, first, location);
-    if (third === undefined) return this.scope.qualified(this.context, first, second, location);
-    if (fields.length > 3 || first !== 'public')
-      throw this.context.error(
-        '42P01',
-        `missing FROM-clause entry for table "${nameParts(fields).slice(0, -1).join('.')}"`,
-        location,
-      );
-    return this.scope.qualified(this.context, second, third, location);
+    const name = parts.pop() ?? '';
+    const of = qualifierOf(this.context, parts, name, location);
+    return this.scope.qualified(this.context, of, name, location);
   }
 
   private bindSubLink(link: SubLink): Expression {

@@ -138,13 +138,17 @@ class FromBinder {
         }),
       );
       const source: Source = { kind: 'virtual', table, types };
-      return this.item(source, columns, { name: table.name, alias, isTable: true });
+      return this.item(source, columns, { name: table.name, alias, schema: table.schema });
     }
     const withRowId = this.rowIds && table.primaryKey === undefined;
     const types = table.columns.map((column) => column.type);
     if (withRowId) types.push(int8Type);
     const source: Source = { kind: 'table', table, withRowId, types };
-    return this.item(source, tableColumns(table), { name: table.name, alias, isTable: true });
+    return this.item(source, tableColumns(table), {
+      name: table.name,
+      alias,
+      schema: table.schema,
+    });
   }
 
   /** A view is its query, seen under the view's names. */
@@ -160,7 +164,7 @@ class FromBinder {
         attributeNumber: i + 1,
       }),
     );
-    return this.item(query, columns, { name: view.name, alias, isTable: true });
+    return this.item(query, columns, { name: view.name, alias, schema: view.schema });
   }
 
   private bindSubselect(range: RangeSubselect, left: readonly ScopeItem[]): FromPart {
@@ -208,19 +212,21 @@ class FromBinder {
     options: {
       readonly name: string | undefined;
       readonly alias: Alias | undefined;
-      readonly isTable?: boolean;
+      /** Of a table, a view or a system table. */
+      readonly schema?: string;
       readonly frame?: Frame | undefined;
       readonly scalar?: boolean;
     },
   ): FromPart {
-    const { name, alias, isTable = false, frame, scalar } = options;
+    const { name, alias, schema, frame, scalar } = options;
     const shown = alias?.aliasname ?? name ?? '';
     const offset = this.types.length;
     this.types.push(...source.types);
     const item = scopeItem({
       alias: shown,
       tableName: name,
-      isTable,
+      tableSchema: alias === undefined ? schema : undefined,
+      isTable: schema !== undefined,
       columns: renamed(this.context, columns, alias, `table "${shown}"`),
       offset,
     });
@@ -273,7 +279,13 @@ class FromBinder {
   /** A join with a name hides its items; one that merges columns shows those in their place. */
   private joinItem(join: JoinExpr, part: FromPart, merged: readonly ScopeColumn[]): FromPart {
     const { alias, join_using_alias: usingAlias } = join;
-    const base = { tableName: undefined, isTable: false, lateralOnly: false, lateralAllowed: true };
+    const base = {
+      tableName: undefined,
+      tableSchema: undefined,
+      isTable: false,
+      lateralOnly: false,
+      lateralAllowed: true,
+    };
     if (alias !== undefined) {
       const names = nameParts(alias.colnames);
       const shown = alias.aliasname ?? '';
@@ -305,15 +317,20 @@ class FromBinder {
     return { tree: part.tree, items, columns: part.columns };
   }
 
-  /** Throws 42712. */
+  /** Tables of two schemas may have one name: then that alone is ambiguous. Throws 42712. */
   private refuseTwins(items: readonly ScopeItem[], others: readonly ScopeItem[]): void {
-    for (const { alias } of others)
-      if (alias !== undefined && items.some((item) => item.alias === alias))
+    const distinct = (a: ScopeItem, b: ScopeItem) =>
+      a.tableSchema !== undefined && b.tableSchema !== undefined && a.tableSchema !== b.tableSchema;
+    for (const other of others) {
+      const { alias } = other;
+      if (alias === undefined) continue;
+      if (items.some((item) => item.alias === alias && !distinct(item, other)))
         throw this.context.error(
           '42712',
           `table name "${alias}" specified more than once`,
           undefined,
         );
+    }
   }
 }
 

@@ -46,14 +46,16 @@ export function bindSetFunction(binder: Binder, call: FuncCall, name: string): S
     );
   const [only, second] = columns;
   const types = columns.map((one) => one.type);
+  const names = columns.map((one) => one.name ?? name);
+  const scalar = only !== undefined && second === undefined ? only.type : undefined;
   return {
     kind: 'set',
-    type: only !== undefined && second === undefined ? only.type : recordType,
-    modifier: -1,
+    type: scalar ?? recordType,
+    modifier: scalar === undefined ? context.recordModifier({ names, types }) : -1,
     location,
     signature,
     arguments: values,
-    names: columns.map((one) => one.name ?? name),
+    names,
     columnTypes: types,
     field: second === undefined ? 0 : undefined,
   };
@@ -64,7 +66,7 @@ export function fieldOf(set: SetExpression, name: string): SetExpression | undef
   const field = set.names.indexOf(name);
   const type = set.columnTypes[field];
   if (set.type !== recordType || type === undefined) return undefined;
-  return { ...set, type, field };
+  return { ...set, type, modifier: -1, field };
 }
 
 export function isSet(node: Expression): node is SetExpression {
@@ -160,14 +162,14 @@ function liftInnermost(
 /** The same for calls that give the same rows, whichever of their columns is asked for. */
 function setKey(set: SetExpression): string {
   const { field: _, ...rest } = set;
-  return expressionKey({ ...rest, type: recordType, field: undefined });
+  return expressionKey({ ...rest, type: recordType, modifier: -1, field: undefined });
 }
 
 function resultOf(set: SetExpression, offset: number): Expression {
   const { columnTypes, names, field, type, modifier, location } = set;
   const fieldAt = (at: number) =>
-    column(columnTypes[at] ?? type, offset + at, { modifier, location, standsFor: set });
+    column(columnTypes[at] ?? type, offset + at, { modifier: -1, location, standsFor: set });
   if (field !== undefined) return fieldAt(field);
   const fields = columnTypes.map((_type, at) => fieldAt(at));
-  return recordCall(fields, names, location);
+  return recordCall(fields, names, { modifier, location });
 }

@@ -23,6 +23,12 @@ export interface BindContextOptions {
   readonly access?: AccessLog;
 }
 
+/** What is known of a record's fields where it is made. */
+export interface RecordShape {
+  readonly names: readonly string[];
+  readonly types: readonly SqlType[];
+}
+
 export class BindContext {
   readonly source: SourceText;
   readonly evaluation: EvalContext;
@@ -33,6 +39,8 @@ export class BindContext {
   readonly notices: Notice[] = [];
   /** What a query in an expression calls its first column, by its node: the name of the output it stands in. */
   readonly subqueryNames: WeakMap<object, string> = new WeakMap();
+  /** The shapes of records in the statement. The modifier of an expression of type record is an index into them, or -1. */
+  readonly records: RecordShape[] = [];
   private readonly known: readonly SqlType[];
   private readonly types: SqlType[];
   private depth = 0;
@@ -61,6 +69,12 @@ export class BindContext {
   ): SqlError {
     const position = this.source.position(location);
     return new SqlError(code, message, position === undefined ? fields : { ...fields, position });
+  }
+
+  /** @returns the modifier of records of this shape */
+  recordModifier(shape: RecordShape): number {
+    const known = this.records.findIndex((one) => sameShape(one, shape));
+    return known >= 0 ? known : this.records.push(shape) - 1;
   }
 
   /** By pg_type.typname. */
@@ -115,4 +129,11 @@ export class BindContext {
       return type.oid;
     });
   }
+}
+
+function sameShape(a: RecordShape, b: RecordShape): boolean {
+  return (
+    a.names.length === b.names.length &&
+    a.names.every((name, i) => name === b.names[i] && a.types[i] === b.types[i])
+  );
 }

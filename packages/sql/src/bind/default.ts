@@ -25,9 +25,8 @@ export function bindDefault(
     throw context.error('42P02', `there is no parameter $${bound.index + 1}`, bound.location);
   if (some(bound, (one) => one.kind === 'subquery'))
     throw context.error('0A000', 'cannot use subquery in DEFAULT expression', bound.location);
-  const coerced = coerceDefault(context, bound, column);
-  // A text that is too long for its column fails when it is inserted, not here.
-  const value = coerced.kind === 'length' ? coerced.argument : coerced;
+  // As it was written: length and scale are the column's, and what does not fit fails when it is inserted, not here.
+  const value = coerceDefault(context, bound, { ...column, modifier: -1 });
   if (isNow(value)) return { kind: 'now' };
   if (value.kind === 'constant') {
     if (value.value === null) return undefined;

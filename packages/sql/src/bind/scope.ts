@@ -37,6 +37,8 @@ export interface ScopeItem {
   readonly alias: string | undefined;
   /** The table's own name, where `alias` hides it. */
   readonly tableName: string | undefined;
+  /** Of a table that goes by its own name: its columns may be qualified by both. */
+  readonly tableSchema: string | undefined;
   readonly isTable: boolean;
   /** Its row is the value of its only column: a function that gives no records. */
   readonly scalar?: boolean;
@@ -47,6 +49,32 @@ export interface ScopeItem {
   readonly lateralOnly: boolean;
   /** False: it is the outer side of a RIGHT or FULL join, which LATERAL must not refer to. */
   readonly lateralAllowed: boolean;
+}
+
+/** What stands before the last dot of `t.c`, `s.t.c`, `t.*`. */
+export interface Qualifier {
+  readonly schema?: string | undefined;
+  readonly alias: string;
+}
+
+/** @param parts the names before `last`, at least one. Throws 0A000 for another database, 42601. */
+export function qualifierOf(
+  context: BindContext,
+  parts: readonly string[],
+  last: string,
+  location: number | undefined,
+): Qualifier {
+  const [alias = '', schema, database, ...more] = [...parts].reverse();
+  const all = [...parts, last].join('.');
+  if (more.length > 0)
+    throw context.error(
+      '42601',
+      `improper qualified name (too many dotted names): ${all}`,
+      location,
+    );
+  if (database !== undefined && database !== context.evaluation.database)
+    throw context.error('0A000', `cross-database references are not implemented: ${all}`, location);
+  return { schema, alias };
 }
 
 /** PostgreSQL's columns that every table has. */
@@ -73,6 +101,7 @@ export function tableColumns(table: TableDescriptor): QueryColumn[] {
 export function scopeItem(options: {
   readonly alias: string;
   readonly tableName?: string | undefined;
+  readonly tableSchema?: string | undefined;
   readonly isTable?: boolean;
   readonly columns: readonly QueryColumn[];
   readonly offset: number;
@@ -81,6 +110,7 @@ export function scopeItem(options: {
   return {
     alias,
     tableName: options.tableName,
+    tableSchema: options.tableSchema,
     isTable: options.isTable ?? false,
     columns: columns.map((one, i) => ({
       name: one.name,
@@ -106,6 +136,7 @@ export function tableItem(
   return scopeItem({
     alias: alias ?? table.name,
     tableName: table.name,
+    tableSchema: alias === undefined ? table.schema : undefined,
     isTable: true,
     columns: tableColumns(table),
     offset,
@@ -209,13 +240,13 @@ export class Scope {
   }
 
   /** The columns of the item of this name, in this level or around it: `alias.*`. Throws 42P01. */
-  columnsOf(context: BindContext, alias: string, location: number | undefined): ScopeColumn[] {
-    const item = this.itemHere(context, alias, location);
+  columnsOf(context: BindContext, of: Qualifier, location: number | undefined): ScopeColumn[] {
+    const item = this.itemHere(context, of, location);
     if (item !== undefined) return itemColumns(context, item, location);
     const { outer } = this.frame;
-    if (outer?.findItem(context, alias, location) === undefined)
-      throw this.missingItem(context, alias, location);
-    return outer.columnsOf(context, alias, location).map(({ name, expression }) => ({
+    if (outer?.findItem(context, of, location) === undefined)
+      throw this.missingItem(context, of, location);
+    return outer.columnsOf(context, of, location).map(({ name, expression }) => ({
       name,
       expression: this.frame.capture(expression, location),
     }));
@@ -224,21 +255,28 @@ export class Scope {
   /** The item of this name, as its own level sees it. */
   findItem(
     context: BindContext,
-    alias: string,
+    named: Qualifier,
     location: number | undefined,
   ): ScopeItem | undefined {
     return (
-      this.itemHere(context, alias, location) ??
-      this.frame.outer?.findItem(context, alias, location)
+      this.itemHere(context, named, location) ??
+      this.frame.outer?.findItem(context, named, location)
     );
   }
 
   private itemHere(
     context: BindContext,
-    alias: string,
+    { schema, alias }: Qualifier,
     location: number | undefined,
   ): ScopeItem | undefined {
-    const found = this.items.find((item) => item.alias === alias && this.reaches(item));
+    const [found, second] = this.items.filter(
+      (item) =>
+        item.alias === alias &&
+        (schema === undefined || item.tableSchema === schema) &&
+        this.reaches(item),
+    );
+    if (second !== undefined)
+      throw context.error('42P09', `table reference "${alias}" is ambiguous`, location);
     if (found !== undefined) this.checkLateral(context, found, location);
     return found;
   }
@@ -289,16 +327,16 @@ export class Scope {
 
   qualified(
     context: BindContext,
-    alias: string,
+    of: Qualifier,
     name: string,
     location: number | undefined,
   ): Expression {
-    const item = this.itemHere(context, alias, location);
+    const item = this.itemHere(context, of, location);
     if (item === undefined) {
       const { outer } = this.frame;
-      if (outer?.findItem(context, alias, location) === undefined)
-        throw this.missingItem(context, alias, location);
-      return this.frame.capture(outer.qualified(context, alias, name, location), location);
+      if (outer?.findItem(context, of, location) === undefined)
+        throw this.missingItem(context, of, location);
+      return this.frame.capture(outer.qualified(context, of, name, location), location);
     }
     const matching = item.columns.filter((one) => one.name === name);
     const [only] = matching;
@@ -309,7 +347,7 @@ export class Scope {
       return located(only.expression, location);
     }
     if (systemColumns.has(name) && item.isTable) return systemColumn(context, item, name, location);
-    throw context.error('42703', `column ${alias}.${name} does not exist`, location);
+    throw context.error('42703', `column ${of.alias}.${name} does not exist`, location);
   }
 
   /** `t` in place of a column: the row of an item as a value, here or around. */
@@ -318,7 +356,7 @@ export class Scope {
     alias: string,
     location: number | undefined,
   ): Expression | undefined {
-    const item = this.itemHere(context, alias, location);
+    const item = this.itemHere(context, { alias }, location);
     if (item !== undefined) return rowOf(context, item, location);
     const around = this.frame.outer?.wholeRow(context, alias, location);
     return around === undefined ? undefined : this.frame.capture(around, location);
@@ -342,13 +380,17 @@ export class Scope {
     return this.hidden ?? this.frame.outer;
   }
 
-  private missingItem(context: BindContext, alias: string, location: number | undefined) {
+  private missingItem(context: BindContext, of: Qualifier, location: number | undefined) {
+    const { alias } = of;
     for (let level: Scope | undefined = this; level !== undefined; level = level.around) {
       const entry = level.entries.find((one) => one.alias === alias);
       const other = entry ?? level.entries.find((one) => one.tableName === alias);
       if (other === undefined) continue;
       const message = `invalid reference to FROM-clause entry for table "${alias}"`;
-      if (other.alias !== alias && this.findItem(context, other.alias, location) !== undefined)
+      if (
+        other.alias !== alias &&
+        this.findItem(context, { alias: other.alias }, location) !== undefined
+      )
         return context.error('42P01', message, location, {
           hint: `Perhaps you meant to reference the table alias "${other.alias}".`,
         });
@@ -374,7 +416,9 @@ export class Scope {
 function rowOf(context: BindContext, item: ScopeItem, location: number | undefined): Expression {
   const columns = itemColumns(context, item, location);
   const [only] = columns;
-  return item.scalar === true && only !== undefined ? only.expression : recordOf(columns, location);
+  return item.scalar === true && only !== undefined
+    ? only.expression
+    : recordOf(context, columns, location);
 }
 
 export function entryOf(item: ScopeItem): RangeEntry[] {

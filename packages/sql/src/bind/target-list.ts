@@ -2,12 +2,13 @@
 import type { Node } from 'libpg-query';
 import { targetColumnsMax } from '../limits.ts';
 import type { ColumnDescription } from '../session-api.ts';
+import { recordType } from '../types/type.ts';
 import { locationOf, nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
 import { fieldOf } from './bind-set-function.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
-import type { QueryColumn } from './scope.ts';
+import { type QueryColumn, qualifierOf } from './scope.ts';
 
 import { fieldsOf } from './whole-row.ts';
 
@@ -41,13 +42,13 @@ export function bindTargets(binder: ExpressionBinder, nodes: readonly Node[]): T
   return targets;
 }
 
-/** The qualifier of `a.*`, '' for `*`, undefined for anything else. */
-function starOf(node: Node | undefined): string | undefined {
+/** The names before the star of `a.*`, none for `*`; undefined for anything else. */
+function starOf(node: Node | undefined): readonly string[] | undefined {
   if (node === undefined || !('ColumnRef' in node)) return undefined;
   const fields = node.ColumnRef.fields ?? [];
   const last = fields[fields.length - 1];
   if (last === undefined || !('A_Star' in last)) return undefined;
-  return nameParts(fields.slice(0, -1)).pop() ?? '';
+  return nameParts(fields.slice(0, -1));
 }
 
 /** `(f(x)).*` of a set-returning function: a target for each of its columns. */
@@ -66,9 +67,14 @@ function setStarOf(binder: ExpressionBinder, node: Node | undefined): Target[] |
   });
 }
 
-function expandStar(binder: ExpressionBinder, qualifier: string, location: number | undefined) {
+function expandStar(
+  binder: ExpressionBinder,
+  qualifier: readonly string[],
+  location: number | undefined,
+) {
   const { scope, context } = binder;
-  if (qualifier !== '') return scope.columnsOf(context, qualifier, location);
+  if (qualifier.length > 0)
+    return scope.columnsOf(context, qualifierOf(context, qualifier, '*', location), location);
   if (scope.items.length === 0)
     throw context.error('42601', 'SELECT * with no tables specified is not valid', location);
   return scope.all(context, location);
@@ -92,7 +98,7 @@ export function columnDescription(column: QueryColumn): ColumnDescription {
     name: column.name,
     typeOid: column.type.oid,
     typeLength: column.type.length,
-    typeModifier: column.modifier,
+    typeModifier: column.type === recordType ? -1 : column.modifier,
     tableOid: column.tableOid,
     attributeNumber: column.attributeNumber,
   };

@@ -8,14 +8,45 @@ import type { ScopeColumn, ScopeItem } from './scope.ts';
 
 /** NULL where the item is the missing side of an outer join, which is seen by all of its columns being NULL. */
 export function recordOf(
+  context: BindContext,
   columns: readonly ScopeColumn[],
   location: number | undefined,
 ): Expression {
-  return recordCall(
-    columns.map((one) => one.expression),
-    columns.map((one) => one.name),
+  const fields = columns.map((one) => one.expression);
+  const names = columns.map((one) => one.name);
+  const types = fields.map((one) => one.type);
+  return recordCall(fields, names, {
+    modifier: context.recordModifier({ names, types }),
     location,
+  });
+}
+
+/** A field of a record whose shape is known. Undefined: the value is no such record. Throws 42703. */
+export function recordField(
+  context: BindContext,
+  record: Expression,
+  name: string,
+): Expression | undefined {
+  const shape = record.type === recordType ? context.records[record.modifier] : undefined;
+  if (shape === undefined) return undefined;
+  const at = shape.names.indexOf(name);
+  const type = shape.types[at];
+  const { location } = record;
+  if (type === undefined)
+    throw context.error(
+      '42703',
+      `could not identify column "${name}" in record data type`,
+      location,
+    );
+  const signature = typedSignature(
+    'field',
+    [recordType],
+    type,
+    () =>
+      ([value = null]) =>
+        (value as RecordValue).values[at] ?? null,
   );
+  return { kind: 'call', type, modifier: -1, location, signature, arguments: [record] };
 }
 
 const fieldNames = new WeakMap<Signature, readonly string[]>();
@@ -36,7 +67,7 @@ export function fieldsOf(
 export function recordCall(
   fields: readonly Expression[],
   names: readonly string[],
-  location: number | undefined,
+  { modifier, location }: { readonly modifier: number; readonly location: number | undefined },
 ): Expression {
   const types = fields.map((one) => one.type);
   const signature = typedSignature(
@@ -50,7 +81,7 @@ export function recordCall(
     { strict: false },
   );
   fieldNames.set(signature, names);
-  return { kind: 'call', type: recordType, modifier: -1, location, signature, arguments: fields };
+  return { kind: 'call', type: recordType, modifier, location, signature, arguments: fields };
 }
 
 /** tableoid, NULL where an outer join found no row. Throws 0A000 for the others. */

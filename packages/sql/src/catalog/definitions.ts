@@ -80,8 +80,12 @@ export function uniqueText(table: TableDescriptor, index: IndexDescriptor): stri
 
 /** @param pretty without the parentheses that only the whole expression has */
 export function checkText({ expression }: CheckDescriptor, pretty = false): string {
-  const bare = pretty && /^\([^()]*\)$/.test(expression);
-  return `CHECK ${bare ? expression : `(${expression})`}`;
+  return `CHECK (${pretty ? bareExpression(expression) : expression})`;
+}
+
+/** Without the parentheses around the whole, where there are no others. */
+export function bareExpression(text: string): string {
+  return /^\([^()]*\)$/.test(text) ? text.slice(1, -1) : text;
 }
 
 export function foreignKeyText(
@@ -141,9 +145,12 @@ export function indexText(
   table: TableDescriptor,
   index: IndexDescriptor,
   names: NameFinder | undefined,
+  pretty = false,
 ): string {
   const columns = index.columns.map((_one, i) => indexColumnText(table, index, i, false));
-  const where = index.predicate === undefined ? '' : ` WHERE ${index.predicate}`;
+  const { predicate } = index;
+  const where =
+    predicate === undefined ? '' : ` WHERE ${pretty ? bareExpression(predicate) : predicate}`;
   return `CREATE ${index.unique ? 'UNIQUE ' : ''}INDEX ${quoteIdentifier(index.name)} ON ${shownRelation(table, names)} USING btree (${columns.join(', ')})${includeText(table, index)}${where}`;
 }
 

@@ -4,7 +4,9 @@
  */
 import type { DeclareCursorStmt, FetchStmt, Node } from 'libpg-query';
 import { emptyResult, listResult } from '../execute/result.ts';
+import { MemoryAccount } from '../execute/run.ts';
 import { statementError } from '../kv-errors.ts';
+import { workMemoryBytes } from '../limits.ts';
 import type { Statement } from '../parse/parser.ts';
 import type { Deadlines } from '../session/deadlines.ts';
 import { Preparation } from '../session/preparation.ts';
@@ -13,6 +15,8 @@ import type { StatementRunner } from '../session/statement-runner.ts';
 import type {
   ColumnDescription,
   Datum,
+  FindPortal,
+  NamedPortal,
   Oid,
   PreparedStatement,
   SqlSession,
@@ -60,6 +64,8 @@ export function isCursorStatement({ node: { tree } }: Statement): boolean {
 }
 
 export class CursorStatements {
+  /** Portals of the protocol, which are cursors by another name. */
+  findPortal: FindPortal = () => undefined;
   private readonly session: SqlSession;
   private readonly context: SessionContext;
   private readonly runner: StatementRunner;
@@ -87,7 +93,8 @@ export class CursorStatements {
       return this.prepareDeclare(statement, tree.DeclareCursorStmt, declared);
     if ('FetchStmt' in tree) {
       const { portalname: name = '', ismove: move = false } = tree.FetchStmt;
-      const columns = move ? undefined : this.context.cursors.find(name)?.cursor.columns;
+      const cursor = this.context.cursors.find(name)?.cursor ?? this.findPortal(name);
+      const columns = move ? undefined : cursor?.columns;
       return new CursorCommand(
         text,
         { kind: 'fetch', name, move, step: stepOf(tree.FetchStmt) },
@@ -140,7 +147,7 @@ export class CursorStatements {
             await this.context.cursors.closeAll();
             return emptyResult('CLOSE CURSOR ALL');
           }
-          await this.context.cursors.close(command.name);
+          await this.close(command.name);
           return emptyResult('CLOSE CURSOR');
       }
     } catch (error) {
@@ -187,15 +194,75 @@ export class CursorStatements {
     { name, step, move }: Extract<Command, { kind: 'fetch' }>,
     signal: AbortSignal | undefined,
   ): Promise<StatementResult> {
+    const portal = this.portal(name);
+    if (portal !== undefined) {
+      const rows: Row[] = [];
+      const passed = await pass(portal, step, move ? undefined : rows);
+      return move ? emptyResult(`MOVE ${passed}`) : listResult(portal.columns ?? [], rows, 'FETCH');
+    }
     const { cursor, stop, binary } = this.context.cursors.get(name);
     const rows = await following(signal, stop, () => cursor.fetch(step));
     if (move) return emptyResult(`MOVE ${rows.length}`);
     const result = listResult(cursor.columns, rows, 'FETCH');
     return binary ? { ...result, binary } : result;
   }
+
+  /** A cursor as the caller's messages use it: forwards. */
+  find(name: string): NamedPortal | undefined {
+    const found = this.context.cursors.find(name);
+    if (found === undefined) return undefined;
+    const { cursor, binary } = found;
+    return {
+      columns: cursor.columns,
+      take: (count) => cursor.fetch({ kind: 'forward', count }),
+      close: () => this.context.cursors.close(name),
+      binary,
+    };
+  }
+
+  private async close(name: string): Promise<void> {
+    const portal = this.portal(name);
+    if (portal === undefined) await this.context.cursors.close(name);
+    else await portal.close();
+  }
+
+  private portal(name: string): NamedPortal | undefined {
+    return this.context.cursors.find(name) === undefined ? this.findPortal(name) : undefined;
+  }
 }
 
 const noRows = (async function* () {})();
+
+type Row = readonly Datum[];
+
+const portalRowsAtOnce = 256;
+
+/**
+ * Portals only go forward.
+ * @param kept takes the rows that are passed
+ * @returns how many were. Throws 55000, 53200, and what the portal's statement throws.
+ */
+async function pass(portal: NamedPortal, { kind, count }: Step, kept?: Row[]): Promise<number> {
+  if (portal.columns === undefined)
+    throw new SqlError('55000', 'portal of a statement without rows cannot be fetched from');
+  if (kind !== 'forward' || (count !== 'all' && count <= 0))
+    throw new SqlError('55000', 'cursor can only scan forward', {
+      hint: 'Declare it with SCROLL option to enable backward scan.',
+    });
+  const memory = new MemoryAccount(workMemoryBytes);
+  let left = count === 'all' ? Number.POSITIVE_INFINITY : count;
+  for (let passed = 0; ; ) {
+    const wanted = Math.min(left, portalRowsAtOnce);
+    const rows = await portal.take(wanted);
+    passed += rows.length;
+    left -= rows.length;
+    if (kept !== undefined) {
+      memory.addRows(rows);
+      kept.push(...rows);
+    }
+    if (rows.length < wanted || left === 0) return passed;
+  }
+}
 
 /** Whoever stops the statement stops the query of its cursor. */
 async function following<Result>(

@@ -9,7 +9,7 @@ import { planSelect } from '../plan/planner.ts';
 import { checkNeeds } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { TableStore } from '../storage/table-store.ts';
-import { textType, unknownType } from '../types/type.ts';
+import { recordType, textType, unknownType } from '../types/type.ts';
 import { checkStorage, emptyTable, refuseTaken } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { setRangeParameters } from './range-parameters.ts';
@@ -43,6 +43,8 @@ export async function createTableAs(
   const columns = bound.columns.map((column, i): ColumnDescriptor => {
     const type = column.type === unknownType ? textType : column.type;
     const shown = given[i] ?? column.name;
+    if (type === recordType)
+      throw new SqlError('42P16', `column "${shown}" has pseudo-type record`);
     if (!type.storable) throw context.unsupported(`column of type ${type.display}`);
     return {
       name: shown,

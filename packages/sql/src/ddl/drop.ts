@@ -324,6 +324,11 @@ class Dropping {
     for (const { table, oid } of this.indexes) removeIndex(this.ddl, table, oid);
     for (const id of this.types.keys()) editor.removeType(id);
     for (const schema of this.schemas.values()) editor.removeSchema(schema);
+    // What ALTER DEFAULT PRIVILEGES has said about the schemas goes with them.
+    const { databases } = editor.snapshot;
+    const kept = databases.defaults?.filter(({ schema }) => !this.schemas.has(schema));
+    if (kept !== undefined && kept.length < (databases.defaults?.length ?? 0))
+      editor.putAccess({ ...databases, defaults: kept });
   }
 
   /** Views over what goes, and sequences of tables that go. */

@@ -6,7 +6,7 @@ import { topLevel } from '../bind/level.ts';
 import type { RelationDescriptor, ViewColumn, ViewDescriptor } from '../catalog/descriptor.ts';
 import { scanTokens } from '../parse/grammar.ts';
 import { SqlError } from '../sql-error.ts';
-import { displayType, textType, unknownType } from '../types/type.ts';
+import { displayType, recordType, textType, unknownType } from '../types/type.ts';
 import { refuseTaken } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
 
@@ -37,6 +37,9 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
       modifier: column.modifier,
     }),
   );
+  const record = columns.find(({ type }) => type === recordType);
+  if (record !== undefined)
+    throw new SqlError('42P16', `column "${record.name}" has pseudo-type record`);
   const twin = columns.find((one, i) => columns.findIndex((other) => other.name === one.name) < i);
   if (twin !== undefined)
     throw new SqlError('42701', `column "${twin.name}" specified more than once`);

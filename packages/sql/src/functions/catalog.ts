@@ -1,11 +1,13 @@
 /** Functions that queries of the system tables call: definitions in SQL, visibility, comments, privileges, sizes. */
 import {
   allIndexes,
+  bareExpression,
   checkText,
   foreignKeyText,
   indexColumnText,
   indexText,
   primaryKeyText,
+  shownRelation,
   uniqueText,
 } from '../catalog/definitions.ts';
 import type { IndexDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
@@ -73,14 +75,14 @@ function indexByOid(oid: Datum, context: EvalContext): Found | undefined {
   return undefined;
 }
 
-const indexDefinition: Implementation = (oid, column, _pretty, context) => {
+const indexDefinition: Implementation = (oid, column, pretty, context) => {
   const found = indexByOid(oid, context);
   if (found === undefined) return null;
   const { table, index } = found;
   const at = column === null ? 0 : Number(column);
   // With one argument the table's schema is always named.
   if (column === null) return indexText(table, index, undefined);
-  if (at === 0) return indexText(table, index, catalogOf(context).names);
+  if (at === 0) return indexText(table, index, catalogOf(context).names, pretty === true);
   return indexColumnText(table, index, at - 1, true);
 };
 
@@ -150,12 +152,17 @@ function oidOfText(text: Datum, context: EvalContext): number {
 /** The sequence that a column's values come from. */
 const serialSequence: Implementation = (table, column, _c, context) => {
   const { names } = catalogOf(context);
-  const found = names.snapshot.table(oidOfText(table, context));
+  const oid = oidOfText(table, context);
+  const found = names.snapshot.table(oid);
+  const other = names.snapshot.relations.get(oid) ?? systemShapes.find((one) => one.oid === oid);
+  // Views and system tables have columns too, but none that a sequence fills.
+  if (found === undefined && other !== undefined && 'columns' in other)
+    if (other.columns.some((one) => one.name === column)) return null;
   const own = found?.columns.find((one) => one.name === column);
   if (found === undefined || own === undefined)
     throw new SqlError(
       '42703',
-      `column "${String(column)}" of relation "${found?.name ?? String(table)}" does not exist`,
+      `column "${String(column)}" of relation "${(found ?? other)?.name ?? String(table)}" does not exist`,
     );
   for (const relation of names.snapshot.relations.values())
     if (
@@ -171,6 +178,17 @@ function toRegclass(text: Datum, context: EvalContext): Datum {
   const [name = '', schema] = parseQualifiedName(String(text)).reverse();
   return relationOid(catalogOf(context).names, schema, name) ?? null;
 }
+
+/** What pg_depend refers to, in words. NULL for what is no relation of a user's. */
+const describeObject: Implementation = (_class, oid, column, context) => {
+  const { names } = catalogOf(context);
+  const found = names.snapshot.relations.get(Number(oid));
+  if (found === undefined) return null;
+  const own = `${found.kind} ${shownRelation(found, names)}`;
+  if (column === 0 || found.kind !== 'table') return own;
+  const part = found.columns.find((one) => one.attributeNumber === column);
+  return part === undefined ? null : `column ${quoteIdentifier(part.name)} of ${own}`;
+};
 
 function sizeText(bytes: bigint): string {
   let value = bytes;
@@ -189,7 +207,9 @@ const nothing: Implementation = () => null;
 export const catalogFunctions: readonly Signature[] = [
   signature('format_type', [oidType, int4Type], textType, formatType, { ...stable, strict: false }),
   stableFunction('pg_get_expr', [nodeTreeType, oidType], textType, (a) => a),
-  stableFunction('pg_get_expr', [nodeTreeType, oidType, boolType], textType, (a) => a),
+  stableFunction('pg_get_expr', [nodeTreeType, oidType, boolType], textType, (a, _b, pretty) =>
+    pretty === true ? bareExpression(String(a)) : a,
+  ),
   stableFunction('pg_get_indexdef', [oidType], textType, (a, _b, _c, context) =>
     indexDefinition(a, null, null, context),
   ),
@@ -198,6 +218,7 @@ export const catalogFunctions: readonly Signature[] = [
   stableFunction('pg_get_constraintdef', [oidType, boolType], textType, constraintDefinition),
   stableFunction('pg_get_viewdef', [oidType], textType, viewDefinition),
   stableFunction('pg_get_viewdef', [oidType, boolType], textType, viewDefinition),
+  stableFunction('pg_describe_object', [oidType, oidType, int4Type], textType, describeObject),
   stableFunction('pg_get_userbyid', [oidType], nameType, userByOid),
   stableFunction('pg_get_serial_sequence', [textType, textType], textType, serialSequence),
   ...[

@@ -99,6 +99,9 @@ const databaseSize: Implementation = (database, _b, _c, context) => {
   );
 };
 
+const tablespaceSize: Implementation = (_tablespace, _b, _c, context) =>
+  databaseSize(null, null, null, context);
+
 const rowsOnly = (table: TableDescriptor): readonly Span[] => [spanOfRows(table)];
 const indexesOnly = (table: TableDescriptor): readonly Span[] => partsOf(table).slice(1);
 
@@ -123,4 +126,7 @@ export const sizeFunctions: readonly Signature[] = [
   ),
   signature('pg_database_size', [nameType], int8Type, databaseSize, volatile),
   signature('pg_database_size', [oidType], int8Type, databaseSize, volatile),
+  // There is one place for everything, whatever it is called.
+  signature('pg_tablespace_size', [nameType], int8Type, tablespaceSize, volatile),
+  signature('pg_tablespace_size', [oidType], int8Type, tablespaceSize, volatile),
 ];

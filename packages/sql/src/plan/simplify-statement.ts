@@ -154,7 +154,14 @@ class StatementSimplifier {
       returning: returning && { ...returning, outputs: this.all(returning.outputs) },
     };
     if (write.kind === 'insert') {
-      const { source } = write;
+      const { source, targets } = write;
+      // A default that no row takes is not computed, and so does not fail.
+      const taken = write.defaults.map((one, column) => {
+        const at = targets.indexOf(column);
+        if (at < 0) return this.expressions.maybe(one);
+        const asked = source.kind === 'values' && source.rows.some((row) => row[at] === undefined);
+        return asked ? this.expressions.maybe(one) : one;
+      });
       return {
         ...write,
         ...own,
@@ -162,7 +169,7 @@ class StatementSimplifier {
           source.kind === 'query'
             ? { ...source, relation: this.relation(source.relation) }
             : { ...source, rows: source.rows.map((row) => this.some(row)) },
-        defaults: this.some(write.defaults),
+        defaults: taken,
         conflict: this.conflict(write.conflict),
       };
     }

@@ -79,14 +79,21 @@ export class CopyStatements {
       void,
       undefined
     > {
-      if (options.binary) yield [binaryHead];
+      // The head goes out with the first row, or with the end: there are clients that take a message for a row.
+      let head: Uint8Array | undefined = options.binary ? binaryHead : undefined;
       const header = options.binary ? undefined : writer.header();
       if (header !== undefined) yield [header];
       for await (const rows of result.rows ?? []) {
         count += rows.length;
-        yield rows.map((row) => (options.binary ? binary(row) : writer.line(text(row))));
+        const written = rows.map((row) => (options.binary ? binary(row) : writer.line(text(row))));
+        const [first] = written;
+        if (head !== undefined && first instanceof Uint8Array) {
+          written[0] = Buffer.concat([head, first]);
+          head = undefined;
+        }
+        yield written;
       }
-      if (options.binary) yield [binaryEnd];
+      if (options.binary) yield [head === undefined ? binaryEnd : Buffer.concat([head, binaryEnd])];
     };
     const copyOut = { columnCount: names.length, binary: options.binary, lines: lines() };
     return { ...emptyResult(''), commandTag: () => `COPY ${count}`, copyOut };

@@ -54,6 +54,7 @@ import {
   oidvectorType,
   regclassType,
   regnamespaceType,
+  regprocedureType,
   regprocType,
   regroleType,
   regtypeType,
@@ -186,7 +187,10 @@ add(float4Type, int2Type, 'assignment', (a) => floatToSmall(int2Type, a as numbe
 add(float4Type, int4Type, 'assignment', (a) => floatToSmall(int4Type, a as number));
 add(float4Type, int8Type, 'assignment', (a) => floatToBig(a as number));
 
-for (const type of [regclassType, regtypeType, regprocType, regnamespaceType, regroleType]) {
+for (const type of [
+  ...[regclassType, regtypeType, regprocType, regprocedureType],
+  ...[regnamespaceType, regroleType],
+]) {
   add(type, oidType, 'implicit');
   add(oidType, type, 'implicit');
   add(type, int4Type, 'assignment', (a) => (a as number) | 0);
@@ -318,6 +322,7 @@ const sessionInput: ReadonlySet<string> = new Set([
   'regclass',
   'regtype',
   'regproc',
+  'regprocedure',
   'regnamespace',
   'regrole',
   'aclitem',

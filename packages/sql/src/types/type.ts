@@ -347,7 +347,13 @@ define(774, ['macaddr8', 'macaddr8'], 8, 'U', undefined);
 define(1560, ['bit', 'bit'], -1, 'V', undefined);
 define(1562, ['varbit', 'bit varying'], -1, 'V', undefined);
 define(1790, ['refcursor', 'refcursor'], -1, 'U', undefined);
-define(2202, ['regprocedure', 'regprocedure'], 4, 'N', undefined);
+export const regprocedureType: SqlType = define(
+  2202,
+  ['regprocedure', 'regprocedure'],
+  4,
+  'N',
+  namedOidCodec('procedure'),
+);
 define(2203, ['regoper', 'regoper'], 4, 'N', undefined);
 define(2204, ['regoperator', 'regoperator'], 4, 'N', undefined);
 define(3220, ['pg_lsn', 'pg_lsn'], 8, 'U', undefined);

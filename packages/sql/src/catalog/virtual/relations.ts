@@ -3,12 +3,12 @@
 import { boolType, type SqlType } from '../../types/type.ts';
 import { ArrayValue } from '../../types/values.ts';
 import { allIndexes, defaultText, indexText, rangeOptionTexts } from '../definitions.ts';
-import type { RelationDescriptor, TableDescriptor } from '../descriptor.ts';
+import { columnAt, type RelationDescriptor, type TableDescriptor } from '../descriptor.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
 import { aclArray, systemTableAcl } from './acl-array.ts';
 import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
 import { bootstrapRoleOid, defaultOid, ownerOid, schemaOid } from './system-oids.ts';
-import { collationOf, operatorClassOf } from './types.ts';
+import { collationOf, operatorClassOf, storageOf } from './types.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
 const kinds = { table: 'r', view: 'v', sequence: 'S' } as const;
@@ -91,7 +91,7 @@ function attribute(type: SqlType, modifier: number): SystemRow {
     attcacheoff: -1,
     attbyval: type.length > 0 && type.length <= 8 && type.name !== 'name',
     attalign: type.length === 1 ? 'c' : type.length === 2 ? 's' : type.length === 8 ? 'd' : 'i',
-    attstorage: type.length < 0 ? 'x' : 'p',
+    attstorage: storageOf(type),
     attcompression: '',
     attislocal: true,
     attcollation: collationOf(type),
@@ -145,6 +145,16 @@ function* attributes({ snapshot }: VirtualSource): Iterable<SystemRow> {
           attrelid: index.oid,
           attname: column?.name ?? 'expr',
           attnum: i + 1,
+        };
+      }
+    for (const index of relation.indexes)
+      for (const [i, number] of index.included.entries()) {
+        const column = columnAt(relation, number);
+        yield {
+          ...attribute(column.type, column.modifier),
+          attrelid: index.oid,
+          attname: column.name,
+          attnum: index.columns.length + i + 1,
         };
       }
   }

@@ -59,6 +59,12 @@ function* enumLabels({ snapshot }: VirtualSource): Iterable<SystemRow> {
       yield { oid, enumtypid: id, enumsortorder: sortOrder, enumlabel: label };
 }
 
+/** pg_type.typstorage. */
+export function storageOf(type: SqlType): string {
+  if (type.length >= 0) return 'p';
+  return type.name === 'numeric' ? 'm' : 'x';
+}
+
 function typeRow(type: SqlType): SystemRow {
   const isArray = type.category === 'A' && type.name.startsWith('_');
   return {
@@ -76,7 +82,7 @@ function typeRow(type: SqlType): SystemRow {
     typarray: type.arrayOid,
     typinput: isArray ? arrayInput : 0,
     typalign: type.length === 1 ? 'c' : type.length === 2 ? 's' : type.length === 8 ? 'd' : 'i',
-    typstorage: type.length < 0 ? 'x' : 'p',
+    typstorage: storageOf(type),
     typtypmod: -1,
     typcollation: collationOf(type),
   };

@@ -1,0 +1,59 @@
+/** pgbench: its own tables in both ways that it loads them, then TPC-B in each protocol mode, checked by its invariant. */
+import { expectEqual } from '../frame.mjs';
+
+const modes = ['simple', 'extended', 'prepared'];
+
+export async function pgbench(world) {
+  const run = (...args) => world.run('pgbench', args);
+  const count = () =>
+    world.psql(
+      "select (select count(*) from pgbench_accounts) || ' ' || (select count(*) from pgbench_tellers)",
+    );
+  await world.check('pgbench', '-i (dtgvp)', () => {
+    run('-i', '-q', '-s', '1');
+    expectEqual(count(), '100000 10\n');
+  });
+  await world.check('pgbench', '-i -I dtGvpf', () => {
+    run('-i', '-q', '-s', '1', '-I', 'dtGvpf');
+    expectEqual(count(), '100000 10\n');
+    expectEqual(
+      world.psql(
+        "select count(*) from pg_constraint where conrelid::regclass::text like 'pgbench%' and contype = 'f'",
+      ),
+      '5\n',
+    );
+  });
+  for (const mode of modes) {
+    await world.check('pgbench', `select-only, ${mode}`, () => {
+      run('-M', mode, '-S', '-c', '4', '-t', '50');
+    });
+    // Without -n pgbench vacuums and truncates its history before each run.
+    await world.check('pgbench', `tpcb-like, ${mode}, --max-tries`, () => {
+      const before = world.psql('select sum(abalance) from pgbench_accounts');
+      const said = run('-M', mode, '-c', '4', '-j', '2', '-t', '25', '--max-tries=50');
+      const processed = /processed: (\d+)\/100/.exec(said)?.[1];
+      const [accounts, branches, tellers, history, written] = world
+        .psql(
+          `select (select sum(abalance) from pgbench_accounts) - (${Number(before)}),
+             (select sum(bbalance) from pgbench_branches), (select sum(tbalance) from pgbench_tellers),
+             (select sum(delta) from pgbench_history), (select count(*) from pgbench_history)`,
+        )
+        .trim()
+        .split('|')
+        .map(Number);
+      expectEqual([processed, written], ['100', 100]);
+      expectEqual([accounts, branches], [history, tellers]);
+    });
+  }
+  await world.check('pgbench', 'pipeline', () => {
+    const script =
+      '\\set a random(1, 100000)\n\\startpipeline\nselect abalance from pgbench_accounts where aid = :a;\n' +
+      'select 1;\nselect 2;\n\\endpipeline\n';
+    world.run('pgbench', ['-n', '-M', 'extended', '-f', '/dev/stdin', '-t', '20'], {
+      input: script,
+    });
+  });
+  await world.check('pgbench', '-C, one connection for each transaction', () => {
+    run('-n', '-C', '-S', '-c', '2', '-t', '10');
+  });
+}
