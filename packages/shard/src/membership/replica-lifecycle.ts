@@ -86,6 +86,8 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
   private readonly early: EarlyMessages;
   /** States that are on their way through the log. */
   private readonly staged = new Map<number, Staged>();
+  /** One of them may have taken the place of a replica whose rows nobody has begun to delete. */
+  private replacing = false;
   private nextStorageId: number;
 
   constructor(options: LifecycleOptions) {
@@ -94,9 +96,9 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
     this.early = new EarlyMessages(options.clock);
   }
 
-  /** Replicas are on their way out: their rows are still here. */
+  /** Replicas are on their way out, or are replaced: their rows are still here. */
   get isAnyLeaving(): boolean {
-    return this.leaving.size > 0;
+    return this.leaving.size > 0 || this.replacing;
   }
 
   /** Also of a replica that is being removed. */
@@ -252,14 +254,16 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
       if (isJoint(state.descriptor)) probe('snapshotDuringConfigurationChange');
       const staged: Staged = { state, replaced: undefined };
       this.staged.set(rangeId, staged);
+      this.replacing = true;
       // From here on no split of it makes anything here; what one made before must not need its log any more.
       await this.options.births().settle();
       await turns.write(() => [rangeCheckpointRow(state)]);
       await engine.flush();
       const result = await this.options.raft().installSnapshot(rangeId, pointOf(offer, state));
       this.staged.delete(rangeId);
+      if (result.ok) await this.forgetReplaced(rangeId, staged);
+      this.replacing = false;
       if (!result.ok) return this.notInstalled(rangeId, state, result.reason);
-      await this.forgetReplaced(rangeId, staged);
       probe('snapshotInstalled');
       const { replicaId, appliedIndex: index } = state;
       logger.info({ rangeId, replicaId, index }, 'snapshot_installed');

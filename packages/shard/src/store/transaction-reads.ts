@@ -47,6 +47,8 @@ interface Read {
   readonly attempt: (leaseholder: Leaseholder) => Outcome;
   /** Monotonic ms; 0 = it has not waited. */
   waitUntilMs: number;
+  /** The latest snapshot that a quorum can confirm: of when it was asked. 0 = it was not, or too early to count. */
+  askedAt: number;
 }
 
 type Outcome =
@@ -90,6 +92,7 @@ export class TransactionReads {
       caller,
       replica,
       waitUntilMs: 0,
+      askedAt: 0,
       attempt: (leaseholder) =>
         locks
           ? this.tryLockedGet(read, leaseholder, request, header)
@@ -110,6 +113,7 @@ export class TransactionReads {
       caller,
       replica,
       waitUntilMs: 0,
+      askedAt: 0,
       attempt: (leaseholder) => this.tryScan(read, leaseholder, request, header),
     };
     return this.serve(read);
@@ -216,7 +220,8 @@ export class TransactionReads {
       case 'waits':
         return this.wait(read, outcome.key, outcome.giveUp);
       case 'taken':
-        if (confirmed === leaseholder || consensus.leaseValid(replica.rangeId)) outcome.finish();
+        if ((confirmed && read.askedAt > 0) || consensus.leaseValid(replica.rangeId))
+          outcome.finish();
         else {
           outcome.cancel?.();
           this.confirm(read, leaseholder);
@@ -225,8 +230,14 @@ export class TransactionReads {
     }
   }
 
+  /**
+   * A quorum that answers has seen the time of the question, and so has whoever leads next: what is written then is later.
+   * The answers may be old when they come, so of a later time than that they say nothing.
+   */
   private confirm(read: Read, leaseholder: Leaseholder): void {
     const { caller, replica } = read;
+    const { hlc } = leaseholder.context;
+    read.askedAt = leaseholder.isReady ? Math.max(hlc.now(), leaseholder.lastTimestamp) : 0;
     this.reads.barriers.after(caller, replica, () =>
       this.sendIfAny(caller, this.serve(read, leaseholder)),
     );
@@ -253,13 +264,18 @@ export class TransactionReads {
   }
 
   /** Which snapshot a read wants, or why it cannot have it. */
-  private snapshotOf(leaseholder: Leaseholder, header: TransactionHeader): Snapshot | Answer {
+  private snapshotOf(
+    read: Read,
+    leaseholder: Leaseholder,
+    header: TransactionHeader,
+  ): Snapshot | Answer {
     const { hlc, limits } = leaseholder.context;
     const storeTimestamp = hlc.now();
     const asked = header.readTimestamp ?? 0;
     const transaction = nameOf(header.id ?? noBytes);
-    // Above everything that was evaluated here: nothing is uncertain then.
-    const readTimestamp = asked === 0 ? Math.max(storeTimestamp, leaseholder.lastTimestamp) : asked;
+    // Above everything that was evaluated here before the read came: nothing is uncertain then.
+    const newest = read.askedAt || Math.max(storeTimestamp, leaseholder.lastTimestamp);
+    const readTimestamp = asked === 0 ? newest : asked;
     if (!Number.isSafeInteger(asked) || !hlc.observe(toTimestamp(readTimestamp)).ok)
       return refusal(RefusalReason.INVALID, 'the read timestamp is too far ahead');
     // A tenth less than what is swept: other stores' clocks did the sweeping.
@@ -289,7 +305,7 @@ export class TransactionReads {
     const { engine, limits, answers, onFatal } = this.options;
     const refused = checkKeys(replica, keys, limits);
     if (refused !== undefined) return { kind: 'refused', answer: refused };
-    const snapshot = this.snapshotOf(leaseholder, header);
+    const snapshot = this.snapshotOf(read, leaseholder, header);
     if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
@@ -358,7 +374,7 @@ export class TransactionReads {
     const span = spanOf(request);
     const refused = this.reads.checkScan(replica, span);
     if (refused !== undefined) return { kind: 'refused', answer: refused };
-    const snapshot = this.snapshotOf(leaseholder, header);
+    const snapshot = this.snapshotOf(read, leaseholder, header);
     if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
