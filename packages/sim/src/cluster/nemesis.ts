@@ -336,6 +336,8 @@ export class Nemesis {
   }
 
   private during(ms: number, fault: Fault): void {
+    // What waited for its moment until now would never end.
+    if (this.ended) return;
     this.networkFaults.begin(fault);
     this.later(ms, () => this.networkFaults.end(fault));
   }
