@@ -5,6 +5,8 @@ const lease = 'packages/raft/src/core/lease.ts';
 const liveness = 'packages/raft/src/core/liveness.ts';
 const readIndex = 'packages/raft/src/core/read-index.ts';
 const replication = 'packages/raft/src/core/replication.ts';
+const leaderSide = 'packages/raft/src/driver/liveness/leader-side.ts';
+const versionedSet = 'packages/raft/src/driver/liveness/versioned-set.ts';
 const following = 'packages/raft/src/driver/liveness/following.ts';
 
 /** Leaders go on hearing what was said before they were replaced. */
@@ -164,7 +166,7 @@ export const reads: readonly Mutant[] = [
         replace: 'term < 0',
       },
       {
-        file: 'packages/raft/src/driver/liveness/versioned-set.ts',
+        file: versionedSet,
         find: 'item.term === expected.term &&',
         replace: '',
       },
@@ -198,6 +200,35 @@ export const reads: readonly Mutant[] = [
         thinkMsMax: 150,
         ranges: 6,
         briskOperations: 10,
+      },
+    },
+  },
+  {
+    name: 'first-answer-forgets-removals',
+    breaks:
+      'a store that leads a group no more tells so whom it told that it leads it, heard of or not',
+    changes: [
+      {
+        file: leaderSide,
+        find: 'if (before !== undefined) {',
+        replace: 'if (session !== undefined) {',
+      },
+      {
+        file: versionedSet,
+        find: 'if (delta.base === 0) this.dropOthers(delta, beforeChange);',
+        replace: '',
+      },
+    ],
+    hunt: {
+      only: ['slowLink', 'transferStorm', 'crash', 'isolate'],
+      swarm: {
+        stores: 3,
+        replication: 3,
+        ranges: 6,
+        clients: 2,
+        thinkMsMax: 50,
+        faultEveryMs: 100,
+        faultsMs: 4000,
       },
     },
   },

@@ -427,6 +427,32 @@ export const transactions: readonly Mutant[] = [
     },
   },
   {
+    name: 'confirmed-snapshot-is-of-the-answer',
+    breaks:
+      'a quorum that confirms a leaseholder keeps later writes away only from what is older than the question',
+    changes: [
+      {
+        file: reads,
+        find: 'const newest = read.askedAt || Math.max(',
+        replace: 'const newest = Math.max(',
+      },
+    ],
+    hunt: {
+      ...calm,
+      swarm: {
+        ...world,
+        transactions: {
+          ...brisk,
+          coordinators: 1,
+          workers: 6,
+          workloads: ['bank', 'lists'],
+          lockShare: 0.6,
+          thinkMsMax: 1,
+        },
+      },
+    },
+  },
+  {
     name: 'refresh-is-skipped',
     breaks: 'a snapshot moves on only if everything that was read is the same there',
     changes: [
