@@ -76,6 +76,8 @@ export class Invariants {
       const memory = this.memory(ledger, message.from, machine);
       const made = promiseOf(message);
       if (made !== undefined) notePromise(memory, made);
+      // The last moment to see that what it acknowledges is on its disk.
+      if (made !== undefined && machine.isStopping) this.observe(machine);
       checkForcedCampaign(ledger, memory, message);
       checkVoteIsUpToDate(ledger, memory, message, () => {
         const raft = machine.store && consensusOf(machine.store);

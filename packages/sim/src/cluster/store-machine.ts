@@ -171,6 +171,11 @@ export class StoreMachine {
     );
   }
 
+  /** Its process is about to end by itself: when it has, nobody can look into its log any more. */
+  get isStopping(): boolean {
+    return this.ending;
+  }
+
   /** By the clock of its host. Unit: ms. */
   nowMs(): number {
     return this.host.nowMs();
