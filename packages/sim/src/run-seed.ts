@@ -144,6 +144,10 @@ async function underFaults(
       swarm,
       prng,
       record,
+      isCutBetween: (low, high) => {
+        for (const machine of cluster.machines) cluster.tiling.observe(machine);
+        return cluster.tiling.isCutBetween(low, high);
+      },
       stopped: () => stopped,
     }).run();
   });

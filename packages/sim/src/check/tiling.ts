@@ -35,6 +35,13 @@ export class Tiling {
     }
   }
 
+  /** Two keys, ascending, lie in different ranges. */
+  isCutBetween(low: Uint8Array, high: Uint8Array): boolean {
+    for (const { startKey } of this.newest.values())
+      if (compareBytes(low, startKey) < 0 && compareBytes(startKey, high) <= 0) return true;
+    return false;
+  }
+
   /** After all machines were looked at. Throws SimFailure. */
   check(): void {
     if (!this.changed) return;
