@@ -183,10 +183,9 @@ async function recover(
   record: Record,
   load: TransactionLoad | undefined,
 ): Promise<void> {
-  const { swarm } = cluster;
   const router = cluster.clients[0]?.router;
   if (router === undefined) throw new SimFailure('simulator', 'there is a client');
-  await cluster.until(servesEverywhere(router, swarm), serveMsMax + 1000, 'every range serves');
+  await cluster.until(servesEverywhere(router, cluster), serveMsMax + 1000, 'every range serves');
   for (const list of record.lists()) {
     const read = router.get([nameToKey(list)], { timeoutMs: serveMsMax });
     const [found] = await cluster.until(read, serveMsMax + 1000, `${list} is read`);
@@ -230,7 +229,7 @@ async function settles(cluster: SimCluster): Promise<void> {
     );
 }
 
-async function servesEverywhere(router: Router, swarm: Swarm): Promise<void> {
+async function servesEverywhere(router: Router, cluster: SimCluster): Promise<void> {
   const keys: Buffer[] = [Buffer.of(...systemPrefix, 1)];
   for (let n = 0; n < 12; n++) keys.push(keyOf('z', n));
   await Promise.all(
@@ -247,7 +246,10 @@ async function servesEverywhere(router: Router, swarm: Swarm): Promise<void> {
         const [found] = await router.get([key], options);
         if (found !== undefined && Buffer.from(found.value).equals(value)) return;
       } catch (error) {
-        throw new SimFailure('liveness', `of ${swarm.ranges} ranges one does not serve: ${error}`);
+        throw new SimFailure(
+          'liveness',
+          `${key.toString('hex')} is not served: ${error}\n${stateOf(cluster)}`,
+        );
       }
       throw new SimFailure('linearizability', `${key.toString('hex')}: a write is not read`);
     }),
