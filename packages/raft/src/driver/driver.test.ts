@@ -155,6 +155,27 @@ describe('driver', () => {
     expect((leader.fatal as FatalError).exitCode).toBe(ExitCode.diskStalled);
   });
 
+  it('speaks again when a checkpoint that hung is through, though nothing else is written', async () => {
+    const c = cluster(1);
+    await c.elected();
+    await c.run(500);
+    const follower = c.nodes.find((node) => node !== c.leader());
+    if (follower === undefined) throw new Error('no follower');
+    follower.log.manual = true;
+    const applied = follower.machine.applied.get(range)?.index ?? toLogIndex(0);
+    const through = follower.raft.checkpoint(new Map([[range, applied]]), 1);
+    await c.run(1600);
+    const sent = follower.sent;
+    await c.run(500);
+    expect(follower.sent).toBe(sent);
+    follower.log.completeSync();
+    follower.log.manual = false;
+    await c.settle();
+    await through;
+    await c.run(500);
+    expect(follower.sent).toBeGreaterThan(sent);
+  });
+
   it('distrusts leases for their length after the clocks parted', async () => {
     const c = cluster(1);
     await c.elected();

@@ -169,9 +169,14 @@ export class LogLine {
     this.watchdog?.cancel();
   }
 
-  private onPersisted(writes: readonly PendingWrite[]): void {
+  /** An append or a checkpoint has ended: the disk works. */
+  private onProgress(): void {
     this.running = false;
     this.silenced = false;
+  }
+
+  private onPersisted(writes: readonly PendingWrite[]): void {
+    this.onProgress();
     const { shell } = this;
     const { settle } = this.options;
     const now = shell.clock.nowMs();
@@ -217,7 +222,7 @@ export class LogLine {
     const checkpoint = { applied, hlcUpperBound: job.hlcUpperBound };
     shell.options.wal.checkpoint(checkpoint, compactions).then(
       () => {
-        this.running = false;
+        this.onProgress();
         job.resolve();
         shell.schedule();
       },
