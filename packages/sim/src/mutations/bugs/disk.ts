@@ -1,5 +1,5 @@
 /** Bugs in what is on disk: the log's tail, and the order of checkpoints. */
-import type { Mutant } from '../mutant.ts';
+import { type Mutant, quick } from '../mutant.ts';
 
 const recovery = 'packages/raft/src/wal/recovery.ts';
 
@@ -28,5 +28,30 @@ export const disk: readonly Mutant[] = [
       },
     ],
     hunt: { only: ['powerLoss', 'crashAll', 'checkpoint'] },
+  },
+  {
+    name: 'silent-after-a-checkpoint-that-hung',
+    breaks: 'L8: a store is silent while its disk hangs, and no longer',
+    changes: [
+      {
+        file: 'packages/raft/src/driver/log-line.ts',
+        find: 'this.onProgress();\n        job.resolve();',
+        replace: 'this.running = false;\n        job.resolve();',
+      },
+    ],
+    hunt: {
+      only: ['diskStall', 'checkpoint', 'pause'],
+      weights: { checkpoint: 4, diskStall: 4 },
+      swarm: {
+        stores: 2,
+        ranges: 2,
+        clients: 1,
+        timings: quick,
+        thinkMsMax: 150,
+        briskOperations: 10,
+        faultEveryMs: 60,
+        faultsMs: 3000,
+      },
+    },
   },
 ];
