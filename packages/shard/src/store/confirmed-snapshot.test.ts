@@ -4,6 +4,7 @@ import {
   keyMax,
   present,
   timestampToWallMs,
+  toStoreId,
   toTimestamp,
 } from '@flotilla/base';
 import { afterEach, expect, it } from 'vitest';
@@ -18,7 +19,7 @@ let cluster: StoreCluster;
 afterEach(() => cluster.stopAll());
 
 it('is not later than the question, however late the answers come', async () => {
-  const ranges = rangesOn([1, 2, 3], bounds);
+  const ranges = rangesOn([1, 2, 3].map(toStoreId), bounds);
   cluster = new StoreCluster({ seed: 1, ranges });
   await cluster.start();
   const client = cluster.client();
