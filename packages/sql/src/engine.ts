@@ -22,6 +22,7 @@ import { CatalogLogins, type Logins } from './roles/logins.ts';
 import type { SessionOptions, SessionShared } from './session/session-options.ts';
 import { EngineSession } from './session.ts';
 import type { SqlSession } from './session-api.ts';
+import { TemporarySchemas } from './temporary/temporary-schemas.ts';
 import { timestampFromUnixMs } from './types/timestamp.ts';
 
 export type { SessionOptions } from './session/session-options.ts';
@@ -60,6 +61,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
   const { peers } = options;
   const processes = new ProcessDirectory({ database, clock, prng, logger, peers });
   const sessions = new SessionRegistry();
+  const ids = new CatalogIds(database);
   const shared: SessionShared = {
     database,
     clock,
@@ -71,9 +73,10 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     allSessions: new SessionDirectory({ clock, peers, processes, registry: sessions }),
     notifications: new NotificationHub({ peers, directory: processes, logger }),
     startedAt: timestampFromUnixMs(clock.wallMs()),
-    ids: new CatalogIds(database),
+    ids,
     sequences: new Sequences(database),
     advisory: new AdvisoryLocks({ database, clock, prng, logger }),
+    temporary: new TemporarySchemas({ database, catalog, ids, clock, prng, logger }),
     parser: new Parser(),
     preparer: new Preparer(catalog),
     runner: new Runner({ database, catalog, clock, prng, rowIds: new ClockRowIds(clock, prng) }),
@@ -84,6 +87,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     logins: new CatalogLogins({ database, catalog, now }),
     cancels: remoteCancels(peers, processes, logger),
     async close() {
+      await shared.temporary.close();
       await lease?.close();
       await shared.advisory.close();
       await processes.leave();

@@ -238,6 +238,7 @@ export class EngineSession implements SqlSession {
     this.context.shared.sessions.remove(this.activity);
     this.context.transaction.close();
     this.context.advisory.close();
+    this.context.temporary.close();
     this.context.notifications.close();
   }
 }

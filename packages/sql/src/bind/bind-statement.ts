@@ -68,6 +68,7 @@ export function bindStatement(context: BindContext, tree: Node): BoundStatement 
     const { target } = tree.DiscardStmt;
     if (target === 'DISCARD_ALL') return { kind: 'discard', what: 'ALL' };
     if (target === 'DISCARD_PLANS') return { kind: 'discard', what: 'PLANS' };
+    if (target === 'DISCARD_TEMP') return { kind: 'discard', what: 'TEMP' };
     throw context.unsupported((target ?? '').replace('_', ' '));
   }
   if ('PrepareStmt' in tree) {

@@ -133,7 +133,7 @@ export type BoundUtility =
   | { readonly kind: 'unlisten'; readonly channel: string | undefined }
   | { readonly kind: 'notify'; readonly channel: string; readonly payload: string }
   | { readonly kind: 'show'; readonly name: string }
-  | { readonly kind: 'discard'; readonly what: 'ALL' | 'PLANS' }
+  | { readonly kind: 'discard'; readonly what: 'ALL' | 'PLANS' | 'TEMP' }
   /** `query` is bound when it runs. */
   | {
       readonly kind: 'prepare';

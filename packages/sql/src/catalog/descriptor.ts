@@ -124,6 +124,8 @@ export interface TableDescriptor extends Named {
   readonly foreignKeys: readonly ForeignKeyDescriptor[];
   /** What its ranges are to obey. Undefined: what all obey. */
   readonly ranges: SpanConfiguration | undefined;
+  /** Of a temporary table: what becomes of its rows, or of itself, when a transaction commits. Absent: nothing. */
+  readonly onCommit?: 'delete' | 'drop';
 }
 
 export interface ViewColumn {
@@ -200,6 +202,8 @@ export interface SchemaDescriptor {
   /** Absent: the default. */
   readonly acl?: Acl;
   readonly comment?: string;
+  /** Of temporary objects: the process whose session has them, as its presence names it. */
+  readonly temporary?: string;
 }
 
 /** Throws RangeError: descriptors refer to columns that they have. */

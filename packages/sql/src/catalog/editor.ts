@@ -25,7 +25,7 @@ import {
   statisticsKey,
 } from './keys.ts';
 import { type AccessDescriptor, accessName, roleKey } from './role.ts';
-import { CatalogSnapshot } from './snapshot.ts';
+import { CatalogSnapshot, publicSchema } from './snapshot.ts';
 
 /** A state to go back to. */
 export interface EditorMark {
@@ -120,7 +120,14 @@ export class CatalogEditor {
 
   /** A dropped `public` leaves a mark, because without one it is there. */
   removeSchema(schema: SchemaDescriptor): void {
-    this.putSchema({ ...schema, id: 0 });
+    if (schema.name === publicSchema) {
+      this.putSchema({ ...schema, id: 0 });
+      return;
+    }
+    const { contents } = this.current;
+    const schemas = new Map(contents.schemas);
+    schemas.delete(schema.name);
+    this.current = new CatalogSnapshot({ ...contents, schemas });
   }
 
   /** Puts a role, or what is kept of databases, in the place of the one of its name. */
@@ -190,6 +197,8 @@ export class CatalogEditor {
     for (const [name, schema] of after.schemas)
       if (before.schemas.get(name) !== schema)
         transaction.put(schemaKey(name), encodeDescriptor(schema));
+    for (const name of before.schemas.keys())
+      if (!after.schemas.has(name)) transaction.delete(schemaKey(name));
     for (const [name, one] of after.access)
       if (before.access.get(name) !== one) transaction.put(accessKey(name), encodeDescriptor(one));
     for (const name of before.access.keys())

@@ -2,11 +2,13 @@
  * Names of relations as one statement sees them: a snapshot of the catalog, the schemas of its search_path, and a note of
  * everything that was found, which is what the statement's plan rests on.
  */
+import { SqlError } from '../sql-error.ts';
 import { arrayTypeOf, type SqlType, typeByName } from '../types/type.ts';
 import type { Dependency } from './catalog.ts';
 import { type RelationDescriptor, sqlTypeOf, type TypeDescriptor } from './descriptor.ts';
 import { effectivePath } from './search-path.ts';
 import { type CatalogSnapshot, catalogSchema } from './snapshot.ts';
+import { isTemporarySchema, temporaryAlias, temporarySchemaOf } from './temporary-schema.ts';
 import { systemTable } from './virtual/registry.ts';
 import type { VirtualTable } from './virtual/virtual-table.ts';
 
@@ -19,6 +21,8 @@ export class NameResolver {
   /** Those that the setting names: current_schemas(false). */
   readonly schemas: readonly string[];
   private readonly found: Map<number, Dependency>;
+  /** Where the session has its temporary objects. */
+  private readonly temporary: string | undefined;
   private asked = false;
 
   /** @param searchPath as the session has it, whether or not the schemas are there */
@@ -31,6 +35,12 @@ export class NameResolver {
     this.path = effectivePath(snapshot, searchPath, true);
     this.schemas = effectivePath(snapshot, searchPath, false);
     this.found = found;
+    this.temporary = temporarySchemaOf(searchPath);
+  }
+
+  /** What a schema's name means here: everybody calls his own temporary one pg_temp. */
+  schemaOf(name: string | undefined): string | undefined {
+    return name === temporaryAlias ? (this.temporary ?? name) : name;
   }
 
   /** The same statement's names where they are looked up by another path: inside a view. */
@@ -47,13 +57,17 @@ export class NameResolver {
     return this.asked || this.found.size > 0;
   }
 
-  find(schema: string | undefined, name: string): Named | undefined {
+  /** Throws 0A000 for a temporary relation of another session. */
+  find(written: string | undefined, name: string): Named | undefined {
     this.asked = true;
+    const schema = this.schemaOf(written);
     for (const candidate of schema === undefined ? this.path : [schema]) {
       const virtual = systemTable(candidate, name);
       if (virtual !== undefined) return virtual;
       const relation = this.snapshot.find(candidate, name);
       if (relation === undefined) continue;
+      if (isTemporarySchema(candidate) && candidate !== this.temporary)
+        throw new SqlError('0A000', 'cannot access temporary tables of other sessions');
       this.note(relation);
       return relation;
     }

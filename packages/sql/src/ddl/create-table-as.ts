@@ -10,7 +10,7 @@ import { checkNeeds } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { TableStore } from '../storage/table-store.ts';
 import { recordType, textType, unknownType } from '../types/type.ts';
-import { checkStorage, emptyTable, refuseTaken } from './creation.ts';
+import { checkStorage, emptyTable, onCommitOf, refuseTaken } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { setRangeParameters } from './range-parameters.ts';
 
@@ -24,16 +24,14 @@ export async function createTableAs(
   if (into?.rel === undefined || query === undefined || !('SelectStmt' in query))
     throw context.unsupported('CREATE TABLE AS EXECUTE');
   const { rel } = into;
-  if (rel.relpersistence === 't') throw context.unsupported('TEMPORARY table', rel.location);
-  if (into.onCommit !== undefined && into.onCommit !== 'ONCOMMIT_NOOP')
-    throw context.unsupported('ON COMMIT');
   checkStorage(context, {
     options: into.options ?? [],
     ...(into.tableSpaceName === undefined ? {} : { tablespacename: into.tableSpaceName }),
     ...(into.accessMethod === undefined ? {} : { accessMethod: into.accessMethod }),
   });
   const name = rel.relname ?? '';
-  const schema = ddl.creationSchema(rel, name);
+  const schema = await ddl.targetSchema(rel, name);
+  const onCommit = onCommitOf(schema, into.onCommit);
   if (refuseTaken(ddl, schema, name, ifNotExists === true)) return 'CREATE TABLE AS';
   const bound = bindClosedQuery(context, query.SelectStmt, topLevel());
   checkNeeds(context.access.needs, ddl.snapshot, ddl.authority, (role) => ddl.authorityOf(role));
@@ -59,7 +57,8 @@ export async function createTableAs(
   if (twin !== undefined)
     throw new SqlError('42701', `column "${twin.name}" specified more than once`);
   const ranges = setRangeParameters(undefined, into.options ?? []);
-  const table: TableDescriptor = { ...(await emptyTable(ddl, schema, name)), columns, ranges };
+  const empty = await emptyTable(ddl, schema, name);
+  const table: TableDescriptor = { ...empty, columns, ranges, ...onCommit };
   let count = 0;
   if (into.skipData !== true) count = await fill(ddl, table, bound);
   ddl.editor.put(table);

@@ -3,7 +3,7 @@ import type { CreateStmt, Node } from 'libpg-query';
 import { describeKind, kindOf, refuseOthers } from '../bind/ast.ts';
 import { SqlError } from '../sql-error.ts';
 import { type CopiedTable, copyColumns, copyIndexes } from './create-table-like.ts';
-import { checkStorage, emptyTable, refuseTaken } from './creation.ts';
+import { checkStorage, emptyTable, onCommitOf, refuseTaken } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { lockReferenced } from './locks.ts';
 import { setRangeParameters } from './range-parameters.ts';
@@ -30,19 +30,16 @@ export async function createTable(ddl: DdlContext, statement: CreateStmt): Promi
       ofTypename: 'CREATE TABLE OF',
     },
   );
-  if (statement.oncommit !== undefined && statement.oncommit !== 'ONCOMMIT_NOOP')
-    throw context.unsupported('ON COMMIT');
   checkStorage(context, statement);
   const { relation } = statement;
   if (relation === undefined) throw context.unsupported('CREATE TABLE without a name');
-  if (relation.relpersistence === 't')
-    throw context.unsupported('TEMPORARY table', relation.location);
   const name = relation.relname ?? '';
-  const schema = ddl.creationSchema(relation, name);
+  const schema = await ddl.targetSchema(relation, name);
+  const onCommit = onCommitOf(schema, statement.oncommit);
   const ifNotExists = statement.if_not_exists === true;
   if (ifNotExists && refuseTaken(ddl, schema, name, true)) return 'CREATE TABLE';
   const draft = new TableDraft(ddl, await emptyTable(ddl, schema, name));
-  draft.change({ ranges: setRangeParameters(undefined, statement.options ?? []) });
+  draft.change({ ranges: setRangeParameters(undefined, statement.options ?? []), ...onCommit });
   const constraints: Node[] = [];
   const likes: CopiedTable[] = [];
   for (const node of statement.tableElts ?? []) {

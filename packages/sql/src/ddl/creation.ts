@@ -2,6 +2,7 @@
 import type { Node } from 'libpg-query';
 import type { BindContext } from '../bind/context.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import { SqlError } from '../sql-error.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { isRangeParameter } from './range-parameters.ts';
@@ -21,6 +22,18 @@ export function refuseTaken(
   if (!ifNotExists) throw new SqlError('42P07', `relation "${name}" already exists`);
   ddl.notice('42P07', `relation "${name}" already exists, skipping`);
   return true;
+}
+
+/** ON COMMIT as the descriptor has it. Throws 42P16. */
+export function onCommitOf(
+  schema: string,
+  written: string | undefined,
+): Pick<TableDescriptor, 'onCommit'> {
+  if (written === undefined || written === 'ONCOMMIT_NOOP') return {};
+  if (!isTemporarySchema(schema))
+    throw new SqlError('42P16', 'ON COMMIT can only be used on temporary tables');
+  if (written === 'ONCOMMIT_DROP') return { onCommit: 'drop' };
+  return written === 'ONCOMMIT_DELETE_ROWS' ? { onCommit: 'delete' } : {};
 }
 
 /** A table without columns; the catalog has it only once it is put there. */

@@ -4,7 +4,7 @@
  */
 import type { RangeVar } from 'libpg-query';
 import { BindContext } from '../bind/context.ts';
-import { type Acl, defaultAcl } from '../catalog/acl.ts';
+import { type Acl, defaultAcl, heldLetters } from '../catalog/acl.ts';
 import type {
   RelationDescriptor,
   SchemaDescriptor,
@@ -13,7 +13,9 @@ import type {
 import type { CatalogEditor } from '../catalog/editor.ts';
 import type { CatalogIds } from '../catalog/ids.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
+import { databaseAclOf } from '../catalog/object-acl.ts';
 import { type CatalogSnapshot, catalogSchema, isSystemSchema } from '../catalog/snapshot.ts';
+import { temporaryAlias } from '../catalog/temporary-schema.ts';
 import { roleNames } from '../catalog/virtual/system-oids.ts';
 import type { Run } from '../execute/run.ts';
 import { catalogOf } from '../functions/sequences.ts';
@@ -24,6 +26,7 @@ import { requireOwner, requireSchema } from '../roles/access.ts';
 import type { Authority } from '../roles/authority.ts';
 import type { Notice } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import type { TemporaryClaim } from '../temporary/temporary-schemas.ts';
 
 export interface DdlContextOptions {
   readonly editor: CatalogEditor;
@@ -39,6 +42,8 @@ export interface DdlContextOptions {
   readonly text: string;
   readonly evaluation: EvalContext;
   readonly searchPath: readonly string[];
+  /** The session's own schema of temporary objects; it may not be there yet. Throws DbError. */
+  readonly temporary: () => Promise<TemporaryClaim>;
   readonly run: Run;
   readonly notify: (notice: Notice) => void;
 }
@@ -120,6 +125,37 @@ export class DdlContext {
     this.options.notify({ severity: 'WARNING', code, message });
   }
 
+  /** Where a new object goes that may be temporary. Throws 3F000, 42501, 42P16, 0A000, DbError. */
+  async targetSchema(variable: RangeVar, name: string): Promise<string> {
+    const { schemaname, relpersistence } = variable;
+    if (relpersistence !== 't' && schemaname !== temporaryAlias)
+      return this.creationSchema(variable, name);
+    if (schemaname !== undefined && schemaname !== temporaryAlias)
+      throw this.binder().error(
+        '42P16',
+        'cannot create temporary relation in non-temporary schema',
+        variable.location,
+      );
+    const acl = databaseAclOf(this.snapshot.databases);
+    const { database } = this.options.evaluation;
+    const { superuser, roles } = this.authority;
+    if (!superuser && !heldLetters(acl, (role) => roles.has(role)).includes('T'))
+      throw new SqlError(
+        '42501',
+        `permission denied to create temporary tables in database "${database}"`,
+      );
+    const { id, name: schema, process } = await this.options.temporary();
+    if (!this.snapshot.schemas.has(schema))
+      this.editor.putSchema({
+        kind: 'schema',
+        id,
+        name: schema,
+        owner: this.sessionUser,
+        temporary: process,
+      });
+    return schema;
+  }
+
   /** Where a new object goes. Throws 3F000, 42501, 0A000. */
   creationSchema(
     variable: {
@@ -139,7 +175,7 @@ export class DdlContext {
         variable.location,
       );
     if (schemaname === undefined) {
-      const first = context.names.path.find((one) => !isSystemSchema(one));
+      const first = context.names.schemas.find((one) => !isSystemSchema(one));
       if (first === undefined)
         throw context.error('3F000', 'no schema has been selected to create in', variable.location);
       requireSchema(this.snapshot, this.authority, first, 'C', position);
@@ -156,7 +192,8 @@ export class DdlContext {
   }
 
   /** A relation of the user's, by a name as written. Undefined: there is none. Throws 42501 for a system table. */
-  find(schema: string | undefined, name: string): RelationDescriptor | undefined {
+  find(written: string | undefined, name: string): RelationDescriptor | undefined {
+    const schema = this.binder().names.schemaOf(written);
     if (schema !== undefined) requireSchema(this.snapshot, this.authority, schema, 'U');
     const found = this.binder().names.find(schema, name);
     if (found === undefined) return undefined;

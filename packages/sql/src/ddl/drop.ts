@@ -9,6 +9,7 @@ import type {
   TypeDescriptor,
 } from '../catalog/descriptor.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
+import { temporaryAlias } from '../catalog/temporary-schema.ts';
 import { requireOwner } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { indexSpan, storageSpan } from '../storage/table-store.ts';
@@ -131,7 +132,8 @@ class Dropping {
     what: { readonly word: string; readonly kind: RelationDescriptor['kind'] },
     ifExists: boolean,
   ): void {
-    const [name = '', schema] = [...parts].reverse();
+    const [name = '', written] = [...parts].reverse();
+    const schema = this.ddl.binder().names.schemaOf(written);
     const { snapshot } = this.ddl;
     if (schema !== undefined && !snapshot.schemas.has(schema)) {
       if (!ifExists) throw new SqlError('3F000', `schema "${schema}" does not exist`);
@@ -141,7 +143,8 @@ class Dropping {
     const found = this.ddl.find(schema, name);
     if (found === undefined) {
       this.refuseIndex(schema, name, what.word);
-      const shown = schema === undefined ? name : parts.join('.');
+      const bare = schema === undefined || written === temporaryAlias;
+      const shown = bare ? name : parts.join('.');
       if (!ifExists) throw new SqlError('42P01', `${what.word} "${shown}" does not exist`);
       this.ddl.notice('00000', `${what.word} "${shown}" does not exist, skipping`);
       return;

@@ -6,6 +6,7 @@ import type {
   ReferentialAction,
   TableDescriptor,
 } from '../catalog/descriptor.ts';
+import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import { operators } from '../functions/operators.ts';
 import { resolveOperator } from '../functions/resolve.ts';
 import { holds } from '../roles/access.ts';
@@ -43,6 +44,14 @@ export async function foreignKeyOf(
   if (constraint.fk_matchtype === 'p')
     throw new SqlError('0A000', 'MATCH PARTIAL not yet implemented');
   const target = targetTable(draft, pktable.schemaname, pktable.relname ?? '');
+  const [ownTemporary, itsTemporary] = [table, target].map((one) => isTemporarySchema(one.schema));
+  if (ownTemporary !== itsTemporary)
+    throw new SqlError(
+      '42P16',
+      ownTemporary
+        ? 'constraints on temporary tables may reference only temporary tables'
+        : 'constraints on permanent tables may reference only permanent tables',
+    );
   const names = column === undefined ? nameParts(constraint.fk_attrs) : [column];
   const columns = names.map((name) => {
     const found = table.columns.find((one) => one.name === name);

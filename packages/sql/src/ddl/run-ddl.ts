@@ -20,6 +20,8 @@ import { alterOwner, dropOwned, reassignOwned } from '../roles/owned.ts';
 import { alterRole, createRole, dropRole, grantRole } from '../roles/role-statements.ts';
 import { alterDatabaseSettings, alterRoleSettings } from '../roles/stored-settings.ts';
 import type { Notice } from '../session-api.ts';
+import { dropAtCommit } from '../temporary/on-commit.ts';
+import type { TemporaryClaim } from '../temporary/temporary-schemas.ts';
 import type { AfterChange } from './after-change.ts';
 import { alterTable } from './alter-table.ts';
 import { comment } from './comment.ts';
@@ -46,6 +48,7 @@ export interface DdlOptions {
   readonly text: string;
   readonly evaluation: EvalContext;
   readonly searchPath: readonly string[];
+  readonly temporary: () => Promise<TemporaryClaim>;
   readonly pace: Pace;
   /** Pauses before run `attempt` of a change that met a conflict. */
   readonly backOff: (attempt: number) => Promise<void>;
@@ -119,6 +122,7 @@ export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
     try {
       const notify = (notice: Notice) => notices.push(notice);
       const tag = await change(contextOf(options, editor, transaction, notify));
+      dropAtCommit(editor);
       if (editor.changed) {
         await options.catalog.change(editor, transaction);
       } else transaction.rollback();
@@ -140,7 +144,7 @@ function contextOf(
   transaction: KvTransaction,
   notify: (notice: Notice) => void,
 ): DdlContext {
-  const { database, ids, source, text, searchPath, pace } = options;
+  const { database, ids, source, text, searchPath, temporary, pace } = options;
   const { sequences, authority, backend } = catalogOf(options.evaluation);
   const { user } = options.evaluation;
   const { trusted } = authority;
@@ -176,6 +180,7 @@ function contextOf(
     text,
     evaluation,
     searchPath,
+    temporary,
     run,
     notify,
   });

@@ -3,6 +3,7 @@ import type { AlterObjectSchemaStmt, CreateSchemaStmt } from 'libpg-query';
 import { describeKind, kindOf } from '../bind/ast.ts';
 import { heldLetters } from '../catalog/acl.ts';
 import { databaseAclOf } from '../catalog/object-acl.ts';
+import { isTemporarySchema, temporaryAlias } from '../catalog/temporary-schema.ts';
 import { denied } from '../roles/role-errors.ts';
 import { newOwner } from '../roles/role-names.ts';
 import { SqlError } from '../sql-error.ts';
@@ -68,6 +69,11 @@ export async function alterObjectSchema(
     ddl.notice('00000', `relation "${relname}" does not exist, skipping`);
     return tag;
   }
+  if (
+    newschema === temporaryAlias ||
+    isTemporarySchema(newschema) !== isTemporarySchema(found.schema)
+  )
+    throw new SqlError('0A000', 'cannot move objects into or out of temporary schemas');
   const schema = ddl.creationSchema({ schemaname: newschema }, relname);
   if (schema === found.schema) return tag;
   if (ddl.snapshot.isTaken(schema, relname))

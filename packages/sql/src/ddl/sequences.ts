@@ -197,10 +197,8 @@ export async function createSequence(ddl: DdlContext, statement: CreateSeqStmt):
   const context = ddl.binder();
   const { sequence, options = [], if_not_exists: ifNotExists } = statement;
   if (sequence === undefined) throw context.unsupported('CREATE SEQUENCE without a name');
-  if (sequence.relpersistence === 't')
-    throw context.unsupported('TEMPORARY sequence', sequence.location);
   const name = sequence.relname ?? '';
-  const schema = ddl.creationSchema(sequence, name);
+  const schema = await ddl.targetSchema(sequence, name);
   if (refuseTaken(ddl, schema, name, ifNotExists === true)) return 'CREATE SEQUENCE';
   const asked = askedOf(context, options);
   const id = await ddl.takeId();

@@ -1,11 +1,14 @@
 /** CREATE [OR REPLACE] VIEW. The query is kept as it was written, with the search_path that it was written under. */
-import type { ViewStmt } from 'libpg-query';
+import type { RangeVar, ViewStmt } from 'libpg-query';
 import { nameParts } from '../bind/ast.ts';
 import { bindClosedQuery } from '../bind/bind-query.ts';
+import type { BindContext } from '../bind/context.ts';
 import { topLevel } from '../bind/level.ts';
 import type { RelationDescriptor, ViewColumn, ViewDescriptor } from '../catalog/descriptor.ts';
+import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import { scanTokens } from '../parse/grammar.ts';
 import { SqlError } from '../sql-error.ts';
+import { quoteIdentifier } from '../types/identifier.ts';
 import { displayType, recordType, textType, unknownType } from '../types/type.ts';
 import { refuseTaken } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
@@ -15,17 +18,13 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
   const { view, query, aliases, replace, withCheckOption, options = [] } = statement;
   if (view === undefined || query === undefined || !('SelectStmt' in query))
     throw context.unsupported('CREATE VIEW without a query');
-  // What is kept is the text of the query, which here is only a part of one.
-  if (/^\s*create\s+(or\s+replace\s+)?(temp(orary)?\s+)?recursive\b/i.test(ddl.options.text))
-    throw context.unsupported('RECURSIVE view');
-  if (view.relpersistence === 't') throw context.unsupported('TEMPORARY view', view.location);
   if (withCheckOption !== undefined && withCheckOption !== 'NO_CHECK_OPTION')
     throw context.unsupported('WITH CHECK OPTION');
   if (options.length > 0) throw context.unsupported('view option');
   const name = view.relname ?? '';
-  const schema = ddl.creationSchema(view, name);
   const bound = bindClosedQuery(context, query.SelectStmt, topLevel());
   context.finalParameterTypes();
+  const schema = await viewSchema(ddl, view, context);
   const given = nameParts(aliases);
   if (given.length > bound.columns.length)
     throw new SqlError('42601', 'CREATE VIEW specifies more column names than columns');
@@ -58,7 +57,7 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
     ...(existing === undefined ? ddl.initialAcl('table', schema) : grantsOf(existing)),
     version: 0,
     comments: existing?.comments ?? {},
-    query: queryText(ddl),
+    query: queryText(ddl, nameParts(aliases), view),
     searchPath: ddl.options.searchPath,
     columns,
     uses: [
@@ -70,6 +69,20 @@ export async function createView(ddl: DdlContext, statement: ViewStmt): Promise<
   };
   ddl.editor.put(descriptor);
   return 'CREATE VIEW';
+}
+
+/** A view over what is temporary is temporary itself. */
+async function viewSchema(
+  ddl: DdlContext,
+  view: RangeVar,
+  { names }: BindContext,
+): Promise<string> {
+  const { relname = '', relpersistence } = view;
+  const temporary = names.dependencies.some(({ relation }) => isTemporarySchema(relation.schema));
+  if (!temporary || relpersistence === 't') return ddl.targetSchema(view, relname);
+  const schema = await ddl.targetSchema({ ...view, relpersistence: 't' }, relname);
+  ddl.notice('00000', `view "${relname}" will be a temporary view`);
+  return schema;
 }
 
 function grantsOf({ acl, columnAcls }: RelationDescriptor): Partial<ViewDescriptor> {
@@ -100,9 +113,18 @@ function checkReplacement(existing: ViewDescriptor, columns: readonly ViewColumn
   });
 }
 
-/** What stands behind the AS of the statement that is being run. */
-function queryText(ddl: DdlContext): string {
-  const { text } = ddl.options;
+/** The query with its own name in it: CREATE RECURSIVE VIEW says only what that means. */
+function queryText(ddl: DdlContext, columns: readonly string[], view: RangeVar): string {
+  const own = textBehindAs(ddl.options.text);
+  if (!/^\s*create\s+(or\s+replace\s+)?(temp(orary)?\s+)?recursive\b/i.test(ddl.options.text))
+    return own;
+  const name = quoteIdentifier(view.relname ?? '');
+  const list = columns.map(quoteIdentifier).join(', ');
+  return `WITH RECURSIVE ${name}(${list}) AS (${own}) SELECT ${list} FROM ${name}`;
+}
+
+/** What stands behind the AS of a statement. */
+export function textBehindAs(text: string): string {
   let depth = 0;
   for (const token of scanTokens(text)) {
     if (token.text === '(') depth++;
@@ -114,5 +136,5 @@ function queryText(ddl: DdlContext): string {
         .trim()
         .replace(/;$/, '');
   }
-  throw new RangeError('CREATE VIEW has an AS');
+  throw new RangeError('the statement has an AS');
 }

@@ -22,6 +22,8 @@ export interface UtilityOptions extends DdlOptions {
   readonly notifications: SessionNotifications;
   readonly columns: readonly ColumnDescription[] | undefined;
   readonly onSettingChange: (change: SettingChange) => void;
+  /** Drops all temporary objects of the session. Throws DbError. */
+  readonly discardTemporary: () => Promise<void>;
 }
 
 export async function runUtility(
@@ -47,11 +49,17 @@ export async function runUtility(
       return emptyResult('NOTIFY');
     case 'discard':
       if (plan.what === 'PLANS') return emptyResult('DISCARD PLANS');
+      if (plan.what === 'TEMP') {
+        options.transaction.requireNoBlock('DISCARD TEMP');
+        await options.discardTemporary();
+        return emptyResult('DISCARD TEMP');
+      }
       options.transaction.requireNoBlock('DISCARD ALL');
       await options.cursors.closeAll();
       options.notifications.unlisten(undefined);
       await options.evaluation.catalog?.backend.advisory.unlockAll();
       options.statements.clear();
+      await options.discardTemporary();
       for (const change of options.settings.resetAll()) options.onSettingChange(change);
       return emptyResult('DISCARD ALL');
     case 'deallocate':

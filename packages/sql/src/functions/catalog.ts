@@ -1,4 +1,5 @@
 /** Functions that queries of the system tables call: definitions in SQL, visibility, comments, privileges, sizes. */
+
 import {
   allIndexes,
   bareExpression,
@@ -14,6 +15,7 @@ import type { IndexDescriptor, TableDescriptor } from '../catalog/descriptor.ts'
 import { parseQualifiedName } from '../catalog/qualified-name.ts';
 import { relationOid, sessionNames, userTypeText } from '../catalog/session-names.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
+import { isTemporarySchema, temporaryAlias } from '../catalog/temporary-schema.ts';
 import { describedClasses } from '../catalog/virtual/constraints.ts';
 import { systemShapes } from '../catalog/virtual/layout.ts';
 import { roleNames, roleOid } from '../catalog/virtual/system-oids.ts';
@@ -278,8 +280,16 @@ export const catalogFunctions: readonly Signature[] = [
     return found?.kind === 'table' && !isSystemSchema(found.schema);
   }),
   stableFunction('pg_is_in_recovery', [], boolType, () => false),
-  stableFunction('pg_my_temp_schema', [], oidType, () => 0),
-  stableFunction('pg_is_other_temp_schema', [oidType], boolType, () => false),
+  stableFunction('pg_my_temp_schema', [], oidType, (_a, _b, _c, context) => {
+    const { names } = catalogOf(context);
+    return names.snapshot.schemas.get(names.schemaOf(temporaryAlias) ?? '')?.id ?? 0;
+  }),
+  stableFunction('pg_is_other_temp_schema', [oidType], boolType, (oid, _b, _c, context) => {
+    const { names } = catalogOf(context);
+    const own = names.schemaOf(temporaryAlias);
+    const found = [...names.snapshot.schemas.values()].find(({ id }) => id === oid);
+    return found !== undefined && isTemporarySchema(found.name) && found.name !== own;
+  }),
   stableFunction('pg_tablespace_location', [oidType], textType, () => ''),
   stableFunction('getdatabaseencoding', [], nameType, () => 'UTF8'),
   stableFunction('pg_size_pretty', [int8Type], textType, (a) => sizeText(a as bigint)),

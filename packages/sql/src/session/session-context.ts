@@ -7,6 +7,7 @@ import type { BackendAccess, CatalogAccess } from '../catalog/catalog-access.ts'
 import { parseSearchPath } from '../catalog/search-path.ts';
 import { SessionSequences } from '../catalog/session-sequences.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
+import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import { OutsideWork, sleepFor } from '../cluster/outside-work.ts';
 import { SessionCursors } from '../cursors/session-cursors.ts';
 import { type AfterChange, afterChange } from '../ddl/after-change.ts';
@@ -20,6 +21,7 @@ import { type Authority, authorityOf } from '../roles/authority.ts';
 import type { Datum, Notice, Oid } from '../session-api.ts';
 import { type SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
+import { SessionTemporary } from '../temporary/session-temporary.ts';
 import { readAsOf, readAsOfAtMost } from '../transaction/read-as-of.ts';
 import { SessionTransaction } from '../transaction/session-transaction.ts';
 import type { TextContext } from '../types/codec.ts';
@@ -32,6 +34,7 @@ import { SessionText } from './session-text.ts';
 interface PathRead {
   readonly setting: string;
   readonly user: string;
+  readonly temporary: string | undefined;
   readonly snapshot: CatalogSnapshot;
   readonly path: readonly string[];
 }
@@ -49,6 +52,7 @@ export class SessionContext {
   readonly trusted: string | undefined;
   readonly afterChange: AfterChange;
   readonly sequences: SessionSequences;
+  readonly temporary: SessionTemporary;
   private readonly textContext: SessionText = new SessionText(this);
   /** search_path as it was read last, and what it was read from. */
   private pathRead: PathRead | undefined;
@@ -57,6 +61,7 @@ export class SessionContext {
     this.shared = shared;
     this.statements = new SessionStatements(() => this.clockTime());
     this.sequences = new SessionSequences(shared.sequences);
+    this.temporary = new SessionTemporary(shared.temporary);
     this.options = options;
     this.trusted = options.authenticated === true ? undefined : options.user;
     this.settings = new Settings({
@@ -166,15 +171,22 @@ export class SessionContext {
     const { settings, snapshot, pathRead } = this;
     const setting = settings.get('search_path') ?? '';
     const { user } = settings;
-    if (pathRead?.setting === setting && pathRead.user === user && pathRead.snapshot === snapshot)
+    const temporary = this.temporary.schema;
+    if (
+      pathRead?.setting === setting &&
+      pathRead.user === user &&
+      pathRead.snapshot === snapshot &&
+      pathRead.temporary === temporary
+    )
       return pathRead.path;
     const { authority } = this;
-    const all = parseSearchPath(setting, user);
+    const all = parseSearchPath(setting, user).filter((schema) => !isTemporarySchema(schema));
     // Whoever may not look into a schema does not see what is there.
-    const path = authority.superuser
+    const visible = authority.superuser
       ? all
       : all.filter((schema) => holdsOnSchema(snapshot, authority, schema, 'U'));
-    this.pathRead = { setting, user, snapshot, path };
+    const path = temporary === undefined ? visible : [temporary, ...visible];
+    this.pathRead = { setting, user, temporary, snapshot, path };
     return path;
   }
 

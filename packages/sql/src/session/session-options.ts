@@ -14,6 +14,7 @@ import type { NotificationHub } from '../notifications/notification-hub.ts';
 import type { Parser } from '../parse/parser.ts';
 import type { Preparer } from '../prepare.ts';
 import type { SqlSessionEvents } from '../session-api.ts';
+import type { TemporarySchemas } from '../temporary/temporary-schemas.ts';
 
 export interface SessionOptions {
   readonly user: string;
@@ -49,6 +50,7 @@ export interface SessionShared {
   readonly ids: CatalogIds;
   readonly sequences: Sequences;
   readonly advisory: AdvisoryLocks;
+  readonly temporary: TemporarySchemas;
   readonly parser: Parser;
   readonly preparer: Preparer;
   readonly runner: Runner;

@@ -73,7 +73,8 @@ export class StatementRunner {
       case 'write': {
         const running = await this.running<WritePlan>(preparation, evaluation, signal);
         const { count, returned, stores } = await this.context.shared.runner.write(running);
-        open?.noteWrites(stores);
+        if (open === undefined) await this.context.temporary.committed(stores);
+        else open.noteWrites(stores);
         const tag = `${plan.tag} ${count}`;
         return columns === undefined ? emptyResult(tag) : listResult(columns, returned, tag, true);
       }
@@ -115,6 +116,8 @@ export class StatementRunner {
           text: preparation.statement.text,
           evaluation,
           searchPath: this.context.searchPath,
+          temporary: () => this.context.temporary.claim(),
+          discardTemporary: () => this.context.temporary.discard(),
           pace: new Pace(this.context.shared.clock, signal),
           prng: this.context.shared.prng,
           settings: this.context.settings,

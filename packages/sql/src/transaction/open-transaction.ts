@@ -15,6 +15,7 @@ import type { TransactionScope } from '../session-api.ts';
 import type { SettingsSnapshot } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import type { TableStore } from '../storage/table-store.ts';
+import { dropAtCommit, emptyAtCommit } from '../temporary/on-commit.ts';
 
 /** A result whose rows have not all been read. */
 export interface OpenRows {
@@ -316,6 +317,8 @@ export class OpenTransaction {
     const { kv, editor } = this;
     if (kv === undefined) return;
     const { catalog, afterChange } = this.options;
+    await emptyAtCommit(this.writtenTables(), kv);
+    if (editor !== undefined) dropAtCommit(editor);
     if (editor?.changed === true) {
       if (this.base !== undefined) this.checkWrittenTables(this.base);
       await catalog.change(editor, kv);
@@ -327,6 +330,12 @@ export class OpenTransaction {
     const { version, grant } = await catalog.pin(kv);
     this.checkWrittenTables(await catalog.load(version));
     await catalog.commit(kv, grant);
+  }
+
+  private writtenTables(): Set<TableDescriptor> {
+    const tables = new Set<TableDescriptor>();
+    for (const { table } of this.insertedInto) tables.add(table);
+    return tables;
   }
 
   rollback(): void {

@@ -1,8 +1,10 @@
 /** information_schema: the standard's views of the same catalog. */
+
 import { displayType, isText, type SqlType } from '../../types/type.ts';
 import { checkText, defaultText } from '../definitions.ts';
 import { columnAt, type ReferentialAction, type TableDescriptor } from '../descriptor.ts';
 import { catalogSchema, flotillaSchema } from '../snapshot.ts';
+import { isTemporarySchema } from '../temporary-schema.ts';
 import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
@@ -13,7 +15,11 @@ function* tables({ snapshot, database }: VirtualSource): Iterable<SystemRow> {
       table_catalog: database,
       table_schema: relation.schema,
       table_name: relation.name,
-      table_type: relation.kind === 'view' ? 'VIEW' : 'BASE TABLE',
+      table_type: isTemporarySchema(relation.schema)
+        ? 'LOCAL TEMPORARY'
+        : relation.kind === 'view'
+          ? 'VIEW'
+          : 'BASE TABLE',
       is_insertable_into: relation.kind === 'view' ? 'NO' : 'YES',
       is_typed: 'NO',
     };

@@ -5,6 +5,7 @@ import { ArrayValue } from '../../types/values.ts';
 import { allIndexes, defaultText, indexText, rangeOptionTexts } from '../definitions.ts';
 import { columnAt, type RelationDescriptor, type TableDescriptor } from '../descriptor.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
+import { isTemporarySchema } from '../temporary-schema.ts';
 import { aclArray, systemTableAcl } from './acl-array.ts';
 import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
 import { bootstrapRoleOid, defaultOid, ownerOid, schemaOid } from './system-oids.ts';
@@ -21,8 +22,10 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
     const { id, name, schema } = relation;
     const relnamespace = schemaOid(snapshot, schema);
     const table = relation.kind === 'table' ? relation : undefined;
+    const relpersistence = isTemporarySchema(schema) ? 't' : 'p';
     yield {
       ...common,
+      relpersistence,
       oid: id,
       relname: name,
       relnamespace,
@@ -45,6 +48,7 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
     for (const index of allIndexes(table))
       yield {
         ...common,
+        relpersistence,
         oid: index.oid,
         relname: index.name,
         relnamespace,
