@@ -11,13 +11,14 @@ function isOrdered(sql) {
   return false;
 }
 
-/** The last digits of floats may differ where sums run in another order. */
+/** The last digits of floats may differ where sums run in another order, or two texts mean the same number. */
 function shown(row) {
-  return row
-    .map((value) =>
-      /^-?\d+\.\d{9,}$/.test(value) ? String(Number(Number(value).toPrecision(12))) : value,
-    )
-    .join('|');
+  return row.map(rounded).join('|');
+}
+
+function rounded(value) {
+  if (/^-?\d\.\d+e[+-]\d+$/.test(value)) return Number(value).toPrecision(12);
+  return /^-?\d+\.\d{9,}$/.test(value) ? String(Number(Number(value).toPrecision(12))) : value;
 }
 
 /** What differs: 'error', 'columns' and 'rows' are grave; messages and positions are words. */

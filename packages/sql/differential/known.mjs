@@ -100,7 +100,8 @@ const entries = [
   },
   {
     name: 'another part first',
-    reason: 'of a statement that may fail in several places, which of them is computed is not promised',
+    reason:
+      'of a statement that may fail in several places, which of them is computed is not promised',
     claims: async (facts) =>
       facts.ours.error === undefined ? isNotComputed(facts) : isOneOfTheirs(facts),
   },
