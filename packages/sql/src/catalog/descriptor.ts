@@ -108,7 +108,7 @@ interface Named {
   readonly columnAcls?: Readonly<Record<number, Acl>>;
   /** The catalog version that wrote it. */
   readonly version: number;
-  /** COMMENT ON, by attribute number; 0: the object itself. */
+  /** COMMENT ON, by attribute number; 0: the object itself; indexes and constraints of a table by their oids. */
   readonly comments: Readonly<Record<number, string>>;
 }
 

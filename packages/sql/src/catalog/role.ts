@@ -42,6 +42,7 @@ export interface RoleDescriptor {
   readonly memberOf: readonly Membership[];
   /** By database; '' = in all. */
   readonly settings: Readonly<Record<string, SettingValues>>;
+  readonly comment?: string;
 }
 
 /** What is granted on objects that a role makes from now on, besides what they begin with anyway. */
@@ -63,6 +64,7 @@ export interface DatabaseDescriptor {
   readonly defaults?: readonly DefaultPrivileges[];
   /** ALTER DATABASE … SET, and ALTER ROLE ALL SET under ''. By database. */
   readonly settings: Readonly<Record<string, SettingValues>>;
+  readonly comment?: string;
 }
 
 export type AccessDescriptor = RoleDescriptor | DatabaseDescriptor;

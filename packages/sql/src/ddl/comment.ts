@@ -1,6 +1,8 @@
 /** COMMENT ON. */
 import type { CommentStmt } from 'libpg-query';
 import { describeKind, listItems, nameParts } from '../bind/ast.ts';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { DatabaseDescriptor, RoleDescriptor } from '../catalog/role.ts';
 import { SqlError } from '../sql-error.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 import { findType, requireTypeOwner, typeNameParts } from './types.ts';
@@ -53,9 +55,86 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
       ddl.editor.putType({ ...type, comments: withComment(type.comments, 0, text) });
       return 'COMMENT';
     }
+    case 'OBJECT_INDEX': {
+      const [name = '', schema] = [...parts].reverse();
+      const { table, oid } = indexNamed(ddl, schema, name);
+      ddl.requireOwner(table);
+      ddl.editor.put({ ...table, comments: withComment(table.comments, oid, text) });
+      return 'COMMENT';
+    }
+    case 'OBJECT_TABCONSTRAINT': {
+      const [constraint = '', name = '', schema] = [...parts].reverse();
+      const found = ddl.find(schema, name);
+      if (found === undefined) throw missingRelation(ddl, schema, name, 'relation');
+      ddl.requireOwner(found);
+      const oid = found.kind === 'table' ? constraintOid(found, constraint) : undefined;
+      if (oid === undefined)
+        throw new SqlError(
+          '42704',
+          `constraint "${constraint}" for table "${name}" does not exist`,
+        );
+      ddl.editor.put({ ...found, comments: withComment(found.comments, oid, text) });
+      return 'COMMENT';
+    }
+    case 'OBJECT_DATABASE': {
+      const [name = ''] = parts;
+      if (name !== ddl.options.evaluation.database) {
+        ddl.warning('3D000', `database "${name}" does not exist`);
+        return 'COMMENT';
+      }
+      if (!ddl.authority.superuser)
+        throw new SqlError('42501', `must be owner of database ${name}`);
+      ddl.editor.putAccess(described(ddl.snapshot.databases, text));
+      return 'COMMENT';
+    }
+    case 'OBJECT_ROLE': {
+      const [name = ''] = parts;
+      const role = ddl.snapshot.roles.get(name);
+      if (role === undefined) throw new SqlError('42704', `role "${name}" does not exist`);
+      const { superuser } = ddl.authority;
+      if (role.superuser && !superuser)
+        throw new SqlError('42501', 'must be superuser to comment on superuser roles');
+      if (!superuser && ddl.snapshot.roles.get(ddl.user)?.createRole !== true)
+        throw new SqlError('42501', `must have CREATEROLE privilege`);
+      ddl.editor.putAccess(described(role, text));
+      return 'COMMENT';
+    }
     default:
       throw ddl.binder().unsupported(`COMMENT ON ${describeKind(objtype.replace('OBJECT_', ''))}`);
   }
+}
+
+function described<T extends RoleDescriptor | DatabaseDescriptor>(
+  one: T,
+  text: string | undefined,
+): T {
+  const { comment: _, ...rest } = one;
+  return (text === undefined ? rest : { ...rest, comment: text }) as T;
+}
+
+/** Throws 42P01, 42809. */
+function indexNamed(
+  ddl: DdlContext,
+  written: string | undefined,
+  name: string,
+): { readonly table: TableDescriptor; readonly oid: number } {
+  const { names } = ddl.binder();
+  const schema = names.schemaOf(written);
+  for (const one of schema === undefined ? names.path : [schema]) {
+    const found = ddl.snapshot.findIndex(one, name);
+    const oid = found?.index?.oid ?? found?.primaryKey?.indexOid;
+    if (found !== undefined && oid !== undefined) return { table: found.table, oid };
+  }
+  if (ddl.find(written, name) === undefined) throw missingRelation(ddl, written, name, 'relation');
+  throw new SqlError('42809', `"${name}" is not an index`);
+}
+
+function constraintOid(table: TableDescriptor, name: string): number | undefined {
+  const { primaryKey, indexes, checks, foreignKeys } = table;
+  if (primaryKey?.constraint === name) return primaryKey.constraintOid;
+  const unique = indexes.find((one) => one.name === name && one.constraintOid !== 0);
+  if (unique !== undefined) return unique.constraintOid;
+  return [...checks, ...foreignKeys].find((one) => one.name === name)?.oid;
 }
 
 function withComment(

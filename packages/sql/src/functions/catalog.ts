@@ -18,7 +18,7 @@ import { isSystemSchema } from '../catalog/snapshot.ts';
 import { isTemporarySchema, temporaryAlias } from '../catalog/temporary-schema.ts';
 import { describedClasses } from '../catalog/virtual/constraints.ts';
 import { systemShapes } from '../catalog/virtual/layout.ts';
-import { roleNames, roleOid } from '../catalog/virtual/system-oids.ts';
+import { databaseOid, roleNames, roleOid } from '../catalog/virtual/system-oids.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { quoteIdentifier } from '../types/identifier.ts';
@@ -135,7 +135,25 @@ function commentOf(oid: Datum, number: number, context: EvalContext): Datum {
   const type = snapshot.contents.types.get(Number(oid));
   if (type !== undefined) return type.comments[0] ?? null;
   const schema = [...snapshot.schemas.values()].find((one) => one.id === oid);
-  return schema?.comment ?? null;
+  if (schema !== undefined) return schema.comment ?? null;
+  for (const table of snapshot.tables()) {
+    const own = table.comments[Number(oid)];
+    if (own !== undefined && Number(oid) > columnNumbersMax) return own;
+  }
+  return null;
+}
+
+/** Comments of columns are kept by smaller numbers than those of indexes and constraints. */
+const columnNumbersMax = 16_383;
+
+/** Of a role or the database. */
+function sharedComment(oid: Datum, kind: string, context: EvalContext): Datum {
+  const { snapshot } = catalogOf(context).names;
+  if (kind === 'pg_database' && oid === databaseOid) return snapshot.databases.comment ?? null;
+  if (kind !== 'pg_authid') return null;
+  for (const role of snapshot.roles.values())
+    if (roleOid(snapshot, role.name) === oid) return role.comment ?? null;
+  return null;
 }
 
 const viewDefinition: Implementation = (oid, _b, _c, context) => {
@@ -263,7 +281,9 @@ export const catalogFunctions: readonly Signature[] = [
   stableFunction('col_description', [oidType, int4Type], textType, (oid, number, _c, context) =>
     commentOf(oid, Number(number), context),
   ),
-  stableFunction('shobj_description', [oidType, nameType], textType, nothing),
+  stableFunction('shobj_description', [oidType, nameType], textType, (oid, kind, _c, context) =>
+    sharedComment(oid, String(kind), context),
+  ),
   stableFunction('current_schemas', [boolType], nameArray, (implicit, _b, _c, context) => {
     const { names } = catalogOf(context);
     return new ArrayValue(implicit === true ? names.path : names.schemas);

@@ -1,11 +1,17 @@
-/** pg_constraint, pg_depend, pg_description. */
+/** pg_constraint, pg_depend, pg_description, pg_shdescription. */
 import { ArrayValue } from '../../types/values.ts';
+import { allIndexes } from '../definitions.ts';
 import type { ReferentialAction, TableDescriptor } from '../descriptor.ts';
 import type { RowsOf, SystemRow } from './layout.ts';
-import { defaultOid, schemaOid } from './system-oids.ts';
+import { databaseOid, defaultOid, roleOid, schemaOid } from './system-oids.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
 const classOid = 1259;
+const constraintClassOid = 2606;
+const databaseClassOid = 1262;
+const roleClassOid = 1260;
+/** Attribute numbers are smaller than the oids of what users make. */
+const firstUserOid = 16_384;
 const typeClassOid = 1247;
 const namespaceClassOid = 2615;
 const attributeDefaultOid = 2604;
@@ -117,9 +123,20 @@ function* dependencies({ snapshot }: VirtualSource): Iterable<SystemRow> {
 }
 
 function* descriptions({ snapshot }: VirtualSource): Iterable<SystemRow> {
-  for (const relation of snapshot.sorted())
-    for (const [number, description] of Object.entries(relation.comments))
-      yield { objoid: relation.id, classoid: classOid, objsubid: Number(number), description };
+  for (const relation of snapshot.sorted()) {
+    const indexes = relation.kind === 'table' ? allIndexes(relation) : [];
+    for (const [key, description] of Object.entries(relation.comments)) {
+      const number = Number(key);
+      if (number < firstUserOid)
+        yield { objoid: relation.id, classoid: classOid, objsubid: number, description };
+      else {
+        const isIndex = indexes.some((one) => one.oid === number);
+        const classoid = isIndex ? classOid : constraintClassOid;
+        if (isIndex || (relation.kind === 'table' && hasConstraint(relation, number)))
+          yield { objoid: number, classoid, objsubid: 0, description };
+      }
+    }
+  }
   for (const { id, comments } of snapshot.types())
     for (const description of Object.values(comments))
       yield { objoid: id, classoid: typeClassOid, description };
@@ -128,14 +145,38 @@ function* descriptions({ snapshot }: VirtualSource): Iterable<SystemRow> {
       yield { objoid: schema.id, classoid: namespaceClassOid, description: schema.comment };
 }
 
+/** Those who dropped it have left its comment. */
+function hasConstraint({ primaryKey, indexes, checks, foreignKeys }: TableDescriptor, oid: number) {
+  return (
+    primaryKey?.constraintOid === oid ||
+    indexes.some((one) => one.constraintOid === oid) ||
+    [...checks, ...foreignKeys].some((one) => one.oid === oid)
+  );
+}
+
+function* sharedDescriptions({ snapshot }: VirtualSource): Iterable<SystemRow> {
+  const { comment } = snapshot.databases;
+  if (comment !== undefined)
+    yield { objoid: databaseOid, classoid: databaseClassOid, description: comment };
+  for (const role of snapshot.roles.values())
+    if (role.comment !== undefined)
+      yield {
+        objoid: roleOid(snapshot, role.name),
+        classoid: roleClassOid,
+        description: role.comment,
+      };
+}
+
 export const constraintTables: Readonly<Record<string, RowsOf>> = {
   pg_constraint: constraints,
   pg_depend: dependencies,
   pg_description: descriptions,
+  pg_shdescription: sharedDescriptions,
 };
 
 export const describedClasses: Readonly<Record<string, number>> = {
   pg_class: classOid,
   pg_type: typeClassOid,
   pg_namespace: namespaceClassOid,
+  pg_constraint: constraintClassOid,
 };
