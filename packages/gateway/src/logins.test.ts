@@ -3,10 +3,10 @@ import { DbError } from '@flotilla/base';
 import { createSqlEngine, type SqlEngine } from '@flotilla/sql';
 import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import pg from 'pg';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { parseAccessRules } from './access-rules.ts';
 import { decideAccess } from './session-access.ts';
-import { message, RawClient, startup } from './testing/raw-client.ts';
+import { fields, message, RawClient, startup } from './testing/raw-client.ts';
 import {
   eventually,
   SocketTestClock,
@@ -62,6 +62,13 @@ async function connect(user: string, password?: string): Promise<pg.Client> {
   return client;
 }
 
+function saslInitial(first: string): Buffer {
+  const body = Buffer.from(first, 'latin1');
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(body.length);
+  return Buffer.concat([Buffer.from('SCRAM-SHA-256\0', 'latin1'), length, body]);
+}
+
 describe('a role with a password', () => {
   test('comes in with it, as an ordinary user with its own settings', async () => {
     const client = await connect('ann', 'correct horse');
@@ -101,6 +108,19 @@ describe('a role with a password', () => {
     });
   });
 
+  test('is kept out of a database that it may not connect to', async () => {
+    await asOperator('revoke connect on database main from public');
+    await expect(connect('ann', 'correct horse')).rejects.toMatchObject({
+      code: '42501',
+      message: 'permission denied for database "main"',
+      detail: 'User does not have CONNECT privilege.',
+    });
+    // Who does not know the password does not learn that it would not have helped.
+    await expect(connect('ann', 'x')).rejects.toMatchObject({ code: '28P01' });
+    await asOperator('grant connect on database main to ann');
+    await (await connect('ann', 'correct horse')).end();
+  });
+
   test('is nowhere in clear text: not in the store, not in the logs', async () => {
     const client = await connect('ann', 'correct horse');
     await client.query(`alter role ann password 'battery staple'`).catch(() => undefined);
@@ -129,13 +149,6 @@ describe('a name that no role has', () => {
     return text.replace(/^r=[^,]*,/, '');
   }
 
-  function saslInitial(first: string): Buffer {
-    const body = Buffer.from(first, 'latin1');
-    const length = Buffer.alloc(4);
-    length.writeInt32BE(body.length);
-    return Buffer.concat([Buffer.from('SCRAM-SHA-256\0', 'latin1'), length, body]);
-  }
-
   test('is answered like any other', async () => {
     await expect(connect('nobody', 'x')).rejects.toMatchObject({
       code: '28P01',
@@ -153,6 +166,38 @@ describe('a name that no role has', () => {
     // Another gateway, with nothing remembered, says the same.
     const second = await createSqlEngine({ database, clock: new SocketTestClock() });
     expect(await second.logins.verifier('nobody')).toEqual(await engine.logins.verifier('nobody'));
+  });
+});
+
+describe('time says nothing: the same work is done', () => {
+  /** What the store is asked, and how often the client is answered, on the way to a refusal. */
+  async function workOf(user: string): Promise<{ reads: number; answers: number }> {
+    const begin = vi.spyOn(database, 'begin');
+    const client = await RawClient.connect(world.gateway.port);
+    client.send(startup({ user, database: 'main' }));
+    const answers = [await client.next()];
+    client.send(message('p', saslInitial('n,,n=,r=abcdefgh')));
+    const challenge = await client.next();
+    answers.push(challenge);
+    const nonce = /r=([^,]+)/.exec(challenge?.body.toString('latin1') ?? '')?.[1] ?? '';
+    const proof = Buffer.alloc(32, 7).toString('base64');
+    client.send(message('p', Buffer.from(`c=biws,r=${nonce},p=${proof}`, 'latin1')));
+    const refusal = await client.next();
+    answers.push(refusal);
+    expect(fields(refusal?.body ?? Buffer.alloc(0)).C).toBe('28P01');
+    client.destroy();
+    const reads = begin.mock.calls.length;
+    begin.mockRestore();
+    return { reads, answers: answers.length };
+  }
+
+  test.each([
+    ['a name that no role has', 'nobody'],
+    ['a role without a password', 'staff'],
+    ['a password whose time is over', 'late'],
+  ])('for %s and for a wrong password', async (_what, user) => {
+    await engine.logins.verifier('anybody'); // the secret of made-up verifiers is read once
+    expect(await workOf(user)).toEqual(await workOf('ann'));
   });
 });
 

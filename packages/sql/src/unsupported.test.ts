@@ -34,6 +34,8 @@ const refused: readonly (readonly [string, string])[] = [
   ['update t set id = 1 where current of c', 'WHERE CURRENT OF'],
   ['create table x (a int primary key deferrable)', '@35 DEFERRABLE'],
   ['create table x (a int, primary key (a) include (a))', '@24 INCLUDE'],
+  ['create database x', 'CREATE DATABASE'],
+  ['drop database if exists x', 'DROP DATABASE'],
   ['create table x (a int) inherits (t)', 'INHERITS and PARTITION OF'],
   ['create table x (a int) partition by range (a)', 'PARTITION BY'],
   ['create table x (a int unique deferrable initially deferred)', '@30 DEFERRABLE'],
