@@ -48,6 +48,8 @@ export const probeNames = [
   'configurationRolledBack',
   'leaderSteppedDownRemoved',
   'learnerVoted',
+  /** A replica that has no state yet voted, so that a range that a split has made could have a leader. */
+  'votedWithoutState',
   'replicaRemoved',
   'uninitializedReplicaCreated',
   // ---- snapshots

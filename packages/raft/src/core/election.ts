@@ -90,14 +90,17 @@ export function onOwnVoteDurable(state: RaftState, now: number): void {
   concludeElection(state, now);
 }
 
-/** The message's term is at most the current one: `core.ts` has seen to it, and to the promise. */
+/**
+ * The message's term is at most the current one: `core.ts` has seen to it, and to the promise. A replica without a state
+ * has an empty log and votes like any other: after a split that it has not seen its group may need it for a majority. What
+ * is committed lies on a majority of those that have a state, and one of these is in every majority that elects.
+ */
 export function handleRequestVoteRequest(
   state: RaftState,
   message: RequestVoteRequest,
   now: number,
 ): void {
   const voteGranted =
-    isInitialized(state) &&
     message.term === state.currentTerm &&
     (state.votedFor === undefined || state.votedFor === message.from) &&
     leaderOf(state) === undefined &&
@@ -107,7 +110,8 @@ export function handleRequestVoteRequest(
     becomeFollower(state, state.currentTerm, undefined, now);
     state.votedFor = message.from;
     state.triesInVain = 0; // somebody else may win
-    if (!isVoter(state.configuration, state.self)) probe('learnerVoted');
+    if (!isInitialized(state)) probe('votedWithoutState');
+    else if (!isVoter(state.configuration, state.self)) probe('learnerVoted');
   } else if (!state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm)) {
     probe('voteRefusedByLog');
   }
@@ -124,7 +128,6 @@ export function handleRequestVoteRequest(
 /** Changes nothing here. A refusal carries the own term, which frees a longer log in an older term (bug 12). */
 export function handlePreVoteRequest(state: RaftState, message: PreVoteRequest, now: number): void {
   const electable =
-    isInitialized(state) &&
     message.term > state.currentTerm &&
     state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   const voteGranted = electable && !isPromised(state, now);

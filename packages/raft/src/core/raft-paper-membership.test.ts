@@ -615,7 +615,7 @@ describe('snapshots', () => {
     expect(group.core(2).status(group.now)).toMatchObject({ persistedIndex: 3, lastIndex: 3 });
   });
 
-  test('a server without a state follows and promises, and neither stores nor votes', () => {
+  test('a server without a state follows, promises and votes, and neither stores nor campaigns', () => {
     const group = withNewcomer();
     expect(group.core(4).status(group.now)).toMatchObject({
       leader: 1,
@@ -632,7 +632,7 @@ describe('snapshots', () => {
       leadershipTransfer: true,
     });
     group.run(4);
-    expect(group.drop({ from: 4 })).toMatchObject([{ voteGranted: false, term: 2 }]);
+    expect(group.drop({ from: 4 })).toMatchObject([{ voteGranted: true, term: 2 }]);
     group.wait(10 * E);
     group.tick(4);
     expect([roleOf(group, 4), group.core(4).nextDeadline()]).toEqual(['follower', Infinity]);

@@ -108,6 +108,26 @@ describe('a group that begins', () => {
     expect(c.commands(3, born)).toEqual(['w', 'x']);
     expect(late.fatal).toBeUndefined();
   });
+
+  it('has a majority with a replica that has no state yet, whose vote outlives it', async () => {
+    const c = await settled();
+    for (const id of [2, 1]) await begin(c, c.node(id), id === 1);
+    await c.run(50);
+    expect(c.leader(born)).toBe(c.node(1));
+    c.propose(born, 'w');
+    await c.run(500);
+    c.node(1).cut = true;
+    withoutState(c.node(3), born);
+    await c.run(4000);
+    const { role, term } = c.node(2).machine.softStates.get(born) ?? {};
+    expect(role).toBe('leader');
+    const voted = c.node(3).log.group(born).hardState();
+    expect(voted).toMatchObject({ currentTerm: term, votedFor: 2 });
+    c.node(3).raft.closeGroup(born);
+    withoutState(c.node(3), born);
+    await c.run(50);
+    expect(c.node(3).raft.status(born)).toMatchObject({ term, votedFor: 2 });
+  });
 });
 
 describe('what is committed', () => {

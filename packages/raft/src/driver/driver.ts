@@ -138,6 +138,15 @@ export class Driver implements MultiRaft, DriverShell {
     probe('replicaRemoved');
   }
 
+  closeGroup(rangeId: RangeId): void {
+    const group = this.groups.get(rangeId);
+    if (group === undefined) return;
+    assert(group.core.configuration === undefined, 'a group with a state stays', {
+      range: rangeId,
+    });
+    this.detach(group);
+  }
+
   /** Nothing reaches the group any more, and nothing comes of it. */
   private detach(group: Group): void {
     this.groups.delete(group);

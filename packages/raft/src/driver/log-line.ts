@@ -282,11 +282,12 @@ function forget(rangeId: RangeId): GroupWrite {
   return { rangeId, removed: true, hardState: undefined, entries: [] };
 }
 
-/** What a replica without a state has heard of terms stays: it never voted, but it has answered. */
+/** What a replica without a state has heard of terms stays, and its vote: it may have elected somebody. */
 function beginning(log: GroupLog, { index, term }: LogPoint): GroupWrite {
   const known = log.hardState();
   assert(log.lastIndex() === 0, 'a log that begins is empty', { range: log.rangeId });
-  const hardState = known.currentTerm > term ? known : { ...known, currentTerm: term };
+  const hardState =
+    known.currentTerm >= term ? known : { ...known, currentTerm: term, votedFor: undefined };
   return {
     rangeId: log.rangeId,
     snapshot: { index, term },

@@ -132,6 +132,9 @@ export interface MultiRaft {
    * if the log fails, which ends the process.
    */
   removeGroup(rangeId: RangeId): Promise<void>;
+
+  /** A replica without a state leaves the memory. Its term and vote stay in the log, for when it is added again. */
+  closeGroup(rangeId: RangeId): void;
   /** Proposes a change of the members; its entries come to `apply` like commands. */
   changeConfiguration(rangeId: RangeId, change: ConfigurationChange): ChangeResult;
   /**

@@ -417,7 +417,7 @@ describe('power loss at every operation', () => {
 });
 
 describe('a replica', () => {
-  it('comes by appends alone, and gives way to a newer one of the same range', async () => {
+  it('comes by what leaders and candidates say, and gives way to a newer one of the same range', async () => {
     const machine = new Machine(1);
     await machine.found();
     const life = present(machine.life, 'a life');
@@ -425,13 +425,13 @@ describe('a replica', () => {
       life.lifecycle.onUnknownGroup(toStoreId(2), { kind, rangeId, to: toReplicaId(to) } as never);
       await machine.settle();
     };
-    await say('requestVoteRequest', 9);
+    await say('requestVoteResponse', 9);
     await say('appendEntriesRequest', 2);
     await say('appendEntriesRequest', 3);
     expect(life.groups).toEqual([]);
     expect(life.replicas.has(rangeId)).toBe(true);
     // Its own id is older than one that was given out for this store: it was removed.
-    await say('appendEntriesRequest', 6);
+    await say('preVoteRequest', 6);
     expect(life.groups).toEqual([6]);
     expect(life.replicas.has(rangeId)).toBe(false);
     expect([...life.lifecycle.uninitialized.keys()]).toEqual([rangeId]);

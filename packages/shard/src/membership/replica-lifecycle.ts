@@ -125,7 +125,7 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
   onUnknownGroup(from: StoreId, message: RaftMessage): void {
     const { rangeId, to } = message;
     if (this.replicaId(rangeId) === undefined) this.early.keep(from, message);
-    if (message.kind !== 'appendEntriesRequest' || !this.isWelcome(rangeId, to)) return;
+    if (!callsIntoBeing(message) || !this.isWelcome(rangeId, to)) return;
     this.changing.add(rangeId);
     this.options.clock.afterTurn(() => {
       this.replaceBy(rangeId, to, from)
@@ -322,10 +322,10 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
     if (this.replicaId(rangeId) !== replicaId) return;
     const { generation } = why;
     this.options.logger.info({ rangeId, replicaId, generation }, 'replica_removed');
-    this.begin(rangeId, toReplicaId(replicaId + 1));
+    this.change(rangeId, this.leave(rangeId, toReplicaId(replicaId + 1)));
   }
 
-  /** A replica that never had a state is forgotten: its leader's next message makes it again. */
+  /** A replica that never had a state leaves: the next message of a leader or candidate makes it again. */
   forgetUninitialized(rangeId: RangeId): void {
     const replica = this.uninitialized.get(rangeId);
     if (replica === undefined || this.changing.has(rangeId) || this.options.isStopping()) return;
@@ -333,12 +333,21 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
       { rangeId, replicaId: replica.replicaId },
       'replica_never_got_a_state',
     );
-    this.begin(rangeId, replica.replicaId);
+    this.change(
+      rangeId,
+      this.options.oneAtATime.run(async () => {
+        // A snapshot that was being installed may have given it a state.
+        if (this.uninitialized.get(rangeId) !== replica) return;
+        this.options.stopReceiving(rangeId);
+        this.options.raft().closeGroup(rangeId);
+        this.uninitialized.delete(rangeId);
+      }),
+    );
   }
 
-  private begin(rangeId: RangeId, leastReplicaId: ReplicaId): void {
+  private change(rangeId: RangeId, done: Promise<void>): void {
     this.changing.add(rangeId);
-    this.leave(rangeId, leastReplicaId)
+    done
       .catch((error: unknown) => this.options.onFatal(error))
       .finally(() => this.changing.delete(rangeId));
   }
@@ -387,6 +396,16 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
     const key = rangeRowKey(rangeId, index);
     return this.options.turns.write(() => [{ type: 'del', key }]);
   }
+}
+
+/**
+ * A leader has something for the replica, or a candidate needs its vote: after a split that this store has not seen the
+ * group may have no majority without it.
+ */
+function callsIntoBeing({ kind }: RaftMessage): boolean {
+  return (
+    kind === 'appendEntriesRequest' || kind === 'preVoteRequest' || kind === 'requestVoteRequest'
+  );
 }
 
 /** The part of its storage id that is the replica's: others may share it. */

@@ -118,6 +118,26 @@ function leaderOf(rangeId: number): StoreId | undefined {
 }
 
 describe('a split', () => {
+  it('is survived by its right half when one store has missed it and another is lost', async () => {
+    const client = await started({ driverLimits: { retainedLogBytesMax: 0 } });
+    for (let i = 1; i < 8; i++) await put(client, at(i * 32), `v${i}`);
+    const [late, lost] = stores.filter((storeId) => storeId !== leaderOf(data.rangeId));
+    cluster.crash(present(late, 'a follower'));
+    const { left } = await split(client, middle);
+    for (let i = 1; i < 8; i++) await put(client, at(i * 32), `w${i}`);
+    for (const storeId of cluster.storeIds)
+      if (cluster.isRunning(storeId)) await cluster.until(cluster.store(storeId).checkpoint());
+    cluster.crash(present(lost, 'another follower'));
+    // The leaders find themselves alone and step down.
+    await cluster.run(3000);
+    await cluster.startStore(present(late, 'the store that was away'));
+    await cluster.run(8000);
+    for (let i = 1; i < 8; i++) expect(await readAt(client, at(i * 32))).toBe(`w${i}`);
+    await put(client, at(0xf0), 'goes on');
+    expect(leaderOf(left.rangeId)).toBeDefined();
+    expect(probes('votedWithoutState')).toBeGreaterThan(0);
+  });
+
   it('cuts a range in two that go on with what they held', async () => {
     const client = await started();
     await put(client, at(0x10), 'left');

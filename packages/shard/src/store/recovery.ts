@@ -5,7 +5,7 @@
  * staged and not taken, replicas whose removal was under way.
  */
 import { present, type RangeId } from '@flotilla/base';
-import type { GroupWrite, WriteAheadLog } from '@flotilla/raft';
+import type { GroupLog, GroupWrite, WriteAheadLog } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import { splitPoint } from '../replica/replica.ts';
 import { replaySplits } from '../split/replay.ts';
@@ -82,14 +82,18 @@ export async function recoverContents(options: RecoveryOptions): Promise<Recover
 }
 
 /**
- * Groups without a living replica: removals that were under way, and replicas that never got a state. The latter have
- * promised nothing that counts: they never voted nor acknowledged anything.
+ * Groups without a living replica: removals that were under way. Replicas that never got a state have acknowledged nothing,
+ * but may have voted: some bytes of each stay in the log for when it is called again.
  */
 async function forgetGroups(wal: WriteAheadLog, living: readonly RangeState[]): Promise<void> {
   const alive = new Set<RangeId>(living.map((range) => range.descriptor.rangeId));
   const removals: GroupWrite[] = wal
     .rangeIds()
-    .filter((rangeId) => !alive.has(rangeId))
+    .filter((rangeId) => !alive.has(rangeId) && !mayHaveVoted(wal.group(rangeId)))
     .map((rangeId) => ({ rangeId, removed: true, hardState: undefined, entries: [] }));
   if (removals.length > 0) await wal.append(removals);
+}
+
+function mayHaveVoted(log: GroupLog): boolean {
+  return log.lastIndex() === 0 && log.hardState().currentTerm > 0;
 }

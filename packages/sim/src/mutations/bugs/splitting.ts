@@ -157,4 +157,27 @@ export const splits: readonly Mutant[] = [
       swarm: { engineMsMax: 30, syncMs: [1, 20], checkpointBytes: 2000 },
     },
   },
+  {
+    name: 'vote-without-a-state-is-forgotten',
+    breaks:
+      'a vote outlives the process, also that of a replica that has no state yet (Raft Fig. 2)',
+    changes: [
+      {
+        file: 'packages/shard/src/store/recovery.ts',
+        find: '!alive.has(rangeId) && !mayHaveVoted(wal.group(rangeId))',
+        replace: '!alive.has(rangeId)',
+      },
+    ],
+    hunt: {
+      only: [...splitting, 'crash', 'slowLink'],
+      weights: { ...weights, crash: 4 },
+      swarm: {
+        stores: 3,
+        replication: 3,
+        retainedLogBytesMax: 0,
+        checkpointBytes: 2000,
+        faultEveryMs: 100,
+      },
+    },
+  },
 ];
