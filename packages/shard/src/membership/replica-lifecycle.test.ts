@@ -440,6 +440,22 @@ describe('a replica', () => {
     expect(life.groups).toEqual([6]);
   });
 
+  it('that a split makes while a message calls for it stays', async () => {
+    const machine = new Machine(1);
+    const life = await machine.open();
+    const state = stateAt(1, 9);
+    const { replicaId } = state;
+    life.lifecycle.onUnknownGroup(toStoreId(2), {
+      kind: 'appendEntriesRequest',
+      rangeId,
+      to: replicaId,
+    } as never);
+    expect(life.lifecycle.expect(rangeId, replicaId)).toBe(true);
+    life.lifecycle.deliver(state);
+    await machine.settle();
+    expect(life.replicas.get(rangeId)?.replicaId).toBe(replicaId);
+  });
+
   it('takes no snapshot for another replica, of an older index, or over another range', async () => {
     const machine = new Machine(1);
     await machine.found();

@@ -147,8 +147,9 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
   }
 
   private async replaceBy(rangeId: RangeId, replicaId: ReplicaId, from: StoreId): Promise<void> {
-    if (this.replicaId(rangeId) !== undefined) await this.leave(rangeId, replicaId);
-    // A split may have made it meanwhile.
+    const known = this.replicaId(rangeId);
+    // A split may have made it meanwhile: what goes is an older one.
+    if (known !== undefined && known < replicaId) await this.leave(rangeId, replicaId);
     if (this.options.isStopping() || this.expected.has(rangeId)) return;
     if ((this.replicaId(rangeId) ?? 0) >= replicaId) return;
     this.uninitialized.set(rangeId, { replicaId, from, soft: undefined });

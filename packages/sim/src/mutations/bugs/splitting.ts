@@ -180,4 +180,26 @@ export const splits: readonly Mutant[] = [
       },
     },
   },
+  {
+    name: 'a-call-replaces-what-a-split-has-made',
+    breaks: 'a replica gives way to a newer one of its range alone',
+    changes: [
+      {
+        file: lifecycle,
+        find: 'if (known !== undefined && known < replicaId) await',
+        replace: 'if (known !== undefined) await',
+      },
+    ],
+    hunt: {
+      only: [...splitting, 'crash', 'slowLink'],
+      weights: { ...weights, crash: 4 },
+      swarm: {
+        stores: 3,
+        replication: 3,
+        retainedLogBytesMax: 0,
+        checkpointBytes: 2000,
+        faultEveryMs: 100,
+      },
+    },
+  },
 ];
