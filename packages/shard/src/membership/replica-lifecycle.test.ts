@@ -444,7 +444,7 @@ describe('a replica', () => {
     const machine = new Machine(1);
     const life = await machine.open();
     const state = stateAt(1, 9);
-    const { replicaId } = state;
+    const replicaId = toReplicaId(state.replicaId);
     life.lifecycle.onUnknownGroup(toStoreId(2), {
       kind: 'appendEntriesRequest',
       rangeId,

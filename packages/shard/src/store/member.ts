@@ -330,6 +330,7 @@ export class Member {
       const { ranges, figures, forwarded } = request.rangeReport;
       if (figures && figures.length > 0) meta.figures.take(figures);
       meta.absorb(ranges ?? [], forwarded === true);
+      this.reporter.onReport(ranges ?? []);
     } else if (request.rangeIdsRequest) meta.grantRangeIds(from);
     else if (request.rangeIdsGrant)
       meta.rangeIds.onGrant(request.rangeIdsGrant.first ?? 0, request.rangeIdsGrant.count ?? 0);

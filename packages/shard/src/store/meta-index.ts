@@ -9,6 +9,7 @@ import {
   keySuccessor,
   metaPrefix,
   rootEndKey,
+  type Span,
   spanContains,
   systemPrefix,
 } from '@flotilla/base';
@@ -23,6 +24,11 @@ import { checkStored, storedPayload } from '../state/stored-value.ts';
 /** Key of the row of the range that ends at `endKey`. */
 export function metaKey(endKey: Uint8Array): Buffer {
   return Buffer.concat([metaPrefix, endKey]);
+}
+
+/** The range holds rows of ranges. */
+export function isPartOfIndex({ startKey }: Span): boolean {
+  return compareBytes(startKey, systemPrefix) < 0;
 }
 
 export interface MetaIndexOptions {
@@ -48,8 +54,8 @@ export class MetaIndex {
     const { first } = this;
     if (first !== undefined && compareBytes(first.descriptor.endKey, systemPrefix) >= 0)
       return [first];
-    return [...this.options.replicas.values()].filter(
-      ({ descriptor }) => compareBytes(descriptor.startKey, systemPrefix) < 0,
+    return [...this.options.replicas.values()].filter(({ descriptor }) =>
+      isPartOfIndex(descriptor),
     );
   }
 

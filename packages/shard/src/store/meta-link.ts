@@ -2,22 +2,26 @@
  * The store's side of the meta index: what it leads is told to the stores of the first range, what others tell is written
  * where the row is led here or sent on to where it is, and where the first range lives is known although it may move.
  */
-import { probe, type StoreId, spanContains } from '@flotilla/base';
+import { probe, type StoreId, spanContains, type Timer } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
 import { RangeFigures } from '../placement/range-figures.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 import { grantRangeIds, RangeIds } from '../split/range-ids.ts';
 import type { StoreContext } from './context.ts';
-import { MetaIndex, metaKey } from './meta-index.ts';
+import { isPartOfIndex, MetaIndex, metaKey } from './meta-index.ts';
 import { absorbReport } from './range-reports.ts';
 
 type RangeInfo = flotilla.kv.RangeInfo.$Properties;
 
 const figuresPerMessage = 4096;
+const unwrittenRetryMs = 100;
 
 export class MetaLink {
   private readonly context: StoreContext;
+  /** By range: what was said last. */
+  private readonly unwritten = new Map<number, RangeInfo>();
+  private writing: Timer | undefined;
 
   readonly rangeIds: RangeIds;
   readonly index: MetaIndex;
@@ -46,10 +50,13 @@ export class MetaLink {
       if (member.storeId === storeId) this.absorb(ranges);
       else outbox.enqueue({ kind: 'store', storeId: member.storeId, channel: 'kv' }, report);
     }
-    // Stores that hold no replica of the meta range would look for it where it was founded.
-    const meta = ranges.find((info) => info.descriptor?.rangeId === metaRangeId);
-    if (meta !== undefined && (meta.descriptor?.generation ?? 0) > 1)
-      outbox.enqueue({ kind: 'all-stores' }, encode([meta]));
+    // Stores that hold no replica of the first range would look for it where it was founded; and whoever leads a part of the
+    // index has to hear from all of them.
+    const parts = ranges.filter(({ descriptor }) => {
+      const checked = checkDescriptor(descriptor ?? {});
+      return checked.ok && isPartOfIndex(checked.descriptor);
+    });
+    if (parts.length > 0) outbox.enqueue({ kind: 'all-stores' }, encode(parts));
   }
 
   /** So much hold, and are asked, the ranges that this store leads. */
@@ -75,12 +82,25 @@ export class MetaLink {
       if (first === undefined)
         for (const { descriptor } of ranges)
           if (descriptor?.rangeId === metaRangeId) this.learn(descriptor);
-      const elsewhere = absorbReport(this.index, ranges);
+      const { elsewhere, unwritten } = absorbReport(this.index, ranges);
+      for (const said of unwritten) this.unwritten.set(said.descriptor?.rangeId ?? 0, said);
+      if (this.unwritten.size > 0) this.writeLater();
       if (elsewhere.length > 0 && !forwarded && first?.leaseholder?.isReady === true)
         this.sendOn(elsewhere).catch(fail);
     } catch (error) {
       fail(error);
     }
+  }
+
+  /** The part of the index is led here and took no writes: its leaseholder is new, or the range is being cut. */
+  private writeLater(): void {
+    const { clock } = this.context.options;
+    this.writing ??= clock.setTimer(unwrittenRetryMs, () => {
+      this.writing = undefined;
+      const ranges = [...this.unwritten.values()];
+      this.unwritten.clear();
+      this.absorb(ranges, true);
+    });
   }
 
   /** To the stores that have the rows of these ranges. */

@@ -4,7 +4,14 @@
  * row, and the first range's leaseholder sends on what is for parts that its store does not have (`meta-link.ts`). Lost reports
  * are repeated, so nothing here is awaited or retried. A store that rests has next to nothing to do here.
  */
-import { asBuffer, type Clock, type Prng, type Timer } from '@flotilla/base';
+import {
+  asBuffer,
+  type Clock,
+  type Prng,
+  type Span,
+  spanContains,
+  type Timer,
+} from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { kv } from '../protocol/index.ts';
 import { checkDescriptor } from '../range-descriptor.ts';
@@ -12,7 +19,7 @@ import { newestStored } from '../replica/evaluation.ts';
 import { overlayKey } from '../replica/overlay.ts';
 import type { Replica } from '../replica/replica.ts';
 import { storedPayload } from '../state/stored-value.ts';
-import { type MetaIndex, metaKey } from './meta-index.ts';
+import { isPartOfIndex, type MetaIndex, metaKey } from './meta-index.ts';
 
 type RangeInfo = flotilla.kv.RangeInfo.$Properties;
 
@@ -22,12 +29,17 @@ export function isNewer(said: RangeInfo, known: RangeInfo): boolean {
   return generation > 0 || (generation === 0 && (said.term ?? 0) > (known.term ?? 0));
 }
 
-/**
- * Writes what is newer than the rows, in the parts of the index that are led here.
- * @returns what belongs to a part that this store has no replica of
- */
-export function absorbReport(index: MetaIndex, ranges: readonly RangeInfo[]): RangeInfo[] {
+export interface Absorbed {
+  /** Belongs to a part that this store has no replica of. */
+  readonly elsewhere: readonly RangeInfo[];
+  /** Belongs to a part that is led here and takes no writes just now. */
+  readonly unwritten: readonly RangeInfo[];
+}
+
+/** Writes what is newer than the rows, in the parts of the index that are led here. */
+export function absorbReport(index: MetaIndex, ranges: readonly RangeInfo[]): Absorbed {
   const elsewhere: RangeInfo[] = [];
+  const unwritten: RangeInfo[] = [];
   const parts = index.parts();
   for (const said of ranges) {
     const checked = checkDescriptor(said.descriptor ?? {});
@@ -36,17 +48,21 @@ export function absorbReport(index: MetaIndex, ranges: readonly RangeInfo[]): Ra
     const part = index.partWith(parts, key);
     if (part === undefined) elsewhere.push(said);
     const leaseholder = part?.leaseholder;
-    if (leaseholder === undefined || !leaseholder.isReady) continue;
+    if (leaseholder === undefined) continue;
+    if (!leaseholder.isReady) {
+      unwritten.push(said);
+      continue;
+    }
     const stored = newestStored(leaseholder.view(), overlayKey(key), key);
     if (stored !== undefined) {
       const known = kv.RangeInfo.decode(storedPayload(asBuffer(stored)));
       if (!isNewer(said, known)) continue;
     }
-    leaseholder.internalWrite({
-      mutations: [{ key, value: kv.RangeInfo.encode(said).finish(), isDelete: false }],
-    });
+    const value = kv.RangeInfo.encode(said).finish();
+    if (!leaseholder.internalWrite({ mutations: [{ key, value, isDelete: false }] }))
+      unwritten.push(said);
   }
-  return elsewhere;
+  return { elsewhere, unwritten };
 }
 
 export interface RangeReporterOptions {
@@ -61,6 +77,7 @@ export interface RangeReporterOptions {
 const soonMs = 50;
 const repeatMs = 1000;
 const repeats = 5;
+const repeatsOnRequest = 2;
 /** What is no news is told again in slices, for the case that every report of it was lost. */
 const calmMs = 10_000;
 const calmRanges = 64;
@@ -79,6 +96,8 @@ export class RangeReporter {
   private changeIsDue = false;
   /** Nothing is news: the next report is a slice of everything. */
   private calm = false;
+  /** By part of the index: the newest term of whose leaseholder was heard. */
+  private readonly indexTerms = new Map<number, number>();
   /** The slice of the calm: how many replicas it has been round. */
   private calmAt = 0;
   private stopped = false;
@@ -104,6 +123,33 @@ export class RangeReporter {
     this.schedule(soonMs);
   }
 
+  /** Other stores, or this one, lead these. Whoever has come to lead a part of the index may have missed what it is to hold. */
+  onReport(ranges: readonly RangeInfo[]): void {
+    let isNews = false;
+    for (const { descriptor, term = 0 } of ranges) {
+      const checked = checkDescriptor(descriptor ?? {});
+      if (!checked.ok || !isPartOfIndex(checked.descriptor) || typeof term !== 'number') continue;
+      const { rangeId } = checked.descriptor;
+      if (term <= (this.indexTerms.get(rangeId) ?? 0)) continue;
+      this.indexTerms.set(rangeId, term);
+      isNews = this.retell(checked.descriptor) || isNews;
+    }
+    if (isNews) this.onChange();
+  }
+
+  /** @returns whether anything that is led here has its row there */
+  private retell(part: Span): boolean {
+    let any = false;
+    for (const { leaseholder, rangeId, descriptor } of this.options.replicas.values()) {
+      const told = this.told.get(rangeId);
+      if (leaseholder === undefined || told === undefined) continue;
+      if (!spanContains(part, metaKey(descriptor.endKey))) continue;
+      told.left = Math.max(told.left, repeatsOnRequest);
+      any = true;
+    }
+    return any;
+  }
+
   private schedule(delayMs: number): void {
     if (this.stopped) return;
     this.timer?.cancel();
@@ -115,6 +161,7 @@ export class RangeReporter {
     this.changeIsDue = false;
     const { ranges, more } = this.news();
     if (this.calm && ranges.length === 0) ranges.push(...this.calmSlice());
+    this.onReport(ranges);
     const { rangesPerReport } = this.options;
     for (let at = 0; at < ranges.length; at += rangesPerReport)
       this.options.send(ranges.slice(at, at + rangesPerReport));

@@ -246,7 +246,9 @@ function keyOf({ get, scan, write }: Request): Uint8Array | undefined {
 }
 
 /** The least span around what a request names: whoever is refused with old bounds wants to know who has that now. */
-function hullOf({ get, scan, write }: Request): Span | undefined {
+function hullOf(request: Request): Span | undefined {
+  const { get, scan, write, prepare, refresh, queryTransaction, decide, prevent, resolve } =
+    request;
   let startKey: Uint8Array | undefined;
   let endKey: Uint8Array | undefined;
   const add = (from: Uint8Array | null | undefined, to: Uint8Array | null | undefined): void => {
@@ -255,8 +257,18 @@ function hullOf({ get, scan, write }: Request): Span | undefined {
   };
   for (const key of get?.keys ?? []) add(key, keySuccessor(key));
   if (scan) add(scan.startKey, scan.endKey);
-  for (const { key } of [...(write?.conditions ?? []), ...(write?.mutations ?? [])])
-    if (key) add(key, keySuccessor(key));
+  const keys = [
+    ...(write?.conditions ?? []),
+    ...(write?.mutations ?? []),
+    ...(prepare?.conditions ?? []),
+    ...(prepare?.mutations ?? []),
+  ].map(({ key }) => key);
+  keys.push(queryTransaction?.anchorKey, decide?.anchorKey);
+  keys.push(...(decide?.resolveKeys ?? []), ...(prevent?.keys ?? []));
+  for (const each of resolve?.resolutions ?? []) keys.push(...(each.keys ?? []));
+  for (const key of keys) if (key) add(key, keySuccessor(key));
+  for (const { startKey, endKey } of [...(prepare?.readChecks ?? []), ...(refresh?.checks ?? [])])
+    if (startKey) add(startKey, endKey?.length ? endKey : keySuccessor(startKey));
   for (const span of write?.deleteSpans ?? []) add(span.startKey, span.endKey);
   return startKey === undefined || endKey === undefined ? undefined : { startKey, endKey };
 }
