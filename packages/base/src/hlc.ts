@@ -56,6 +56,11 @@ export class HybridLogicalClock {
     return toTimestamp(this.last);
   }
 
+  /** Moves past a timestamp that comes from this clock's own past: also if the wall clock was set back since. */
+  advanceTo(timestamp: Timestamp): void {
+    if (timestamp > this.last) this.last = timestamp;
+  }
+
   /** Moves past a peer's timestamp, or refuses one that is further ahead than clocks may differ. */
   observe(remote: Timestamp): ObserveResult {
     if (remote <= this.last) return { ok: true };

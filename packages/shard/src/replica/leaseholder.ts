@@ -376,16 +376,11 @@ export class Leaseholder implements LeaseholderCore {
   private openAfter(waitMs: number): void {
     const { hlc, after } = this.context;
     const target = toTimestamp(timestampFromWallMs(hlc.wallMs()) + timestampSpan(waitMs));
-    const arrive = (): void => {
+    after(waitMs, () => {
       if (this.resigned) return;
-      // Refused only if the wall clock was set back meanwhile by more than the greatest offset.
-      if (!hlc.observe(target).ok) {
-        after(Math.max(1, waitMs), arrive);
-        return;
-      }
+      hlc.advanceTo(target);
       this.openAbove();
-    };
-    after(waitMs, arrive);
+    });
   }
 
   /** Writes may come: above `reads`, or above this store's clock. */

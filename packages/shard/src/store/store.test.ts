@@ -138,6 +138,26 @@ describe('a young cluster', () => {
     expectNoFatal();
   });
 
+  it('takes writes soon after a change of leaders, also when the wall clock is set back meanwhile', async () => {
+    const client = await started();
+    await cluster.until(client.put(key, 'x'));
+    cluster.crash(present(client.leaderOf(key), 'leader'));
+    const { rangeId } = client.rangeOf(key);
+    const isLed = (): boolean =>
+      cluster.storeIds.some(
+        (storeId) =>
+          cluster.isRunning(storeId) &&
+          inspectStore(cluster.store(storeId)).some(
+            (view) => view.rangeId === rangeId && view.raft.role === 'leader',
+          ),
+      );
+    while (!isLed()) await cluster.run(5);
+    cluster.clock.stepWall(-10_000);
+    const wrote = await cluster.until(client.put(key, 'y'), 3000);
+    expect(wrote?.write?.applied).toBe(true);
+    expectNoFatal();
+  });
+
   it('pages scans both ways, and refuses what is outside the range', async () => {
     const client = await started({ limits: { scanChunkRows: 3 } });
     const put = Array.from({ length: 10 }, (_, i) => ({
