@@ -141,7 +141,7 @@ describe('a young cluster', () => {
   it('takes writes soon after a change of leaders, also when the wall clock is set back meanwhile', async () => {
     const client = await started();
     await cluster.until(client.put(key, 'x'));
-    cluster.crash(present(client.leaderOf(key), 'leader'));
+    cluster.crash(toStoreId(present(client.leaderOf(key), 'leader')));
     const { rangeId } = client.rangeOf(key);
     const isLed = (): boolean =>
       cluster.storeIds.some(
