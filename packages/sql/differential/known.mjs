@@ -41,6 +41,11 @@ async function isNotComputed({ sql, theirs, ours, ask }) {
 
 const entries = [
   {
+    name: 'cancelled there',
+    reason: 'PostgreSQL ran into statement_timeout: there is nothing to compare with',
+    claims: ({ theirs }) => theirs.error === '57014',
+  },
+  {
     name: 'refused',
     reason: 'not built, and refused by name with 0A000',
     claims: ({ ours }) => ours.error === '0A000' && / is not supported yet$/.test(ours.message),

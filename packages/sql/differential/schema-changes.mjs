@@ -2,14 +2,17 @@
  * Generated writes by several sessions while another one changes the schema under them: columns come and go, indexes, unique ones
  * among them, and constraints. Every session writes rows of its own and knows what each of its commits has done; at the end the
  * table must be the sum of that, every index must hold the same rows, and every column that was added the value it was added
- * with. Runs against the server that PGHOST and PGPORT name: a cluster, or PostgreSQL as a control.
+ * with. Runs against the server that PGHOST and PGPORT name: a cluster, or PostgreSQL as a control; without PGHOST over two engines
+here that share one store in memory.
  *
  *   PGHOST=… PGPORT=… PGUSER=… PGDATABASE=… node packages/sql/differential/schema-changes.mjs [--seed N] [--sessions N] [--writes N]
  *
  * `--writes` is how many transactions each session begins.
  */
-import { SeededPrng } from '@flotilla/base';
+import { SeededPrng, SystemClock } from '@flotilla/base';
 import pg from 'pg';
+import { createSqlEngine } from '../dist/index.js';
+import { MemoryKvDatabase } from '../dist/testing/index.js';
 
 const options = { seed: 1, sessions: 4, writes: 200 };
 for (let i = 2; i < process.argv.length; i += 2)
@@ -19,10 +22,53 @@ for (let i = 2; i < process.argv.length; i += 2)
 const conflicts = new Set(['40001', '40P01', '55P03']);
 const counts = { committed: 0, refused: 0, unknown: 0, changes: 0, changesRefused: 0 };
 
+const engines = process.env.PGHOST === undefined ? await twoEngines() : [];
+let connections = 0;
+
+/** As two gateways over one store: each with a catalog of its own. */
+async function twoEngines() {
+  const database = new MemoryKvDatabase();
+  const engine = (seed) =>
+    createSqlEngine({ database, clock: new SystemClock(), prng: new SeededPrng(seed) });
+  return [await engine(1), await engine(2)];
+}
+
 async function connect() {
+  const engine = engines[connections++ % 2];
+  if (engine !== undefined)
+    return new EngineClient(engine.createSession({ user: 'postgres', database: 'postgres' }));
   const client = new pg.Client();
   await client.connect();
   return client;
+}
+
+/** What of pg's client is used here, over a session. */
+class EngineClient {
+  constructor(session) {
+    this.session = session;
+  }
+
+  async query(query) {
+    const { session } = this;
+    const [statement] = session.parse(query.text ?? query);
+    const result = await session.execute(await session.prepare(statement, []), []);
+    const rows = [];
+    for await (const batch of result.rows ?? [])
+      for (const row of batch)
+        rows.push(
+          row.map((value, i) => {
+            const bytes = session.encode(result.columns[i].typeOid, 0, value);
+            return bytes === null ? null : Buffer.from(bytes).toString('utf8');
+          }),
+        );
+    // Others come to word; changes of the schema meet fewer conflicts where writers pause.
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    return { rows, rowCount: Number(/\d+$/.exec(result.commandTag())?.[0] ?? 0) };
+  }
+
+  async end() {
+    this.session.close();
+  }
 }
 
 /** One session's rows: by id, as its acknowledged commits have left them. */
@@ -250,6 +296,8 @@ async function check(client, writers, changer) {
   return failures;
 }
 
+// The engine's own timers do not keep a process alive.
+const alive = setInterval(() => undefined, 1_000);
 const prng = new SeededPrng(options.seed);
 const admin = await connect();
 await admin.query('drop table if exists h');
@@ -266,6 +314,7 @@ await changing;
 const failures = await check(admin, writers, changer);
 for (const { client } of [...writers, changer]) await client.end();
 await admin.end();
+clearInterval(alive);
 process.stdout.write(
   `seed ${options.seed}: ${counts.committed} transactions committed, ${counts.refused} refused, ${counts.unknown} unknown; ` +
     `${counts.changes} changes of the schema, ${counts.changesRefused} refused; ` +
