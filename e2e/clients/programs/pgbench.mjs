@@ -1,4 +1,6 @@
 /** pgbench: its own tables in both ways that it loads them, then TPC-B in each protocol mode, checked by its invariant. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expectEqual } from '../frame.mjs';
 
 const modes = ['simple', 'extended', 'prepared'];
@@ -46,12 +48,13 @@ export async function pgbench(world) {
     });
   }
   await world.check('pgbench', 'pipeline', () => {
-    const script =
+    const file = join(world.scratch, 'pipeline.sql');
+    writeFileSync(
+      file,
       '\\set a random(1, 100000)\n\\startpipeline\nselect abalance from pgbench_accounts where aid = :a;\n' +
-      'select 1;\nselect 2;\n\\endpipeline\n';
-    world.run('pgbench', ['-n', '-M', 'extended', '-f', '/dev/stdin', '-t', '20'], {
-      input: script,
-    });
+        'select 1;\nselect 2;\n\\endpipeline\n',
+    );
+    run('-n', '-M', 'extended', '-f', file, '-t', '20');
   });
   await world.check('pgbench', '-C, one connection for each transaction', () => {
     run('-n', '-C', '-S', '-c', '2', '-t', '10');
