@@ -117,6 +117,43 @@ function leaderOf(rangeId: number): StoreId | undefined {
   );
 }
 
+it('a read that waits for a quorum while its range is cut looks at the bounds again', async () => {
+  const client = await started();
+  await put(client, at(0x60), 'x');
+  const leader = present(leaderOf(data.rangeId), 'leader');
+  // A jump of the wall clock makes every store distrust its leases for a while; answers to this one come late.
+  cluster.clock.stepWall(500);
+  for (const storeId of stores)
+    if (storeId !== leader)
+      cluster.network.setLinkFaults(`store-${storeId}`, `store-${leader}`, {
+        delayMsMin: 60,
+        delayMsMax: 60,
+      });
+  let isCut = false;
+  const cut = client.ask(data, { split: { splitKey: middle } }, 20_000).then((answer) => {
+    isCut = answer?.split?.ok === true;
+  });
+  const late: (number | null | undefined)[] = [];
+  const reads: Promise<void>[] = [];
+  // All are asked for while the range is whole, as far as anybody knows.
+  while (!isCut) {
+    const read = client.request(leader, {
+      rangeId: data.rangeId,
+      generation: data.generation,
+      get: { keys: [at(0x60)] },
+    });
+    reads.push(
+      read.then((answer) => {
+        if (isCut) late.push(answer?.refusal?.reason);
+      }),
+    );
+    await cluster.run(10);
+  }
+  await cluster.until(Promise.all([cut, ...reads]));
+  expect(late.length).toBeGreaterThan(3);
+  expect(new Set(late)).toEqual(new Set([kv.RefusalReason.RANGE_KEY_MISMATCH]));
+});
+
 describe('a split', () => {
   it('is survived by its right half when one store has missed it and another is lost', async () => {
     const client = await started({ driverLimits: { retainedLogBytesMax: 0 } });
