@@ -4,7 +4,7 @@
  */
 import type { Job, Report } from '../campaign/job.ts';
 import { Pool } from '../campaign/pool.ts';
-import type { Mutant } from './mutant.ts';
+import type { Hunt, Mutant } from './mutant.ts';
 import { type Death, firstLine, verdictOf } from './verdict.ts';
 
 export interface HuntOptions {
@@ -56,7 +56,7 @@ export class Control {
 
 /** @param mutated the program of the tree with the mutant */
 export async function hunt(
-  mutant: Mutant,
+  mutant: Mutant & { readonly hunt: Hunt },
   { mutated, control }: { readonly mutated: string; readonly control: Control },
   options: HuntOptions,
 ): Promise<Outcome> {
@@ -98,7 +98,10 @@ export async function hunt(
   return outcome('survived');
 }
 
-export function jobOf({ hunt: { only: classes, weights, swarm } }: Mutant, seed: number): Job {
+export function jobOf(
+  { hunt: { only: classes, weights, swarm } }: { readonly hunt: Hunt },
+  seed: number,
+): Job {
   return {
     seed,
     once: true,

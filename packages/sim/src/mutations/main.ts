@@ -4,8 +4,9 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mutants } from './catalogue.ts';
+import { TestBench } from './directed.ts';
 import { Control, type HuntOptions, hunt, type Outcome } from './hunt.ts';
-import { isHunted, type Mutant } from './mutant.ts';
+import { isDirected, isHunted, type Mutant } from './mutant.ts';
 import { lineOf, listLine, pageOf } from './report.ts';
 import { Workshop } from './workshop.ts';
 
@@ -46,14 +47,17 @@ async function campaign(
   const lanes = Math.min(options.processes, all.length);
   const each = { ...options, processes: Math.floor(options.processes / lanes) };
   const control = new Control(workshop.worker, options);
+  const bench = new TestBench(workshop);
   const outcomes: Outcome[] = [];
   let next = 0;
   let done = 0;
   const lane = async (): Promise<void> => {
     for (let at = next++; at < all.length; at = next++) {
       const mutant = all[at] as Mutant;
-      const mutated = workshop.plant(mutant);
-      const outcome = await hunt(mutant, { mutated, control }, each);
+      const { hunt: how } = mutant;
+      const outcome = isDirected(how)
+        ? await bench.run(mutant, how)
+        : await hunt({ ...mutant, hunt: how }, { mutated: workshop.plant(mutant), control }, each);
       workshop.clear(mutant);
       outcomes[at] = outcome;
       write(`[${++done}/${all.length}] ${lineOf(outcome)}`);

@@ -29,6 +29,14 @@ export interface Hunt {
   readonly swarm?: Partial<Omit<Swarm, 'seed' | 'faultClasses' | 'weights'>>;
 }
 
+/** For what comes about too seldom in any world: a test that was written for the rule. */
+export interface Directed {
+  /** From the root of the tree. It fails with the bug and passes without it. */
+  readonly test: string;
+  /** What has to come together, that seeds do not find it. */
+  readonly because: string;
+}
+
 export interface Mutant {
   /** Kebab-case, unique: what `--only` takes. */
   readonly name: string;
@@ -36,11 +44,15 @@ export interface Mutant {
   readonly breaks: string;
   /** More than one where the first alone is covered by a second rule; `breaks` says so then. */
   readonly changes: readonly Change[];
-  readonly hunt: Hunt;
+  readonly hunt: Hunt | Directed;
   /** No seed has shown it so far, and why: a campaign leaves it out unless it is named. */
   readonly unfound?: string;
   /** The program does the same without the rule, and why: nothing is there to be found. Left out like `unfound`. */
   readonly equivalent?: string;
+}
+
+export function isDirected(hunt: Hunt | Directed): hunt is Directed {
+  return 'test' in hunt;
 }
 
 /** True if a campaign has to find it. */

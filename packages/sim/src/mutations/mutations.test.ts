@@ -5,7 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mutants } from './catalogue.ts';
 import { Control, type HuntOptions, hunt, jobOf } from './hunt.ts';
-import { applyChange, isHunted, type Mutant, mutatedSources } from './mutant.ts';
+import {
+  applyChange,
+  type Hunt,
+  isDirected,
+  isHunted,
+  type Mutant,
+  mutatedSources,
+} from './mutant.ts';
 import { lineOf, pageOf } from './report.ts';
 import { transpile } from './transpile.ts';
 import { verdictOf } from './verdict.ts';
@@ -30,6 +37,7 @@ describe('the catalogue fits the tree', () => {
         // Comments and types alone would change nothing that runs.
         expect(transpile(text, file)).not.toBe(transpile(read(file), file));
       }
+      if (isDirected(mutant.hunt)) expect(existsSync(join(root, mutant.hunt.test))).toBe(true);
     },
   );
 });
@@ -66,7 +74,7 @@ describe('what a failing seed says', () => {
 });
 
 describe('with a tree of its own', () => {
-  const mutant: Mutant = {
+  const mutant: Mutant & { readonly hunt: Hunt } = {
     name: 'planted',
     breaks: 'a rule',
     changes: [{ file: 'packages/sim/src/rule.ts', find: 'n > 1', replace: 'n >= 1' }],

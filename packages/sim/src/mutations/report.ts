@@ -5,11 +5,12 @@ import { isHunted, type Mutant } from './mutant.ts';
 export function lineOf(outcome: Outcome): string {
   const { mutant, result, seed, death, reported, seeds, seconds, falseAlarms } = outcome;
   const cost = `${seeds} seeds, ${seconds.toFixed(1)} s`;
+  const by = death === 'test' ? 'its test' : `seed ${seed}`;
   const alarms =
     falseAlarms.length === 0 ? '' : `; FAILS WITHOUT IT TOO: ${falseAlarms.join(', ')}`;
   switch (result) {
     case 'killed':
-      return `${mutant.name}: killed by seed ${seed} (${death}; ${cost}): ${reported}${alarms}`;
+      return `${mutant.name}: killed by ${by} (${death}; ${cost}): ${reported}${alarms}`;
     case 'broken':
       return `${mutant.name}: DOES NOT RUN, seed ${seed}: ${reported}`;
     case 'survived':
@@ -33,6 +34,8 @@ the bug likely, until a seed shows it. That seed counts only if the tree without
 - *death*: how it was noticed. **checker**: a property of the simulator did not hold. **assertion**: a process refused to go
   on, by an assertion of its own or by what it found on its disk. **liveness**: the faults were over and the cluster did not
   serve, or the seed did not end.
+  **test**: what it needs comes about too seldom in any world, so a test was written for the rule: it fails with the bug,
+  and passes without it.
 - *seeds*: how many were run, the killing one included. *s*: seconds of one processor for them.
 - A mutant with several replacements breaks a rule that a second rule covers; its row says which.
 
@@ -61,7 +64,7 @@ export function pageOf(
   const lines = [
     introduction,
     `${killed.length} of ${outcomes.length} killed: ${by('checker')} by a checker, ${by('assertion')} by an assertion, ` +
-      `${by('liveness')} by liveness. ${cpu.toFixed(0)} s of processor time for the hunted seeds, ` +
+      `${by('liveness')} by liveness, ${by('test')} by a test. ${cpu.toFixed(0)} s of processor time for the hunted seeds, ` +
       `${wallSeconds.toFixed(0)} s by the clock with ${processes} processes.`,
     '',
     '| planted | breaks | seed | death | reported | seeds | s |',
@@ -71,7 +74,7 @@ export function pageOf(
       const cells = [
         mutant.name,
         mutant.breaks,
-        result === 'killed' ? String(seed) : `**${result}**`,
+        result !== 'killed' ? `**${result}**` : death === 'test' ? '' : String(seed),
         death ?? '',
         shorten(reported),
         String(seeds),

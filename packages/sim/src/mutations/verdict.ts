@@ -7,7 +7,9 @@ export type Death =
   /** A process refused to go on: an assertion of its own, or what it found on its disk. */
   | 'assertion'
   /** The world was well and the cluster was not, or the seed did not come to an end. */
-  | 'liveness';
+  | 'liveness'
+  /** A test that was written for the rule fails. */
+  | 'test';
 
 export type Verdict =
   | { readonly kind: 'killed'; readonly death: Death; readonly reported: string }

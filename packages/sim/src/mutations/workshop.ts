@@ -33,6 +33,21 @@ export class Workshop {
     this.copy('as-it-is', root);
   }
 
+  /** The sources of the tree without a mutant, on which its tests run. */
+  get sources(): string {
+    const tree = join(this.directory, 'sources');
+    if (!existsSync(tree)) this.copySources('sources');
+    return tree;
+  }
+
+  /** Makes sources with the mutant. @returns where they are */
+  plantInSources(mutant: Mutant): string {
+    const tree = this.copySources(mutant.name);
+    for (const [file, text] of this.mutated.get(mutant) ?? [])
+      writeFileSync(join(tree, file), text);
+    return tree;
+  }
+
   /** The worker program of the tree without a mutant. */
   get worker(): string {
     return workerOf(join(this.directory, 'as-it-is'));
@@ -57,12 +72,25 @@ export class Workshop {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  private copy(name: string, from: string): string {
+  private copySources(name: string): string {
+    const tree = this.copy(name, this.root, ['package.json', 'src', 'gen', 'node_modules']);
+    for (const file of ['package.json', 'vitest.config.ts'])
+      cpSync(join(this.root, file), join(tree, file));
+    // Where tests of others would be.
+    for (const other of ['scripts', 'e2e']) mkdirSync(join(tree, other));
+    return tree;
+  }
+
+  private copy(
+    name: string,
+    from: string,
+    parts: readonly string[] = ['package.json', 'dist', 'gen', 'node_modules'],
+  ): string {
     const tree = join(this.directory, name);
     mkdirSync(join(tree, 'packages'), { recursive: true });
     symlinkSync(join(this.root, 'node_modules'), join(tree, 'node_modules'));
     for (const each of this.packages)
-      for (const part of ['package.json', 'dist', 'gen', 'node_modules']) {
+      for (const part of parts) {
         const source = join(from, 'packages', each, part);
         if (!existsSync(source)) continue;
         cpSync(source, join(tree, 'packages', each, part), {

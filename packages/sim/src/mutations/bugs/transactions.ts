@@ -254,9 +254,11 @@ export const transactions: readonly Mutant[] = [
         replace: '',
       },
     ],
-    hunt: late,
-    unfound:
-      'the first prepare beside the anchor must come after the abort, and the coordinator die before the other intents go, some milliseconds later',
+    hunt: {
+      test: 'packages/shard/src/transaction/late-messages.test.ts',
+      because:
+        'the first promise beside the anchor must come after the abort, and the coordinator die before the other intents go, some milliseconds later',
+    },
   },
   {
     name: 'intents-of-another-attempt-count',
@@ -330,9 +332,11 @@ export const transactions: readonly Mutant[] = [
         replace: '(expected === TRANSACTION_NONE || found !== undefined);',
       },
     ],
-    hunt: late,
-    unfound:
-      'the anchor must hear of a second attempt between the question and the decision of whoever recovers the first: 25 seeds, 51 s',
+    hunt: {
+      test: 'packages/shard/src/transaction/late-messages.test.ts',
+      because:
+        'the anchor must hear of a second attempt between the question and the decision of whoever recovers the first',
+    },
   },
   {
     name: 'staging-is-taken-for-committed',
@@ -368,9 +372,11 @@ export const transactions: readonly Mutant[] = [
         replace: 'observed,',
       },
     ],
-    hunt: skewed,
-    unfound:
-      'a store must lag behind a write when a transaction first speaks to it, and lead its range within the same transaction: time travels with every frame between the two',
+    hunt: {
+      test: 'packages/shard/src/store/uncertainty.test.ts',
+      because:
+        'a store must lag behind a write when a transaction first speaks to it, and lead its range within the same transaction: time travels with every frame between the two',
+    },
   },
   {
     name: 'split-leaves-intents-behind',
@@ -490,9 +496,11 @@ export const transactions: readonly Mutant[] = [
           "record = wasAnswered(why) ? { status: 'aborted', commitTimestamp: 0 } : await this.recover();",
       },
     ],
-    hunt: { ...dying, only: ['crashCoordinator', 'slowLink', 'storm', 'isolate', 'pause'] },
-    unfound:
-      'the resolution that follows takes the intents away, and stores decide the rest: the coordinator must die in between, while one of its prepares still waits for somebody',
+    hunt: {
+      test: 'packages/client/src/transaction/abort.test.ts',
+      because:
+        'the resolution that follows takes the intents away, and stores decide the rest: the coordinator must die in between, while one of its promises still waits for somebody',
+    },
   },
   {
     name: 'unknown-is-told-as-aborted',
