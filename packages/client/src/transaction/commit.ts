@@ -252,6 +252,8 @@ export class Commit {
         { timeoutMs: this.leftMs(1) },
       );
       if (found.status === 'committed' || found.status === 'aborted') return found;
+      if (this.parts.clock.nowMs() >= this.deadlineAtMs)
+        throw new DbError('TIMEOUT', 'the record changes faster than it is decided');
       expected = found;
     }
   }

@@ -204,7 +204,8 @@ export class Replica implements LeaseholderReplica {
 
   /** The state of a snapshot, staged in the engine already, takes the place of this one. */
   install(state: RangeState): void {
-    assert(this.leaseholder === undefined, 'a leaseholder receives no snapshot', {
+    // It may have been elected since the log took the snapshot; it evaluates nothing before its own term is applied.
+    assert(this.leaseholder?.isReady !== true, 'a leaseholder that serves receives no snapshot', {
       rangeId: this.rangeId,
     });
     assert(state.appliedIndex > this.appliedIndex, 'a snapshot leads forward', {

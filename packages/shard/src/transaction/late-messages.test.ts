@@ -90,6 +90,9 @@ it('a decision counts for the attempt that was looked at, and for no later one',
         outcome: TRANSACTION_ABORTED,
       },
     });
-  expect((await decideAt(commitTimestamp)).decide).toMatchObject({ status: TRANSACTION_STAGING });
+  expect((await decideAt(commitTimestamp)).decide).toMatchObject({
+    status: TRANSACTION_STAGING,
+    commitTimestamp: later,
+  });
   expect((await decideAt(later)).decide).toMatchObject({ status: TRANSACTION_ABORTED });
 });

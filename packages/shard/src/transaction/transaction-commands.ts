@@ -162,6 +162,8 @@ export class TransactionCommands {
     const before = found === undefined ? 0 : found.commitTimestamp;
     const decided = matches ? outcome : status;
     const commitTimestamp = decided === TRANSACTION_COMMITTED ? before : 0;
+    // Whoever asked with another timestamp than that of the promise has to know it to ask again.
+    const recordTimestamp = decided === TRANSACTION_STAGING ? before : commitTimestamp;
     const forget = request.forget === true && decided === TRANSACTION_COMMITTED;
     if (forget) {
       if (found !== undefined) changes.records.push({ key, transactionId: id, stored: noBytes });
@@ -175,7 +177,9 @@ export class TransactionCommands {
       for (const each of request.resolveKeys ?? [])
         changes = this.resolveKey(changes, each, transaction, commitTimestamp);
     core.locks.releaseAll(transaction);
-    return this.append(caller, changes, { decide: { status: decided, commitTimestamp } });
+    return this.append(caller, changes, {
+      decide: { status: decided, commitTimestamp: recordTimestamp },
+    });
   }
 
   evaluatePrevent(caller: Caller, request: PreventRequest): Answer | undefined {

@@ -363,6 +363,22 @@ export const transactions: readonly Mutant[] = [
     hunt: leaders,
   },
   {
+    name: 'a-staged-record-hides-its-timestamp',
+    breaks: 'whoever cannot decide a record because it says something else hears what it says',
+    changes: [
+      {
+        file: commands,
+        find: 'decided === TRANSACTION_STAGING ? before : commitTimestamp',
+        replace: 'commitTimestamp',
+      },
+    ],
+    hunt: {
+      test: 'packages/shard/src/transaction/late-messages.test.ts',
+      because:
+        'an attempt that was pushed must reach the other ranges and not the anchor, and then be given up',
+    },
+  },
+  {
     name: 'new-leaseholder-knows-no-uncertainty',
     breaks: 'what a store has said of its clock bounds nothing that an earlier leaseholder wrote',
     changes: [
