@@ -63,11 +63,16 @@ export class SnapshotReader {
   ): Promise<readonly (KvValue | undefined)[]> {
     const { router, context, reads } = this.parts;
     const options = signal === undefined ? {} : { signal };
-    const { values, readTimestamp } = await this.read(() => router.get(context, keys, options));
-    for (let i = 0; i < keys.length; i++) {
-      const key = keys[i];
-      if (key !== undefined) reads.addPoint(key, values[i]?.timestamp ?? 0, readTimestamp);
-    }
+    const { values } = await this.read(
+      () => router.get(context, keys, options),
+      (found) => {
+        for (let i = 0; i < keys.length; i++) {
+          const key = keys[i];
+          const version = found.values[i]?.timestamp ?? 0;
+          if (key !== undefined) reads.addPoint(key, version, found.readTimestamp);
+        }
+      },
+    );
     return values;
   }
 
@@ -87,8 +92,10 @@ export class SnapshotReader {
     while (left > 0 && Buffer.compare(startKey, endKey) < 0) {
       const maxRows = Math.min(left, scanBatchRows);
       const asked = { startKey, endKey, maxRows, reverse };
-      const batch = await this.read(() => router.scan(context, asked, readOptions));
-      reads.addSpan(batch.covered, batch.readTimestamp);
+      const batch = await this.read(
+        () => router.scan(context, asked, readOptions),
+        ({ covered, readTimestamp }) => reads.addSpan(covered, readTimestamp),
+      );
       if (reverse) endKey = batch.covered.startKey;
       else startKey = batch.covered.endKey;
       left -= batch.rows.length;
@@ -160,8 +167,10 @@ export class SnapshotReader {
       throw new DbError('CONFLICT', 'what was read has changed');
   }
 
+  /** @param note called in the turn in which the read counts: a move of the snapshot that begins then has to check it */
   private async read<Result extends { readonly readTimestamp: number }>(
     attempt: () => Promise<Result>,
+    note: (result: Result) => void,
   ): Promise<Result> {
     const { context } = this.parts;
     for (let moves = 0; ; ) {
@@ -173,6 +182,7 @@ export class SnapshotReader {
         const result = await reading;
         if (context.readTimestamp === 0) context.readTimestamp = result.readTimestamp;
         if (result.readTimestamp === context.readTimestamp) {
+          note(result);
           const { clock, snapshots } = this.parts;
           if (clock.nowMs() - this.sinceMs >= keptAfterMs)
             snapshots.onRead(context.id, context.readTimestamp);

@@ -48,6 +48,14 @@ interface Blocking extends RecordAddress {
   readonly name: string;
 }
 
+/** How a transaction has ended, and where it may have left intents, as far as its record tells. */
+interface Outcome extends RecordState {
+  readonly promisedKeys: readonly Uint8Array[];
+}
+
+/** What one push resolves: whoever reads on meets the next of them. */
+const keysPerPush = 1000;
+
 export class Pusher implements IntentPusher {
   private readonly options: PusherOptions;
   private readonly pushes = new Map<string, Promise<void>>();
@@ -124,12 +132,12 @@ export class Pusher implements IntentPusher {
         return;
       }
       const { transactionId, key } = blocking;
-      const { status, commitTimestamp } = outcome;
+      const { status, commitTimestamp, promisedKeys } = outcome;
       const committed = status === 'committed';
-      await this.options.settler.resolve(
-        [{ transactionId, committed, commitTimestamp, keys: [key] }],
-        { timeoutMs: stepTimeoutMs },
-      );
+      const keys = keysFrom(key, promisedKeys);
+      await this.options.settler.resolve([{ transactionId, committed, commitTimestamp, keys }], {
+        timeoutMs: stepTimeoutMs,
+      });
     } catch {
       // Nobody answered in time. Whoever waits has a deadline of its own and asks again.
       await this.pause();
@@ -137,7 +145,7 @@ export class Pusher implements IntentPusher {
   }
 
   /** @returns undefined: it is not decided, and not abandoned */
-  private async outcomeOf(blocking: Blocking): Promise<RecordState | undefined> {
+  private async outcomeOf(blocking: Blocking): Promise<Outcome | undefined> {
     const { settler } = this.options;
     const step = (): OperationOptions => ({ timeoutMs: stepTimeoutMs });
     const record = await settler.query(blocking, step());
@@ -171,7 +179,7 @@ export class Pusher implements IntentPusher {
         ],
         step(),
       );
-    return decided;
+    return { ...decided, promisedKeys: [] };
   }
 
   private async settle(
@@ -232,4 +240,10 @@ export class Pusher implements IntentPusher {
       clock.setTimer(pauseMs(), resolve);
     });
   }
+}
+
+/** The key, and some that the transaction wrote after it. */
+function keysFrom(key: Uint8Array, promised: readonly Uint8Array[]): readonly Uint8Array[] {
+  const at = promised.findIndex((each) => Buffer.compare(each, key) === 0);
+  return at < 0 ? [key] : promised.slice(at, at + keysPerPush);
 }
