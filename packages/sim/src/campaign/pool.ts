@@ -15,6 +15,8 @@ export interface PoolOptions {
   readonly seedMsMax?: number;
   /** The program of a process. */
   readonly program?: string;
+  /** Jobs handed out, per process, before the reports of earlier ones were taken. 1: none is begun in vain. Default 4. */
+  readonly ahead?: number;
 }
 
 interface Worker {
@@ -26,8 +28,7 @@ interface Worker {
 
 /** Generous: the machine may be busy. A seed takes well below one second of processor time. */
 const defaultSeedMsMax = 180_000;
-/** Jobs handed out ahead of the one whose report is awaited, per process. */
-const aheadPerProcess = 4;
+const defaultAhead = 4;
 /** A run makes mostly short-lived objects: a large nursery collects half as often. */
 const workerFlags = ['--max-semi-space-size=32'];
 
@@ -35,12 +36,14 @@ export class Pool {
   readonly processes: number;
   private readonly seedMsMax: number;
   private readonly program: string;
+  private readonly ahead: number;
   private readonly workers: Worker[] = [];
   private closed = false;
 
   constructor(options: PoolOptions = {}) {
     this.processes = options.processes ?? availableParallelism();
     this.seedMsMax = options.seedMsMax ?? defaultSeedMsMax;
+    this.ahead = options.ahead ?? defaultAhead;
     this.program = options.program ?? fileURLToPath(new URL('./worker.js', import.meta.url));
   }
 
@@ -69,7 +72,7 @@ export class Pool {
       }
     };
     const fill = (): void => {
-      while (waiting.length < this.processes * aheadPerProcess) {
+      while (waiting.length < this.processes * this.ahead) {
         const next = jobs.next();
         if (next.done === true) break;
         waiting.push(

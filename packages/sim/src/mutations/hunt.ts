@@ -61,7 +61,8 @@ export async function hunt(
   options: HuntOptions,
 ): Promise<Outcome> {
   const { processes, seedSeconds } = options;
-  const pool = new Pool({ processes, program: mutated, seedMsMax: seedSeconds * 1000 });
+  // Nothing runs on while a seed that fails is tried without the mutant.
+  const pool = new Pool({ processes, program: mutated, seedMsMax: seedSeconds * 1000, ahead: 1 });
   let cpuMs = 0;
   let seeds = 0;
   const falseAlarms: string[] = [];
