@@ -1,9 +1,7 @@
 /** Binary COPY over the wire: the bytes are PostgreSQL's, however they are cut, and what is wrong with them is said as there. */
-import { createSqlEngine } from '@flotilla/sql';
-import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fields, message, query, RawClient, values } from './testing/raw-client.ts';
-import { SocketTestClock, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import { startSqlGateway, stopTestGateway, type TestGateway } from './testing/test-gateway.ts';
 
 let world: TestGateway;
 let client: RawClient;
@@ -16,18 +14,14 @@ const recorded = Buffer.from(
 );
 
 beforeEach(async () => {
-  const clock = new SocketTestClock();
-  const engine = await createSqlEngine({ database: new MemoryKvDatabase(), clock });
-  world = await startTestGateway({ createSession: (options) => engine.createSession(options) });
+  world = await startSqlGateway();
   ({ client } = await RawClient.ready(world.gateway.port));
   await client.types(query(`create table t (${columns})`));
 });
 
 afterEach(async () => {
   client.destroy();
-  const stopped = world.gateway.stop({ graceMs: 0 });
-  world.clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   expect(world.fatals).toEqual([]);
 });
 

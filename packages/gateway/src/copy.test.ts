@@ -1,7 +1,5 @@
 /** COPY over the wire: both protocols, both directions, and what goes wrong on the way. */
 import { spawn } from 'node:child_process';
-import { createSqlEngine } from '@flotilla/sql';
-import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   bind,
@@ -15,26 +13,20 @@ import {
   sync,
   values,
 } from './testing/raw-client.ts';
-import { SocketTestClock, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import { startSqlGateway, stopTestGateway, type TestGateway } from './testing/test-gateway.ts';
 
 let world: TestGateway;
 let client: RawClient;
 
 beforeEach(async () => {
-  const engine = await createSqlEngine({
-    database: new MemoryKvDatabase(),
-    clock: new SocketTestClock(),
-  });
-  world = await startTestGateway({ createSession: (options) => engine.createSession(options) });
+  world = await startSqlGateway();
   ({ client } = await RawClient.ready(world.gateway.port));
   await client.types(query('create table t (id int primary key, v varchar(5))'));
 });
 
 afterEach(async () => {
   client.destroy();
-  const stopped = world.gateway.stop({ graceMs: 0 });
-  world.clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   expect(world.fatals).toEqual([]);
   expect(world.logs.filter(({ event }) => event === 'gateway_internal_error')).toEqual([]);
 });

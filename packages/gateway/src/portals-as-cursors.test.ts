@@ -1,6 +1,4 @@
 /** Portals and cursors are one thing to a client: what the protocol has bound SQL fetches from, what SQL has declared the protocol describes and executes. */
-import { createSqlEngine } from '@flotilla/sql';
-import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   bind,
@@ -15,24 +13,18 @@ import {
   sync,
   values,
 } from './testing/raw-client.ts';
-import { SocketTestClock, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import { startSqlGateway, stopTestGateway, type TestGateway } from './testing/test-gateway.ts';
 
 let world: TestGateway;
 let client: RawClient;
 beforeEach(async () => {
-  const engine = await createSqlEngine({
-    database: new MemoryKvDatabase(),
-    clock: new SocketTestClock(),
-  });
-  world = await startTestGateway({ createSession: (options) => engine.createSession(options) });
+  world = await startSqlGateway();
   ({ client } = await RawClient.ready(world.gateway.port));
   await said(query('begin'));
 });
 afterEach(async () => {
   client.destroy();
-  const stopped = world.gateway.stop({ graceMs: 0 });
-  world.clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   expect(world.fatals).toEqual([]);
 });
 

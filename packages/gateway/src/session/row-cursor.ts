@@ -52,13 +52,7 @@ export class RowCursor {
           }
         }
         if (sent === rowsMax && rowsMax > 0) return { sent, ended: false };
-        const result = await this.iterator.next();
-        if (result.done === true) {
-          this.ended = true;
-          return { sent, ended: true };
-        }
-        this.batch = result.value;
-        this.next = 0;
+        if (!(await this.fill())) return { sent, ended: true };
       }
     } catch (error) {
       await this.close();
@@ -70,19 +64,23 @@ export class RowCursor {
   async take(count: number): Promise<{ readonly rows: readonly Row[]; readonly ended: boolean }> {
     const rows: Row[] = [];
     while (rows.length < count) {
-      if (this.next === this.batch.length) {
-        const result = await this.iterator.next();
-        if (result.done === true) {
-          this.ended = true;
-          return { rows, ended: true };
-        }
-        this.batch = result.value;
-        this.next = 0;
-      }
+      if (this.next === this.batch.length && !(await this.fill())) return { rows, ended: true };
       const end = Math.min(this.batch.length, this.next + count - rows.length);
       while (this.next < end) rows.push(this.batch[this.next++] as Row);
     }
     return { rows, ended: false };
+  }
+
+  /** Fetches the next batch. @returns false: there is none */
+  private async fill(): Promise<boolean> {
+    const result = await this.iterator.next();
+    if (result.done === true) {
+      this.ended = true;
+      return false;
+    }
+    this.batch = result.value;
+    this.next = 0;
+    return true;
   }
 
   /** Takes the remaining rows without sending them: the statement's writes are complete only then. */

@@ -1,7 +1,8 @@
 /** A gateway over scripted sessions on a free port, with a clock that the test moves. */
 import type { Logger } from '@flotilla/base';
 import { ManualClock } from '@flotilla/base/testing';
-import { SqlError } from '@flotilla/sql';
+import { createSqlEngine, SqlError } from '@flotilla/sql';
+import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import { type Gateway, type GatewayOptions, startGateway } from '../gateway.ts';
 import { ScriptedSession, Stage } from './scripted-session.ts';
 
@@ -56,6 +57,22 @@ function recordingLogger(logs: { event: string; facts: object }[]): Logger {
     child: () => logger,
   };
   return logger;
+}
+
+/** The same over a SQL engine of its own, in memory. */
+export async function startSqlGateway(): Promise<TestGateway> {
+  const engine = await createSqlEngine({
+    database: new MemoryKvDatabase(),
+    clock: new SocketTestClock(),
+  });
+  return startTestGateway({ createSession: (options) => engine.createSession(options) });
+}
+
+/** Nobody who is still connected is waited for. */
+export async function stopTestGateway({ gateway, clock }: TestGateway): Promise<void> {
+  const stopped = gateway.stop({ graceMs: 0 });
+  clock.advance(10_000);
+  await stopped;
 }
 
 /** Waits for a condition that sockets will make true; a turn of the event loop between looks. */
