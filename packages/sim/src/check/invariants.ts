@@ -78,6 +78,8 @@ export class Invariants {
       if (made !== undefined) notePromise(memory, made);
       // The last moment to see that what it acknowledges is on its disk.
       if (made !== undefined && machine.isStopping) this.observe(machine);
+      // An election may be won between two looks: what its candidate knew before it is seen here.
+      if (message.kind === 'requestVoteRequest') this.observe(machine);
       checkForcedCampaign(ledger, memory, message);
       checkVoteIsUpToDate(ledger, memory, message, () => {
         const raft = machine.store && consensusOf(machine.store);
