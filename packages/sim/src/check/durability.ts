@@ -30,7 +30,10 @@ export function checkSurvived(memory: ReplicaMemory, { state }: GroupInside): vo
 export function checkCommitIsDurable(ledger: RangeLedger): void {
   for (const { index, by } of ledger.fresh) {
     const term = ledger.committedTerm[index];
-    const candidates = configurationsAround(ledger, by);
+    const own = ledger.configurations.get(index)?.get(term ?? 0);
+    // Nothing follows a joint configuration before it is committed: it alone decides on itself (Raft §6).
+    const candidates =
+      own !== undefined && own.votersOutgoing.length > 0 ? [own] : configurationsAround(ledger, by);
     if (candidates.length === 0) continue;
     const holds = (replicaId: number): boolean => {
       const replica = ledger.replicas.get(replicaId) ?? ledger.lost.get(replicaId);

@@ -218,6 +218,20 @@ describe('durability', () => {
     expect(() => checkCommitIsDurable(ledger)).toThrow(/voters 1,4,5\/1,2,3/);
   });
 
+  it('a joint configuration decides on itself, whatever its leader has gone on to since', () => {
+    const { ledger, replicas } = range();
+    const both = joint([1, 2, 4], [1, 2, 3]);
+    const after = ofVoters(1, 2, 4);
+    const entries = [{ term: 1, configuration: both }];
+    const newcomer = new ReplicaMemory(1, 4, 'store-4', {});
+    ledger.replicas.set(4, newcomer);
+    look(ledger, newcomer, { entries });
+    replicas[0].configuration = after;
+    const further = [...entries, { term: 1, configuration: after }];
+    look(ledger, replicas[0], { role: 'leader', entries: further, commitIndex: 1 });
+    expect(() => checkCommitIsDurable(ledger)).toThrow(/voters 1,2,4\/1,2,3/);
+  });
+
   it('an entry that was on disk is gone when the log is opened', () => {
     const { ledger, replicas } = range();
     look(ledger, replicas[0], { entries: [{ term: 1 }, { term: 2 }], persistedIndex: 2 });
