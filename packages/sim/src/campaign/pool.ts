@@ -38,6 +38,8 @@ export class Pool {
   private readonly program: string;
   private readonly ahead: number;
   private readonly workers: Worker[] = [];
+  private readonly idle: Worker[] = [];
+  private readonly queue: { readonly job: Job; readonly settle: (report: Report) => void }[] = [];
   private closed = false;
 
   constructor(options: PoolOptions = {}) {
@@ -48,44 +50,18 @@ export class Pool {
   }
 
   /**
-   * Runs jobs until there are no more, and yields their reports in their order. `jobs` is asked for the next one only
-   * when a process is nearly free, so it may depend on reports that were yielded.
+   * Runs jobs until there are no more, and yields their reports in their order; then its processes end. `jobs` is asked
+   * for the next one only when a process is nearly free, so it may depend on reports that were yielded.
    */
   async *run(jobs: Iterator<Job>): AsyncGenerator<Report> {
     const waiting: Promise<Report>[] = [];
-    const idle: Worker[] = [];
-    const queue: { readonly job: Job; readonly settle: (report: Report) => void }[] = [];
-    const start = (): void => {
-      for (;;) {
-        const next = queue[0];
-        if (next === undefined || this.closed) return;
-        let worker = idle.pop();
-        while (worker?.child.connected === false) worker = idle.pop();
-        worker ??= this.spawn();
-        if (worker === undefined) return;
-        queue.shift();
-        this.hand(worker, next.job, (report) => {
-          if (worker.child.connected) idle.push(worker);
-          next.settle(report);
-          start();
-        });
-      }
-    };
-    const fill = (): void => {
-      while (waiting.length < this.processes * this.ahead) {
-        const next = jobs.next();
-        if (next.done === true) break;
-        waiting.push(
-          new Promise((settle) => {
-            queue.push({ job: next.value, settle });
-          }),
-        );
-      }
-      start();
-    };
     try {
       for (;;) {
-        fill();
+        while (waiting.length < this.processes * this.ahead) {
+          const next = jobs.next();
+          if (next.done === true) break;
+          waiting.push(this.one(next.value));
+        }
         const first = waiting.shift();
         if (first === undefined) return;
         yield await first;
@@ -93,6 +69,14 @@ export class Pool {
     } finally {
       this.close();
     }
+  }
+
+  /** Runs one job; the process that did waits for others until `close`. */
+  one(job: Job): Promise<Report> {
+    return new Promise((settle) => {
+      this.queue.push({ job, settle });
+      this.start();
+    });
   }
 
   /** Processes that run. */
@@ -108,6 +92,19 @@ export class Pool {
       child.kill('SIGKILL');
     }
     this.workers.length = 0;
+  }
+
+  private start(): void {
+    for (;;) {
+      const next = this.queue[0];
+      if (next === undefined || this.closed) return;
+      let worker = this.idle.pop();
+      while (worker?.child.connected === false) worker = this.idle.pop();
+      worker ??= this.spawn();
+      if (worker === undefined) return;
+      this.queue.shift();
+      this.hand(worker, next.job, next.settle);
+    }
   }
 
   private spawn(): Worker | undefined {
@@ -139,7 +136,9 @@ export class Pool {
     clearTimeout(worker.timer);
     worker.job = undefined;
     worker.settle = undefined;
+    if (worker.child.connected) this.idle.push(worker);
     settle?.(report);
+    this.start();
   }
 }
 

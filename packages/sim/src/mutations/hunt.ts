@@ -34,23 +34,26 @@ export interface Outcome {
 
 /** What the tree says to a job without any mutant: many mutants are hunted in the same worlds, so it remembers. */
 export class Control {
-  private readonly program: string;
-  private readonly seedMsMax: number;
+  private readonly pool: Pool;
   private readonly reports = new Map<string, Promise<Report>>();
 
   /** @param program of the tree as it is */
-  constructor(program: string, { seedSeconds }: Pick<HuntOptions, 'seedSeconds'>) {
-    this.program = program;
-    this.seedMsMax = seedSeconds * 1000;
+  constructor(
+    program: string,
+    { seedSeconds, processes }: Pick<HuntOptions, 'seedSeconds' | 'processes'>,
+  ) {
+    this.pool = new Pool({ processes, program, seedMsMax: seedSeconds * 1000 });
   }
 
   run(job: Job): Promise<Report> {
     const name = JSON.stringify(job);
-    const { program, seedMsMax } = this;
-    const report =
-      this.reports.get(name) ?? only(new Pool({ processes: 1, program, seedMsMax }), job);
+    const report = this.reports.get(name) ?? this.pool.one(job);
     this.reports.set(name, report);
     return report;
+  }
+
+  close(): void {
+    this.pool.close();
   }
 }
 
@@ -110,9 +113,4 @@ export function jobOf(
     ...(weights && { weights }),
     ...(swarm && { swarm }),
   };
-}
-
-async function only(pool: Pool, job: Job): Promise<Report> {
-  for await (const report of pool.run([job].values())) return report;
-  throw new Error('a job has a report');
 }

@@ -63,7 +63,11 @@ async function campaign(
       write(`[${++done}/${all.length}] ${lineOf(outcome)}`);
     }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  try {
+    await Promise.all(Array.from({ length: lanes }, lane));
+  } finally {
+    control.close();
+  }
   return outcomes;
 }
 

@@ -1,6 +1,7 @@
 /**
- * Copies of the built tree in a temporary directory, one as it is and one per mutant. The checkout is read, never written.
- * A copy has the packages that the simulator needs; libraries are the checkout's own.
+ * A copy of the built tree in a temporary directory, and for every mutant the modules that it changes: a program with the
+ * mutant loads these instead. The checkout is read, never written. The copy has the packages that the simulator needs;
+ * libraries are the checkout's own.
  */
 import {
   cpSync,
@@ -8,18 +9,22 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { type Mutant, mutatedSources } from './mutant.ts';
 import { builtFile, transpile } from './transpile.ts';
 
+const asItIs = 'as-it-is';
+
 export class Workshop {
   private readonly root: string;
-  private readonly directory: string = mkdtempSync(join(tmpdir(), 'sim-mutations-'));
+  private readonly directory: string = mkdtempSync(join(realpathSync(tmpdir()), 'sim-mutations-'));
   private readonly packages: readonly string[];
   /** Read at once, so that a checkout that changes meanwhile cannot mix with the copy. */
   private readonly mutated: ReadonlyMap<Mutant, ReadonlyMap<string, string>>;
@@ -30,7 +35,7 @@ export class Workshop {
     this.packages = neededBy(root, 'sim');
     const read = (file: string): string => readFileSync(join(root, file), 'utf8');
     this.mutated = new Map(mutants.map((each) => [each, mutatedSources(each, read)]));
-    this.copy('as-it-is', root);
+    this.copy(asItIs, root, ['package.json', 'dist', 'gen', 'node_modules']);
   }
 
   /** The sources of the tree without a mutant, on which its tests run. */
@@ -50,18 +55,31 @@ export class Workshop {
 
   /** The worker program of the tree without a mutant. */
   get worker(): string {
-    return workerOf(join(this.directory, 'as-it-is'));
+    return join(this.directory, asItIs, 'packages/sim/dist/campaign/worker.js');
   }
 
-  /** Makes a tree with the mutant. @returns its worker program */
+  /** Makes a program with the mutant. @returns its worker program */
   plant(mutant: Mutant): string {
-    const tree = this.copy(mutant.name, join(this.directory, 'as-it-is'));
+    const directory = join(this.directory, mutant.name);
+    mkdirSync(directory);
+    const write = (name: string, text: string): string => {
+      writeFileSync(join(directory, name), text);
+      return pathToFileURL(join(directory, name)).href;
+    };
+    const instead: Record<string, string> = {};
     for (const [file, text] of this.mutated.get(mutant) ?? []) {
-      const built = join(tree, builtFile(file));
+      const built = join(this.directory, asItIs, builtFile(file));
       if (!existsSync(built)) throw new Error(`${mutant.name}: ${built} is not built`);
-      writeFileSync(built, transpile(text, file));
+      const name = `${Object.keys(instead).length}-${basename(built)}`;
+      instead[pathToFileURL(built).href] = write(name, transpile(text, file));
     }
-    return workerOf(tree);
+    const hooks = write('hooks.mjs', hooksThatLoad(instead));
+    write(
+      'worker.mjs',
+      `import { register } from 'node:module';\nregister(${JSON.stringify(hooks)});\n` +
+        `await import(${JSON.stringify(pathToFileURL(this.worker).href)});\n`,
+    );
+    return join(directory, 'worker.mjs');
   }
 
   clear(mutant: Mutant): void {
@@ -81,11 +99,7 @@ export class Workshop {
     return tree;
   }
 
-  private copy(
-    name: string,
-    from: string,
-    parts: readonly string[] = ['package.json', 'dist', 'gen', 'node_modules'],
-  ): string {
+  private copy(name: string, from: string, parts: readonly string[]): string {
     const tree = join(this.directory, name);
     mkdirSync(join(tree, 'packages'), { recursive: true });
     symlinkSync(join(this.root, 'node_modules'), join(tree, 'node_modules'));
@@ -104,8 +118,11 @@ export class Workshop {
   }
 }
 
-function workerOf(tree: string): string {
-  return join(tree, 'packages/sim/dist/campaign/worker.js');
+/** A module keeps its address, so that what it imports is found from there. @param instead addresses, by address */
+function hooksThatLoad(instead: Readonly<Record<string, string>>): string {
+  return `const instead = ${JSON.stringify(instead)};
+export const load = (url, context, next) => next(instead[url] ?? url, context);
+`;
 }
 
 /** The package and what it depends on within the workspace, however far. */
