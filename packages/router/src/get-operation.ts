@@ -5,7 +5,7 @@ import type { Admission } from './admission.ts';
 import type { Response } from './client-link.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { Operation } from './operation.ts';
-import { type CallPiece, type CallRange, RangeCall, type Refusal } from './range-call.ts';
+import { type CallPiece, RangeCall, type Refusal } from './range-call.ts';
 import type { KvValue, OperationOptions } from './router-api.ts';
 import { encodeGet, type TransactionFields } from './wire.ts';
 
@@ -73,14 +73,15 @@ export class GetOperation extends Operation<GetResult> {
   /** The keys of a call that has several ranges, or too many keys, become calls of their own. */
   split(call: GetCall): void {
     const { cache } = this.dispatcher;
-    const groups = new Map<CallRange | undefined, number[][]>();
+    // By piece: a range may be known on both sides of a newer one, and no message crosses that.
+    const groups = new Map<CallPiece | undefined, number[][]>();
     for (const index of call.indexes) {
       const key = this.keys[index] ?? noKey;
-      const range = cache.find(key)?.range;
-      let chunks = groups.get(range);
+      const piece = cache.find(key);
+      let chunks = groups.get(piece);
       if (chunks === undefined) {
         chunks = [[]];
-        groups.set(range, chunks);
+        groups.set(piece, chunks);
       }
       let last = chunks.at(-1);
       if (last === undefined || last.length >= keysPerRequest) {

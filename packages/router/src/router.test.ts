@@ -213,6 +213,26 @@ describe('refusals of reads', () => {
     expect(toHex(info.descriptor?.startKey ?? bytes(''))).toBe(toHex(bytes('d')));
   });
 
+  it('a range that is known on both sides of a newer one is asked on each side', async () => {
+    const kit = setUp();
+    for (const key of ['a', 'd', 'h']) kit.cluster.put(bytes(key), bytes(key));
+    await textAt(kit, 'a');
+    kit.cluster.split(bytes('g'));
+    const middle = kit.cluster.infoOf(kit.cluster.split(bytes('c')));
+    next(kit, 'get', 1, () => refuse(RefusalReason.RANGE_KEY_MISMATCH, [middle]));
+    expect(await textAt(kit, 'd')).toBe('d');
+    const located = await kit.run(
+      kit.router.transactions.locate([bytes('a'), bytes('d'), bytes('h')], []),
+    );
+    expect(located.flatMap(({ keys }) => keys.map((key) => Buffer.from(key).toString()))).toEqual([
+      'a',
+      'h',
+      'd',
+    ]);
+    const found = await kit.run(kit.router.get([bytes('a'), bytes('h')]));
+    expect(found.map((v) => v && Buffer.from(v.value).toString())).toEqual(['a', 'h']);
+  });
+
   it('RANGE_NOT_FOUND everywhere: looks the range up again', async () => {
     const kit = setUp();
     kit.cluster.put(bytes('a'), bytes('here'));
@@ -969,6 +989,19 @@ describe('asking about stores', () => {
     const cancelled = errorOf(kit, kit.router.status(toStoreId(2), { signal: controller.signal }));
     controller.abort();
     expect((await cancelled).code).toBe('CANCELLED');
+  });
+
+  it('says of keys and spans in any number of ranges where they are', async () => {
+    const bounds = ['b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'];
+    const kit = setUp(bounds);
+    for (const key of bounds) await textAt(kit, key);
+    const { transactions } = kit.router;
+    const spans = [{ startKey: bytes('b'), endKey: bytes('j'), since: 1 }];
+    const located = await kit.run(transactions.locate(bounds.map(bytes), spans));
+    expect(located.map(({ keys }) => keys.map((key) => Buffer.from(key).toString()))).toEqual(
+      bounds.map((key) => [key]),
+    );
+    expect(located.map(({ readChecks }) => readChecks.length)).toEqual(bounds.map(() => 1));
   });
 
   it('lookup says what is known about a key', async () => {

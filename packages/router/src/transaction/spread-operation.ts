@@ -12,7 +12,6 @@ import { Operation } from '../operation.ts';
 import {
   type BlockingIntent,
   type CallPiece,
-  type CallRange,
   RangeCall,
   type Refusal,
 } from '../range-call.ts';
@@ -108,13 +107,22 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
 
   /** At least one of what is queued is under way, so that the deadline is kept. */
   private sendQueued(): void {
-    const calls: SpreadCall<P, Result>[] = [];
-    while (this.calls.size < messagesUnderWayMax || this.calls.size === 0) {
-      const parts = this.queued.shift();
-      if (parts === undefined) break;
-      calls.push(this.newCall(parts));
+    // Some are done as soon as they are sent, and make room for more.
+    while (this.queued.length > 0 && this.hasRoom) {
+      const calls: SpreadCall<P, Result>[] = [];
+      while (this.queued.length > 0 && this.hasRoom)
+        calls.push(this.newCall(this.queued.shift() ?? []));
+      for (const call of calls) this.dispatcher.dispatch(call);
     }
-    for (const call of calls) this.dispatcher.dispatch(call);
+  }
+
+  private get hasRoom(): boolean {
+    return this.calls.size < messagesUnderWayMax;
+  }
+
+  /** Nothing is under way, and nothing waits to be. */
+  protected get isIdle(): boolean {
+    return this.calls.size === 0 && this.queued.length === 0;
   }
 
   override begin(): void {
@@ -148,7 +156,7 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
     this.calls.delete(call);
     if (this.settled) return;
     this.sendQueued();
-    this.onAnswer(response, call.parts, fromStore, this.calls.size === 0);
+    this.onAnswer(response, call.parts, fromStore, this.isIdle);
   }
 
   protected endCalls(): void {
@@ -165,7 +173,8 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
 
   protected groups(parts: readonly P[]): P[][] {
     const { cache } = this.dispatcher;
-    const known = new Map<CallRange, P[]>();
+    // By piece: a range may be known on both sides of a newer one, and no message crosses that.
+    const known = new Map<CallPiece, P[]>();
     const unknown: P[] = [];
     for (let part of parts) {
       for (;;) {
@@ -174,8 +183,8 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
           unknown.push(part);
           break;
         }
-        const group = known.get(piece.range) ?? [];
-        known.set(piece.range, group);
+        const group = known.get(piece) ?? [];
+        known.set(piece, group);
         if (part.endKey === undefined || compareBytes(part.endKey, piece.endKey) <= 0) {
           group.push(part);
           break;
