@@ -49,8 +49,7 @@ export class LocateOperation extends SpreadOperation<LocatePart, readonly Locate
       else place.readChecks.push({ startKey, endKey, since: check.since });
     this.dispatcher.finish(call);
     this.calls.delete(call);
-    if (this.isIdle)
-      this.succeed(this.found.sort((a, b) => compareBytes(a.startKey, b.startKey)));
+    if (this.isIdle) this.succeed(this.found.sort((a, b) => compareBytes(a.startKey, b.startKey)));
     return true;
   }
 

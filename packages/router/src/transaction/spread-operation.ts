@@ -9,12 +9,7 @@ import type { Admission } from '../admission.ts';
 import type { Response } from '../client-link.ts';
 import type { Dispatcher } from '../dispatcher.ts';
 import { Operation } from '../operation.ts';
-import {
-  type BlockingIntent,
-  type CallPiece,
-  RangeCall,
-  type Refusal,
-} from '../range-call.ts';
+import { type BlockingIntent, type CallPiece, RangeCall, type Refusal } from '../range-call.ts';
 import type { OperationOptions } from '../router-api.ts';
 import type { WireRequest } from './transaction-api.ts';
 

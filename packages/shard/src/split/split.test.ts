@@ -7,11 +7,13 @@ import {
   keyMax,
   present,
   probeCounts,
+  type RangeId,
   resetProbes,
   type StoreId,
   timestampSpan,
   toStoreId,
 } from '@flotilla/base';
+import { openWriteAheadLog } from '@flotilla/raft';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { flotilla } from '../../gen/kv.js';
 import { kv } from '../protocol/index.ts';
@@ -117,6 +119,17 @@ function leaderOf(rangeId: number): StoreId | undefined {
   );
 }
 
+/** What the log of a store that is down says of a range. */
+async function termOnDisk(storeId: StoreId, rangeId: RangeId): Promise<number> {
+  const { clock, prng } = cluster;
+  const disk = cluster.disk(storeId).session();
+  const opening = openWriteAheadLog({ disk, directory: 'data/wal', clock, prng });
+  const log = await cluster.until(opening);
+  const { currentTerm } = log.group(rangeId).hardState();
+  await cluster.until(log.close());
+  return currentTerm;
+}
+
 it('a read that waits for a quorum while its range is cut looks at the bounds again', async () => {
   const client = await started();
   await put(client, at(0x60), 'x');
@@ -155,12 +168,14 @@ it('a read that waits for a quorum while its range is cut looks at the bounds ag
 });
 
 describe('a split', () => {
-  it('is survived by its right half when one store has missed it and another is lost', async () => {
-    const client = await started({ driverLimits: { retainedLogBytesMax: 0 } });
+  /** One store has missed it, which is up again, and another is lost since, with what only the two knew. */
+  async function missedByOneLostByAnother(
+    client: TestClient,
+  ): Promise<{ late: StoreId; left: RangeDescriptor; right: RangeDescriptor }> {
     for (let i = 1; i < 8; i++) await put(client, at(i * 32), `v${i}`);
     const [late, lost] = stores.filter((storeId) => storeId !== leaderOf(data.rangeId));
     cluster.crash(present(late, 'a follower'));
-    const { left } = await split(client, middle);
+    const halves = await split(client, middle);
     for (let i = 1; i < 8; i++) await put(client, at(i * 32), `w${i}`);
     for (const storeId of cluster.storeIds)
       if (cluster.isRunning(storeId)) await cluster.until(cluster.store(storeId).checkpoint());
@@ -168,11 +183,35 @@ describe('a split', () => {
     // The leaders find themselves alone and step down.
     await cluster.run(3000);
     await cluster.startStore(present(late, 'the store that was away'));
+    return { late: present(late, 'the store that was away'), ...halves };
+  }
+
+  it('is survived by its right half when one store has missed it and another is lost', async () => {
+    const client = await started({ driverLimits: { retainedLogBytesMax: 0 } });
+    const { left } = await missedByOneLostByAnother(client);
     await cluster.run(8000);
     for (let i = 1; i < 8; i++) expect(await readAt(client, at(i * 32))).toBe(`w${i}`);
     await put(client, at(0xf0), 'goes on');
     expect(leaderOf(left.rangeId)).toBeDefined();
     expect(probes('votedWithoutState')).toBeGreaterThan(0);
+  });
+
+  it('has a right half whose voters keep their word also before they have its state', async () => {
+    const client = await started({ driverLimits: { retainedLogBytesMax: 0 } });
+    const { late, right } = await missedByOneLostByAnother(client);
+    // Between its vote and the state that follows there is some time.
+    const slow = { delayMsMin: 20, delayMsMax: 20 };
+    for (const storeId of stores)
+      cluster.network.setLinkFaults(`store-${storeId}`, `store-${late}`, slow);
+    for (let waited = 0; probes('votedWithoutState') === 0 && waited < 8000; waited++)
+      await cluster.run(1);
+    for (const storeId of stores) if (cluster.isRunning(storeId)) cluster.crash(storeId);
+    const voted = await termOnDisk(late, right.rangeId);
+    expect(voted).toBeGreaterThan(0);
+    // Its process comes and goes, and nobody has spoken to it.
+    await cluster.startStore(late);
+    cluster.crash(late);
+    expect(await termOnDisk(late, right.rangeId)).toBe(voted);
   });
 
   it('cuts a range in two that go on with what they held', async () => {

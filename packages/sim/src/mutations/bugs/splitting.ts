@@ -169,15 +169,9 @@ export const splits: readonly Mutant[] = [
       },
     ],
     hunt: {
-      only: [...splitting, 'crash', 'slowLink'],
-      weights: { ...weights, crash: 4 },
-      swarm: {
-        stores: 3,
-        replication: 3,
-        retainedLogBytesMax: 0,
-        checkpointBytes: 2000,
-        faultEveryMs: 100,
-      },
+      test: 'packages/shard/src/split/split.test.ts',
+      because:
+        'a store that missed a split must vote on the right half, and its process end before it gets the state, some milliseconds later',
     },
   },
   {

@@ -11,6 +11,7 @@ const commit = 'packages/client/src/transaction/commit.ts';
 const transaction = 'packages/client/src/transaction/range-transaction.ts';
 const reader = 'packages/client/src/transaction/snapshot-reader.ts';
 const pusher = 'packages/router/src/transaction/pusher.ts';
+const locating = 'packages/router/src/transaction/locate-operation.ts';
 
 const brisk = {
   coordinators: 3,
@@ -242,7 +243,11 @@ export const transactions: readonly Mutant[] = [
         replace: 'if (key.length > 0) continue;',
       },
     ],
-    hunt: late,
+    hunt: {
+      test: 'packages/shard/src/transaction/late-messages.test.ts',
+      because:
+        'the promise must reach its range after whoever recovers has asked there, and before the coordinator hears that it was given up',
+    },
   },
   {
     name: 'late-prepare-is-not-forbidden',
@@ -460,18 +465,26 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: {
-      ...calm,
-      swarm: {
-        ...world,
-        transactions: {
-          ...brisk,
-          coordinators: 1,
-          workers: 6,
-          workloads: ['bank', 'lists'],
-          lockShare: 0.6,
-          thinkMsMax: 1,
-        },
+      test: 'packages/shard/src/store/confirmed-snapshot.test.ts',
+      because:
+        'a leaseholder without a lease must ask a quorum, and another one be elected and write in the millisecond between two answers',
+    },
+  },
+  {
+    name: 'where-keys-are-is-said-too-early',
+    breaks: 'the ranges of a commit are known when all its keys and read checks were looked at',
+    changes: [
+      { file: locating, find: 'if (this.isIdle)', replace: 'if (this.calls.size === 0)' },
+      {
+        file: 'packages/router/src/transaction/spread-operation.ts',
+        find: 'and make room for more.\n    while (this.queued.length > 0 && this.hasRoom) {',
+        replace: '\n    if (this.queued.length > 0 && this.hasRoom) {',
       },
+    ],
+    hunt: {
+      test: 'packages/router/src/router.test.ts',
+      because:
+        'a transaction must have read in five ranges or more, and write to one of them alone',
     },
   },
   {
