@@ -34,12 +34,14 @@ const openMax = 10_000;
 const triesMax = 3;
 const stepTimeoutMs = 5000;
 
-/** Intents that a decision resolves beside itself, and that are resolved in one step. */
-const keysPerStep = 2000;
+/** Intents that a decision resolves beside itself. */
+const keysPerDecision = 2000;
+/** Intents that are resolved in one step: several messages, some of them under way together. */
+const keysPerStep = 20_000;
 
 /** Those that go with the decision; what else there is follows by itself. */
 export function keysToResolve(keys: readonly Uint8Array[]): readonly Uint8Array[] {
-  return keys.length > keysPerStep ? keys.slice(0, keysPerStep) : keys;
+  return keys.length > keysPerDecision ? keys.slice(0, keysPerDecision) : keys;
 }
 
 interface Queued {

@@ -4,13 +4,14 @@
  * at a time, whoever waits. Recovery decides by what the promised keys say, never by guessing: every promised intent that
  * is missing is made impossible before the record is decided by compare-and-set.
  */
-import { type Clock, probe, toHex } from '@flotilla/base';
+import { asBuffer, type Clock, compareBytes, probe, toHex } from '@flotilla/base';
 import type { IntentPusher } from '../dispatcher.ts';
 import type { BlockingIntent } from '../range-call.ts';
 import type { OperationOptions } from '../router-api.ts';
 import type {
   Decision,
   RecordAddress,
+  RecordQuery,
   RecordState,
   Resolution,
   TransactionRecord,
@@ -18,7 +19,7 @@ import type {
 
 /** What a pusher asks stores; the router's own operations. */
 export interface Settler {
-  query(record: RecordAddress, options?: OperationOptions): Promise<TransactionRecord>;
+  query(record: RecordQuery, options?: OperationOptions): Promise<TransactionRecord>;
   decide(decision: Decision, options?: OperationOptions): Promise<RecordState>;
   prevent(
     transactionId: Uint8Array,
@@ -54,13 +55,25 @@ interface Outcome extends RecordState {
 }
 
 /** What one push resolves: whoever reads on meets the next of them. */
-const keysPerPush = 1000;
+const keysPerPush = 20_000;
+/** Time for a push that resolves many keys. Unit: ms. */
+const bulkTimeoutMs = 10_000;
+/** Decided transactions of many keys that are remembered: each is in the way many times. */
+const bulksMax = 2;
+
+/** A decided transaction of many keys. It stays what it is. */
+interface Bulk extends RecordState {
+  readonly promisedKeys: readonly Uint8Array[];
+  /** Where in `promisedKeys` a key is, by its bytes as latin1. */
+  readonly places: ReadonlyMap<string, number>;
+}
 
 export class Pusher implements IntentPusher {
   private readonly options: PusherOptions;
   private readonly pushes = new Map<string, Promise<void>>();
   /** When a transaction without a record was first met, by id. In order. */
   private readonly sightings = new Map<string, number>();
+  private readonly bulks = new Map<string, Promise<Bulk | undefined>>();
 
   constructor(options: PusherOptions) {
     this.options = options;
@@ -92,7 +105,7 @@ export class Pusher implements IntentPusher {
       timeoutMs: Math.max(1, Math.min(stepTimeoutMs, deadline - clock.nowMs())),
     });
     for (;;) {
-      const found = await settler.query(record, step());
+      const found = await settler.query({ ...record, withAllKeys: true }, step());
       if (found.status === 'committed' || found.status === 'aborted') return found;
       const decided = await this.settle(record, found, step);
       if (decided.status === 'committed' || decided.status === 'aborted') return decided;
@@ -107,7 +120,7 @@ export class Pusher implements IntentPusher {
   }: RecordAddress & { readonly keys: readonly Uint8Array[] }): Promise<void> {
     const { settler } = this.options;
     const step = (): OperationOptions => ({ timeoutMs: stepTimeoutMs });
-    const found = await settler.query(record, step());
+    const found = await settler.query({ ...record, withAllKeys: true }, step());
     const decided =
       found.status === 'committed' || found.status === 'aborted'
         ? found
@@ -125,18 +138,19 @@ export class Pusher implements IntentPusher {
   }
 
   private async pushNow(blocking: Blocking): Promise<void> {
+    const { transactionId, key, name } = blocking;
     try {
-      const outcome = await this.outcomeOf(blocking);
+      const known = await this.bulks.get(name);
+      const outcome = known ?? (await this.outcomeOf(blocking));
       if (outcome === undefined) {
         await this.pause();
         return;
       }
-      const { transactionId, key } = blocking;
-      const { status, commitTimestamp, promisedKeys } = outcome;
+      const { status, commitTimestamp } = outcome;
       const committed = status === 'committed';
-      const keys = keysFrom(key, promisedKeys);
+      const keys = keysFrom(key, outcome);
       await this.options.settler.resolve([{ transactionId, committed, commitTimestamp, keys }], {
-        timeoutMs: stepTimeoutMs,
+        timeoutMs: keys.length > 1 ? bulkTimeoutMs : stepTimeoutMs,
       });
     } catch {
       // Nobody answered in time. Whoever waits has a deadline of its own and asks again.
@@ -145,26 +159,29 @@ export class Pusher implements IntentPusher {
   }
 
   /** @returns undefined: it is not decided, and not abandoned */
-  private async outcomeOf(blocking: Blocking): Promise<Outcome | undefined> {
+  private async outcomeOf(blocking: Blocking): Promise<Outcome | Bulk | undefined> {
     const { settler } = this.options;
+    const { transactionId, anchorKey, name } = blocking;
     const step = (): OperationOptions => ({ timeoutMs: stepTimeoutMs });
-    const record = await settler.query(blocking, step());
-    if (record.status !== 'none') this.sightings.delete(blocking.name);
+    const ask = (withAllKeys: boolean): Promise<TransactionRecord> =>
+      settler.query({ transactionId, anchorKey, withAllKeys }, step());
+    let record = await ask(false);
+    if (record.status !== 'none') this.sightings.delete(name);
     switch (record.status) {
       case 'aborted':
       case 'committed':
-        return record;
+        return record.keysOmitted ? ((await this.bulkOf(name, ask)) ?? record) : record;
       case 'staging':
         if (record.coordinatorAlive || record.ageMs < abandonedAfterMs) return undefined;
+        if (record.keysOmitted) record = await ask(true);
         break;
       case 'none':
-        if (record.coordinatorAlive || !this.isLongAlone(blocking.name)) return undefined;
+        if (record.coordinatorAlive || !this.isLongAlone(name)) return undefined;
         break;
     }
     const decided = await this.settle(blocking, record, step);
     if (decided.status !== 'committed' && decided.status !== 'aborted') return undefined;
-    this.sightings.delete(blocking.name);
-    const { transactionId } = blocking;
+    this.sightings.delete(name);
     const { commitTimestamp } = decided;
     // The rest of it is in somebody's way too, sooner or later. The record stays: its coordinator may still ask.
     if (record.promisedKeys.length > 0)
@@ -180,6 +197,26 @@ export class Pusher implements IntentPusher {
         step(),
       );
     return { ...decided, promisedKeys: [] };
+  }
+
+  /** @returns undefined: there is nothing left of it */
+  private bulkOf(
+    name: string,
+    ask: (withAllKeys: boolean) => Promise<TransactionRecord>,
+  ): Promise<Bulk | undefined> {
+    const known = this.bulks.get(name);
+    if (known !== undefined) return known;
+    const asked = ask(true).then((record) => {
+      if (record.status !== 'committed' && record.status !== 'aborted') return undefined;
+      const { status, commitTimestamp, promisedKeys } = record;
+      const places = new Map(promisedKeys.map((key, at) => [placeName(key), at]));
+      return { status, commitTimestamp, promisedKeys, places };
+    });
+    this.bulks.set(name, asked);
+    asked.catch(() => this.bulks.delete(name));
+    const [oldest] = this.bulks.keys();
+    if (this.bulks.size > bulksMax && oldest !== undefined) this.bulks.delete(oldest);
+    return asked;
   }
 
   private async settle(
@@ -243,7 +280,15 @@ export class Pusher implements IntentPusher {
 }
 
 /** The key, and some that the transaction wrote after it. */
-function keysFrom(key: Uint8Array, promised: readonly Uint8Array[]): readonly Uint8Array[] {
-  const at = promised.findIndex((each) => Buffer.compare(each, key) === 0);
-  return at < 0 ? [key] : promised.slice(at, at + keysPerPush);
+function keysFrom(key: Uint8Array, outcome: Outcome | Bulk): readonly Uint8Array[] {
+  const { promisedKeys } = outcome;
+  const at =
+    'places' in outcome
+      ? (outcome.places.get(placeName(key)) ?? -1)
+      : promisedKeys.findIndex((each) => compareBytes(each, key) === 0);
+  return at < 0 ? [key] : promisedKeys.slice(at, at + keysPerPush);
+}
+
+function placeName(key: Uint8Array): string {
+  return asBuffer(key).toString('latin1');
 }

@@ -33,6 +33,7 @@ import type {
   PrepareOutcome,
   ReadCheck,
   RecordAddress,
+  RecordQuery,
   RecordState,
   Resolution,
   SnapshotRows,
@@ -173,7 +174,7 @@ export class RangeTransactionRouter implements TransactionRouter {
     return new RefreshOperation(this.base, context, checks, to, options).start();
   }
 
-  async query(record: RecordAddress, options?: OperationOptions): Promise<TransactionRecord> {
+  async query(record: RecordQuery, options?: OperationOptions): Promise<TransactionRecord> {
     this.parts.checkOpen();
     return new QueryOperation(this.base, record, options).start();
   }

@@ -13,7 +13,7 @@ import { type Part, SpreadOperation, type SpreadParts, slices } from './spread-o
 import type {
   DecidedState,
   Decision,
-  RecordAddress,
+  RecordQuery,
   RecordStatus,
   Resolution,
   TransactionRecord,
@@ -91,15 +91,16 @@ class RecordCall<Result> extends RangeCall {
 }
 
 export class QueryOperation extends RecordOperation<TransactionRecord> {
-  private readonly record: RecordAddress;
+  private readonly record: RecordQuery;
 
-  constructor(base: SpreadParts, record: RecordAddress, options?: OperationOptions) {
+  constructor(base: SpreadParts, record: RecordQuery, options?: OperationOptions) {
     super(base, record.anchorKey, options);
     this.record = record;
   }
 
   override body(): WireRequest {
-    return { queryTransaction: this.record };
+    const { transactionId, anchorKey, withAllKeys } = this.record;
+    return { queryTransaction: { transactionId, anchorKey, withAllKeys } };
   }
 
   override read(response: Response): TransactionRecord | undefined {
@@ -109,6 +110,7 @@ export class QueryOperation extends RecordOperation<TransactionRecord> {
       status: statusOf(queryTransaction.status),
       commitTimestamp: queryTransaction.commitTimestamp ?? 0,
       promisedKeys: (queryTransaction.promisedKeys ?? []).map((key) => Uint8Array.from(key)),
+      keysOmitted: queryTransaction.keysOmitted ?? false,
       ageMs: queryTransaction.ageMs ?? 0,
       coordinatorAlive: queryTransaction.coordinatorAlive ?? false,
     };

@@ -123,6 +123,8 @@ export interface DecidedState extends RecordState {
 
 export interface TransactionRecord extends RecordState {
   readonly promisedKeys: readonly Uint8Array[];
+  /** They are too many to be told unasked. */
+  readonly keysOmitted: boolean;
   readonly ageMs: number;
   readonly coordinatorAlive: boolean;
 }
@@ -131,6 +133,11 @@ export interface TransactionRecord extends RecordState {
 export interface RecordAddress {
   readonly transactionId: Uint8Array;
   readonly anchorKey: Uint8Array;
+}
+
+export interface RecordQuery extends RecordAddress {
+  /** The promised keys are wanted also if they are many. */
+  readonly withAllKeys: boolean;
 }
 
 export interface Decision extends RecordAddress {
@@ -264,7 +271,7 @@ export interface TransactionRouter {
     options?: TransactionReadOptions,
   ): Promise<boolean>;
 
-  query(record: RecordAddress, options?: OperationOptions): Promise<TransactionRecord>;
+  query(record: RecordQuery, options?: OperationOptions): Promise<TransactionRecord>;
   /** @returns the record afterwards, whoever decided */
   decide(decision: Decision, options?: OperationOptions): Promise<DecidedState>;
   /** @returns whether every key had the transaction's intent at the timestamp; the others can no longer get it */

@@ -96,8 +96,9 @@ export class Executor {
     action: PlacementAction & { readonly kind: 'transfer' },
     { generation }: RangeDescriptor,
   ): Promise<ActionOutcome> {
-    const { rangeId, from, to } = action;
-    const body = { rangeId, generation, transferLease: { targetStoreId: to } };
+    const { rangeId, from, to, rule } = action;
+    const ifCalm = rule === 'balance-leases' || rule === 'balance-load';
+    const body = { rangeId, generation, transferLease: { targetStoreId: to, ifCalm } };
     const answer = await this.client.request(from, body, transferTimeoutMs);
     if (answer === undefined) return { ok: false, text: `s${from} does not answer` };
     const { transferLease, refusal } = answer;

@@ -5,6 +5,7 @@
  */
 import { asBuffer, compareBytes, type Span } from '@flotilla/base';
 import type { Engine, EngineRow, EngineSpan } from '../engine/engine.ts';
+import { type OrderedByName, orderedByName } from './ordered-by-name.ts';
 import { dataPrefixBytes, partsOfRecord, type StorageSpace, userKeyOf } from './storage-keys.ts';
 import { checkStored } from './stored-value.ts';
 import {
@@ -33,8 +34,8 @@ export interface RecordChange {
 }
 
 export class TransactionState {
-  /** By name of the key. */
-  readonly intents: Map<string, Intent> = new Map();
+  /** Scans look for the first in their way, of as many as a bulk load has left. */
+  readonly intents: OrderedByName<Intent> = orderedByName();
   /** By `recordName`. */
   readonly records: Map<string, TransactionRecord> = new Map();
   /** Records that may be forgotten some time after they were written; mostly in that order. */
@@ -87,8 +88,7 @@ export class TransactionState {
   /** Moves what belongs to keys from `key` on into a state of its own. */
   splitAt(key: Uint8Array): TransactionState {
     const right = new TransactionState();
-    for (const [name, intent] of this.intents) {
-      if (compareBytes(intent.key, key) < 0) continue;
+    for (const [name, intent] of [...this.intents.entries(nameOf(key))]) {
       right.intents.set(name, intent);
       this.intents.delete(name);
     }

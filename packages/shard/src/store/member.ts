@@ -70,6 +70,9 @@ export interface MemberOptions {
   readonly onReady: () => void;
 }
 
+/** Intents of a range that is calm: more belong to a large transaction. */
+const calmIntentsMax = 1000;
+
 export class Member {
   readonly raft: MultiRaft;
   readonly reads: Reads;
@@ -304,11 +307,16 @@ export class Member {
   }
 
   /** Begins to hand `replica`'s range, which this store leads, to another of its stores. */
-  transferLease(replica: Replica, targetStoreId: number): Answer {
+  transferLease(
+    replica: Replica,
+    { targetStoreId, ifCalm }: flotilla.kv.TransferLeaseRequest.$Properties,
+  ): Answer {
     const { rangeId, descriptor } = replica;
-    const target = descriptor.replicas.find(({ storeId }) => storeId === targetStoreId);
+    const target = descriptor.replicas.find(({ storeId }) => storeId === (targetStoreId ?? 0));
     let reason = '';
     if (target === undefined) reason = `r${rangeId} has no replica on s${targetStoreId}`;
+    else if (ifCalm === true && replica.transactions.intents.size > calmIntentsMax)
+      reason = `r${rangeId} is in the middle of a large transaction`;
     else if (target.storeId !== this.context.storeId) {
       const result = this.raft.transferLeadership(rangeId, target.replicaId);
       if (!result.ok) reason = result.reason;

@@ -140,10 +140,10 @@ export class MetaLink {
 
   /** A store needs ids of new ranges: it gets some if the range that counts them is led here. */
   grantRangeIds(to: StoreId): void {
-    const { storeId, outbox, replicas, options } = this.context;
+    const { storeId, outbox, replicas, options, fail } = this.context;
     const meta = replicas.get(metaRangeId);
     if (meta === undefined) return;
-    grantRangeIds(meta, options.clock.nowMs(), (first, count) => {
+    const granted = (first: number, count: number): void => {
       if (to === storeId) this.rangeIds.onGrant(first, count);
       else {
         const grant = { requestId: 0, rangeIdsGrant: { first, count } };
@@ -152,7 +152,12 @@ export class MetaLink {
           flotilla.kv.Request.encode(grant).finish(),
         );
       }
-    });
+    };
+    try {
+      grantRangeIds(meta, options.clock.nowMs(), granted);
+    } catch (error) {
+      fail(error);
+    }
   }
 
   private learn(said: flotilla.kv.RangeDescriptor.$Properties): void {

@@ -43,7 +43,10 @@ export interface RequestServerOptions {
   readonly status: () => Answer;
   readonly bootstrap: (request: flotilla.kv.BootstrapRequest.$Properties) => Promise<Answer>;
   /** Asked of the leaseholder: hands its range to another store. */
-  readonly transferLease: (replica: Replica, targetStoreId: number) => Answer;
+  readonly transferLease: (
+    replica: Replica,
+    request: flotilla.kv.TransferLeaseRequest.$Properties,
+  ) => Answer;
   /** Asked of the leaseholder. Answers later, unless refused at once. */
   readonly changeReplicas: (
     caller: Caller,
@@ -221,8 +224,7 @@ export class RequestServer {
       this.options.split(caller, replica, request.split);
       return undefined;
     }
-    if (request.transferLease)
-      return this.options.transferLease(replica, request.transferLease.targetStoreId ?? 0);
+    if (request.transferLease) return this.options.transferLease(replica, request.transferLease);
     return refusal(RefusalReason.INVALID, 'this request is not known here');
   }
 }

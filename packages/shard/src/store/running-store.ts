@@ -93,8 +93,8 @@ export class RunningStore implements Store {
       discover: () => this.requests.discover(),
       status: () => this.requests.status(),
       bootstrap: (request) => this.requests.bootstrap(request),
-      transferLease: (replica, target) =>
-        present(this.member, 'membership').transferLease(replica, target),
+      transferLease: (replica, request) =>
+        present(this.member, 'membership').transferLease(replica, request),
       changeReplicas: (caller, replica, request) =>
         present(this.member, 'membership').membership.changeReplicas(caller, replica, request),
       onRequest: (rangeId, key) => this.member?.load.note(rangeId, key),

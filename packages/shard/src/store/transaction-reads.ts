@@ -4,7 +4,14 @@
  * their way are waited for, and the read-timestamp cache keeps later ones above it. As with every read, the value is taken
  * first and the lease checked then; without a lease a quorum confirms, and the value is taken anew.
  */
-import { keySuccessor, probe, timestampSpan, timestampToWallMs, toTimestamp } from '@flotilla/base';
+import {
+  keySuccessor,
+  probe,
+  type Span,
+  timestampSpan,
+  timestampToWallMs,
+  toTimestamp,
+} from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { kv } from '../protocol/index.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
@@ -38,6 +45,10 @@ type QueryRequest = flotilla.kv.QueryTransactionRequest.$Properties;
 type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
 
 const noBytes = Buffer.alloc(0);
+/** Announced intents that a scan makes versions when it meets the first of them. */
+const resolvedPerScan = 1000;
+/** Promised keys that everybody is told who asks what became of a transaction. */
+const keysToldUnasked = 100;
 
 /** A read, from its arrival to its answer. */
 interface Read {
@@ -168,12 +179,14 @@ export class TransactionReads {
       if (record === undefined || isMarker(record))
         return this.confirmed(caller, leaseholder, { queryTransaction: { coordinatorAlive } });
       const { status, commitTimestamp, promisedKeys, writtenAt } = record;
+      const keysOmitted = promisedKeys.length > keysToldUnasked && request.withAllKeys !== true;
       const ageMs = Math.max(0, context.hlc.wallMs() - timestampToWallMs(toTimestamp(writtenAt)));
       return this.confirmed(caller, leaseholder, {
         queryTransaction: {
           status,
           commitTimestamp,
-          promisedKeys: [...promisedKeys],
+          promisedKeys: keysOmitted ? [] : [...promisedKeys],
+          keysOmitted,
           ageMs: Math.floor(ageMs),
           coordinatorAlive,
         },
@@ -379,9 +392,9 @@ export class TransactionReads {
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
     const reverse = request.reverse === true;
-    const obstacles = [...this.obstaclesIn(leaseholder, span, transaction, uncertaintyLimit)];
-    // The first one is waited for: the others go with it, rather than one after the other.
-    if (obstacles.length > 1) for (const { key } of obstacles) leaseholder.resolveIfAnnounced(key);
+    const obstacles = this.obstaclesIn(leaseholder, span, {
+      ...{ transaction, upTo: uncertaintyLimit, reverse },
+    });
     const free = beforeObstacle(span, obstacles, reverse);
     if (free.span === undefined) return free.obstacle;
     const scan = new VersionScan({
@@ -506,21 +519,29 @@ export class TransactionReads {
     return { kind: 'waits', key, giveUp: this.busy('a write of the key is under way') };
   }
 
-  /** As `obstacleOn`, for all keys of a span. */
-  private *obstaclesIn(
+  /** As `obstacleOn`, for the keys of a span: the first intent, and the writes under way. */
+  private obstaclesIn(
     leaseholder: Leaseholder,
-    span: { readonly startKey: Uint8Array; readonly endKey: Uint8Array },
-    transaction: string,
-    upTo: number,
-  ): Iterable<Outcome & { readonly kind: 'waits' }> {
-    for (const intent of leaseholder.memory.unsettledIntents(span, transaction, upTo))
-      yield { kind: 'waits', key: intent.key, giveUp: blockedBy(intent) };
+    span: Span,
+    of: { readonly transaction: string; readonly upTo: number; readonly reverse: boolean },
+  ): readonly (Outcome & { readonly kind: 'waits' })[] {
+    const found: (Outcome & { readonly kind: 'waits' })[] = [];
+    const announced: Intent[] = [];
+    const { memory } = leaseholder;
+    for (const intent of memory.unsettledIntents(span, of)) {
+      if (found.length === 0)
+        found.push({ kind: 'waits', key: intent.key, giveUp: blockedBy(intent) });
+      if (!memory.isAnnounced(intent) || announced.push(intent) === resolvedPerScan) break;
+    }
+    // The first one is waited for: the others go with it, rather than one after the other.
+    if (announced.length > 1) for (const { key } of announced) leaseholder.resolveIfAnnounced(key);
     const { overlay } = leaseholder.view();
-    if (overlay.size === 0) return;
+    if (overlay.size === 0) return found;
     const giveUp = this.busy('a write in the span is under way');
     for (const { key } of overlay.within(span))
-      if ((overlay.firstUnderWay(nameOf(key)) ?? Infinity) <= upTo)
-        yield { kind: 'waits', key, giveUp };
+      if ((overlay.firstUnderWay(nameOf(key)) ?? Infinity) <= of.upTo)
+        found.push({ kind: 'waits', key, giveUp });
+    return found;
   }
 
   private busy(message: string): Answer {

@@ -55,7 +55,10 @@ export function inspectStore(store: Store): readonly ReplicaView[] {
 }
 
 function textOf({ intents, records }: TransactionState): string {
-  const rows = [...intents, ...records].map(([name, { stored }]) => [name, stored.toString('hex')]);
+  const rows = [...intents.entries(), ...records].map(([name, { stored }]) => [
+    name,
+    stored.toString('hex'),
+  ]);
   return JSON.stringify(rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1)));
 }
 

@@ -3,8 +3,9 @@
  * seen applied, what was read up to when, what was written lately. Ends with the leadership. Asked by everything that
  * evaluates; decides nothing.
  */
-import { compareBytes, type Span, timestampSpan } from '@flotilla/base';
+import { type Span, timestampSpan } from '@flotilla/base';
 import type { Command } from '../replica/command.ts';
+import { namesWithin, orderedByName } from '../state/ordered-by-name.ts';
 import {
   bytesOfName,
   decodeIntent,
@@ -36,7 +37,7 @@ export class TransactionMemory {
   private readonly applied: () => TransactionState;
   /** Of transactions that are committed, as their coordinators say; their records may not say so yet. */
   private readonly announced = new WeakSet<Intent>();
-  private readonly intents = new Map<string, Pending<Intent, IntentChange>>();
+  private readonly intents = orderedByName<Pending<Intent, IntentChange>>();
   private readonly records = new Map<string, Pending<TransactionRecord, RecordChange>>();
 
   /** @param applied the replica's: it may be replaced as a whole */
@@ -84,26 +85,31 @@ export class TransactionMemory {
     return this.announced.has(intent);
   }
 
-  /** As `unsettledIntent`, for every key of a span. Unordered. */
-  *unsettledIntents(span: Span, transaction: string, upTo: number): Iterable<Intent> {
+  /** As `unsettledIntent`, for the keys of a span, as a scan meets them. Nothing may change on the way. */
+  *unsettledIntents(
+    span: Span,
+    { transaction, upTo, reverse }: { transaction: string; upTo: number; reverse: boolean },
+  ): Iterable<Intent> {
     if (!this.hasIntents) return;
-    const seen = new Set<string>();
-    for (const name of [...this.intents.keys(), ...this.state.intents.keys()]) {
-      if (seen.has(name)) continue;
-      seen.add(name);
+    for (const name of this.namesWithin(span, reverse)) {
       const intent = this.unsettledIntent(name, transaction, upTo);
-      if (intent !== undefined && contains(span, intent.key)) yield intent;
+      if (intent !== undefined) yield intent;
     }
   }
 
   /** An intent of another transaction on a key of the span, up to a timestamp, as evaluation sees it. */
   foreignIntentIn(span: Span, transaction: string, upTo: number): Intent | undefined {
     if (!this.hasIntents) return undefined;
-    for (const [name, intent] of this.state.intents)
-      if (!this.intents.has(name) && stands(intent, span, transaction, upTo)) return intent;
-    for (const { value } of this.intents.values())
-      if (value !== undefined && stands(value, span, transaction, upTo)) return value;
+    for (const name of this.namesWithin(span, false)) {
+      const intent = this.intentOf(name);
+      if (intent !== undefined && intent.transaction !== transaction && intent.timestamp <= upTo)
+        return intent;
+    }
     return undefined;
+  }
+
+  private namesWithin(span: Span, reverse: boolean): Iterable<string> {
+    return namesWithin(span, [this.intents, this.state.intents], reverse);
   }
 
   recordOf(keyName: string, transaction: string): TransactionRecord | undefined {
@@ -171,16 +177,6 @@ export class TransactionMemory {
     this.intents.clear();
     this.records.clear();
   }
-}
-
-function contains({ startKey, endKey }: Span, key: Uint8Array): boolean {
-  return compareBytes(startKey, key) <= 0 && compareBytes(key, endKey) < 0;
-}
-
-function stands(intent: Intent, span: Span, transaction: string, upTo: number): boolean {
-  return (
-    intent.transaction !== transaction && intent.timestamp <= upTo && contains(span, intent.key)
-  );
 }
 
 /** Ids of transactions, back from their names. */

@@ -101,8 +101,8 @@ export const transactions: readonly Mutant[] = [
     changes: [
       {
         file: reads,
-        find: 'leaseholder.memory.unsettledIntents(span, transaction, upTo)',
-        replace: 'leaseholder.memory.unsettledIntents(span, transaction, 0)',
+        find: 'memory.unsettledIntents(span, of)',
+        replace: 'memory.unsettledIntents(span, { ...of, upTo: 0 })',
       },
     ],
     hunt: {
