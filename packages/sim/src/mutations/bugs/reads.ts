@@ -48,15 +48,15 @@ const bridgedAfterAPause: Hunt = {
   },
 };
 
-/** Leases never hold: every read asks a quorum. */
-const withoutLeases: Hunt = {
+/** Leases hardly outlive a round of heartbeats: many a read asks a quorum. */
+const shortLeases: Hunt = {
   only: ['transferStorm', 'crash', 'bridge', 'slowLink', 'pause'],
   swarm: {
     timings: {
       electionTimeoutMs: 300,
       electionJitterMs: 100,
       heartbeatIntervalMs: 60,
-      leaseDurationMs: 1,
+      leaseDurationMs: 65,
     },
     clients: 6,
     thinkMsMax: 10,
@@ -147,7 +147,7 @@ export const reads: readonly Mutant[] = [
         replace: 'Math.max(read.index, 1)',
       },
     ],
-    hunt: withoutLeases,
+    hunt: shortLeases,
   },
   {
     name: 'store-speaks-for-another-term',
