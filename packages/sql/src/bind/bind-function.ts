@@ -8,6 +8,7 @@ import { resolveFunction } from '../functions/resolve.ts';
 import { foreignFunctions, scalarFunctions } from '../functions/scalar.ts';
 import { setFunctionNamed } from '../functions/set-functions.ts';
 import type { Signature } from '../functions/signature.ts';
+import { concatSignatures, spreadSignature } from '../functions/variadic.ts';
 import { windowFunctions } from '../functions/windows.ts';
 import type { SqlError } from '../sql-error.ts';
 import { anyType, type SqlType, textType, unknownType } from '../types/type.ts';
@@ -21,7 +22,6 @@ import type { Expression } from './expression.ts';
 import { fold } from './fold.ts';
 import { positionalArguments } from './named-arguments.ts';
 
-const modifiers: Readonly<Record<string, string>> = { func_variadic: 'VARIADIC' };
 const built = [
   'funcname',
   'args',
@@ -32,6 +32,7 @@ const built = [
   'agg_within_group',
   'over',
   'funcformat',
+  'func_variadic',
   'location',
 ];
 
@@ -41,8 +42,11 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
   const { location } = call;
   const parts = nameParts(call.funcname);
   const name = parts[parts.length - 1] ?? '';
-  refuseOthers(context, call, built, modifiers, location);
+  refuseOthers(context, call, built, {}, location);
+  const variadic = call.func_variadic === true;
   const inCatalog = parts.length === 1 || parts[0] === 'pg_catalog';
+  if (variadic && !(inCatalog && scalarFunctions.has(name)) && !isConcat(name))
+    throw context.unsupported('VARIADIC', location);
   if (inCatalog && call.over !== undefined) return bindWindowCall(binder, call, name);
   if (inCatalog && aggregates.has(name)) return bindAggregate(binder, call, name);
   if (inCatalog && windowFunctions.has(name)) {
@@ -63,10 +67,35 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
     if (!(ours ? flotillaFunctions : scalarFunctions).has(name)) throw missing;
     refuseAggregateClauses(context, call, name);
   }
+  if (variadic) return bindVariadic(context, { name, written: parts.join('.') }, bound, location);
   const overloads = (ours ? flotillaFunctions : scalarFunctions).get(name);
-  if (!ours && (name === 'concat' || name === 'concat_ws'))
-    return bindConcat(context, name, bound, location);
+  if (!ours && isConcat(name)) return bindConcat(context, name, bound, location);
   return bindScalar(context, { name, written: parts.join('.'), overloads }, bound, location);
+}
+
+function isConcat(name: string): boolean {
+  return name === 'concat' || name === 'concat_ws';
+}
+
+/** `f(…, VARIADIC array)`: the array's elements are the last arguments. Throws 42804, 42883, 42725. */
+function bindVariadic(
+  context: BindContext,
+  called: { readonly name: string; readonly written: string },
+  bound: readonly Expression[],
+  location: number | undefined,
+): Expression {
+  const { name } = called;
+  const last = bound[bound.length - 1];
+  const array = last?.type ?? unknownType;
+  const own = (isConcat(name) ? concatSignatures : scalarFunctions).get(name) ?? [];
+  const takers = own.filter(
+    (one) => one.variadic === true && one.parameters.length === bound.length,
+  );
+  const takesAny = takers.some((one) => one.parameters[bound.length - 1] === anyType);
+  if (takesAny && (array.element === undefined || array.category !== 'A'))
+    throw context.error('42804', 'VARIADIC argument must be an array', last?.location);
+  const overloads = takers.flatMap((one) => spreadSignature(one, array) ?? []);
+  return bindScalar(context, { ...called, overloads }, bound, location);
 }
 
 /** What only a call of an aggregate may have. */

@@ -12,6 +12,7 @@ import type { Binder } from './binder.ts';
 import { coerceImplicitly } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
+import { positionalArguments } from './named-arguments.ts';
 import { bindRecordFunction, isRecordFunction } from './record-function.ts';
 import { oneRow, type Source } from './relation.ts';
 import type { Scope } from './scope.ts';
@@ -124,7 +125,7 @@ export function bindSetCall(
   name: string,
 ): BoundSetCall {
   const { location } = call;
-  const bound = (call.args ?? []).map((argument) => binder.bind(argument));
+  const bound = positionalArguments(context, call, name).map((argument) => binder.bind(argument));
   const types = bound.map((one) => one.type);
   const resolution = resolveFunction(setFunctions.get(name) ?? [], types);
   if (resolution.kind === 'ambiguous')

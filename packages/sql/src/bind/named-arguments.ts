@@ -2,13 +2,37 @@
 import type { FuncCall, Node } from 'libpg-query';
 import type { BindContext } from './context.ts';
 
-const parameters: Readonly<Record<string, readonly string[]>> = {
-  make_interval: ['years', 'months', 'weeks', 'days', 'hours', 'mins', 'secs'],
-};
+interface Parameter {
+  readonly name: string;
+  /** Undefined: it must be given. */
+  readonly default: Node | undefined;
+}
 
 const zero: Node = { A_Const: { ival: { ival: 0 } } };
+const emptyObject: Node = { A_Const: { sval: { sval: '{}' } } };
+const no: Node = { A_Const: { boolval: {} } };
 
-/** The arguments by position; those that are left out between them are 0. Throws 0A000, 42883, 42601. */
+const pathParameters: readonly Parameter[] = [
+  { name: 'target', default: undefined },
+  { name: 'path', default: undefined },
+  { name: 'vars', default: emptyObject },
+  { name: 'silent', default: no },
+];
+
+const parameters: Readonly<Record<string, readonly Parameter[]>> = {
+  make_interval: ['years', 'months', 'weeks', 'days', 'hours', 'mins', 'secs'].map((name) => ({
+    name,
+    default: zero,
+  })),
+  ...Object.fromEntries(
+    ['exists', 'match', 'query', 'query_array', 'query_first'].flatMap((name) => [
+      [`jsonb_path_${name}`, pathParameters],
+      [`jsonb_path_${name}_tz`, pathParameters],
+    ]),
+  ),
+};
+
+/** The arguments by position; those that are left out between them have their defaults. Throws 0A000, 42883, 42601. */
 export function positionalArguments(
   context: BindContext,
   call: FuncCall,
@@ -31,7 +55,7 @@ export function positionalArguments(
       continue;
     }
     const { name: parameter = '', arg, location } = one.NamedArgExpr;
-    const at = names.indexOf(parameter);
+    const at = names.findIndex((one) => one.name === parameter);
     if (at < 0 || arg === undefined)
       throw context.error(
         '42883',
@@ -42,5 +66,14 @@ export function positionalArguments(
       throw context.error('42601', `argument name "${parameter}" used more than once`, location);
     placed[at] = arg;
   }
-  return Array.from(placed, (one) => one ?? zero);
+  return Array.from(placed, (one, i) => {
+    const value = one ?? names[i]?.default;
+    if (value === undefined)
+      throw context.error(
+        '42883',
+        `parameter "${names[i]?.name ?? ''}" of function ${name} is not given`,
+        call.location,
+      );
+    return value;
+  });
 }

@@ -8,8 +8,10 @@ import { type Comparator, comparatorOf } from '../types/compare.ts';
 import { addNumeric, divideNumeric } from '../types/numeric.ts';
 import {
   anyarrayType,
+  anyelementType,
   anyenumType,
   anyType,
+  arrayTypeOf,
   boolType,
   bpcharType,
   dateType,
@@ -28,6 +30,7 @@ import {
   timeType,
   timetzType,
 } from '../types/type.ts';
+import { ArrayValue } from '../types/values.ts';
 import { addFloat, checkBig } from './arithmetic.ts';
 import { moreAggregates } from './more-aggregates.ts';
 
@@ -247,12 +250,30 @@ class Concatenation implements Accumulator {
   }
 }
 
+const float8Array: SqlType = arrayTypeOf(float8Type) ?? float8Type;
+
 function checkPercentile(fraction: Datum): number | undefined {
   if (fraction === null) return undefined;
   const value = Number(fraction);
   if (value < 0 || value > 1 || Number.isNaN(value))
     throw new SqlError('22003', `percentile value ${value} is not between 0 and 1`);
   return value;
+}
+
+/** One percentile for each fraction, in the array's shape. */
+function forEachFraction(
+  one: (sorted: readonly Datum[], fraction: Datum) => Datum,
+): NonNullable<AggregateSignature['orderedSet']> {
+  return (sorted, direct) => {
+    if (direct === null || sorted.length === 0) return null;
+    const { elements, dimensions } = direct as ArrayValue;
+    // All are checked before any is computed.
+    for (const fraction of elements) checkPercentile(fraction);
+    return new ArrayValue(
+      elements.map((fraction) => one(sorted, fraction)),
+      dimensions,
+    );
+  };
 }
 
 function percentileDiscrete(sorted: readonly Datum[], direct: Datum): Datum {
@@ -345,6 +366,14 @@ const all: readonly AggregateSignature[] = [
   {
     ...define('percentile_cont', [float8Type, float8Type], float8Type, () => new Count()),
     orderedSet: percentileContinuous,
+  },
+  {
+    ...define('percentile_cont', [float8Array, float8Type], float8Array, () => new Count()),
+    orderedSet: forEachFraction(percentileContinuous),
+  },
+  {
+    ...define('percentile_disc', [float8Array, anyelementType], anyarrayType, () => new Count()),
+    orderedSet: forEachFraction(percentileDiscrete),
   },
   {
     ...define('percentile_disc', [float8Type, anyType], anyType, () => new Count()),

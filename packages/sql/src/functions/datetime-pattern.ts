@@ -9,6 +9,8 @@ export interface PatternNode {
   readonly fill: boolean;
   /** `th` or `TH` behind it. */
   readonly ordinal: '' | 'th' | 'TH';
+  /** Text that stood in double quotes. */
+  readonly quoted: boolean;
 }
 
 /** Longer ones first, so that the longest wins. */
@@ -72,8 +74,8 @@ const keywords: readonly string[] = [
 export function readPattern(format: string): readonly PatternNode[] {
   const nodes: PatternNode[] = [];
   let at = 0;
-  const literal = (text: string) =>
-    nodes.push({ keyword: undefined, text, fill: false, ordinal: '' });
+  const literal = (text: string, quoted = false) =>
+    nodes.push({ keyword: undefined, text, fill: false, ordinal: '', quoted });
   while (at < format.length) {
     if (format[at] === '"') {
       let text = '';
@@ -83,11 +85,11 @@ export function readPattern(format: string): readonly PatternNode[] {
         text += format[at++] ?? '';
       }
       at++;
-      literal(text);
+      literal(text, true);
       continue;
     }
     if (format[at] === '\\' && format[at + 1] === '"') {
-      literal('"');
+      literal('"', true);
       at += 2;
       continue;
     }
@@ -109,7 +111,7 @@ export function readPattern(format: string): readonly PatternNode[] {
     const suffix = format.slice(at, at + 2);
     const ordinal = suffix === 'th' || suffix === 'TH' ? suffix : '';
     if (ordinal !== '') at += 2;
-    nodes.push({ keyword, text, fill, ordinal });
+    nodes.push({ keyword, text, fill, ordinal, quoted: false });
   }
   return nodes;
 }

@@ -65,7 +65,7 @@ function momentText(value: bigint, offset: number, withZone: boolean): string {
 }
 
 /** JSON has hours and minutes always. */
-function fullOffset(offset: number): string {
+export function fullOffset(offset: number): string {
   const text = formatOffset(offset);
   return text.length === 3 ? `${text}:00` : text;
 }

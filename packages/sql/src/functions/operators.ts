@@ -49,6 +49,7 @@ import * as arithmetic from './arithmetic.ts';
 import { arrayOperators } from './array-functions.ts';
 import { datetimeOperators } from './datetime-functions.ts';
 import { jsonOperators } from './json-functions.ts';
+import { jsonPathOperators } from './json-path/functions.ts';
 import { compileLike, matchLike } from './like.ts';
 import { powerNumeric } from './numeric-powers.ts';
 import { regexpOperators } from './regexp-functions.ts';
@@ -299,6 +300,7 @@ export const operators: ReadonlyMap<string, readonly Signature[]> = indexByName(
   ...prefixSignatures(),
   ...datetimeOperators,
   ...jsonOperators,
+  ...jsonPathOperators,
   ...arrayOperators,
   ...regexpOperators,
   ...foreignSignatures(),

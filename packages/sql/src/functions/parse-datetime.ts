@@ -58,7 +58,8 @@ const widths: Readonly<Record<string, number>> = {
   TZM: 2,
 };
 
-interface Fields {
+/** What the fields of a template say. */
+export interface DateTimeValues {
   year?: number;
   century?: number;
   month?: number;
@@ -83,7 +84,7 @@ interface Fields {
   offsetMinutes?: number;
 }
 
-function outOfRange(text: string): SqlError {
+export function fieldOutOfRange(text: string): SqlError {
   return new SqlError('22008', `date/time field value out of range: "${text}"`);
 }
 
@@ -92,7 +93,14 @@ export function parseDateTime(
   text: string,
   pattern: string,
 ): { readonly local: bigint; readonly offset: number | undefined } {
-  const fields = readFields(text, readPattern(pattern));
+  return momentOfFields(readFields(text, readPattern(pattern)), text);
+}
+
+/** @param text for messages. Throws 22007, 22008. */
+export function momentOfFields(
+  fields: DateTimeValues,
+  text: string,
+): { readonly local: bigint; readonly offset: number | undefined } {
   let hour = fields.hour ?? 0;
   let { minute = 0, second = 0 } = fields;
   if (fields.secondsOfDay !== undefined) {
@@ -108,13 +116,13 @@ export function parseDateTime(
     if (fields.pm === true && hour < 12) hour += 12;
     else if (fields.pm !== true && hour === 12) hour = 0;
   }
-  if (hour > 23 || minute > 59 || second > 59) throw outOfRange(text);
+  if (hour > 23 || minute > 59 || second > 59) throw fieldOutOfRange(text);
   const days = daysOf(fields, text);
   const inDay =
     BigInt((hour * 60 + minute) * 60 + second) * 1_000_000n + BigInt(fields.micros ?? 0);
   const { year, month, day } = civilFromDays(days);
   const local = microsOf(year, month, day, inDay);
-  if (!isTimestamp(local)) throw outOfRange(text);
+  if (!isTimestamp(local)) throw fieldOutOfRange(text);
   const offset =
     fields.offsetHours === undefined && fields.offsetMinutes === undefined
       ? undefined
@@ -124,7 +132,7 @@ export function parseDateTime(
 }
 
 /** Days since 1970. */
-function daysOf(fields: Fields, text: string): number {
+function daysOf(fields: DateTimeValues, text: string): number {
   if (fields.julian !== undefined) return fields.julian - julianEpoch + epochDays;
   if (fields.isoYear !== undefined || fields.isoWeek !== undefined) {
     const first = daysFromCivil(fields.isoYear ?? 1, 1, 4);
@@ -147,18 +155,19 @@ function daysOf(fields: Fields, text: string): number {
     fields.dayOfYear = (fields.week - 1) * 7 + 1;
   if (fields.dayOfYear !== undefined && fields.month === undefined) {
     const days = fields.dayOfYear;
-    if (days < 1 || days > 366) throw outOfRange(text);
+    if (days < 1 || days > 366) throw fieldOutOfRange(text);
     return daysFromCivil(own, 1, 1) + days - 1;
   }
   const month = fields.month ?? 1;
   const day =
     fields.day ?? (fields.weekOfMonth === undefined ? 1 : (fields.weekOfMonth - 1) * 7 + 1);
-  if (month < 1 || month > 12 || day < 1 || day > daysInMonth(own, month)) throw outOfRange(text);
+  if (month < 1 || month > 12 || day < 1 || day > daysInMonth(own, month))
+    throw fieldOutOfRange(text);
   return daysFromCivil(own, month, day);
 }
 
-function readFields(text: string, nodes: readonly PatternNode[]): Fields {
-  const fields: Fields = {};
+function readFields(text: string, nodes: readonly PatternNode[]): DateTimeValues {
+  const fields: DateTimeValues = {};
   let at = 0;
   const space = () => {
     while (/\s/.test(text[at] ?? '')) at++;
@@ -196,13 +205,19 @@ function skipLiteral(text: string, at: number, literal: string): number {
   return position;
 }
 
-interface Reading {
+export interface Reading {
   readonly node: PatternNode;
   readonly keyword: string;
   readonly next: PatternNode | undefined;
 }
 
-function readField(fields: Fields, text: string, at: number, reading: Reading): number {
+/** @returns where the text goes on. Throws 22007, 0A000. */
+export function readField(
+  fields: DateTimeValues,
+  text: string,
+  at: number,
+  reading: Reading,
+): number {
   const { keyword, node, next } = reading;
   const named = (names: readonly string[], cut?: number): readonly [number, number] => {
     const rest = text.slice(at).toLowerCase();
@@ -309,7 +324,7 @@ function nearYear(year: number): number {
   return year < 1000 ? year + 1000 : year;
 }
 
-function setNumber(fields: Fields, keyword: string, digits: string): void {
+function setNumber(fields: DateTimeValues, keyword: string, digits: string): void {
   const value = Number(digits);
   switch (keyword) {
     case 'YYYY':

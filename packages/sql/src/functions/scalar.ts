@@ -7,6 +7,7 @@ import { datetimeFunctions } from './datetime-functions.ts';
 import { enumFunctions } from './enum-functions.ts';
 import { extensionFunctions } from './extension-functions.ts';
 import { jsonFunctions } from './json-functions.ts';
+import { jsonPathFunctions } from './json-path/functions.ts';
 import { mathsFunctions } from './maths.ts';
 import { moreMathsFunctions } from './more-maths.ts';
 import { moreStringFunctions } from './more-strings.ts';
@@ -23,6 +24,7 @@ import { systemFunctions } from './system.ts';
 export const scalarFunctions: ReadonlyMap<string, readonly Signature[]> = indexByName([
   ...datetimeFunctions,
   ...jsonFunctions,
+  ...jsonPathFunctions,
   ...arrayFunctions,
   ...enumFunctions,
   ...overlapsFunctions,

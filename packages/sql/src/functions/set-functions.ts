@@ -1,4 +1,5 @@
 /** All set-returning functions by name. */
+import { jsonPathSetFunctions } from './json-path/functions.ts';
 import { jsonSetFunctions } from './json-sets.ts';
 import { regexpSetFunctions } from './regexp-functions.ts';
 import { coreSetFunctions, expandArray, type SetSignature } from './set-returning.ts';
@@ -12,7 +13,12 @@ export function setFunctionNamed(parts: readonly string[]): string | undefined {
 
 export const setFunctions: ReadonlyMap<string, readonly SetSignature[]> = (() => {
   const index = new Map<string, SetSignature[]>();
-  for (const one of [...coreSetFunctions, ...jsonSetFunctions, ...regexpSetFunctions]) {
+  for (const one of [
+    ...coreSetFunctions,
+    ...jsonSetFunctions,
+    ...jsonPathSetFunctions,
+    ...regexpSetFunctions,
+  ]) {
     const overloads = index.get(one.name);
     if (overloads === undefined) index.set(one.name, [one]);
     else overloads.push(one);

@@ -12,6 +12,7 @@ import type { EnumLabel } from './enum.ts';
 import { boolCodec, int2Codec, int4Codec, int8Codec, oidCodec } from './integers.ts';
 import { intervalCodec } from './interval.ts';
 import { jsonbCodec, jsonCodec } from './json.ts';
+import { jsonPathCodec } from './json-path/codec.ts';
 import { namedOidCodec } from './named-oids.ts';
 import { float4Codec, float8Codec, numericCodec } from './numeric-codec.ts';
 import { recordCodec } from './record.ts';
@@ -280,6 +281,14 @@ export const uuidType: SqlType = define(2950, ['uuid', 'uuid'], 16, 'U', uuidCod
 export const jsonbType: SqlType = define(3802, ['jsonb', 'jsonb'], -1, 'U', jsonbCodec, {
   array: 3807,
 });
+export const jsonPathType: SqlType = define(
+  4072,
+  ['jsonpath', 'jsonpath'],
+  -1,
+  'U',
+  jsonPathCodec,
+  { array: 4073 },
+);
 export const regnamespaceType: SqlType = define(
   4089,
   ['regnamespace', 'regnamespace'],
@@ -359,7 +368,6 @@ define(2204, ['regoperator', 'regoperator'], 4, 'N', undefined);
 define(3220, ['pg_lsn', 'pg_lsn'], 8, 'U', undefined);
 define(3614, ['tsvector', 'tsvector'], -1, 'U', undefined);
 define(3615, ['tsquery', 'tsquery'], -1, 'U', undefined);
-define(4072, ['jsonpath', 'jsonpath'], -1, 'U', undefined);
 
 const arrays = new WeakMap<SqlType, SqlType>();
 
