@@ -48,16 +48,16 @@ afterEach(async () => {
 });
 
 async function asOperator(...texts: readonly string[]): Promise<void> {
-  const session = engine.createSession({ user: 'postgres', database: 'main' });
+  const session = engine.createSession({ user: 'postgres', database: 'flotilla' });
   for (const text of texts)
     for (const statement of session.parse(text))
       await session.execute(await session.prepare(statement, []), []);
 }
 
-async function connect(user: string, password?: string): Promise<pg.Client> {
+async function connect(user: string, password?: string, database = 'flotilla'): Promise<pg.Client> {
   const { port } = world.gateway;
   const secret = password === undefined ? {} : { password };
-  const client = new pg.Client({ host: '127.0.0.1', port, user, database: 'main', ...secret });
+  const client = new pg.Client({ host: '127.0.0.1', port, user, database, ...secret });
   await client.connect();
   return client;
 }
@@ -108,16 +108,28 @@ describe('a role with a password', () => {
     });
   });
 
+  test('is told where there is no such database, once it has shown who it is', async () => {
+    await asOperator('create database shop');
+    await (await connect('ann', 'correct horse', 'shop')).end();
+    await asOperator('drop database shop');
+    await expect(connect('ann', 'correct horse', 'shop')).rejects.toMatchObject({
+      severity: 'FATAL',
+      code: '3D000',
+      message: 'database "shop" does not exist',
+    });
+    await expect(connect('ann', 'wrong', 'shop')).rejects.toMatchObject({ code: '28P01' });
+  });
+
   test('is kept out of a database that it may not connect to', async () => {
-    await asOperator('revoke connect on database main from public');
+    await asOperator('revoke connect on database flotilla from public');
     await expect(connect('ann', 'correct horse')).rejects.toMatchObject({
       code: '42501',
-      message: 'permission denied for database "main"',
+      message: 'permission denied for database "flotilla"',
       detail: 'User does not have CONNECT privilege.',
     });
     // Who does not know the password does not learn that it would not have helped.
     await expect(connect('ann', 'x')).rejects.toMatchObject({ code: '28P01' });
-    await asOperator('grant connect on database main to ann');
+    await asOperator('grant connect on database flotilla to ann');
     await (await connect('ann', 'correct horse')).end();
   });
 
@@ -174,7 +186,7 @@ describe('time says nothing: the same work is done', () => {
   async function workOf(user: string): Promise<{ reads: number; answers: number }> {
     const begin = vi.spyOn(database, 'begin');
     const client = await RawClient.connect(world.gateway.port);
-    client.send(startup({ user, database: 'main' }));
+    client.send(startup({ user, database: 'flotilla' }));
     const answers = [await client.next()];
     client.send(message('p', saslInitial('n,,n=,r=abcdefgh')));
     const challenge = await client.next();
@@ -221,7 +233,7 @@ describe('rules', () => {
       logins: engine.logins,
     } as const;
     const from = (address: string) =>
-      decideAccess({ context, user: 'ann', database: 'main', address, secure: undefined });
+      decideAccess({ context, user: 'ann', database: 'flotilla', address, secure: undefined });
     expect(from('::ffff:127.0.0.1').method.method).toBe('scram-sha-256');
     expect(() => from('10.1.2.3')).toThrow(/needs an encrypted connection/);
   });

@@ -62,7 +62,7 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
     database,
     applicationName,
     authenticated: mustExist,
-    ...(login === undefined ? {} : { settings: login.settings }),
+    ...(login === undefined ? {} : { settings: login.settings, databaseOid: login.database }),
     client: {
       processId: key.processId,
       address: plainAddress(options.address),

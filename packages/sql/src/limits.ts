@@ -135,3 +135,6 @@ export const catalogLease = {
   /** How far clocks of processes may be apart: what transactions allow for. */
   offsetMs: 250,
 } as const;
+
+/** DROP DATABASE … WITH (FORCE): how often it looks whether the sessions that it ends have ended, and for how long. Unit: ms. */
+export const databaseEndMs = { ask: 20, max: 5_000 } as const;

@@ -5,6 +5,7 @@ import type { BoundStatement } from './bind/bound.ts';
 import { BindContext } from './bind/context.ts';
 import { columnDescription } from './bind/target-list.ts';
 import type { Catalog } from './catalog/catalog.ts';
+import type { DatabaseCatalog } from './catalog/database-catalog.ts';
 import { NameResolver } from './catalog/name-resolver.ts';
 import { sessionNames } from './catalog/session-names.ts';
 import type { CatalogSnapshot } from './catalog/snapshot.ts';
@@ -23,6 +24,7 @@ import { jsonType, type SqlType, textType } from './types/type.ts';
 
 /** How names are looked up. */
 export interface Place {
+  readonly database: DatabaseCatalog;
   readonly searchPath: readonly string[];
   /** The open transaction's own catalog, if it has changed it. */
   readonly provisional: CatalogSnapshot | undefined;
@@ -45,27 +47,27 @@ export class Preparer {
     evaluation: EvalContext,
     place: Place,
   ): Promise<PreparedPlan> {
-    const { searchPath, provisional, usable } = place;
+    const { database, searchPath, provisional, usable } = place;
     if (provisional !== undefined) {
       const names = new NameResolver(provisional, searchPath);
       return bindAndPlan({ statement, declared, evaluation, names, provisional, usable });
     }
     // Who is told columns now is to get them.
     if (!this.catalog.isNewest) await this.catalog.loadNewest();
-    const key = `${declared.join()};${evaluation.zone.name};${evaluation.dateOrder ?? ''};${searchPath.join()}`;
+    const key = `${database.id};${declared.join()};${evaluation.zone.name};${evaluation.dateOrder ?? ''};${searchPath.join()}`;
     const cached = this.plans.get(statement.node)?.get(key);
     if (
       cached !== undefined &&
       this.catalog.stillNamed(cached) &&
       mayRead(cached, usable) &&
-      isByNewest(cached, this.catalog.snapshot)
+      isByNewest(cached, database.snapshot)
     )
       return cached;
-    const fresh = await this.build(statement, declared, evaluation, searchPath);
+    const fresh = await this.build(statement, declared, evaluation, place);
     if (fresh.shareable) this.remember(statement.node, key, fresh);
     if (mayRead(fresh, usable)) return fresh;
     // The transaction is older than an index: it alone goes without.
-    const names = new NameResolver(this.catalog.snapshot, searchPath);
+    const names = new NameResolver(database.snapshot, searchPath);
     return bindAndPlan({ statement, declared, evaluation, names, provisional: undefined, usable });
   }
 
@@ -83,11 +85,11 @@ export class Preparer {
     statement: Statement,
     declared: readonly Oid[],
     evaluation: EvalContext,
-    searchPath: readonly string[],
+    { database, searchPath }: Place,
   ): Promise<PreparedPlan> {
     await this.catalog.loadFirst();
     for (let attempt = 1; ; attempt++) {
-      const names = new NameResolver(this.catalog.snapshot, searchPath);
+      const names = new NameResolver(database.snapshot, searchPath);
       try {
         return bindAndPlan({
           statement,
@@ -164,6 +166,7 @@ function bindAndPlan(options: {
     dependencies: names.dependencies,
     notices: context.notices,
     needs: context.access.needs,
+    database: names.snapshot.contents.database,
     catalogVersion: names.snapshot.version,
     access: names.snapshot.contents.access,
     provisional,

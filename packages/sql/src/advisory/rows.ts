@@ -3,7 +3,7 @@
  * holds any. JSON with a `format` field.
  *
  *   03 "sql/process/" name                  ProcessRow
- *   03 "sql/advisory/" key (u64) kind (u8)  holders
+ *   03 "sql/advisory/" key (u64) kind (u8)  holders; of a lock of another database than the initial one its oid (u32) follows
  */
 import { concatBytes, DbError, prefixSpan, type Span, systemPrefix } from '@flotilla/base';
 
@@ -16,6 +16,8 @@ export interface AdvisoryId {
   readonly kind: AdvisoryKind;
   /** 64 bits; of a pair the first integer above the second. */
   readonly key: bigint;
+  /** The oid of the database that it is a lock of; absent: the initial one. */
+  readonly database?: number;
 }
 
 export type AdvisoryMode = 'exclusive' | 'share';
@@ -38,16 +40,20 @@ export function processKey(name: string): Uint8Array {
   return concatBytes(processPrefix, Buffer.from(name, 'utf8'));
 }
 
-export function advisoryKey({ kind, key }: AdvisoryId): Uint8Array {
-  const bytes = Buffer.alloc(9);
+const databaseOffset = 9;
+
+export function advisoryKey({ kind, key, database }: AdvisoryId): Uint8Array {
+  const bytes = Buffer.alloc(databaseOffset + (database === undefined ? 0 : 4));
   bytes.writeBigUInt64BE(BigInt.asUintN(64, key));
   bytes[8] = kind === 'single' ? 1 : 2;
+  if (database !== undefined) bytes.writeUInt32BE(database, databaseOffset);
   return concatBytes(lockPrefix, bytes);
 }
 
 export function advisoryIdOf(key: Uint8Array): AdvisoryId {
   const bytes = Buffer.from(key).subarray(lockPrefix.length);
-  return { kind: bytes[8] === 2 ? 'pair' : 'single', key: bytes.readBigInt64BE(0) };
+  const own = bytes.length > databaseOffset ? { database: bytes.readUInt32BE(databaseOffset) } : {};
+  return { kind: bytes[8] === 2 ? 'pair' : 'single', key: bytes.readBigInt64BE(0), ...own };
 }
 
 export function encodePresence({ beat }: { readonly beat: number }): Uint8Array {

@@ -3,6 +3,7 @@
  * from `AdvisoryLocks`, and with the last one it is given back.
  */
 import { type Clock, DbError, type Logger } from '@flotilla/base';
+import { initialDatabaseId } from '../catalog/role.ts';
 import { sleepFor } from '../cluster/outside-work.ts';
 import { advisoryWaitMs } from '../limits.ts';
 import type { Notice } from '../session-api.ts';
@@ -23,6 +24,8 @@ export interface SessionAdvisoryOptions {
   /** lock_timeout; 0 = none. */
   readonly limitMs: () => number;
   readonly onLost: () => void;
+  /** The oid of the session's. Throws 3D000. */
+  readonly database: () => number;
 }
 
 let lastNumber = 0;
@@ -54,7 +57,7 @@ export class SessionAdvisoryLocks implements AdvisoryAccess {
   }
 
   async lock(
-    want: Want,
+    asked: Want,
     how: {
       readonly scope: AdvisoryScope;
       readonly wait: boolean;
@@ -62,6 +65,7 @@ export class SessionAdvisoryLocks implements AdvisoryAccess {
     },
   ): Promise<boolean> {
     await this.settled();
+    const want = this.ours(asked);
     const name = nameOf(want);
     const { wait, signal, scope } = how;
     if (!this.held.has(name)) {
@@ -77,8 +81,9 @@ export class SessionAdvisoryLocks implements AdvisoryAccess {
     return true;
   }
 
-  async unlock(want: Want): Promise<boolean> {
+  async unlock(asked: Want): Promise<boolean> {
     await this.settled();
+    const want = this.ours(asked);
     const held = this.held.get(nameOf(want));
     if (held === undefined || held.counts.session === 0) {
       const mode = want.mode === 'exclusive' ? 'ExclusiveLock' : 'ShareLock';
@@ -91,6 +96,12 @@ export class SessionAdvisoryLocks implements AdvisoryAccess {
     held.counts.session--;
     this.forget(held);
     return true;
+  }
+
+  /** The lock of this name in the session's database. */
+  private ours({ id, mode }: Want): Want {
+    const database = this.options.database();
+    return { id: database === initialDatabaseId ? id : { ...id, database }, mode };
   }
 
   async unlockAll(): Promise<void> {
@@ -159,5 +170,5 @@ export class SessionAdvisoryLocks implements AdvisoryAccess {
 }
 
 function nameOf({ id, mode }: Want): string {
-  return `${id.kind} ${id.key} ${mode}`;
+  return `${id.kind} ${id.key} ${id.database ?? ''} ${mode}`;
 }

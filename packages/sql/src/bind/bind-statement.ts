@@ -14,6 +14,7 @@ import { bindTypeName } from './type-name.ts';
 /** Bound when they run: see ddl/run-ddl.ts. */
 const ddlStatements: ReadonlySet<string> = new Set([
   'AlterDatabaseSetStmt',
+  'AlterDatabaseStmt',
   'AlterDefaultPrivilegesStmt',
   'AlterEnumStmt',
   'AlterObjectSchemaStmt',
@@ -30,9 +31,11 @@ const ddlStatements: ReadonlySet<string> = new Set([
   'CreateSeqStmt',
   'CreateStmt',
   'CreateTableAsStmt',
+  'CreatedbStmt',
   'DropOwnedStmt',
   'DropRoleStmt',
   'DropStmt',
+  'DropdbStmt',
   'GrantRoleStmt',
   'GrantStmt',
   'IndexStmt',
@@ -167,8 +170,6 @@ function statementName(tree: Node): string {
     DoStmt: 'DO',
     CallStmt: 'CALL',
     CheckPointStmt: 'CHECKPOINT',
-    CreatedbStmt: 'CREATE DATABASE',
-    DropdbStmt: 'DROP DATABASE',
   };
   return special[kind] ?? describeKind(kind);
 }

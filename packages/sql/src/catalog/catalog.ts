@@ -1,5 +1,6 @@
 /**
- * The catalog as one process sees it: the newest snapshot that it knows of. While the process holds a lease on the version,
+ * The catalog of the cluster as one process sees it: the newest snapshot that it knows of. Sessions see it through the
+ * `DatabaseCatalog` of their database. While the process holds a lease on the version,
  * statements are covered by it (docs/adr/0011-catalog-lease.md). Around a change of the catalog they ask `confirm` whether
  * what they rest on still holds, which costs a read of the version (docs/adr/0006-catalog-version-check.md).
  */
@@ -19,6 +20,7 @@ import {
   decodeDescriptor,
   decodeSchema,
   decodeType,
+  type Placed,
   type TypesByOid,
 } from './descriptor-codec.ts';
 import type { CatalogEditor } from './editor.ts';
@@ -32,7 +34,7 @@ import {
   statisticsSpan,
 } from './keys.ts';
 import type { CatalogLease } from './lease.ts';
-import { type AccessDescriptor, accessName } from './role.ts';
+import { type AccessDescriptor, accessName, initialDatabaseId } from './role.ts';
 import { CatalogSnapshot } from './snapshot.ts';
 import { decodeStatistics, encodeStatistics, type TableStatistics } from './statistics.ts';
 
@@ -48,6 +50,8 @@ export interface Dependency {
 /** What a plan rests on. */
 export interface CatalogDependent {
   readonly dependencies: readonly Dependency[];
+  /** The oid of the database that the names are of. */
+  readonly database: number;
   /** The catalog version for which the dependencies are known to hold. Moves up as that is confirmed. */
   catalogVersion: number;
   /** The roles as they were when it was made. */
@@ -80,7 +84,7 @@ export class Catalog {
   private known = CatalogSnapshot.empty();
   private decoded = new Map<
     number,
-    { bytes: Uint8Array; relation: RelationDescriptor | TypeDescriptor }
+    { bytes: Uint8Array; object: Placed<RelationDescriptor | TypeDescriptor> }
   >();
   private accessRead: AccessRead = { all: new Map(), bytes: new Map() };
   private loaded = false;
@@ -95,9 +99,17 @@ export class Catalog {
     this.lease = lease;
   }
 
-  /** The newest snapshot that this process has. Version 0 before the first `load`, unless there is nothing to load. */
+  /**
+   * The newest snapshot that this process has, from within any database. Version 0 before the first `load`, unless there is
+   * nothing to load.
+   */
   get snapshot(): CatalogSnapshot {
     return this.known;
+  }
+
+  /** Whether it has been read at all. */
+  get isLoaded(): boolean {
+    return this.loaded;
   }
 
   /** The newest version that this process has seen. */
@@ -222,10 +234,11 @@ export class Catalog {
     if (plan.catalogVersion === version) return true;
     // Who may do what is checked by the roles that the plan was made by.
     if (plan.access !== this.known.contents.access) return false;
+    const known = this.known.at(plan.database);
     for (const { schema, name, relation, schemaAcl } of plan.dependencies) {
-      const current = this.known.findObject(schema, name);
+      const current = known.findObject(schema, name);
       if (current?.id !== relation.id || current.version !== relation.version) return false;
-      if (JSON.stringify(this.known.schemas.get(schema)?.acl) !== schemaAcl) return false;
+      if (JSON.stringify(known.schemas.get(schema)?.acl) !== schemaAcl) return false;
     }
     plan.catalogVersion = version;
     return true;
@@ -244,14 +257,14 @@ export class Catalog {
 
   /** Reads the catalog, if that has not been done yet. */
   async loadFirst(): Promise<void> {
-    if (this.loaded) return;
-    await this.loadNewest();
-    this.loaded = true;
+    if (!this.loaded) await this.loadNewest();
   }
 
   /** The catalog as it is now: begins with a read of the version after this call. */
   async loadNewest(): Promise<CatalogSnapshot> {
-    return this.load(await this.readVersion());
+    const snapshot = await this.load(await this.readVersion());
+    this.loaded = true;
+    return snapshot;
   }
 
   /** Takes note of a snapshot, unless a newer one is known. */
@@ -264,18 +277,18 @@ export class Catalog {
     for (let attempt = 1; ; attempt++) {
       const transaction = this.database.begin({ readOnly: true });
       const version = decodeCounter(await transaction.get(catalogVersionKey));
-      const schemas = new Map<string, SchemaDescriptor>();
+      const databases = new Databases();
       for await (const batch of transaction.scan(schemasSpan))
         for (const { value } of batch) {
-          const schema = decodeSchema(value);
-          schemas.set(schema.name, schema);
+          const { database, descriptor } = decodeSchema(value);
+          databases.of(database).schemas.set(descriptor.name, descriptor);
         }
       const access = await this.readAccess(transaction);
       const stored = new Map<number, Uint8Array>();
       for await (const batch of transaction.scan(relationsSpan))
         for (const { key, value } of batch)
           stored.set(Buffer.from(key).readUInt32BE(key.length - 4), value);
-      const { decoded, relations, types } = this.decodeAll(stored);
+      const decoded = this.decodeAll(stored, databases);
       const statistics = await readStatistics(transaction, this.known);
       // All of it is of one version only if that is still the version.
       const after = decodeCounter(
@@ -284,11 +297,13 @@ export class Catalog {
       if (after === version) {
         this.decoded = decoded;
         this.accessRead = access;
+        const elsewhere = new Map(databases.all);
+        elsewhere.delete(initialDatabaseId);
         return new CatalogSnapshot({
           version,
-          schemas,
-          relations,
-          types,
+          ...databases.of(undefined),
+          database: initialDatabaseId,
+          elsewhere,
           access: access.all,
           statistics,
         });
@@ -323,29 +338,34 @@ export class Catalog {
    * Types first: columns are of them. A descriptor that is what it was stays the same object; where a type changes, so do the
    * descriptors of all relations with columns of it.
    */
-  private decodeAll(stored: ReadonlyMap<number, Uint8Array>): {
-    readonly decoded: Catalog['decoded'];
-    readonly relations: ReadonlyMap<number, RelationDescriptor>;
-    readonly types: ReadonlyMap<number, TypeDescriptor>;
-  } {
+  private decodeAll(
+    stored: ReadonlyMap<number, Uint8Array>,
+    databases: Databases,
+  ): Catalog['decoded'] {
     const decoded: Catalog['decoded'] = new Map();
-    const relations = new Map<number, RelationDescriptor>();
     const types = new Map<number, TypeDescriptor>();
     const others: [id: number, bytes: Uint8Array][] = [];
     const arrays = new Map<number, SqlType>();
-    const keep = (id: number, bytes: Uint8Array, relation: RelationDescriptor | TypeDescriptor) => {
-      if (relation.id !== id)
-        throw new DbError('CORRUPTION', `descriptor ${id} says it is ${relation.id}`);
-      decoded.set(id, { bytes, relation });
-      if (relation.kind !== 'type') return relations.set(id, relation);
-      const array = arrayTypeOf(sqlTypeOf(relation));
-      if (array !== undefined) arrays.set(relation.arrayOid, array);
-      return types.set(id, relation);
+    const keep = (
+      id: number,
+      bytes: Uint8Array,
+      object: Placed<RelationDescriptor | TypeDescriptor>,
+    ) => {
+      const { descriptor } = object;
+      if (descriptor.id !== id)
+        throw new DbError('CORRUPTION', `descriptor ${id} says it is ${descriptor.id}`);
+      decoded.set(id, { bytes, object });
+      const database = databases.of(object.database);
+      if (descriptor.kind !== 'type') return database.relations.set(id, descriptor);
+      const array = arrayTypeOf(sqlTypeOf(descriptor));
+      if (array !== undefined) arrays.set(descriptor.arrayOid, array);
+      types.set(id, descriptor);
+      return database.types.set(id, descriptor);
     };
     for (const [id, bytes] of stored) {
       const before = this.decoded.get(id);
       if (before !== undefined && compareBytes(before.bytes, bytes) === 0)
-        keep(id, bytes, before.relation);
+        keep(id, bytes, before.object);
       else {
         const type = decodeType(bytes);
         if (type === undefined) others.push([id, bytes]);
@@ -357,8 +377,29 @@ export class Catalog {
       return type === undefined ? arrays.get(oid) : sqlTypeOf(type);
     };
     for (const [id, bytes] of others) keep(id, bytes, decodeDescriptor(bytes, typeByOid));
-    return { decoded, relations, types };
+    return decoded;
   }
+}
+
+/** What has been read of each database. */
+class Databases {
+  readonly all = new Map<number, MutableContents>();
+
+  /** @param id undefined: the initial one */
+  of(id: number = initialDatabaseId): MutableContents {
+    let found = this.all.get(id);
+    if (found === undefined) {
+      found = { schemas: new Map(), relations: new Map(), types: new Map() };
+      this.all.set(id, found);
+    }
+    return found;
+  }
+}
+
+interface MutableContents {
+  readonly schemas: Map<string, SchemaDescriptor>;
+  readonly relations: Map<number, RelationDescriptor>;
+  readonly types: Map<number, TypeDescriptor>;
 }
 
 /** Those that are what they were stay the same objects. */

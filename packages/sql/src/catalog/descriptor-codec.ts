@@ -12,7 +12,7 @@ import {
   type TableDescriptor,
   type TypeDescriptor,
 } from './descriptor.ts';
-import type { AccessDescriptor } from './role.ts';
+import { type AccessDescriptor, initialDatabase } from './role.ts';
 
 const formatVersion = 2;
 
@@ -33,8 +33,10 @@ type Descriptor = RelationDescriptor | TypeDescriptor | SchemaDescriptor | Acces
 /** What there is of types that users made. */
 export type TypesByOid = (oid: number) => SqlType | undefined;
 
-export function encodeDescriptor(descriptor: Descriptor): Uint8Array {
-  const stored = { format: formatVersion, ...numbered(descriptor) };
+/** @param database that it lies in; undefined: the initial one, or none */
+export function encodeDescriptor(descriptor: Descriptor, database?: number): Uint8Array {
+  const place = database === undefined ? {} : { database };
+  const stored = { format: formatVersion, ...numbered(descriptor), ...place };
   const text = JSON.stringify(stored, (key, value: unknown) => {
     if (key === 'type' && typeof value === 'object' && value !== null)
       return typeText(value as SqlType);
@@ -69,10 +71,21 @@ function parse(bytes: Uint8Array): { readonly format: number } {
   return stored as { readonly format: number };
 }
 
+/** A descriptor, and the database that it lies in; undefined: the initial one. */
+export interface Placed<T> {
+  readonly database: number | undefined;
+  readonly descriptor: T;
+}
+
+interface Stored {
+  readonly format: number;
+  readonly database?: number;
+}
+
 /** Throws DbError CORRUPTION, NOT_SUPPORTED for a format of another version. */
-export function decodeSchema(bytes: Uint8Array): SchemaDescriptor {
-  const { format: _, ...schema } = parse(bytes) as { format: number } & SchemaDescriptor;
-  return schema;
+export function decodeSchema(bytes: Uint8Array): Placed<SchemaDescriptor> {
+  const { format: _, database, ...descriptor } = parse(bytes) as Stored & SchemaDescriptor;
+  return { database, descriptor };
 }
 
 /** Throws DbError CORRUPTION, NOT_SUPPORTED for a format of another version. */
@@ -80,22 +93,30 @@ export function decodeAccess(bytes: Uint8Array): AccessDescriptor {
   const { format: _, ...access } = parse(bytes) as { format: number } & AccessDescriptor;
   if (access.kind !== 'role' && access.kind !== 'database')
     throw new DbError('CORRUPTION', 'descriptor is of no known kind');
-  return access;
+  // Written before there were several databases, it says only what was changed of the one.
+  return access.kind === 'role' ? access : { ...initialDatabase, ...access };
 }
 
 /** A type's descriptor; undefined: that of a relation. Throws as `decodeDescriptor`. */
-export function decodeType(bytes: Uint8Array): TypeDescriptor | undefined {
-  const { format: _, ...stored } = parse(bytes) as { format: number } & (
-    | StoredRelation
-    | TypeDescriptor
-  );
-  return stored.kind === 'type' ? stored : undefined;
+export function decodeType(bytes: Uint8Array): Placed<TypeDescriptor> | undefined {
+  const {
+    format: _,
+    database,
+    ...stored
+  } = parse(bytes) as Stored & (StoredRelation | TypeDescriptor);
+  return stored.kind === 'type' ? { database, descriptor: stored } : undefined;
 }
 
 /** Throws DbError CORRUPTION, NOT_SUPPORTED for a format of another version. */
-export function decodeDescriptor(bytes: Uint8Array, types: TypesByOid): RelationDescriptor {
-  const { format: _, ...stored } = parse(bytes) as { format: number } & StoredRelation;
-  const typed = (name: string) => decodeTypeName(name, types);
+export function decodeDescriptor(bytes: Uint8Array, types: TypesByOid): Placed<RelationDescriptor> {
+  const { format: _, database, ...stored } = parse(bytes) as Stored & StoredRelation;
+  return { database, descriptor: decodeRelation(stored, (name) => decodeTypeName(name, types)) };
+}
+
+function decodeRelation(
+  stored: StoredRelation,
+  typed: (name: string) => SqlType,
+): RelationDescriptor {
   switch (stored.kind) {
     case 'table':
       return decodeTable(stored, typed);

@@ -24,8 +24,23 @@ import {
   schemaKey,
   statisticsKey,
 } from './keys.ts';
-import { type AccessDescriptor, accessName, roleKey } from './role.ts';
-import { CatalogSnapshot, publicSchema } from './snapshot.ts';
+import {
+  type AccessDescriptor,
+  accessName,
+  builtInDatabases,
+  type DatabaseDescriptor,
+  databaseKey,
+  initialDatabase,
+  initialDatabaseId,
+  roleKey,
+} from './role.ts';
+import {
+  CatalogSnapshot,
+  contentsOf,
+  type DatabaseContents,
+  databasesIn,
+  publicSchema,
+} from './snapshot.ts';
 
 /** A state to go back to. */
 export interface EditorMark {
@@ -130,7 +145,7 @@ export class CatalogEditor {
     this.current = new CatalogSnapshot({ ...contents, schemas });
   }
 
-  /** Puts a role, or what is kept of databases, in the place of the one of its name. */
+  /** Puts a role or a database in the place of the one that has its name, or its oid. */
   putAccess(descriptor: AccessDescriptor): void {
     const { contents } = this.current;
     const access = new Map(contents.access).set(accessName(descriptor), descriptor);
@@ -144,6 +159,48 @@ export class CatalogEditor {
     this.current = new CatalogSnapshot({ ...contents, access });
   }
 
+  /** One that is there without a descriptor leaves a mark. What lies in it is not touched. */
+  removeDatabase({ id, name, owner }: DatabaseDescriptor): void {
+    const { contents } = this.current;
+    const access = new Map(contents.access);
+    const built = builtInDatabases.some((one) => one.id === id);
+    // The settings of all databases are kept with the initial one.
+    const settings = id === initialDatabaseId ? this.current.settings : {};
+    if (built)
+      access.set(databaseKey(id), { kind: 'database', id, name, owner, settings, dropped: true });
+    else access.delete(databaseKey(id));
+    this.current = new CatalogSnapshot({ ...contents, access });
+  }
+
+  /** All that lies in another database goes; its rows are garbage then. */
+  emptyDatabase(id: number): void {
+    const { contents } = this.current;
+    const elsewhere = new Map(contents.elsewhere);
+    elsewhere.delete(id);
+    this.current = new CatalogSnapshot({ ...contents, elsewhere });
+  }
+
+  /** What sessions begin with, by database. */
+  putSettings(settings: DatabaseDescriptor['settings']): void {
+    const initial = this.current.contents.access.get(databaseKey(initialDatabaseId));
+    const kept = initial?.kind === 'database' ? initial : initialDatabase;
+    this.putAccess({ ...kept, settings });
+  }
+
+  /** Makes changes in another database, or in this one. */
+  within(database: number, change: () => void): void {
+    const before = this.current;
+    const home = before.contents.database;
+    if (database === home) {
+      change();
+      return;
+    }
+    const there = before.at(database);
+    this.current = there;
+    change();
+    this.current = this.current === there ? before : this.current.at(home);
+  }
+
   addGarbage(span: Span): void {
     this.spans = [...this.spans, span];
   }
@@ -152,11 +209,15 @@ export class CatalogEditor {
   rangeChanges(): readonly RangeChange[] {
     const changes: RangeChange[] = [];
     const [before, after] = [this.base, this.current];
-    for (const table of before.contents.relations.values()) {
-      if (table.kind !== 'table' || table.ranges === undefined) continue;
-      if (after.table(table.id)?.storageId !== table.storageId)
-        changes.push({ table: table.name, storageId: table.storageId, ranges: undefined });
+    for (const database of databasesIn(before.contents)) {
+      const now = contentsOf(after.contents, database).relations;
+      for (const table of contentsOf(before.contents, database).relations.values()) {
+        if (table.kind !== 'table' || table.ranges === undefined) continue;
+        if (tableIn(now, table.id)?.storageId !== table.storageId)
+          changes.push({ table: table.name, storageId: table.storageId, ranges: undefined });
+      }
     }
+    // Nobody gives parameters to tables of other databases.
     for (const table of after.contents.relations.values()) {
       if (table.kind !== 'table') continue;
       const old = before.table(table.id);
@@ -182,29 +243,51 @@ export class CatalogEditor {
       throw new DbError('CONFLICT', 'the catalog was changed meanwhile');
     transaction.put(catalogVersionKey, encodeCounter(version + 1));
     const [before, after] = [this.base.contents, this.current.contents];
-    for (const [id, relation] of after.relations)
-      if (before.relations.get(id) !== relation)
-        transaction.put(descriptorKey(id), encodeDescriptor(relation));
-    for (const [id, type] of after.types)
-      if (before.types.get(id) !== type) transaction.put(descriptorKey(id), encodeDescriptor(type));
-    for (const id of before.types.keys())
-      if (!after.types.has(id)) transaction.delete(descriptorKey(id));
-    for (const id of before.relations.keys())
-      if (!after.relations.has(id)) {
-        transaction.delete(descriptorKey(id));
-        if (before.statistics?.has(id) === true) transaction.delete(statisticsKey(id));
-      }
-    for (const [name, schema] of after.schemas)
-      if (before.schemas.get(name) !== schema)
-        transaction.put(schemaKey(name), encodeDescriptor(schema));
-    for (const name of before.schemas.keys())
-      if (!after.schemas.has(name)) transaction.delete(schemaKey(name));
+    for (const database of new Set([...databasesIn(before), ...databasesIn(after)])) {
+      const [was, is] = [contentsOf(before, database), contentsOf(after, database)];
+      if (was !== is) this.flushDatabase(transaction, database, [was, is]);
+    }
     for (const [name, one] of after.access)
       if (before.access.get(name) !== one) transaction.put(accessKey(name), encodeDescriptor(one));
     for (const name of before.access.keys())
       if (!after.access.has(name)) transaction.delete(accessKey(name));
     return new CatalogSnapshot({ ...after, version: version + 1 });
   }
+
+  private flushDatabase(
+    transaction: KvTransaction,
+    id: number,
+    [before, after]: readonly [DatabaseContents, DatabaseContents],
+  ): void {
+    const database = id === initialDatabaseId ? undefined : id;
+    const { statistics } = this.base.contents;
+    for (const [oid, relation] of after.relations)
+      if (before.relations.get(oid) !== relation)
+        transaction.put(descriptorKey(oid), encodeDescriptor(relation, database));
+    for (const [oid, type] of after.types)
+      if (before.types.get(oid) !== type)
+        transaction.put(descriptorKey(oid), encodeDescriptor(type, database));
+    for (const oid of before.types.keys())
+      if (!after.types.has(oid)) transaction.delete(descriptorKey(oid));
+    for (const oid of before.relations.keys())
+      if (!after.relations.has(oid)) {
+        transaction.delete(descriptorKey(oid));
+        if (statistics?.has(oid) === true) transaction.delete(statisticsKey(oid));
+      }
+    for (const [name, schema] of after.schemas)
+      if (before.schemas.get(name) !== schema)
+        transaction.put(schemaKey(name, database), encodeDescriptor(schema, database));
+    for (const name of before.schemas.keys())
+      if (!after.schemas.has(name)) transaction.delete(schemaKey(name, database));
+  }
+}
+
+function tableIn(
+  relations: ReadonlyMap<number, RelationDescriptor>,
+  id: number,
+): TableDescriptor | undefined {
+  const found = relations.get(id);
+  return found?.kind === 'table' ? found : undefined;
 }
 
 /** The same relation where none of its columns is of one of the types. */

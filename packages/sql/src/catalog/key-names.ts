@@ -1,5 +1,5 @@
 /**
- * Keys of the cluster as people read them: `public.accounts/accounts_pkey/1000` instead of bytes. What the catalog does not
+ * Keys of the cluster, of whatever database, as people read them: `public.accounts/accounts_pkey/1000` instead of bytes. What the catalog does not
  * know is printed as the key space alone explains it. For what people look at; nothing is ever looked up by it.
  */
 import { asBuffer, KeyReader, keyText, tablePrefix, toHex } from '@flotilla/base';
@@ -8,7 +8,7 @@ import { quoteIdentifier } from '../types/identifier.ts';
 import { formatText, type TextContext } from '../types/text-codec.ts';
 import { isText, type SqlType } from '../types/type.ts';
 import type { RelationDescriptor, TableDescriptor } from './descriptor.ts';
-import type { CatalogSnapshot } from './snapshot.ts';
+import { type CatalogSnapshot, contentsOf, databasesIn } from './snapshot.ts';
 
 export interface KeyPlace {
   readonly schema?: string;
@@ -31,8 +31,9 @@ export class KeyNames {
 
   constructor(snapshot: CatalogSnapshot, text: TextContext) {
     this.text = text;
-    for (const relation of snapshot.relations.values())
-      if (relation.kind !== 'view') this.byStorage.set(relation.storageId, relation);
+    for (const database of databasesIn(snapshot.contents))
+      for (const relation of contentsOf(snapshot.contents, database).relations.values())
+        if (relation.kind !== 'view') this.byStorage.set(relation.storageId, relation);
   }
 
   /** What the key lies in; {} outside of the tables that are there. */

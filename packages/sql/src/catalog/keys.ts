@@ -7,8 +7,11 @@
  *   03 "sql/relation/" id (u32)             descriptor of a table, view, sequence or type
  *   03 "sql/statistics/" id (u32)           what ANALYZE found out about a table
  *   03 "sql/schema/" name                   descriptor of a schema; `public` without one is there all the same
- *   03 "sql/access/" kind "/" name          descriptor of a role, or what is kept of databases
+ *   03 "sql/schema/" oid 00 name            of a schema of another database than the initial one
+ *   03 "sql/access/" kind "/" name          descriptor of a role or a database
  *   03 "sql/login-secret"                   32 random bytes: what unknown names are answered from
+ *
+ * Relations and types of all databases lie among each other: their descriptors say which database they are of.
  *
  * There are no keys for names: every change reads and writes the version, so that no two of them pass each other, and the
  * catalog of a version is held in memory as a whole.
@@ -50,8 +53,9 @@ export function statisticsKey(id: number): Uint8Array {
   return concatBytes(statisticsPrefix, bytes);
 }
 
-export function schemaKey(name: string): Uint8Array {
-  return systemKey(`sql/schema/${name}`);
+/** @param database undefined: the initial one */
+export function schemaKey(name: string, database: number | undefined): Uint8Array {
+  return systemKey(`sql/schema/${database === undefined ? '' : `${database}\0`}${name}`);
 }
 
 /** @param name as `accessName` gives it */

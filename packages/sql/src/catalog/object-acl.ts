@@ -1,6 +1,5 @@
 /** The privileges on an object of the catalog as they are in force: what was granted, or the default of its kind. */
 import { type Acl, defaultAcl } from './acl.ts';
-import { bootstrapRole } from './built-in-role-names.ts';
 import type { RelationDescriptor, SchemaDescriptor } from './descriptor.ts';
 import type { DatabaseDescriptor } from './role.ts';
 
@@ -13,5 +12,5 @@ export function schemaAclOf(schema: SchemaDescriptor): Acl {
 }
 
 export function databaseAclOf(database: DatabaseDescriptor): Acl {
-  return database.acl ?? defaultAcl('database', bootstrapRole);
+  return database.acl ?? defaultAcl('database', database.owner);
 }

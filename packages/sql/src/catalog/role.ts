@@ -55,14 +55,22 @@ export interface DefaultPrivileges {
   readonly acl: Acl;
 }
 
-/** What is kept of the only database, apart from what lies in it. */
+/** A database, apart from what lies in it. */
 export interface DatabaseDescriptor {
   readonly kind: 'database';
+  readonly id: number;
+  readonly name: string;
+  readonly owner: string;
+  /** One that is there without a descriptor has been dropped. */
+  readonly dropped?: boolean;
   /** Absent: the default. */
   readonly acl?: Acl;
   /** ALTER DEFAULT PRIVILEGES. */
   readonly defaults?: readonly DefaultPrivileges[];
-  /** ALTER DATABASE … SET, and ALTER ROLE ALL SET under ''. By database. */
+  /**
+   * ALTER DATABASE … SET of all databases, by name, and ALTER ROLE ALL SET under '': as a role keeps its own. Those of the
+   * initial database's descriptor count alone.
+   */
   readonly settings: Readonly<Record<string, SettingValues>>;
   readonly comment?: string;
 }
@@ -71,7 +79,11 @@ export type AccessDescriptor = RoleDescriptor | DatabaseDescriptor;
 
 /** What it is kept by: unique among all of them. */
 export function accessName(descriptor: AccessDescriptor): string {
-  return descriptor.kind === 'role' ? roleKey(descriptor.name) : 'database';
+  return descriptor.kind === 'role' ? roleKey(descriptor.name) : databaseKey(descriptor.id);
+}
+
+export function databaseKey(id: number): string {
+  return id === initialDatabaseId ? 'database' : `database/${id}`;
 }
 
 export function roleKey(name: string): string {
@@ -116,4 +128,26 @@ export function newRole(id: number, name: string): RoleDescriptor {
   return predefined(id, name);
 }
 
-export const noDatabase: DatabaseDescriptor = { kind: 'database', settings: {} };
+/** What lies in the initial database has keys and descriptors that name none. */
+export const initialDatabaseId: number = 16_383;
+/** PostgreSQL's oid of it. */
+const maintenanceDatabaseId = 5;
+
+export function newDatabase(id: number, name: string, owner: string): DatabaseDescriptor {
+  return { kind: 'database', id, name, owner, settings: {} };
+}
+
+export const initialDatabase: DatabaseDescriptor = newDatabase(
+  initialDatabaseId,
+  'flotilla',
+  bootstrapRole,
+);
+
+/** There without a descriptor: the one that clients begin in, and the one that tools connect to in order to make others. */
+export const builtInDatabases: readonly DatabaseDescriptor[] = [
+  initialDatabase,
+  {
+    ...newDatabase(maintenanceDatabaseId, 'postgres', bootstrapRole),
+    comment: 'default administrative connection database',
+  },
+];

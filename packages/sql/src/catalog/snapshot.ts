@@ -1,6 +1,7 @@
 /**
- * The catalog as of one version, whole and in memory: every schema and relation, by id and by name. Immutable. Loaded by
- * `Catalog`, changed through a `CatalogEditor`, read by binder, planner, executor and the virtual tables.
+ * The catalog as of one version, whole and in memory, as it is seen from within one database: every schema and relation
+ * there, by id and by name, and what databases share. Immutable. Loaded by `Catalog`, changed through a `CatalogEditor`, read
+ * by binder, planner, executor and the virtual tables.
  */
 
 import { arrayTypeOf, type SqlType, typeByOid } from '../types/type.ts';
@@ -17,10 +18,13 @@ import {
 } from './descriptor.ts';
 import {
   type AccessDescriptor,
+  builtInDatabases,
   builtInRoles,
   type DatabaseDescriptor,
-  noDatabase,
+  initialDatabase,
+  initialDatabaseId,
   type RoleDescriptor,
+  type SettingValues,
 } from './role.ts';
 
 import type { TableStatistics } from './statistics.ts';
@@ -87,18 +91,52 @@ export interface Reference {
   readonly foreignKey: ForeignKeyDescriptor;
 }
 
-/** What the store holds of the catalog. */
-export interface CatalogContents {
-  readonly version: number;
+/** What lies in one database. */
+export interface DatabaseContents {
   /** By name. A schema of id 0 has been dropped: only `public` needs to be told so. */
   readonly schemas: ReadonlyMap<string, SchemaDescriptor>;
   readonly relations: ReadonlyMap<number, RelationDescriptor>;
   /** What users made, by oid. */
   readonly types: ReadonlyMap<number, TypeDescriptor>;
-  /** Roles and the like by what they are kept by. The same object while none of them changes. */
+}
+
+/** What the store holds of the catalog: of one database, and of the others beside it. */
+export interface CatalogContents extends DatabaseContents {
+  readonly version: number;
+  /** The oid of the database that `schemas`, `relations` and `types` are of. */
+  readonly database: number;
+  /** By oid. One that nothing lies in may be missing. */
+  readonly elsewhere: ReadonlyMap<number, DatabaseContents>;
+  /** Roles and databases by what they are kept by. The same object while none of them changes. */
   readonly access: ReadonlyMap<string, AccessDescriptor>;
-  /** Of tables that were analyzed, by id. */
+  /** Of tables that were analyzed, of all databases, by id. */
   readonly statistics?: ReadonlyMap<number, TableStatistics>;
+}
+
+const emptyDatabase: DatabaseContents = {
+  schemas: new Map(),
+  relations: new Map(),
+  types: new Map(),
+};
+
+/** What lies in a database. */
+export function contentsOf(contents: CatalogContents, database: number): DatabaseContents {
+  if (database === contents.database) return contents;
+  return contents.elsewhere.get(database) ?? emptyDatabase;
+}
+
+/** The oids of all databases that anything may lie in. */
+export function databasesIn({ database, elsewhere }: CatalogContents): number[] {
+  return [database, ...elsewhere.keys()];
+}
+
+/** The same contents from within another database. */
+function movedTo(contents: CatalogContents, database: number): CatalogContents {
+  const { schemas, relations, types } = contents;
+  const elsewhere = new Map(contents.elsewhere);
+  elsewhere.delete(database);
+  elsewhere.set(contents.database, { schemas, relations, types });
+  return { ...contents, ...contentsOf(contents, database), database, elsewhere };
 }
 
 function nameOf(schema: string, name: string): string {
@@ -110,16 +148,23 @@ export class CatalogSnapshot {
   readonly schemas: ReadonlyMap<string, SchemaDescriptor>;
   /** By name; those that are always there among them. */
   readonly roles: ReadonlyMap<string, RoleDescriptor>;
-  /** What is kept of databases. */
-  readonly databases: DatabaseDescriptor;
+  /** By name; those that are always there among them. */
+  readonly databases: ReadonlyMap<string, DatabaseDescriptor>;
+  /** The one that all of this is seen from. Undefined: it has been dropped. */
+  private readonly own: DatabaseDescriptor | undefined;
+  /** What sessions begin with whoever they are of, by database; '' = in all. */
+  readonly settings: Readonly<Record<string, SettingValues>>;
+  /** The same version from within other databases, and from here. */
+  private readonly views: Map<number, CatalogSnapshot>;
   private readonly names = new Map<string, RelationDescriptor | FoundIndex>();
   private readonly typeNames = new Map<string, TypeDescriptor>();
   /** Of users' types and of arrays of them. */
   private readonly typesByOid = new Map<number, SqlType>();
   private readonly references = new Map<number, Reference[]>();
 
-  constructor(contents: CatalogContents) {
+  constructor(contents: CatalogContents, views: Map<number, CatalogSnapshot> = new Map()) {
     this.contents = contents;
+    this.views = views.set(contents.database, this);
     const schemas = new Map(builtInSchemas.map((schema) => [schema.name, schema]));
     schemas.set(publicSchema, initialPublic);
     for (const schema of contents.schemas.values()) {
@@ -128,12 +173,15 @@ export class CatalogSnapshot {
     }
     this.schemas = schemas;
     const roles = new Map(builtInRoles.map((role) => [role.name, role]));
-    let databases = noDatabase;
+    const databases = new Map(builtInDatabases.map((database) => [database.id, database]));
     for (const one of contents.access.values())
       if (one.kind === 'role') roles.set(one.name, one);
-      else databases = one;
+      else databases.set(one.id, one);
     this.roles = roles;
-    this.databases = databases;
+    this.settings = databases.get(initialDatabaseId)?.settings ?? {};
+    const there = [...databases.values()].filter(({ dropped }) => dropped !== true);
+    this.databases = new Map(there.map((database) => [database.name, database]));
+    this.own = there.find(({ id }) => id === contents.database);
     for (const type of contents.types.values()) {
       this.typeNames.set(nameOf(type.schema, type.name), type);
       const own = sqlTypeOf(type);
@@ -148,15 +196,42 @@ export class CatalogSnapshot {
   static empty(): CatalogSnapshot {
     return new CatalogSnapshot({
       version: 0,
-      schemas: new Map(),
-      relations: new Map(),
-      types: new Map(),
+      ...emptyDatabase,
+      database: initialDatabaseId,
+      elsewhere: new Map(),
       access: new Map(),
     });
   }
 
   get version(): number {
     return this.contents.version;
+  }
+
+  /** The same version from within another database. Made once for each. */
+  at(database: number): CatalogSnapshot {
+    return (
+      this.views.get(database) ?? new CatalogSnapshot(movedTo(this.contents, database), this.views)
+    );
+  }
+
+  /** The same version from within every database that anything may lie in. */
+  everywhere(): CatalogSnapshot[] {
+    return databasesIn(this.contents).map((database) => this.at(database));
+  }
+
+  /** The database that all of this is seen from. One that is gone looks as if it were new. */
+  get database(): DatabaseDescriptor {
+    return this.own ?? { ...initialDatabase, id: this.contents.database, name: '' };
+  }
+
+  /** Whether that database is there. */
+  get isThere(): boolean {
+    return this.own !== undefined;
+  }
+
+  databaseById(id: number): DatabaseDescriptor | undefined {
+    for (const database of this.databases.values()) if (database.id === id) return database;
+    return undefined;
   }
 
   get relations(): ReadonlyMap<number, RelationDescriptor> {

@@ -3,7 +3,9 @@ import type { CommentStmt } from 'libpg-query';
 import { describeKind, listItems, nameParts } from '../bind/ast.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { DatabaseDescriptor, RoleDescriptor } from '../catalog/role.ts';
+import { requireOwner } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
+import { findDatabase } from './databases.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 import { findType, requireTypeOwner, typeNameParts } from './types.ts';
 
@@ -78,13 +80,13 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
     }
     case 'OBJECT_DATABASE': {
       const [name = ''] = parts;
-      if (name !== ddl.options.evaluation.database) {
+      const database = findDatabase(ddl, name);
+      if (database === undefined) {
         ddl.warning('3D000', `database "${name}" does not exist`);
         return 'COMMENT';
       }
-      if (!ddl.authority.superuser)
-        throw new SqlError('42501', `must be owner of database ${name}`);
-      ddl.editor.putAccess(described(ddl.snapshot.databases, text));
+      requireOwner(ddl.authority, database.owner, `database ${name}`);
+      ddl.editor.putAccess(described(database, text));
       return 'COMMENT';
     }
     case 'OBJECT_ROLE': {

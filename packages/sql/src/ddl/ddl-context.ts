@@ -94,7 +94,7 @@ export class DdlContext {
   /** What was granted before on an object that the user makes there. */
   initialAcl(kind: 'table' | 'sequence' | 'schema', schema: string): { readonly acl?: Acl } {
     const owner = this.user;
-    const items = (this.snapshot.databases.defaults ?? [])
+    const items = (this.snapshot.database.defaults ?? [])
       .filter((one) => one.role === owner && one.kind === kind && ['', schema].includes(one.schema))
       .flatMap((one) => one.acl);
     if (items.length === 0) return {};
@@ -136,7 +136,7 @@ export class DdlContext {
         'cannot create temporary relation in non-temporary schema',
         variable.location,
       );
-    const acl = databaseAclOf(this.snapshot.databases);
+    const acl = databaseAclOf(this.snapshot.database);
     const { database } = this.options.evaluation;
     const { superuser, roles } = this.authority;
     if (!superuser && !heldLetters(acl, (role) => roles.has(role)).includes('T'))

@@ -33,7 +33,9 @@ export function ddlTag(tree: Node): string {
   if ('DropRoleStmt' in tree) return 'DROP ROLE';
   if ('GrantRoleStmt' in tree)
     return tree.GrantRoleStmt.is_grant === true ? 'GRANT ROLE' : 'REVOKE ROLE';
-  if ('AlterDatabaseSetStmt' in tree) return 'ALTER DATABASE';
+  if ('CreatedbStmt' in tree) return 'CREATE DATABASE';
+  if ('DropdbStmt' in tree) return 'DROP DATABASE';
+  if ('AlterDatabaseStmt' in tree || 'AlterDatabaseSetStmt' in tree) return 'ALTER DATABASE';
   return describeKind(kindOf(tree));
 }
 

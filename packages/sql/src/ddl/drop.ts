@@ -328,10 +328,10 @@ class Dropping {
     for (const id of this.types.keys()) editor.removeType(id);
     for (const schema of this.schemas.values()) editor.removeSchema(schema);
     // What ALTER DEFAULT PRIVILEGES has said about the schemas goes with them.
-    const { databases } = editor.snapshot;
-    const kept = databases.defaults?.filter(({ schema }) => !this.schemas.has(schema));
-    if (kept !== undefined && kept.length < (databases.defaults?.length ?? 0))
-      editor.putAccess({ ...databases, defaults: kept });
+    const { database } = editor.snapshot;
+    const kept = database.defaults?.filter(({ schema }) => !this.schemas.has(schema));
+    if (kept !== undefined && kept.length < (database.defaults?.length ?? 0))
+      editor.putAccess({ ...database, defaults: kept });
   }
 
   /** Views over what goes, and sequences of tables that go. */

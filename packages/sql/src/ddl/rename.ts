@@ -8,6 +8,7 @@ import { print } from '../plan/explain.ts';
 import { requireOwner } from '../roles/access.ts';
 import { renameRole } from '../roles/role-statements.ts';
 import { SqlError } from '../sql-error.ts';
+import { renameDatabase } from './databases.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 import { ddlTag } from './ddl-tag.ts';
 import { refuseTypeUses, renameType as renameUserType } from './types.ts';
@@ -31,6 +32,7 @@ export async function rename(ddl: DdlContext, statement: RenameStmt): Promise<st
     return tag;
   }
   if (renameType === 'OBJECT_ROLE') return renameRole(ddl, statement);
+  if (renameType === 'OBJECT_DATABASE') return renameDatabase(ddl, subname, newname);
   if (relation === undefined) throw ddl.binder().unsupported(`${tag} RENAME`);
   const { schemaname, relname = '' } = relation;
   if (

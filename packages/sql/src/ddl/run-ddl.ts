@@ -4,7 +4,7 @@
  */
 import { DbError } from '@flotilla/base';
 import type { Node } from 'libpg-query';
-import type { Catalog } from '../catalog/catalog.ts';
+import type { DatabaseCatalog } from '../catalog/database-catalog.ts';
 import { CatalogEditor } from '../catalog/editor.ts';
 import type { CatalogIds } from '../catalog/ids.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
@@ -28,6 +28,7 @@ import { comment } from './comment.ts';
 import { createIndex } from './create-index.ts';
 import { createTable } from './create-table.ts';
 import { createTableAs } from './create-table-as.ts';
+import { alterDatabase, createDatabase, dropDatabase } from './databases.ts';
 import { DdlContext } from './ddl-context.ts';
 import { drop } from './drop.ts';
 import { createExtension } from './extensions.ts';
@@ -40,7 +41,7 @@ import { createView } from './views.ts';
 
 export interface DdlOptions {
   readonly database: KvDatabase;
-  readonly catalog: Catalog;
+  readonly catalog: DatabaseCatalog;
   readonly ids: CatalogIds;
   readonly afterChange: AfterChange;
   readonly source: SourceText;
@@ -95,6 +96,10 @@ function changeOf(tree: Node): Change | undefined {
   if ('GrantRoleStmt' in tree) return async (context) => grantRole(context, tree.GrantRoleStmt);
   if ('AlterRoleSetStmt' in tree)
     return async (context) => alterRoleSettings(context, tree.AlterRoleSetStmt);
+  if ('CreatedbStmt' in tree) return (context) => createDatabase(context, tree.CreatedbStmt);
+  if ('DropdbStmt' in tree) return (context) => dropDatabase(context, tree.DropdbStmt);
+  if ('AlterDatabaseStmt' in tree)
+    return async (context) => alterDatabase(context, tree.AlterDatabaseStmt);
   if ('AlterDatabaseSetStmt' in tree)
     return async (context) => alterDatabaseSettings(context, tree.AlterDatabaseSetStmt);
   return undefined;

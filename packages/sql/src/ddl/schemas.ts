@@ -16,7 +16,7 @@ export async function createSchema(ddl: DdlContext, statement: CreateSchemaStmt)
   const { authrole, if_not_exists: ifNotExists } = statement;
   const owner = authrole === undefined ? ddl.user : newOwner(ddl, authrole);
   const name = statement.schemaname ?? owner;
-  const acl = databaseAclOf(ddl.snapshot.databases);
+  const acl = databaseAclOf(ddl.snapshot.database);
   const { database } = ddl.options.evaluation;
   if (
     !ddl.authority.superuser &&

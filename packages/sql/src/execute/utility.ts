@@ -2,6 +2,7 @@
 import { assertNever, type Prng } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
 import type { SessionCursors } from '../cursors/session-cursors.ts';
+import { ddlTag } from '../ddl/ddl-tag.ts';
 import { type DdlOptions, runDdl } from '../ddl/run-ddl.ts';
 import type { SessionNotifications } from '../notifications/session-notifications.ts';
 import type { ColumnDescription, NamedStatements, StatementResult } from '../session-api.ts';
@@ -32,6 +33,8 @@ export async function runUtility(
 ): Promise<StatementResult> {
   switch (plan.kind) {
     case 'ddl':
+      if ('CreatedbStmt' in plan.tree || 'DropdbStmt' in plan.tree)
+        options.transaction.requireNoBlock(ddlTag(plan.tree));
       return emptyResult(await runDdl(plan.tree, options));
     case 'set':
       return runSet(plan, options);
@@ -87,7 +90,8 @@ export async function runUtility(
     case 'analyze': {
       if (plan.tag === 'VACUUM') options.transaction.requireNoBlock(plan.tag);
       const all = plan.tables ?? options.catalog.snapshot.tables();
-      for (const table of all) await analyze(table, options);
+      for (const table of all)
+        await analyze(table, { ...options, catalog: options.catalog.cluster });
       return emptyResult(plan.tag);
     }
     default:

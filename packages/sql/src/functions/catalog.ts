@@ -18,7 +18,7 @@ import { isSystemSchema } from '../catalog/snapshot.ts';
 import { isTemporarySchema, temporaryAlias } from '../catalog/temporary-schema.ts';
 import { describedClasses } from '../catalog/virtual/constraints.ts';
 import { systemShapes } from '../catalog/virtual/layout.ts';
-import { databaseOid, roleNames, roleOid } from '../catalog/virtual/system-oids.ts';
+import { roleNames, roleOid } from '../catalog/virtual/system-oids.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { quoteIdentifier } from '../types/identifier.ts';
@@ -146,10 +146,10 @@ function commentOf(oid: Datum, number: number, context: EvalContext): Datum {
 /** Comments of columns are kept by smaller numbers than those of indexes and constraints. */
 const columnNumbersMax = 16_383;
 
-/** Of a role or the database. */
+/** Of a role or a database. */
 function sharedComment(oid: Datum, kind: string, context: EvalContext): Datum {
   const { snapshot } = catalogOf(context).names;
-  if (kind === 'pg_database' && oid === databaseOid) return snapshot.databases.comment ?? null;
+  if (kind === 'pg_database') return snapshot.databaseById(Number(oid))?.comment ?? null;
   if (kind !== 'pg_authid') return null;
   for (const role of snapshot.roles.values())
     if (roleOid(snapshot, role.name) === oid) return role.comment ?? null;

@@ -9,6 +9,7 @@ import type { Authority } from '../roles/authority.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { boolType, int2Type, nameType, oidType, type SqlType, textType } from '../types/type.ts';
+import { databaseByValue } from './database-lookup.ts';
 import { authorityForName, roleByValue } from './role-lookup.ts';
 import { catalogOf } from './sequences.ts';
 import { type EvalContext, type Signature, signature, typedSignature } from './signature.ts';
@@ -91,10 +92,9 @@ function onSchema(value: Datum, context: EvalContext): Test | undefined {
 }
 
 function onDatabase(value: Datum, context: EvalContext): Test | undefined {
-  const { snapshot } = catalogOf(context).names;
-  if (typeof value === 'string' && value !== context.database)
-    throw new SqlError('3D000', `database "${value}" does not exist`);
-  const acl = databaseAclOf(snapshot.databases);
+  const database = databaseByValue(value, context);
+  if (database === undefined) return undefined;
+  const acl = databaseAclOf(database);
   return (authority, letter) =>
     authority.superuser || heldLetters(acl, (role) => authority.roles.has(role)).includes(letter);
 }

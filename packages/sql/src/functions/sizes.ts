@@ -4,11 +4,12 @@
  */
 import { compareBytes, type Span } from '@flotilla/base';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { RangeFacts } from '../cluster/cluster-inspector.ts';
 import type { Datum } from '../session-api.ts';
-import { SqlError } from '../sql-error.ts';
 import { indexSpan, storageSpan } from '../storage/table-store.ts';
 import { int8Type, nameType, oidType, regclassType, textType } from '../types/type.ts';
+import { databaseByValue } from './database-lookup.ts';
 import { catalogOf } from './sequences.ts';
 import {
   type EvalContext,
@@ -91,16 +92,30 @@ function relationSize(
   };
 }
 
-const databaseSize: Implementation = (database, _b, _c, context) => {
-  if (typeof database === 'string' && database !== context.database)
-    throw new SqlError('3D000', `database "${database}" does not exist`);
-  return bytesIn('pg_database_size', context, (ranges) =>
-    ranges.reduce((sum, range) => sum + range.liveBytes, 0),
+/** What its tables take; what the cluster keeps beside them is of none. */
+const databaseSize: Implementation = (value, _b, _c, context) => {
+  const database = databaseByValue(value, context);
+  if (database === undefined) return null;
+  const { snapshot } = catalogOf(context).names;
+  const own = partsOfAll(snapshot.at(database.id));
+  const all = snapshot.everywhere().flatMap(partsOfAll);
+  return bytesIn(`pg_database_size/${database.id}`, context, (ranges) =>
+    ranges.reduce((sum, range) => {
+      const mine = own.filter((one) => overlaps(range, one)).length;
+      if (mine === 0) return sum;
+      return sum + (range.liveBytes * mine) / all.filter((one) => overlaps(range, one)).length;
+    }, 0),
   );
 };
 
+function partsOfAll(snapshot: CatalogSnapshot): Span[] {
+  return snapshot.tables().flatMap(partsOf);
+}
+
 const tablespaceSize: Implementation = (_tablespace, _b, _c, context) =>
-  databaseSize(null, null, null, context);
+  bytesIn('pg_tablespace_size', context, (ranges) =>
+    ranges.reduce((sum, range) => sum + range.liveBytes, 0),
+  );
 
 const rowsOnly = (table: TableDescriptor): readonly Span[] => [spanOfRows(table)];
 const indexesOnly = (table: TableDescriptor): readonly Span[] => partsOf(table).slice(1);

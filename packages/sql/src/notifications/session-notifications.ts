@@ -2,12 +2,14 @@
  * LISTEN, UNLISTEN and NOTIFY of one session. All of them take effect when the transaction commits, in their order; what is
  * rolled back has never been said, and what is said twice in a transaction is heard once.
  */
+import { initialDatabaseId } from '../catalog/role.ts';
 import { notificationPayloadBytesMax, notificationsPendingMax } from '../limits.ts';
 import type { Notification, TransactionScope } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import type { NotificationAccess } from './notification-access.ts';
 import type { Listener, NotificationHub } from './notification-hub.ts';
 
+/** Channels by their names in the cluster. */
 type Action =
   | { readonly kind: 'notify'; readonly channel: string; readonly payload: string }
   | { readonly kind: 'listen'; readonly channel: string }
@@ -25,6 +27,8 @@ const channelBytesMax = 63;
 export interface SessionNotificationsOptions {
   readonly hub: NotificationHub;
   readonly processId: number;
+  /** What its channels are called by in the cluster: those of other databases are others. Throws 3D000. */
+  readonly channelName: (channel: string) => string;
   readonly deliver: Listener;
   readonly scope: () => TransactionScope | undefined;
 }
@@ -37,7 +41,8 @@ export class SessionNotifications implements NotificationAccess {
   private readonly said = new Set<string>();
   private working: Promise<void> | undefined;
   private closed = false;
-  private readonly listener: Listener = (notification) => this.options.deliver(notification);
+  private readonly listener: Listener = (notification) =>
+    this.options.deliver({ ...notification, channel: ownName(notification.channel) });
 
   constructor(options: SessionNotificationsOptions) {
     this.options = options;
@@ -48,11 +53,11 @@ export class SessionNotifications implements NotificationAccess {
   }
 
   listening(): readonly string[] {
-    return [...this.channels];
+    return [...this.channels].map(ownName);
   }
 
-  notify(channel: string, payload: string): void {
-    checkChannel(channel);
+  notify(written: string, payload: string): void {
+    const channel = this.named(written);
     if (Buffer.byteLength(payload, 'utf8') >= notificationPayloadBytesMax)
       throw new SqlError('22023', 'payload string too long');
     const name = `${channel}\0${payload}`;
@@ -65,12 +70,17 @@ export class SessionNotifications implements NotificationAccess {
 
   /** Throws 22023. */
   listen(channel: string): void {
-    checkChannel(channel);
-    this.add({ kind: 'listen', channel });
+    this.add({ kind: 'listen', channel: this.named(channel) });
   }
 
   unlisten(channel: string | undefined): void {
-    this.add({ kind: 'unlisten', channel });
+    const name = channel === undefined ? undefined : this.options.channelName(channel);
+    this.add({ kind: 'unlisten', channel: name });
+  }
+
+  private named(channel: string): string {
+    checkChannel(channel);
+    return this.options.channelName(channel);
   }
 
   /** A savepoint was rolled back to. */
@@ -139,6 +149,15 @@ export class SessionNotifications implements NotificationAccess {
       this.options.hub.unlisten(one, this.listener);
     }
   }
+}
+
+/** In the cluster a channel is called by its name, of another database than the initial one by the oid before that. */
+export function channelName(channel: string, database: number): string {
+  return database === initialDatabaseId ? channel : `${database}\0${channel}`;
+}
+
+function ownName(channel: string): string {
+  return channel.slice(channel.indexOf('\0') + 1);
 }
 
 function checkChannel(channel: string): void {

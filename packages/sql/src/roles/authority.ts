@@ -2,7 +2,7 @@
  * What one role may do: itself, the roles whose privileges it has, and whether it is above all that. Computed from a snapshot
  * of the catalog and kept with it. Grants and checks ask it; it knows no privileges on objects.
  */
-import { bootstrapRole, databaseOwnerRole } from '../catalog/built-in-role-names.ts';
+import { databaseOwnerRole } from '../catalog/built-in-role-names.ts';
 import type { RoleDescriptor } from '../catalog/role.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 
@@ -84,7 +84,7 @@ function rolesOf(
   const found = new Set([user]);
   for (const name of found) {
     // Whoever owns the database is a member of the role of its owner.
-    if (name === bootstrapRole) found.add(databaseOwnerRole);
+    if (name === snapshot.database.owner) found.add(databaseOwnerRole);
     const role = snapshot.roles.get(name);
     if (role !== undefined && through(role))
       for (const membership of role.memberOf) found.add(membership.role);

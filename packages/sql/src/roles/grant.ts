@@ -10,10 +10,10 @@ import {
   privilegeLetters,
   revoked,
 } from '../catalog/acl.ts';
-import { bootstrapRole } from '../catalog/built-in-role-names.ts';
 import type { RelationDescriptor } from '../catalog/descriptor.ts';
 import { aclOf, databaseAclOf, schemaAclOf } from '../catalog/object-acl.ts';
 import type { DefaultPrivileges } from '../catalog/role.ts';
+import { databaseNamed } from '../ddl/databases.ts';
 import { type DdlContext, missingRelation } from '../ddl/ddl-context.ts';
 import { SqlError } from '../sql-error.ts';
 import { unknownPrivilege, wrongPrivilege } from './access.ts';
@@ -73,17 +73,11 @@ export function grant(ddl: DdlContext, statement: GrantStmt): string {
       }
       case 'OBJECT_DATABASE': {
         const [name = ''] = nameParts([object]);
-        if (name !== ddl.options.evaluation.database)
-          throw new SqlError('3D000', `database "${name}" does not exist`);
-        const { databases } = ddl.snapshot;
-        const target: Target = {
-          kind: 'database',
-          name,
-          owner: bootstrapRole,
-          acl: databaseAclOf(databases),
-        };
+        const database = databaseNamed(ddl, name);
+        const { owner } = database;
+        const target: Target = { kind: 'database', name, owner, acl: databaseAclOf(database) };
         const acl = change(ddl, target, lettersOf(ddl, 'database', privileges), request);
-        ddl.editor.putAccess({ ...databases, acl });
+        ddl.editor.putAccess({ ...database, acl });
         break;
       }
       default:
@@ -290,8 +284,8 @@ export function alterDefaultPrivileges(
     if (!ddl.authority.isMemberOf(role))
       throw denied('permission denied to change default privileges');
     for (const schema of schemas) {
-      const { databases } = ddl.snapshot;
-      const all = databases.defaults ?? [];
+      const { database } = ddl.snapshot;
+      const all = database.defaults ?? [];
       const at = all.find((one) => one.role === role && one.schema === schema && one.kind === kind);
       let acl = at?.acl ?? [];
       for (const grantee of request.grantees)
@@ -302,7 +296,7 @@ export function alterDefaultPrivileges(
             }) ?? acl);
       const others = all.filter((one) => one !== at);
       const defaults = acl.length === 0 ? others : [...others, { role, schema, kind, acl }];
-      ddl.editor.putAccess({ ...databases, defaults });
+      ddl.editor.putAccess({ ...database, defaults });
     }
   }
   return 'ALTER DEFAULT PRIVILEGES';

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { DbError } from '@flotilla/base';
 import { heldLetters } from '../catalog/acl.ts';
 import type { Catalog } from '../catalog/catalog.ts';
+import { missingDatabase } from '../catalog/database-catalog.ts';
 import { loginSecretKey } from '../catalog/keys.ts';
 import { databaseAclOf } from '../catalog/object-acl.ts';
 import type { SettingValues } from '../catalog/role.ts';
@@ -19,6 +20,8 @@ import { settingsOfLogin } from './stored-settings.ts';
 export interface Login {
   /** False: no role has the name. */
   readonly known: boolean;
+  /** The oid of the database. */
+  readonly database: number;
   /** Sessions at a time in one gateway; -1 = any number. */
   readonly connectionLimit: number;
   /** What the session begins with. */
@@ -32,7 +35,7 @@ export interface Logins {
   /**
    * Whether this user may begin a session, having shown who he is.
    * @param mustExist a name that no role has is refused
-   * Throws SqlError 28000, 42501.
+   * Throws SqlError 28000, 3D000, 42501.
    */
   admit(user: string, database: string, options: { readonly mustExist: boolean }): Promise<Login>;
 }
@@ -68,15 +71,19 @@ export class CatalogLogins implements Logins {
     database: string,
     options: { readonly mustExist: boolean },
   ): Promise<Login> {
-    const snapshot = await this.options.catalog.loadNewest();
-    const role = snapshot.roles.get(user);
-    if (role === undefined) {
-      if (options.mustExist) throw new SqlError('28000', `role "${user}" does not exist`);
-      const settings = settingsOfLogin(snapshot, user, database);
-      return { known: false, connectionLimit: -1, settings };
-    }
-    if (!role.login) throw new SqlError('28000', `role "${user}" is not permitted to log in`);
-    const acl = databaseAclOf(snapshot.databases);
+    const newest = await this.options.catalog.loadNewest();
+    const role = newest.roles.get(user);
+    if (role === undefined && options.mustExist)
+      throw new SqlError('28000', `role "${user}" does not exist`);
+    if (role?.login === false)
+      throw new SqlError('28000', `role "${user}" is not permitted to log in`);
+    const found = newest.databases.get(database);
+    if (found === undefined) throw missingDatabase(database);
+    const settings = settingsOfLogin(newest, user, database);
+    if (role === undefined)
+      return { known: false, database: found.id, connectionLimit: -1, settings };
+    const snapshot = newest.at(found.id);
+    const acl = databaseAclOf(found);
     const { superuser, roles } = authorityOf(snapshot, { user, trusted: undefined });
     if (!superuser && !heldLetters(acl, (one) => roles.has(one)).includes('c'))
       throw new SqlError('42501', `permission denied for database "${database}"`, {
@@ -84,8 +91,9 @@ export class CatalogLogins implements Logins {
       });
     return {
       known: true,
+      database: found.id,
       connectionLimit: role.superuser ? -1 : role.connectionLimit,
-      settings: settingsOfLogin(snapshot, user, database),
+      settings,
     };
   }
 

@@ -3,6 +3,8 @@ import type { AlterOwnerStmt, DropOwnedStmt, ReassignOwnedStmt } from 'libpg-que
 import { nameParts } from '../bind/ast.ts';
 import { type Acl, aclNames, aclRenamed } from '../catalog/acl.ts';
 import type { RelationDescriptor, SchemaDescriptor } from '../catalog/descriptor.ts';
+import type { DatabaseDescriptor } from '../catalog/role.ts';
+import { databaseNamed } from '../ddl/databases.ts';
 import type { DdlContext } from '../ddl/ddl-context.ts';
 import { dropObjects } from '../ddl/drop.ts';
 import { findType, typeNameParts } from '../ddl/types.ts';
@@ -52,6 +54,11 @@ export function alterOwner(ddl: DdlContext, statement: AlterOwnerStmt): string {
     return 'ALTER TYPE';
   }
   const [name = ''] = object === undefined ? [] : nameParts([object]);
+  if (objectType === 'OBJECT_DATABASE') {
+    const database = databaseNamed(ddl, name);
+    giveDatabase(ddl, database, newOwner(ddl, statement.newowner), name);
+    return 'ALTER DATABASE';
+  }
   if (objectType !== 'OBJECT_SCHEMA') throw ddl.binder().unsupported(`ALTER ${shown} … OWNER TO`);
   const schema = ddl.snapshot.schemas.get(name);
   if (schema === undefined) throw new SqlError('3F000', `schema "${name}" does not exist`);
@@ -59,6 +66,21 @@ export function alterOwner(ddl: DdlContext, statement: AlterOwnerStmt): string {
   checkNewOwner(ddl, { owner: schema.owner, what: `schema ${name}`, schema: undefined }, owner);
   giveSchema(ddl, schema, owner);
   return 'ALTER SCHEMA';
+}
+
+/** Throws 42501. @param shown its name as written */
+function giveDatabase(
+  ddl: DdlContext,
+  database: DatabaseDescriptor,
+  owner: string,
+  shown: string,
+): void {
+  const { authority } = ddl;
+  const what = `database ${shown}`;
+  checkNewOwner(ddl, { owner: database.owner, what, schema: undefined }, owner);
+  if (!authority.createDatabase) throw denied('permission denied to change owner of database');
+  if (database.owner !== owner)
+    ddl.editor.putAccess({ ...database, owner, ...reowned(database.acl, database.owner, owner) });
 }
 
 function giveSchema(ddl: DdlContext, schema: SchemaDescriptor, owner: string): void {
@@ -76,6 +98,9 @@ export function reassignOwned(ddl: DdlContext, statement: ReassignOwnedStmt): st
     if (roles.includes(type.owner)) ddl.editor.putType({ ...type, owner });
   for (const schema of ddl.snapshot.schemas.values())
     if (roles.includes(schema.owner)) giveSchema(ddl, schema, owner);
+  for (const database of ddl.snapshot.databases.values())
+    if (roles.includes(database.owner))
+      ddl.editor.putAccess({ ...database, owner, ...reowned(database.acl, database.owner, owner) });
   return 'REASSIGN OWNED';
 }
 
@@ -120,14 +145,14 @@ function forgetGrants(ddl: DdlContext, role: string): void {
   for (const schema of ddl.snapshot.schemas.values())
     if (schema.acl !== undefined && aclNames(schema.acl, role))
       ddl.editor.putSchema({ ...schema, acl: without(schema.acl) });
-  const { databases } = ddl.snapshot;
-  const defaults = (databases.defaults ?? [])
+  const { database } = ddl.snapshot;
+  const defaults = (database.defaults ?? [])
     .filter((one) => one.role !== role)
     .map((one) => ({ ...one, acl: without(one.acl) }))
     .filter((one) => one.acl.length > 0);
   ddl.editor.putAccess({
-    ...databases,
-    ...(databases.acl === undefined ? {} : { acl: without(databases.acl) }),
+    ...database,
+    ...(database.acl === undefined ? {} : { acl: without(database.acl) }),
     defaults,
   });
 }

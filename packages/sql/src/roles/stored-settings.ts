@@ -3,16 +3,17 @@ import type { AlterDatabaseSetStmt, AlterRoleSetStmt, VariableSetStmt } from 'li
 import { bindSet } from '../bind/bind-utility.ts';
 import type { RoleDescriptor, SettingValues } from '../catalog/role.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
+import { databaseNamed } from '../ddl/databases.ts';
 import type { DdlContext } from '../ddl/ddl-context.ts';
 import { canonicalSettingName, checkSettingValue } from '../settings.ts';
-import { SqlError } from '../sql-error.ts';
+import { requireOwner } from './access.ts';
 import { denied } from './role-errors.ts';
 import { existingRole, roleNameOf } from './role-names.ts';
 
 export function alterRoleSettings(ddl: DdlContext, statement: AlterRoleSetStmt): string {
   const { role: spec, setstmt } = statement;
   const database =
-    statement.database === undefined ? '' : existingDatabase(ddl, statement.database);
+    statement.database === undefined ? '' : databaseNamed(ddl, statement.database).name;
   if (spec === undefined) {
     if (!ddl.authority.superuser) throw denied('must be superuser to alter settings globally');
     alterDatabases(ddl, database, setstmt);
@@ -29,9 +30,9 @@ export function alterRoleSettings(ddl: DdlContext, statement: AlterRoleSetStmt):
 
 export function alterDatabaseSettings(ddl: DdlContext, statement: AlterDatabaseSetStmt): string {
   const { dbname = '', setstmt } = statement;
-  existingDatabase(ddl, dbname);
-  if (!ddl.authority.superuser) throw denied(`must be owner of database ${dbname}`);
-  alterDatabases(ddl, dbname, setstmt);
+  const database = databaseNamed(ddl, dbname);
+  requireOwner(ddl.authority, database.owner, `database ${dbname}`);
+  alterDatabases(ddl, database.name, setstmt);
   return 'ALTER DATABASE';
 }
 
@@ -42,13 +43,8 @@ export function settingsOfLogin(
   database: string,
 ): SettingValues {
   const role = snapshot.roles.get(user)?.settings ?? {};
-  const all = snapshot.databases.settings;
+  const all = snapshot.settings;
   return { ...all[''], ...all[database], ...role[''], ...role[database] };
-}
-
-function existingDatabase(ddl: DdlContext, name: string): string {
-  if (name === ddl.options.evaluation.database) return name;
-  throw new SqlError('3D000', `database "${name}" does not exist`);
 }
 
 function alterDatabases(
@@ -56,9 +52,7 @@ function alterDatabases(
   database: string,
   statement: VariableSetStmt | undefined,
 ): void {
-  const { databases } = ddl.snapshot;
-  const settings = changed(ddl, databases.settings, database, statement);
-  ddl.editor.putAccess({ ...databases, settings });
+  ddl.editor.putSettings(changed(ddl, ddl.snapshot.settings, database, statement));
 }
 
 function changed(

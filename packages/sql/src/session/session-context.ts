@@ -4,6 +4,7 @@
  */
 import { SessionAdvisoryLocks } from '../advisory/session-advisory-locks.ts';
 import type { BackendAccess, CatalogAccess } from '../catalog/catalog-access.ts';
+import { DatabaseCatalog } from '../catalog/database-catalog.ts';
 import { parseSearchPath } from '../catalog/search-path.ts';
 import { SessionSequences } from '../catalog/session-sequences.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
@@ -12,7 +13,7 @@ import { OutsideWork, sleepFor } from '../cluster/outside-work.ts';
 import { SessionCursors } from '../cursors/session-cursors.ts';
 import { type AfterChange, afterChange } from '../ddl/after-change.ts';
 import { SessionStatements } from '../named-statements.ts';
-import { SessionNotifications } from '../notifications/session-notifications.ts';
+import { channelName, SessionNotifications } from '../notifications/session-notifications.ts';
 import type { Statement } from '../parse/parser.ts';
 import type { IndexTest } from '../plan/choose-path.ts';
 import type { PreparedPlan } from '../plan/plan.ts';
@@ -47,6 +48,7 @@ export class SessionContext {
   readonly notifications: SessionNotifications;
   readonly cursors: SessionCursors = new SessionCursors();
   readonly shared: SessionShared;
+  readonly catalog: DatabaseCatalog;
   readonly transaction: SessionTransaction;
   /** The user, where nobody has asked who he is. */
   readonly trusted: string | undefined;
@@ -63,6 +65,8 @@ export class SessionContext {
     this.sequences = new SessionSequences(shared.sequences);
     this.temporary = new SessionTemporary(shared.temporary);
     this.options = options;
+    const { database: name, databaseOid: oid } = options;
+    this.catalog = new DatabaseCatalog(shared.catalog, { name, oid });
     this.trusted = options.authenticated === true ? undefined : options.user;
     this.settings = new Settings({
       user: options.user,
@@ -86,6 +90,7 @@ export class SessionContext {
       notify: (notice) => this.notify(notice),
       limitMs: () => this.settings.lockTimeoutMs,
       onLost: () => options.events?.onTerminate?.(locksLost()),
+      database: () => this.catalog.id,
     });
     this.afterChange = afterChange({
       database: shared.database,
@@ -95,6 +100,7 @@ export class SessionContext {
     });
     this.notifications = new SessionNotifications({
       hub: shared.notifications,
+      channelName: (channel) => channelName(channel, this.catalog.id),
       processId: this.processId,
       deliver: (notification) => options.events?.onNotification?.(notification),
       scope: () => this.transaction.scope,
@@ -102,7 +108,7 @@ export class SessionContext {
     this.transaction = new SessionTransaction({
       database: options.transactions ?? shared.database,
       shared: options.transactions !== undefined,
-      catalog: shared.catalog,
+      catalog: this.catalog,
       afterChange: this.afterChange,
       settings: this.settings,
       readAsOf: () => this.settingAsOf(),
@@ -155,6 +161,7 @@ export class SessionContext {
     usable: IndexTest | undefined = this.usableIndexes(),
   ): Promise<PreparedPlan> {
     return this.shared.preparer.prepare(statement, declared, this.evaluation([]), {
+      database: this.catalog,
       searchPath: this.searchPath,
       provisional: this.transaction.provisionalCatalog,
       usable,
@@ -192,7 +199,7 @@ export class SessionContext {
 
   /** The catalog as the session sees it now. */
   get snapshot(): CatalogSnapshot {
-    return this.transaction.provisionalCatalog ?? this.shared.catalog.snapshot;
+    return this.transaction.provisionalCatalog ?? this.catalog.snapshot;
   }
 
   /** What the present user may do. */

@@ -18,7 +18,13 @@ import type { TemporarySchemas } from '../temporary/temporary-schemas.ts';
 
 export interface SessionOptions {
   readonly user: string;
+  /**
+   * Its name. One that no database has means the initial database, where nobody has found out which it is: who embeds the
+   * engine need not make one.
+   */
   readonly database: string;
+  /** Which it is, as `Logins.admit` says. The session is refused (3D000) once that has been dropped. */
+  readonly databaseOid?: number;
   readonly applicationName?: string;
   /** Who is at the other end. Absent: nobody that anybody would look for. */
   readonly client?: SessionClient;

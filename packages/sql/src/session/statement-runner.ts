@@ -109,7 +109,7 @@ export class StatementRunner {
           notifications: this.context.notifications,
           block: plan.kind === 'ddl' ? await open?.beginDdl() : undefined,
           database: this.context.shared.database,
-          catalog: this.context.shared.catalog,
+          catalog: this.context.catalog,
           ids: this.context.shared.ids,
           afterChange: this.context.afterChange,
           source: preparation.statement.node.source,

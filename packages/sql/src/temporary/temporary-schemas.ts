@@ -102,9 +102,11 @@ export class TemporarySchemas {
   async drop(name: string, withSchema = true): Promise<void> {
     const { database, catalog, logger } = this.options;
     for (let run = 1; ; run++) {
-      const snapshot = await catalog.loadNewest();
-      const schema = snapshot.schemas.get(name);
-      if (schema === undefined) return;
+      const newest = await catalog.loadNewest();
+      // Their names are given out once, whatever the database.
+      const snapshot = newest.everywhere().find(({ schemas }) => schemas.has(name));
+      const schema = snapshot?.schemas.get(name);
+      if (snapshot === undefined || schema === undefined) return;
       const editor = new CatalogEditor(snapshot);
       removeAll(editor, schema, withSchema);
       if (!editor.changed) return;
@@ -128,7 +130,8 @@ export class TemporarySchemas {
     const { catalog, database, clock, logger } = this.options;
     let left = 0;
     try {
-      for (const schema of catalog.snapshot.schemas.values()) {
+      const everywhere = catalog.snapshot.everywhere();
+      for (const schema of everywhere.flatMap(({ schemas }) => [...schemas.values()])) {
         const { name, temporary } = schema;
         if (!isTemporarySchema(name) || temporary === undefined || this.held.has(name)) continue;
         const reader = database.begin({ readOnly: true });

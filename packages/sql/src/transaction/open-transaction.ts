@@ -5,7 +5,8 @@
  */
 import { DbError } from '@flotilla/base';
 import type { TransactionModes } from '../bind/bound.ts';
-import type { Catalog, CatalogDependent } from '../catalog/catalog.ts';
+import type { CatalogDependent } from '../catalog/catalog.ts';
+import type { DatabaseCatalog } from '../catalog/database-catalog.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { CatalogEditor, type EditorMark } from '../catalog/editor.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
@@ -58,7 +59,7 @@ interface Level {
 
 export interface OpenTransactionOptions {
   readonly database: KvDatabase;
-  readonly catalog: Catalog;
+  readonly catalog: DatabaseCatalog;
   /** The catalog before the key-value transactions began, where they are a caller's; undefined: they begin here. */
   readonly catalogBefore?: CatalogSnapshot | undefined;
   readonly afterChange: AfterChange;

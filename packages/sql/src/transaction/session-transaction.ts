@@ -3,7 +3,7 @@
  * SAVEPOINT and SET TRANSACTION do to that, with the warnings and errors of PostgreSQL. Runs no statements.
  */
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
-import type { Catalog } from '../catalog/catalog.ts';
+import type { DatabaseCatalog } from '../catalog/database-catalog.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { AfterChange } from '../ddl/after-change.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
@@ -40,7 +40,7 @@ export interface SessionTransactionOptions {
   readonly database: KvDatabase;
   /** The database's transactions are a caller's, who may read in them before the first statement does. */
   readonly shared: boolean;
-  readonly catalog: Catalog;
+  readonly catalog: DatabaseCatalog;
   readonly afterChange: AfterChange;
   readonly settings: Settings;
   /** As flotilla.read_as_of says; undefined: it says nothing. Unit: ms since 1970. */

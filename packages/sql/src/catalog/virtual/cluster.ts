@@ -2,11 +2,11 @@
 
 import { ArrayValue } from '../../types/values.ts';
 import { defaultAcl } from '../acl.ts';
-import { newRole, type RoleDescriptor, type SettingValues } from '../role.ts';
+import { initialDatabaseId, newRole, type RoleDescriptor, type SettingValues } from '../role.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
 import { aclArray } from './acl-array.ts';
 import type { RowsOf, SystemRow } from './layout.ts';
-import { bootstrapRoleOid, databaseOid, roleNames, roleOid } from './system-oids.ts';
+import { bootstrapRoleOid, roleNames, roleOid } from './system-oids.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
 function* namespaces({ snapshot }: VirtualSource): Iterable<SystemRow> {
@@ -19,20 +19,23 @@ function* namespaces({ snapshot }: VirtualSource): Iterable<SystemRow> {
     };
 }
 
+/** The session's own by the name that the session knows it by. */
 function* databases({ database, snapshot }: VirtualSource): Iterable<SystemRow> {
-  yield {
-    oid: databaseOid,
-    datname: database,
-    datdba: bootstrapRoleOid,
-    encoding: 6,
-    datlocprovider: 'c',
-    datallowconn: true,
-    datconnlimit: -1,
-    dattablespace: 1663,
-    datacl: aclArray(snapshot.databases.acl),
-    datcollate: 'C',
-    datctype: 'C.UTF-8',
-  };
+  const own = snapshot.contents.database;
+  for (const one of snapshot.databases.values())
+    yield {
+      oid: one.id,
+      datname: one.id === own ? database : one.name,
+      datdba: roleOid(snapshot, one.owner),
+      encoding: 6,
+      datlocprovider: 'c',
+      datallowconn: true,
+      datconnlimit: -1,
+      dattablespace: 1663,
+      datacl: aclArray(one.acl),
+      datcollate: 'C',
+      datctype: 'C.UTF-8',
+    };
 }
 
 /** A role that no descriptor is of: the name of a session that was let in unasked, which may do everything. */
@@ -125,11 +128,11 @@ function settingList(settings: SettingValues | undefined): ArrayValue | null {
 function* storedSettings({ snapshot }: VirtualSource): Iterable<SystemRow> {
   const of = (id: number, all: RoleDescriptor['settings']): SystemRow[] =>
     Object.entries(all).map(([database, settings]) => ({
-      setdatabase: database === '' ? 0 : databaseOid,
+      setdatabase: snapshot.databases.get(database)?.id ?? 0,
       setrole: id,
       setconfig: settingList(settings),
     }));
-  yield* of(0, snapshot.databases.settings);
+  yield* of(0, snapshot.settings);
   for (const role of snapshot.roles.values()) yield* of(role.id, role.settings);
 }
 
@@ -151,9 +154,11 @@ function* settings({ settings: all }: VirtualSource): Iterable<SystemRow> {
 
 /** The sessions of all processes that answer. One that names no client sees nothing but others. */
 async function* activity(source: VirtualSource): AsyncIterable<SystemRow> {
+  const { databases } = source.snapshot;
   for (const session of await source.sessions())
     yield {
-      datid: databaseOid,
+      // Who was let in unasked may have called the initial one anything.
+      datid: databases.get(session.database)?.id ?? initialDatabaseId,
       datname: session.database,
       pid: session.client.processId,
       usesysid: roleOid(source.snapshot, session.user),
@@ -184,7 +189,7 @@ function* tablespaces(): Iterable<SystemRow> {
 const defaultKinds = { table: 'r', sequence: 'S', schema: 'n' } as const;
 
 function* defaultPrivileges({ snapshot }: VirtualSource): Iterable<SystemRow> {
-  for (const one of snapshot.databases.defaults ?? [])
+  for (const one of snapshot.database.defaults ?? [])
     yield {
       oid: roleOid(snapshot, one.role),
       defaclrole: roleOid(snapshot, one.role),
@@ -198,10 +203,10 @@ function* defaultPrivileges({ snapshot }: VirtualSource): Iterable<SystemRow> {
 }
 
 async function* locks(source: VirtualSource): AsyncIterable<SystemRow> {
-  for (const { kind, key, mode, processId, granted } of await source.advisoryLocks())
+  for (const { kind, key, database, mode, processId, granted } of await source.advisoryLocks())
     yield {
       locktype: 'advisory',
-      database: databaseOid,
+      database: database ?? initialDatabaseId,
       relation: null,
       page: null,
       tuple: null,

@@ -3,7 +3,7 @@ import { ArrayValue } from '../../types/values.ts';
 import { allIndexes } from '../definitions.ts';
 import type { ReferentialAction, TableDescriptor } from '../descriptor.ts';
 import type { RowsOf, SystemRow } from './layout.ts';
-import { databaseOid, defaultOid, roleOid, schemaOid } from './system-oids.ts';
+import { defaultOid, roleOid, schemaOid } from './system-oids.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
 const classOid = 1259;
@@ -155,9 +155,9 @@ function hasConstraint({ primaryKey, indexes, checks, foreignKeys }: TableDescri
 }
 
 function* sharedDescriptions({ snapshot }: VirtualSource): Iterable<SystemRow> {
-  const { comment } = snapshot.databases;
-  if (comment !== undefined)
-    yield { objoid: databaseOid, classoid: databaseClassOid, description: comment };
+  for (const { id, comment } of snapshot.databases.values())
+    if (comment !== undefined)
+      yield { objoid: id, classoid: databaseClassOid, description: comment };
   for (const role of snapshot.roles.values())
     if (role.comment !== undefined)
       yield {

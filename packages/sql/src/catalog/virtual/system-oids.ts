@@ -18,6 +18,7 @@ export function roleNames(snapshot: CatalogSnapshot, user: string): string[] {
     ...snapshot.relations.values(),
     ...snapshot.types(),
     ...snapshot.schemas.values(),
+    ...snapshot.databases.values(),
   ].map((one) => one.owner);
   return [...new Set([...snapshot.roles.keys(), user, ...owners])];
 }
@@ -34,6 +35,3 @@ export function schemaOid(snapshot: CatalogSnapshot, name: string): number {
 export function ownerOid(snapshot: CatalogSnapshot, relation: { readonly owner: string }): number {
   return roleOid(snapshot, relation.owner);
 }
-
-/** The only database. */
-export const databaseOid: number = 16_383;
