@@ -1,9 +1,10 @@
 /**
  * Fuzz of the wire protocol against a gateway in this process: streams of right and wrong messages in every order, cut into pieces
  * of one byte to one megabyte, with lengths that lie, unknown types, NULs, tens of thousands of parameters, and half messages that
- * are never finished. Every stream must end with the connection closed or answering; the gateway must report no defect and not grow.
+ * are never finished. What the gateway says must be whole messages; a stream of whole messages must end with the connection closed or
+ * its last question answered; the gateway must report no defect and not grow.
  *
- * Usage: pnpm fuzz:protocol [--streams N] [--seed N]   (default 2000 streams; the seed is printed)
+ * Usage: pnpm fuzz:protocol [--streams N] [--from N] [--seconds N] [--seed N]   (default 2000 streams; the seed is printed)
  */
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -12,27 +13,36 @@ import { SeededPrng, SystemClock } from '@flotilla/base';
 import { createSqlEngine } from '@flotilla/sql';
 import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import { startGateway } from '../dist/index.js';
+import { AnswerWatch } from '../dist/testing/answer-watch.js';
 
 const { values: options } = parseArgs({
   options: {
     streams: { type: 'string', default: '2000' },
+    from: { type: 'string', default: '0' },
+    seconds: { type: 'string', default: 'Infinity' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
 if (options.help) {
-  process.stdout.write(`Usage: pnpm fuzz:protocol [--streams N] [--seed N]
+  process.stdout.write(`Usage: pnpm fuzz:protocol [--streams N] [--from N] [--seconds N] [--seed N]
 
 Sends N streams (default 2000) of right and wrong messages to a gateway in this process. Exit code 1: the gateway reported a
-defect, stopped answering, lost its place or grew. The same seed sends the same streams.
+defect, stopped answering, lost its place or grew. The same seed sends the same streams; --from N makes those before the Nth without
+sending them, --seconds N stops after that long and says how many were sent.
 `);
   process.exit(0);
 }
 
 const streams = Number(options.streams);
+const from = Number(options.from);
+const secondsMax = Number(options.seconds);
 const seed = Number(options.seed);
-if (!Number.isSafeInteger(streams) || streams < 1 || !Number.isSafeInteger(seed)) {
-  process.stderr.write('--streams and --seed are whole numbers\n');
+const wholeNumbers = [streams, from, seed].every((value) => Number.isSafeInteger(value));
+if (!wholeNumbers || from < 0 || from >= streams || !(secondsMax > 0)) {
+  process.stderr.write(
+    '--streams, --from and --seed are whole numbers, --from less than --streams, --seconds above 0\n',
+  );
   process.exit(2);
 }
 const prng = new SeededPrng(seed);
@@ -113,7 +123,8 @@ const name = () => pick(['', '', 's', 'p', 'a b', 'x'.repeat(200)]);
 function bind() {
   const count = pick([0, 0, 1, 1, 2, 65_535]);
   const value = () => pick([int32(-1), Buffer.concat([int32(1), Buffer.of(0x31)]), int32(-2)]);
-  const values = Array.from({ length: count }, count > 100 ? () => int32(-1) : value);
+  const values =
+    count > 100 ? [Buffer.alloc(count * 4, 0xff)] : Array.from({ length: count }, value);
   const formats = pick([[], [0], [1], [7], [0, 1]]).map(int16);
   return message(
     'B',
@@ -173,32 +184,46 @@ function mangled(bytes) {
   }
 }
 
+/** Only the last question of a stream is answered with an error that holds it. */
+const markOf = (index) => `"the end of stream ${index}"`;
+const lastQuestion = (index) => message('D', Buffer.from('S'), text(markOf(index).slice(1, -1)));
+
 /** A stream of messages; `sane`: none of them is mangled, so the connection must go on answering. */
-function makeStream() {
+function makeMessages(index) {
   const sane = chance(50);
   const parts = [];
   for (let left = 1 + prng.nextBelow(30); left > 0; left--) {
     const one = pick(makers)();
     parts.push(!sane && chance(25) ? mangled(one) : one);
   }
-  // Whatever state that led to: a copy is ended, and Sync is answered.
-  if (sane) parts.push(message('c'), message('S'));
+  // Whatever state that led to: a copy is ended, Sync is answered, and so is what follows.
+  if (sane) parts.push(message('c'), message('S'), lastQuestion(index), message('S'));
   return { sane, bytes: Buffer.concat(parts), silent: !sane && chance(10) };
 }
 
-async function run(index) {
-  const { sane, bytes, silent } = makeStream();
-  const whole = chance(5) ? random(1 + prng.nextBelow(64)) : Buffer.concat([start, bytes]);
+/** All that chance decides about one stream: drawn in the order of the streams, whatever becomes of them. */
+function makeStream(index) {
+  const { sane, bytes, silent } = makeMessages(index);
+  const noise = chance(5) ? random(1 + prng.nextBelow(64)) : undefined;
   const size = pick([1, 7, 4096, 1 << 20]);
-  const began = chance(95);
+  const stays = chance(95);
+  return {
+    whole: noise ?? Buffer.concat([start, bytes]),
+    size,
+    awaitsAnswer: sane && stays && noise === undefined,
+    silent,
+  };
+}
+
+async function run(index, { whole, size, awaitsAnswer, silent }) {
   const socket = connect({ host: '127.0.0.1', port: gateway.port, noDelay: true });
-  let last = 0;
+  const watch = new AnswerWatch(markOf(index));
+  let heard = 0;
   let ended = false;
-  let tail = Buffer.alloc(0);
   socket.on('error', quiet);
   socket.on('data', (chunk) => {
-    last = performance.now();
-    tail = Buffer.concat([tail, chunk]).subarray(-6);
+    heard += chunk.length;
+    watch.take(chunk);
   });
   const closed = new Promise((resolve) => {
     socket.on('close', () => {
@@ -211,29 +236,31 @@ async function run(index) {
     if (socket.writable) socket.write(whole.subarray(at, at + piece));
     if (piece < 4096 && at % (piece * 64) === 0) await pause(0);
   }
-  const answers = () => tail.length === 6 && tail[0] === 0x5a && tail.readUInt32BE(1) === 5;
-  if (sane && whole.length > start.length && began) {
+  if (awaitsAnswer) {
     // Counted in turns of this process, which the gateway lives in too: on a busy machine both are slow.
-    let heard = last;
-    for (let turns = 0; !ended && turns < silentTurnsMax; turns++) {
-      if (answers() && performance.now() - last > 5) break;
-      if (heard !== last) turns = 0;
-      heard = last;
+    let before = heard;
+    for (let turns = 0; !ended && !watch.answered && turns < silentTurnsMax; turns++) {
+      if (heard !== before) turns = 0;
+      before = heard;
       await pause(1);
     }
-    if (!ended && !answers()) defects.push(`stream ${index}: no ReadyForQuery`);
+    if (!ended && !watch.answered) defects.push(`stream ${index}: the last question has no answer`);
   } else if (silent) await Promise.race([closed, pause(2_000)]);
+  if (watch.defect !== undefined) defects.push(`stream ${index}: ${watch.defect}`);
   socket.destroy();
   await closed;
 }
 
 let grownFrom = 0;
 const begunAt = performance.now();
-for (let index = 0; index < streams; ) {
+for (let index = 0; index < from; index++) makeStream(index);
+let index = from;
+while (index < streams && performance.now() - begunAt < secondsMax * 1000) {
   const batch = [];
-  for (let i = 0; i < 16 && index < streams; i++) batch.push(run(index++));
+  for (let i = 0; i < 16 && index < streams; i++, index++)
+    batch.push(run(index, makeStream(index)));
   await Promise.all(batch);
-  if (index >= streams / 4 && grownFrom === 0) {
+  if (index >= from + (streams - from) / 4 && grownFrom === 0) {
     globalThis.gc?.();
     grownFrom = process.memoryUsage().heapUsed;
   }
@@ -248,7 +275,7 @@ if (globalThis.gc !== undefined && grown > 32 << 20)
 await gateway.stop({ graceMs: 0 });
 const seconds = ((performance.now() - begunAt) / 1000).toFixed(1);
 process.stdout.write(
-  `seed ${seed}: ${streams} streams in ${seconds} s, heap ${(grown / 2 ** 20).toFixed(1)} MiB, ${defects.length} defects\n`,
+  `seed ${seed}: ${index - from} streams in ${seconds} s, heap ${(grown / 2 ** 20).toFixed(1)} MiB, ${defects.length} defects\n`,
 );
 for (const defect of defects.slice(0, 10)) process.stdout.write(`  ${defect}\n`);
 process.exitCode = defects.length === 0 ? 0 : 1;

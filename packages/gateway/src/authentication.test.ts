@@ -2,7 +2,7 @@ import pg from 'pg';
 import { createScramSha256Data } from 'pg-gateway';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { fields, message, query, RawClient, startup, sync } from './testing/raw-client.ts';
-import { startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import { startTestGateway, stopTestGateway, type TestGateway } from './testing/test-gateway.ts';
 
 let world: TestGateway;
 let lookups: string[];
@@ -20,9 +20,7 @@ beforeEach(async () => {
   });
 });
 afterEach(async () => {
-  const stopped = world.gateway.stop({ graceMs: 0 });
-  world.clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   expect(world.fatals).toEqual([]);
 });
 

@@ -7,7 +7,12 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { eventually, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import {
+  eventually,
+  startTestGateway,
+  stopTestGateway,
+  type TestGateway,
+} from './testing/test-gateway.ts';
 
 const run = promisify(execFile);
 const environment = { ...process.env, PGCONNECT_TIMEOUT: '5', PGSSLMODE: 'prefer' };
@@ -19,9 +24,7 @@ beforeEach(async () => {
   address = ['-h', '127.0.0.1', '-p', String(world.gateway.port), '-U', 'alice'];
 });
 afterEach(async () => {
-  const stopped = world.gateway.stop({ graceMs: 0 });
-  world.clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   expect(world.fatals).toEqual([]);
 });
 

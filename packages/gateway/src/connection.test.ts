@@ -13,7 +13,12 @@ import {
   sync,
   values,
 } from './testing/raw-client.ts';
-import { eventually, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import {
+  eventually,
+  startTestGateway,
+  stopTestGateway,
+  type TestGateway,
+} from './testing/test-gateway.ts';
 
 const open: TestGateway[] = [];
 async function start(...options: Parameters<typeof startTestGateway>): Promise<TestGateway> {
@@ -23,9 +28,7 @@ async function start(...options: Parameters<typeof startTestGateway>): Promise<T
 }
 afterEach(async () => {
   for (const world of open.splice(0)) {
-    const stopped = world.gateway.stop({ graceMs: 0 });
-    world.clock.advance(10_000);
-    await stopped;
+    await stopTestGateway(world);
     expect(world.gateway.connectionCount).toBe(0);
     expect(world.fatals).toEqual([]);
   }

@@ -1,26 +1,17 @@
 /** The gateway over the real SQL engine and a database in memory: what the two make of each other. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { createSqlEngine, type SqlEngine } from '@flotilla/sql';
-import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { bind, execute, fields, parse, RawClient, sync, values } from './testing/raw-client.ts';
-import { SocketTestClock, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import { startSqlGateway, stopTestGateway, type TestGateway } from './testing/test-gateway.ts';
 
 let world: TestGateway;
-let engine: SqlEngine;
 beforeEach(async () => {
-  engine = await createSqlEngine({
-    database: new MemoryKvDatabase(),
-    clock: new SocketTestClock(),
-  });
-  world = await startTestGateway({ createSession: (options) => engine.createSession(options) });
+  world = await startSqlGateway();
 });
 afterEach(async () => {
-  const stopped = world.gateway.stop({ graceMs: 0 });
-  world.clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   expect(world.fatals).toEqual([]);
   expect(world.logs.filter(({ event }) => event === 'gateway_internal_error')).toEqual([]);
 });

@@ -12,7 +12,12 @@ import {
   startup,
   sync,
 } from './testing/raw-client.ts';
-import { eventually, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import {
+  eventually,
+  startTestGateway,
+  stopTestGateway,
+  type TestGateway,
+} from './testing/test-gateway.ts';
 
 let world: TestGateway;
 async function start(options: Partial<GatewayOptions> = {}): Promise<RawClient> {
@@ -21,9 +26,7 @@ async function start(options: Partial<GatewayOptions> = {}): Promise<RawClient> 
 }
 afterEach(async () => {
   world.stage.release();
-  const stopped = world.gateway.stop({ graceMs: 0 });
-  world.clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   expect(world.gateway.connectionCount).toBe(0);
   expect(world.fatals).toEqual([]);
 });
@@ -231,8 +234,6 @@ describe('shutdown', () => {
 
   test('a client that does not close is not waited for', async () => {
     await start();
-    const stopped = world.gateway.stop({ graceMs: 0 });
-    world.clock.advance(10_000);
-    await stopped;
+    await stopTestGateway(world);
   });
 });

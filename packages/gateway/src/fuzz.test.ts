@@ -2,7 +2,7 @@
 import { SeededPrng } from '@flotilla/base';
 import { expect, test } from 'vitest';
 import * as wire from './testing/raw-client.ts';
-import { eventually, startTestGateway } from './testing/test-gateway.ts';
+import { eventually, startTestGateway, stopTestGateway } from './testing/test-gateway.ts';
 
 const seed = Number(process.env.FLOTILLA_SEED ?? 20_261_121);
 const budgetMs = 3_000;
@@ -69,7 +69,8 @@ test(`random and mutated byte streams do no harm (FLOTILLA_SEED=${seed})`, async
   const rejections: unknown[] = [];
   const onRejection = (reason: unknown): void => void rejections.push(reason);
   process.on('unhandledRejection', onRejection);
-  const { gateway, clock, fatals } = await startTestGateway();
+  const world = await startTestGateway();
+  const { gateway, fatals } = world;
   const { client: wellBehaved } = await wire.RawClient.ready(gateway.port);
   const prng = new SeededPrng(seed);
   const end = performance.now() + budgetMs;
@@ -96,9 +97,7 @@ test(`random and mutated byte streams do no harm (FLOTILLA_SEED=${seed})`, async
   await eventually(() => gateway.connectionCount === 1);
   expect(await wellBehaved.types(wire.query('select 1'))).toBe('TDCZ');
   wellBehaved.destroy();
-  const stopped = gateway.stop({ graceMs: 0 });
-  clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   process.off('unhandledRejection', onRejection);
   expect(streams).toBeGreaterThanOrEqual(50);
   expect({ fatals, rejections }).toEqual({ fatals: [], rejections: [] });

@@ -8,6 +8,7 @@ import { assert, FatalError, InvariantViolation, type Logger } from '@flotilla/b
 import { SqlError } from '@flotilla/sql';
 import { Authenticator } from './authentication.ts';
 import type { CancelKey } from './cancel-registry.ts';
+import { defectFacts } from './defect-facts.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { writeNegotiateProtocolVersion } from './messages/backend-messages.ts';
 import { toSqlError } from './messages/error-response.ts';
@@ -313,10 +314,7 @@ export class Handshake {
       return;
     }
     const known = toSqlError(error);
-    if (known === undefined) {
-      const stack = error instanceof Error ? error.stack : undefined;
-      this.logger.error({ stack }, 'gateway_session_start_failed');
-    }
+    if (known === undefined) this.logger.error(defectFacts(error), 'gateway_session_start_failed');
     this.refuse(known ?? new SqlError('XX000', 'internal error'));
   }
 

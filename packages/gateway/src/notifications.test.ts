@@ -1,9 +1,8 @@
 /** LISTEN and NOTIFY, cancelling and ending sessions by SQL, and BINARY cursors, as clients of two gateways see them. */
-import { createSqlEngine } from '@flotilla/sql';
 import { MemoryKvDatabase, MemoryPeers } from '@flotilla/sql/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cancelRequest, fields, query, RawClient } from './testing/raw-client.ts';
-import { SocketTestClock, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import { startSqlGateway, stopTestGateway, type TestGateway } from './testing/test-gateway.ts';
 
 let worlds: TestGateway[];
 let clients: RawClient[];
@@ -19,28 +18,23 @@ beforeEach(async () => {
   const database = new MemoryKvDatabase();
   const peers = new MemoryPeers();
   [worlds, clients] = [[], []];
-  for (const id of ['a', 'b']) {
-    const engine = await createSqlEngine({
-      database,
-      clock: new SocketTestClock(),
-      peers: peers.of(id),
-    });
+  for (const id of ['a', 'b'])
     worlds.push(
-      await startTestGateway({
-        createSession: (options) => engine.createSession(options),
-        gatewayId: await engine.cancels.join(),
-        remoteCancels: engine.cancels,
+      await startSqlGateway({
+        database,
+        peers: peers.of(id),
+        gateway: async ({ cancels }) => ({
+          gatewayId: await cancels.join(),
+          remoteCancels: cancels,
+        }),
       }),
     );
-  }
 });
 
 afterEach(async () => {
   for (const client of clients) client.destroy();
   for (const world of worlds) {
-    const stopped = world.gateway.stop({ graceMs: 0 });
-    world.clock.advance(10_000);
-    await stopped;
+    await stopTestGateway(world);
     expect(world.fatals).toEqual([]);
   }
 });

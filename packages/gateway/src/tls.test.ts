@@ -8,7 +8,7 @@ import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type AccessRule, parseAccessRules } from './access-rules.ts';
 import { sslRequest, startup } from './testing/raw-client.ts';
-import { startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import { startTestGateway, stopTestGateway, type TestGateway } from './testing/test-gateway.ts';
 
 const made = fileURLToPath(new URL('../testdata/tls/', import.meta.url));
 const pem = (name: string): string => readFileSync(join(made, name), 'utf8');
@@ -22,9 +22,7 @@ beforeEach(() => {
   use('server');
 });
 afterEach(async () => {
-  const stopped = world.gateway.stop({ graceMs: 0 });
-  world.clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   expect(world.fatals).toEqual([]);
   rmSync(directory, { recursive: true });
 });

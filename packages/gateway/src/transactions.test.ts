@@ -1,11 +1,10 @@
 /** Conversations that were held with PostgreSQL 15 (testdata/record.mjs) go the same way here. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createSqlEngine } from '@flotilla/sql';
 import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { fields, query, RawClient } from './testing/raw-client.ts';
-import { SocketTestClock, startTestGateway, type TestGateway } from './testing/test-gateway.ts';
+import { startSqlGateway, stopTestGateway, type TestGateway } from './testing/test-gateway.ts';
 import { encodeLine, readWireCases, readyCount, showMessage } from './testing/wire-script.ts';
 
 describe.each(['transactions.txt', 'prepared.txt'])('%s', (file) => {
@@ -13,19 +12,13 @@ describe.each(['transactions.txt', 'prepared.txt'])('%s', (file) => {
   let client: RawClient;
 
   beforeAll(async () => {
-    const engine = await createSqlEngine({
-      database: new MemoryKvDatabase({ batchPairs: 2 }),
-      clock: new SocketTestClock(),
-    });
-    world = await startTestGateway({ createSession: (options) => engine.createSession(options) });
+    world = await startSqlGateway({ database: new MemoryKvDatabase({ batchPairs: 2 }) });
     ({ client } = await RawClient.ready(world.gateway.port));
   });
 
   afterAll(async () => {
     client.destroy();
-    const stopped = world.gateway.stop({ graceMs: 0 });
-    world.clock.advance(10_000);
-    await stopped;
+    await stopTestGateway(world);
     expect(world.fatals).toEqual([]);
   });
 
@@ -44,15 +37,11 @@ describe('clients that fall silent', () => {
   let world: TestGateway;
 
   beforeAll(async () => {
-    const clock = new SocketTestClock();
-    const engine = await createSqlEngine({ database: new MemoryKvDatabase(), clock });
-    world = await startTestGateway({ createSession: (options) => engine.createSession(options) });
+    world = await startSqlGateway();
   });
 
   afterAll(async () => {
-    const stopped = world.gateway.stop({ graceMs: 0 });
-    world.clock.advance(10_000);
-    await stopped;
+    await stopTestGateway(world);
     expect(world.fatals).toEqual([]);
   });
 

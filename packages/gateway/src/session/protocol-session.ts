@@ -4,6 +4,7 @@
  */
 import { FatalError, InvariantViolation, type Logger } from '@flotilla/base';
 import { type Notice, type Notification, SqlError, type SqlSession } from '@flotilla/sql';
+import { defectFacts } from '../defect-facts.ts';
 import type { GatewayLimits } from '../limits.ts';
 import { writeParameterStatus, writeReadyForQuery } from '../messages/backend-messages.ts';
 import { toSqlError, writeErrorResponse, writeNoticeResponse } from '../messages/error-response.ts';
@@ -260,10 +261,9 @@ export class ProtocolSession {
     if (stopped !== undefined && isAbort(thrown)) return stopped;
     const error = toSqlError(thrown);
     if (error !== undefined) return error;
-    const name = thrown instanceof Error ? thrown.name : typeof thrown;
-    const stack = thrown instanceof Error ? thrown.stack : undefined;
-    this.logger.error({ name, stack }, 'gateway_internal_error');
-    return new SqlError('XX000', `internal error (${name})`);
+    const facts = defectFacts(thrown);
+    this.logger.error(facts, 'gateway_internal_error');
+    return new SqlError('XX000', `internal error (${facts.name})`);
   }
 }
 

@@ -14,7 +14,12 @@ import {
   terminate,
   values,
 } from '../testing/raw-client.ts';
-import { eventually, startTestGateway, type TestGateway } from '../testing/test-gateway.ts';
+import {
+  eventually,
+  startTestGateway,
+  stopTestGateway,
+  type TestGateway,
+} from '../testing/test-gateway.ts';
 
 let world: TestGateway;
 let client: RawClient;
@@ -25,9 +30,7 @@ beforeEach(async () => {
 afterEach(async () => {
   client.destroy();
   world.stage.release();
-  const stopped = world.gateway.stop({ graceMs: 0 });
-  world.clock.advance(10_000);
-  await stopped;
+  await stopTestGateway(world);
   expect(world.fatals).toEqual([]);
 });
 
@@ -265,7 +268,7 @@ describe('extended query', () => {
   });
 
   test('statements and portals are bounded', async () => {
-    await world.gateway.stop({ graceMs: 0 });
+    await stopTestGateway(world);
     world = await startTestGateway({
       limits: { statementsMax: 2, portalsMax: 2, retainedBytesMax: 1_000 },
     });

@@ -1,7 +1,7 @@
 /** A gateway over scripted sessions on a free port, with a clock that the test moves. */
 import type { Logger } from '@flotilla/base';
 import { ManualClock } from '@flotilla/base/testing';
-import { createSqlEngine, SqlError } from '@flotilla/sql';
+import { createSqlEngine, type Peers, type SqlEngine, SqlError } from '@flotilla/sql';
 import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import { type Gateway, type GatewayOptions, startGateway } from '../gateway.ts';
 import { ScriptedSession, Stage } from './scripted-session.ts';
@@ -13,12 +13,17 @@ export class SocketTestClock extends ManualClock {
   }
 }
 
+export interface LoggedEvent {
+  readonly event: string;
+  readonly facts: object;
+}
+
 export interface TestGateway {
   readonly gateway: Gateway;
   readonly clock: SocketTestClock;
   readonly stage: Stage;
   readonly fatals: unknown[];
-  readonly logs: { event: string; facts: object }[];
+  readonly logs: LoggedEvent[];
 }
 
 export async function startTestGateway(
@@ -27,7 +32,7 @@ export async function startTestGateway(
   const clock = new SocketTestClock();
   const stage = new Stage();
   const fatals: unknown[] = [];
-  const logs: { event: string; facts: object }[] = [];
+  const logs: LoggedEvent[] = [];
   const gateway = await startGateway({
     host: '127.0.0.1',
     port: 0,
@@ -45,7 +50,7 @@ export async function startTestGateway(
   return { gateway, clock, stage, fatals, logs };
 }
 
-function recordingLogger(logs: { event: string; facts: object }[]): Logger {
+function recordingLogger(logs: LoggedEvent[]): Logger {
   const record = (facts: object, event: string): void => {
     logs.push({ event, facts });
   };
@@ -59,13 +64,42 @@ function recordingLogger(logs: { event: string; facts: object }[]): Logger {
   return logger;
 }
 
-/** The same over a SQL engine of its own, in memory. */
-export async function startSqlGateway(): Promise<TestGateway> {
+export interface SqlGateway extends TestGateway {
+  readonly engine: SqlEngine;
+  readonly database: MemoryKvDatabase;
+}
+
+export interface SqlGatewayOptions {
+  /** Default: an empty one. */
+  readonly database?: MemoryKvDatabase;
+  readonly peers?: Peers;
+  /** What the gateway takes of the engine beside its sessions, and else. */
+  gateway?(engine: SqlEngine): Partial<GatewayOptions> | Promise<Partial<GatewayOptions>>;
+}
+
+/** The same over a SQL engine of its own, whose clock stands still; both log to `logs`. */
+export async function startSqlGateway(options: SqlGatewayOptions = {}): Promise<SqlGateway> {
+  const { database = new MemoryKvDatabase(), peers } = options;
+  const logs: LoggedEvent[] = [];
+  const logger = recordingLogger(logs);
   const engine = await createSqlEngine({
-    database: new MemoryKvDatabase(),
-    clock: new SocketTestClock(),
+    ...{ database, logger, clock: new SocketTestClock() },
+    ...(peers === undefined ? {} : { peers }),
   });
-  return startTestGateway({ createSession: (options) => engine.createSession(options) });
+  const world = await startTestGateway({
+    createSession: (session) => engine.createSession(session),
+    logger,
+    ...(await options.gateway?.(engine)),
+  });
+  return { ...world, logs, engine, database };
+}
+
+/** Runs statements as a user whom nothing is forbidden, past the gateway. */
+export async function asOperator(engine: SqlEngine, ...texts: readonly string[]): Promise<void> {
+  const session = engine.createSession({ user: 'postgres', database: 'main' });
+  for (const text of texts)
+    for (const statement of session.parse(text))
+      await session.execute(await session.prepare(statement, []), []);
 }
 
 /** Nobody who is still connected is waited for. */
