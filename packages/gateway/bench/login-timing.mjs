@@ -43,7 +43,7 @@ async function serve(plantedMicroseconds) {
     ...{ host: '127.0.0.1', port: 0, clock },
     createSession: (session) => engine.createSession(session),
     accessRules: parseAccessRules('host all all 127.0.0.1/32 scram-sha-256').rules,
-    logins: plantedMicroseconds === 0 ? logins : { ...logins, verifier },
+    logins: { verifier, admit: (...of) => logins.admit(...of) },
   });
   process.on('disconnect', () => process.exit(0));
   process.send({ port: gateway.port });
