@@ -72,7 +72,7 @@ async function measure() {
 async function timeOfGuess(port, user) {
   const began = performance.now();
   const client = await RawClient.connect(port);
-  const answers = await guessScram(client, { user, database: 'main' });
+  const answers = await guessScram(client, { user, database: 'flotilla' });
   const taken = performance.now() - began;
   client.destroy();
   const { C: code } = fields(answers.at(-1).body);

@@ -24,7 +24,7 @@ import {
 const rulesText = `
 host all operator 127.0.0.1/32 trust
 host all all      127.0.0.1/32 scram-sha-256`;
-const who = { user: 'ann', database: 'main' };
+const who = { user: 'ann', database: 'flotilla' };
 
 let world: SqlGateway;
 let operator: RawClient;
@@ -39,7 +39,7 @@ beforeEach(async () => {
     'create role operator superuser login',
     `create role ann superuser login password 'canary of ann'`,
   );
-  operator = (await RawClient.ready(world.gateway.port, { user: 'operator', database: 'main' }))
+  operator = (await RawClient.ready(world.gateway.port, { user: 'operator', database: 'flotilla' }))
     .client;
 });
 afterEach(async () => {

@@ -96,7 +96,7 @@ export async function startSqlGateway(options: SqlGatewayOptions = {}): Promise<
 
 /** Runs statements as a user whom nothing is forbidden, past the gateway. */
 export async function asOperator(engine: SqlEngine, ...texts: readonly string[]): Promise<void> {
-  const session = engine.createSession({ user: 'postgres', database: 'main' });
+  const session = engine.createSession({ user: 'postgres', database: 'flotilla' });
   for (const text of texts)
     for (const statement of session.parse(text))
       await session.execute(await session.prepare(statement, []), []);
