@@ -199,6 +199,8 @@ export class StoreMachine {
     const { store, host } = this;
     const { world } = this.options;
     if (store === undefined || this.ending) return;
+    // What it has acknowledged since the last look is on its disk.
+    this.options.onLook(this);
     this.ending = true;
     const { life } = host;
     const end = (): void => {
