@@ -51,6 +51,8 @@ const chance = (percent) => prng.nextBelow(100) < percent;
 
 /** Of the event loop, some milliseconds each: a connection that says nothing for so many has lost its place. */
 const silentTurnsMax = 10_000;
+/** Clients that are left connected and silent, at a time. */
+const silentOnesMax = 200;
 
 const defects = [];
 const quiet = () => {};
@@ -231,7 +233,7 @@ async function run(index, { whole, size, awaitsAnswer, silent }) {
       resolve();
     });
   });
-  const piece = size === 1 && whole.length > 4000 ? 64 : size;
+  const piece = Math.max(size, whole.length >> 12); // some thousands of pieces are enough
   for (let at = 0; at < whole.length && !ended; at += piece) {
     if (socket.writable) socket.write(whole.subarray(at, at + piece));
     if (piece < 4096 && at % (piece * 64) === 0) await pause(0);
@@ -245,10 +247,21 @@ async function run(index, { whole, size, awaitsAnswer, silent }) {
       await pause(1);
     }
     if (!ended && !watch.answered) defects.push(`stream ${index}: the last question has no answer`);
-  } else if (silent) await Promise.race([closed, pause(2_000)]);
-  if (watch.defect !== undefined) defects.push(`stream ${index}: ${watch.defect}`);
-  socket.destroy();
-  await closed;
+  }
+  const finish = async () => {
+    if (watch.defect !== undefined) defects.push(`stream ${index}: ${watch.defect}`);
+    socket.destroy();
+    await closed;
+  };
+  if (silent) leaveSilent(Promise.race([closed, pause(2_000)]).then(finish));
+  else await finish();
+}
+
+/** Clients that say no more, for two seconds each: others go on meanwhile. */
+const silentOnes = new Set();
+function leaveSilent(over) {
+  silentOnes.add(over);
+  void over.then(() => silentOnes.delete(over));
 }
 
 let grownFrom = 0;
@@ -260,12 +273,14 @@ while (index < streams && performance.now() - begunAt < secondsMax * 1000) {
   for (let i = 0; i < 16 && index < streams; i++, index++)
     batch.push(run(index, makeStream(index)));
   await Promise.all(batch);
+  if (silentOnes.size >= silentOnesMax) await Promise.race(silentOnes);
   if (index >= from + (streams - from) / 4 && grownFrom === 0) {
     globalThis.gc?.();
     grownFrom = process.memoryUsage().heapUsed;
   }
   if (defects.length > 0) break;
 }
+await Promise.all(silentOnes);
 await pause(500);
 globalThis.gc?.();
 const grown = process.memoryUsage().heapUsed - grownFrom;

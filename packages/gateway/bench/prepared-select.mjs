@@ -20,7 +20,8 @@ if (process.env.FLOTILLA_BENCH_SERVER === '1') {
 
 async function serve() {
   const { SystemClock } = await import('@flotilla/base');
-  const { startGateway } = await import('@flotilla/gateway');
+  const { SessionStatements } = await import('@flotilla/sql');
+  const { startGateway } = await import('../dist/index.js');
   const int4 = 23;
   const columns = [
     {
@@ -32,12 +33,13 @@ async function serve() {
       attributeNumber: 3,
     },
   ];
-  const prepared = { parameterTypes: [int4], columns };
-  const unparameterized = { parameterTypes: [], columns };
+  const unparameterized = { parameterTypes: [], columns, readOnly: true, endsFailure: false };
+  const prepared = { ...unparameterized, parameterTypes: [int4] };
   async function* rows(value) {
     yield [[value]];
   }
-  const session = {
+  const nothing = () => undefined;
+  const newSession = () => ({
     parse: (text) => [{ text, node: undefined }],
     prepare: async ({ text }) => (text.includes('$1') ? prepared : unparameterized),
     execute: async (_prepared, parameters) => ({
@@ -47,13 +49,23 @@ async function serve() {
     }),
     encode: (_type, _format, value) => Buffer.from(String(value)),
     decode: (_type, _format, bytes) => Number(bytes.latin1Slice(0, bytes.length)),
-    setting: () => undefined,
-  };
+    setting: nothing,
+    usePortals: nothing,
+    findCursor: nothing,
+    statements: new SessionStatements(),
+    transactionStatus: 'idle',
+    transactionScope: undefined,
+    idleTimeoutMs: 0,
+    beginImplicit: nothing,
+    endImplicit: async () => undefined,
+    failTransaction: nothing,
+    close: nothing,
+  });
   const gateway = await startGateway({
     host: '127.0.0.1',
     port: 0,
     clock: new SystemClock(),
-    createSession: () => session,
+    createSession: newSession,
   });
   process.on('message', () => process.send({ cpu: process.cpuUsage() }));
   process.on('disconnect', () => process.exit(0));
