@@ -200,8 +200,3 @@ select generate_series(1, 3) + 1 as g order by g desc;
 select case when generate_series(1, 2) = 1 then 'a' end;
 select coalesce(generate_series(1, 2), 0);
 select max(g) from generate_series(1, 5) g where g in (select qty from items);
-select percentile_disc(array[0, 0.5, 1]) within group (order by total), percentile_disc(array[0.5, null]) within group (order by customer) from orders;
-select percentile_cont(array[[0.1, 0.2], [0.3, 1]]) within group (order by total) from orders;
-select percentile_cont(array[0.5, 1.5]) within group (order by total) from orders;
-select percentile_cont(null::float8[]) within group (order by total), percentile_cont('{}'::float8[]) within group (order by total) from orders;
-select percentile_disc(array[0.5]) within group (order by total) from orders where false;

@@ -100,14 +100,8 @@ export function jsonDatum(text: string, binary: boolean): Datum {
   return binary ? formatJsonb(parseJson(text, true)) : text;
 }
 
-/** The key of a member: any scalar. Throws 22004, 22023. */
-export function jsonKey(
-  value: Datum,
-  type: SqlType,
-  context: TextContext,
-  argument: number,
-): string {
-  if (value === null) throw new SqlError('22023', `argument ${argument} cannot be null`);
+/** The key of a member: any scalar that is not NULL. Throws 22023. */
+export function jsonKey(value: Exclude<Datum, null>, type: SqlType, context: TextContext): string {
   if (
     value instanceof ArrayValue ||
     value instanceof RecordValue ||

@@ -370,11 +370,20 @@ export const jsonOperators: readonly Signature[] = [
   ),
 ];
 
+function nullKey(argument: number, binary: boolean): SqlError {
+  return binary
+    ? new SqlError('22023', `argument ${argument}: key must not be null`)
+    : new SqlError('22023', `argument ${argument} cannot be null`, {
+        hint: 'Object keys should be text.',
+      });
+}
+
 /** Members from pairs of arguments. */
 function builtObject(
   values: readonly Datum[],
   types: readonly SqlType[],
   context: TextContext,
+  binary: boolean,
 ): string {
   if (values.length % 2 !== 0)
     throw new SqlError('22023', 'argument list must have even number of elements', {
@@ -383,8 +392,11 @@ function builtObject(
   const members: string[] = [];
   for (let i = 0; i < values.length; i += 2) {
     const [keyType = textType, type = textType] = [types[i], types[i + 1]];
-    const key = jsonKey(values[i] ?? null, keyType, context, i + 1);
-    members.push(`${quoteJson(key)} : ${jsonWriter(type)(values[i + 1] ?? null, context)}`);
+    const key = values[i] ?? null;
+    if (key === null) throw nullKey(i + 1, binary);
+    members.push(
+      `${quoteJson(jsonKey(key, keyType, context))} : ${jsonWriter(type)(values[i + 1] ?? null, context)}`,
+    );
   }
   return `{${members.join(', ')}}`;
 }
@@ -401,7 +413,7 @@ function builders(binary: boolean): Signature[] {
       type,
       ({ parameters }) =>
         (values, context) =>
-          jsonDatum(builtObject(values, parameters, context), binary),
+          jsonDatum(builtObject(values, parameters, context, binary), binary),
       many,
     ),
     signature(`${prefix}_build_object`, [], type, () => '{}', none),

@@ -36,7 +36,7 @@ export function recordFromJson(
         '22023',
         name.endsWith('set')
           ? `argument of ${name} must be an array of objects`
-          : `cannot call ${name} on ${isJsonArray(value) ? 'an array' : 'a scalar'}`,
+          : `cannot call populate_composite on ${isJsonArray(value) ? 'an array' : 'a scalar'}`,
       );
     const members = new Map(value.members.map((one) => [one.key, one.value]));
     return columns.map(({ name: key, type, modifier }) => {
@@ -53,7 +53,7 @@ export function recordFromJson(
     if (!isJsonArray(value))
       throw new SqlError(
         '22023',
-        `cannot call ${name} on ${value instanceof JsonObject ? 'an object' : 'a scalar'}`,
+        `cannot call ${name} on ${binary ? 'a non-array' : value instanceof JsonObject ? 'an object' : 'a scalar'}`,
       );
     for (const one of value) yield row(one, context);
   };

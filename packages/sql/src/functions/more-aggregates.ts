@@ -102,7 +102,7 @@ class JsonMembers implements Accumulator {
 
   add(key: Datum, value: Datum, context: TextContext): void {
     if (key === null) throw new SqlError('22023', 'field name must not be null');
-    const text = quoteJson(jsonKey(key, this.keyType, context, 1));
+    const text = quoteJson(jsonKey(key, this.keyType, context));
     this.parts.push(`${text} : ${this.write(value, context)}`);
   }
 

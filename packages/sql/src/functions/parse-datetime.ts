@@ -158,9 +158,10 @@ function daysOf(fields: DateTimeValues, text: string): number {
     if (days < 1 || days > 366) throw fieldOutOfRange(text);
     return daysFromCivil(own, 1, 1) + days - 1;
   }
-  const month = fields.month ?? 1;
+  // Zero is as if the field were not there.
+  const month = fields.month || 1;
   const day =
-    fields.day ?? (fields.weekOfMonth === undefined ? 1 : (fields.weekOfMonth - 1) * 7 + 1);
+    fields.day || (fields.weekOfMonth === undefined ? 1 : (fields.weekOfMonth - 1) * 7 + 1);
   if (month < 1 || month > 12 || day < 1 || day > daysInMonth(own, month))
     throw fieldOutOfRange(text);
   return daysFromCivil(own, month, day);

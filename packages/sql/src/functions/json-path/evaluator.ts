@@ -15,17 +15,12 @@ import {
   type PathNode,
   type PathPredicate,
 } from '../../types/json-path/nodes.ts';
-import { regexpFlags } from '../../types/json-path/parser.ts';
 import { compareNumeric, negateNumeric, truncateNumeric } from '../../types/numeric.ts';
-import { compileRegexp, testRegexp } from '../regexps.ts';
-import { compareItems, type Truth } from './compare.ts';
 import { momentOf } from './datetime.ts';
-import { isArrayItem, isContainer, itemType, type PathItem } from './items.ts';
+import { isArrayItem, isContainer, itemType, type PathItem, type PathOutcome } from './items.ts';
 import { arithmetic, doubleOf, numericMethods } from './methods.ts';
 import { containerOffsets, keyValueObject } from './offsets.ts';
-
-/** Whether a chain gave items; 'failed' is an error that was suppressed. */
-export type PathOutcome = 'some' | 'none' | 'failed';
+import { type PredicateHost, truthOf } from './predicates.ts';
 
 /** Steps and levels of a document within each other: what recursion bears. */
 const depthMax = 600;
@@ -50,9 +45,10 @@ export interface PathRun {
   readonly zoned: TextContext | undefined;
 }
 
-export class PathEvaluator {
+export class PathEvaluator implements PredicateHost {
+  readonly lax: boolean;
+  readonly zoned: TextContext | undefined;
   private readonly run: PathRun;
-  private readonly lax: boolean;
   /** Structural errors give nothing instead. */
   private forgiving: boolean;
   private throwing: boolean;
@@ -66,6 +62,7 @@ export class PathEvaluator {
   constructor(run: PathRun) {
     this.run = run;
     this.lax = run.path.lax;
+    this.zoned = run.zoned;
     this.forgiving = run.path.lax;
     this.throwing = !run.silent;
     this.current = run.document;
@@ -133,7 +130,7 @@ export class PathEvaluator {
     assert(node !== undefined, 'a chain has a node at every step', { at, length: chain.length });
     if (++this.depth > depthMax) throw new SqlError('54001', 'stack depth limit exceeded');
     const outcome = isPredicate(node)
-      ? this.emit(chain, at, this.truth(node, item) ?? null, sink)
+      ? this.emit(chain, at, truthOf(this, node, item) ?? null, sink)
       : this.step(node, chain, at, item, sink, unwrap);
     this.depth--;
     return outcome;
@@ -216,7 +213,7 @@ export class PathEvaluator {
       case 'filter': {
         const before = this.current;
         this.current = item;
-        const truth = this.truth(node.predicate, item);
+        const truth = truthOf(this, node.predicate, item);
         this.current = before;
         return truth === true ? this.emit(chain, at, item, sink) : 'none';
       }
@@ -503,52 +500,22 @@ export class PathEvaluator {
     return outcome;
   }
 
-  private truth(node: PathPredicate, item: PathItem): Truth {
-    if (++this.depth > depthMax) throw new SqlError('54001', 'stack depth limit exceeded');
-    const truth = this.predicate(node, item);
-    this.depth--;
-    return truth;
+  /** An operand of a predicate: its errors make the predicate unknown. */
+  operandOf(chain: PathChain, item: PathItem, unwrap: boolean): readonly PathItem[] | undefined {
+    return this.quietly(() => this.operand(chain, item, unwrap));
   }
 
-  private predicate(node: PathPredicate, item: PathItem): Truth {
-    switch (node.kind) {
-      case 'and': {
-        const left = this.truth(node.left, item);
-        if (left === false) return false;
-        const right = this.truth(node.right, item);
-        return right === true ? left : right;
-      }
-      case 'or': {
-        const left = this.truth(node.left, item);
-        if (left === true) return true;
-        const right = this.truth(node.right, item);
-        return right === false ? left : right;
-      }
-      case 'not': {
-        const truth = this.truth(node.operand, item);
-        return truth === undefined ? undefined : !truth;
-      }
-      case 'is unknown':
-        return this.truth(node.operand, item) === undefined;
-      case 'exists': {
-        const outcome = this.quietly(() => this.outcomeOf(node.operand, item));
-        return outcome === 'failed' ? undefined : outcome === 'some';
-      }
-      case 'comparison':
-        return this.anyPair(item, [node.left, node.right], true, (a, b) =>
-          compareItems(node.mark, a, b, this.run.zoned),
-        );
-      case 'starts with':
-        return this.anyPair(item, [node.left, node.right], false, (a, b) =>
-          typeof a === 'string' && typeof b === 'string' ? a.startsWith(b) : undefined,
-        );
-      default: {
-        const regexp = compileRegexp(node.pattern, regexpFlags(node.flags));
-        return this.anyPair(item, [node.operand, undefined], false, (a) =>
-          typeof a === 'string' ? testRegexp(a, regexp) : undefined,
-        );
-      }
-    }
+  /** `exists (…)` of a predicate. */
+  existsIn(chain: PathChain, item: PathItem): PathOutcome {
+    return this.quietly(() => this.outcomeOf(chain, item));
+  }
+
+  /** Throws 54001 where the run is too deep already. */
+  deeper<T>(run: () => T): T {
+    if (++this.depth > depthMax) throw new SqlError('54001', 'stack depth limit exceeded');
+    const result = run();
+    this.depth--;
+    return result;
   }
 
   private quietly<T>(run: () => T): T {
@@ -557,37 +524,6 @@ export class PathEvaluator {
     const result = run();
     this.throwing = before;
     return result;
-  }
-
-  /**
-   * True if a pair of the operands' items passes; strict paths test all pairs, for one of them may be unknown.
-   * @param right undefined: the left operand's items are tested alone
-   */
-  private anyPair(
-    item: PathItem,
-    [left, right]: readonly [PathChain, PathChain | undefined],
-    unwrapRight: boolean,
-    test: (a: PathItem, b: PathItem) => Truth,
-  ): Truth {
-    const a = this.quietly(() => this.operand(left, item, true));
-    if (a === undefined) return undefined;
-    const b =
-      right === undefined ? [null] : this.quietly(() => this.operand(right, item, unwrapRight));
-    if (b === undefined) return undefined;
-    let found = false;
-    let unknown = false;
-    for (const x of a)
-      for (const y of b) {
-        const truth = test(x, y);
-        if (truth === undefined) {
-          if (!this.lax) return undefined;
-          unknown = true;
-        } else if (truth) {
-          if (this.lax) return true;
-          found = true;
-        }
-      }
-    return found ? true : unknown ? undefined : false;
   }
 }
 

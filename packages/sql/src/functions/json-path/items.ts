@@ -25,6 +25,9 @@ export class PathMoment {
 
 export type PathItem = JsonValue | PathMoment;
 
+/** Whether a chain gave items; 'failed' is an error that was suppressed. */
+export type PathOutcome = 'some' | 'none' | 'failed';
+
 export function isArrayItem(item: PathItem): item is readonly JsonValue[] {
   return Array.isArray(item);
 }

@@ -15,6 +15,7 @@ export interface PathToken {
 const special = '?%$.[]{}()|&!=<>@#,*:-+/';
 const blanks = /[ \t\n\r\f]+/y;
 const other = /[^?%$.[\]{}()|&!=<>@#,*:\-+/\\" \t\n\r\f]/;
+const otherRun = /[^?%$.[\]{}()|&!=<>@#,*:\-+/\\" \t\n\r\f]+/y;
 const marks = ['&&', '||', '**', '<=', '==', '<>', '!=', '>='];
 const numeral = /(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[Ee][-+]?\d+)?/y;
 const signedExponentWithoutDigits = /[Ee][-+]/y;
@@ -62,8 +63,9 @@ export class PathScanner {
       }
       return this.variable();
     }
+    const start = this.at;
     const number = this.match(numeral);
-    if (number !== undefined) return this.number(number);
+    if (number !== undefined) return this.number(number, start);
     if (!special.includes(unit)) return this.word();
     const pair = this.text.slice(this.at, this.at + 2);
     const mark = marks.includes(pair) ? pair : unit;
@@ -103,8 +105,16 @@ export class PathScanner {
     return { kind: 'variable', text: raw.slice(1), near: raw };
   }
 
-  private number(raw: string): PathToken {
+  /** The longest match wins: `1a` is a number with junk, `1ab` a name. */
+  private number(raw: string, start: number): PathToken {
+    this.at = start;
+    const wordLength = this.match(otherRun)?.length ?? 0;
+    this.at = start + raw.length;
     const broken = this.match(signedExponentWithoutDigits);
+    if (wordLength > raw.length + Math.max(1, broken?.length ?? 0)) {
+      this.at = start;
+      return this.word();
+    }
     if (broken !== undefined) throw pathSyntaxError('invalid numeric literal', raw + broken);
     const behind = String.fromCodePoint(this.text.codePointAt(this.at) ?? 0x20);
     if (other.test(behind))
