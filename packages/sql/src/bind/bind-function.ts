@@ -45,7 +45,8 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
   refuseOthers(context, call, built, {}, location);
   const variadic = call.func_variadic === true;
   const inCatalog = parts.length === 1 || parts[0] === 'pg_catalog';
-  if (variadic && !(inCatalog && scalarFunctions.has(name)) && !isConcat(name))
+  const scalar = call.over === undefined && !aggregates.has(name) && !windowFunctions.has(name);
+  if (variadic && !(scalar && setFunctionNamed(parts) === undefined))
     throw context.unsupported('VARIADIC', location);
   if (inCatalog && call.over !== undefined) return bindWindowCall(binder, call, name);
   if (inCatalog && aggregates.has(name)) return bindAggregate(binder, call, name);
@@ -67,8 +68,16 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
     if (!(ours ? flotillaFunctions : scalarFunctions).has(name)) throw missing;
     refuseAggregateClauses(context, call, name);
   }
-  if (variadic) return bindVariadic(context, { name, written: parts.join('.') }, bound, location);
   const overloads = (ours ? flotillaFunctions : scalarFunctions).get(name);
+  if (variadic) {
+    const own = !ours && isConcat(name) ? concatSignatures.get(name) : overloads;
+    return bindVariadic(
+      context,
+      { name, written: parts.join('.'), overloads: own },
+      bound,
+      location,
+    );
+  }
   if (!ours && isConcat(name)) return bindConcat(context, name, bound, location);
   return bindScalar(context, { name, written: parts.join('.'), overloads }, bound, location);
 }
@@ -80,15 +89,17 @@ function isConcat(name: string): boolean {
 /** `f(…, VARIADIC array)`: the array's elements are the last arguments. Throws 42804, 42883, 42725. */
 function bindVariadic(
   context: BindContext,
-  called: { readonly name: string; readonly written: string },
+  called: {
+    readonly name: string;
+    readonly written: string;
+    readonly overloads: readonly Signature[] | undefined;
+  },
   bound: readonly Expression[],
   location: number | undefined,
 ): Expression {
-  const { name } = called;
   const last = bound[bound.length - 1];
   const array = last?.type ?? unknownType;
-  const own = (isConcat(name) ? concatSignatures : scalarFunctions).get(name) ?? [];
-  const takers = own.filter(
+  const takers = (called.overloads ?? []).filter(
     (one) => one.variadic === true && one.parameters.length === bound.length,
   );
   const takesAny = takers.some((one) => one.parameters[bound.length - 1] === anyType);
