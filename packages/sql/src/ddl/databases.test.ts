@@ -56,6 +56,8 @@ describe('what lies in a database', () => {
       [1, 'sad'],
       [2, 'sad'],
     ]);
+    const rows = 'select count(*) from t';
+    expect([await first(rows), await shop.query(rows)]).toEqual([[[1n]], [[2n]]]);
     const count = "select count(*) from pg_class where relname in ('t', 't_id_seq')";
     expect([await first(count), await shop.query(count)]).toEqual([[[1n]], [[2n]]]);
     const [oid] = await shop.query("select 't'::regclass::oid");
@@ -218,6 +220,18 @@ describe('DROP DATABASE', () => {
   });
 
   it('takes those that are always there, too', async () => {
+    const other = connect('postgres');
+    await first('create table t (id int)');
+    await other.query('drop database flotilla');
+    expect(await codeOf(first('select * from t'))).toMatch(/^3D000/);
+    const again = await createSqlEngine({ database: harness.database, clock: new SystemClock() });
+    const reader = again.createSession({ user: 'ann', database: 'shop' });
+    expect(await rowsOf(reader, listed)).toEqual([['postgres'], ['shop']]);
+    await other.query('create database flotilla');
+    expect(await connect('flotilla').query("select to_regclass('t')")).toEqual([[null]]);
+  });
+
+  it('takes the one of tools, and gives its name to another', async () => {
     await first('drop database postgres');
     expect(await first(listed)).toEqual([['main'], ['shop']]);
     await first('create database postgres');

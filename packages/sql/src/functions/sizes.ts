@@ -1,5 +1,5 @@
 /**
- * Sizes of tables, indexes and the database: what the stores report of the live bytes of ranges. A range that several tables
+ * Sizes of tables, indexes and databases: what the stores report of the live bytes of ranges. A range that several tables
  * share counts for each of them by equal parts. NULL where the engine knows no cluster: its store keeps no sizes.
  */
 import { compareBytes, type Span } from '@flotilla/base';
@@ -40,15 +40,11 @@ function overlaps(range: RangeFacts, { startKey, endKey }: Span): boolean {
   );
 }
 
-function share(
-  ranges: readonly RangeFacts[],
-  span: Span,
-  tables: readonly TableDescriptor[],
-): number {
+function share(ranges: readonly RangeFacts[], span: Span, all: readonly Span[]): number {
   let bytes = 0;
   for (const range of ranges) {
     if (!overlaps(range, span)) continue;
-    const sharers = tables.flatMap(partsOf).filter((one) => overlaps(range, one));
+    const sharers = all.filter((one) => overlaps(range, one));
     bytes += range.liveBytes / Math.max(1, sharers.length);
   }
   return bytes;
@@ -86,8 +82,10 @@ function relationSize(
           : undefined;
     // Views, sequences and system tables hold nothing that could be measured.
     if (spans === undefined) return snapshot.relations.has(Number(oid)) ? 0n : null;
+    // Tables of other databases may share a range, too.
+    const all = snapshot.everywhere().flatMap(partsOfAll);
     return bytesIn(`${name}/${String(oid)}`, context, (ranges) =>
-      spans.reduce((sum, span) => sum + share(ranges, span, tables), 0),
+      spans.reduce((sum, span) => sum + share(ranges, span, all), 0),
     );
   };
 }
