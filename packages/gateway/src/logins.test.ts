@@ -12,25 +12,14 @@ import {
   eventually,
   SocketTestClock,
   type SqlGateway,
-  startSqlGateway,
+  startGuardedGateway,
   startTestGateway,
   stopTestGateway,
 } from './testing/test-gateway.ts';
 
-const rulesText = `
-host all operator 127.0.0.1/32 trust
-host all all      127.0.0.1/32 scram-sha-256`;
-
 let world: SqlGateway;
 beforeEach(async () => {
-  const rules = parseAccessRules(rulesText);
-  if (!rules.ok) throw new Error(rules.problems.join());
-  world = await startSqlGateway({
-    gateway: ({ logins }) => ({ accessRules: rules.rules, logins }),
-  });
-  await asOperator(
-    world.engine,
-    `create role operator superuser login`,
+  world = await startGuardedGateway(
     `create role ann login password 'correct horse' connection limit 1`,
     `create role staff`,
     `create role late login password 'correct horse' valid until '1990-01-01'`,

@@ -1,6 +1,5 @@
 /** Passwords and what proves them are said to nobody: planted ones are looked for in all that is logged and shown. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { parseAccessRules } from './access-rules.ts';
 import {
   bind,
   execute,
@@ -13,32 +12,19 @@ import {
 } from './testing/raw-client.ts';
 import { loginByScram, type ScramExchange } from './testing/scram.ts';
 import {
-  asOperator,
   eventually,
   type SqlGateway,
-  startSqlGateway,
+  startGuardedGateway,
   startTestGateway,
   stopTestGateway,
 } from './testing/test-gateway.ts';
 
-const rulesText = `
-host all operator 127.0.0.1/32 trust
-host all all      127.0.0.1/32 scram-sha-256`;
 const who = { user: 'ann', database: 'flotilla' };
 
 let world: SqlGateway;
 let operator: RawClient;
 beforeEach(async () => {
-  const rules = parseAccessRules(rulesText);
-  if (!rules.ok) throw new Error(rules.problems.join());
-  world = await startSqlGateway({
-    gateway: ({ logins }) => ({ accessRules: rules.rules, logins }),
-  });
-  await asOperator(
-    world.engine,
-    'create role operator superuser login',
-    `create role ann superuser login password 'canary of ann'`,
-  );
+  world = await startGuardedGateway(`create role ann superuser login password 'canary of ann'`);
   operator = (await RawClient.ready(world.gateway.port, { user: 'operator', database: 'flotilla' }))
     .client;
 });

@@ -3,6 +3,7 @@ import type { Logger } from '@flotilla/base';
 import { ManualClock } from '@flotilla/base/testing';
 import { createSqlEngine, type Peers, type SqlEngine, SqlError } from '@flotilla/sql';
 import { MemoryKvDatabase } from '@flotilla/sql/testing';
+import { parseAccessRules } from '../access-rules.ts';
 import { type Gateway, type GatewayOptions, startGateway } from '../gateway.ts';
 import { ScriptedSession, Stage } from './scripted-session.ts';
 
@@ -92,6 +93,21 @@ export async function startSqlGateway(options: SqlGatewayOptions = {}): Promise<
     ...(await options.gateway?.(engine)),
   });
   return { ...world, logs, engine, database };
+}
+
+const passwordRules = `
+host all operator 127.0.0.1/32 trust
+host all all      127.0.0.1/32 scram-sha-256`;
+
+/** A gateway that asks everybody for a password but `operator`, a superuser. @param texts make the other roles */
+export async function startGuardedGateway(...texts: readonly string[]): Promise<SqlGateway> {
+  const rules = parseAccessRules(passwordRules);
+  if (!rules.ok) throw new Error(rules.problems.join());
+  const world = await startSqlGateway({
+    gateway: ({ logins }) => ({ accessRules: rules.rules, logins }),
+  });
+  await asOperator(world.engine, 'create role operator superuser login', ...texts);
+  return world;
 }
 
 /** Runs statements as a user whom nothing is forbidden, past the gateway. */

@@ -392,9 +392,8 @@ export class TransactionReads {
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
     const reverse = request.reverse === true;
-    const obstacles = this.obstaclesIn(leaseholder, span, {
-      ...{ transaction, upTo: uncertaintyLimit, reverse },
-    });
+    const within = { transaction, upTo: uncertaintyLimit, reverse };
+    const obstacles = this.obstaclesIn(leaseholder, span, within);
     const free = beforeObstacle(span, obstacles, reverse);
     if (free.span === undefined) return free.obstacle;
     const scan = new VersionScan({

@@ -27,9 +27,9 @@ export function listLine(mutant: Mutant): string {
 
 const introduction = `# Planted bugs
 
-Can the simulator fail? Every row is a bug that was planted in a copy of the built tree: a small replacement of text that
-takes one rule away (\`packages/sim/src/mutations\`). The copy is then run by seeds, from the first on, in a world that makes
-the bug likely, until a seed shows it. That seed counts only if the tree without the bug passes it, in the same world.
+Can the simulator fail? Every row is a bug that was planted in the built tree: a small replacement of text that
+takes one rule away (\`packages/sim/src/mutations\`), whose modules are loaded in place of the tree's. The program is
+then run by seeds, from the first on, in a world that makes the bug likely, until a seed shows it. That seed counts only if the tree without the bug passes it, in the same world.
 
 - *death*: how it was noticed. **checker**: a property of the simulator did not hold. **assertion**: a process refused to go
   on, by an assertion of its own or by what it found on its disk. **liveness**: the faults were over and the cluster did not

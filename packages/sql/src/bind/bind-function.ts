@@ -86,14 +86,17 @@ function isConcat(name: string): boolean {
   return name === 'concat' || name === 'concat_ws';
 }
 
+interface Called {
+  readonly name: string;
+  /** As the statement has it, for messages. */
+  readonly written: string;
+  readonly overloads: readonly Signature[] | undefined;
+}
+
 /** `f(…, VARIADIC array)`: the array's elements are the last arguments. Throws 42804, 42883, 42725. */
 function bindVariadic(
   context: BindContext,
-  called: {
-    readonly name: string;
-    readonly written: string;
-    readonly overloads: readonly Signature[] | undefined;
-  },
+  called: Called,
   bound: readonly Expression[],
   location: number | undefined,
 ): Expression {
@@ -128,14 +131,9 @@ function refuseAggregateClauses(context: BindContext, call: FuncCall, name: stri
     );
 }
 
-/** @param called the function's name, and as the statement has it, for messages */
 function bindScalar(
   context: BindContext,
-  called: {
-    readonly name: string;
-    readonly written: string;
-    readonly overloads: readonly Signature[] | undefined;
-  },
+  called: Called,
   bound: readonly Expression[],
   location: number | undefined,
 ): Expression {
