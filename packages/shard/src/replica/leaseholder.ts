@@ -12,6 +12,7 @@
  */
 import {
   asBuffer,
+  assert,
   present,
   probe,
   type Span,
@@ -309,6 +310,8 @@ export class Leaseholder implements LeaseholderCore {
   }
 
   append(caller: Caller | undefined, command: Command, answer?: Answer): void {
+    // Otherwise it would overwrite what it has not seen.
+    assert(command.timestamp === this.lastTimestamp, 'nothing was evaluated in between');
     const bytes = commandBytes(command);
     const pending: PendingCommand = {
       command,

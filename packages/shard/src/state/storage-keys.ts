@@ -268,6 +268,10 @@ export function userKeyOf(dataKey: Buffer): Buffer {
   return dataKey.subarray(dataPrefixBytes);
 }
 
+export function isHistory(engineKey: Buffer): boolean {
+  return engineKey[0] === historyTag;
+}
+
 export function supersededAtOf(historyKey: Buffer): number {
   return readU64(historyKey, historyKey.length - 8);
 }

@@ -111,6 +111,13 @@ it('keeps what a leaseholder cannot write yet', () => {
   expect(absorbReport(nowhere, [said])).toEqual({ elsewhere: [said], unwritten: [] });
 });
 
+it('has what belongs to a part with a follower here sent on to its leaseholder', () => {
+  const said = { descriptor: present(ranges[1], 'a range'), term: 1 };
+  const follower = { leaseholder: undefined };
+  const index = { parts: () => [follower], partWith: () => follower } as unknown as MetaIndex;
+  expect(absorbReport(index, [said])).toEqual({ elsewhere: [said], unwritten: [] });
+});
+
 /** Replicas that call themselves by their range where the wire says term. */
 function withInfo(replicas: Map<number, Pick<Led, 'rangeId'>>): ReadonlyMap<number, Replica> {
   for (const replica of replicas.values())

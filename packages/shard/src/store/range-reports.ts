@@ -1,7 +1,7 @@
 /**
  * Keeps the meta index in step with the ranges: each leaseholder tells the stores of the first range what it leads, when
  * that changes, and all of it slice by slice; whoever leads the part of the index with a row writes what is newer than the
- * row, and the first range's leaseholder sends on what is for parts that its store does not have (`meta-link.ts`). Lost reports
+ * row, and the first range's leaseholder sends on what is for parts that its store does not lead (`meta-link.ts`). Lost reports
  * are repeated, so nothing here is awaited or retried. A store that rests has next to nothing to do here.
  */
 import {
@@ -30,7 +30,7 @@ export function isNewer(said: RangeInfo, known: RangeInfo): boolean {
 }
 
 export interface Absorbed {
-  /** Belongs to a part that this store has no replica of. */
+  /** Belongs to a part that is not led here. */
   readonly elsewhere: readonly RangeInfo[];
   /** Belongs to a part that is led here and takes no writes just now. */
   readonly unwritten: readonly RangeInfo[];
@@ -45,10 +45,12 @@ export function absorbReport(index: MetaIndex, ranges: readonly RangeInfo[]): Ab
     const checked = checkDescriptor(said.descriptor ?? {});
     if (!checked.ok || !Number.isSafeInteger(said.term)) continue;
     const key = metaKey(checked.descriptor.endKey);
-    const part = index.partWith(parts, key);
-    if (part === undefined) elsewhere.push(said);
-    const leaseholder = part?.leaseholder;
-    if (leaseholder === undefined) continue;
+    const leaseholder = index.partWith(parts, key)?.leaseholder;
+    if (leaseholder === undefined) {
+      // A follower here is no help: its leaseholder may have no replica of the first range, and hears of nobody else.
+      elsewhere.push(said);
+      continue;
+    }
     if (!leaseholder.isReady) {
       unwritten.push(said);
       continue;

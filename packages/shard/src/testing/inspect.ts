@@ -8,6 +8,7 @@ import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { SplitResult } from '../split/splits.ts';
 import {
   dataPrefixBytes,
+  isHistory,
   spansOfStorage,
   supersededAtOf,
   userKeyOf,
@@ -72,12 +73,14 @@ export interface RangeContents {
 
 /**
  * What one replica holds: descriptor, sessions, rows and history, without what differs by replica. Meaningful when no
- * write is under way, and before old versions are swept. Undefined: no replica with a state here.
+ * write is under way. Undefined: no replica with a state here.
+ * @param sweptBefore what was superseded before this may be gone, as the clock of each store has it, and is left out
  */
 export function contentsOf(
   store: Store,
   engine: MemoryEngine,
   rangeId: number,
+  sweptBefore = 0,
 ): RangeContents | undefined {
   const replica = insideOf(store).replicas.get(rangeId);
   if (replica === undefined) return undefined;
@@ -95,6 +98,7 @@ export function contentsOf(
   }
   for (const span of replica.space.spansOf(startKey, endKey))
     for (const { key, value } of engine.rows(span)) {
+      if (isHistory(key) && supersededAtOf(key) < sweptBefore) continue;
       hash.update(key.subarray(0, 1)).update(key.subarray(dataPrefixBytes)).update(value);
       rows++;
     }

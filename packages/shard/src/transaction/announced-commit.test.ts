@@ -73,11 +73,24 @@ async function status(): Promise<flotilla.kv.TransactionStatus | null | undefine
   return queryTransaction?.status;
 }
 
-function lock(key: Buffer): Promise<flotilla.kv.Response> {
-  return ask(key, {
-    get: { keys: [key], lock: flotilla.kv.LockMode.LOCK_EXCLUSIVE },
-    transaction: { id: Buffer.alloc(16, 7), coordinator: 'test', startedAt: 1 },
-  });
+function lock(
+  key: Buffer,
+  header: flotilla.kv.TransactionHeader.$Properties = {
+    id: Buffer.alloc(16, 7),
+    coordinator: 'test',
+    startedAt: 1,
+  },
+): Promise<flotilla.kv.Response> {
+  const { LOCK_EXCLUSIVE } = flotilla.kv.LockMode;
+  return ask(key, { get: { keys: [key], lock: LOCK_EXCLUSIVE }, transaction: header });
+}
+
+/** Of transactions, in the range of the key. */
+function leftAt(key: Buffer): readonly string[] {
+  return cluster.storeIds
+    .flatMap((storeId) => transactionsAt(cluster.store(storeId)))
+    .filter(({ rangeId }) => rangeId === client.rangeOf(key).rangeId)
+    .flatMap(({ intents, unfinished }) => [...intents, ...unfinished]);
 }
 
 describe('an announced commit', () => {
@@ -116,6 +129,21 @@ describe('an announced commit', () => {
     expect(refusal?.reason).toBe(flotilla.kv.RefusalReason.BLOCKED);
   });
 
+  it('does not come over a write that waited for its lock', async () => {
+    await announce();
+    // Late, from before the commit: it locks the key once more.
+    const { refusal } = await lock(other, transaction.header());
+    expect(refusal).toBeFalsy();
+    const written = cluster.client().put(other, 'second', timeoutMs);
+    await cluster.run(100);
+    const end = { transactionId: transaction.id, committed: true, commitTimestamp: timestamp };
+    await ask(other, { resolve: { resolutions: [{ ...end, keys: [other] }] } });
+    expect((await cluster.until(written, timeoutMs))?.write?.applied).toBe(true);
+    const { get } = await ask(other, { get: { keys: [other] } });
+    expect(String(get?.values?.[0]?.value)).toBe('second');
+    expect(leftAt(other)).toEqual([]);
+  });
+
   it('ends together with the one that came over it, by one message that names the key twice', async () => {
     await announce();
     const hlc = new HybridLogicalClock(cluster.clock, { maxOffsetMs: 250 });
@@ -133,9 +161,6 @@ describe('an announced commit', () => {
     await ask(other, { resolve: { resolutions } });
     const { get } = await ask(other, { get: { keys: [other] } });
     expect(String(get?.values?.[0]?.value)).toBe('second');
-    const left = cluster.storeIds
-      .flatMap((storeId) => transactionsAt(cluster.store(storeId)))
-      .filter(({ rangeId }) => rangeId === client.rangeOf(other).rangeId);
-    expect(left.flatMap(({ intents, unfinished }) => [...intents, ...unfinished])).toEqual([]);
+    expect(leftAt(other)).toEqual([]);
   });
 });

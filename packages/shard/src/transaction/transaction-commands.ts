@@ -15,6 +15,8 @@
  * say STAGING, and the intent is gone. The resolution that follows the decision takes the marker away. An announcement that
  * is lost, with its leaseholder or on its way, costs the wait that it would have saved.
  *
+ * Why locks go last. Who waits for one is evaluated the moment it is free, and must find what was decided in its view.
+ *
  * Why late messages do no harm. A prepare of a committed transaction comes below the versions that it made itself. One of an
  * aborted transaction finds the record or a marker, which are kept longer than a prepare is accepted; or lays an intent that
  * whoever meets it removes, because the record says ABORTED, or nothing, which is made to say so.
@@ -176,10 +178,11 @@ export class TransactionCommands {
     if (decided === TRANSACTION_COMMITTED || decided === TRANSACTION_ABORTED)
       for (const each of request.resolveKeys ?? [])
         changes = this.resolveKey(changes, each, transaction, commitTimestamp);
-    core.locks.releaseAll(transaction);
-    return this.append(caller, changes, {
+    const answer = this.append(caller, changes, {
       decide: { status: decided, commitTimestamp: recordTimestamp },
     });
+    core.locks.releaseAll(transaction);
+    return answer;
   }
 
   evaluatePrevent(caller: Caller, request: PreventRequest): Answer | undefined {
@@ -241,12 +244,14 @@ export class TransactionCommands {
       const commitTimestamp = resolution.committed ? (resolution.commitTimestamp ?? 0) : 0;
       for (const key of resolution.keys ?? [])
         changes = this.resolveKey(changes, key, transaction, commitTimestamp);
-      core.locks.releaseAll(transaction);
       const { forgetAnchorKey, byCoordinator } = resolution;
       if (!forgetAnchorKey || forgetAnchorKey.length === 0) continue;
       this.forget(changes, asBuffer(forgetAnchorKey), transaction, byCoordinator === true);
     }
-    return this.append(caller, changes, { resolve: {} });
+    const answer = this.append(caller, changes, { resolve: {} });
+    for (const { transactionId } of resolutions)
+      core.locks.releaseAll(nameOf(transactionId ?? noBytes));
+    return answer;
   }
 
   /** Who waits for the keys looks again. */

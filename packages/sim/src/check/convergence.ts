@@ -3,6 +3,8 @@
  * any more, the members of a range have applied the same prefix, and then rows, sessions and descriptor are equal. Nobody
  * else holds anything of the range.
  */
+import { timestampFromWallMs } from '@flotilla/base';
+import { defaultStoreLimits } from '@flotilla/shard';
 import { contentsOf, inspectStore, isReclaiming, uninitializedOf } from '@flotilla/shard/testing';
 import type { StoreMachine } from '../cluster/store-machine.ts';
 import { SimFailure } from '../failure.ts';
@@ -50,12 +52,15 @@ export function notConverged(
 /** Replicas at one position have the same state. Call when nothing is missing. Throws SimFailure. */
 export function checkSameState(machines: readonly StoreMachine[]): void {
   const states = new Map<number, { readonly name: string; readonly text: string }>();
+  // A clock that was far ahead for a while has made its store forget, and snapshots carry what is left.
+  const latestWallMs = Math.max(...machines.map(({ host }) => host.latestWallMs));
+  const sweptBefore = timestampFromWallMs(latestWallMs - defaultStoreLimits.historyTtlMs);
   for (const machine of machines) {
     const { store, host, engine } = machine;
     if (store === undefined) continue;
     machine.mendRows();
     for (const { rangeId } of inspectStore(store)) {
-      const contents = contentsOf(store, engine, rangeId);
+      const contents = contentsOf(store, engine, rangeId, sweptBefore);
       if (contents === undefined) continue;
       const { text, appliedIndex, strangers } = contents;
       if (strangers > 0)

@@ -72,7 +72,10 @@ export class HostTransport implements Transport {
     const replay = this.replay();
     if (replay === undefined || this.prng.nextFloat() >= replay.probability) return;
     const again = frame.slice();
-    this.host.world.after(this.prng.nextFloat() * replay.delayMsMax, {
+    const { world } = this.host;
+    const delayMs = this.prng.nextFloat() * replay.delayMsMax;
+    world.lastReplayMs = Math.max(world.lastReplayMs, world.nowMs() + delayMs);
+    world.after(delayMs, {
       kind: 'world',
       digest: crc32c(again),
       run: () => this.inner.send(to, again),

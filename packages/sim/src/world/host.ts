@@ -40,6 +40,8 @@ export class Host implements EventOwner {
   /** Of the process. 0: none has run yet. Odd and even alike: only equality counts. */
   life = 0;
   alive = false;
+  /** The latest that its wall clock was ever seen to show. Unit: ms since 1970. */
+  latestWallMs = 0;
   private readonly clocks: HostClocks;
   private rate: number;
   /** True time at which the rate was set, and what the clock showed then. */
@@ -152,6 +154,12 @@ export class Host implements EventOwner {
 
   /** Unit: ms since 1970. */
   wallMs(): number {
+    const wallMs = this.readWallMs();
+    this.latestWallMs = Math.max(this.latestWallMs, wallMs);
+    return wallMs;
+  }
+
+  private readWallMs(): number {
     const { wallOffsetMs, wallErrorMsMax } = this.clocks;
     const elapsed = this.elapsedMs();
     const offset = wallOffsetMs + this.wallStepMs;

@@ -65,6 +65,8 @@ const ticksPerTurn = 1000;
 export class World {
   readonly seed: number;
   readonly trace: Trace;
+  /** Until then frames that were sent once may arrive once more. */
+  lastReplayMs = 0;
   private readonly heap = new EventHeap<WorldEvent>();
   private readonly turns: Prng;
   private now = 0;

@@ -196,4 +196,21 @@ export const splits: readonly Mutant[] = [
       },
     },
   },
+  {
+    name: 'follower-keeps-reports',
+    breaks:
+      'who leads a part of the index hears of all ranges in it, though it has no replica of the first range',
+    changes: [
+      {
+        file: 'packages/shard/src/store/range-reports.ts',
+        find: 'elsewhere.push(said);',
+        replace: 'if (index.partWith(parts, key) === undefined) elsewhere.push(said);',
+      },
+    ],
+    hunt: {
+      test: 'packages/shard/src/store/range-reports.test.ts',
+      because:
+        'the index must be cut, the part be led outside of the first range, and the leader of that follow it: one seed in seven thousand',
+    },
+  },
 ];

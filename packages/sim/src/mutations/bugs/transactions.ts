@@ -316,6 +316,27 @@ export const transactions: readonly Mutant[] = [
     },
   },
   {
+    name: 'locks-go-before-the-resolution',
+    breaks: 'who waited for a lock is evaluated on a view with all that was decided before it',
+    changes: [
+      {
+        file: commands,
+        find: `    const answer = this.append(caller, changes, { resolve: {} });
+    for (const { transactionId } of resolutions)
+      core.locks.releaseAll(nameOf(transactionId ?? noBytes));
+    return answer;`,
+        replace: `    for (const { transactionId } of resolutions)
+      core.locks.releaseAll(nameOf(transactionId ?? noBytes));
+    return this.append(caller, changes, { resolve: {} });`,
+      },
+    ],
+    hunt: {
+      test: 'packages/shard/src/transaction/announced-commit.test.ts',
+      because:
+        'a message from before the commit must lock the key once more after it was announced, and a writer wait for just that lock',
+    },
+  },
+  {
     name: 'the-dead-are-left-alone',
     breaks: 'stores finish what dead coordinators have left, though nobody meets it',
     changes: [
