@@ -70,7 +70,9 @@ export async function openFlotilla(database) {
 async function runStatements(session, sql) {
   try {
     let answer = { columns: [], rows: [], count: 0 };
-    for (const statement of session.parse(sql)) {
+    const statements = session.parse(sql);
+    for (const statement of statements) {
+      if (statements.length > 1) session.beginImplicit('query');
       const prepared = await session.prepare(statement, []);
       const result = await session.execute(prepared, []);
       const columns = result.columns ?? [];
@@ -89,8 +91,10 @@ async function runStatements(session, sql) {
         count: Number(/\d+$/.exec(result.commandTag())?.[0] ?? 0),
       };
     }
+    if (statements.length > 1) await session.endImplicit({ commit: true });
     return answer;
   } catch (error) {
+    if (session.transactionStatus === 'active') await session.endImplicit({ commit: false });
     const position = error.fields?.position;
     return {
       error: error.code ?? error.name,

@@ -20,6 +20,7 @@
  *   types/      the types: text and binary forms, comparison, casts, numeric and time arithmetic
  *   functions/  operators, functions, aggregates, and how an overload is chosen
  *   transaction/ blocks, implicit transactions, savepoints
+ *   deferred/   constraints that are checked when a transaction commits
  *   catalog/    the catalog in memory: snapshots, changes in the making, names, sequences; catalog/virtual/: system tables
  *   ddl/        CREATE, ALTER, DROP, TRUNCATE: changes of the catalog and of rows that have to fit them
  *   copy/       COPY in text and CSV
@@ -30,7 +31,7 @@
  * differs is listed in docs/sql.md); a statement takes effect whole or not at all; rows that left are never taken back; nothing here
  * knows of ranges, stores, sockets or consensus.
  *
- * Not built: deferrable and exclusion constraints, temporary and partitioned tables, inheritance, materialized views, functions,
+ * Not built: exclusion constraints, partitioned tables, inheritance, materialized views, functions,
  * triggers, prepared transactions, SEARCH and CYCLE, hypothetical-set aggregates, spilling to disk, pushing filters to the
  * stores.
  */

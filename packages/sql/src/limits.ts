@@ -83,6 +83,8 @@ export const copyRowBytesMax: number = 64 * 1024 * 1024;
 export const cursorsMax: number = 1_000;
 /** Keys that one statement of a block inserts under locks of their own. More are checked without. */
 export const uniqueLocksMax: number = 1_000;
+/** Checks of deferred constraints that one transaction may owe: more rows than it can write. 53200. */
+export const pendingChecksMax: number = 1_000_000;
 /** Runs of one statement whose plan went stale under it. */
 export const staleRunsMax: number = 10;
 /** Reads of the whole catalog that a change of it overtook, in a row. */

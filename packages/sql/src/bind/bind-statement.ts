@@ -5,7 +5,7 @@ import { describeKind, kindOf } from './ast.ts';
 import { bindWriteStatement } from './bind-dml.ts';
 import { bindClosedQuery } from './bind-query.ts';
 import { bindTransaction } from './bind-transaction.ts';
-import { bindSet, bindVacuum } from './bind-utility.ts';
+import { bindSet, bindSetConstraints, bindVacuum } from './bind-utility.ts';
 import type { BoundExplain, BoundStatement } from './bound.ts';
 import type { BindContext } from './context.ts';
 import { topLevel } from './level.ts';
@@ -55,6 +55,7 @@ export function bindStatement(context: BindContext, tree: Node): BoundStatement 
   if (write !== undefined) return write;
   if (ddlStatements.has(kindOf(tree))) return { kind: 'ddl', tree };
   if ('VariableSetStmt' in tree) return bindSet(context, tree.VariableSetStmt);
+  if ('ConstraintsSetStmt' in tree) return bindSetConstraints(tree.ConstraintsSetStmt);
   if ('VariableShowStmt' in tree) {
     const { name = '' } = tree.VariableShowStmt;
     return { kind: 'show', name };

@@ -1,5 +1,5 @@
 /** SET, and the statements that have nothing to do here. */
-import type { A_Const, Node, VacuumStmt, VariableSetStmt } from 'libpg-query';
+import type { A_Const, ConstraintsSetStmt, Node, VacuumStmt, VariableSetStmt } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { findTable } from './bind-from.ts';
 import { bindSetMulti } from './bind-transaction.ts';
@@ -43,6 +43,15 @@ function constantText(context: BindContext, value: A_Const): string {
   if (value.fval !== undefined) return value.fval.fval ?? '0';
   if (value.boolval !== undefined) return value.boolval.boolval === true ? 'on' : 'off';
   throw context.unsupported('NULL in SET', value.location);
+}
+
+export function bindSetConstraints({ constraints, deferred }: ConstraintsSetStmt): BoundUtility {
+  const names = constraints?.flatMap((node) => {
+    if (!('RangeVar' in node)) return [];
+    const { catalogname: database, schemaname: schema, relname: name = '' } = node.RangeVar;
+    return [{ database, schema, name }];
+  });
+  return { kind: 'set-constraints', names, deferred: deferred === true };
 }
 
 /** VACUUM by itself has nothing to do here, but the tables it names must be there. */

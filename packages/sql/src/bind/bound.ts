@@ -106,6 +106,13 @@ export interface TransactionModes {
   readonly deferrable?: boolean;
 }
 
+/** The name of a constraint as it was written. */
+export interface WrittenConstraint {
+  readonly database: string | undefined;
+  readonly schema: string | undefined;
+  readonly name: string;
+}
+
 export type BoundUtility =
   /** Bound when it runs: ddl/run-ddl.ts. */
   | { readonly kind: 'ddl'; readonly tree: Node }
@@ -126,6 +133,12 @@ export type BoundUtility =
   | {
       readonly kind: 'set-transaction' | 'set-characteristics';
       readonly modes: TransactionModes;
+    }
+  /** Undefined: all. */
+  | {
+      readonly kind: 'set-constraints';
+      readonly names: readonly WrittenConstraint[] | undefined;
+      readonly deferred: boolean;
     }
   | { readonly kind: 'reset-all' }
   | { readonly kind: 'listen'; readonly channel: string }

@@ -6,6 +6,7 @@ import {
   type CheckDescriptor,
   type ColumnDescriptor,
   columnAt,
+  type Deferrable,
   type ForeignKeyDescriptor,
   type IndexDescriptor,
   type PrimaryKey,
@@ -75,7 +76,12 @@ export function primaryKeyText(table: TableDescriptor, key: PrimaryKey): string 
 
 export function uniqueText(table: TableDescriptor, index: IndexDescriptor): string {
   const names = index.columns.map((one) => columnName(table, one.attributeNumber));
-  return `UNIQUE (${names.join(', ')})${includeText(table, index)}`;
+  return `${index.primary === true ? 'PRIMARY KEY' : 'UNIQUE'} (${names.join(', ')})${includeText(table, index)}${deferrableText(index)}`;
+}
+
+function deferrableText({ deferrable }: { readonly deferrable?: Deferrable }): string {
+  if (deferrable === undefined) return '';
+  return deferrable === 'initially deferred' ? ' DEFERRABLE INITIALLY DEFERRED' : ' DEFERRABLE';
 }
 
 /** @param pretty without the parentheses that only the whole expression has */
@@ -100,7 +106,7 @@ export function foreignKeyText(
   const there = key.targetColumns.map((number) => columnName(target, number)).join(', ');
   const action = (word: string, what: string) =>
     what === 'no action' ? '' : ` ON ${word} ${what.toUpperCase()}`;
-  return `FOREIGN KEY (${own}) REFERENCES ${shownRelation(target, names)}(${there})${key.matchFull ? ' MATCH FULL' : ''}${action('UPDATE', key.onUpdate)}${action('DELETE', key.onDelete)}`;
+  return `FOREIGN KEY (${own}) REFERENCES ${shownRelation(target, names)}(${there})${key.matchFull ? ' MATCH FULL' : ''}${action('UPDATE', key.onUpdate)}${action('DELETE', key.onDelete)}${deferrableText(key)}`;
 }
 
 function columnName(table: TableDescriptor, attributeNumber: number): string {

@@ -60,7 +60,10 @@ export interface IndexColumn {
   readonly nullsFirst: boolean;
 }
 
-/** A secondary index. The primary key is no index of its own: rows are stored in its order. */
+/** When a constraint that can be deferred is checked unless SET CONSTRAINTS says otherwise. */
+export type Deferrable = 'initially immediate' | 'initially deferred';
+
+/** A secondary index. A primary key that cannot be deferred is no index of its own: rows are stored in its order. */
 export interface IndexDescriptor {
   readonly oid: number;
   readonly name: string;
@@ -74,6 +77,10 @@ export interface IndexDescriptor {
   readonly included: readonly number[];
   /** Partial index: rows for which this holds. */
   readonly predicate?: string;
+  /** Of the constraint that it serves. Absent: it cannot be deferred. */
+  readonly deferrable?: Deferrable;
+  /** The constraint is the table's primary key. One that can be deferred may be violated meanwhile, so rows have hidden ids. */
+  readonly primary?: true;
 }
 
 export interface CheckDescriptor {
@@ -94,6 +101,8 @@ export interface ForeignKeyDescriptor {
   readonly onDelete: ReferentialAction;
   readonly onUpdate: ReferentialAction;
   readonly matchFull: boolean;
+  /** Absent: it cannot be deferred. */
+  readonly deferrable?: Deferrable;
 }
 
 interface Named {
@@ -114,11 +123,12 @@ interface Named {
 
 export interface TableDescriptor extends Named {
   readonly kind: 'table';
+  /** By which its rows are stored. Undefined: they have hidden ids. */
+  readonly primaryKey: PrimaryKey | undefined;
   /** The source of its key prefix. TRUNCATE and rewrites give it a new one. */
   readonly storageId: number;
   readonly columns: readonly ColumnDescriptor[];
   readonly dropped: readonly DroppedColumn[];
-  readonly primaryKey: PrimaryKey | undefined;
   readonly indexes: readonly IndexDescriptor[];
   readonly checks: readonly CheckDescriptor[];
   readonly foreignKeys: readonly ForeignKeyDescriptor[];
@@ -220,4 +230,16 @@ export function columnAt(table: TableDescriptor, attributeNumber: number): Colum
   const column = table.columns[columnOffset(table, attributeNumber)];
   if (column === undefined) throw new RangeError('offset is one of a column');
   return column;
+}
+
+/** The primary key, also one that can be deferred: the attribute numbers of its columns. Undefined: there is none. */
+export function primaryColumns(
+  table: Pick<TableDescriptor, 'columns' | 'primaryKey' | 'indexes'>,
+): readonly number[] | undefined {
+  const { primaryKey, indexes, columns } = table;
+  if (primaryKey !== undefined)
+    return primaryKey.columns.map((offset) => columns[offset]?.attributeNumber ?? 0);
+  return indexes
+    .find(({ primary }) => primary === true)
+    ?.columns.map(({ attributeNumber }) => attributeNumber);
 }

@@ -3,7 +3,7 @@
  * know is printed as the key space alone explains it. For what people look at; nothing is ever looked up by it.
  */
 import { asBuffer, KeyReader, keyText, tablePrefix, toHex } from '@flotilla/base';
-import { readKeyValue } from '../storage/table-store.ts';
+import { idOfStorage, readKeyValue } from '../storage/table-store.ts';
 import { quoteIdentifier } from '../types/identifier.ts';
 import { formatText, type TextContext } from '../types/text-codec.ts';
 import { isText, type SqlType } from '../types/type.ts';
@@ -33,7 +33,7 @@ export class KeyNames {
     this.text = text;
     for (const database of databasesIn(snapshot.contents))
       for (const relation of contentsOf(snapshot.contents, database).relations.values())
-        if (relation.kind !== 'view') this.byStorage.set(relation.storageId, relation);
+        if (relation.kind !== 'view') this.byStorage.set(idOfStorage(relation.storageId), relation);
   }
 
   /** What the key lies in; {} outside of the tables that are there. */
@@ -61,8 +61,7 @@ export class KeyNames {
 
   private relationOf(key: Uint8Array): RelationDescriptor | undefined {
     if (key.length < prefixBytes || key[0] !== tablePrefix[0]) return undefined;
-    const prefix = asBuffer(key).readUInt32BE(tablePrefix.length);
-    return this.byStorage.get(prefix & 0x1fff_ffff);
+    return this.byStorage.get(idOfStorage(asBuffer(key).readUInt32BE(tablePrefix.length)));
   }
 
   /** A bound may end anywhere: what does not decode is printed as bytes. */

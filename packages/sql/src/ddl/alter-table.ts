@@ -6,7 +6,11 @@ import { bindDefault, defaultExpression } from '../bind/default.ts';
 import { column as columnExpression } from '../bind/expression.ts';
 import { tableScope } from '../bind/stored-expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
-import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import {
+  type ColumnDescriptor,
+  primaryColumns,
+  type TableDescriptor,
+} from '../catalog/descriptor.ts';
 import { evaluatorOf } from '../execute/evaluate.ts';
 import { checkNewOwner, giveRelation } from '../roles/owned.ts';
 import { newOwner } from '../roles/role-names.ts';
@@ -15,6 +19,7 @@ import { storageSpan } from '../storage/table-store.ts';
 import { storedText } from '../types/stored-text.ts';
 import { formatText } from '../types/text-codec.ts';
 import { displayType } from '../types/type.ts';
+import { alterConstraint } from './alter-constraint.ts';
 import { applyWork } from './apply-work.ts';
 import { checkStorage } from './creation.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
@@ -38,6 +43,7 @@ export async function alterTable(ddl: DdlContext, statement: AlterTableStmt): Pr
     return tag;
   }
   ddl.requireOwner(found);
+  if (found.kind === 'table') ddl.requireSettled(found, 'ALTER TABLE');
   if (commands.every((one) => one.subtype === 'AT_ChangeOwner')) {
     const owner = newOwner(ddl, commands[0]?.newowner);
     const { kind, name, schema } = found;
@@ -100,6 +106,9 @@ class Alteration {
         return draft.addConstraint(def.Constraint, undefined);
       case 'AT_DropConstraint':
         return dropConstraint(draft, name, { cascade, ifExists: lenient === true });
+      case 'AT_AlterConstraint':
+        if (def === undefined || !('ATAlterConstraint' in def)) break;
+        return alterConstraint(draft, def.ATAlterConstraint);
       case 'AT_ValidateConstraint':
         return this.validate(name);
       case 'AT_AlterColumnType':
@@ -215,8 +224,7 @@ class Alteration {
         '42601',
         `column "${name}" of relation "${draft.table.name}" is an identity column`,
       );
-    const offset = draft.table.columns.indexOf(column);
-    if (draft.table.primaryKey?.columns.includes(offset) === true)
+    if (primaryColumns(draft.table)?.includes(column.attributeNumber) === true)
       throw new SqlError('42P16', `column "${name}" is in a primary key`);
     draft.changeColumn(column.attributeNumber, { notNull: false });
   }

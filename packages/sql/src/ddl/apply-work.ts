@@ -8,8 +8,8 @@ import { DbError } from '@flotilla/base';
 import { columnOffset, type TableDescriptor } from '../catalog/descriptor.ts';
 import { indexKeyText, keyText } from '../execute/constraint-errors.ts';
 import { type Evaluator, evaluatorOf, type Row } from '../execute/evaluate.ts';
-import { findTarget } from '../execute/foreign-keys.ts';
 import { evaluateOnce } from '../execute/operator.ts';
+import { findTarget } from '../execute/references.ts';
 import { IndexRules, rowKeyOf, rulesOf } from '../execute/table-rules.ts';
 import type { KvTransaction } from '../kv-transaction.ts';
 import { backfillBytes } from '../limits.ts';
@@ -27,7 +27,7 @@ export async function applyWork(
   const rewrites = draft.work.some((one) => one.kind === 'rewrite');
   if (draft.work.length === 0) return draft.table;
   const ddl = draft.context;
-  const after = rewrites ? { ...draft.table, storageId: await ddl.takeId() } : draft.table;
+  const after = rewrites ? { ...draft.table, storageId: await ddl.takeStorageId() } : draft.table;
   const job = new Job(draft, before, after, rewrites);
   await job.run();
   return after;

@@ -34,6 +34,7 @@ export async function createIndex(ddl: DdlContext, statement: IndexStmt): Promis
   );
   const table = ddl.table(relation);
   ddl.requireOwner(table);
+  ddl.requireSettled(table, 'CREATE INDEX');
   if (idxname !== undefined && ddl.snapshot.isTaken(table.schema, idxname)) {
     if (ifNotExists !== true) throw new SqlError('42P07', `relation "${idxname}" already exists`);
     ddl.notice('42P07', `relation "${idxname}" already exists, skipping`);

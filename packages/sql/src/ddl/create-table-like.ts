@@ -92,7 +92,13 @@ export async function copyIndexes(draft: TableDraft, copied: CopiedTable): Promi
       one.attributeNumber === 0 ? 'expr' : columnAt(source, one.attributeNumber).name,
     );
     if (index.constraintOid !== 0) {
-      await draft.addConstraint({ contype: 'CONSTR_UNIQUE', keys: nodes(names) }, undefined);
+      const attributes = {
+        deferrable: index.deferrable !== undefined,
+        initdeferred: index.deferrable === 'initially deferred',
+      };
+      const keys = nodes(names);
+      const contype = index.primary === true ? 'CONSTR_PRIMARY' : 'CONSTR_UNIQUE';
+      await draft.addConstraint({ contype, keys, ...attributes }, undefined);
       continue;
     }
     const oid = await draft.context.takeId();

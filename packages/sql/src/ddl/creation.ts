@@ -52,7 +52,7 @@ export async function emptyTable(
     ...ddl.initialAcl('table', schema),
     version: 0,
     comments: {},
-    storageId: id,
+    storageId: ddl.storageIdFor(id),
     columns: [],
     dropped: [],
     primaryKey: undefined,

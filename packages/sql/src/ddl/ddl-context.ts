@@ -26,6 +26,7 @@ import { requireOwner, requireSchema } from '../roles/access.ts';
 import type { Authority } from '../roles/authority.ts';
 import type { Notice } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import { storageIdIn } from '../storage/table-store.ts';
 import type { TemporaryClaim } from '../temporary/temporary-schemas.ts';
 
 export interface DdlContextOptions {
@@ -45,6 +46,8 @@ export interface DdlContextOptions {
   /** The session's own schema of temporary objects; it may not be there yet. Throws DbError. */
   readonly temporary: () => Promise<TemporaryClaim>;
   readonly run: Run;
+  /** Whether the transaction has still to check rows of a table. */
+  readonly owesChecks: (table: number) => boolean;
   readonly notify: (notice: Notice) => void;
 }
 
@@ -86,6 +89,15 @@ export class DdlContext {
     requireOwner(this.authority, relation.owner, `${relation.kind} ${relation.name}`);
   }
 
+  /** Throws 55006 where rows of it are still to be checked. @param command `ALTER TABLE` */
+  requireSettled({ id, name }: TableDescriptor, command: string): void {
+    if (this.options.owesChecks(id))
+      throw new SqlError(
+        '55006',
+        `cannot ${command} "${name}" because it has pending trigger events`,
+      );
+  }
+
   /** Throws 42501. */
   requireSchemaOwner(schema: SchemaDescriptor): void {
     requireOwner(this.authority, schema.owner, `schema ${schema.name}`);
@@ -108,6 +120,16 @@ export class DdlContext {
 
   takeId(): Promise<number> {
     return this.options.ids.take();
+  }
+
+  /** A place for rows beside those of the database's other tables. */
+  async takeStorageId(): Promise<number> {
+    return this.storageIdFor(await this.takeId());
+  }
+
+  /** The first place of what has just been given this id. */
+  storageIdFor(id: number): number {
+    return storageIdIn(this.snapshot.database.id, id);
   }
 
   /** For binding what the statement holds, by the names as they are now. */

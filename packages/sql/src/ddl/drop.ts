@@ -364,6 +364,7 @@ class Dropping {
 }
 
 function removeRelation(ddl: DdlContext, relation: RelationDescriptor): void {
+  if (relation.kind === 'table') ddl.requireSettled(relation, 'DROP TABLE');
   // What foreign keys of it referred to is written to by plans that know of them.
   if (relation.kind === 'table')
     for (const { target } of relation.foreignKeys) {

@@ -3,6 +3,7 @@ import type { Constraint } from 'libpg-query';
 import { nameParts } from '../bind/ast.ts';
 import type {
   ForeignKeyDescriptor,
+  IndexColumn,
   ReferentialAction,
   TableDescriptor,
 } from '../catalog/descriptor.ts';
@@ -12,6 +13,7 @@ import { resolveOperator } from '../functions/resolve.ts';
 import { holds } from '../roles/access.ts';
 import { denied } from '../roles/role-errors.ts';
 import { SqlError } from '../sql-error.ts';
+import { deferrableField } from './constraint-attributes.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 
 const actions: Readonly<Record<string, ReferentialAction>> = {
@@ -29,7 +31,7 @@ interface Referring {
   constraintName(given: string | undefined, column: string, label: string): string;
 }
 
-/** Throws 42P01, 42703, 42830, 42804, 0A000. */
+/** Throws 42P01, 42703, 42830, 42804, 55000, 0A000. */
 export async function foreignKeyOf(
   draft: Referring,
   constraint: Constraint,
@@ -85,6 +87,7 @@ export async function foreignKeyOf(
     onDelete: actions[constraint.fk_del_action ?? 'a'] ?? 'no action',
     onUpdate: actions[constraint.fk_upd_action ?? 'a'] ?? 'no action',
     matchFull: constraint.fk_matchtype === 'f',
+    ...deferrableField(constraint),
   };
 }
 
@@ -100,12 +103,21 @@ function targetTable(draft: Referring, schema: string | undefined, name: string)
   return found;
 }
 
+function numberOf({ attributeNumber }: IndexColumn): number {
+  return attributeNumber;
+}
+
 /** The columns named, which must be those of a unique key; none named: the primary key's. */
 function targetColumns(target: TableDescriptor, names: readonly string[]) {
   const primary = (target.primaryKey?.columns ?? []).flatMap(
     (offset) => target.columns[offset] ?? [],
   );
   if (names.length === 0) {
+    if (target.indexes.some((one) => one.primary === true))
+      throw new SqlError(
+        '55000',
+        `cannot use a deferrable primary key for referenced table "${target.name}"`,
+      );
     if (primary.length === 0)
       throw new SqlError('42704', `there is no primary key for referenced table "${target.name}"`);
     return primary;
@@ -122,13 +134,20 @@ function targetColumns(target: TableDescriptor, names: readonly string[]) {
   const keys = [
     primary.map((one) => one.attributeNumber),
     ...target.indexes
-      .filter((one) => one.unique && one.predicate === undefined)
+      .filter((one) => one.unique && one.predicate === undefined && one.deferrable === undefined)
       .map((one) => one.columns.map((part) => part.attributeNumber)),
   ];
-  const matches = keys.some(
-    (key) => key.length === wanted.size && key.every((number) => wanted.has(number)),
-  );
-  if (!matches || wanted.size !== names.length)
+  const isWanted = (key: readonly number[]) =>
+    key.length === wanted.size &&
+    key.every((number) => wanted.has(number)) &&
+    wanted.size === names.length;
+  const later = target.indexes.filter((one) => one.deferrable !== undefined);
+  if (!keys.some(isWanted) && later.some((one) => isWanted(one.columns.map(numberOf))))
+    throw new SqlError(
+      '55000',
+      `cannot use a deferrable unique constraint for referenced table "${target.name}"`,
+    );
+  if (!keys.some(isWanted))
     throw new SqlError(
       '42830',
       `there is no unique constraint matching given keys for referenced table "${target.name}"`,

@@ -54,6 +54,8 @@ export interface DdlOptions {
   /** Pauses before run `attempt` of a change that met a conflict. */
   readonly backOff: (attempt: number) => Promise<void>;
   readonly onNotice: (notice: Notice) => void;
+  /** Whether the open block has still to check rows of a table. */
+  readonly owesChecks: (table: number) => boolean;
   /** The open block's: what is changed is left there. */
   readonly block:
     | { readonly editor: CatalogEditor; readonly transaction: KvTransaction }
@@ -149,7 +151,7 @@ function contextOf(
   transaction: KvTransaction,
   notify: (notice: Notice) => void,
 ): DdlContext {
-  const { database, ids, source, text, searchPath, temporary, pace } = options;
+  const { database, ids, source, text, searchPath, temporary, pace, owesChecks } = options;
   const { sequences, authority, backend } = catalogOf(options.evaluation);
   const { user } = options.evaluation;
   const { trusted } = authority;
@@ -174,6 +176,8 @@ function contextOf(
     lockRows: false,
     usable: () => false,
     lockTimeoutMs: 0,
+    newest: undefined,
+    deferral: undefined,
   };
   return new DdlContext({
     editor,
@@ -187,6 +191,7 @@ function contextOf(
     searchPath,
     temporary,
     run,
+    owesChecks,
     notify,
   });
 }

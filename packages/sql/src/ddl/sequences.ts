@@ -187,7 +187,7 @@ export async function makeColumnSequence(
     version: 0,
     comments: {},
     options: optionsOf({ type, ...asked }, undefined),
-    storageId: id,
+    storageId: context.storageIdFor(id),
     ownedBy: { table: table.id, attributeNumber: column.attributeNumber },
   });
   return id;
@@ -212,7 +212,7 @@ export async function createSequence(ddl: DdlContext, statement: CreateSeqStmt):
     version: 0,
     comments: {},
     options: optionsOf(asked, undefined),
-    storageId: id,
+    storageId: ddl.storageIdFor(id),
     ownedBy: asked.ownedBy === undefined ? undefined : ownerColumn(ddl, asked.ownedBy),
   });
   return 'CREATE SEQUENCE';
@@ -264,7 +264,7 @@ export async function changeSequence(
   let start = options.start;
   if ('restart' in asked) {
     // A new place for the state: the restart is part of the transaction, values taken are not.
-    storageId = await ddl.takeId();
+    storageId = await ddl.takeStorageId();
     start = asked.restart ?? options.start;
     if (start < options.minimum)
       throw new SqlError(

@@ -9,17 +9,19 @@ import { bindDefault } from '../bind/default.ts';
 import { type Expression, markColumns, some } from '../bind/expression.ts';
 import { printStored, tableScope } from '../bind/stored-expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
-import type {
-  CheckDescriptor,
-  ColumnDescriptor,
-  ForeignKeyDescriptor,
-  Identity,
-  IndexDescriptor,
-  TableDescriptor,
+import {
+  type CheckDescriptor,
+  type ColumnDescriptor,
+  type ForeignKeyDescriptor,
+  type Identity,
+  type IndexDescriptor,
+  primaryColumns,
+  type TableDescriptor,
 } from '../catalog/descriptor.ts';
 import { keyColumnsMax, tableColumnsMax } from '../limits.ts';
 import { SqlError } from '../sql-error.ts';
 import { isSerialName } from '../types/type.ts';
+import { deferrableField, deferrableOf, withAttributes } from './constraint-attributes.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { foreignKeyOf } from './foreign-key.ts';
 import { chooseName, chooseRelationName, indexNameColumns } from './object-names.ts';
@@ -133,10 +135,9 @@ export class TableDraft {
   ): Promise<void> {
     let nullability: boolean | undefined;
     let hasDefault = isSerial;
-    for (const node of nodes) {
+    for (const constraint of withAttributes(this.context.binder(), nodes)) {
       const context = this.context.binder();
-      if (!('Constraint' in node)) throw context.unsupported('column constraint');
-      const { contype, location, raw_expr: expression } = node.Constraint;
+      const { contype, location, raw_expr: expression } = constraint;
       const column = this.byNumber(attributeNumber);
       const twice = (what: string) =>
         context.error(
@@ -183,21 +184,21 @@ export class TableDraft {
               undefined,
             );
           hasDefault = true;
-          const { generated_when: when, options = [] } = node.Constraint;
+          const { generated_when: when, options = [] } = constraint;
           this.changeColumn(attributeNumber, { notNull: true });
           await this.giveSequence(column, when === 'a' ? 'always' : 'by default', options);
           break;
         }
         case 'CONSTR_GENERATED': {
           if (hasDefault) throw twice('both default and generation expression');
-          if (node.Constraint.generated_kind === 'v')
+          if (constraint.generated_kind === 'v')
             throw context.unsupported('virtual generated column', location);
           const text = this.generation(column, expression);
           this.changeColumn(attributeNumber, { generated: text });
           break;
         }
         default:
-          await this.addConstraint(node.Constraint, column.name);
+          await this.addConstraint(constraint, column.name);
       }
     }
   }
@@ -251,8 +252,6 @@ export class TableDraft {
   async addConstraint(constraint: Constraint, column: string | undefined): Promise<void> {
     const context = this.context.binder();
     const { contype, location } = constraint;
-    if (constraint.deferrable === true) throw context.unsupported('DEFERRABLE', location);
-    if (constraint.initdeferred === true) throw context.unsupported('INITIALLY DEFERRED', location);
     const names = column === undefined ? undefined : [column];
     switch (contype) {
       case 'CONSTR_PRIMARY':
@@ -264,9 +263,6 @@ export class TableDraft {
       case 'CONSTR_FOREIGN':
         // Their targets may be keys that this statement only comes to.
         this.laterForeignKeys.push({ constraint, column });
-        return;
-      case 'CONSTR_ATTR_NOT_DEFERRABLE':
-      case 'CONSTR_ATTR_IMMEDIATE':
         return;
       case 'CONSTR_NOTNULL': {
         const [name = ''] = nameParts(constraint.keys);
@@ -292,7 +288,7 @@ export class TableDraft {
   private async addPrimaryKey(constraint: Constraint, names: readonly string[]): Promise<void> {
     const context = this.context.binder();
     this.checkKeyClause(constraint);
-    if (this.table.primaryKey !== undefined)
+    if (primaryColumns(this.table) !== undefined)
       throw context.error(
         '42P16',
         `multiple primary keys for table "${this.table.name}" are not allowed`,
@@ -308,6 +304,11 @@ export class TableDraft {
       this.work.push({ kind: 'not null', attributeNumber: column.attributeNumber });
     }
     const name = this.indexName(constraint.conname, '', 'pkey');
+    const deferrable = deferrableOf(constraint);
+    if (deferrable !== undefined) {
+      this.addIndex({ ...(await this.uniqueIndex(name, offsets)), deferrable, primary: true });
+      return;
+    }
     const indexOid = await this.context.takeId();
     const constraintOid = await this.context.takeId();
     this.change({ primaryKey: { constraint: name, columns: offsets, indexOid, constraintOid } });
@@ -325,22 +326,23 @@ export class TableDraft {
     }
     const offsets = this.keyOffsets(constraint, names, 'unique');
     const name = this.indexName(constraint.conname, indexNameColumns(names), 'key');
+    this.addIndex({
+      ...(await this.uniqueIndex(name, offsets)),
+      included: nameParts(constraint.including).map((one) => this.column(one).attributeNumber),
+      ...deferrableField(constraint),
+    });
+  }
+
+  /** That of a constraint. */
+  private async uniqueIndex(name: string, offsets: readonly number[]): Promise<IndexDescriptor> {
     const oid = await this.context.takeId();
     const constraintOid = await this.context.takeId();
-    const index: IndexDescriptor = {
-      oid,
-      name,
-      number: oid,
-      unique: true,
-      constraintOid,
-      columns: offsets.map((offset) => ({
-        attributeNumber: this.table.columns[offset]?.attributeNumber ?? 0,
-        descending: false,
-        nullsFirst: false,
-      })),
-      included: nameParts(constraint.including).map((one) => this.column(one).attributeNumber),
-    };
-    this.addIndex(index);
+    const columns = offsets.map((offset) => ({
+      attributeNumber: this.table.columns[offset]?.attributeNumber ?? 0,
+      descending: false,
+      nullsFirst: false,
+    }));
+    return { oid, name, number: oid, unique: true, constraintOid, columns, included: [] };
   }
 
   addIndex(index: IndexDescriptor): void {
@@ -367,7 +369,7 @@ export class TableDraft {
       );
     this.change({
       indexes: this.table.indexes.map((one) =>
-        one === index ? { ...one, name, constraintOid } : one,
+        one === index ? { ...one, name, constraintOid, ...deferrableField(constraint) } : one,
       ),
     });
   }
@@ -386,6 +388,8 @@ export class TableDraft {
         'options',
         'indexname',
         'nulls_not_distinct',
+        'deferrable',
+        'initdeferred',
         ...(constraint.contype === 'CONSTR_UNIQUE' ? ['including'] : []),
       ],
       {
@@ -516,8 +520,6 @@ export class TableDraft {
 
 const constraintWords: Readonly<Record<string, string>> = {
   CONSTR_EXCLUSION: 'EXCLUDE constraint',
-  CONSTR_ATTR_DEFERRABLE: 'DEFERRABLE',
-  CONSTR_ATTR_DEFERRED: 'INITIALLY DEFERRED',
 };
 
 /** Names in `(a, b)`. */

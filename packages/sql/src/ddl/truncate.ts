@@ -33,11 +33,12 @@ export async function truncate(ddl: DdlContext, statement: TruncateStmt): Promis
       requireTruncate(ddl, other);
       tables.set(other.id, ddl.snapshot.table(other.id) ?? other);
     }
+  for (const table of tables.values()) ddl.requireSettled(table, 'TRUNCATE');
   for (const { id } of tables.values()) {
     const table = ddl.snapshot.table(id);
     if (table === undefined) continue;
     ddl.editor.addGarbage(storageSpan(table.storageId));
-    ddl.editor.put({ ...table, storageId: await ddl.takeId() });
+    ddl.editor.put({ ...table, storageId: await ddl.takeStorageId() });
     if (statement.restart_seqs === true) await restartSequences(ddl, id);
   }
   return 'TRUNCATE TABLE';
@@ -56,6 +57,6 @@ async function restartSequences(ddl: DdlContext, table: number): Promise<void> {
     );
   for (const sequence of owned) {
     ddl.editor.addGarbage(storageSpan(sequence.storageId));
-    ddl.editor.put({ ...sequence, storageId: await ddl.takeId() });
+    ddl.editor.put({ ...sequence, storageId: await ddl.takeStorageId() });
   }
 }

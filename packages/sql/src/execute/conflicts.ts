@@ -1,7 +1,7 @@
 /** Unique keys that are taken: looked up for ON CONFLICT, and told apart when the store refuses one at commit. */
 import { compareBytes } from '@flotilla/base';
 import type { EvalContext } from '../functions/signature.ts';
-import type { SqlError } from '../sql-error.ts';
+import { SqlError } from '../sql-error.ts';
 import type { TableStore } from '../storage/table-store.ts';
 import { duplicateEntry, duplicateKey } from './constraint-errors.ts';
 import type { Row } from './evaluate.ts';
@@ -16,7 +16,7 @@ export interface ConflictingRows {
   readonly rows: readonly ({ readonly key: Uint8Array; readonly value: Uint8Array } | undefined)[];
 }
 
-/** @param on oids of the indexes to look at; undefined = all unique ones */
+/** @param on oids of the indexes to look at; undefined = all unique ones. Throws 55000. */
 export async function conflictingRows(
   run: Run,
   writer: RowWriter,
@@ -29,6 +29,9 @@ export async function conflictingRows(
   const indexes = rulesOf(store.table).indexes.filter(
     ({ store: { index } }) => index.unique && wanted(index.oid),
   );
+  const deferrable = indexes.find(({ store: { index } }) => index.deferrable !== undefined);
+  if (deferrable !== undefined && batch.length > 0)
+    throw notAnArbiter(store, deferrable.store.index.name);
   const own = batch.map((row) => {
     const keys: { key: Uint8Array; isRow: boolean }[] = [];
     if (primary !== undefined && wanted(primary.indexOid))
@@ -65,6 +68,15 @@ export async function conflictingRows(
     return value === undefined ? undefined : { key, value };
   });
   return { keys: own.map((keys) => keys.map(({ key }) => key)), rows };
+}
+
+/** What the index has is not the last word before its constraint is checked. */
+function notAnArbiter({ table }: TableStore, constraint: string): SqlError {
+  return new SqlError(
+    '55000',
+    'ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters',
+    { schema: table.schema, table: table.name, constraint },
+  );
 }
 
 /** Whether a key is one of the table's unique keys: other keys of the transaction are not the user's business. */

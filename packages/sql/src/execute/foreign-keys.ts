@@ -1,26 +1,38 @@
 /**
  * Foreign keys at the end of a statement, when all of its row changes are known. First what follows from them: rows that
  * cascade, become NULL or take their default, until nothing more follows. Then what must hold: each reference leads to a
- * row, and no row that is gone is still referred to. Rows that are referred to are locked, so that they stay until commit.
+ * row, and no row that is gone is still referred to; what is deferred of that is noted for the end of the transaction. Rows
+ * that are referred to are locked, so that they stay until commit.
  */
-import {
-  columnOffset,
-  type ForeignKeyDescriptor,
-  type TableDescriptor,
+import type {
+  ForeignKeyDescriptor,
+  ReferentialAction,
+  TableDescriptor,
 } from '../catalog/descriptor.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
-import type { KvTransaction } from '../kv-transaction.ts';
+import type { CheckNote, PutOff } from '../deferred/pending-checks.ts';
 import { batchRows } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
-import { SqlError } from '../sql-error.ts';
+import type { SqlError } from '../sql-error.ts';
 import { TableStore } from '../storage/table-store.ts';
 import { storedText } from '../types/stored-text.ts';
 import { parseText } from '../types/text-codec.ts';
-import { keyText } from './constraint-errors.ts';
 import type { Row } from './evaluate.ts';
-import type { RowWriter } from './row-writer.ts';
-import type { Run } from './run.ts';
-import { rulesOf } from './table-rules.ts';
+import {
+  type FoundRow,
+  findTarget,
+  laterReferringRows,
+  missingTarget,
+  needsTarget,
+  ownOffsets,
+  referringRows,
+  stillReferenced,
+  targetOffsets,
+  valuesAt,
+  valuesKey,
+} from './references.ts';
+import type { RowChange, RowWriter } from './row-writer.ts';
+import { lockOptions, type Run } from './run.ts';
 import type { WriteSet } from './write-set.ts';
 
 /** Whether rows of this table are anybody's concern but its own. */
@@ -34,13 +46,6 @@ export async function followForeignKeys(run: Run, writes: WriteSet): Promise<voi
   await new Enforcement(run, writes).run();
 }
 
-/** Values as they are compared across integer widths. */
-function valuesKey(values: readonly Datum[]): string {
-  return values
-    .map((value) => `${typeof value === 'string' ? 's' : ''}${String(value)}`)
-    .join('\0');
-}
-
 interface Demand {
   readonly writer: RowWriter;
   readonly foreignKey: ForeignKeyDescriptor;
@@ -52,6 +57,8 @@ interface Loss {
   readonly child: TableDescriptor;
   readonly foreignKey: ForeignKeyDescriptor;
   readonly row: Row;
+  /** RESTRICT: also where another row has taken the key. */
+  readonly restricted: boolean;
 }
 
 class Enforcement {
@@ -80,6 +87,7 @@ class Enforcement {
         grown = true;
         const fresh = writer.changes.slice(from);
         this.seen.set(writer, writer.changes.length);
+        this.demand(writer, fresh);
         await this.follow(writer, fresh);
       }
     }
@@ -87,31 +95,89 @@ class Enforcement {
     await this.refuseDemands();
   }
 
-  private async follow(writer: RowWriter, changes: readonly RowWriter['changes'][number][]) {
+  /** Rows that refer to others. */
+  private demand(writer: RowWriter, changes: readonly RowChange[]): void {
     const { table } = writer.store;
     for (const foreignKey of table.foreignKeys) {
-      const offsets = foreignKey.columns.map((number) => columnOffset(table, number));
-      for (const { before, after } of changes)
-        if (after !== undefined && (before === undefined || differs(before, after, offsets)))
-          this.demands.push({ writer, foreignKey, row: after });
+      const offsets = ownOffsets(table, foreignKey);
+      const putOff = this.putOff(table, foreignKey);
+      for (const { before, after, from, to } of changes) {
+        if (after === undefined || to === undefined) continue;
+        const refersAnew = before === undefined || differs(before, after, offsets);
+        if (putOff === undefined) {
+          if (refersAnew) this.demands.push({ writer, foreignKey, row: after });
+        } else if (refersAnew) {
+          if (!offsets.every((offset) => after[offset] === null))
+            this.later({ ...putOff, kind: 'reference', key: to });
+        } else if (from !== undefined && from !== to)
+          this.later({ ...putOff, kind: 'moved', from, to });
+      }
     }
-    for (const { table: child, foreignKey } of this.snapshot.referencing(table.id)) {
-      const offsets = foreignKey.targetColumns.map((number) => columnOffset(table, number));
-      for (const { before, after } of changes) {
-        if (before === undefined || (after !== undefined && !differs(before, after, offsets)))
-          continue;
-        if (offsets.some((offset) => before[offset] === null)) continue;
+  }
+
+  /** Rows that others refer to. */
+  private async follow(writer: RowWriter, changes: readonly RowChange[]): Promise<void> {
+    const { table } = writer.store;
+    const references = this.snapshot.referencing(table.id).map(({ table: child, foreignKey }) => {
+      const offsets = targetOffsets(table, foreignKey);
+      const lost = changes.filter(
+        ({ before, after }) =>
+          before !== undefined &&
+          (after === undefined || differs(before, after, offsets)) &&
+          !offsets.some((offset) => before[offset] === null),
+      );
+      return { child, foreignKey, offsets, lost };
+    });
+    await this.lockLost(new Set(references.flatMap(({ lost }) => lost)));
+    for (const { child, foreignKey, offsets, lost } of references) {
+      const putOff = this.putOff(table, foreignKey);
+      const lose = (row: Row, action: ReferentialAction) => {
+        const restricted = action === 'restrict';
+        this.losses.push({ parent: table, child, foreignKey, row, restricted });
+      };
+      for (const { before, after, from } of lost) {
+        if (before === undefined || from === undefined) continue;
         const action = after === undefined ? foreignKey.onDelete : foreignKey.onUpdate;
-        if (action === 'no action' || action === 'restrict')
-          this.losses.push({ parent: table, child, foreignKey, row: before });
+        if (action === 'no action' && putOff !== undefined) {
+          const values = valuesAt(before, offsets);
+          const text = valuesKey(values);
+          this.later({ ...putOff, kind: 'referenced', values, text, key: from });
+        } else if (action === 'no action' || action === 'restrict') lose(before, action);
         else {
-          if (action === 'set default')
-            this.losses.push({ parent: table, child, foreignKey, row: before });
+          if (action === 'set default') lose(before, action);
           await this.act(child, foreignKey, action, { before, after, offsets });
         }
       }
       if (this.statement.pace.due()) await this.statement.pace.rest();
     }
+  }
+
+  /**
+   * Nobody comes to refer to the rows any more, where commit does not check that nobody did. Throws DbError CONFLICT where one
+   * of them has changed since the statement read it.
+   */
+  private async lockLost(lost: Iterable<RowChange>): Promise<void> {
+    const { newest, transaction, pace } = this.statement;
+    if (newest === undefined) return;
+    const keys = [...lost].flatMap(({ from }) => from ?? []);
+    for (let at = 0; at < keys.length; at += batchRows) {
+      const chunk = keys.slice(at, at + batchRows);
+      await pace.unlessCancelled(
+        transaction.getMany(chunk, lockOptions(this.statement, 'exclusive', true)),
+      );
+    }
+  }
+
+  /** What a deferred check of a row of `table` begins with; undefined: the constraint is not deferred. */
+  private putOff(table: TableDescriptor, foreignKey: ForeignKeyDescriptor): PutOff | undefined {
+    const { oid: constraint, deferrable } = foreignKey;
+    if (deferrable === undefined || this.statement.deferral?.isDeferred(foreignKey) !== true)
+      return undefined;
+    return { constraint, deferrable, table: table.id, storageId: table.storageId };
+  }
+
+  private later(note: CheckNote): void {
+    this.writes.putOff(note);
   }
 
   private async act(
@@ -124,8 +190,8 @@ class Enforcement {
       readonly offsets: readonly number[];
     },
   ): Promise<void> {
-    const own = foreignKey.columns.map((number) => columnOffset(child, number));
-    const values = parent.offsets.map((offset) => parent.before[offset] ?? null);
+    const own = ownOffsets(child, foreignKey);
+    const values = valuesAt(parent.before, parent.offsets);
     for (const { key, row, writer } of await this.children(child, own, values)) {
       if (action === 'cascade' && parent.after === undefined) {
         writer.delete(key, row);
@@ -138,7 +204,9 @@ class Enforcement {
       });
       writer.complete(changed);
       writer.update(key, row, changed, true);
-      if (action === 'set default') this.demands.push({ writer, foreignKey, row: changed });
+      // Its default may be what it referred to before.
+      if (action === 'set default' && this.putOff(child, foreignKey) === undefined)
+        this.demands.push({ writer, foreignKey, row: changed });
     }
   }
 
@@ -147,80 +215,34 @@ class Enforcement {
     child: TableDescriptor,
     offsets: readonly number[],
     values: readonly Datum[],
-  ): Promise<{ readonly key: Uint8Array; readonly row: Row; readonly writer: RowWriter }[]> {
+  ): Promise<(FoundRow & { readonly writer: RowWriter })[]> {
     const store = new TableStore(child);
     const writer = this.writes.writer(store, this.statement);
     const wanted = valuesKey(values);
-    const refers = (row: Row) => valuesKey(offsets.map((offset) => row[offset] ?? null)) === wanted;
-    const found: { key: Uint8Array; row: Row; writer: RowWriter }[] = [];
-    for await (const { key, row } of this.candidates(store, offsets, values))
-      if (!writer.isTouched(key) && refers(row)) found.push({ key, row, writer });
-    for (const { key, row } of writer.rowsNow()) if (refers(row)) found.push({ key, row, writer });
+    const found: (FoundRow & { readonly writer: RowWriter })[] = [];
+    const known = new Set<string>();
+    for await (const { key, row } of referringRows(this.statement, store, offsets, values)) {
+      known.add(keyName(key));
+      if (!writer.isTouched(key)) found.push({ key, row, writer });
+    }
+    const isKnown = (key: Uint8Array) => known.has(keyName(key)) || writer.isTouched(key);
+    for await (const later of laterReferringRows(this.statement, store, offsets, values, isKnown))
+      found.push({ ...later, writer });
+    for (const { key, row } of writer.rowsNow())
+      if (valuesKey(valuesAt(row, offsets)) === wanted) found.push({ key, row, writer });
     return found;
   }
 
-  /** By an index that begins with the columns, else all rows. */
-  private async *candidates(
-    store: TableStore,
-    offsets: readonly number[],
-    values: readonly Datum[],
-  ): AsyncGenerator<{ readonly key: Uint8Array; readonly row: Row }> {
-    const { transaction, pace, usable } = this.statement;
-    const { table } = store;
-    const all = table.columns.map(() => true);
-    const byColumn = new Map(offsets.map((offset, i) => [offset, values[i] ?? null]));
-    const rules = rulesOf(table).indexes.find(({ store: { index } }) => {
-      if (index.predicate !== undefined || usable?.(table, index.number) === false) return false;
-      const first = index.columns.slice(0, offsets.length);
-      return (
-        first.length === offsets.length &&
-        first.every(
-          (one) =>
-            one.attributeNumber !== 0 && byColumn.has(columnOffset(table, one.attributeNumber)),
-        )
-      );
-    });
-    if (rules !== undefined) {
-      const ordered = rules.store.index.columns
-        .slice(0, offsets.length)
-        .map((one) => byColumn.get(columnOffset(table, one.attributeNumber)) ?? null);
-      for await (const batch of transaction.scan(rules.store.spanOf(ordered))) {
-        pace.check();
-        const keys = batch.map(({ value }) => store.keyOf(value));
-        const rows = await transaction.getMany(keys);
-        for (const [i, key] of keys.entries()) {
-          const value = rows[i];
-          if (value !== undefined) yield { key, row: store.decodeRow(key, value, all) };
-        }
-      }
-      return;
-    }
-    for await (const batch of transaction.scan(store.rowsSpan())) {
-      pace.check();
-      for (const { key, value } of batch) yield { key, row: store.decodeRow(key, value, all) };
-      if (pace.due()) await pace.rest();
-    }
-  }
-
   /** Throws 23503. */
-  private async refuseLoss({ parent, child, foreignKey, row }: Loss): Promise<void> {
-    const offsets = foreignKey.targetColumns.map((number) => columnOffset(parent, number));
-    const values = offsets.map((offset) => row[offset] ?? null);
+  private async refuseLoss({ parent, child, foreignKey, row, restricted }: Loss): Promise<void> {
+    const offsets = targetOffsets(parent, foreignKey);
+    const values = valuesAt(row, offsets);
     // Another row may have taken the key in the same statement.
-    if (this.keys(parent, offsets, 'now').has(valuesKey(values))) return;
-    const own = foreignKey.columns.map((number) => columnOffset(child, number));
+    if (!restricted && this.keys(parent, offsets, 'now').has(valuesKey(values))) return;
+    const own = ownOffsets(child, foreignKey);
     const [first] = await this.children(child, own, values);
     if (first === undefined) return;
-    throw new SqlError(
-      '23503',
-      `update or delete on table "${parent.name}" violates foreign key constraint "${foreignKey.name}" on table "${child.name}"`,
-      {
-        detail: `Key ${keyText(new TableStore(parent), offsets, row, this.statement.evaluation)} is still referenced from table "${child.name}".`,
-        schema: child.schema,
-        table: child.name,
-        constraint: foreignKey.name,
-      },
-    );
+    throw stillReferenced(this.statement, { parent, child, foreignKey }, row);
   }
 
   /** Values of these columns in the rows that the statement has left, or in those that it found. */
@@ -234,7 +256,7 @@ class Enforcement {
         side === 'now'
           ? [...(writer?.rowsNow() ?? [])].map(({ row }) => row)
           : (writer?.changes ?? []).flatMap(({ before }) => (before === undefined ? [] : [before]));
-      for (const row of rows) keys.add(valuesKey(offsets.map((offset) => row[offset] ?? null)));
+      for (const row of rows) keys.add(valuesKey(valuesAt(row, offsets)));
       this.keySets.set(name, keys);
     }
     return keys;
@@ -246,8 +268,7 @@ class Enforcement {
     for (const demand of this.demands) {
       if (!demand.writer.isCurrent(demand.row)) continue;
       const { foreignKey, writer, row } = demand;
-      const offsets = foreignKey.columns.map((number) => columnOffset(writer.store.table, number));
-      const values = offsets.map((offset) => row[offset] ?? null);
+      const values = valuesAt(row, ownOffsets(writer.store.table, foreignKey));
       open.set(`${foreignKey.oid}/${valuesKey(values)}`, demand);
     }
     const demands = [...open.values()];
@@ -261,43 +282,27 @@ class Enforcement {
     }
   }
 
+  /** Throws 23503 where MATCH FULL forbids the reference. */
   private async unmet({ writer, foreignKey, row }: Demand): Promise<SqlError | undefined> {
     const { store } = writer;
-    const { table } = store;
-    const offsets = foreignKey.columns.map((number) => columnOffset(table, number));
-    const values = offsets.map((offset) => row[offset] ?? null);
-    const nulls = values.filter((value) => value === null).length;
-    if (nulls > 0) {
-      if (!foreignKey.matchFull || nulls === values.length) return undefined;
-      const detail = 'MATCH FULL does not allow mixing of null and nonnull key values.';
-      return this.missing(store, foreignKey, detail);
-    }
+    const values = valuesAt(row, ownOffsets(store.table, foreignKey));
+    if (!needsTarget(store, foreignKey, values)) return undefined;
     const target = this.snapshot.table(foreignKey.target);
     if (target === undefined) throw new RangeError('a foreign key refers to a table');
-    const there = foreignKey.targetColumns.map((number) => columnOffset(target, number));
+    const there = targetOffsets(target, foreignKey);
     const wanted = valuesKey(values);
     if (this.keys(target, there, 'now').has(wanted)) return undefined;
-    const { transaction, evaluation } = this.statement;
     if (
       !this.keys(target, there, 'before').has(wanted) &&
-      (await findTarget(transaction, target, foreignKey, values))
+      (await findTarget(this.statement.transaction, target, foreignKey, values))
     )
       return undefined;
-    return this.missing(
-      store,
-      foreignKey,
-      `Key ${keyText(store, offsets, row, evaluation)} is not present in table "${target.name}".`,
-    );
+    return missingTarget(this.statement, store, foreignKey, { row, target });
   }
+}
 
-  private missing(store: TableStore, foreignKey: ForeignKeyDescriptor, detail: string): SqlError {
-    const { table } = store;
-    return new SqlError(
-      '23503',
-      `insert or update on table "${table.name}" violates foreign key constraint "${foreignKey.name}"`,
-      { detail, schema: table.schema, table: table.name, constraint: foreignKey.name },
-    );
-  }
+function keyName(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }
 
 function differs(before: Row, after: Row, offsets: readonly number[]): boolean {
@@ -308,35 +313,4 @@ function defaultOf(table: TableDescriptor, offset: number): Datum {
   const column = table.columns[offset];
   if (column?.default?.kind !== 'constant' || column.default.text === null) return null;
   return parseText(column.type, column.default.text, storedText);
-}
-
-/** Whether the row that a reference with these values leads to is there. Locks it against those who would take it away. */
-export async function findTarget(
-  transaction: KvTransaction,
-  target: TableDescriptor,
-  foreignKey: ForeignKeyDescriptor,
-  values: readonly Datum[],
-): Promise<boolean> {
-  const store = new TableStore(target);
-  const byNumber = new Map(
-    foreignKey.targetColumns.map((number, i) => [number, values[i] ?? null]),
-  );
-  const primary = store.keyColumns.map(({ index }) => target.columns[index]?.attributeNumber ?? 0);
-  const lock = { lock: 'share' } as const;
-  if (primary.length === byNumber.size && primary.every((number) => byNumber.has(number))) {
-    const key = store.prefixKey(primary.map((number) => byNumber.get(number) ?? null));
-    return (await transaction.get(key, lock)) !== undefined;
-  }
-  const rules = rulesOf(target).indexes.find(({ store: { index } }) => {
-    if (!index.unique || index.predicate !== undefined) return false;
-    return (
-      index.columns.length === byNumber.size &&
-      index.columns.every((one) => byNumber.has(one.attributeNumber))
-    );
-  });
-  if (rules === undefined) throw new RangeError('a foreign key refers to a unique key');
-  const ordered = rules.store.index.columns.map((one) => byNumber.get(one.attributeNumber) ?? null);
-  const entry = await transaction.get(rules.store.columnsKey(ordered), lock);
-  if (entry === undefined) return false;
-  return (await transaction.get(store.keyOf(entry), lock)) !== undefined;
 }

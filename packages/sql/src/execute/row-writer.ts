@@ -1,14 +1,17 @@
 /**
  * The way of every row into a table: generated columns, NOT NULL and CHECK, the row's key, its entries in indexes, and a note
  * of what foreign keys must look at. One for each table that a statement writes to. Rows of a table without secondary
- * indexes go to the write set at once; what may move between keys is settled by `finish`, when all of it is known.
+ * indexes go to the write set at once; what may move between keys is settled by `finish`, when all of it is known. Entries
+ * of a unique index whose constraint is deferred are noted to be made when that is checked.
  */
 import { compareBytes, toHex } from '@flotilla/base';
 import type { EvalContext } from '../functions/signature.ts';
 import type { Datum } from '../session-api.ts';
+import type { IndexEntry } from '../storage/index-store.ts';
 import type { TableStore } from '../storage/table-store.ts';
 import { checkNotNull, checkViolation, duplicateEntry, duplicateKey } from './constraint-errors.ts';
 import type { Row } from './evaluate.ts';
+import type { Run } from './run.ts';
 import { type IndexRules, rowKeyOf, rulesOf, type TableRules } from './table-rules.ts';
 import type { WriteSet } from './write-set.ts';
 
@@ -16,6 +19,9 @@ import type { WriteSet } from './write-set.ts';
 export interface RowChange {
   readonly before: Row | undefined;
   readonly after: Row | undefined;
+  /** Its keys then. */
+  readonly from: Uint8Array | undefined;
+  readonly to: Uint8Array | undefined;
 }
 
 /** Keys of one key space that a statement takes and leaves. */
@@ -34,8 +40,10 @@ class KeyMoves {
     return true;
   }
 
-  leave(key: Uint8Array): void {
-    this.left.set(toHex(key), key);
+  /** @param own who leaves it has come in this statement: what it took is not taken, and nobody was there before */
+  leave(key: Uint8Array, own: boolean): void {
+    const hex = toHex(key);
+    if (!own || !this.taken.delete(hex)) this.left.set(hex, key);
   }
 
   /** A key that is left and taken is free: whoever left it has read it, and that is checked at commit. */
@@ -48,6 +56,14 @@ class KeyMoves {
     this.taken.clear();
     this.left.clear();
   }
+}
+
+/** What becomes of the entries of one index. */
+interface Entries {
+  readonly index: IndexRules;
+  readonly moves: KeyMoves;
+  /** Those that have to be unique are noted. */
+  readonly isDeferred: boolean;
 }
 
 export class RowWriter {
@@ -65,16 +81,20 @@ export class RowWriter {
     { readonly key: Uint8Array; readonly row: Row | undefined }
   >();
   private readonly current = new Set<Row>();
-  private readonly entries: readonly { readonly index: IndexRules; readonly moves: KeyMoves }[];
+  private readonly entries: readonly Entries[];
 
   /** @param notes whether foreign keys go from or to the table */
-  constructor(store: TableStore, writes: WriteSet, context: EvalContext, notes: boolean) {
+  constructor(store: TableStore, writes: WriteSet, run: Run, notes: boolean) {
     this.store = store;
     this.writes = writes;
-    this.context = context;
+    this.context = run.evaluation.root;
     this.notes = notes;
     this.rules = rulesOf(store.table);
-    this.entries = this.rules.indexes.map((index) => ({ index, moves: new KeyMoves() }));
+    this.entries = this.rules.indexes.map((index) => ({
+      index,
+      moves: new KeyMoves(),
+      isDeferred: run.deferral?.isIndexDeferred(index.store.index) === true,
+    }));
   }
 
   /** Fills in generated columns, then judges the row. Throws 23502, 23514. */
@@ -101,25 +121,27 @@ export class RowWriter {
   update(key: Uint8Array, before: Row, row: Row, moves: boolean): void {
     const { store, writes } = this;
     const newKey = moves && store.keyColumns.length > 0 ? store.rowKey(row) : key;
+    const own = this.current.has(before);
     this.note(key, before, newKey, row);
     if (!moves) writes.put(key, store.codec.encode(row));
     else {
       this.rows ??= new KeyMoves();
-      this.rows.leave(key);
+      this.rows.leave(key, own);
       this.takeRow(newKey, row);
     }
-    this.moveEntries(key, before, newKey, row);
+    this.moveEntries({ key, row: before, own }, { key: newKey, row });
   }
 
   /** Throws 53200. */
   delete(key: Uint8Array, before: Row): void {
+    const own = this.current.has(before);
     this.note(key, before, undefined, undefined);
     if (this.rows === undefined) this.writes.delete(key);
-    else this.rows.leave(key);
+    else this.rows.leave(key, own);
     const rowKey = rowKeyOf(this.store, key);
-    for (const { index, moves } of this.entries) {
-      const entry = index.entry(before, rowKey, this.context);
-      if (entry !== undefined) moves.leave(entry.key);
+    for (const entries of this.entries) {
+      const entry = entries.index.entry(before, rowKey, this.context);
+      if (entry !== undefined) this.leave(entries, entry, own);
     }
   }
 
@@ -152,7 +174,7 @@ export class RowWriter {
   ): void {
     if (!this.notes) return;
     this.writes.memory.add(256);
-    this.changes.push({ before, after });
+    this.changes.push({ before, after, from: oldKey, to: newKey });
     if (before !== undefined) this.current.delete(before);
     if (after !== undefined) this.current.add(after);
     if (oldKey !== undefined) this.now.set(toHex(oldKey), { key: oldKey, row: undefined });
@@ -168,19 +190,21 @@ export class RowWriter {
 
   private addEntries(key: Uint8Array, row: Row): void {
     const rowKey = rowKeyOf(this.store, key);
-    for (const { index, moves } of this.entries) {
-      const entry = index.entry(row, rowKey, this.context);
-      if (entry === undefined) continue;
-      this.writes.memory.add(entry.key.length + entry.value.length + 64);
-      if (!moves.take(entry.key, entry.value, entry.unique)) throw this.duplicate(index, row);
+    for (const entries of this.entries) {
+      const entry = entries.index.entry(row, rowKey, this.context);
+      if (entry !== undefined) this.take(entries, entry, row);
     }
   }
 
-  private moveEntries(key: Uint8Array, before: Row, newKey: Uint8Array, row: Row): void {
+  private moveEntries(
+    before: { readonly key: Uint8Array; readonly row: Row; readonly own: boolean },
+    { key, row }: { readonly key: Uint8Array; readonly row: Row },
+  ): void {
     if (this.entries.length === 0) return;
-    const [oldRowKey, newRowKey] = [rowKeyOf(this.store, key), rowKeyOf(this.store, newKey)];
-    for (const { index, moves } of this.entries) {
-      const old = index.entry(before, oldRowKey, this.context);
+    const [oldRowKey, newRowKey] = [rowKeyOf(this.store, before.key), rowKeyOf(this.store, key)];
+    for (const entries of this.entries) {
+      const { index } = entries;
+      const old = index.entry(before.row, oldRowKey, this.context);
       const fresh = index.entry(row, newRowKey, this.context);
       if (
         old !== undefined &&
@@ -189,11 +213,30 @@ export class RowWriter {
         compareBytes(old.value, fresh.value) === 0
       )
         continue;
-      if (old !== undefined) moves.leave(old.key);
-      if (fresh === undefined) continue;
-      this.writes.memory.add(fresh.key.length + fresh.value.length + 64);
-      if (!moves.take(fresh.key, fresh.value, fresh.unique)) throw this.duplicate(index, row);
+      if (old !== undefined) this.leave(entries, old, before.own);
+      if (fresh !== undefined) this.take(entries, fresh, row);
     }
+  }
+
+  /** Throws 23505, 53200. */
+  private take({ index, moves, isDeferred }: Entries, entry: IndexEntry, row: Row): void {
+    this.writes.memory.add(entry.key.length + entry.value.length + 64);
+    if (isDeferred && entry.unique) this.putOff('come', index, entry);
+    else if (!moves.take(entry.key, entry.value, entry.unique)) throw this.duplicate(index, row);
+  }
+
+  private leave({ index, moves, isDeferred }: Entries, entry: IndexEntry, own: boolean): void {
+    if (isDeferred && entry.unique) this.putOff('gone', index, entry);
+    else moves.leave(entry.key, own);
+  }
+
+  private putOff(kind: 'come' | 'gone', { store }: IndexRules, entry: IndexEntry): void {
+    const { table } = this.store;
+    const { constraintOid: constraint, deferrable, number: index } = store.index;
+    if (deferrable === undefined) throw new RangeError('a deferred constraint is deferrable');
+    const { id, storageId } = table;
+    const { key, value: row } = entry;
+    this.writes.putOff({ kind, constraint, deferrable, table: id, storageId, index, key, row });
   }
 
   private duplicate(index: IndexRules, row: Row) {

@@ -1,5 +1,6 @@
 /** What one run of a plan shares: transaction, parameters, cancellation, pace and memory. */
 import type { Clock } from '@flotilla/base';
+import type { Deferral } from '../deferred/deferral.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { cancelledMessage } from '../kv-errors.ts';
 import type { KvTransaction, LockMode, ReadOptions } from '../kv-transaction.ts';
@@ -29,6 +30,10 @@ export interface Run {
   readonly usable: IndexTest | undefined;
   /** 0 = none. */
   readonly lockTimeoutMs: number;
+  /** A transaction that reads what has been committed by now. Undefined: commit checks all that the run reads. */
+  readonly newest: (() => KvTransaction) | undefined;
+  /** Of the open transaction. Undefined: nothing is put off. */
+  readonly deferral: Deferral | undefined;
   /** For EXPLAIN ANALYZE. */
   readonly recorder?: Recorder | undefined;
 }

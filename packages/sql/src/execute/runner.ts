@@ -6,6 +6,7 @@
 import { type Clock, DbError, type Prng } from '@flotilla/base';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Grant } from '../catalog/grant.ts';
+import type { Deferral } from '../deferred/deferral.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { isUnknown, toSqlError } from '../kv-errors.ts';
 import {
@@ -56,6 +57,8 @@ export interface Statement<P> {
   readonly asOf: number | undefined;
   /** 0 = none. */
   readonly lockTimeoutMs: number;
+  /** What `within` puts off. Undefined: nothing is. */
+  readonly deferral: Deferral | undefined;
   /** The same statement prepared on the catalog as it is now. Throws if that is no longer possible. */
   replan(): Promise<Prepared<P>>;
 }
@@ -199,7 +202,7 @@ export class Runner {
             ? await this.commit(run, prepared)
             : grant !== undefined || (await this.confirm(run, prepared));
         if (isCurrent) {
-          if (within !== undefined) writes?.apply(transaction);
+          if (within !== undefined) writes?.apply(transaction, statement.deferral);
           return { ...written, stores: writes?.stores ?? [] };
         }
       } catch (error) {
@@ -223,7 +226,7 @@ export class Runner {
     const { catalog } = this.options;
     const { holds, grant } = await catalog.confirmForCommit(prepared, transaction);
     if (!holds) return false;
-    writes?.apply(transaction);
+    writes?.apply(transaction, undefined);
     await catalog.commit(transaction, grant);
     return true;
   }
@@ -315,7 +318,8 @@ export class Runner {
     purpose: 'read' | 'lock' | 'write',
     attempt: number,
   ): Run {
-    const { evaluation, signal, within, usable, isolation, asOf, lockTimeoutMs } = statement;
+    const { evaluation, signal, within, usable, isolation, asOf, lockTimeoutMs, deferral } =
+      statement;
     const { database } = this.options;
     evaluation.subqueries = undefined;
     const { recorder } = statement;
@@ -336,6 +340,11 @@ export class Runner {
       lockRows: within !== undefined || attempt > 1,
       usable,
       lockTimeoutMs,
+      newest:
+        purpose !== 'write' || isolation === 'serializable'
+          ? undefined
+          : () => database.begin({ readOnly: true }),
+      deferral,
     };
   }
 

@@ -28,7 +28,7 @@ export interface UtilityOptions extends DdlOptions {
 }
 
 export async function runUtility(
-  plan: Exclude<BoundUtility, TransactionControl | { kind: 'prepare' }>,
+  plan: Exclude<BoundUtility, TransactionControl | { kind: 'prepare' | 'set-constraints' }>,
   options: UtilityOptions,
 ): Promise<StatementResult> {
   switch (plan.kind) {

@@ -3,6 +3,8 @@
  * included, sees the table as it was before the statement.
  */
 import { toHex } from '@flotilla/base';
+import type { Deferral } from '../deferred/deferral.ts';
+import type { CheckNote } from '../deferred/pending-checks.ts';
 import type { KvTransaction } from '../kv-transaction.ts';
 import { statementWriteBytes } from '../limits.ts';
 import type { TableStore } from '../storage/table-store.ts';
@@ -26,6 +28,7 @@ export class WriteSet {
   readonly writers: RowWriter[] = [];
   private readonly writes: Write[] = [];
   private readonly lookedAt = new Set<string>();
+  private readonly notes: CheckNote[] = [];
 
   constructor(rowIds: RowIds) {
     this.rowIds = rowIds;
@@ -37,7 +40,7 @@ export class WriteSet {
     if (existing !== undefined) return existing;
     const snapshot = run.evaluation.catalog?.names.snapshot;
     const notes = snapshot !== undefined && hasForeignKeys(store.table, snapshot);
-    const writer = new RowWriter(store, this, run.evaluation.root, notes);
+    const writer = new RowWriter(store, this, run, notes);
     this.writers.push(writer);
     return writer;
   }
@@ -54,6 +57,12 @@ export class WriteSet {
 
   get stores(): TableStore[] {
     return this.writers.map((writer) => writer.store);
+  }
+
+  /** Something is to be checked later. Throws 53200. */
+  putOff(note: CheckNote): void {
+    this.memory.add(128);
+    this.notes.push(note);
   }
 
   /** ON CONFLICT looks at this key: one that is there in spite of that came meanwhile. */
@@ -104,8 +113,18 @@ export class WriteSet {
     return keys;
   }
 
-  /** Hands everything to the transaction, in order. Throws DbError KEY_EXISTS, TOO_LARGE. */
-  apply(transaction: KvTransaction): void {
+  /**
+   * Hands everything to the transaction, in order, and what is deferred to its checks. Throws DbError KEY_EXISTS, TOO_LARGE,
+   * SqlError 53200.
+   */
+  apply(transaction: KvTransaction, deferral: Deferral | undefined): void {
+    const { notes } = this;
+    if (notes.length > 0 && deferral === undefined)
+      throw new RangeError('what is put off belongs to a transaction');
+    const isEntry = ({ kind }: CheckNote) => kind === 'come' || kind === 'gone';
+    // Foreign keys first, as their checks come first in PostgreSQL.
+    for (const note of notes) if (!isEntry(note)) deferral?.checks.note(note);
+    for (const note of notes) if (isEntry(note)) deferral?.checks.note(note);
     for (const write of this.writes) {
       if (write.kind === 'insert') transaction.insert(write.key, write.value);
       else if (write.kind === 'put') transaction.put(write.key, write.value);

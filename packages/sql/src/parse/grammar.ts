@@ -33,7 +33,7 @@ function discardInstance(): void {
   loading = instantiate();
 }
 
-/** Throws SqlError 42601 with position, 54001, 57P03 while the grammar restarts. */
+/** Throws SqlError 42601 with position, 42939, 0A000, 54001, 57P03 while the grammar restarts. */
 export function parseWithGrammar(text: string): readonly RawStmt[] {
   if (library === undefined) throw new SqlError('57P03', 'the SQL parser is restarting; try again');
   try {
@@ -51,6 +51,8 @@ function grammarError(error: unknown, text: string, from: typeof LibPgQuery): un
     };
     if (message.includes('memory exhausted') || message.includes('stack depth'))
       return tooComplex(error);
+    if (/^[A-Z ]+ constraints cannot be marked DEFERRABLE$/.test(message))
+      return new SqlError('0A000', message);
     const position = new SourceText(text).position(
       Buffer.byteLength([...text].slice(0, cursorPosition).join(''), 'utf8'),
     );

@@ -12,6 +12,7 @@ import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import { OutsideWork, sleepFor } from '../cluster/outside-work.ts';
 import { SessionCursors } from '../cursors/session-cursors.ts';
 import { type AfterChange, afterChange } from '../ddl/after-change.ts';
+import { SessionConstraints } from '../deferred/session-constraints.ts';
 import { SessionStatements } from '../named-statements.ts';
 import { channelName, SessionNotifications } from '../notifications/session-notifications.ts';
 import type { Statement } from '../parse/parser.ts';
@@ -55,6 +56,7 @@ export class SessionContext {
   readonly afterChange: AfterChange;
   readonly sequences: SessionSequences;
   readonly temporary: SessionTemporary;
+  readonly constraints: SessionConstraints = new SessionConstraints(this);
   private readonly textContext: SessionText = new SessionText(this);
   /** search_path as it was read last, and what it was read from. */
   private pathRead: PathRead | undefined;
@@ -110,6 +112,7 @@ export class SessionContext {
       shared: options.transactions !== undefined,
       catalog: this.catalog,
       afterChange: this.afterChange,
+      settle: (transaction, signal) => this.constraints.settle(transaction, signal),
       settings: this.settings,
       readAsOf: () => this.settingAsOf(),
       onEnd: (committed) => {
@@ -171,7 +174,11 @@ export class SessionContext {
   /** Which indexes the open transaction may read. */
   usableIndexes(): IndexTest | undefined {
     const { current: open } = this.transaction;
-    return open && ((table, indexNumber) => open.seesIndex(table, indexNumber));
+    return (
+      open &&
+      ((table, indexNumber) =>
+        open.seesIndex(table, indexNumber) && !open.deferral.checks.isBehind(indexNumber))
+    );
   }
 
   get searchPath(): readonly string[] {

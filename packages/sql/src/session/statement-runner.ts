@@ -93,12 +93,16 @@ export class StatementRunner {
       case 'rollback-to':
       case 'set-transaction':
       case 'set-characteristics': {
-        const tag = await this.control(plan, evaluation.statementStart);
+        const tag = await this.control(plan, evaluation.statementStart, signal);
         const asOf = plan.kind === 'begin' ? preparation.statement.node.asOf : undefined;
         if (asOf !== undefined)
           this.context.transaction.current?.readAsOf(this.context.timeOf(asOf) ?? 0);
         return emptyResult(tag);
       }
+      case 'set-constraints':
+        this.context.transaction.warnUnlessInBlock('SET CONSTRAINTS');
+        await this.context.constraints.set(plan, open, signal);
+        return emptyResult('SET CONSTRAINTS');
       case 'prepare':
         await this.prepareNamed(preparation, plan);
         return emptyResult('PREPARE');
@@ -108,6 +112,7 @@ export class StatementRunner {
           cursors: this.context.cursors,
           notifications: this.context.notifications,
           block: plan.kind === 'ddl' ? await open?.beginDdl() : undefined,
+          owesChecks: (table) => open?.deferral.checks.concerns(table) === true,
           database: this.context.shared.database,
           catalog: this.context.catalog,
           ids: this.context.shared.ids,
@@ -184,9 +189,13 @@ export class StatementRunner {
   }
 
   /** Throws what the statement of transaction control throws. */
-  private async control(statement: TransactionControl, now: bigint): Promise<string> {
+  private async control(
+    statement: TransactionControl,
+    now: bigint,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
     try {
-      const tag = await this.context.transaction.control(statement, now);
+      const tag = await this.context.transaction.control(statement, now, signal);
       if (statement.kind === 'rollback-to') this.context.notifications.sweep();
       await this.context.settled();
       return tag;
@@ -260,6 +269,7 @@ export class StatementRunner {
       isolation: kvIsolation(this.context.transaction.modes.isolation),
       asOf,
       lockTimeoutMs: this.context.settings.lockTimeoutMs,
+      deferral: open?.deferral,
       replan: async () => {
         const fresh = await this.replan<P>(preparation, usable);
         this.checkAccess(fresh);

@@ -13,7 +13,7 @@ import {
   timestamptzType,
   varcharType,
 } from '../types/type.ts';
-import { TableStore, tableKeyPrefix } from './table-store.ts';
+import { idOfStorage, storageIdIn, TableStore, tableKeyPrefix } from './table-store.ts';
 
 const types = [
   int2Type,
@@ -142,11 +142,31 @@ describe('row codec', () => {
   });
 });
 
-it('deals tables round robin over the eight slices of the table space', () => {
-  const slices = Array.from({ length: 8 }, (_, i) => (tableKeyPrefix(16_384 + i)[1] ?? 0) >> 5);
-  expect(slices).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
-  const prefixes = new Set(
-    Array.from({ length: 100 }, (_, i) => Buffer.from(tableKeyPrefix(16_384 + i)).toString('hex')),
-  );
-  expect(prefixes.size).toBe(100);
+describe('the table space', () => {
+  const keyOf = (storageId: number): string =>
+    Buffer.from(tableKeyPrefix(storageId)).toString('hex');
+  const sliceOf = (storageId: number): number => (tableKeyPrefix(storageId)[1] ?? 0) >> 5;
+
+  it('holds the tables of a database side by side, in the order of their ids', () => {
+    const keys = Array.from({ length: 100 }, (_, i) => keyOf(storageIdIn(16_383, 16_384 + i)));
+    expect(keys).toEqual([...keys].sort());
+    expect(new Set(keys).size).toBe(100);
+    expect(new Set(keys.map((key) => key.slice(0, 4))).size).toBe(1);
+  });
+
+  it('deals databases over its slices', () => {
+    const slices = Array.from({ length: 7 }, (_, i) => sliceOf(storageIdIn(16_384 + i, 20_000)));
+    expect([...slices].sort()).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('knows what lies in a slice by the id that it has in the catalog', () => {
+    expect(idOfStorage(storageIdIn(16_389, 20_001))).toBe(20_001);
+    expect(() => storageIdIn(16_389, 2 ** 29)).toThrow('an id is left');
+  });
+
+  it('still finds tables that were dealt over the slices one by one', () => {
+    const ids = Array.from({ length: 8 }, (_, i) => 16_384 + i);
+    expect(ids.map(sliceOf)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(ids.map(idOfStorage)).toEqual(ids);
+  });
 });

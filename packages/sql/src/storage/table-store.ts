@@ -1,9 +1,13 @@
 /**
- * A table's rows as key-value pairs: key = 10 ‖ table prefix (u32) ‖ index id ‖ key columns, value by `RowCodec`. The top
- * three bits of the prefix are the table's id modulo 8, which deals tables round robin over the slices into which the
- * table space is first cut. A table without a primary key is keyed by a hidden row id.
+ * A table's rows as key-value pairs: key = 10 ‖ storage id (u32) ‖ index id ‖ key columns, value by `RowCodec`. A table
+ * without a primary key is keyed by a hidden row id.
+ *
+ * The top three bits of a storage id are its database's slice of the table space, which is cut into slices when a cluster is
+ * founded. The tables of a database lie side by side: while they are small they share a range, and a transaction over
+ * several of them is one write. Databases are dealt over the slices, and what grows is cut by size and by load.
  */
 import {
+  assert,
   concatBytes,
   KeyReader,
   KeyWriter,
@@ -20,10 +24,26 @@ import { RowCodec } from './row-codec.ts';
 /** Index 0 is the primary index; a secondary one has its number. */
 const primaryIndexId = 0;
 
-/** @param id a table's or sequence's storage id */
-export function tableKeyPrefix(id: number): Uint8Array {
+const sliceBits = 29;
+const slices = 8;
+const idMask = 2 ** sliceBits - 1;
+
+/** Where something new is stored. @param id new; a catalog has fewer than 2^29 */
+export function storageIdIn(database: number, id: number): number {
+  assert(id <= idMask, 'an id is left');
+  return (1 + (database % (slices - 1))) * 2 ** sliceBits + id;
+}
+
+/** The id in the catalog with which a place was made, of anything that is stored there. */
+export function idOfStorage(storageId: number): number {
+  return storageId & idMask;
+}
+
+/** @param storageId a table's or sequence's */
+export function tableKeyPrefix(storageId: number): Uint8Array {
   const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE((((id & 7) << 29) | id) >>> 0);
+  // Without a slice: of a time when tables were dealt over the slices one by one.
+  bytes.writeUInt32BE(storageId > idMask ? storageId : (((storageId & 7) << 29) | storageId) >>> 0);
   return concatBytes(tablePrefix, bytes);
 }
 

@@ -11,6 +11,7 @@ import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { CatalogEditor, type EditorMark } from '../catalog/editor.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { AfterChange } from '../ddl/after-change.ts';
+import { Deferral, type DeferralMark } from '../deferred/deferral.ts';
 import type { IsolationLevel, KvDatabase, KvTransaction, Savepoint } from '../kv-transaction.ts';
 import type { TransactionScope } from '../session-api.ts';
 import type { SettingsSnapshot } from '../settings.ts';
@@ -55,6 +56,8 @@ interface Level {
   kv: Savepoint | undefined;
   /** Undefined while the catalog has not been changed. */
   catalog: EditorMark | undefined;
+  /** Undefined: the transaction as a whole. */
+  readonly deferral: DeferralMark | undefined;
 }
 
 export interface OpenTransactionOptions {
@@ -63,6 +66,8 @@ export interface OpenTransactionOptions {
   /** The catalog before the key-value transactions began, where they are a caller's; undefined: they begin here. */
   readonly catalogBefore?: CatalogSnapshot | undefined;
   readonly afterChange: AfterChange;
+  /** Checks what is deferred: it is about to commit. Throws what is violated, DbError. */
+  readonly settle: (transaction: OpenTransaction, signal: AbortSignal | undefined) => Promise<void>;
   /** What now() is. */
   readonly startedAt: bigint;
   readonly modes: Required<TransactionModes>;
@@ -93,6 +98,10 @@ export class OpenTransaction {
   private readonly relations = new Map<string, string>();
   /** Tables that rows were inserted into: to word what the commit may find. */
   readonly insertedInto: Set<TableStore> = new Set();
+  /** Constraints that are deferred in it, and what it owes to them. */
+  readonly deferral: Deferral = new Deferral();
+  /** Tables that checks of deferred constraints have looked at, written to or not. */
+  private readonly reliedOn = new Set<TableDescriptor>();
   private broken: DbError | undefined;
 
   constructor(options: OpenTransactionOptions) {
@@ -111,6 +120,7 @@ export class OpenTransaction {
         scope: new Scope(),
         kv: undefined,
         catalog: undefined,
+        deferral: undefined,
       },
     ];
   }
@@ -261,7 +271,8 @@ export class OpenTransaction {
     const { readOnly } = this.current;
     const kv = this.kv?.savepoint();
     const catalog = this.editor?.mark();
-    this.levels.push({ name, settings, readOnly, scope: new Scope(), kv, catalog });
+    const deferral = this.deferral.mark();
+    this.levels.push({ name, settings, readOnly, scope: new Scope(), kv, catalog, deferral });
   }
 
   /** Throws 3B001. */
@@ -284,6 +295,7 @@ export class OpenTransaction {
     this.current = { ...this.current, readOnly: level.readOnly };
     if (level.kv !== undefined) this.kv?.rollbackTo(level.kv);
     if (level.catalog !== undefined) this.editor?.restore(level.catalog);
+    if (level.deferral !== undefined) this.deferral.restore(level.deferral);
     return level.settings;
   }
 
@@ -292,12 +304,17 @@ export class OpenTransaction {
     for (const store of stores) this.insertedInto.add(store);
   }
 
+  /** What has been checked is so by these tables alone. */
+  relyOn(tables: Iterable<TableDescriptor>): void {
+    for (const table of tables) this.reliedOn.add(table);
+  }
+
   /**
    * Rows were written as the tables were then: with entries in the indexes of then, and judged by the constraints of then.
    * Throws 40001 where they are others now.
    */
   private checkWrittenTables(snapshot: CatalogSnapshot): void {
-    for (const { table } of this.insertedInto) {
+    for (const table of [...this.writtenTables(), ...this.reliedOn]) {
       // As the transaction itself has made it: nobody else has.
       if (table.version > snapshot.version) continue;
       if (snapshot.table(table.id)?.version === table.version) continue;
@@ -309,12 +326,13 @@ export class OpenTransaction {
   }
 
   /** Throws SqlError, DbError; the transaction is over in any case. */
-  async commit(): Promise<void> {
+  async commit(signal?: AbortSignal): Promise<void> {
     this.endRows();
     if (this.broken !== undefined) {
       this.rollback();
       throw this.broken;
     }
+    await this.options.settle(this, signal);
     const { kv, editor } = this;
     if (kv === undefined) return;
     const { catalog, afterChange } = this.options;

@@ -42,6 +42,8 @@ export interface SessionTransactionOptions {
   readonly shared: boolean;
   readonly catalog: DatabaseCatalog;
   readonly afterChange: AfterChange;
+  /** As OpenTransactionOptions has it. */
+  readonly settle: (transaction: OpenTransaction, signal: AbortSignal | undefined) => Promise<void>;
   readonly settings: Settings;
   /** As flotilla.read_as_of says; undefined: it says nothing. Unit: ms since 1970. */
   readonly readAsOf: () => number | undefined;
@@ -183,14 +185,14 @@ export class SessionTransaction {
   }
 
   /** @returns the command tag */
-  async control(statement: TransactionControl, now: bigint): Promise<string> {
+  async control(statement: TransactionControl, now: bigint, signal?: AbortSignal): Promise<string> {
     switch (statement.kind) {
       case 'begin':
         this.beginBlock(statement.modes, now);
         return statement.tag;
       case 'commit':
       case 'rollback':
-        return this.endBlock(statement.kind, statement.chain, now);
+        return this.endBlock(statement, now, signal);
       case 'savepoint': {
         const { settings } = this.options;
         this.openBlock('SAVEPOINT').savepoint(statement.name, settings.snapshot());
@@ -237,9 +239,9 @@ export class SessionTransaction {
   }
 
   private async endBlock(
-    kind: 'commit' | 'rollback',
-    chain: boolean,
+    { kind, chain }: Extract<TransactionControl, { kind: 'commit' | 'rollback' }>,
     now: bigint,
+    signal: AbortSignal | undefined,
   ): Promise<string> {
     const { state } = this;
     const word = kind === 'commit' ? 'COMMIT' : 'ROLLBACK';
@@ -252,7 +254,7 @@ export class SessionTransaction {
     }
     const { transaction } = state;
     const commit = kind === 'commit' && state.kind === 'block';
-    if (commit) await this.commit(transaction);
+    if (commit) await this.commit(transaction, signal);
     else this.rollback(transaction);
     if (chain) this.state = { kind: 'block', transaction: this.begin(now, transaction.modes) };
     return commit ? 'COMMIT' : 'ROLLBACK';
@@ -286,12 +288,13 @@ export class SessionTransaction {
   }
 
   private begin(now: bigint, modes: Required<TransactionModes> = this.defaults()): OpenTransaction {
-    const { database, shared, catalog, afterChange, settings } = this.options;
+    const { database, shared, catalog, afterChange, settings, settle } = this.options;
     return new OpenTransaction({
       database,
       catalog,
       catalogBefore: shared ? catalog.snapshot : undefined,
       afterChange,
+      settle,
       startedAt: now,
       modes,
       asOf: shared ? undefined : this.options.readAsOf(),
@@ -310,11 +313,11 @@ export class SessionTransaction {
     };
   }
 
-  private async commit(transaction: OpenTransaction): Promise<void> {
+  private async commit(transaction: OpenTransaction, signal?: AbortSignal): Promise<void> {
     const { settings, report } = this.options;
     this.last = transaction;
     try {
-      await transaction.commit();
+      await transaction.commit(signal);
     } catch (error) {
       this.rollback(transaction);
       throw error;

@@ -1,7 +1,7 @@
 /** pg_constraint, pg_depend, pg_description, pg_shdescription. */
 import { ArrayValue } from '../../types/values.ts';
 import { allIndexes } from '../definitions.ts';
-import type { ReferentialAction, TableDescriptor } from '../descriptor.ts';
+import type { Deferrable, ReferentialAction, TableDescriptor } from '../descriptor.ts';
 import type { RowsOf, SystemRow } from './layout.ts';
 import { defaultOid, roleOid, schemaOid } from './system-oids.ts';
 import type { VirtualSource } from './virtual-table.ts';
@@ -54,9 +54,10 @@ function* constraints({ snapshot }: VirtualSource): Iterable<SystemRow> {
           ...common,
           oid: index.constraintOid,
           conname: index.name,
-          contype: 'u',
+          contype: index.primary === true ? 'p' : 'u',
           conindid: index.oid,
           conkey: new ArrayValue(index.columns.map((one) => one.attributeNumber)),
+          ...deferrability(index),
         };
     for (const check of table.checks)
       yield {
@@ -81,8 +82,16 @@ function* constraints({ snapshot }: VirtualSource): Iterable<SystemRow> {
         confupdtype: actions[key.onUpdate],
         confdeltype: actions[key.onDelete],
         confmatchtype: key.matchFull ? 'f' : 's',
+        ...deferrability(key),
       };
   }
+}
+
+function deferrability({ deferrable }: { readonly deferrable?: Deferrable }): SystemRow {
+  return {
+    condeferrable: deferrable !== undefined,
+    condeferred: deferrable === 'initially deferred',
+  };
 }
 
 /** Columns that a printed expression names. */

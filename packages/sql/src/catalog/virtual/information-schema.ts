@@ -2,7 +2,12 @@
 
 import { displayType, isText, type SqlType } from '../../types/type.ts';
 import { checkText, defaultText } from '../definitions.ts';
-import { columnAt, type ReferentialAction, type TableDescriptor } from '../descriptor.ts';
+import {
+  columnAt,
+  type Deferrable,
+  type ReferentialAction,
+  type TableDescriptor,
+} from '../descriptor.ts';
 import { catalogSchema, flotillaSchema } from '../snapshot.ts';
 import { isTemporarySchema } from '../temporary-schema.ts';
 import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
@@ -154,6 +159,7 @@ interface Constraint {
   readonly type: 'PRIMARY KEY' | 'UNIQUE' | 'FOREIGN KEY' | 'CHECK';
   readonly columns: readonly number[];
   readonly target?: { readonly table: TableDescriptor; readonly columns: readonly number[] };
+  readonly deferrable?: Deferrable | undefined;
 }
 
 function* constraintsOf({ snapshot }: VirtualSource): Iterable<Constraint> {
@@ -171,10 +177,11 @@ function* constraintsOf({ snapshot }: VirtualSource): Iterable<Constraint> {
         yield {
           table,
           name: index.name,
-          type: 'UNIQUE',
+          type: index.primary === true ? 'PRIMARY KEY' : 'UNIQUE',
           columns: index.columns.map((one) => one.attributeNumber),
+          deferrable: index.deferrable,
         };
-    for (const { name, columns: own, target, targetColumns } of table.foreignKeys) {
+    for (const { name, columns: own, target, targetColumns, deferrable } of table.foreignKeys) {
       const other = snapshot.table(target);
       if (other === undefined) continue;
       yield {
@@ -183,6 +190,7 @@ function* constraintsOf({ snapshot }: VirtualSource): Iterable<Constraint> {
         type: 'FOREIGN KEY',
         columns: own,
         target: { table: other, columns: targetColumns },
+        deferrable,
       };
     }
     for (const { name } of table.checks) yield { table, name, type: 'CHECK', columns: [] };
@@ -206,6 +214,8 @@ function* tableConstraints(source: VirtualSource): Iterable<SystemRow> {
     yield {
       ...named(source, constraint),
       ...common,
+      is_deferrable: constraint.deferrable === undefined ? 'NO' : 'YES',
+      initially_deferred: constraint.deferrable === 'initially deferred' ? 'YES' : 'NO',
       constraint_type: constraint.type,
       nulls_distinct: constraint.type === 'UNIQUE' ? 'YES' : null,
     };
