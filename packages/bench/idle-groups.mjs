@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { processorTimes, stolenShare } from './dist/measure/machine.js';
 
 const help = `Usage: node packages/bench/idle-groups.mjs [options]
 
@@ -233,15 +234,18 @@ async function measure(groups) {
     const foundMs = performance.now() - foundingFrom;
     await cluster.led(groups);
     await cluster.settled(Number(values.settle) * 1000);
+    const machineBefore = processorTimes();
     const before = await cluster.sample();
     await sleep(Number(values.seconds) * 1000);
     const after = await cluster.sample();
+    const machineAfter = processorTimes();
     await cluster.stopStores();
     await cluster.startStores();
     const ledMs = await cluster.led(groups);
     const restartMs = Math.max(...cluster.readyAfterMs.values());
     return {
       ...{ groups, foundMs, restartMs, ledMs },
+      stolenPercent: 100 * stolenShare(machineBefore, machineAfter),
       stores: storeIds.map((_, i) => rates(before[i], after[i])),
     };
   } finally {
@@ -274,6 +278,7 @@ const columns = [
   ['KiB/s out', 11],
   ['found s', 9],
   ['restart s', 11],
+  ['stolen %', 10],
 ];
 
 function line(cells) {
@@ -300,6 +305,7 @@ for (const groups of values.groups.split(',').map(Number)) {
           ...[store.kibIn.toFixed(1), store.kibOut.toFixed(1)],
           i === 0 ? (result.foundMs / 1000).toFixed(1) : '',
           i === 0 ? (result.restartMs / 1000).toFixed(1) : '',
+          i === 0 ? result.stolenPercent.toFixed(0) : '',
         ]),
       );
 }

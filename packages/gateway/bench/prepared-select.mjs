@@ -1,106 +1,114 @@
 /**
- * CPU of the gateway per select, without an SQL engine: a canned session answers, pgbench is the load.
- * Run after `pnpm run build`: `node packages/gateway/bench/prepared-select.mjs [seconds] [clients] [modes]`.
- * Prints, per protocol mode, transactions per second and the server process's CPU (user + system) per transaction.
+ * CPU of a gateway per point select, the store's answer canned: pgbench is the load, and three servers are measured in turn
+ * (`select-servers.mjs`): a bare socket, the wire protocol alone, and all of the gateway with the SQL engine.
  */
 import { execFile, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
+import { servers } from './select-servers.mjs';
 
-const run = promisify(execFile);
+const help = `Usage: pnpm bench:select [options]
+
+CPU (user + system) of a gateway's process per point select, in µs, beside that of a bare socket that answers the same
+bytes. Needs pgbench. The rounds alternate; a figure is the median.
+
+  --seconds S     of each measurement (default 3)
+  --rounds N      default 3
+  --clients N     default 16
+  --modes LIST    of prepared, extended, simple (default prepared)
+  --servers LIST  of ${Object.keys(servers).join(', ')} (default all)
+  --profile DIR   a V8 CPU profile of every server goes there
+  --help          this text
+`;
+
 const self = fileURLToPath(import.meta.url);
 const script = fileURLToPath(new URL('./select.sql', import.meta.url));
+const run = promisify(execFile);
 
-if (process.env.FLOTILLA_BENCH_SERVER === '1') {
-  await serve();
-} else {
-  await measure();
-}
+if (process.env.FLOTILLA_BENCH_SERVER === undefined) await main();
+else await serve(process.env.FLOTILLA_BENCH_SERVER);
 
-async function serve() {
-  const { SystemClock } = await import('@flotilla/base');
-  const { SessionStatements } = await import('@flotilla/sql');
-  const { startGateway } = await import('../dist/index.js');
-  const int4 = 23;
-  const columns = [
-    {
-      name: 'abalance',
-      typeOid: int4,
-      typeLength: 4,
-      typeModifier: -1,
-      tableOid: 16384,
-      attributeNumber: 3,
-    },
-  ];
-  const unparameterized = { parameterTypes: [], columns, readOnly: true, endsFailure: false };
-  const prepared = { ...unparameterized, parameterTypes: [int4] };
-  async function* rows(value) {
-    yield [[value]];
-  }
-  const nothing = () => undefined;
-  const newSession = () => ({
-    parse: (text) => [{ text, node: undefined }],
-    prepare: async ({ text }) => (text.includes('$1') ? prepared : unparameterized),
-    execute: async (_prepared, parameters) => ({
-      columns,
-      rows: rows(parameters[0] ?? 7),
-      commandTag: () => 'SELECT 1',
-    }),
-    encode: (_type, _format, value) => Buffer.from(String(value)),
-    decode: (_type, _format, bytes) => Number(bytes.latin1Slice(0, bytes.length)),
-    setting: nothing,
-    usePortals: nothing,
-    findCursor: nothing,
-    statements: new SessionStatements(),
-    transactionStatus: 'idle',
-    transactionScope: undefined,
-    idleTimeoutMs: 0,
-    beginImplicit: nothing,
-    endImplicit: async () => undefined,
-    failTransaction: nothing,
-    close: nothing,
-  });
-  const gateway = await startGateway({
-    host: '127.0.0.1',
-    port: 0,
-    clock: new SystemClock(),
-    createSession: newSession,
-  });
+async function serve(name) {
+  const port = await servers[name]();
   process.on('message', () => process.send({ cpu: process.cpuUsage() }));
   process.on('disconnect', () => process.exit(0));
-  process.send({ port: gateway.port });
+  process.send({ port });
 }
 
-async function measure() {
-  const seconds = process.argv[2] ?? '5';
-  const clients = process.argv[3] ?? '16';
-  const modes = (process.argv[4] ?? 'prepared,extended,simple').split(',');
-  const execArgv = process.env.FLOTILLA_BENCH_PROFILE === '1' ? ['--cpu-prof'] : [];
-  const server = fork(self, { env: { ...process.env, FLOTILLA_BENCH_SERVER: '1' }, execArgv });
-  const [{ port }] = await once(server, 'message');
-  const cpu = async () => {
-    const reply = once(server, 'message');
-    server.send('cpu');
-    const [{ cpu: used }] = await reply;
-    return used.user + used.system;
+async function main() {
+  const text = (byDefault) => ({ type: 'string', default: byDefault });
+  const { values } = parseArgs({
+    options: {
+      seconds: text('3'),
+      rounds: text('3'),
+      clients: text('16'),
+      modes: text('prepared'),
+      servers: text(Object.keys(servers).join(',')),
+      profile: { type: 'string' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(help);
+    return;
+  }
+  const names = values.servers.split(',');
+  const modes = values.modes.split(',');
+  const running = new Map();
+  for (const name of names) running.set(name, await start(name, values.profile));
+  const costs = new Map();
+  for (let round = 0; round < Number(values.rounds); round++)
+    for (const mode of modes)
+      for (const name of round % 2 === 0 ? names : names.toReversed()) {
+        process.stderr.write(`round ${round + 1}: ${name}, ${mode}\n`);
+        const cost = await measure(running.get(name), { ...values, mode, warmUp: round === 0 });
+        const key = `${name} ${mode}`;
+        costs.set(key, [...(costs.get(key) ?? []), cost]);
+      }
+  for (const { child } of running.values()) child.disconnect();
+  for (const mode of modes)
+    for (const name of names) {
+      const cost = median(costs.get(`${name} ${mode}`));
+      const floor = costs.has(`floor ${mode}`) ? median(costs.get(`floor ${mode}`)) : undefined;
+      const above =
+        floor === undefined || name === 'floor'
+          ? ''
+          : `, ${(cost - floor).toFixed(1)} above the floor`;
+      process.stdout.write(`${mode} ${name}: ${cost.toFixed(1)} µs CPU per select${above}\n`);
+    }
+}
+
+async function start(name, profile) {
+  const child = fork(self, {
+    env: { ...process.env, FLOTILLA_BENCH_SERVER: name },
+    execArgv: profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`],
+  });
+  const [{ port }] = await once(child, 'message');
+  return { child, port };
+}
+
+/** @returns µs of CPU per transaction */
+async function measure({ child, port }, { mode, seconds, clients, warmUp }) {
+  const used = async () => {
+    const reply = once(child, 'message');
+    child.send('cpu');
+    const [{ cpu }] = await reply;
+    return cpu.user + cpu.system;
   };
-  const load = async (mode, duration) => {
+  const load = async (duration) => {
     const { stdout } = await run('pgbench', [
-      ...['-n', '-h', '127.0.0.1', '-p', String(port), '-U', 'bench', '-M', mode, '-f', script],
-      ...['-c', clients, '-j', '1', '-T', duration],
+      ...['-n', '-h', '127.0.0.1', '-p', String(port), '-U', 'bench'],
+      ...['-M', mode, '-f', script, '-c', clients, '-j', '1', '-T', duration, 'flotilla'],
     ]);
     return Number(/number of transactions actually processed: (\d+)/.exec(stdout)?.[1]);
   };
-  for (const mode of modes) {
-    await load(mode, '1'); // warm up
-    const before = await cpu();
-    const transactions = await load(mode, seconds);
-    const used = (await cpu()) - before;
-    const microseconds = (used / transactions).toFixed(1);
-    process.stdout.write(
-      `${mode}: ${Math.round(transactions / Number(seconds))} tps, ${microseconds} us CPU per transaction\n`,
-    );
-  }
-  server.disconnect();
+  if (warmUp) await load('3');
+  const before = await used();
+  const transactions = await load(seconds);
+  return ((await used()) - before) / transactions;
+}
+
+function median(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { usageOf } from './process-tree.ts';
+import { runsAsProcess, treesOf, usageOf } from './process-tree.ts';
 
 test('a child counts for its parent, and a process that is not there for nothing', async () => {
   const child = spawn('sh', ['-c', 'head -c 1 >/dev/null; :'], {
@@ -16,6 +16,10 @@ test('a child counts for its parent, and a process that is not there for nothing
   expect(ofChild?.residentBytes).toBeGreaterThan(0);
   expect(ofChild?.residentBytes).toBeLessThan(own?.residentBytes ?? 0);
   expect(ofNobody).toEqual({ cpuSeconds: 0, residentBytes: 0 });
+  expect(treesOf([process.pid])).toEqual(expect.arrayContaining([process.pid, pid]));
+  expect(treesOf([pid])).not.toContain(process.pid);
+  expect([runsAsProcess(pid), runsAsProcess(2 ** 22 + 1)]).toEqual([true, false]);
   child.stdin?.end('x');
   await once(child, 'exit');
+  expect(runsAsProcess(pid)).toBe(false);
 });

@@ -4,6 +4,7 @@ import { openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { runsAsProcess, treesOf } from '../measure/process-tree.ts';
 
 export interface ChildOptions {
   readonly command: string;
@@ -37,7 +38,7 @@ export class Child {
   async until(ready: () => Promise<boolean>, timeoutMs: number): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (!(await ready())) {
-      if (this.process.exitCode !== null || Date.now() > deadline) {
+      if (!this.runs || Date.now() > deadline) {
         const log = await readFile(this.options.logFile, 'utf8');
         throw new Error(`${this.options.command} does not serve:\n${log.slice(-2000)}`);
       }
@@ -45,13 +46,59 @@ export class Child {
     }
   }
 
+  /** It has not ended yet. */
+  get runs(): boolean {
+    return this.process.exitCode === null && this.process.signalCode === null;
+  }
+
+  /** Resolves when it has ended. */
+  get end(): Promise<void> {
+    return this.ended;
+  }
+
+  /** Another process like this one. */
+  again(): Child {
+    return new Child(this.options);
+  }
+
   /** Asks it to end and, after `graceMs`, makes it. */
   async stop(signal: NodeJS.Signals, graceMs: number): Promise<void> {
-    if (this.process.exitCode !== null) return;
+    if (!this.runs) return;
     this.process.kill(signal);
     const late = setTimeout(() => this.process.kill('SIGKILL'), graceMs);
     await this.ended;
     clearTimeout(late);
+  }
+}
+
+/** Servers of one system by name, those that were killed included. */
+export class Children {
+  private readonly byName = new Map<string, Child>();
+
+  add(name: string, child: Child): void {
+    this.byName.set(name, child);
+  }
+
+  get processes(): readonly { readonly name: string; readonly pid: number }[] {
+    return [...this.byName].map(([name, { pid }]) => ({ name, pid }));
+  }
+
+  /** `kill -9` of one or all, with what they have started: nothing is left that the next start could trip over. */
+  async kill(name?: string): Promise<void> {
+    const chosen = [...this.byName].filter(([each]) => name === undefined || each === name);
+    const pids = treesOf(chosen.filter(([, child]) => child.runs).map(([, { pid }]) => pid));
+    for (const pid of pids) if (runsAsProcess(pid)) process.kill(pid, 'SIGKILL');
+    while (pids.some(runsAsProcess)) await sleep(10);
+    await Promise.all(chosen.map(([, child]) => child.end));
+  }
+
+  /** Starts again what has ended. */
+  revive(): void {
+    for (const [name, child] of this.byName) if (!child.runs) this.byName.set(name, child.again());
+  }
+
+  async stop(signal: NodeJS.Signals, graceMs: number): Promise<void> {
+    await Promise.all([...this.byName.values()].map((child) => child.stop(signal, graceMs)));
   }
 }
 

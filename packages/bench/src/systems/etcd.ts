@@ -1,6 +1,6 @@
 /** etcd, three members on loopback, every write synced as it does by default. */
 import { join } from 'node:path';
-import { accepts, Child, freePorts } from './child.ts';
+import { accepts, Child, Children, freePorts } from './child.ts';
 import type { StartOptions, System } from './system.ts';
 
 const members = 3;
@@ -10,9 +10,11 @@ export async function startEtcd({ directory }: StartOptions): Promise<System> {
   const clientPort = (i: number): number => ports[i] ?? 0;
   const peerUrl = (i: number): string => `http://127.0.0.1:${ports[members + i]}`;
   const cluster = Array.from({ length: members }, (_, i) => `m${i}=${peerUrl(i)}`).join(',');
-  const children = Array.from({ length: members }, (_, i) => {
+  const children = new Children();
+  const names = Array.from({ length: members }, (_, i) => `etcd-${i + 1}`);
+  const started = names.map((name, i) => {
     const clientUrl = `http://127.0.0.1:${clientPort(i)}`;
-    return new Child({
+    const child = new Child({
       command: 'etcd',
       args: [
         ...['--name', `m${i}`, '--data-dir', join(directory, `m${i}`)],
@@ -23,17 +25,29 @@ export async function startEtcd({ directory }: StartOptions): Promise<System> {
       ],
       logFile: join(directory, `m${i}.log`),
     });
+    children.add(name, child);
+    return child;
   });
-  await Promise.all(
-    children.map((child, i) => child.until(() => isHealthy(clientPort(i)), 30_000)),
-  );
+  try {
+    await Promise.all(
+      started.map((child, i) => child.until(() => isHealthy(clientPort(i)), 60_000)),
+    );
+  } catch (error) {
+    await children.stop('SIGTERM', 5_000);
+    throw error;
+  }
   return {
     name: 'etcd',
-    endpoints: { etcd: children.map((_, i) => `127.0.0.1:${clientPort(i)}`) },
-    processes: children.map(({ pid }, i) => ({ name: `etcd-${i + 1}`, pid })),
-    async stop() {
-      await Promise.all(children.map((child) => child.stop('SIGTERM', 5_000)));
+    endpoints: { etcd: names.map((_, i) => `127.0.0.1:${clientPort(i)}`) },
+    get processes() {
+      return children.processes;
     },
+    members: names,
+    kill: (name) => children.kill(name),
+    async revive() {
+      children.revive();
+    },
+    stop: () => children.stop('SIGTERM', 5_000),
   };
 }
 

@@ -6,7 +6,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { chmod, chown } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { accepts, Child, freePorts } from './child.ts';
+import { accepts, Child, Children, freePorts } from './child.ts';
 import type { StartOptions, System } from './system.ts';
 
 const run = promisify(execFile);
@@ -39,7 +39,7 @@ export async function startPostgres({ directory }: StartOptions): Promise<System
   const home = (name: string): string => join(directory, name);
   const tool = (name: string, args: readonly string[]): Promise<unknown> =>
     run(join(programs, name), [...args], { cwd: directory, timeout: 120_000, ...user });
-  const children: Child[] = [];
+  const children = new Children();
   const serve = async (name: string, port: number): Promise<void> => {
     const settings = {
       port,
@@ -58,7 +58,7 @@ export async function startPostgres({ directory }: StartOptions): Promise<System
       logFile: join(directory, `${name}.log`),
       ...(user === undefined ? {} : { user }),
     });
-    children.push(child);
+    children.add(name, child);
     await child.until(() => accepts(port), 30_000);
   };
   const url = `postgres://postgres@127.0.0.1:${primaryPort}/postgres`;
@@ -66,9 +66,7 @@ export async function startPostgres({ directory }: StartOptions): Promise<System
     const { stdout } = await run('psql', ['-XAtq', '-d', url, '-c', sql], { timeout: 60_000 });
     return stdout.trim();
   };
-  const stop = async (): Promise<void> => {
-    await Promise.all(children.map((child) => child.stop('SIGINT', 10_000)));
-  };
+  const stop = (): Promise<void> => children.stop('SIGINT', 10_000);
   try {
     await tool('initdb', [
       '-D',
@@ -110,7 +108,14 @@ export async function startPostgres({ directory }: StartOptions): Promise<System
   return {
     name: 'postgres',
     endpoints: { postgres: url },
-    processes: children.map(({ pid }, i) => ({ name: names[i] ?? '', pid })),
+    get processes() {
+      return children.processes;
+    },
+    members: names,
+    kill: (name) => children.kill(name),
+    async revive() {
+      children.revive();
+    },
     stop,
   };
 }

@@ -20,8 +20,14 @@ export interface System {
   /** As it stands in reports. */
   readonly name: string;
   readonly endpoints: Endpoints;
-  /** Roots of its process trees. */
+  /** Roots of its process trees, as they are now. */
   readonly processes: readonly SystemProcess[];
+  /** Names of those processes that hold data. */
+  readonly members: readonly string[];
+  /** Ends one process, or all of them, by `kill -9`. */
+  kill(name?: string): Promise<void>;
+  /** Starts what was killed, with the data that it had. Resolves when it was started: it need not serve yet. */
+  revive(): Promise<void>;
   /** Everything ends, its files are removed. */
   stop(): Promise<void>;
 }
