@@ -49,7 +49,6 @@ export class RangeTransaction implements KvTransaction {
   private readonly isolation: IsolationLevel;
   /** It reads at a time that the caller has chosen. */
   private readonly isPast: boolean;
-  private readonly context: TransactionContext;
   private readonly buffer = new WriteBuffer();
   private readonly reads = new ReadSet();
   private readonly reader: SnapshotReader;
@@ -71,7 +70,7 @@ export class RangeTransaction implements KvTransaction {
     this.isPast = options.asOf !== undefined;
     const past = options.asOf === undefined ? 0 : timestampFromWallMs(options.asOf);
     const now = parts.router.now();
-    this.context = {
+    const context: TransactionContext = {
       id: parts.id,
       startedAt: now,
       readTimestamp: past,
@@ -80,8 +79,12 @@ export class RangeTransaction implements KvTransaction {
       stores: new Set(),
     };
     const { router, keeper, clock, snapshots } = parts;
-    const { context, reads } = this;
-    this.reader = new SnapshotReader({ router, keeper, context, reads, clock, snapshots });
+    const { reads } = this;
+    this.reader = new SnapshotReader({ router, keeper, reads, clock, snapshots }, context);
+  }
+
+  private get context(): TransactionContext {
+    return this.reader.context;
   }
 
   get restartable(): boolean {

@@ -1,6 +1,8 @@
 /**
  * The reads of one transaction from its snapshot. The first read chooses the snapshot; a value that may be older than the
- * transaction moves it to a later one, if everything read so far is the same there. Knows nothing of writes.
+ * transaction moves it to a later one, if everything read so far is the same there. A read stays with the snapshot that it
+ * began with: one that nobody waits for any more neither chooses nor moves the snapshot of the next statement. Knows nothing
+ * of writes.
  */
 import { type Clock, DbError, probe, type Span } from '@flotilla/base';
 import {
@@ -19,7 +21,6 @@ import { keptAfterMs, type SnapshotKeeper } from './snapshot-keeper.ts';
 export interface SnapshotReaderParts {
   readonly router: TransactionRouter;
   readonly keeper: LockKeeper;
-  readonly context: TransactionContext;
   readonly reads: ReadSet;
   readonly clock: Clock;
   readonly snapshots: SnapshotKeeper;
@@ -28,42 +29,57 @@ export interface SnapshotReaderParts {
 /** Times that one read may move the snapshot before it gives up. */
 const movesMax = 20;
 
+interface Snapshot {
+  readonly context: TransactionContext;
+  /** When it was first asked for. Unit: ms. */
+  readonly sinceMs: number;
+  /** The read that chooses it is under way: others wait for what it finds. */
+  choosing: Promise<void> | undefined;
+  /** Reads did not hold at the timestamp that it was moved to: only another snapshot helps. */
+  broken: boolean;
+}
+
 export class SnapshotReader {
   private readonly parts: SnapshotReaderParts;
-  /** The read that chooses the snapshot is under way: others wait for what it finds. */
-  private choosing: Promise<void> | undefined;
-  /** Reads did not hold at the snapshot that was moved to: only a new one helps. */
-  private broken = false;
-  /** When the snapshot was first asked for. Unit: ms. */
-  private sinceMs: number;
+  private snapshot: Snapshot;
 
-  constructor(parts: SnapshotReaderParts) {
+  constructor(parts: SnapshotReaderParts, context: TransactionContext) {
     this.parts = parts;
-    this.sinceMs = parts.clock.nowMs();
+    this.snapshot = this.begin(context);
   }
 
   get isBroken(): boolean {
-    return this.broken;
+    return this.snapshot.broken;
+  }
+
+  /** The transaction as stores are told of it by what reads now. */
+  get context(): TransactionContext {
+    return this.snapshot.context;
   }
 
   /** The next read chooses another snapshot. */
   reset(uncertaintyLimit: number): void {
-    const { context } = this.parts;
-    context.readTimestamp = 0;
-    context.uncertaintyLimit = uncertaintyLimit;
+    const { context } = this.snapshot;
     // What a store's clock said before does not bound what was committed before this snapshot.
-    context.observed.clear();
-    this.broken = false;
-    this.sinceMs = this.parts.clock.nowMs();
+    const observed = new Map<number, number>();
+    this.snapshot = this.begin({ ...context, readTimestamp: 0, uncertaintyLimit, observed });
+  }
+
+  private begin(context: TransactionContext): Snapshot {
+    const sinceMs = this.parts.clock.nowMs();
+    return { context, sinceMs, choosing: undefined, broken: false };
   }
 
   async get(
     keys: readonly Uint8Array[],
     signal: AbortSignal | undefined,
   ): Promise<readonly (KvValue | undefined)[]> {
-    const { router, context, reads } = this.parts;
+    const { router, reads } = this.parts;
+    const { snapshot } = this;
+    const { context } = snapshot;
     const options = signal === undefined ? {} : { signal };
     const { values } = await this.read(
+      snapshot,
       () => router.get(context, keys, options),
       (found) => {
         for (let i = 0; i < keys.length; i++) {
@@ -84,7 +100,9 @@ export class SnapshotReader {
       readonly signal?: AbortSignal | undefined;
     },
   ): AsyncGenerator<readonly KvRow[], void, void> {
-    const { router, context, reads } = this.parts;
+    const { router, reads } = this.parts;
+    const { snapshot } = this;
+    const { context } = snapshot;
     const { reverse, signal } = options;
     const readOptions = signal === undefined ? {} : { signal };
     let { startKey, endKey } = span;
@@ -93,6 +111,7 @@ export class SnapshotReader {
       const maxRows = Math.min(left, scanBatchRows);
       const asked = { startKey, endKey, maxRows, reverse };
       const batch = await this.read(
+        snapshot,
         () => router.scan(context, asked, readOptions),
         ({ covered, readTimestamp }) => reads.addSpan(covered, readTimestamp),
       );
@@ -108,7 +127,8 @@ export class SnapshotReader {
     keys: readonly Uint8Array[],
     options: Omit<LockOptions, 'onWaiting'> & { readonly limitMs: number | undefined },
   ): Promise<SnapshotValues> {
-    const { router, keeper, context } = this.parts;
+    const { router, keeper } = this.parts;
+    const { context } = this;
     keeper.enter(context);
     const wait = keeper.wait(context, options.limitMs);
     let waited = false;
@@ -139,14 +159,16 @@ export class SnapshotReader {
    * @throws DbError CONFLICT: something that was read is not the same there
    */
   async moveTo(to: number): Promise<void> {
-    const { router, context, reads } = this.parts;
+    const { router, reads } = this.parts;
+    const { snapshot } = this;
+    const { context } = snapshot;
     if (to <= context.readTimestamp) return;
     const checks = reads.checksUpTo(to);
     const { isComplete } = reads;
     // From here on, reads that are under way at the old snapshot do not count and are repeated.
     context.readTimestamp = to;
     if (!isComplete || !(await router.refresh(context, checks, to))) {
-      this.broken = true;
+      snapshot.broken = true;
       throw new DbError('CONFLICT', 'what was read has changed');
     }
     probe('snapshotMoved');
@@ -158,7 +180,8 @@ export class SnapshotReader {
    * @throws DbError CONFLICT: it was not
    */
   async confirm(): Promise<void> {
-    const { router, context, reads } = this.parts;
+    const { router, reads } = this.parts;
+    const { context } = this;
     const at = Math.max(context.readTimestamp, reads.newestLocked);
     const checks = reads.checksUpTo(at);
     if (checks.length === 0) return;
@@ -169,27 +192,29 @@ export class SnapshotReader {
 
   /** @param note called in the turn in which the read counts: a move of the snapshot that begins then has to check it */
   private async read<Result extends { readonly readTimestamp: number }>(
+    snapshot: Snapshot,
     attempt: () => Promise<Result>,
     note: (result: Result) => void,
   ): Promise<Result> {
-    const { context } = this.parts;
+    const { context } = snapshot;
     for (let moves = 0; ; ) {
-      while (context.readTimestamp === 0 && this.choosing !== undefined) await this.choosing;
-      if (this.broken) throw new DbError('CONFLICT', 'what was read has changed');
+      while (context.readTimestamp === 0 && snapshot.choosing !== undefined)
+        await snapshot.choosing;
+      if (snapshot.broken) throw new DbError('CONFLICT', 'what was read has changed');
       const reading = attempt();
-      if (context.readTimestamp === 0) this.choose(reading);
+      if (context.readTimestamp === 0) choose(snapshot, reading);
       try {
         const result = await reading;
         if (context.readTimestamp === 0) context.readTimestamp = result.readTimestamp;
         if (result.readTimestamp === context.readTimestamp) {
-          note(result);
-          const { clock, snapshots } = this.parts;
-          if (clock.nowMs() - this.sinceMs >= keptAfterMs)
-            snapshots.onRead(context.id, context.readTimestamp);
+          if (snapshot === this.snapshot) this.count(result, note);
           return result;
         }
       } catch (error) {
         if (!(error instanceof TransactionRefused) || error.reason !== 'uncertain') throw error;
+        // What it has read is forgotten: nothing shows that it holds later.
+        if (snapshot !== this.snapshot)
+          throw new DbError('CONFLICT', 'the statement of this read is over');
         await this.moveTo(error.timestamp);
       }
       if (++moves > movesMax)
@@ -197,12 +222,19 @@ export class SnapshotReader {
     }
   }
 
-  private choose(reading: Promise<unknown>): void {
-    const end = (): void => {
-      this.choosing = undefined;
-    };
-    this.choosing = reading.then(end, end);
+  private count<Result>(result: Result, note: (result: Result) => void): void {
+    const { clock, snapshots } = this.parts;
+    const { context, sinceMs } = this.snapshot;
+    note(result);
+    if (clock.nowMs() - sinceMs >= keptAfterMs) snapshots.onRead(context.id, context.readTimestamp);
   }
+}
+
+function choose(snapshot: Snapshot, reading: Promise<unknown>): void {
+  const end = (): void => {
+    snapshot.choosing = undefined;
+  };
+  snapshot.choosing = reading.then(end, end);
 }
 
 /** Rows per request of a scan. */
