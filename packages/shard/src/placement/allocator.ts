@@ -17,7 +17,13 @@ import { decide } from './decide.ts';
 import { EventLog } from './event-log.ts';
 import { Executor } from './executor.ts';
 import { type Gathered, gather } from './gather.ts';
-import type { PlacementAction, PlacementPaces, RangePicture } from './picture.ts';
+import { IndexCache } from './index-cache.ts';
+import {
+  type PlacementAction,
+  type PlacementPaces,
+  type RangePicture,
+  sameStore,
+} from './picture.ts';
 import type { RangeFigures } from './range-figures.ts';
 import { actionText, StoreNews, stuckTexts } from './sentences.ts';
 import { Sightings } from './sightings.ts';
@@ -77,6 +83,9 @@ export class Allocator {
   /** Who led each range when it was looked at last. */
   private leaders = new Map<RangeId, number>();
   private lastStuck = '';
+  private cache = new IndexCache();
+  /** Nothing was to be done about this picture, with nothing under way and nothing at rest. */
+  private calm: Gathered | undefined;
 
   constructor(options: AllocatorOptions) {
     this.options = options;
@@ -120,7 +129,7 @@ export class Allocator {
       return false;
     }
     if (leaseholder.term !== this.term) this.begin(leaseholder.term);
-    const gathered = await gather(this.options, first, {
+    const gathered = await gather({ ...this.options, cache: this.cache }, first, {
       nowMs: this.options.clock.nowMs(),
       wallMs: this.wallMs(),
       sightings: this.sightings,
@@ -146,6 +155,8 @@ export class Allocator {
     this.leaseRests = new Map();
     this.leaders = new Map();
     this.lastStuck = '';
+    this.cache = new IndexCache();
+    this.calm = undefined;
     this.events.forget();
   }
 
@@ -173,17 +184,23 @@ export class Allocator {
     }
   }
 
-  private act({ stores, ranges }: Gathered): void {
+  private act(gathered: Gathered): void {
+    const { stores, ranges } = gathered;
     const { replicationFactor, paces } = this.options;
+    const resting = this.atRest(this.rests);
+    const leasesAtRest = this.atRest(this.leaseRests);
+    const isUsual = this.underWay.size + resting.size + leasesAtRest.size === 0;
+    if (isUsual && this.calm !== undefined && samePicture(gathered, this.calm)) return;
     const { actions, stuck } = decide({
       stores,
       ranges,
       replicationFactor,
       paces,
       underWay: [...this.underWay.values()].map(({ action }) => action),
-      resting: this.atRest(this.rests),
-      leasesAtRest: this.atRest(this.leaseRests),
+      resting,
+      leasesAtRest,
     });
+    this.calm = isUsual && actions.length === 0 ? gathered : undefined;
     const texts = stuckTexts(stuck);
     if (texts.join() !== this.lastStuck)
       for (const text of texts) this.events.say({ kind: 'stuck', text });
@@ -244,4 +261,14 @@ export class Allocator {
     for (const [rangeId, { untilMs }] of rests) if (now < untilMs) resting.add(rangeId);
     return resting;
   }
+}
+
+/** Ranges that have not changed are the same objects (`index-cache.ts`). */
+function samePicture(one: Gathered, other: Gathered): boolean {
+  return (
+    one.stores.length === other.stores.length &&
+    one.ranges.length === other.ranges.length &&
+    one.ranges.every((range, i) => range === other.ranges[i]) &&
+    one.stores.every((store, i) => sameStore(store, other.stores[i]))
+  );
 }

@@ -14,26 +14,23 @@ import {
   toTimestamp,
 } from '@flotilla/base';
 import type { Engine } from '../engine/engine.ts';
-import { kv } from '../protocol/index.ts';
-import {
-  configurationSpan,
-  decodeConfigurationRow,
-  RangeConfigurations,
-} from '../protocol/range-configuration.ts';
-import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
+import { configurationSpan, type RangeConfigurations } from '../protocol/range-configuration.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
 import { userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import { decodeIntent, decodeReport, intentSpan, reportSpan } from './cluster-rows.ts';
+import type { IndexCache, IndexRow, StoredRow } from './index-cache.ts';
 import { type RangePicture, type StorePicture, voterStores } from './picture.ts';
 import type { RangeFigures } from './range-figures.ts';
 import type { Sightings } from './sightings.ts';
-import { RangeContact, type RangeInfo, type StoreClient } from './store-client.ts';
+import { RangeContact, type RangeInfo, type Row, type StoreClient } from './store-client.ts';
 
 export interface GatherOptions {
   readonly engine: Engine;
   readonly client: StoreClient;
   readonly figures: RangeFigures;
+  readonly cache: IndexCache;
 }
 
 /** A store as its row and its operator describe it. */
@@ -83,24 +80,15 @@ export async function gather(
       ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
     });
   }
-  const rows = await rowsOf(engine, first, configurationSpan);
-  const configurations = new RangeConfigurations(
-    rows.flatMap(({ value }) => decodeConfigurationRow(value) ?? []),
+  const configurations = options.cache.configurationsOf(
+    await storedRowsOf(engine, first, configurationSpan),
   );
-  const infos = await metaRows(options, first);
-  if (infos === undefined) return undefined;
+  const rows = await metaRows(options, first);
+  if (rows === undefined) return undefined;
   const ranges: RangePicture[] = [];
-  for (const info of infos) {
-    const checked = checkDescriptor(info.descriptor ?? {});
-    if (!checked.ok) continue;
-    const { leaseholderStoreId } = info;
-    const leaseholder: StoreId | undefined = leaseholderStoreId
-      ? toStoreId(leaseholderStoreId)
-      : undefined;
-    const { descriptor } = checked;
-    const { bytes = 0, requestsPerSecond = 0 } = options.figures.of(descriptor.rangeId) ?? {};
-    const wanted = wishesFor(configurations, descriptor);
-    ranges.push({ descriptor, leaseholder, bytes, requests: requestsPerSecond, ...wanted });
+  for (const row of rows) {
+    const range = pictureOf(row, configurations, options.figures);
+    if (range !== undefined) ranges.push(range);
   }
   for (const storeId of membersWithout(stores, ranges)) {
     // It was lost before it ever wrote its row, or is from before there were rows.
@@ -112,6 +100,36 @@ export async function gather(
     });
   }
   return { stores, ranges };
+}
+
+/** The one that the row had before, if nothing has changed. Undefined: it is not the row of a range. */
+export function pictureOf(
+  row: IndexRow,
+  configurations: RangeConfigurations,
+  figures: RangeFigures,
+): RangePicture | undefined {
+  const { descriptor, picture } = row;
+  if (descriptor === undefined) return undefined;
+  const { bytes = 0, requestsPerSecond: requests = 0 } = figures.of(descriptor.rangeId) ?? {};
+  if (
+    picture !== undefined &&
+    row.configurations === configurations &&
+    picture.bytes === bytes &&
+    picture.requests === requests
+  )
+    return picture;
+  const { leaseholderStoreId } = row.info;
+  const leaseholder = leaseholderStoreId ? toStoreId(leaseholderStoreId) : undefined;
+  const made = {
+    descriptor,
+    leaseholder,
+    bytes,
+    requests,
+    ...wishesFor(configurations, descriptor),
+  };
+  row.picture = made;
+  row.configurations = configurations;
+  return made;
 }
 
 /** What is wanted of the range. One that is about to be cut, because its parts are wanted otherwise, stays as it is. */
@@ -143,35 +161,42 @@ interface LocalRow {
   readonly timestamp: number;
 }
 
-/** Rows of the part of `span` that the first range holds. */
 async function rowsOf(engine: Engine, first: Replica, span: Span): Promise<LocalRow[]> {
+  return (await storedRowsOf(engine, first, span)).map(({ key, stored }) => {
+    checkStored(key, stored);
+    return { key, value: storedPayload(stored), timestamp: storedTimestamp(stored) };
+  });
+}
+
+/** Rows of the part of `span` that the first range holds. */
+async function storedRowsOf(engine: Engine, first: Replica, span: Span): Promise<StoredRow[]> {
   const { endKey } = first.descriptor;
   const end = compareBytes(endKey, span.endKey) < 0 ? endKey : span.endKey;
   if (compareBytes(span.startKey, end) >= 0) return [];
-  const found: LocalRow[] = [];
+  const found: StoredRow[] = [];
   const iterator = engine.iterate(first.space.dataSpan(span.startKey, end));
   try {
     for (;;) {
       const rows = await iterator.next(rowsPerStep);
       if (rows.length === 0) return found;
-      for (const row of rows) {
-        const key = userKeyOf(row.key);
-        const stored = checkStored(key, asBuffer(row.value));
-        found.push({ key, value: storedPayload(stored), timestamp: storedTimestamp(stored) });
-      }
+      for (const { key, value } of rows)
+        found.push({ key: userKeyOf(key), stored: asBuffer(value) });
     }
   } finally {
     await iterator.close();
   }
 }
 
-async function metaRows(options: GatherOptions, first: Replica): Promise<RangeInfo[] | undefined> {
-  const span = prefixSpan(metaPrefix);
-  const infos: RangeInfo[] = (await rowsOf(options.engine, first, span)).map(({ value }) =>
-    kv.RangeInfo.decode(value),
-  );
-  const rest = await restOfIndex(options.client, infos, first.descriptor.endKey);
-  return rest === undefined ? undefined : [...infos, ...rest];
+async function metaRows(options: GatherOptions, first: Replica): Promise<IndexRow[] | undefined> {
+  const { cache, client, engine } = options;
+  const stored = await storedRowsOf(engine, first, prefixSpan(metaPrefix));
+  const rows = stored.map((row) => cache.local(row));
+  const infos = rows.map(({ info }) => info);
+  const rest = await restOfIndex(client, infos, first.descriptor.endKey);
+  if (rest === undefined) return undefined;
+  for (const { key, value } of rest) rows.push(cache.remote(key, value));
+  cache.endRound();
+  return rows;
 }
 
 /**
@@ -183,9 +208,9 @@ export async function restOfIndex(
   client: StoreClient,
   infos: readonly RangeInfo[],
   endKey: Uint8Array,
-): Promise<RangeInfo[] | undefined> {
+): Promise<Row[] | undefined> {
   const span = prefixSpan(metaPrefix);
-  const rest: RangeInfo[] = [];
+  const rest: Row[] = [];
   for (const info of infos) {
     const { startKey, endKey: partEnd, rangeId = 0 } = info.descriptor ?? {};
     if (!startKey || !partEnd || compareBytes(startKey, endKey) < 0) continue;
@@ -194,7 +219,7 @@ export async function restOfIndex(
     const contact = new RangeContact(client, rangeId ?? 0, () => info);
     const rows = await contact.scan({ startKey, endKey: last }, scanTimeoutMs);
     if (rows === undefined) return undefined;
-    for (const { value } of rows) rest.push(kv.RangeInfo.decode(value ?? new Uint8Array(0)));
+    rest.push(...rows);
   }
   return rest;
 }

@@ -88,7 +88,8 @@ async function indexRows({ client, firstRange }: JoiningOptions): Promise<RangeI
   if (rows === undefined) return undefined;
   const infos = rows.map(({ value }) => kv.RangeInfo.decode(value));
   const rest = await restOfIndex(client, infos, span.endKey);
-  return rest === undefined ? undefined : [...infos, ...rest];
+  if (rest === undefined) return undefined;
+  return [...infos, ...rest.map(({ value }) => kv.RangeInfo.decode(value))];
 }
 
 function whereIsMeta(firstRange: RangeContact): RangeDescriptor | undefined {

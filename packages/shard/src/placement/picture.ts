@@ -18,6 +18,17 @@ export interface StorePicture {
   readonly decommissioning: boolean;
 }
 
+export function sameStore(one: StorePicture, other: StorePicture | undefined): boolean {
+  return (
+    one.storeId === other?.storeId &&
+    one.machine === other.machine &&
+    one.zone === other.zone &&
+    one.health === other.health &&
+    one.draining === other.draining &&
+    one.decommissioning === other.decommissioning
+  );
+}
+
 export interface RangePicture {
   readonly descriptor: RangeDescriptor;
   /** Undefined: nobody is known to lead it. */

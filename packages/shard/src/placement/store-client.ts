@@ -28,7 +28,7 @@ import { isNewer } from '../store/range-reports.ts';
 export type RequestBody = Omit<flotilla.kv.Request.$Properties, 'requestId' | 'timeoutMs'>;
 export type Response = flotilla.kv.Response;
 export type RangeInfo = flotilla.kv.RangeInfo.$Properties;
-type Row = flotilla.kv.Row;
+export type Row = flotilla.kv.Row;
 
 export interface StoreClientOptions {
   readonly storeId: StoreId;
