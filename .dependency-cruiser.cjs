@@ -92,8 +92,17 @@ const workshopRules = workshops.map((name) => ({
 
 /** Libraries that are known to one room only. */
 const rooms = [
-  { name: 'classic-level', library: 'classic-level', room: '^packages/shard/src/engine/' },
-  { name: 'nats', library: '@nats-io/[^/]+', room: '^packages/router/src/nats/' },
+  // The benchmarks' minimal programs measure the libraries themselves.
+  {
+    name: 'classic-level',
+    library: 'classic-level',
+    room: '^packages/(shard/src/engine|bench/src/floors)/',
+  },
+  {
+    name: 'nats',
+    library: '@nats-io/[^/]+',
+    room: '^packages/(router/src/nats|bench/src/floors)/',
+  },
   { name: 'pg-gateway', library: 'pg-gateway', room: '^packages/gateway/src/' },
   { name: 'libpg-query', library: 'libpg-query', room: '^packages/sql/src/' },
   { name: 're2js', library: 're2js', room: '^packages/sql/src/functions/' },
