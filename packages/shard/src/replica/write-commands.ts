@@ -142,7 +142,13 @@ export class WriteCommands {
   private noteAbsence(request: WriteRequest, { writes }: Command, timestamp: number): void {
     const { memory } = this.core;
     const mutations = request.mutations ?? [];
-    if ((request.deleteSpans?.length ?? 0) > 0) memory.reads.bumpSpan(timestamp, nobody);
+    for (const { startKey, endKey } of request.deleteSpans ?? [])
+      memory.reads.bumpSpan(
+        overlayKey(startKey ?? noBytes),
+        overlayKey(endKey ?? noBytes),
+        timestamp,
+        nobody,
+      );
     if (writes.length >= mutations.length) return;
     for (const { key, isDelete } of mutations)
       if (isDelete) memory.noteWrite(overlayKey(key ?? noBytes), timestamp, true);

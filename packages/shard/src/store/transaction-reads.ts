@@ -407,7 +407,8 @@ export class TransactionReads {
       ...scanBounds(request, limits),
       chunkRows: limits.scanChunkRows,
     });
-    memory.reads.bumpSpan(readTimestamp, transaction);
+    const { startKey, endKey } = free.span;
+    memory.reads.bumpSpan(nameOf(startKey), nameOf(endKey), readTimestamp, transaction);
     const run = async (): Promise<Answer | undefined> => {
       const result = await scan.run();
       if (replica.isRemoved) return replica.notLeaseholder();

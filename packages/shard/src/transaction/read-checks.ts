@@ -170,9 +170,9 @@ export function bumpReads(
   timestamp: number,
   transaction: string,
 ): void {
-  for (const { isKey, name } of checks)
+  for (const { isKey, name, endName } of checks)
     if (isKey) memory.reads.bumpKey(name, timestamp, transaction);
-    else memory.reads.bumpSpan(timestamp, transaction);
+    else memory.reads.bumpSpan(name, endName, timestamp, transaction);
 }
 
 /**

@@ -20,12 +20,12 @@ describe('a read-timestamp cache', () => {
     expect(cache.leastWrite('a', me)).toBe(100);
     cache.bumpKey('a', 100, other);
     expect(cache.leastWrite('a', me)).toBe(101);
-    cache.bumpSpan(200, me);
+    cache.bumpSpan('a', 'c', 200, me);
     expect(cache.leastWrite('a', me)).toBe(200);
     expect(cache.leastWrite('b', other)).toBe(201);
-    cache.bumpSpan(150, other);
+    cache.bumpSpan('a', 'c', 150, other);
     expect(cache.leastWrite('a', me)).toBe(200);
-    cache.bumpSpan(200, other);
+    cache.bumpSpan('', 'b', 200, other);
     expect(cache.leastWrite('a', me)).toBe(201);
   });
 
@@ -34,5 +34,22 @@ describe('a read-timestamp cache', () => {
     cache.bumpKey('a', 40, me);
     expect(cache.leastWrite('a', me)).toBe(51);
     expect(cache.leastWrite('b', me)).toBe(51);
+  });
+
+  it('does not push who writes beside the latest reads', () => {
+    const cache = new ReadTimestampCache(5);
+    for (let i = 0; i < 500; i++) cache.bumpKey(`row ${i}`, 100 + i, other);
+    cache.bumpSpan('row 1', 'row 2', 700, other);
+    for (let i = 0; i < 5000; i++) expect(cache.leastWrite(`new ${i}`, me)).toBe(6);
+  });
+
+  it('takes batches of one scan for one span', () => {
+    const cache = new ReadTimestampCache(5);
+    for (let i = 10; i < 90; i++) cache.bumpSpan(`${i}`, `${i + 1}`, 100, other);
+    expect(cache.leastWrite('50', me)).toBe(101);
+    expect(cache.leastWrite('95', me)).toBe(6);
+    for (let i = 89; i >= 10; i--) cache.bumpSpan(`b${i}`, `b${i + 1}`, 100, other);
+    expect(cache.leastWrite('b50', me)).toBe(101);
+    expect(cache.leastWrite('95', me)).toBe(6);
   });
 });

@@ -143,7 +143,7 @@ export const transactions: readonly Mutant[] = [
     changes: [
       {
         file: reads,
-        find: '    memory.reads.bumpSpan(readTimestamp, transaction);\n',
+        find: '    memory.reads.bumpSpan(nameOf(startKey), nameOf(endKey), readTimestamp, transaction);\n',
         replace: '',
       },
     ],
