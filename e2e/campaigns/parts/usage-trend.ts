@@ -11,7 +11,7 @@ import type { ProcessCluster } from '../../harness/process-cluster.ts';
 import { directoryUsage, percentile, usageOf } from '../../harness/process-usage.ts';
 
 interface Sample {
-  readonly residentMib: number;
+  readonly ownMib: number;
   readonly handles: number;
   readonly files: number;
   readonly diskMib: number;
@@ -19,7 +19,7 @@ interface Sample {
 
 const everyMs = 2000;
 const allowed = {
-  residentMib: { share: 1.25, more: 48 },
+  ownMib: { share: 1.25, more: 48 },
   handles: { share: 1, more: 16 },
   files: { share: 1, more: 16 },
 } as const;
@@ -52,7 +52,7 @@ export class UsageTrend {
           const { early, late } = medians(samples, field);
           return `${Math.round(early)} -> ${Math.round(late)}`;
         };
-        const text = `RSS ${of('residentMib')} MiB, handles ${of('handles')}, files ${of('files')}, disk ${of('diskMib')} MiB`;
+        const text = `memory ${of('ownMib')} MiB, handles ${of('handles')}, files ${of('files')}, disk ${of('diskMib')} MiB`;
         return [name, text];
       }),
     );
@@ -63,7 +63,7 @@ export class UsageTrend {
     const grown: string[] = [];
     for (const [name, samples] of this.samples) {
       if (samples.length < 8) grown.push(`${name}: only ${samples.length} samples`);
-      for (const field of ['residentMib', 'handles', 'files'] as const) {
+      for (const field of ['ownMib', 'handles', 'files'] as const) {
         const { early, late } = medians(samples, field);
         const { share, more } = allowed[field];
         if (late > early * share + more)
@@ -79,7 +79,7 @@ export class UsageTrend {
       if (usage === undefined) continue;
       const disk = await directoryUsage(`${this.cluster.data}/${name}`);
       samples.push({
-        residentMib: usage.residentBytes / 2 ** 20,
+        ownMib: usage.ownBytes / 2 ** 20,
         handles: usage.handles,
         files: disk.files - disk.tables,
         diskMib: disk.bytes / 2 ** 20,
