@@ -1,6 +1,6 @@
 /** What the definitions of all commands share: settings as options, numbers, examples. */
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadConfig } from './config/load-config.ts';
 import { environmentName, type ProcessConfig, settings } from './config/settings.ts';
@@ -44,6 +44,7 @@ export function configOf(command: Command): ProcessConfig {
     environment: process.env,
     readFile: (path) => readFileSync(path, 'utf8'),
     hostName: hostname(),
+    temporaryDirectory: tmpdir(),
   });
 }
 

@@ -1,5 +1,5 @@
 /** The gateway of a process: finds its cluster, then listens. Called by `start-process.ts`. */
-import { DbError, systemPrefix } from '@flotilla/base';
+import { DbError, NodeDisk, systemPrefix } from '@flotilla/base';
 import { createFlotilla, type Flotilla } from '@flotilla/client';
 import { type Gateway, startGateway } from '@flotilla/gateway';
 import { createRouter } from '@flotilla/router';
@@ -30,7 +30,7 @@ export async function startGatewayRole(
   config: ProcessConfig,
   parts: RoleParts,
 ): Promise<GatewayRole> {
-  const flotilla = await joinCluster(parts);
+  const flotilla = await joinCluster(config, parts);
   try {
     const gateway = await listen(config, flotilla, parts);
     return {
@@ -49,7 +49,10 @@ export async function startGatewayRole(
 }
 
 /** Waits as long as it takes for a cluster to be there, or until the signal: gateways may start before it is founded. */
-async function joinCluster(parts: RoleParts): Promise<Flotilla> {
+async function joinCluster(
+  { temporaryDirectory }: ProcessConfig,
+  parts: RoleParts,
+): Promise<Flotilla> {
   const logger = parts.logger.child({ part: 'client' });
   const { transport, clock, prng, signal } = parts;
   for (;;) {
@@ -59,7 +62,9 @@ async function joinCluster(parts: RoleParts): Promise<Flotilla> {
     signal?.addEventListener('abort', giveUp);
     try {
       await router.get([systemPrefix], { timeoutMs: probeTimeoutMs }); // any key will do
-      return await createFlotilla({ router, clock, prng, logger });
+      const prefix = `flotilla-${process.pid}-${clock.wallMs()}-`;
+      const spill = { disk: new NodeDisk(), directory: temporaryDirectory, prefix };
+      return await createFlotilla({ router, clock, prng, logger, spill });
     } catch (error) {
       await router.close();
       signal?.throwIfAborted();

@@ -1,5 +1,5 @@
 /** Puts a client together over a router that the caller made: what the gateway's process does. */
-import { type Clock, type Logger, type Prng, silentLogger } from '@flotilla/base';
+import { type Clock, type Disk, type Logger, type Prng, silentLogger } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
 import { createSqlEngine, type SqlEngine } from '@flotilla/sql';
 import { ComposedFlotilla, type Flotilla } from './flotilla.ts';
@@ -14,6 +14,8 @@ export interface CreateFlotillaOptions {
   /** For jitter of retries and for row ids. */
   readonly prng: Prng;
   readonly logger?: Logger;
+  /** Where statements put rows that they cannot hold in memory. Default: nowhere, and they fail (53200). */
+  readonly spill?: { readonly disk: Disk; readonly directory: string; readonly prefix: string };
 }
 
 /** @throws DbError TIMEOUT, UNAVAILABLE: the cluster could not be read; try again */
@@ -22,7 +24,11 @@ export async function createFlotilla(options: CreateFlotillaOptions): Promise<Fl
   const database = new TransactionDatabase({ router, clock, prng, logger });
   const cluster = createInspector(router, clock);
   const { peers } = router;
-  const parts = { database, clock, prng, logger, cluster, peers, catalogLease: true };
+  const { spill } = options;
+  const parts = {
+    ...{ database, clock, prng, logger, cluster, peers, catalogLease: true },
+    ...(spill === undefined ? {} : { spill }),
+  };
   const engine = await createSqlEngine(parts);
   const transactions = new TransactionRunner({ database, engine, clock, prng });
   const close = (): Promise<void> => closeAll(engine, database, router);

@@ -13,6 +13,7 @@ import { SessionDirectory } from './cluster/session-directory.ts';
 import { SessionRegistry } from './cluster/session-facts.ts';
 import { ClockRowIds } from './execute/row-ids.ts';
 import { Runner } from './execute/runner.ts';
+import { SpillSpace, type SpillSpaceOptions } from './execute/spill/spill-space.ts';
 import type { KvDatabase } from './kv-transaction.ts';
 import { NotificationHub } from './notifications/notification-hub.ts';
 import { loadGrammar } from './parse/grammar.ts';
@@ -37,6 +38,10 @@ export interface SqlEngineOptions {
   readonly prng?: Prng;
   /** Whether it holds a lease on the catalog's version, so that statements need not read it. Default: false. */
   readonly catalogLease?: boolean;
+  /** Where statements put what they cannot hold in memory. Default: nowhere, and such a statement fails (53200). */
+  readonly spill?: SpillSpaceOptions;
+  /** What one statement may hold in memory before it does. Unit: bytes. Default: 48 MiB. */
+  readonly spillAtBytes?: number;
   /** Other processes that run SQL. Default: nobody is heard of; whoever changes the catalog waits for their leases. */
   readonly peers?: Peers;
 }
@@ -79,7 +84,11 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     temporary: new TemporarySchemas({ database, catalog, ids, clock, prng, logger }),
     parser: new Parser(),
     preparer: new Preparer(catalog),
-    runner: new Runner({ database, catalog, clock, prng, rowIds: new ClockRowIds(clock, prng) }),
+    runner: new Runner({
+      ...{ database, catalog, clock, prng, rowIds: new ClockRowIds(clock, prng) },
+      spill: options.spill === undefined ? undefined : new SpillSpace(options.spill),
+      spillAtBytes: options.spillAtBytes,
+    }),
   };
   const now = () => timestampFromUnixMs(clock.wallMs());
   return {

@@ -21,8 +21,11 @@ export const targetColumnsMax: number = 1_664;
 /** Grouping sets of one GROUP BY, as in PostgreSQL. 54001. */
 export const groupingSetsMax: number = 4_096;
 /** What all operators of one statement may hold in memory together: for sorting, grouping, hash joins, windows, named
- *  queries and results of subqueries. Nothing is spilled to disk. Unit: bytes, estimated. 53200. */
+ *  queries and results of subqueries. Sorts, groups, hash joins, DISTINCT and named queries go on in temporary files; what else
+ *  is too much is 53200. Unit: bytes, estimated. */
 export const workMemoryBytes: number = 64 * 1024 * 1024;
+/** What all temporary files of a process may hold together. Unit: bytes. 53400. */
+export const spillBytesMax: number = 64 * 1024 ** 3;
 /** What one statement may write. It is one atomic message to the store. Unit: bytes, estimated. 53200. */
 export const statementWriteBytes: number = 64 * 1024 * 1024;
 /** Bytes of names, as in PostgreSQL; longer ones are cut by the grammar. */

@@ -9,6 +9,7 @@ function load(sources: Partial<ConfigSources> = {}, file?: string): ReturnType<t
     environment: {},
     readFile: () => file ?? '',
     hostName: 'host-a',
+    temporaryDirectory: '/tmp',
     ...sources,
   });
 }
@@ -48,6 +49,7 @@ describe('loadConfig', () => {
         ...{ certFile: undefined, keyFile: undefined },
         ...{ clientCaFile: undefined, accessRulesFile: undefined },
       },
+      temporaryDirectory: '/tmp',
       logLevel: 'info',
       logPretty: false,
       readyFile: undefined,
@@ -130,6 +132,7 @@ describe('loadConfig', () => {
     'tls-key': ['', 7],
     'tls-client-ca': ['', 7],
     'access-rules': ['', 7],
+    'temporary-directory': ['', 7],
     'log-level': ['trace', 'INFO', ''],
     'log-pretty': ['yes', 'on', 3],
     'ready-file': ['', 1],

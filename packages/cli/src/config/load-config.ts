@@ -21,6 +21,8 @@ export interface ConfigSources {
   /** Throws if the file cannot be read. */
   readonly readFile: (path: string) => string;
   readonly hostName: string;
+  /** The system's directory for temporary files. */
+  readonly temporaryDirectory: string;
 }
 
 interface Found {
@@ -82,6 +84,7 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
       clientCaFile: text('tls-client-ca'),
       accessRulesFile: text('access-rules'),
     },
+    temporaryDirectory: text('temporary-directory') ?? sources.temporaryDirectory,
     logLevel: (values.get('log-level') as ProcessConfig['logLevel'] | undefined) ?? 'info',
     logPretty: (values.get('log-pretty') as boolean | undefined) ?? false,
     readyFile: text('ready-file'),

@@ -67,6 +67,8 @@ export interface ProcessConfig {
   /** Undefined: no HTTP. */
   readonly http: ListenAddress | undefined;
   readonly gatewaySecurity: GatewaySecurity;
+  /** In which the gateway has a directory of its own for rows that memory has no room for. */
+  readonly temporaryDirectory: string;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly logPretty: boolean;
   readonly readyFile: string | undefined;
@@ -298,6 +300,14 @@ export const settings: readonly Setting[] = [
     ...{ key, argument: '<file>', description, defaultText: undefined },
     ...{ expected: 'a file name', schema: z.string().min(1) },
   })),
+  {
+    key: 'temporary-directory',
+    argument: '<directory>',
+    description: 'where the gateway puts rows that a statement cannot hold in memory',
+    defaultText: "the system's",
+    expected: 'a directory',
+    schema: z.string().min(1),
+  },
   {
     key: 'log-level',
     argument: '<level>',

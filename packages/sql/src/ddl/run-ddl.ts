@@ -171,6 +171,7 @@ function contextOf(
     evaluation,
     pace,
     memory: new MemoryAccount(workMemoryBytes),
+    spill: undefined,
     ctes: undefined,
     writes: undefined,
     lockRows: false,

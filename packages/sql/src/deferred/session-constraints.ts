@@ -73,6 +73,7 @@ export class SessionConstraints {
       evaluation: this.session.evaluation([]),
       pace: new Pace(clock, signal),
       memory: new MemoryAccount(workMemoryBytes),
+      spill: undefined,
       ctes: undefined,
       writes: undefined,
       lockRows: true,

@@ -4,7 +4,9 @@ import type { SqlType } from '../types/type.ts';
 import type { Row } from './evaluate.ts';
 import { type HashKey, hashKeyOf } from './hash-key.ts';
 import type { Batches, NodeText, Operator } from './operator.ts';
-import type { Run } from './run.ts';
+import { type Run, rowBytes } from './run.ts';
+import { type RowChunk, RowChunks } from './spill/row-chunks.ts';
+import { canSpill, spaceOf } from './spill/spilling.ts';
 
 /** The named queries of one run of a WITH; those of the WITHs around it behind them. */
 export class CteRuns {
@@ -39,9 +41,11 @@ export class CteRuns {
   }
 }
 
-/** Rows that several readers read, each from the first on. */
+/** Rows that several readers read, each from the first on. Batches that memory has no room for are in a file. */
 export class CteBuffer {
-  private readonly batches: Row[][] = [];
+  private readonly batches: (Row[] | RowChunk)[] = [];
+  private file: RowChunks | undefined;
+  private bytes = 0;
   private readonly source: () => Batches;
   private readonly run: Run;
   private opened: Batches | undefined;
@@ -59,12 +63,13 @@ export class CteBuffer {
       const batch = this.batches[i];
       if (batch === undefined) return;
       if (this.run.pace.due()) await this.run.pace.rest();
-      yield batch;
+      yield Array.isArray(batch) ? batch : (this.file?.read(batch) ?? []);
     }
   }
 
   async close(): Promise<void> {
     await this.opened?.return();
+    await this.file?.close();
   }
 
   /** One reader fetches, others wait for it. */
@@ -84,8 +89,21 @@ export class CteBuffer {
       this.done = true;
       return;
     }
-    this.run.memory.addRows(next.value);
-    this.batches.push(next.value);
+    this.batches.push(await this.placed(next.value));
+  }
+
+  /** In memory, or in the file from when there is one. */
+  private async placed(batch: Row[]): Promise<Row[] | RowChunk> {
+    const { run } = this;
+    if (this.file === undefined) {
+      let size = 0;
+      for (const row of batch) size += rowBytes(row);
+      this.bytes += size;
+      if (run.memory.take(size) || !canSpill(run, this.bytes)) return batch;
+      run.memory.release(size);
+      this.file = new RowChunks(spaceOf(run));
+    }
+    return this.file.write(batch);
   }
 }
 

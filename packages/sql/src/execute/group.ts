@@ -13,6 +13,8 @@ import { type HashKey, hashKeyOf } from './hash-key.ts';
 import { type Batches, forEachRow, type NodeText, type Operator } from './operator.ts';
 import { type MemoryAccount, type Pace, type Run, rowBytes } from './run.ts';
 import { type RowComparator, rowComparator, sortRows } from './sort.ts';
+import { Partitions, partitionCount } from './spill/partitions.ts';
+import { canSpill, Holding } from './spill/spilling.ts';
 
 export interface AggregatePlan {
   readonly signature: AggregateSignature;
@@ -64,13 +66,49 @@ export class AggregateOperator implements Operator {
     this.text = text;
   }
 
-  async *open(run: Run): Batches {
-    const table = new GroupTable(this.plan, run.memory);
-    for await (const batch of this.input.open(run)) {
-      run.pace.check();
-      await forEachRow(run, batch, (row) => table.add(row, run.evaluation));
-      if (run.pace.due()) await run.pace.rest();
+  open(run: Run): Batches {
+    return this.aggregate(run, this.input.open(run), 0);
+  }
+
+  /**
+   * Groups that memory has room for are finished first; rows of the others are parted by key, and each part is aggregated by
+   * itself. @param level 0: rows of the input; above: such rows, each with the number of its grouping set behind it
+   */
+  private async *aggregate(run: Run, rows: Batches, level: number): Batches {
+    const holding = new Holding(run.memory);
+    const table = new GroupTable(this.plan, holding, level === 0);
+    let parts: Partitions | undefined;
+    const overflow: Overflow = {
+      isFull: false,
+      put: (key, row, set) => parts?.add(key, [...row, set]),
+    };
+    try {
+      for await (const batch of rows) {
+        run.pace.check();
+        await forEachRow(run, batch, (row) => {
+          const set = level === 0 ? undefined : Number(row[row.length - 1]);
+          table.add(level === 0 ? row : row.slice(0, -1), set, run.evaluation, overflow);
+        });
+        if (run.pace.due()) await run.pace.rest();
+        if (parts !== undefined) await parts.settle();
+        else if (!table.fits && canSpill(run, holding.bytes)) {
+          parts = new Partitions(run, level);
+          overflow.isFull = true;
+        }
+      }
+      yield* this.results(run, table);
+      table.clear();
+      holding.release();
+      if (parts === undefined) return;
+      for (let part = 0; part < partitionCount; part++)
+        if (parts.rowsIn(part) > 0) yield* this.aggregate(run, parts.drain(part), level + 1);
+    } finally {
+      holding.release();
+      await parts?.close();
     }
+  }
+
+  private async *results(run: Run, table: GroupTable): Batches {
     let batch: Row[] = [];
     for (const group of table.groups()) {
       batch.push(await table.row(group, run.pace, run.evaluation));
@@ -83,7 +121,16 @@ export class AggregateOperator implements Operator {
   }
 }
 
+/** Where rows of groups go that the table has no room for. */
+interface Overflow {
+  isFull: boolean;
+  readonly put: (key: HashKey, row: Row, set: number) => void;
+}
+
 const notCompared = (): HashKey => null;
+
+/** Throws 53200. */
+type Memory = Pick<MemoryAccount, 'add'>;
 
 /** One aggregate over rows that are handed in one after the other: also for windows. */
 export class AggregateRunner {
@@ -129,7 +176,7 @@ export class AggregateRunner {
     return values;
   }
 
-  take(state: State, input: Input, memory: MemoryAccount, context: EvalContext): void {
+  take(state: State, input: Input, memory: Memory, context: EvalContext): void {
     if (input === undefined) return;
     const { arguments: parameters, signature } = this.plan;
     if (parameters.length === 0 && signature.orderedSet === undefined) {
@@ -150,7 +197,7 @@ export class AggregateRunner {
       state.accumulator.add(value, input[1] ?? null, context);
       return;
     }
-    memory.addRows([input]);
+    memory.add(rowBytes(input));
     state.held.push(input);
   }
 
@@ -174,14 +221,17 @@ export class AggregateRunner {
 }
 
 class GroupTable {
+  /** There is room for more groups. */
+  fits = true;
   private readonly plan: GroupingPlan;
-  private readonly memory: MemoryAccount;
+  private readonly memory: Holding;
   private readonly hashKey: (row: Row) => HashKey;
   private readonly runners: readonly AggregateRunner[];
   private readonly tables: readonly Map<HashKey, Group>[];
   private readonly sets: readonly (readonly boolean[] | undefined)[];
 
-  constructor(plan: GroupingPlan, memory: MemoryAccount) {
+  /** @param isFirst a set without keys has its one group even where there are no rows */
+  constructor(plan: GroupingPlan, memory: Holding, isFirst: boolean) {
     this.plan = plan;
     this.memory = memory;
     this.hashKey = hashKeyOf(plan.keyTypes);
@@ -191,25 +241,34 @@ class GroupTable {
         ? [undefined]
         : plan.sets.map((set) => plan.keys.map((_key, i) => set.includes(i)));
     this.tables = this.sets.map(() => new Map<HashKey, Group>());
-    // A set without keys has its one group even where there are no rows.
+    if (!isFirst) return;
     this.sets.forEach((_set, i) => {
       const width = plan.sets === undefined ? plan.keys.length : (plan.sets[i]?.length ?? 0);
-      if (width === 0) this.groupOf(i, new Array<Datum>(plan.keys.length).fill(null));
+      if (width > 0) return;
+      const keys = new Array<Datum>(plan.keys.length).fill(null);
+      this.found(i, this.keyOf(keys), keys);
     });
   }
 
-  add(row: Row, context: EvalContext): void {
+  /** @param only the grouping set for which the row is there; undefined: all of them */
+  add(row: Row, only: number | undefined, context: EvalContext, overflow: Overflow): void {
     const keys = this.plan.keys.map((evaluate) => evaluate(row, context));
     const { runners } = this;
     const inputs: Input[] = [];
     for (const runner of runners) inputs.push(runner.input(row, context));
-    for (let i = 0; i < this.sets.length; i++) {
+    for (let i = only ?? 0; i < (only === undefined ? this.sets.length : only + 1); i++) {
       const mask = this.sets[i];
       const own =
         mask === undefined ? keys : keys.map((value, k) => (mask[k] === true ? value : null));
-      const { states } = this.groupOf(i, own);
+      const key = this.keyOf(own);
+      const group =
+        this.tables[i]?.get(key) ?? (overflow.isFull ? undefined : this.found(i, key, own));
+      if (group === undefined) {
+        overflow.put(key, row, i);
+        continue;
+      }
       for (let k = 0; k < runners.length; k++) {
-        const state = states[k];
+        const state = group.states[k];
         if (state !== undefined) runners[k]?.take(state, inputs[k], this.memory, context);
       }
     }
@@ -217,6 +276,10 @@ class GroupTable {
 
   *groups(): Generator<Group> {
     for (const table of this.tables) yield* table.values();
+  }
+
+  clear(): void {
+    for (const table of this.tables) table.clear();
   }
 
   /** Keys, results, and the number of the set where there are several. */
@@ -235,16 +298,15 @@ class GroupTable {
     return row;
   }
 
-  private groupOf(set: number, keys: Row): Group {
-    const table = this.tables[set];
-    if (table === undefined) throw new RangeError('grouping set exists');
-    const hash = this.plan.keys.length === 0 ? null : this.hashKey(keys);
-    let group = table.get(hash);
-    if (group === undefined) {
-      this.memory.add(rowBytes(keys) * 2 + stateBytes * (1 + this.plan.aggregates.length));
-      group = { keys, set, states: this.runners.map((runner) => runner.start()) };
-      table.set(hash, group);
-    }
+  private keyOf(keys: Row): HashKey {
+    return this.plan.keys.length === 0 ? null : this.hashKey(keys);
+  }
+
+  private found(set: number, key: HashKey, keys: Row): Group {
+    const size = rowBytes(keys) * 2 + stateBytes * (1 + this.plan.aggregates.length);
+    this.fits = this.memory.take(size) && this.fits;
+    const group = { keys, set, states: this.runners.map((runner) => runner.start()) };
+    this.tables[set]?.set(key, group);
     return group;
   }
 }

@@ -14,7 +14,9 @@ import {
   type NodeText,
   type Operator,
 } from './operator.ts';
-import { type Run, withArguments } from './run.ts';
+import { type Run, rowBytes, withArguments } from './run.ts';
+import { Partitions, partitionCount } from './spill/partitions.ts';
+import { canSpill, Holding } from './spill/spilling.ts';
 import { resume } from './subplan.ts';
 
 export type PhysicalJoinType = 'inner' | 'left' | 'right' | 'full' | 'semi' | 'anti';
@@ -145,7 +147,21 @@ export interface HashKeys {
   readonly hash: (row: Row) => HashKey;
 }
 
-/** The right side is read into a hash table, then the left side looks its matches up. */
+/** The right side, or a part of it, by key. */
+interface HashTable {
+  readonly buckets: Map<HashKey, Row[]>;
+  /** Of RIGHT and FULL: all rows, those with a NULL in their key included. */
+  readonly all: Row[];
+  readonly holding: Holding;
+}
+
+/** Rows with one key cannot be parted; this many levels part everything else. */
+const levelsMax = 6;
+
+/**
+ * The right side is read into a hash table, then the left side looks its matches up. What is too much for memory is parted by
+ * key, both sides alike, and each part is joined by itself.
+ */
 export class HashJoinOperator extends Binary implements Operator {
   private readonly keys: HashKeys;
 
@@ -159,35 +175,108 @@ export class HashJoinOperator extends Binary implements Operator {
     this.keys = keys;
   }
 
-  async *open(run: Run): Batches {
-    const { type } = this.shape;
-    const table = new Map<HashKey, Row[]>();
-    const keepsRight = type === 'right' || type === 'full';
-    const all: Row[] = [];
-    for await (const batch of this.right.open(run)) {
-      run.memory.addRows(batch);
-      await forEachRow(run, batch, (row) => {
-        const key = this.key(this.keys.right, row, run);
-        if (key !== undefined) {
-          const bucket = table.get(key);
-          if (bucket === undefined) table.set(key, [row]);
-          else bucket.push(row);
-        }
-        if (keepsRight) all.push(row);
-      });
-      if (run.pace.due()) await run.pace.rest();
+  open(run: Run): Batches {
+    return this.join(run, this.left.open(run), this.right.open(run), 0);
+  }
+
+  private async *join(run: Run, lefts: Batches, rights: Batches, level: number): Batches {
+    const holding = new Holding(run.memory);
+    try {
+      const built = await this.build(run, rights, holding, level);
+      if (built instanceof Partitions) yield* this.joinParts(run, lefts, built, level);
+      else yield* this.joinTable(run, lefts, built);
+    } finally {
+      holding.release();
     }
-    if (table.size === 0 && (type === 'inner' || type === 'semi' || type === 'right')) {
+  }
+
+  private get keepsRight(): boolean {
+    return this.shape.type === 'right' || this.shape.type === 'full';
+  }
+
+  /** @returns the right side's parts, where it does not fit */
+  private async build(
+    run: Run,
+    rights: Batches,
+    holding: Holding,
+    level: number,
+  ): Promise<HashTable | Partitions> {
+    const { keepsRight } = this;
+    const table: HashTable = { buckets: new Map(), all: [], holding };
+    let parts: Partitions | undefined;
+    try {
+      for await (const batch of rights) {
+        const into = parts;
+        await forEachRow(run, batch, (row) => {
+          const key = this.key(this.keys.right, row, run);
+          if (into === undefined) put(table, key, row, keepsRight);
+          else if (key !== undefined || keepsRight) into.add(key, row);
+        });
+        if (run.pace.due()) await run.pace.rest();
+        if (into !== undefined) await into.settle();
+        else if (!holding.take(batchBytes(batch)) && canSpill(run, holding.bytes)) {
+          if (level >= levelsMax) run.memory.check();
+          else parts = await this.part(run, table, level);
+        }
+      }
+      return parts ?? table;
+    } catch (error) {
+      await parts?.close();
+      throw error;
+    }
+  }
+
+  /** What was read so far leaves the memory. */
+  private async part(run: Run, table: HashTable, level: number): Promise<Partitions> {
+    const parts = new Partitions(run, level);
+    let rows = 0;
+    for (const [key, bucket] of table.buckets)
+      for (const row of bucket) {
+        parts.add(key, row);
+        if ((++rows & 1023) === 0) await parts.settle();
+      }
+    // Only rows without a key are in there alone.
+    const { keepsRight } = this;
+    if (keepsRight)
+      await forEachRow(run, table.all, (row) => {
+        if (this.key(this.keys.right, row, run) === undefined) parts.add(undefined, row);
+      });
+    await parts.settle();
+    table.buckets.clear();
+    table.all.length = 0;
+    table.holding.release();
+    return parts;
+  }
+
+  private async *joinParts(run: Run, lefts: Batches, rights: Partitions, level: number): Batches {
+    const parts = new Partitions(run, level);
+    try {
+      for await (const batch of lefts) {
+        await forEachRow(run, batch, (row) => parts.add(this.key(this.keys.left, row, run), row));
+        await parts.settle();
+        if (run.pace.due()) await run.pace.rest();
+      }
+      for (let part = 0; part < partitionCount; part++)
+        if (parts.rowsIn(part) + rights.rowsIn(part) > 0)
+          yield* this.join(run, parts.drain(part), rights.drain(part), level + 1);
+    } finally {
+      await parts.close();
+      await rights.close();
+    }
+  }
+
+  private async *joinTable(run: Run, lefts: Batches, { buckets, all }: HashTable): Batches {
+    const { type } = this.shape;
+    if (buckets.size === 0 && (type === 'inner' || type === 'semi' || type === 'right')) {
       if (type === 'right') yield* this.unmatched(run, all, new Set());
       return;
     }
-    const matched = keepsRight ? new Set<Row>() : undefined;
+    const matched = this.keepsRight ? new Set<Row>() : undefined;
     const candidates = (left: Row): readonly Row[] => {
       const key = this.key(this.keys.left, left, run);
-      return key === undefined ? none : (table.get(key) ?? none);
+      return key === undefined ? none : (buckets.get(key) ?? none);
     };
-    for await (const batch of this.left.open(run))
-      yield* this.match(run, batch, candidates, matched);
+    for await (const batch of lefts) yield* this.match(run, batch, candidates, matched);
     if (matched !== undefined) yield* this.unmatched(run, all, matched);
   }
 
@@ -201,6 +290,21 @@ export class HashJoinOperator extends Binary implements Operator {
     }
     return this.keys.hash(values);
   }
+}
+
+function put(table: HashTable, key: HashKey | undefined, row: Row, keepsRight: boolean): void {
+  if (key !== undefined) {
+    const bucket = table.buckets.get(key);
+    if (bucket === undefined) table.buckets.set(key, [row]);
+    else bucket.push(row);
+  }
+  if (keepsRight) table.all.push(row);
+}
+
+function batchBytes(batch: readonly Row[]): number {
+  let bytes = 0;
+  for (const row of batch) bytes += rowBytes(row);
+  return bytes;
 }
 
 const none: readonly Row[] = [];

@@ -1,27 +1,24 @@
 /** Operators over one input: filter, projection, distinct rows, sort, limit; and set operations over two. */
-import { batchRows } from '../limits.ts';
 import type { SortColumn } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import type { SqlType } from '../types/type.ts';
 import type { Evaluator, Row } from './evaluate.ts';
-import { type HashKey, hashKeyOf } from './hash-key.ts';
 import {
   type Batches,
   evaluateOnce,
   forEachRow,
-  inBatches,
   type NodeText,
   type Operator,
 } from './operator.ts';
-import { type Run, rowBytes } from './run.ts';
-import { type RowComparator, rowComparator, sortRows } from './sort.ts';
+import type { Run } from './run.ts';
+import { type RowComparator, rowComparator } from './sort.ts';
 import { filterRows } from './sources.ts';
+import { SortedRows } from './spill/sorted-rows.ts';
 
 /** Beyond this many, LIMIT sorts everything. */
 const topRowsMax = 10_000;
 
-abstract class Unary {
+export abstract class Unary {
   readonly inputs: readonly Operator[];
   protected readonly input: Operator;
 
@@ -93,42 +90,6 @@ export class PickOperator extends Unary implements Operator {
   }
 }
 
-/** Rows that are not distinct from an earlier one are left out; of certain columns only, for DISTINCT ON. */
-export class DistinctOperator extends Unary implements Operator {
-  readonly text: () => NodeText;
-  private readonly key: (row: Row) => HashKey;
-  private readonly on: readonly number[] | undefined;
-
-  constructor(
-    input: Operator,
-    options: { readonly types: readonly SqlType[]; readonly on: readonly number[] | undefined },
-    text: () => NodeText,
-  ) {
-    super(input);
-    const { types, on } = options;
-    this.on = on;
-    this.key = hashKeyOf(on === undefined ? types : on.flatMap((column) => types[column] ?? []));
-    this.text = text;
-  }
-
-  async *open(run: Run): Batches {
-    const seen = new Set<HashKey>();
-    const { on } = this;
-    for await (const batch of this.input.open(run)) {
-      const rows: Row[] = [];
-      for (const row of batch) {
-        const key = this.key(on === undefined ? row : on.map((column) => row[column] ?? null));
-        if (seen.has(key)) continue;
-        run.memory.add(64 + (typeof key === 'string' ? key.length * 2 : 16));
-        seen.add(key);
-        rows.push(row);
-      }
-      if (run.pace.due()) await run.pace.rest();
-      if (rows.length > 0) yield rows;
-    }
-  }
-}
-
 /** Keeps the first rows only, where a limit says how many are enough. */
 export class SortOperator extends Unary implements Operator {
   readonly text: () => NodeText;
@@ -141,32 +102,16 @@ export class SortOperator extends Unary implements Operator {
   }
 
   async *open(run: Run, enough?: number): Batches {
-    const { compare } = this;
     const keep = enough !== undefined && enough <= topRowsMax ? enough : undefined;
-    let held: Row[] = [];
-    let bytes = 0;
-    for await (const batch of this.input.open(run)) {
-      run.pace.check();
-      for (const row of batch) {
-        const size = rowBytes(row);
-        bytes += size;
-        run.memory.add(size);
-        held.push(row);
-      }
-      if (run.pace.due()) await run.pace.rest();
-      if (keep === undefined || held.length < keep * 2 + batchRows) continue;
-      held = await sortRows(held, compare, run.pace);
-      for (const row of held.splice(keep)) {
-        const size = rowBytes(row);
-        bytes -= size;
-        run.memory.release(size);
-      }
-    }
-    held = await sortRows(held, compare, run.pace);
+    const sorted = new SortedRows(run, this.compare, keep);
     try {
-      yield* inBatches(run, held);
+      for await (const batch of this.input.open(run)) {
+        run.pace.check();
+        await sorted.add(batch);
+      }
+      yield* sorted.read();
     } finally {
-      run.memory.release(bytes);
+      await sorted.close();
     }
   }
 }
@@ -268,67 +213,5 @@ export class AppendOperator implements Operator {
 
   async *open(run: Run, enough?: number): Batches {
     for (const input of this.inputs) yield* input.open(run, enough);
-  }
-}
-
-/** INTERSECT and EXCEPT [ALL]: how often each row came on the right decides how often it leaves on the left. */
-export class SetOperationOperator implements Operator {
-  readonly inputs: readonly Operator[];
-  readonly text: () => NodeText;
-  private readonly operation: 'intersect' | 'except';
-  private readonly all: boolean;
-  private readonly key: (row: Row) => HashKey;
-
-  constructor(
-    inputs: readonly [Operator, Operator],
-    operation: 'intersect' | 'except',
-    all: boolean,
-    types: readonly SqlType[],
-  ) {
-    this.inputs = inputs;
-    this.operation = operation;
-    this.all = all;
-    this.key = hashKeyOf(types);
-    const word = operation === 'intersect' ? 'Intersect' : 'Except';
-    this.text = () => ({ head: `HashSetOp ${word}${all ? ' All' : ''}`, details: [] });
-  }
-
-  async *open(run: Run): Batches {
-    const [left, right] = this.inputs;
-    if (left === undefined || right === undefined) return;
-    const counts = new Map<HashKey, number>();
-    for await (const batch of right.open(run)) {
-      for (const row of batch) {
-        const key = this.key(row);
-        const known = counts.get(key);
-        if (known === undefined) run.memory.addRows([row]);
-        counts.set(key, (known ?? 0) + 1);
-      }
-      if (run.pace.due()) await run.pace.rest();
-    }
-    for await (const batch of left.open(run)) {
-      const rows = batch.filter((row) => this.takes(row, counts, run));
-      if (run.pace.due()) await run.pace.rest();
-      if (rows.length > 0) yield rows;
-    }
-  }
-
-  private takes(row: Row, counts: Map<HashKey, number>, run: Run): boolean {
-    const key = this.key(row);
-    const known = counts.get(key);
-    const left = known ?? 0;
-    if (this.all) {
-      if (left > 0) counts.set(key, left - 1);
-      return this.operation === 'intersect' ? left > 0 : left === 0;
-    }
-    // Without ALL a row leaves once: after that it is as if it had been taken away, or had come on the right.
-    if (this.operation === 'intersect') {
-      if (left > 0) counts.set(key, 0);
-      return left > 0;
-    }
-    if (known !== undefined) return false;
-    run.memory.addRows([row]);
-    counts.set(key, 1);
-    return true;
   }
 }

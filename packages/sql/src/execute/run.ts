@@ -12,6 +12,7 @@ import type { TextContext } from '../types/codec.ts';
 import { datumBytes } from '../types/values.ts';
 import type { CteRuns } from './cte.ts';
 import type { Recorder } from './recorder.ts';
+import type { SpillSpace } from './spill/spill-space.ts';
 import type { WriteSet } from './write-set.ts';
 
 export interface Run {
@@ -20,6 +21,8 @@ export interface Run {
   readonly pace: Pace;
   /** What all operators of the statement hold together. */
   readonly memory: MemoryAccount;
+  /** Where operators put what memory has no room for. Undefined: nowhere, and too much is 53200. */
+  readonly spill: SpillSpace | undefined;
   /** Named queries whose WITH is being run. */
   readonly ctes: CteRuns | undefined;
   /** Where a statement that writes leaves its writes till its end. */
@@ -164,16 +167,31 @@ export class Pace {
 
 /** Counts what a statement holds; sizes are estimates of what V8 needs. */
 export class MemoryAccount {
+  /** Who can put rows elsewhere does so when the statement holds more. */
+  readonly spillAt: number;
   private readonly most: number;
   private used = 0;
 
-  constructor(most: number) {
+  /** @param spillAt leaves room for operators that can put nothing elsewhere */
+  constructor(most: number, spillAt: number = most * 0.75) {
     this.most = most;
+    this.spillAt = spillAt;
+  }
+
+  /** For who can put it elsewhere. @returns false: it should */
+  take(bytes: number): boolean {
+    this.used += bytes;
+    return this.used <= this.spillAt;
   }
 
   /** Throws 53200. */
   add(bytes: number): void {
     this.used += bytes;
+    this.check();
+  }
+
+  /** Throws 53200. */
+  check(): void {
     if (this.used > this.most)
       throw new SqlError('53200', 'out of memory', {
         detail: `The statement needs more than ${this.most} bytes of working memory.`,

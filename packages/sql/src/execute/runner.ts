@@ -33,6 +33,7 @@ import { pointKey } from './key-spans.ts';
 import { lockKeys, type RowLock } from './lock-rows.ts';
 import { RecordedTransaction, type Recorder } from './recorder.ts';
 import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
+import type { SpillSpace } from './spill/spill-space.ts';
 import { isKeyExists, type Written } from './write.ts';
 import { type RowIds, WriteSet } from './write-set.ts';
 
@@ -74,6 +75,10 @@ export interface RunnerOptions {
   readonly clock: Clock;
   readonly prng: Prng;
   readonly rowIds: RowIds;
+  /** Undefined: statements hold everything in memory. */
+  readonly spill?: SpillSpace | undefined;
+  /** What one statement may hold in memory before it does. Unit: bytes, estimated. */
+  readonly spillAtBytes?: number | undefined;
 }
 
 export class Runner {
@@ -334,7 +339,8 @@ export class Runner {
       recorder,
       evaluation,
       pace: new Pace(this.options.clock, signal),
-      memory: new MemoryAccount(workMemoryBytes),
+      memory: new MemoryAccount(workMemoryBytes, this.options.spillAtBytes),
+      spill: this.options.spill,
       ctes: undefined,
       writes: purpose === 'write' ? new WriteSet(this.options.rowIds) : undefined,
       lockRows: within !== undefined || attempt > 1,

@@ -1,7 +1,7 @@
 /**
  * Window functions. Rows are sorted by partition and order, then each partition is gone through once for each function.
- * Frames of aggregates that only grow are accumulated; others are computed anew for each row. Everything is held in
- * memory: a partition may be all there is.
+ * Frames of aggregates that only grow are accumulated; others are computed anew for each row. Sorting spills; a
+ * partition is held in memory, and may be all there is.
  */
 
 import type { WindowFunctionName } from '../functions/windows.ts';
@@ -13,14 +13,14 @@ import type { Evaluator, Row } from './evaluate.ts';
 import { type AggregatePlan, AggregateRunner } from './group.ts';
 import {
   type Batches,
-  collect,
   evaluateOnce,
   forEachRow,
   type NodeText,
   type Operator,
 } from './operator.ts';
-import type { Run } from './run.ts';
-import { rowComparator, sortRows } from './sort.ts';
+import { type Run, rowBytes } from './run.ts';
+import { rowComparator } from './sort.ts';
+import { SortedRows } from './spill/sorted-rows.ts';
 import { type FramePlan, Frames, Partition } from './window-frames.ts';
 
 export interface WindowFunctionPlan {
@@ -56,44 +56,57 @@ export class WindowOperator implements Operator {
   }
 
   async *open(run: Run): Batches {
-    const { keys, partition, order } = this.plan;
-    const rows = await collect(run, this.input.open(run));
-    let keyed: Row[] = [];
-    await forEachRow(run, rows, (row) => {
-      keyed.push([...row, ...keys.map((evaluate) => evaluate(row, run.evaluation))]);
-    });
-    run.memory.addRows(keyed);
+    const { partition, order } = this.plan;
+    const keys = this.plan.keys;
     const both = [...partition, ...order];
-    if (both.length > 0) keyed = await sortRows(keyed, rowComparator(both), run.pace);
+    const sorted = new SortedRows(run, rowComparator(both));
     const samePartition = rowComparator(partition);
-    let out: Row[] = [];
-    for (let start = 0; start < keyed.length; ) {
-      const first = keyed[start] ?? [];
-      let end = start + 1;
-      while (end < keyed.length && samePartition(first, keyed[end] ?? []) === 0) {
-        if ((++end & 1023) === 0 && run.pace.due()) await run.pace.rest();
+    let rows: Row[] = [];
+    let bytes = 0;
+    try {
+      for await (const batch of this.input.open(run)) {
+        const keyed: Row[] = [];
+        await forEachRow(run, batch, (row) => {
+          keyed.push([...row, ...keys.map((evaluate) => evaluate(row, run.evaluation))]);
+        });
+        await sorted.add(keyed);
       }
-      for await (const row of this.partitionRows(run, keyed.slice(start, end))) {
-        out.push(row);
-        if (out.length < batchRows) continue;
-        if (run.pace.due()) await run.pace.rest();
-        yield out;
-        out = [];
-      }
-      start = end;
+      for await (const batch of sorted.read())
+        for (const row of batch) {
+          const [first] = rows;
+          if (first !== undefined && samePartition(first, row) !== 0) {
+            yield* this.partitionRows(run, rows);
+            run.memory.release(bytes);
+            rows = [];
+            bytes = 0;
+          }
+          const size = rowBytes(row);
+          bytes += size;
+          run.memory.add(size);
+          rows.push(row);
+        }
+      if (rows.length > 0) yield* this.partitionRows(run, rows);
+    } finally {
+      run.memory.release(bytes);
+      await sorted.close();
     }
-    if (out.length > 0) yield out;
   }
 
-  private async *partitionRows(run: Run, rows: Row[]): AsyncGenerator<Row> {
+  private async *partitionRows(run: Run, rows: Row[]): Batches {
     const partition = new Partition(rows, this.plan.order);
     const results: Datum[][] = [];
     for (const one of this.plan.functions) results.push(await compute(run, partition, one));
+    let out: Row[] = [];
     for (let i = 0; i < rows.length; i++) {
       const row = (rows[i] ?? []).slice(0, this.width);
       for (const values of results) row.push(values[i] ?? null);
-      yield row;
+      out.push(row);
+      if (out.length < batchRows) continue;
+      if (run.pace.due()) await run.pace.rest();
+      yield out;
+      out = [];
     }
+    if (out.length > 0) yield out;
   }
 }
 

@@ -29,21 +29,21 @@ import {
   RecursiveOperator,
   WithOperator,
 } from '../execute/cte.ts';
+import { DistinctOperator, UniqueOperator } from '../execute/distinct.ts';
 import { AggregateOperator, type AggregatePlan } from '../execute/group.ts';
 import { LockRowsOperator } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
 import { ProjectSetOperator } from '../execute/project-set.ts';
 import {
   AppendOperator,
-  DistinctOperator,
   FilterOperator,
   FirstRowsOperator,
   LimitOperator,
   PickOperator,
   ProjectOperator,
-  SetOperationOperator,
   SortOperator,
 } from '../execute/relational.ts';
+import { SetOperationOperator } from '../execute/set-operation.ts';
 import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
 import { WindowOperator } from '../execute/window.ts';
 import type { FramePlan } from '../execute/window-frames.ts';
@@ -194,7 +194,7 @@ export class RelationPlanner {
         ]);
         const operator = all
           ? append
-          : new DistinctOperator(append, { types, on: undefined }, () => ({
+          : new DistinctOperator(append, types, () => ({
               head: 'HashAggregate',
               details: [],
             }));
@@ -529,16 +529,15 @@ export class RelationPlanner {
   private distinct(relation: Extract<Relation, { kind: 'distinct' }>): Planned {
     const { input, on, types } = relation;
     const planned = this.dense(input);
-    const operator = new DistinctOperator(planned.operator, { types, on }, () =>
+    const operator =
       on === undefined
-        ? {
+        ? new DistinctOperator(planned.operator, types, () => ({
             head: 'HashAggregate',
             details: [
               `Group Key: ${types.map((_type, i) => print(outputOf(input, i))).join(', ')}`,
             ],
-          }
-        : { head: 'Unique', details: [] },
-    );
+          }))
+        : new UniqueOperator(planned.operator, types, on);
     return { ...planned, operator };
   }
 
