@@ -9,11 +9,13 @@ import {
   type KvRow,
   type KvValue,
   type LockOptions,
+  type SnapshotRows,
   type SnapshotValues,
   type TransactionContext,
   TransactionRefused,
   type TransactionRouter,
 } from '@flotilla/router';
+import type { EvaluatedPart } from '@flotilla/sql/protocol';
 import type { LockKeeper } from './lock-keeper.ts';
 import type { ReadSet } from './read-set.ts';
 import { keptAfterMs, type SnapshotKeeper } from './snapshot-keeper.ts';
@@ -119,6 +121,57 @@ export class SnapshotReader {
       else startKey = batch.covered.endKey;
       left -= batch.rows.length;
       if (batch.rows.length > 0) yield batch.rows;
+    }
+  }
+
+  /** The pieces of spans by range, as far as is known; several of them are read at one snapshot from the start. */
+  async locate(spans: readonly Span[], signal: AbortSignal | undefined): Promise<readonly Span[]> {
+    const { router } = this.parts;
+    const checks = spans.map((span) => ({ ...span, since: 0 }));
+    const located = await router.locate([], checks, signal === undefined ? {} : { signal });
+    const pieces = located.flatMap(({ readChecks }) =>
+      readChecks.map(({ startKey, endKey = startKey }) => ({ startKey, endKey })),
+    );
+    const { context, choosing } = this.snapshot;
+    if (pieces.length > 1 && context.readTimestamp === 0 && choosing === undefined)
+      context.readTimestamp = router.now();
+    return pieces.sort((a, b) => Buffer.compare(a.startKey, b.startKey));
+  }
+
+  /** What a program makes of the rows of a piece, or the rows themselves where stores do not know it. */
+  async *evaluate(
+    span: Span,
+    program: Uint8Array,
+    options: { readonly reverse: boolean; readonly signal?: AbortSignal | undefined },
+  ): AsyncGenerator<EvaluatedPart, void, void> {
+    const { router, reads } = this.parts;
+    const { snapshot } = this;
+    const { context } = snapshot;
+    const { reverse, signal } = options;
+    const readOptions = signal === undefined ? {} : { signal };
+    let { startKey, endKey } = span;
+    let sent: Uint8Array | undefined = program;
+    while (Buffer.compare(startKey, endKey) < 0) {
+      const asked = { startKey, endKey, maxRows: scanBatchRows, reverse, program: sent };
+      let batch: SnapshotRows;
+      try {
+        batch = await this.read(
+          snapshot,
+          () => router.scan(context, asked, readOptions),
+          ({ covered, readTimestamp }) => reads.addSpan(covered, readTimestamp),
+        );
+      } catch (error) {
+        const refused = error instanceof TransactionRefused && error.reason === 'program-refused';
+        if (!refused || sent === undefined) throw error;
+        sent = undefined;
+        continue;
+      }
+      const { evaluated, rows, from } = batch;
+      if (reverse) endKey = batch.covered.startKey;
+      else startKey = batch.covered.endKey;
+      yield evaluated === undefined
+        ? { result: undefined, pairs: rows, rowsRead: rows.length, from }
+        : { result: evaluated.result, pairs: [], rowsRead: evaluated.rowsRead, from };
     }
   }
 

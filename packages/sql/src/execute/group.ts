@@ -56,21 +56,22 @@ export class AggregateOperator implements Operator {
   readonly text: () => NodeText;
   private readonly input: Operator;
   private readonly plan: GroupingPlan;
+  private readonly parts: OpenParts | undefined;
 
-  constructor(input: Operator, plan: GroupingPlan, text: () => NodeText) {
+  /** @param parts groups of parts of the input, made elsewhere; undefined where a run cannot have them */
+  constructor(input: Operator, plan: GroupingPlan, text: () => NodeText, parts?: OpenParts) {
     this.inputs = [input];
     this.input = input;
     this.plan = plan;
     this.text = text;
+    this.parts = parts;
   }
 
   async *open(run: Run): Batches {
     const table = new GroupTable(this.plan, run.memory);
-    for await (const batch of this.input.open(run)) {
-      run.pace.check();
-      await forEachRow(run, batch, (row) => table.add(row, run.evaluation));
-      if (run.pace.due()) await run.pace.rest();
-    }
+    const parts = await this.parts?.(run);
+    if (parts === undefined) await this.addAll(table, run);
+    else await this.mergeAll(table, run, parts);
     let batch: Row[] = [];
     for (const group of table.groups()) {
       batch.push(await table.row(group, run.pace, run.evaluation));
@@ -81,7 +82,45 @@ export class AggregateOperator implements Operator {
     }
     if (batch.length > 0) yield batch;
   }
+
+  private async addAll(table: GroupTable, run: Run): Promise<void> {
+    for await (const batch of this.input.open(run)) {
+      run.pace.check();
+      await forEachRow(run, batch, (row) => table.add(row, run.evaluation));
+      if (run.pace.due()) await run.pace.rest();
+    }
+  }
+
+  private async mergeAll(
+    table: GroupTable,
+    run: Run,
+    parts: AsyncIterable<PartialGroups>,
+  ): Promise<void> {
+    const widths = this.plan.aggregates.map(
+      ({ signature, argumentTypes }) => signature.partial?.(argumentTypes).length ?? 0,
+    );
+    run.recorder?.add(this.input, 0);
+    for await (const { rows, taken, error } of parts) {
+      if (error !== undefined) throw error;
+      run.recorder?.add(this.input, taken);
+      for (let i = 0; i < rows.length; i++) {
+        const row = rows[i];
+        if (row !== undefined) table.merge(row, widths);
+        if ((i & 63) === 63 && run.pace.due()) await run.pace.rest();
+      }
+    }
+  }
 }
+
+/** Rows of keys and of what accumulators know, of a part of the input. */
+export interface PartialGroups {
+  readonly rows: readonly Row[];
+  /** Rows of the input that are in them. */
+  readonly taken: number;
+  readonly error: Error | undefined;
+}
+
+type OpenParts = (run: Run) => Promise<AsyncIterable<PartialGroups> | undefined>;
 
 const notCompared = (): HashKey => null;
 
@@ -173,7 +212,8 @@ export class AggregateRunner {
   }
 }
 
-class GroupTable {
+/** Groups in the order in which they were met. */
+export class GroupTable {
   private readonly plan: GroupingPlan;
   private readonly memory: MemoryAccount;
   private readonly hashKey: (row: Row) => HashKey;
@@ -212,6 +252,27 @@ class GroupTable {
         const state = states[k];
         if (state !== undefined) runners[k]?.take(state, inputs[k], this.memory, context);
       }
+    }
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.tables.reduce((all, { size }) => all + size, 0);
+  }
+
+  /** Keys and what each accumulator knows: only where all of them can say so. */
+  partialRow({ keys, states }: Group): Row {
+    return [...keys, ...states.flatMap(({ accumulator }) => accumulator.partial?.() ?? [])];
+  }
+
+  /** Takes in a partial row of a group. @param widths of the parts of each aggregate */
+  merge(row: Row, widths: readonly number[]): void {
+    const { length } = this.plan.keys;
+    const { states } = this.groupOf(0, row.slice(0, length));
+    let at = length;
+    for (let i = 0; i < widths.length; i++) {
+      states[i]?.accumulator.merge?.(row, at);
+      at += widths[i] ?? 0;
     }
   }
 

@@ -4,6 +4,8 @@
  */
 import type { Span } from '@flotilla/base';
 import type {
+  EvaluatedPart,
+  EvaluateOptions,
   KvPair,
   KvTransaction,
   LockedValue,
@@ -28,11 +30,21 @@ export class Recorder {
     rows: 0,
     bytes: 0,
   };
+  /** Of the requests, those in which stores evaluated: rows that they read, and who they were. */
+  readonly evaluated: {
+    requests: number;
+    rowsRead: number;
+    readonly ranges: Set<number>;
+    readonly stores: Set<number>;
+  } = { requests: 0, rowsRead: 0, ranges: new Set(), stores: new Set() };
 
   /** The statement is run again: only its last run counts. */
   reset(): void {
     this.nodes.clear();
     Object.assign(this.storage, { requests: 0, rows: 0, bytes: 0 });
+    Object.assign(this.evaluated, { requests: 0, rowsRead: 0 });
+    this.evaluated.ranges.clear();
+    this.evaluated.stores.clear();
   }
 
   /** A run of the operator begins. */
@@ -51,6 +63,21 @@ export class Recorder {
     if (operator === undefined) return;
     const record = this.nodes.get(operator) ?? this.begin(operator);
     record.rows += rows;
+  }
+
+  part({ result, pairs, rowsRead, from }: EvaluatedPart): void {
+    this.storage.requests++;
+    if (result === undefined) {
+      this.pairs(pairs);
+      return;
+    }
+    const { evaluated } = this;
+    this.storage.bytes += result.length;
+    evaluated.requests++;
+    evaluated.rowsRead += rowsRead;
+    if (from === undefined) return;
+    evaluated.ranges.add(from.rangeId);
+    evaluated.stores.add(from.storeId);
   }
 
   pairs(values: Iterable<KvPair>): void {
@@ -134,6 +161,17 @@ export class RecordedTransaction implements KvTransaction {
       if (batches++ > 0) this.recorder.storage.requests++;
       this.recorder.pairs(batch);
       yield batch;
+    }
+  }
+
+  async *evaluate(
+    spans: readonly Span[],
+    program: Uint8Array,
+    options?: EvaluateOptions,
+  ): AsyncGenerator<EvaluatedPart> {
+    for await (const part of this.inner.evaluate(spans, program, options)) {
+      this.recorder.part(part);
+      yield part;
     }
   }
 

@@ -171,6 +171,11 @@ export class MemoryAccount {
     this.most = most;
   }
 
+  /** What was counted and not released. */
+  get held(): number {
+    return this.used;
+  }
+
   /** Throws 53200. */
   add(bytes: number): void {
     this.used += bytes;

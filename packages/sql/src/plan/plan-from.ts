@@ -39,6 +39,7 @@ import { impliedBy, indexesOf, type ReadableIndex } from './index-path.ts';
 import { bestOrder, type Estimated } from './join-order.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
 import { compileScan, isUniqueAccess, primaryPartsOf } from './plan-table.ts';
+import { pushScan } from './push.ts';
 
 /** An order that a single table may give by itself. `found` is set if it does. */
 export interface Ordering {
@@ -396,15 +397,23 @@ class FromPlanner {
     const order = ordering && { ...ordering, offset: item.offset };
     const path = choosePath({ table, where, needed, order, sources });
     const filter = path.filter === undefined ? undefined : compiler.planned(path.filter);
+    const above = [...needed];
     if (filter !== undefined) markColumns(filter, needed);
     if (ordering !== undefined) ordering.found = path.order !== undefined;
     const scan = compileScan(compiler, source, path, {
       needed,
       reverse: path.order === 'reverse',
     });
-    const operator = new ScanOperator(scan, compiler.maybe(filter), () =>
-      scanText(scan, item.alias, filter),
+    const rows = Math.min(path.cost, ordering?.limit ?? Number.POSITIVE_INFINITY);
+    const pushed =
+      this.planner.locks === undefined ? pushScan({ scan, filter, above, rows }) : undefined;
+    const operator = new ScanOperator(
+      scan,
+      compiler.maybe(filter),
+      () => scanText(scan, item.alias, filter),
+      pushed && { program: pushed.program, rest: compiler.maybe(pushed.rest) },
     );
+    this.planner.scans.set(operator, { filter, offset: item.offset });
     return { operator, layout, width: source.types.length, rows: path.rows };
   }
 

@@ -5,6 +5,7 @@ import { conjunction, conjuncts } from '../bind/conjuncts.ts';
 import {
   column,
   type Expression,
+  mapChildren,
   markColumns,
   type WindowExpression,
   windowOrderKey,
@@ -29,10 +30,11 @@ import {
   RecursiveOperator,
   WithOperator,
 } from '../execute/cte.ts';
-import { AggregateOperator, type AggregatePlan } from '../execute/group.ts';
+import { AggregateOperator, type AggregatePlan, type GroupingPlan } from '../execute/group.ts';
 import { LockRowsOperator } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
 import { ProjectSetOperator } from '../execute/project-set.ts';
+import { openPushed } from '../execute/push/pushed-scan.ts';
 import {
   AppendOperator,
   DistinctOperator,
@@ -44,7 +46,7 @@ import {
   SetOperationOperator,
   SortOperator,
 } from '../execute/relational.ts';
-import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
+import { OneRowOperator, ScanOperator, ValuesOperator } from '../execute/sources.ts';
 import { WindowOperator } from '../execute/window.ts';
 import type { FramePlan } from '../execute/window-frames.ts';
 import { type WriteNode, WriteOperator } from '../execute/write.ts';
@@ -56,6 +58,7 @@ import type { NamedPlan } from './explain-node.ts';
 import type { SortColumn } from './plan.ts';
 import { type Ordering, planFrom } from './plan-from.ts';
 import { storeOf } from './plan-table.ts';
+import { pushGroups } from './push.ts';
 
 /** A planned relation: its physical row, and how many rows it may have. */
 export interface Planned {
@@ -74,6 +77,11 @@ export class RelationPlanner {
   /** Named queries, for EXPLAIN. */
   readonly named: NamedPlan[] = [];
   readonly sources: PlanSources;
+  /** Scans of tables: their conditions, and where the table's columns begin in the row of FROM. */
+  readonly scans: Map<
+    Operator,
+    { readonly filter: Expression | undefined; readonly offset: number }
+  > = new Map();
   private readonly planWrite: (write: BoundWrite) => WriteNode;
 
   constructor(planWrite: (write: BoundWrite) => WriteNode, sources: PlanSources) {
@@ -161,8 +169,9 @@ export class RelationPlanner {
         return { ...input, operator, rows: Math.min(input.rows, most) };
       }
       case 'lock': {
-        const input = this.dense(relation.input);
+        // First: what is locked is read as it is.
         this.locks ??= relation.targets[0]?.strength;
+        const input = this.dense(relation.input);
         const locks = relation.targets.map(({ table, columns, mode, wait }) => ({
           store: storeOf(table),
           columns,
@@ -357,20 +366,44 @@ export class RelationPlanner {
       head,
       details: [...groupKeyText(keys, sets), ...filterText(having)],
     });
-    let operator: Operator = new AggregateOperator(
-      planned.operator,
-      {
-        keys: keys.map((key) => this.compiler.evaluator(key, layout)),
-        keyTypes: keys.map((key) => key.type),
-        aggregates: aggregates.map((one) => this.aggregatePlan(one, layout)),
-        sets,
-      },
-      text,
-    );
+    const plan: GroupingPlan = {
+      keys: keys.map((key) => this.compiler.evaluator(key, layout)),
+      keyTypes: keys.map((key) => key.type),
+      aggregates: aggregates.map((one) => this.aggregatePlan(one, layout)),
+      sets,
+    };
+    const parts = this.pushedGroups(planned.operator, relation, plan);
+    let operator: Operator = new AggregateOperator(planned.operator, plan, text, parts);
     if (having !== undefined)
       operator = withoutText(new FilterOperator(operator, this.compiler.evaluator(having), text));
     const rows = keys.length === 0 ? 1 : Math.ceil(planned.rows / 10);
     return { operator, layout: undefined, width, rows };
+  }
+
+  /** Groups of parts of a scan, made where its rows are. */
+  private pushedGroups(
+    input: Operator,
+    { keys, aggregates }: Pick<Aggregate, 'keys' | 'aggregates'>,
+    plan: GroupingPlan,
+  ): ConstructorParameters<typeof AggregateOperator>[3] {
+    const facts = this.scans.get(input);
+    if (facts === undefined || !(input instanceof ScanOperator) || this.locks !== undefined)
+      return undefined;
+    const own = (one: Expression): Expression => placedBy(one, -facts.offset);
+    const { scan } = input;
+    const program = pushGroups({
+      scan,
+      filter: facts.filter,
+      keys: keys.map(own),
+      aggregates: aggregates.map((one) => ({
+        ...one,
+        arguments: one.arguments.map(own),
+        filter: one.filter && own(one.filter),
+      })),
+      plan,
+    });
+    if (program === undefined) return undefined;
+    return (run) => openPushed(program, run, { limit: undefined, inTurn: false });
   }
 
   private aggregatePlan(
@@ -563,6 +596,12 @@ export class RelationPlanner {
     }));
     return { ...planned, operator };
   }
+}
+
+function placedBy(expression: Expression, by: number): Expression {
+  if (by === 0) return expression;
+  if (expression.kind === 'column') return { ...expression, index: expression.index + by };
+  return mapChildren(expression, (child) => placedBy(child, by));
 }
 
 function isNotNull(argument: Expression): Expression {
