@@ -106,13 +106,13 @@ export interface KvTransaction {
   /**
    * As scans of the spans, which are in scan order, but with the rows evaluated where they are, on all ranges at once. What
    * the program means is between the caller and the stores. Where a store does not know it, or the transaction has writes
-   * of its own, the rows themselves come back.
+   * of its own, the rows themselves come back. Undefined: nothing below evaluates.
    */
   evaluate(
     spans: readonly Span[],
     program: Uint8Array,
     options?: EvaluateOptions,
-  ): AsyncIterable<EvaluatedPart>;
+  ): AsyncIterable<EvaluatedPart> | undefined;
 
   /** Buffers a write. Synchronous: nothing leaves before `commit`. Throws DbError TOO_LARGE. */
   put(key: Uint8Array, value: Uint8Array): void;

@@ -65,6 +65,11 @@ export class Recorder {
     record.rows += rows;
   }
 
+  /** Rows of what a store has computed. */
+  received(rows: number): void {
+    this.storage.rows += rows;
+  }
+
   part({ result, pairs, rowsRead, from }: EvaluatedPart): void {
     this.storage.requests++;
     if (result === undefined) {
@@ -164,12 +169,17 @@ export class RecordedTransaction implements KvTransaction {
     }
   }
 
-  async *evaluate(
+  evaluate(
     spans: readonly Span[],
     program: Uint8Array,
     options?: EvaluateOptions,
-  ): AsyncGenerator<EvaluatedPart> {
-    for await (const part of this.inner.evaluate(spans, program, options)) {
+  ): AsyncIterable<EvaluatedPart> | undefined {
+    const parts = this.inner.evaluate(spans, program, options);
+    return parts && this.counted(parts);
+  }
+
+  private async *counted(parts: AsyncIterable<EvaluatedPart>): AsyncGenerator<EvaluatedPart> {
+    for await (const part of parts) {
       this.recorder.part(part);
       yield part;
     }

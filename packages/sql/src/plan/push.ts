@@ -151,7 +151,7 @@ function narrows({ store, index }: TableScan, wanted: readonly boolean[]): boole
   if (index !== undefined) return false;
   return store.codec.stored.some(
     ({ index: column, form }) =>
-      (column < 0 || wanted[column] !== true) && (form === 'text' || typeof form === 'object'),
+      column >= 0 && wanted[column] !== true && (form === 'text' || typeof form === 'object'),
   );
 }
 

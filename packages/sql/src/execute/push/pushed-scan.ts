@@ -61,7 +61,7 @@ export async function openPushed(
     ...(inTurn ? { ahead: 1 } : {}),
     ...(signal === undefined ? {} : { signal }),
   });
-  return resultsOf(program, run, parts, bytes);
+  return parts && resultsOf(program, run, parts, bytes);
 }
 
 /** Undefined: one of them fails, which only counts where it is met. */
@@ -94,7 +94,9 @@ async function* resultsOf(
     run.pace.check();
     if (run.pace.due()) await run.pace.rest();
     if (result !== undefined) {
-      yield readResult(shape, result);
+      const read = readResult(shape, result);
+      run.recorder?.received(read.rows.length);
+      yield read;
       continue;
     }
     let own: RunningProgram | undefined;
