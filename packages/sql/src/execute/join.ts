@@ -14,6 +14,7 @@ import {
   type NodeText,
   type Operator,
 } from './operator.ts';
+import { buildKeyFilter, filteredKeysMax } from './push/key-filter.ts';
 import { type Run, withArguments } from './run.ts';
 import { resume } from './subplan.ts';
 
@@ -120,6 +121,11 @@ abstract class Binary {
   }
 }
 
+/** Rows of the left go on although nothing matches them. */
+function keepsLeft(type: PhysicalJoinType): boolean {
+  return type === 'left' || type === 'full' || type === 'anti';
+}
+
 /** Without a promise where no subquery is waited for. */
 function nowOrLater<T>(run: Run, evaluate: () => T): T | Promise<T> {
   try {
@@ -148,15 +154,19 @@ export interface HashKeys {
 /** The right side is read into a hash table, then the left side looks its matches up. */
 export class HashJoinOperator extends Binary implements Operator {
   private readonly keys: HashKeys;
+  private readonly filters: boolean;
 
+  /** @param filters the left side has a use for a filter of the right side's keys */
   constructor(
     inputs: readonly [left: Operator, right: Operator],
     shape: JoinShape,
     keys: HashKeys,
     text: () => NodeText,
+    filters = false,
   ) {
     super(inputs, shape, text);
     this.keys = keys;
+    this.filters = filters;
   }
 
   async *open(run: Run): Batches {
@@ -186,7 +196,9 @@ export class HashJoinOperator extends Binary implements Operator {
       const key = this.key(this.keys.left, left, run);
       return key === undefined ? none : (table.get(key) ?? none);
     };
-    for await (const batch of this.left.open(run))
+    const keys = keepsLeft(type) || table.size > filteredKeysMax ? undefined : table.keys();
+    const filter = keys && this.filters ? buildKeyFilter(keys, table.size) : undefined;
+    for await (const batch of this.left.open(run, undefined, filter))
       yield* this.match(run, batch, candidates, matched);
     if (matched !== undefined) yield* this.unmatched(run, all, matched);
   }

@@ -96,10 +96,10 @@ export class Recorder {
 /** Lets runs with a recorder be recorded: all operators of a tree. */
 export function instrument(operator: Operator): void {
   const open = operator.open.bind(operator);
-  const recorded = (run: Run, enough?: number): Batches =>
+  const recorded = (run: Run, enough?: number, keys?: Uint8Array): Batches =>
     run.recorder === undefined
-      ? open(run, enough)
-      : counted(run.recorder.begin(operator), open(run, enough));
+      ? open(run, enough, keys)
+      : counted(run.recorder.begin(operator), open(run, enough, keys));
   Object.assign(operator, { open: recorded });
   for (const input of operator.inputs) instrument(input);
 }

@@ -41,6 +41,8 @@ export class ScanOperator implements Operator {
   private readonly filter: Evaluator | undefined;
   /** Undefined: rows are read as they are. */
   readonly pushed: PushedSource | undefined;
+  /** As `pushed`, with a place for a filter of keys. Set when the scan is joined. */
+  probed: PushedSource | undefined;
 
   constructor(
     scan: TableScan,
@@ -54,18 +56,21 @@ export class ScanOperator implements Operator {
     this.pushed = pushed;
   }
 
-  async *open(run: Run, enough?: number): Batches {
-    const { scan, filter, pushed } = this;
+  async *open(run: Run, enough?: number, keys?: Uint8Array): Batches {
+    const { scan, filter } = this;
     if (enough !== undefined && enough <= 0) return;
+    const probes = keys !== undefined && this.probed !== undefined;
+    const pushed = probes ? this.probed : this.pushed;
     const results =
       pushed === undefined
         ? undefined
         : await openPushed(pushed.program, run, {
             limit: pushed.rest === undefined ? enough : undefined,
             inTurn: enough !== undefined,
+            keys: probes ? keys : undefined,
           });
     if (results !== undefined) {
-      yield* this.evaluated(run, results);
+      yield* this.evaluated(run, results, pushed?.rest);
       return;
     }
     for await (const batch of scanTable(scan, run, {
@@ -79,8 +84,11 @@ export class ScanOperator implements Operator {
     }
   }
 
-  private async *evaluated(run: Run, results: AsyncIterable<ProgramResult>): Batches {
-    const { rest } = this.pushed ?? {};
+  private async *evaluated(
+    run: Run,
+    results: AsyncIterable<ProgramResult>,
+    rest: Evaluator | undefined,
+  ): Batches {
     for await (const { rows, error } of results) {
       for (let at = 0; at < rows.length; at += batchRows) {
         const part = rows.length <= batchRows ? rows : rows.slice(at, at + batchRows);

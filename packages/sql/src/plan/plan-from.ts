@@ -405,15 +405,15 @@ class FromPlanner {
       reverse: path.order === 'reverse',
     });
     const rows = Math.min(path.cost, ordering?.limit ?? Number.POSITIVE_INFINITY);
-    const pushed =
-      this.planner.locks === undefined ? pushScan({ scan, filter, above, rows }) : undefined;
+    const question = { scan, filter, above, rows };
+    const pushed = this.planner.locks === undefined ? pushScan(question) : undefined;
     const operator = new ScanOperator(
       scan,
       compiler.maybe(filter),
       () => scanText(scan, item.alias, filter),
       pushed && { program: pushed.program, rest: compiler.maybe(pushed.rest) },
     );
-    this.planner.scans.set(operator, { filter, offset: item.offset });
+    this.planner.scans.set(operator, { ...question, offset: item.offset });
     return { operator, layout, width: source.types.length, rows: path.rows };
   }
 
@@ -527,6 +527,7 @@ class FromPlanner {
           hash,
         },
         text,
+        this.probe(type, probe, sides),
       );
       return { operator, layout, width, rows: Math.max(left.rows, right.rows) };
     }
@@ -540,6 +541,31 @@ class FromPlanner {
       details: filterText(conjunction(rest), 'Join Filter'),
     }));
     return { operator, layout, width, rows: left.rows * right.rows };
+  }
+
+  /** Whether the scan of the probing side leaves out rows by a filter of the other side's keys. */
+  private probe(
+    type: PhysicalJoinType,
+    { operator }: Part,
+    sides: readonly { readonly probe: Expression; readonly build: Expression }[],
+  ): boolean {
+    const question = this.planner.scans.get(operator);
+    if (question === undefined || !(operator instanceof ScanOperator)) return false;
+    if (this.planner.locks !== undefined) return false;
+    if (type !== 'inner' && type !== 'semi' && type !== 'right') return false;
+    const pushed = pushScan(
+      question,
+      sides.map(({ probe, build }) => ({
+        key: shifted(probe, -question.offset),
+        against: build.type,
+      })),
+    );
+    if (pushed === undefined) return false;
+    operator.probed = {
+      program: pushed.program,
+      rest: this.planner.compiler.maybe(pushed.rest),
+    };
+    return true;
   }
 
   /** Which columns of both sides the joined row takes, and where they then are. */

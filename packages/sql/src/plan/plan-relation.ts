@@ -58,7 +58,7 @@ import type { NamedPlan } from './explain-node.ts';
 import type { SortColumn } from './plan.ts';
 import { type Ordering, planFrom } from './plan-from.ts';
 import { storeOf } from './plan-table.ts';
-import { pushGroups } from './push.ts';
+import { pushGroups, type ScanQuestion } from './push.ts';
 
 /** A planned relation: its physical row, and how many rows it may have. */
 export interface Planned {
@@ -78,10 +78,7 @@ export class RelationPlanner {
   readonly named: NamedPlan[] = [];
   readonly sources: PlanSources;
   /** Scans of tables: their conditions, and where the table's columns begin in the row of FROM. */
-  readonly scans: Map<
-    Operator,
-    { readonly filter: Expression | undefined; readonly offset: number }
-  > = new Map();
+  readonly scans: Map<Operator, ScanQuestion & { readonly offset: number }> = new Map();
   private readonly planWrite: (write: BoundWrite) => WriteNode;
 
   constructor(planWrite: (write: BoundWrite) => WriteNode, sources: PlanSources) {
@@ -390,10 +387,10 @@ export class RelationPlanner {
     if (facts === undefined || !(input instanceof ScanOperator) || this.locks !== undefined)
       return undefined;
     const own = (one: Expression): Expression => placedBy(one, -facts.offset);
-    const { scan } = input;
+    const { scan, filter } = facts;
     const program = pushGroups({
       scan,
-      filter: facts.filter,
+      filter,
       keys: keys.map(own),
       aggregates: aggregates.map((one) => ({
         ...one,

@@ -48,15 +48,31 @@ export interface ScanQuestion {
   readonly rows: number;
 }
 
-/** Undefined: rows are read as they are. */
-export function pushScan({ scan, filter, above, rows }: ScanQuestion): PushedScan | undefined {
+/** What a join compares: an expression over the table's own row, and the type of the other side. */
+export interface Probe {
+  readonly key: Expression;
+  readonly against: SqlType;
+}
+
+/**
+ * @param probes there is to be a place for a filter of these keys
+ * @returns undefined: rows are read as they are
+ */
+export function pushScan(
+  { scan, filter, above, rows }: ScanQuestion,
+  probes: readonly Probe[] = [],
+): PushedScan | undefined {
   if (!isPushableScan(scan)) return undefined;
   const draft = new Draft(scan);
+  const probe = probes.map(({ key }) => encodeExpression(key, draft));
+  if (probe.includes(undefined) || !probes.every(({ against }) => isPushableType(against)))
+    return undefined;
+  if (probes.length > 0 && rows < rowsWorthNarrowing) return undefined;
   const { pushed, conditions, rest } = split(draft, filter);
   const wanted = [...above];
   for (const one of rest) markColumns(one, wanted);
   const columns = scan.store.table.columns.flatMap((_column, i) => (wanted[i] === true ? [i] : []));
-  if (pushed.length === 0 && !(rows >= rowsWorthNarrowing && narrows(scan, wanted)))
+  if (pushed.length + probes.length === 0 && !(rows >= rowsWorthNarrowing && narrows(scan, wanted)))
     return undefined;
   const { columns: all } = scan.store.table;
   const codec = new RowCodec(
@@ -66,7 +82,8 @@ export function pushScan({ scan, filter, above, rows }: ScanQuestion): PushedSca
     kind: 'columns',
     columns: columns.map((column) => [draft.place(column), draft.formOf(column)]),
   });
-  const program = draft.finish(pushed, output, { codec, width: all.length });
+  const keys = { probe: probe as Json[], against: probes.map(({ against }) => against.oid) };
+  const program = draft.finish(pushed, output, { codec, width: all.length }, keys);
   if (program === undefined) return undefined;
   return { program, rest: conjunction(rest), filter: conjunction(conditions) };
 }
@@ -203,6 +220,7 @@ class Draft implements ExpressionScope {
     filter: readonly Json[],
     outputOf: () => ProgramText['output'],
     result: PushedProgram['result'],
+    keys: Pick<ProgramText, 'probe' | 'against'> = { probe: [], against: [] },
   ): PushedProgram | undefined {
     const { scan, parameters } = this;
     this.passing = true;
@@ -220,8 +238,7 @@ class Draft implements ExpressionScope {
             ? (filter[0] ?? null)
             : { k: 'and', t: 16, m: -1, a: filter },
       output,
-      probe: [],
-      against: [],
+      ...keys,
     };
     const fixed = Buffer.from(JSON.stringify(text), 'utf8');
     if (fixed.length > programBytesMax / 2) return undefined;
