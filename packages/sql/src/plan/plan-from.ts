@@ -39,7 +39,7 @@ import { impliedBy, indexesOf, type ReadableIndex } from './index-path.ts';
 import { bestOrder, type Estimated } from './join-order.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
 import { compileScan, isUniqueAccess, primaryPartsOf } from './plan-table.ts';
-import { pushScan } from './push.ts';
+import { type PushedScan, pushScan } from './push.ts';
 
 /** An order that a single table may give by itself. `found` is set if it does. */
 export interface Ordering {
@@ -410,7 +410,7 @@ class FromPlanner {
     const operator = new ScanOperator(
       scan,
       compiler.maybe(filter),
-      () => scanText(scan, item.alias, filter),
+      () => withPushed(scanText(scan, item.alias, filter), pushed),
       pushed && { program: pushed.program, rest: compiler.maybe(pushed.rest) },
     );
     this.planner.scans.set(operator, { ...question, offset: item.offset });
@@ -725,6 +725,13 @@ class FromPlanner {
     );
     return { operator, layout, width, rows: left.rows * Math.min(right.rows, 100) };
   }
+}
+
+/** What of a scan the stores do. */
+function withPushed({ head, details }: NodeText, pushed: PushedScan | undefined): NodeText {
+  if (pushed === undefined) return { head, details };
+  const what = pushed.filter === undefined ? 'columns' : 'filter, columns';
+  return { head, details: [...details, `At Stores: ${what}`] };
 }
 
 function undefinedText(): NodeText {

@@ -32,7 +32,7 @@ import {
 } from '../execute/cte.ts';
 import { AggregateOperator, type AggregatePlan, type GroupingPlan } from '../execute/group.ts';
 import { LockRowsOperator } from '../execute/lock-rows.ts';
-import type { Operator } from '../execute/operator.ts';
+import type { NodeText, Operator } from '../execute/operator.ts';
 import { ProjectSetOperator } from '../execute/project-set.ts';
 import { openPushed } from '../execute/push/pushed-scan.ts';
 import {
@@ -359,9 +359,13 @@ export class RelationPlanner {
     const { layout } = planned;
     const head =
       keys.length === 0 ? 'Aggregate' : sets === undefined ? 'HashAggregate' : 'MixedAggregate';
-    const text = () => ({
+    const text = (): NodeText => ({
       head,
-      details: [...groupKeyText(keys, sets), ...filterText(having)],
+      details: [
+        ...groupKeyText(keys, sets),
+        ...filterText(having),
+        ...(parts === undefined ? [] : ['At Stores: groups of each range']),
+      ],
     });
     const plan: GroupingPlan = {
       keys: keys.map((key) => this.compiler.evaluator(key, layout)),

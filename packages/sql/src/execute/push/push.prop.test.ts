@@ -284,6 +284,17 @@ describe('what is pushed', () => {
     expect(await partsOf(sql)).toBe(0);
   });
 
+  it('is said by EXPLAIN', async () => {
+    const explain = async (sql: string) => (await harness.query(`explain ${sql}`)).map(String);
+    expect(await explain("select id from r where s like '%a%'")).toContain(
+      '  At Stores: filter, columns',
+    );
+    expect(await explain('select s, count(*) from r group by s')).toContain(
+      '  At Stores: groups of each range',
+    );
+    expect((await explain('select * from r')).join()).not.toContain('At Stores');
+  });
+
   it('with values of a run', async () => {
     await load(['1, 2, 3, 4, null, null, null, null, null, null, null']);
     expect(await harness.query('select id from r where b = $1 + 2', [0])).toEqual([[0]]);
