@@ -48,9 +48,11 @@ other clients read single rows, with a p99 below --p99 ms.`,
     const rows = campaign.number('rows');
     const ranges = campaign.number('ranges');
     const client = await comeIn(cluster.gatewayUrl);
-    await client.query(`
-      create table facts (id bigint primary key, g int not null, v int not null, w int not null, x int not null, body text not null);
-      create table names (k bigint primary key, name text not null)`);
+    await write(
+      client,
+      `create table if not exists facts (id bigint primary key, g int not null, v int not null, w int not null, x int not null, body text not null);
+       create table if not exists names (k bigint primary key, name text not null)`,
+    );
     await cut(cluster, rows, ranges);
     await load(campaign, client, rows);
     const pid = cluster.pids.get('gateway') ?? 0;
@@ -130,7 +132,7 @@ function questionsOf(rows: number): readonly Question[] {
     },
     {
       name: 'first by an index',
-      sql: `select id, w from facts order by w limit ${topRows}`,
+      sql: `select id, v, w from facts order by w limit ${topRows}`,
       rowsMax: 4 * topRows,
       bytesMax: 40 * 1024,
       readsAll: false,
@@ -192,19 +194,30 @@ async function load(campaign: Campaign, client: pg.Client, rows: number): Promis
   const batch = 5_000;
   for (let from = 0; from < rows; from += batch) {
     const until = Math.min(rows, from + batch) - 1;
-    await client.query(`
-      insert into facts select i, i % ${groups}, i % 1000, i * 7919 % ${rows}, i * 31 % ${rows}, 'row ' || i || repeat('.', 80)
-        from generate_series(${from}::bigint, ${until}) i`);
+    await write(
+      client,
+      `insert into facts select i, i % ${groups}, i % 1000, i * 7919 % ${rows}, i * 31 % ${rows}, 'row ' || i || repeat('.', 80)
+        from generate_series(${from}::bigint, ${until}) i
+        on conflict do nothing`,
+    );
     if ((from / batch) % 20 === 0) campaign.say(`${from} rows are there`);
   }
   for (const sql of [
-    `insert into names select i, 'name ' || i from generate_series(0, ${joinedRows - 1}) i`,
-    'create index facts_w on facts (w)',
+    `insert into names select i, 'name ' || i from generate_series(0, ${joinedRows - 1}) i on conflict do nothing`,
+    'create index if not exists facts_w on facts (w)',
     'analyze facts',
     'analyze names',
   ])
-    await client.query(sql);
+    await write(client, sql);
   campaign.say(`${rows} rows are there`);
+}
+
+/** Again where others were in the way, or nobody knows what became of it: all of it may be done twice. */
+async function write(client: pg.Client, sql: string): Promise<void> {
+  await eventually('it is written', { timeoutMs: 120_000 }, async () => {
+    await client.query(sql);
+    return true;
+  });
 }
 
 /** Every plan and every range has been met. */

@@ -32,8 +32,7 @@
  * knows of ranges, stores, sockets or consensus.
  *
  * Not built: exclusion constraints, partitioned tables, inheritance, materialized views, functions,
- * triggers, prepared transactions, SEARCH and CYCLE, hypothetical-set aggregates, spilling to disk, pushing filters to the
- * stores.
+ * triggers, prepared transactions, SEARCH and CYCLE, hypothetical-set aggregates, spilling to disk.
  */
 export * from './cluster/cluster-inspector.ts';
 export type { Peers } from './cluster/peers.ts';

@@ -5,7 +5,7 @@
 import { type Expression, isRowIndependent, some } from '../../bind/expression.ts';
 import type { ComparisonOperator } from '../../functions/signature.ts';
 import { findCast } from '../../types/cast.ts';
-import { boolType, type SqlType, timestamptzType } from '../../types/type.ts';
+import { type SqlType, timestamptzType } from '../../types/type.ts';
 import {
   datumOfText,
   isPushableType,
@@ -275,8 +275,4 @@ export function cannotFail(expression: Expression): boolean {
     expression,
     ({ kind }) => kind === 'call' || kind === 'cast' || kind === 'length' || kind === 'subquery',
   );
-}
-
-export function isCondition(expression: Expression): boolean {
-  return expression.type === boolType;
 }

@@ -8,9 +8,7 @@
  */
 import { asBuffer } from '@flotilla/base';
 import type { RowForm } from '../../types/codec.ts';
-import type { SqlType } from '../../types/type.ts';
 import { type Json, UnknownProgram } from './expression-text.ts';
-import { isPushableType } from './pushable.ts';
 
 export const programVersion = 1;
 
@@ -70,10 +68,6 @@ export const programBytesMax: number = 256 * 1024;
 /** How a store reads a column that nothing in the program computes with: as bytes that pass through. */
 export function passingForm(form: RowForm): FormText {
   return typeof form === 'object' ? 'own' : form;
-}
-
-export function computedForm(type: SqlType): FormText | undefined {
-  return isPushableType(type) ? type.oid : undefined;
 }
 
 export interface ProgramRun {
