@@ -191,7 +191,7 @@ async function cut(
 }
 
 async function load(campaign: Campaign, client: pg.Client, rows: number): Promise<void> {
-  const batch = 5_000;
+  const batch = 2_000;
   for (let from = 0; from < rows; from += batch) {
     const until = Math.min(rows, from + batch) - 1;
     await write(
@@ -200,7 +200,7 @@ async function load(campaign: Campaign, client: pg.Client, rows: number): Promis
         from generate_series(${from}::bigint, ${until}) i
         on conflict do nothing`,
     );
-    if ((from / batch) % 20 === 0) campaign.say(`${from} rows are there`);
+    if ((from / batch) % 50 === 0) campaign.say(`${from} rows are there`);
   }
   for (const sql of [
     `insert into names select i, 'name ' || i from generate_series(0, ${joinedRows - 1}) i on conflict do nothing`,

@@ -26,8 +26,10 @@ export interface StoreLimits {
   readonly scanChunkRows: number;
   /** Scans running at once per store: each holds an iterator and a pool thread. Above it: BUSY. */
   readonly scansMax: number;
-  /** Programs of scans that run at once, and that wait for it, and how long: what is left over waits at its client. Few,
-   *  so that others' reads of keys get their turns; a wait well below what a router takes for silence. Unit: ms. */
+  /** Programs of scans that read more than `programRowsFree` keys: how many run at once, how many wait for it, and how long;
+   *  then they answer with what they have done. Few, so that others' reads get their turns; a wait below what a router takes
+   *  for silence. Unit: ms. */
+  readonly programRowsFree: number;
   readonly programsRunningMax: number;
   readonly programsWaitingMax: number;
   readonly programWaitMs: number;
@@ -122,9 +124,10 @@ export const defaultStoreLimits: StoreLimits = {
   scanBytesMax: 4 * 1024 * 1024,
   scanChunkRows: 256,
   scansMax: 256,
+  programRowsFree: 512,
   programsRunningMax: 2,
   programsWaitingMax: 64,
-  programWaitMs: 100,
+  programWaitMs: 200,
   programRowsMax: 50_000,
   programMs: 100,
   programSliceMs: 2,

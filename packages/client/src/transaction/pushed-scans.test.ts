@@ -114,7 +114,10 @@ it('is evaluated on all ranges', async () => {
 });
 
 it('goes on where an answer ended', async () => {
-  await start({ ...everywhere(), limits: { programRowsMax: 7, programsRunningMax: 1 } });
+  await start({
+    ...everywhere(),
+    limits: { programRowsMax: 7, programRowsFree: 1, programsRunningMax: 1 },
+  });
   expect(await ask('select sum(v) from t where g < 7')).toEqual([
     [BigInt((rows * (rows - 1)) / 2)],
   ]);

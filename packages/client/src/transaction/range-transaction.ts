@@ -33,7 +33,7 @@ import { inOrder } from './in-order.ts';
 import { ReadSet } from './read-set.ts';
 import { ScanMerge } from './scan-merge.ts';
 import type { SnapshotKeeper } from './snapshot-keeper.ts';
-import { SnapshotReader } from './snapshot-reader.ts';
+import { type Pieces, SnapshotReader } from './snapshot-reader.ts';
 import { keyText, type OwnWrite, WriteBuffer } from './write-buffer.ts';
 
 /** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
@@ -148,12 +148,13 @@ export class RangeTransaction implements KvTransaction {
     const holes = this.buffer.deletedSpans;
     const left = spans.flatMap((span) => this.buffer.remaining(span));
     if (left.length === 0) return;
-    const pieces = await this.reader.locate(left, signal);
+    const reading = await this.reader.inPieces(left, signal);
+    const { pieces } = reading;
     const open = (piece: Span): AsyncIterable<EvaluatedPart> => {
       const written = own.filter(({ key }) => spanContains(piece, key));
       return written.length === 0 && holes.length === 0
-        ? this.reader.evaluate(piece, program, { reverse, signal })
-        : this.rowsOf(piece, written, { reverse, ...(signal === undefined ? {} : { signal }) });
+        ? reading.evaluate(piece, program, reverse)
+        : this.rowsOf(reading, piece, written, options);
     };
     const ordered = reverse ? [...pieces].reverse() : pieces;
     for await (const part of inOrder(ordered, open, { sources: ahead, results: partsAhead })) {
@@ -164,12 +165,14 @@ export class RangeTransaction implements KvTransaction {
   }
 
   private async *rowsOf(
+    reading: Pieces,
     piece: Span,
     own: readonly OwnWrite[],
-    options: ScanOptions,
+    { reverse = false, signal }: EvaluateOptions,
   ): AsyncIterable<EvaluatedPart> {
     const limit = Number.POSITIVE_INFINITY;
-    for await (const pairs of this.scanPiece(piece, own, { ...options, limit }))
+    const rows = reading.rows(piece, { limit, reverse, signal });
+    for await (const pairs of this.withOwn(rows, own, { limit, reverse }))
       yield { result: undefined, pairs, rowsRead: pairs.length, from: undefined };
   }
 
@@ -372,10 +375,18 @@ export class RangeTransaction implements KvTransaction {
     const reverse = options.reverse ?? false;
     // Rows below that the transaction has deleted do not count towards the caller's limit.
     const hidden = own.reduce((count, write) => count + (write.value === undefined ? 1 : 0), 0);
-    const { signal } = options;
-    const rows = this.reader.scan(piece, { reverse, limit: options.limit + hidden, signal });
+    const { limit, signal } = options;
+    const rows = this.reader.scan(piece, { reverse, limit: limit + hidden, signal });
+    yield* this.withOwn(rows, own, { limit, reverse });
+  }
+
+  private async *withOwn(
+    rows: AsyncIterable<readonly KvPair[]>,
+    own: readonly OwnWrite[],
+    { limit, reverse }: { readonly limit: number; readonly reverse: boolean },
+  ): AsyncIterable<readonly KvPair[]> {
     const merge = new ScanMerge(own, reverse);
-    let left = options.limit;
+    let left = limit;
     for await (const batch of rows) {
       this.checkBound(this.context.readTimestamp);
       const merged = merge.next(batch);

@@ -28,6 +28,20 @@ export interface SnapshotReaderParts {
   readonly snapshots: SnapshotKeeper;
 }
 
+interface RowsOptions {
+  readonly limit: number;
+  readonly reverse: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Pieces of spans, in key order, and how they are read: of the snapshot that was there when they were asked for. */
+export interface Pieces {
+  readonly pieces: readonly Span[];
+  rows(piece: Span, options: RowsOptions): AsyncIterable<readonly KvRow[]>;
+  /** What a program makes of a piece's rows, or the rows themselves where stores do not know it. */
+  evaluate(piece: Span, program: Uint8Array, reverse: boolean): AsyncIterable<EvaluatedPart>;
+}
+
 /** Times that one read may move the snapshot before it gives up. */
 const movesMax = 20;
 
@@ -94,16 +108,16 @@ export class SnapshotReader {
     return values;
   }
 
-  async *scan(
+  async *scan(span: Span, options: RowsOptions): AsyncGenerator<readonly KvRow[], void, void> {
+    yield* this.rowsOf(this.snapshot, span, options);
+  }
+
+  private async *rowsOf(
+    snapshot: Snapshot,
     span: Span,
-    options: {
-      readonly limit: number;
-      readonly reverse: boolean;
-      readonly signal?: AbortSignal | undefined;
-    },
+    options: RowsOptions,
   ): AsyncGenerator<readonly KvRow[], void, void> {
     const { router, reads } = this.parts;
-    const { snapshot } = this;
     const { context } = snapshot;
     const { reverse, signal } = options;
     const readOptions = signal === undefined ? {} : { signal };
@@ -124,35 +138,43 @@ export class SnapshotReader {
     }
   }
 
-  /** The pieces of spans by range, as far as is known; several of them are read at one snapshot from the start. */
-  async locate(spans: readonly Span[], signal: AbortSignal | undefined): Promise<readonly Span[]> {
+  /** Spans by range, as far as is known. Several pieces are read at one snapshot from the start, whenever they are read. */
+  async inPieces(spans: readonly Span[], signal: AbortSignal | undefined): Promise<Pieces> {
     const { router } = this.parts;
+    const { snapshot } = this;
     const checks = spans.map((span) => ({ ...span, since: 0 }));
     const located = await router.locate([], checks, signal === undefined ? {} : { signal });
     const pieces = located.flatMap(({ readChecks }) =>
       readChecks.map(({ startKey, endKey = startKey }) => ({ startKey, endKey })),
     );
-    const { context, choosing } = this.snapshot;
+    const { context, choosing } = snapshot;
     if (pieces.length > 1 && context.readTimestamp === 0 && choosing === undefined)
       context.readTimestamp = router.now();
-    return pieces.sort((a, b) => Buffer.compare(a.startKey, b.startKey));
+    return {
+      pieces: pieces.sort((a, b) => Buffer.compare(a.startKey, b.startKey)),
+      rows: (piece, options) => this.rowsOf(snapshot, piece, options),
+      evaluate: (piece, program, reverse) =>
+        this.evaluated(snapshot, piece, { program, reverse, signal }),
+    };
   }
 
-  /** What a program makes of the rows of a piece, or the rows themselves where stores do not know it. */
-  async *evaluate(
+  private async *evaluated(
+    snapshot: Snapshot,
     span: Span,
-    program: Uint8Array,
-    options: { readonly reverse: boolean; readonly signal?: AbortSignal | undefined },
+    options: {
+      readonly program: Uint8Array;
+      readonly reverse: boolean;
+      readonly signal: AbortSignal | undefined;
+    },
   ): AsyncGenerator<EvaluatedPart, void, void> {
     const { router, reads } = this.parts;
-    const { snapshot } = this;
     const { context } = snapshot;
     const { reverse, signal } = options;
     const readOptions = signal === undefined ? {} : { signal };
     let { startKey, endKey } = span;
-    let sent: Uint8Array | undefined = program;
+    let program: Uint8Array | undefined = options.program;
     while (Buffer.compare(startKey, endKey) < 0) {
-      const asked = { startKey, endKey, maxRows: scanBatchRows, reverse, program: sent };
+      const asked = { startKey, endKey, maxRows: scanBatchRows, reverse, program };
       let batch: SnapshotRows;
       try {
         batch = await this.read(
@@ -162,8 +184,8 @@ export class SnapshotReader {
         );
       } catch (error) {
         const refused = error instanceof TransactionRefused && error.reason === 'program-refused';
-        if (!refused || sent === undefined) throw error;
-        sent = undefined;
+        if (!refused || program === undefined) throw error;
+        program = undefined;
         continue;
       }
       const { evaluated, rows, from } = batch;

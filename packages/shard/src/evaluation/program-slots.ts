@@ -1,5 +1,5 @@
 /**
- * How many programs run at once: few, so that reads of single keys get their turns; the others wait in order, and not for
+ * How many long programs run at once: few, so that reads of single keys get their turns; the others wait in order, and not for
  * long, because a router takes silence for a lost message. Knows nothing of programs.
  */
 import type { Clock, Timer } from '@flotilla/base';

@@ -9,8 +9,8 @@ import { ProgramSlots } from './program-slots.ts';
 import type { ScanProgram, ScanPrograms } from './scan-programs.ts';
 
 const { RefusalReason } = flotilla.kv;
-const stores = [1, 2, 3].map(toStoreId);
-const ranges = rangesOn(stores, [Buffer.alloc(0), Buffer.from(keyMax)]);
+const storeIds = [1, 2, 3].map(toStoreId);
+const ranges = rangesOn(storeIds, [Buffer.alloc(0), Buffer.from(keyMax)]);
 const timeoutMs = 20_000;
 
 /** `count`: how many rows; `two`: no more than two of them; `fails`: gives up at the first. */
@@ -29,13 +29,15 @@ const programs: ScanPrograms = {
 let cluster: StoreCluster | undefined;
 afterEach(() => cluster?.stopAll());
 
-async function started(options: Partial<ConstructorParameters<typeof StoreCluster>[0]> = {}) {
-  cluster = new StoreCluster({ seed: 3, ranges, programs: () => ({ programs }), ...options });
-  await cluster.start();
-  const client = cluster.client();
-  for (const key of ['k1', 'k2', 'k3', 'k4', 'k5'])
-    await cluster.until(client.put(Buffer.from(key), 'value'));
-  const { until } = cluster;
+async function started(
+  options: Partial<ConstructorParameters<typeof StoreCluster>[0]> = {},
+  keys: readonly string[] = ['k1', 'k2', 'k3', 'k4', 'k5'],
+) {
+  const stores = new StoreCluster({ seed: 3, ranges, programs: () => ({ programs }), ...options });
+  cluster = stores;
+  await stores.start();
+  const client = stores.client();
+  for (const key of keys) await stores.until(client.put(Buffer.from(key), 'value'));
   const scan = async (
     program: string,
     { startKey = 'k', reverse = false, transactional = true } = {},
@@ -48,7 +50,7 @@ async function started(options: Partial<ConstructorParameters<typeof StoreCluste
       transactional ? { ...request, transaction } : request,
       timeoutMs,
     );
-    return present(await until.call(cluster, answer, timeoutMs), 'an answer');
+    return present(await stores.until(answer, timeoutMs), 'an answer');
   };
   return scan;
 }
@@ -79,6 +81,16 @@ describe('a program of a scan', () => {
     expect(first).toMatchObject({ rowsRead: 3 });
     const { scan: rest } = await scan('count', { startKey: String(first?.resumeKey) });
     expect(rest).toMatchObject({ rowsRead: 2 });
+  });
+
+  it('that is long and gets no turn answers with what it has done', async () => {
+    const limits = { programRowsFree: 32, programsRunningMax: 0, programsWaitingMax: 0 };
+    const keys = Array.from({ length: 40 }, (_, i) => `k${10 + i}`);
+    const scan = await started({ limits }, keys);
+    const { scan: first } = await scan('count');
+    expect(first).toMatchObject({ evaluated: true, rowsRead: 33 });
+    const { scan: rest } = await scan('count', { startKey: String(first?.resumeKey) });
+    expect(rest).toMatchObject({ rowsRead: 7 });
   });
 
   it('is refused where it is not known, or gives up', async () => {

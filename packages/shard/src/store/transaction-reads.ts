@@ -435,7 +435,7 @@ export class TransactionReads {
     memory.reads.bumpSpan(readTimestamp, transaction);
     const run = async (): Promise<Answer | undefined> => {
       const result =
-        program === undefined ? await collected(scan) : await this.evaluated(caller, scan, program);
+        program === undefined ? await collected(scan) : await this.evaluated(scan, program);
       if (replica.isRemoved) return replica.notLeaseholder();
       if (result.kind === 'uncertain') return uncertain(result.timestamp).answer;
       if (result.kind === 'answer') return result.answer;
@@ -462,26 +462,14 @@ export class TransactionReads {
     return programs?.start(program) ?? 'refused';
   }
 
-  /** What the program makes of the scan, once there is room for it. */
-  private async evaluated(caller: Caller, scan: VersionScan, program: ScanProgram): Promise<Found> {
+  /** What the program makes of the scan. */
+  private async evaluated(scan: VersionScan, program: ScanProgram): Promise<Found> {
     const { clock, limits } = this.options;
-    if (!(await this.slots.enter())) {
-      await scan.close();
-      return { kind: 'answer', answer: this.busy('too many programs run') };
-    }
-    try {
-      if (caller.deadlineMs <= clock.nowMs()) {
-        await scan.close();
-        return { kind: 'answer', answer: refusal(RefusalReason.DEADLINE, 'waited too long') };
-      }
-      const outcome = await runProgram(clock, limits, scan, program);
-      if (outcome.kind === 'uncertain') return outcome;
-      if (outcome.kind === 'refused') return { kind: 'answer', answer: programRefused() };
-      const { result, rowsRead, last, complete } = outcome;
-      return { kind: 'found', found: { evaluated: true, result, rowsRead }, last, complete };
-    } finally {
-      this.slots.leave();
-    }
+    const outcome = await runProgram(clock, limits, this.slots, { scan, program });
+    if (outcome.kind === 'uncertain') return outcome;
+    if (outcome.kind === 'refused') return { kind: 'answer', answer: programRefused() };
+    const { result, rowsRead, last, complete } = outcome;
+    return { kind: 'found', found: { evaluated: true, result, rowsRead }, last, complete };
   }
 
   private tryLockedGet(
