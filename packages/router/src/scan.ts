@@ -42,10 +42,16 @@ export interface ScanRequest {
   readonly span: Span;
   readonly maxRows: number;
   readonly reverse: boolean;
+  /** In a transaction: what stores are to make of the rows. */
+  readonly program?: Uint8Array | undefined;
 }
 
 export interface ScanBatch {
+  /** None where the program was run. */
   readonly rows: readonly KvRow[];
+  /** Undefined: there was no program, or the store knows of none. */
+  readonly evaluated: { readonly result: Uint8Array; readonly rowsRead: number } | undefined;
+  readonly from: { readonly rangeId: number; readonly storeId: number };
   /** Where to go on: the next startKey, or in reverse the next endKey. */
   readonly next: Uint8Array;
   /** In a transaction: the snapshot. */
@@ -128,8 +134,9 @@ class ScanCall extends RangeCall {
 
   override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {
     const { rangeId, generation } = piece.range;
-    const { maxRows, reverse } = this.request;
-    const scan = { ...this.asked, maxRows, reverse };
+    const { maxRows, reverse, program } = this.request;
+    const rows = { ...this.asked, maxRows, reverse };
+    const scan = program === undefined ? rows : { ...rows, program };
     const { transaction, storeId } = this;
     const request = { requestId, timeoutMs, rangeId, generation, scan };
     if (transaction === undefined) return kv.Request.encode(request).finish();
@@ -161,7 +168,15 @@ class ScanCall extends RangeCall {
     const resume = response.scan?.resumeKey;
     const asked = this.request.reverse ? this.asked.startKey : this.asked.endKey;
     const next = resume && resume.length > 0 ? resume : asked;
-    this.operation.succeed({ rows, next, readTimestamp: readTimestamp ?? 0 });
+    const { evaluated, result, rowsRead } = response.scan ?? {};
+    this.operation.succeed({
+      rows,
+      evaluated:
+        evaluated === true ? { result: result ?? noBytes, rowsRead: rowsRead ?? 0 } : undefined,
+      from: { rangeId: this.range?.rangeId ?? 0, storeId: fromStore },
+      next,
+      readTimestamp: readTimestamp ?? 0,
+    });
   }
 
   override refuseWith(error: Error): void {

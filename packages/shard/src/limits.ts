@@ -26,6 +26,20 @@ export interface StoreLimits {
   readonly scanChunkRows: number;
   /** Scans running at once per store: each holds an iterator and a pool thread. Above it: BUSY. */
   readonly scansMax: number;
+  /** Programs of scans that read more than `programRowsFree` keys: how many run at once, how many wait for it, and how long;
+   *  then they answer with what they have done. Few, so that others' reads get their turns; a wait below what a router takes
+   *  for silence. Unit: ms. */
+  readonly programRowsFree: number;
+  readonly programsRunningMax: number;
+  readonly programsWaitingMax: number;
+  readonly programWaitMs: number;
+  /** One answer of a program: rows that it reads, and how long it may take, about. Unit: ms. */
+  readonly programRowsMax: number;
+  readonly programMs: number;
+  /** A program lets others run after so long. Unit: ms. */
+  readonly programSliceMs: number;
+  /** Largest program. Unit: bytes. */
+  readonly programBytesMax: number;
   /** Commands evaluated in one turn share log entries up to this size. Unit: bytes of keys and values. */
   readonly entryBytesTarget: number;
   /** The largest single command, with the versions that it replaces: a largest value may replace a largest value.
@@ -110,6 +124,14 @@ export const defaultStoreLimits: StoreLimits = {
   scanBytesMax: 4 * 1024 * 1024,
   scanChunkRows: 256,
   scansMax: 256,
+  programRowsFree: 512,
+  programsRunningMax: 2,
+  programsWaitingMax: 64,
+  programWaitMs: 200,
+  programRowsMax: 50_000,
+  programMs: 100,
+  programSliceMs: 2,
+  programBytesMax: 1024 * 1024,
   entryBytesTarget: 1024 * 1024,
   commandBytesMax: 8 * 1024 * 1024 + 64 * 1024,
   commandConditionsMax: 20_000,

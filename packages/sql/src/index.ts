@@ -32,14 +32,14 @@
  * knows of ranges, stores, sockets or consensus.
  *
  * Not built: exclusion constraints, partitioned tables, inheritance, materialized views, functions,
- * triggers, prepared transactions, SEARCH and CYCLE, hypothetical-set aggregates, spilling to disk, pushing filters to the
- * stores.
+ * triggers, prepared transactions, SEARCH and CYCLE, hypothetical-set aggregates, spilling to disk.
  */
 export * from './cluster/cluster-inspector.ts';
 export type { Peers } from './cluster/peers.ts';
 export type { CancelKeyBytes, RemoteCancels } from './cluster/remote-cancels.ts';
 export type { SessionClient } from './cluster/session-facts.ts';
 export * from './engine.ts';
+export { createScanPrograms } from './execute/push/evaluate-program.ts';
 export * from './kv-errors.ts';
 export * from './kv-transaction.ts';
 export * from './named-statements.ts';

@@ -55,6 +55,23 @@ export interface ScanOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface EvaluateOptions {
+  readonly reverse?: boolean;
+  /** How many parts may be under way at once; 1: what comes first is likely to be enough. Default: as many as there are. */
+  readonly ahead?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What became of a part of the rows that a program was sent to. Parts come in scan order. */
+export interface EvaluatedPart {
+  /** What a store's program made of them. Undefined: `pairs` are the rows themselves, not evaluated yet. */
+  readonly result: Uint8Array | undefined;
+  readonly pairs: readonly KvPair[];
+  /** Rows that were read for it. */
+  readonly rowsRead: number;
+  readonly from: { readonly rangeId: number; readonly storeId: number } | undefined;
+}
+
 /** A moment in the writes of one transaction. Opaque. */
 export interface Savepoint {
   readonly savepoint: unknown;
@@ -85,6 +102,17 @@ export interface KvTransaction {
   ): Promise<readonly (Uint8Array | undefined)[]>;
   /** Pairs of the span in key order (or reverse), own writes included, in batches that arrived together. Locks nothing. */
   scan(span: Span, options?: ScanOptions): AsyncIterable<readonly KvPair[]>;
+
+  /**
+   * As scans of the spans, which are in scan order, but with the rows evaluated where they are, on all ranges at once. What
+   * the program means is between the caller and the stores. Where a store does not know it, or the transaction has writes
+   * of its own, the rows themselves come back. Undefined: nothing below evaluates.
+   */
+  evaluate(
+    spans: readonly Span[],
+    program: Uint8Array,
+    options?: EvaluateOptions,
+  ): AsyncIterable<EvaluatedPart> | undefined;
 
   /** Buffers a write. Synchronous: nothing leaves before `commit`. Throws DbError TOO_LARGE. */
   put(key: Uint8Array, value: Uint8Array): void;

@@ -8,6 +8,7 @@ import {
   DbError,
   keyBytesMax,
   type Span,
+  spanContains,
   timestampFromWallMs,
   timestampSpan,
   valueBytesMax,
@@ -15,6 +16,8 @@ import {
 import type { KvValue, TransactionContext, WriteCondition, WriteMutation } from '@flotilla/router';
 import {
   type BeginOptions,
+  type EvaluatedPart,
+  type EvaluateOptions,
   type IsolationLevel,
   type KvPair,
   type KvTransaction,
@@ -26,14 +29,18 @@ import {
   type TimeBound,
 } from '@flotilla/sql/protocol';
 import { Commit, type CommitParts } from './commit.ts';
+import { inOrder } from './in-order.ts';
 import { ReadSet } from './read-set.ts';
 import { ScanMerge } from './scan-merge.ts';
 import type { SnapshotKeeper } from './snapshot-keeper.ts';
-import { SnapshotReader } from './snapshot-reader.ts';
+import { type Pieces, SnapshotReader } from './snapshot-reader.ts';
 import { keyText, type OwnWrite, WriteBuffer } from './write-buffer.ts';
 
 /** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
 export const transactionBytesMax: number = 64 * 1024 * 1024;
+/** Ranges whose rows are evaluated at once, and answers of each that wait to be taken: half a MiB each, about. */
+const piecesAhead = 16;
+const partsAhead = 4;
 /** How far clocks of stores may be apart. Unit: ms. */
 export const uncertaintyMs: number = 250;
 
@@ -127,6 +134,46 @@ export class RangeTransaction implements KvTransaction {
         yield pairs;
       }
     }
+  }
+
+  /** Ranges that the transaction has written to are read row by row, with its own writes as they were when this began. */
+  async *evaluate(
+    spans: readonly Span[],
+    program: Uint8Array,
+    options: EvaluateOptions = {},
+  ): AsyncIterable<EvaluatedPart> {
+    this.checkOpen();
+    const { reverse = false, ahead = piecesAhead, signal } = options;
+    const own = spans.flatMap((span) => this.buffer.within(span));
+    const holes = this.buffer.deletedSpans;
+    const left = spans.flatMap((span) => this.buffer.remaining(span));
+    if (left.length === 0) return;
+    const reading = await this.reader.inPieces(left, signal);
+    const { pieces } = reading;
+    const open = (piece: Span): AsyncIterable<EvaluatedPart> => {
+      const written = own.filter(({ key }) => spanContains(piece, key));
+      return written.length === 0 && holes.length === 0
+        ? reading.evaluate(piece, program, reverse)
+        : this.rowsOf(reading, piece, written, options);
+    };
+    const ordered = reverse ? [...pieces].reverse() : pieces;
+    for await (const part of inOrder(ordered, open, { sources: ahead, results: partsAhead })) {
+      this.checkBound(this.context.readTimestamp);
+      yield part;
+    }
+    this.checkBound(this.context.readTimestamp);
+  }
+
+  private async *rowsOf(
+    reading: Pieces,
+    piece: Span,
+    own: readonly OwnWrite[],
+    { reverse = false, signal }: EvaluateOptions,
+  ): AsyncIterable<EvaluatedPart> {
+    const limit = Number.POSITIVE_INFINITY;
+    const rows = reading.rows(piece, { limit, reverse, signal });
+    for await (const pairs of this.withOwn(rows, own, { limit, reverse }))
+      yield { result: undefined, pairs, rowsRead: pairs.length, from: undefined };
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
@@ -328,10 +375,18 @@ export class RangeTransaction implements KvTransaction {
     const reverse = options.reverse ?? false;
     // Rows below that the transaction has deleted do not count towards the caller's limit.
     const hidden = own.reduce((count, write) => count + (write.value === undefined ? 1 : 0), 0);
-    const { signal } = options;
-    const rows = this.reader.scan(piece, { reverse, limit: options.limit + hidden, signal });
+    const { limit, signal } = options;
+    const rows = this.reader.scan(piece, { reverse, limit: limit + hidden, signal });
+    yield* this.withOwn(rows, own, { limit, reverse });
+  }
+
+  private async *withOwn(
+    rows: AsyncIterable<readonly KvPair[]>,
+    own: readonly OwnWrite[],
+    { limit, reverse }: { readonly limit: number; readonly reverse: boolean },
+  ): AsyncIterable<readonly KvPair[]> {
     const merge = new ScanMerge(own, reverse);
-    let left = options.limit;
+    let left = limit;
     for await (const batch of rows) {
       this.checkBound(this.context.readTimestamp);
       const merged = merge.next(batch);

@@ -9,11 +9,13 @@ import {
   type KvRow,
   type KvValue,
   type LockOptions,
+  type SnapshotRows,
   type SnapshotValues,
   type TransactionContext,
   TransactionRefused,
   type TransactionRouter,
 } from '@flotilla/router';
+import type { EvaluatedPart } from '@flotilla/sql/protocol';
 import type { LockKeeper } from './lock-keeper.ts';
 import type { ReadSet } from './read-set.ts';
 import { keptAfterMs, type SnapshotKeeper } from './snapshot-keeper.ts';
@@ -24,6 +26,20 @@ export interface SnapshotReaderParts {
   readonly reads: ReadSet;
   readonly clock: Clock;
   readonly snapshots: SnapshotKeeper;
+}
+
+interface RowsOptions {
+  readonly limit: number;
+  readonly reverse: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Pieces of spans, in key order, and how they are read: of the snapshot that was there when they were asked for. */
+export interface Pieces {
+  readonly pieces: readonly Span[];
+  rows(piece: Span, options: RowsOptions): AsyncIterable<readonly KvRow[]>;
+  /** What a program makes of a piece's rows, or the rows themselves where stores do not know it. */
+  evaluate(piece: Span, program: Uint8Array, reverse: boolean): AsyncIterable<EvaluatedPart>;
 }
 
 /** Times that one read may move the snapshot before it gives up. */
@@ -92,16 +108,16 @@ export class SnapshotReader {
     return values;
   }
 
-  async *scan(
+  async *scan(span: Span, options: RowsOptions): AsyncGenerator<readonly KvRow[], void, void> {
+    yield* this.rowsOf(this.snapshot, span, options);
+  }
+
+  private async *rowsOf(
+    snapshot: Snapshot,
     span: Span,
-    options: {
-      readonly limit: number;
-      readonly reverse: boolean;
-      readonly signal?: AbortSignal | undefined;
-    },
+    options: RowsOptions,
   ): AsyncGenerator<readonly KvRow[], void, void> {
     const { router, reads } = this.parts;
-    const { snapshot } = this;
     const { context } = snapshot;
     const { reverse, signal } = options;
     const readOptions = signal === undefined ? {} : { signal };
@@ -119,6 +135,65 @@ export class SnapshotReader {
       else startKey = batch.covered.endKey;
       left -= batch.rows.length;
       if (batch.rows.length > 0) yield batch.rows;
+    }
+  }
+
+  /** Spans by range, as far as is known. Several pieces are read at one snapshot from the start, whenever they are read. */
+  async inPieces(spans: readonly Span[], signal: AbortSignal | undefined): Promise<Pieces> {
+    const { router } = this.parts;
+    const { snapshot } = this;
+    const checks = spans.map((span) => ({ ...span, since: 0 }));
+    const located = await router.locate([], checks, signal === undefined ? {} : { signal });
+    const pieces = located.flatMap(({ readChecks }) =>
+      readChecks.map(({ startKey, endKey = startKey }) => ({ startKey, endKey })),
+    );
+    const { context, choosing } = snapshot;
+    if (pieces.length > 1 && context.readTimestamp === 0 && choosing === undefined)
+      context.readTimestamp = router.now();
+    return {
+      pieces: pieces.sort((a, b) => Buffer.compare(a.startKey, b.startKey)),
+      rows: (piece, options) => this.rowsOf(snapshot, piece, options),
+      evaluate: (piece, program, reverse) =>
+        this.evaluated(snapshot, piece, { program, reverse, signal }),
+    };
+  }
+
+  private async *evaluated(
+    snapshot: Snapshot,
+    span: Span,
+    options: {
+      readonly program: Uint8Array;
+      readonly reverse: boolean;
+      readonly signal: AbortSignal | undefined;
+    },
+  ): AsyncGenerator<EvaluatedPart, void, void> {
+    const { router, reads } = this.parts;
+    const { context } = snapshot;
+    const { reverse, signal } = options;
+    const readOptions = signal === undefined ? {} : { signal };
+    let { startKey, endKey } = span;
+    let program: Uint8Array | undefined = options.program;
+    while (Buffer.compare(startKey, endKey) < 0) {
+      const asked = { startKey, endKey, maxRows: scanBatchRows, reverse, program };
+      let batch: SnapshotRows;
+      try {
+        batch = await this.read(
+          snapshot,
+          () => router.scan(context, asked, readOptions),
+          ({ covered, readTimestamp }) => reads.addSpan(covered, readTimestamp),
+        );
+      } catch (error) {
+        const refused = error instanceof TransactionRefused && error.reason === 'program-refused';
+        if (!refused || program === undefined) throw error;
+        program = undefined;
+        continue;
+      }
+      const { evaluated, rows, from } = batch;
+      if (reverse) endKey = batch.covered.startKey;
+      else startKey = batch.covered.endKey;
+      yield evaluated === undefined
+        ? { result: undefined, pairs: rows, rowsRead: rows.length, from }
+        : { result: evaluated.result, pairs: [], rowsRead: evaluated.rowsRead, from };
     }
   }
 

@@ -1,7 +1,12 @@
 /** Transactions over real stores: consensus, logs, leases and all, on one manual clock. */
 import { kvPrefix, SeededPrng } from '@flotilla/base';
 import { bootstrapCluster, createRouter, type Router } from '@flotilla/router';
-import { initialRanges, type PlacementSettings, type StoreLimits } from '@flotilla/shard';
+import {
+  initialRanges,
+  type PlacementSettings,
+  type StoreLimits,
+  type StoreOptions,
+} from '@flotilla/shard';
 import { StoreCluster } from '@flotilla/shard/testing';
 import type { LoadWorld } from './list-load.test-kit.ts';
 import type { TestClient } from './transaction.test-kit.ts';
@@ -15,6 +20,8 @@ export function keyOf(n: number): Uint8Array {
 export interface StoreWorldOptions {
   readonly limits?: Partial<StoreLimits>;
   readonly placement?: PlacementSettings;
+  /** By store: what it runs programs of scans with. Default: nothing. */
+  readonly programs?: (storeId: number) => Pick<StoreOptions, 'programs'>;
 }
 
 export class StoreWorld implements LoadWorld {
@@ -31,12 +38,13 @@ export class StoreWorld implements LoadWorld {
   }
 
   static async start(seed: number, options: StoreWorldOptions = {}): Promise<StoreWorld> {
-    const { limits, placement } = options;
+    const { limits, placement, programs } = options;
     const routers: Router[] = [];
     const cluster: StoreCluster = new StoreCluster({
       seed,
       ...(limits === undefined ? {} : { limits }),
       ...(placement === undefined ? {} : { placement }),
+      ...(programs === undefined ? {} : { programs }),
       finishTransaction: (storeId) => {
         const life = routers.length;
         const transport = cluster.network.connect(`client-of-store-${storeId}-${life}`);

@@ -104,20 +104,20 @@ export class RangeTransactionRouter implements TransactionRouter {
 
   async scan(
     context: TransactionContext,
-    { startKey, endKey, maxRows, reverse }: SnapshotScan,
+    { startKey, endKey, maxRows, reverse, program }: SnapshotScan,
     options: TransactionReadOptions = {},
   ): Promise<SnapshotRows> {
     this.parts.checkOpen();
     const { dispatcher, admission } = this.parts;
-    const { rows, next, readTimestamp } = await new ScanOperation(
+    const { rows, evaluated, from, next, readTimestamp } = await new ScanOperation(
       dispatcher,
       admission,
-      { span: { startKey, endKey }, maxRows, reverse },
+      { span: { startKey, endKey }, maxRows, reverse, program },
       options,
       { context, coordinator: this.clientId },
     ).start();
     const covered = reverse ? { startKey: next, endKey } : { startKey, endKey: next };
-    return { rows, covered, readTimestamp };
+    return { rows, evaluated, from, covered, readTimestamp };
   }
 
   async locate(

@@ -19,6 +19,8 @@ export function finalRefusal(refusal: Refusal): Error | undefined {
       return new TransactionRefused('too-old');
     case RefusalReason.TRANSACTION_ABORTED:
       return new TransactionRefused('aborted');
+    case RefusalReason.PROGRAM_REFUSED:
+      return new TransactionRefused('program-refused');
     case RefusalReason.LOCK_NOT_AVAILABLE:
       return new DbError('LOCK_NOT_AVAILABLE', 'another transaction has locked the key', {
         key: Uint8Array.from(refusal.key ?? []),

@@ -71,10 +71,16 @@ export interface SnapshotValues {
 export interface SnapshotScan extends Span {
   readonly maxRows: number;
   readonly reverse: boolean;
+  /** What stores are to make of the rows, up to bounds of their own. */
+  readonly program?: Uint8Array | undefined;
 }
 
 export interface SnapshotRows {
+  /** None where the program was run. */
   readonly rows: readonly KvRow[];
+  /** What the program made of the rows, and how many these were. Undefined: there was none, or the store knows of none. */
+  readonly evaluated: { readonly result: Uint8Array; readonly rowsRead: number } | undefined;
+  readonly from: { readonly rangeId: number; readonly storeId: number };
   /** What this batch covers: the asked span up to where it stopped. */
   readonly covered: Span;
   readonly readTimestamp: number;
@@ -170,7 +176,7 @@ export interface LiveTransaction {
 }
 
 /**
- * `uncertain`: read at `timestamp` or above. `pushed`: write at `timestamp` or above. `several-ranges`: what must be in
+ * `program-refused`: the store cannot run what the scan carries along. `uncertain`: read at `timestamp` or above. `pushed`: write at `timestamp` or above. `several-ranges`: what must be in
  * one range is not. `aborted`: others have recovered it. `too-old`: the snapshot is older than the history. `too-late`: the
  * write could only be made at `timestamp`, which is above its greatest.
  */
@@ -180,7 +186,8 @@ export type RefusedReason =
   | 'several-ranges'
   | 'aborted'
   | 'too-old'
-  | 'too-late';
+  | 'too-late'
+  | 'program-refused';
 
 /** A step that stores refused, with what the coordinator needs to go on. Nothing was done. */
 export class TransactionRefused extends DbError {
@@ -202,10 +209,12 @@ const textOf: Readonly<Record<RefusedReason, string>> = {
   aborted: 'the transaction was given up by others',
   'too-old': 'the snapshot is older than the history that is kept',
   'too-late': 'the time in which the transaction may commit is over',
+  'program-refused': 'the store cannot run the program of the scan',
 };
 
 function codeOf(reason: RefusedReason): ErrorCode {
   if (reason === 'too-old') return 'SNAPSHOT_TOO_OLD';
+  if (reason === 'program-refused') return 'NOT_SUPPORTED';
   return reason === 'several-ranges' ? 'NOT_SUPPORTED' : 'CONFLICT';
 }
 
@@ -236,7 +245,7 @@ export interface TransactionRouter {
     keys: readonly Uint8Array[],
     options: LockOptions,
   ): Promise<SnapshotValues>;
-  /** One batch of rows, of one range. Refused: uncertain, too-old. */
+  /** One batch of rows, of one range. Refused: uncertain, too-old, program-refused. */
   scan(
     context: TransactionContext,
     scan: SnapshotScan,

@@ -233,6 +233,7 @@ export class Member {
       clock,
       answers: admission,
       limits,
+      programs: this.context.options.programs,
       protectedSnapshots: () => this.options.protectedSnapshots(),
       onFatal: fail,
     };

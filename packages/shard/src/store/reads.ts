@@ -17,6 +17,7 @@ import {
 import type { MultiRaft } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineIterator } from '../engine/engine.ts';
+import type { ScanPrograms } from '../evaluation/scan-programs.ts';
 import type { StoreLimits } from '../limits.ts';
 import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
 import {
@@ -40,6 +41,8 @@ export interface ReadsOptions {
   readonly clock: Clock;
   readonly answers: Answers;
   readonly limits: StoreLimits;
+  /** Undefined: none can be run here. */
+  readonly programs: ScanPrograms | undefined;
   /** Snapshots that are read for long. Undefined: not known. */
   readonly protectedSnapshots: () => ProtectedSnapshots | undefined;
   readonly onFatal: (error: unknown) => void;

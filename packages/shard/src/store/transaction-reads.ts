@@ -13,6 +13,9 @@ import {
   toTimestamp,
 } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
+import { ProgramSlots } from '../evaluation/program-slots.ts';
+import { runProgram } from '../evaluation/run-program.ts';
+import type { ScanProgram } from '../evaluation/scan-programs.ts';
 import { kv } from '../protocol/index.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import { blockedBy, type Leaseholder } from '../replica/leaseholder.ts';
@@ -79,13 +82,33 @@ interface Snapshot {
   readonly storeTimestamp: number;
 }
 
+type ScanFields = flotilla.kv.ScanResponse.$Properties;
+
+/** What a scan came to. `last` is the last key that counts; undefined: there was none. */
+type Found =
+  | {
+      readonly kind: 'found';
+      readonly found: ScanFields;
+      readonly last: Uint8Array | undefined;
+      readonly complete: boolean;
+    }
+  | { readonly kind: 'uncertain'; readonly timestamp: number }
+  | { readonly kind: 'answer'; readonly answer: Answer };
+
 export class TransactionReads {
   private readonly options: ReadsOptions;
   private readonly reads: Reads;
+  private readonly slots: ProgramSlots;
 
   constructor(options: ReadsOptions, reads: Reads) {
     this.options = options;
     this.reads = reads;
+    const { programsRunningMax, programsWaitingMax, programWaitMs } = options.limits;
+    this.slots = new ProgramSlots(options.clock, {
+      runningMax: programsRunningMax,
+      waitingMax: programsWaitingMax,
+      waitMs: programWaitMs,
+    });
   }
 
   /** @returns the answer if there is one at once; otherwise it is sent later */
@@ -389,6 +412,8 @@ export class TransactionReads {
     if (refused !== undefined) return { kind: 'refused', answer: refused };
     const snapshot = this.snapshotOf(read, leaseholder, header);
     if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
+    const program = this.programOf(request);
+    if (program === 'refused') return { kind: 'refused', answer: programRefused() };
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
     const reverse = request.reverse === true;
@@ -410,17 +435,18 @@ export class TransactionReads {
     const { startKey, endKey } = free.span;
     memory.reads.bumpSpan(nameOf(startKey), nameOf(endKey), readTimestamp, transaction);
     const run = async (): Promise<Answer | undefined> => {
-      const result = await scan.run();
+      const result =
+        program === undefined ? await collected(scan) : await this.evaluated(scan, program);
       if (replica.isRemoved) return replica.notLeaseholder();
       if (result.kind === 'uncertain') return uncertain(result.timestamp).answer;
-      const { rows, complete } = result;
-      const last = rows.at(-1);
+      if (result.kind === 'answer') return result.answer;
+      const { found, complete, last } = result;
       if (!complete && last !== undefined)
-        return answerOfSnapshot(resumeAfter(rows, last.key ?? noBytes, reverse), snapshot);
-      const whole = answerOfSnapshot({ scan: { rows, resumeKey: noBytes } }, snapshot);
+        return answerOfSnapshot(resumeAfter(found, last, reverse), snapshot);
+      const whole = answerOfSnapshot({ scan: { ...found, resumeKey: noBytes } }, snapshot);
       const { obstacle } = free;
       if (obstacle === undefined) return whole;
-      if (rows.length > 0) return resumeAt(whole, obstacle, reverse);
+      if (last !== undefined) return resumeAt(whole, obstacle, reverse);
       return this.wait(read, obstacle.key, obstacle.giveUp);
     };
     return {
@@ -428,6 +454,23 @@ export class TransactionReads {
       finish: () => this.reads.runScan(caller, run),
       cancel: () => void scan.close().catch(onFatal),
     };
+  }
+
+  private programOf({ program }: ScanRequest): ScanProgram | 'refused' | undefined {
+    if (!program?.length) return undefined;
+    const { programs, limits } = this.options;
+    if (program.length > limits.programBytesMax) return 'refused';
+    return programs?.start(program) ?? 'refused';
+  }
+
+  /** What the program makes of the scan. */
+  private async evaluated(scan: VersionScan, program: ScanProgram): Promise<Found> {
+    const { clock, limits } = this.options;
+    const outcome = await runProgram(clock, limits, this.slots, { scan, program });
+    if (outcome.kind === 'uncertain') return outcome;
+    if (outcome.kind === 'refused') return { kind: 'answer', answer: programRefused() };
+    const { result, rowsRead, last, complete } = outcome;
+    return { kind: 'found', found: { evaluated: true, result, rowsRead }, last, complete };
   }
 
   private tryLockedGet(
@@ -574,12 +617,19 @@ function answerOfSnapshot(
     : { scan: { ...scan, readTimestamp, storeTimestamp } };
 }
 
-function resumeAfter(
-  rows: flotilla.kv.Row.$Properties[],
-  last: Uint8Array,
-  reverse: boolean,
-): Answer {
-  return resumeAt({ scan: { rows } }, { key: reverse ? last : keySuccessor(last) }, false);
+function resumeAfter(found: ScanFields, last: Uint8Array, reverse: boolean): Answer {
+  return resumeAt({ scan: found }, { key: reverse ? last : keySuccessor(last) }, false);
+}
+
+async function collected(scan: VersionScan): Promise<Found> {
+  const result = await scan.run();
+  if (result.kind === 'uncertain') return result;
+  const { rows, complete } = result;
+  return { kind: 'found', found: { rows }, last: rows.at(-1)?.key ?? undefined, complete };
+}
+
+function programRefused(): Answer {
+  return refusal(RefusalReason.PROGRAM_REFUSED, 'this store cannot run the program');
 }
 
 function uncertain(timestamp: number): Outcome & { readonly kind: 'refused' } {

@@ -18,7 +18,7 @@ import type { StoreLimits } from '../limits.ts';
 import type { PlacementSettings } from '../placement/settings.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { openStore } from '../store/open-store.ts';
-import type { Store } from '../store/store-api.ts';
+import type { Store, StoreOptions } from '../store/store-api.ts';
 import type { FinishTransaction } from '../transaction/abandoned.ts';
 import { MemoryEngine } from './memory-engine.ts';
 import { MortalClock } from './mortal-clock.ts';
@@ -41,6 +41,8 @@ export interface StoreClusterOptions {
   readonly driverLimits?: Partial<DriverLimits>;
   /** For each store, over a connection of its own. */
   readonly finishTransaction?: (storeId: StoreId) => FinishTransaction;
+  /** For each store: what it runs programs of scans with. Default: nothing. */
+  readonly programs?: (storeId: StoreId) => Pick<StoreOptions, 'programs'>;
   /** Milliseconds a sync takes, uniform. Default [0, 0]. */
   readonly syncDelayMs?: readonly [number, number];
 }
@@ -135,6 +137,7 @@ export class StoreCluster {
       ...(this.options.finishTransaction === undefined
         ? {}
         : { finishTransaction: this.options.finishTransaction(storeId) }),
+      ...(this.options.programs === undefined ? {} : this.options.programs(storeId)),
       ...(this.options.placement === undefined ? {} : { placement: this.options.placement }),
       ...(this.options.timings === undefined ? {} : { timings: this.options.timings }),
       ...(this.options.limits === undefined ? {} : { limits: this.options.limits }),

@@ -22,6 +22,7 @@ export interface VersionScanOptions {
   readonly uncertaintyLimit: number;
   /** False: no key was deleted after readTimestamp. */
   readonly withDeleted: boolean;
+  /** Of `run`. */
   readonly rowsMax: number;
   readonly bytesMax: number;
   readonly chunkRows: number;
@@ -31,6 +32,17 @@ export type VersionScanResult =
   /** `complete`: the whole span was seen. */
   | { readonly kind: 'rows'; readonly rows: Row[]; readonly complete: boolean }
   | { readonly kind: 'uncertain'; readonly timestamp: number };
+
+export type ScanEnd =
+  /** The whole span was seen. */
+  | { readonly kind: 'complete' }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'uncertain'; readonly timestamp: number };
+
+export interface ScanPace {
+  readonly rows: number;
+  rest(): Promise<void> | undefined;
+}
 
 /** Of one key: what a snapshot sees, that it sees nothing, or that it cannot tell. */
 export type Visible =
@@ -79,23 +91,41 @@ export class VersionScan {
     this.history = withDeleted ? open(space.historySpan(startKey, endKey)) : undefined;
   }
 
+  /** Rows up to the bounds of the options. */
   async run(): Promise<VersionScanResult> {
     const { rowsMax, bytesMax } = this.options;
     const rows: Row[] = [];
     let bytes = 0;
+    const end = await this.each((key, stored) => {
+      rows.push({ key, value: storedPayload(stored), timestamp: storedTimestamp(stored) });
+      bytes += key.length + stored.length;
+      return rows.length < rowsMax && bytes < bytesMax;
+    });
+    return end.kind === 'uncertain'
+      ? end
+      : { kind: 'rows', rows, complete: end.kind === 'complete' };
+  }
+
+  /**
+   * Hands out what the snapshot shows, and closes. Once.
+   * @param take returns false: no more
+   * @param pace asked after so many keys: what to wait for before the next
+   */
+  async each(take: (key: Buffer, stored: Buffer) => boolean, pace?: ScanPace): Promise<ScanEnd> {
+    let keys = 0;
     try {
-      while (rows.length < rowsMax && bytes < bytesMax) {
+      for (;;) {
         // Most rows need no promise: nothing to fetch, nothing to look up.
         const next = this.nextAtHand() ?? (await this.next());
-        if (next === undefined) return { kind: 'rows', rows, complete: true };
+        if (next === undefined) return { kind: 'complete' };
         const { key, visible } = next;
         if (visible.kind === 'uncertain') return visible;
-        if (visible.kind === 'absent') continue;
-        const { stored } = visible;
-        rows.push({ key, value: storedPayload(stored), timestamp: storedTimestamp(stored) });
-        bytes += key.length + stored.length;
+        if (visible.kind === 'version' && !take(key, visible.stored)) return { kind: 'stopped' };
+        if (pace !== undefined && ++keys % pace.rows === 0) {
+          const rest = pace.rest();
+          if (rest !== undefined) await rest;
+        }
       }
-      return { kind: 'rows', rows, complete: false };
     } finally {
       await this.close();
     }

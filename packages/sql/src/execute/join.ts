@@ -14,6 +14,7 @@ import {
   type NodeText,
   type Operator,
 } from './operator.ts';
+import { buildKeyFilter, filteredKeysMax } from './push/key-filter.ts';
 import { type Run, rowBytes, withArguments } from './run.ts';
 import { Partitions, partitionCount } from './spill/partitions.ts';
 import { canSpill, Holding } from './spill/spilling.ts';
@@ -122,6 +123,11 @@ abstract class Binary {
   }
 }
 
+/** Rows of the left go on although nothing matches them. */
+function keepsLeft(type: PhysicalJoinType): boolean {
+  return type === 'left' || type === 'full' || type === 'anti';
+}
+
 /** Without a promise where no subquery is waited for. */
 function nowOrLater<T>(run: Run, evaluate: () => T): T | Promise<T> {
   try {
@@ -155,6 +161,9 @@ interface HashTable {
   readonly holding: Holding;
 }
 
+/** Opens the left side. @param filter of keys that may have a match; it is free to ignore it */
+type Lefts = (filter: Uint8Array | undefined) => Batches;
+
 /** Rows with one key cannot be parted; this many levels part everything else. */
 const levelsMax = 6;
 
@@ -164,22 +173,27 @@ const levelsMax = 6;
  */
 export class HashJoinOperator extends Binary implements Operator {
   private readonly keys: HashKeys;
+  private readonly filters: boolean;
 
+  /** @param filters the left side has a use for a filter of the right side's keys */
   constructor(
     inputs: readonly [left: Operator, right: Operator],
     shape: JoinShape,
     keys: HashKeys,
     text: () => NodeText,
+    filters = false,
   ) {
     super(inputs, shape, text);
     this.keys = keys;
+    this.filters = filters;
   }
 
   open(run: Run): Batches {
-    return this.join(run, this.left.open(run), this.right.open(run), 0);
+    const lefts: Lefts = (filter) => this.left.open(run, undefined, filter);
+    return this.join(run, lefts, this.right.open(run), 0);
   }
 
-  private async *join(run: Run, lefts: Batches, rights: Batches, level: number): Batches {
+  private async *join(run: Run, lefts: Lefts, rights: Batches, level: number): Batches {
     const holding = new Holding(run.memory);
     try {
       const built = await this.build(run, rights, holding, level);
@@ -248,24 +262,24 @@ export class HashJoinOperator extends Binary implements Operator {
     return parts;
   }
 
-  private async *joinParts(run: Run, lefts: Batches, rights: Partitions, level: number): Batches {
+  private async *joinParts(run: Run, lefts: Lefts, rights: Partitions, level: number): Batches {
     const parts = new Partitions(run, level);
     try {
-      for await (const batch of lefts) {
+      for await (const batch of lefts(undefined)) {
         await forEachRow(run, batch, (row) => parts.add(this.key(this.keys.left, row, run), row));
         await parts.settle();
         if (run.pace.due()) await run.pace.rest();
       }
       for (let part = 0; part < partitionCount; part++)
         if (parts.rowsIn(part) + rights.rowsIn(part) > 0)
-          yield* this.join(run, parts.drain(part), rights.drain(part), level + 1);
+          yield* this.join(run, () => parts.drain(part), rights.drain(part), level + 1);
     } finally {
       await parts.close();
       await rights.close();
     }
   }
 
-  private async *joinTable(run: Run, lefts: Batches, { buckets, all }: HashTable): Batches {
+  private async *joinTable(run: Run, lefts: Lefts, { buckets, all }: HashTable): Batches {
     const { type } = this.shape;
     if (buckets.size === 0 && (type === 'inner' || type === 'semi' || type === 'right')) {
       if (type === 'right') yield* this.unmatched(run, all, new Set());
@@ -276,7 +290,8 @@ export class HashJoinOperator extends Binary implements Operator {
       const key = this.key(this.keys.left, left, run);
       return key === undefined ? none : (buckets.get(key) ?? none);
     };
-    for await (const batch of lefts) yield* this.match(run, batch, candidates, matched);
+    const filter = this.filters && !keepsLeft(type) ? filterOf(buckets) : undefined;
+    for await (const batch of lefts(filter)) yield* this.match(run, batch, candidates, matched);
     if (matched !== undefined) yield* this.unmatched(run, all, matched);
   }
 
@@ -299,6 +314,11 @@ function put(table: HashTable, key: HashKey | undefined, row: Row, keepsRight: b
     else bucket.push(row);
   }
   if (keepsRight) table.all.push(row);
+}
+
+/** Undefined: of too many keys. */
+function filterOf(buckets: ReadonlyMap<HashKey, unknown>): Uint8Array | undefined {
+  return buckets.size > filteredKeysMax ? undefined : buildKeyFilter(buckets.keys(), buckets.size);
 }
 
 function batchBytes(batch: readonly Row[]): number {

@@ -22,8 +22,11 @@ export interface Operator {
   readonly inputs: readonly Operator[];
   /** Made when EXPLAIN asks. Undefined: EXPLAIN shows the input in its place. */
   readonly text: (() => NodeText) | undefined;
-  /** @param enough the consumer surely stops after that many rows */
-  open(run: Run, enough?: number): Batches;
+  /**
+   * @param enough the consumer surely stops after that many rows
+   * @param keys a filter of what a join looks for: the consumer has no use for rows that it leaves out, nor harm from them
+   */
+  open(run: Run, enough?: number, keys?: Uint8Array): Batches;
 }
 
 /** Lets others run when the turn's budget is spent. Throws 57014. */

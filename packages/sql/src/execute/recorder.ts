@@ -4,6 +4,8 @@
  */
 import type { Span } from '@flotilla/base';
 import type {
+  EvaluatedPart,
+  EvaluateOptions,
   KvPair,
   KvTransaction,
   LockedValue,
@@ -28,11 +30,21 @@ export class Recorder {
     rows: 0,
     bytes: 0,
   };
+  /** Of the requests, those in which stores evaluated: rows that they read, and who they were. */
+  readonly evaluated: {
+    requests: number;
+    rowsRead: number;
+    readonly ranges: Set<number>;
+    readonly stores: Set<number>;
+  } = { requests: 0, rowsRead: 0, ranges: new Set(), stores: new Set() };
 
   /** The statement is run again: only its last run counts. */
   reset(): void {
     this.nodes.clear();
     Object.assign(this.storage, { requests: 0, rows: 0, bytes: 0 });
+    Object.assign(this.evaluated, { requests: 0, rowsRead: 0 });
+    this.evaluated.ranges.clear();
+    this.evaluated.stores.clear();
   }
 
   /** A run of the operator begins. */
@@ -53,6 +65,26 @@ export class Recorder {
     record.rows += rows;
   }
 
+  /** Rows of what a store has computed. */
+  received(rows: number): void {
+    this.storage.rows += rows;
+  }
+
+  part({ result, pairs, rowsRead, from }: EvaluatedPart): void {
+    this.storage.requests++;
+    if (result === undefined) {
+      this.pairs(pairs);
+      return;
+    }
+    const { evaluated } = this;
+    this.storage.bytes += result.length;
+    evaluated.requests++;
+    evaluated.rowsRead += rowsRead;
+    if (from === undefined) return;
+    evaluated.ranges.add(from.rangeId);
+    evaluated.stores.add(from.storeId);
+  }
+
   pairs(values: Iterable<KvPair>): void {
     for (const { key, value } of values) {
       this.storage.rows++;
@@ -64,10 +96,10 @@ export class Recorder {
 /** Lets runs with a recorder be recorded: all operators of a tree. */
 export function instrument(operator: Operator): void {
   const open = operator.open.bind(operator);
-  const recorded = (run: Run, enough?: number): Batches =>
+  const recorded = (run: Run, enough?: number, keys?: Uint8Array): Batches =>
     run.recorder === undefined
-      ? open(run, enough)
-      : counted(run.recorder.begin(operator), open(run, enough));
+      ? open(run, enough, keys)
+      : counted(run.recorder.begin(operator), open(run, enough, keys));
   Object.assign(operator, { open: recorded });
   for (const input of operator.inputs) instrument(input);
 }
@@ -134,6 +166,22 @@ export class RecordedTransaction implements KvTransaction {
       if (batches++ > 0) this.recorder.storage.requests++;
       this.recorder.pairs(batch);
       yield batch;
+    }
+  }
+
+  evaluate(
+    spans: readonly Span[],
+    program: Uint8Array,
+    options?: EvaluateOptions,
+  ): AsyncIterable<EvaluatedPart> | undefined {
+    const parts = this.inner.evaluate(spans, program, options);
+    return parts && this.counted(parts);
+  }
+
+  private async *counted(parts: AsyncIterable<EvaluatedPart>): AsyncGenerator<EvaluatedPart> {
+    for await (const part of parts) {
+      this.recorder.part(part);
+      yield part;
     }
   }
 

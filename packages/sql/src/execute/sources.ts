@@ -18,6 +18,8 @@ import {
   type NodeText,
   type Operator,
 } from './operator.ts';
+import { openPushed, type PushedProgram } from './push/pushed-scan.ts';
+import type { ProgramResult } from './push/result.ts';
 import type { Run } from './run.ts';
 import { scanTable } from './scan.ts';
 
@@ -37,15 +39,40 @@ export class ScanOperator implements Operator {
   readonly text: () => NodeText;
   readonly scan: TableScan;
   private readonly filter: Evaluator | undefined;
+  /** Undefined: rows are read as they are. */
+  readonly pushed: PushedSource | undefined;
+  /** As `pushed`, with a place for a filter of keys. Set when the scan is joined. */
+  probed: PushedSource | undefined;
 
-  constructor(scan: TableScan, filter: Evaluator | undefined, text: () => NodeText) {
+  constructor(
+    scan: TableScan,
+    filter: Evaluator | undefined,
+    text: () => NodeText,
+    pushed?: PushedSource,
+  ) {
     this.scan = scan;
     this.filter = filter;
     this.text = text;
+    this.pushed = pushed;
   }
 
-  async *open(run: Run, enough?: number): Batches {
+  async *open(run: Run, enough?: number, keys?: Uint8Array): Batches {
     const { scan, filter } = this;
+    if (enough !== undefined && enough <= 0) return;
+    const probes = keys !== undefined && this.probed !== undefined;
+    const pushed = probes ? this.probed : this.pushed;
+    const results =
+      pushed === undefined
+        ? undefined
+        : await openPushed(pushed.program, run, {
+            limit: pushed.rest === undefined ? enough : undefined,
+            inTurn: enough !== undefined,
+            keys: probes ? keys : undefined,
+          });
+    if (results !== undefined) {
+      yield* this.evaluated(run, results, pushed?.rest);
+      return;
+    }
     for await (const batch of scanTable(scan, run, {
       limit: filter === undefined ? enough : undefined,
       expected: enough,
@@ -56,6 +83,28 @@ export class ScanOperator implements Operator {
       if (rows.length > 0) yield rows;
     }
   }
+
+  private async *evaluated(
+    run: Run,
+    results: AsyncIterable<ProgramResult>,
+    rest: Evaluator | undefined,
+  ): Batches {
+    for await (const { rows, error } of results) {
+      for (let at = 0; at < rows.length; at += batchRows) {
+        const part = rows.length <= batchRows ? rows : rows.slice(at, at + batchRows);
+        const kept = rest === undefined ? part : await filterRows(run, part, rest);
+        if (kept.length > 0) yield kept;
+        if (run.pace.due()) await run.pace.rest();
+      }
+      if (error !== undefined) throw error;
+    }
+  }
+}
+
+/** What of a scan stores evaluate, and what is left to ask of the rows that come back. */
+export interface PushedSource {
+  readonly program: PushedProgram;
+  readonly rest: Evaluator | undefined;
 }
 
 export async function filterRows(

@@ -9,8 +9,8 @@ import { batchRows } from '../limits.ts';
 import type { SortColumn } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import { type AggregatePlan, AggregateRunner } from './aggregate-runner.ts';
 import type { Evaluator, Row } from './evaluate.ts';
-import { type AggregatePlan, AggregateRunner } from './group.ts';
 import {
   type Batches,
   evaluateOnce,

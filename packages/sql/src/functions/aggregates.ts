@@ -38,6 +38,11 @@ export interface Accumulator {
   /** @param second the second argument, for those that take two */
   add(value: Datum, second: Datum, context: TextContext): void;
   result(): Datum;
+  /** What another accumulator needs to know of what was added here: values of the types that `AggregateSignature.partial`
+   *  says. Absent with it. */
+  partial?(): readonly Datum[];
+  /** Takes in what was added elsewhere, behind what was added here. @param at where it begins in `values` */
+  merge?(values: readonly Datum[], at: number): void;
 }
 
 export interface AggregateSignature {
@@ -61,6 +66,9 @@ export interface AggregateSignature {
   ) => Datum;
   /** PostgreSQL has it and we have not: it takes part in resolution and is refused if it wins. */
   readonly unsupported?: true;
+  /** Parts of the input may be added up apart, with exactly the same result: the types of what is then handed on. Undefined:
+   *  not so, as for sums of floats, which depend on the order. */
+  readonly partial?: (types: readonly SqlType[]) => readonly SqlType[];
 }
 
 class Count implements Accumulator {
@@ -68,6 +76,14 @@ class Count implements Accumulator {
 
   add(): void {
     this.count++;
+  }
+
+  partial(): readonly Datum[] {
+    return [BigInt(this.count)];
+  }
+
+  merge(values: readonly Datum[], at: number): void {
+    this.count += Number(values[at]);
   }
 
   result(): Datum {
@@ -98,6 +114,15 @@ class IntegerSum {
 
   sum(): bigint {
     return this.total + BigInt(this.small);
+  }
+
+  partial(): readonly Datum[] {
+    return [BigInt(this.count), this.sum().toString()];
+  }
+
+  merge(values: readonly Datum[], at: number): void {
+    this.count += Number(values[at]);
+    this.total += BigInt(values[at + 1] as string);
   }
 }
 
@@ -178,6 +203,15 @@ class NumericSum implements Accumulator {
     this.sum = addNumeric(this.sum, value as string);
   }
 
+  partial(): readonly Datum[] {
+    return [BigInt(this.count), this.sum];
+  }
+
+  merge(values: readonly Datum[], at: number): void {
+    this.count += Number(values[at]);
+    this.sum = addNumeric(this.sum, values[at + 1] as string);
+  }
+
   result(): Datum {
     return this.count === 0 ? null : this.sum;
   }
@@ -207,6 +241,15 @@ class Extreme implements Accumulator {
   result(): Datum {
     return this.value;
   }
+
+  partial(): readonly Datum[] {
+    return [this.value];
+  }
+
+  merge(values: readonly Datum[], at: number): void {
+    const value = values[at] ?? null;
+    if (value !== null) this.add(value);
+  }
 }
 
 class BooleanFold implements Accumulator {
@@ -225,6 +268,15 @@ class BooleanFold implements Accumulator {
 
   result(): Datum {
     return this.value;
+  }
+
+  partial(): readonly Datum[] {
+    return [this.value];
+  }
+
+  merge(values: readonly Datum[], at: number): void {
+    const value = values[at] ?? null;
+    if (value !== null) this.add(value);
   }
 }
 
@@ -315,9 +367,16 @@ function define(
   parameters: readonly SqlType[],
   result: SqlType,
   create: AggregateSignature['create'],
+  partial?: AggregateSignature['partial'],
 ): AggregateSignature {
-  return { name, parameters, result, create };
+  const plain = { name, parameters, result, create };
+  return partial === undefined ? plain : { ...plain, partial };
 }
+
+const countAlone = (): readonly SqlType[] => [int8Type];
+const countAndSum = (): readonly SqlType[] => [int8Type, numericType];
+const oneBoolean = (): readonly SqlType[] => [boolType];
+const ownValue = (types: readonly SqlType[]): readonly SqlType[] => types.slice(0, 1);
 
 const extremes = [
   int2Type,
@@ -340,25 +399,25 @@ const extremes = [
 ];
 
 const all: readonly AggregateSignature[] = [
-  define('count', [anyType], int8Type, () => new Count()),
-  define('sum', [int2Type], int8Type, () => new SumToBigint()),
-  define('sum', [int4Type], int8Type, () => new SumToBigint()),
-  define('sum', [int8Type], numericType, () => new SumToNumeric()),
+  define('count', [anyType], int8Type, () => new Count(), countAlone),
+  define('sum', [int2Type], int8Type, () => new SumToBigint(), countAndSum),
+  define('sum', [int4Type], int8Type, () => new SumToBigint(), countAndSum),
+  define('sum', [int8Type], numericType, () => new SumToNumeric(), countAndSum),
   define('sum', [float8Type], float8Type, () => new FloatSum()),
   define('sum', [float4Type], float4Type, () => new FloatSum(narrowFloat)),
-  define('sum', [numericType], numericType, () => new NumericSum()),
+  define('sum', [numericType], numericType, () => new NumericSum(), countAndSum),
   ...[int2Type, int4Type, int8Type].map((type) =>
-    define('avg', [type], numericType, () => new IntegerAverage()),
+    define('avg', [type], numericType, () => new IntegerAverage(), countAndSum),
   ),
   define('avg', [float8Type], float8Type, () => new FloatAverage()),
   define('avg', [float4Type], float8Type, () => new FloatAverage()),
-  define('avg', [numericType], numericType, () => new NumericAverage()),
+  define('avg', [numericType], numericType, () => new NumericAverage(), countAndSum),
   ...extremes.flatMap((type) => [
-    define('min', [type], type, ([own = type]) => new Extreme(own, -1)),
-    define('max', [type], type, ([own = type]) => new Extreme(own, 1)),
+    define('min', [type], type, ([own = type]) => new Extreme(own, -1), ownValue),
+    define('max', [type], type, ([own = type]) => new Extreme(own, 1), ownValue),
   ]),
-  define('bool_and', [boolType], boolType, () => new BooleanFold(true)),
-  define('every', [boolType], boolType, () => new BooleanFold(true)),
+  define('bool_and', [boolType], boolType, () => new BooleanFold(true), oneBoolean),
+  define('every', [boolType], boolType, () => new BooleanFold(true), oneBoolean),
   {
     ...define('string_agg', [textType, textType], textType, () => new Concatenation()),
     ordered: true,
@@ -380,7 +439,7 @@ const all: readonly AggregateSignature[] = [
     orderedSet: percentileDiscrete,
   },
   { ...define('mode', [anyType], anyType, () => new Count()), orderedSet: mode },
-  define('bool_or', [boolType], boolType, () => new BooleanFold(false)),
+  define('bool_or', [boolType], boolType, () => new BooleanFold(false), oneBoolean),
   ...moreAggregates,
 ];
 

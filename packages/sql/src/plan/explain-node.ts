@@ -67,6 +67,7 @@ export function explainLines(
       ...(outcome === undefined
         ? {}
         : { 'Storage Requests': requests, 'Storage Rows': rows, 'Storage Bytes': bytes }),
+      ...evaluatedJson(outcome),
       ...(outcome === undefined || !options.summary ? {} : { 'Execution Time': outcome.ms }),
     };
     return [JSON.stringify([document], undefined, 2)];
@@ -75,8 +76,26 @@ export function explainLines(
   if (outcome === undefined) return lines;
   const { requests, rows, bytes } = outcome.recorder.storage;
   lines.push(`Storage: requests=${requests} rows=${rows} bytes=${bytes}`);
+  const { evaluated } = outcome.recorder;
+  if (evaluated.requests > 0)
+    lines.push(
+      `Evaluated at Stores: requests=${evaluated.requests} rows=${evaluated.rowsRead} ` +
+        `ranges=${evaluated.ranges.size} stores=${evaluated.stores.size}`,
+    );
   if (options.summary) lines.push(`Execution Time: ${outcome.ms.toFixed(3)} ms`);
   return lines;
+}
+
+/** What stores made of rows that were not sent. */
+function evaluatedJson(outcome: Outcome | undefined): object {
+  const { requests = 0, rowsRead, ranges, stores } = outcome?.recorder.evaluated ?? {};
+  if (requests === 0) return {};
+  return {
+    'Evaluated Requests': requests,
+    'Evaluated Rows': rowsRead,
+    'Evaluated Ranges': ranges?.size,
+    'Evaluated Stores': stores?.size,
+  };
 }
 
 function linesOf(node: ExplainNode, options: ExplainOptions): string[] {

@@ -39,6 +39,7 @@ import { impliedBy, indexesOf, type ReadableIndex } from './index-path.ts';
 import { bestOrder, type Estimated } from './join-order.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
 import { compileScan, isUniqueAccess, primaryPartsOf } from './plan-table.ts';
+import { type PushedScan, pushScan } from './push.ts';
 
 /** An order that a single table may give by itself. `found` is set if it does. */
 export interface Ordering {
@@ -396,15 +397,23 @@ class FromPlanner {
     const order = ordering && { ...ordering, offset: item.offset };
     const path = choosePath({ table, where, needed, order, sources });
     const filter = path.filter === undefined ? undefined : compiler.planned(path.filter);
+    const above = [...needed];
     if (filter !== undefined) markColumns(filter, needed);
     if (ordering !== undefined) ordering.found = path.order !== undefined;
     const scan = compileScan(compiler, source, path, {
       needed,
       reverse: path.order === 'reverse',
     });
-    const operator = new ScanOperator(scan, compiler.maybe(filter), () =>
-      scanText(scan, item.alias, filter),
+    const rows = Math.min(path.cost, ordering?.limit ?? Number.POSITIVE_INFINITY);
+    const question = { scan, filter, above, rows };
+    const pushed = this.planner.locks === undefined ? pushScan(question) : undefined;
+    const operator = new ScanOperator(
+      scan,
+      compiler.maybe(filter),
+      () => withPushed(scanText(scan, item.alias, filter), pushed),
+      pushed && { program: pushed.program, rest: compiler.maybe(pushed.rest) },
     );
+    this.planner.scans.set(operator, { ...question, offset: item.offset });
     return { operator, layout, width: source.types.length, rows: path.rows };
   }
 
@@ -518,6 +527,7 @@ class FromPlanner {
           hash,
         },
         text,
+        this.probe(type, probe, sides),
       );
       return { operator, layout, width, rows: Math.max(left.rows, right.rows) };
     }
@@ -531,6 +541,31 @@ class FromPlanner {
       details: filterText(conjunction(rest), 'Join Filter'),
     }));
     return { operator, layout, width, rows: left.rows * right.rows };
+  }
+
+  /** Whether the scan of the probing side leaves out rows by a filter of the other side's keys. */
+  private probe(
+    type: PhysicalJoinType,
+    { operator }: Part,
+    sides: readonly { readonly probe: Expression; readonly build: Expression }[],
+  ): boolean {
+    const question = this.planner.scans.get(operator);
+    if (question === undefined || !(operator instanceof ScanOperator)) return false;
+    if (this.planner.locks !== undefined) return false;
+    if (type !== 'inner' && type !== 'semi' && type !== 'right') return false;
+    const pushed = pushScan(
+      question,
+      sides.map(({ probe, build }) => ({
+        key: shifted(probe, -question.offset),
+        against: build.type,
+      })),
+    );
+    if (pushed === undefined) return false;
+    operator.probed = {
+      program: pushed.program,
+      rest: this.planner.compiler.maybe(pushed.rest),
+    };
+    return true;
   }
 
   /** Which columns of both sides the joined row takes, and where they then are. */
@@ -690,6 +725,13 @@ class FromPlanner {
     );
     return { operator, layout, width, rows: left.rows * Math.min(right.rows, 100) };
   }
+}
+
+/** What of a scan the stores do. */
+function withPushed({ head, details }: NodeText, pushed: PushedScan | undefined): NodeText {
+  if (pushed === undefined) return { head, details };
+  const what = pushed.filter === undefined ? 'columns' : 'filter, columns';
+  return { head, details: [...details, `At Stores: ${what}`] };
 }
 
 function undefinedText(): NodeText {

@@ -5,6 +5,7 @@ import { conjunction, conjuncts } from '../bind/conjuncts.ts';
 import {
   column,
   type Expression,
+  mapChildren,
   markColumns,
   type WindowExpression,
   windowOrderKey,
@@ -23,6 +24,7 @@ import type {
   Window,
   With,
 } from '../bind/relation.ts';
+import type { AggregatePlan } from '../execute/aggregate-runner.ts';
 import {
   CteScanOperator,
   type PlannedCte,
@@ -30,10 +32,12 @@ import {
   WithOperator,
 } from '../execute/cte.ts';
 import { DistinctOperator, UniqueOperator } from '../execute/distinct.ts';
-import { AggregateOperator, type AggregatePlan } from '../execute/group.ts';
+import { AggregateOperator } from '../execute/group.ts';
+import type { GroupingPlan } from '../execute/group-table.ts';
 import { LockRowsOperator } from '../execute/lock-rows.ts';
-import type { Operator } from '../execute/operator.ts';
+import type { NodeText, Operator } from '../execute/operator.ts';
 import { ProjectSetOperator } from '../execute/project-set.ts';
+import { openPushed } from '../execute/push/pushed-scan.ts';
 import {
   AppendOperator,
   FilterOperator,
@@ -44,7 +48,7 @@ import {
   SortOperator,
 } from '../execute/relational.ts';
 import { SetOperationOperator } from '../execute/set-operation.ts';
-import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
+import { OneRowOperator, ScanOperator, ValuesOperator } from '../execute/sources.ts';
 import { WindowOperator } from '../execute/window.ts';
 import type { FramePlan } from '../execute/window-frames.ts';
 import { type WriteNode, WriteOperator } from '../execute/write.ts';
@@ -56,6 +60,7 @@ import type { NamedPlan } from './explain-node.ts';
 import type { SortColumn } from './plan.ts';
 import { type Ordering, planFrom } from './plan-from.ts';
 import { storeOf } from './plan-table.ts';
+import { pushGroups, type ScanQuestion } from './push.ts';
 
 /** A planned relation: its physical row, and how many rows it may have. */
 export interface Planned {
@@ -74,6 +79,8 @@ export class RelationPlanner {
   /** Named queries, for EXPLAIN. */
   readonly named: NamedPlan[] = [];
   readonly sources: PlanSources;
+  /** Scans of tables: their conditions, and where the table's columns begin in the row of FROM. */
+  readonly scans: Map<Operator, ScanQuestion & { readonly offset: number }> = new Map();
   private readonly planWrite: (write: BoundWrite) => WriteNode;
 
   constructor(planWrite: (write: BoundWrite) => WriteNode, sources: PlanSources) {
@@ -161,8 +168,9 @@ export class RelationPlanner {
         return { ...input, operator, rows: Math.min(input.rows, most) };
       }
       case 'lock': {
-        const input = this.dense(relation.input);
+        // First: what is locked is read as it is.
         this.locks ??= relation.targets[0]?.strength;
+        const input = this.dense(relation.input);
         const locks = relation.targets.map(({ table, columns, mode, wait }) => ({
           store: storeOf(table),
           columns,
@@ -353,24 +361,52 @@ export class RelationPlanner {
     const { layout } = planned;
     const head =
       keys.length === 0 ? 'Aggregate' : sets === undefined ? 'HashAggregate' : 'MixedAggregate';
-    const text = () => ({
+    const text = (): NodeText => ({
       head,
-      details: [...groupKeyText(keys, sets), ...filterText(having)],
+      details: [
+        ...groupKeyText(keys, sets),
+        ...filterText(having),
+        ...(parts === undefined ? [] : ['At Stores: groups of each range']),
+      ],
     });
-    let operator: Operator = new AggregateOperator(
-      planned.operator,
-      {
-        keys: keys.map((key) => this.compiler.evaluator(key, layout)),
-        keyTypes: keys.map((key) => key.type),
-        aggregates: aggregates.map((one) => this.aggregatePlan(one, layout)),
-        sets,
-      },
-      text,
-    );
+    const plan: GroupingPlan = {
+      keys: keys.map((key) => this.compiler.evaluator(key, layout)),
+      keyTypes: keys.map((key) => key.type),
+      aggregates: aggregates.map((one) => this.aggregatePlan(one, layout)),
+      sets,
+    };
+    const parts = this.pushedGroups(planned.operator, relation, plan);
+    let operator: Operator = new AggregateOperator(planned.operator, plan, text, parts);
     if (having !== undefined)
       operator = withoutText(new FilterOperator(operator, this.compiler.evaluator(having), text));
     const rows = keys.length === 0 ? 1 : Math.ceil(planned.rows / 10);
     return { operator, layout: undefined, width, rows };
+  }
+
+  /** Groups of parts of a scan, made where its rows are. */
+  private pushedGroups(
+    input: Operator,
+    { keys, aggregates }: Pick<Aggregate, 'keys' | 'aggregates'>,
+    plan: GroupingPlan,
+  ): ConstructorParameters<typeof AggregateOperator>[3] {
+    const facts = this.scans.get(input);
+    if (facts === undefined || !(input instanceof ScanOperator) || this.locks !== undefined)
+      return undefined;
+    const own = (one: Expression): Expression => placedBy(one, -facts.offset);
+    const { scan, filter } = facts;
+    const program = pushGroups({
+      scan,
+      filter,
+      keys: keys.map(own),
+      aggregates: aggregates.map((one) => ({
+        ...one,
+        arguments: one.arguments.map(own),
+        filter: one.filter && own(one.filter),
+      })),
+      plan,
+    });
+    if (program === undefined) return undefined;
+    return (run) => openPushed(program, run, { limit: undefined, inTurn: false });
   }
 
   private aggregatePlan(
@@ -562,6 +598,12 @@ export class RelationPlanner {
     }));
     return { ...planned, operator };
   }
+}
+
+function placedBy(expression: Expression, by: number): Expression {
+  if (by === 0) return expression;
+  if (expression.kind === 'column') return { ...expression, index: expression.index + by };
+  return mapChildren(expression, (child) => placedBy(child, by));
 }
 
 function isNotNull(argument: Expression): Expression {

@@ -22,7 +22,8 @@ beforeAll(async () => {
 async function explain(sql: string): Promise<string[]> {
   const parameters = (sql.match(/\$\d/g) ?? []).map(() => null);
   const rows = await harness.query(`explain (costs off) ${sql}`, parameters);
-  return rows.map(([line]) => String(line));
+  // What of it the stores do is not the planner's choice of a way: see execute/push.
+  return rows.map(([line]) => String(line)).filter((line) => !line.includes('At Stores: '));
 }
 
 const chosen: readonly (readonly [string, readonly string[]])[] = [

@@ -60,27 +60,37 @@ export class IndexStore {
 
   /** The values in the key of an entry. Throws DbError CORRUPTION. */
   valuesOf(key: Uint8Array): Datum[] {
-    let at = this.prefix.length;
-    return this.types.map((type, i) => {
-      const column = this.index.columns[i];
-      if (column !== undefined && key[at] === (column.nullsFirst ? 0x00 : 0xff)) {
-        at++;
-        return null;
-      }
-      const descending = column?.descending === true;
-      const reader = descending
-        ? new KeyReader(inverted(key.subarray(at)), 0)
-        : new KeyReader(key, at);
-      const value = readKeyValue(reader, type);
-      at = descending ? at + reader.offset : reader.offset;
-      return value;
-    });
+    return entryValues(key, this.prefix.length, this.types, this.index.columns);
   }
 
   /** Entries with these values in the first columns. */
   spanOf(values: readonly Datum[]): Span {
     return prefixSpan(this.columnsKey(values));
   }
+}
+
+/** The values in the key of an entry, behind its prefix. Throws DbError CORRUPTION. */
+export function entryValues(
+  key: Uint8Array,
+  prefixLength: number,
+  types: readonly SqlType[],
+  columns: readonly Pick<IndexColumn, 'descending' | 'nullsFirst'>[],
+): Datum[] {
+  let at = prefixLength;
+  return types.map((type, i) => {
+    const column = columns[i];
+    if (column !== undefined && key[at] === (column.nullsFirst ? 0x00 : 0xff)) {
+      at++;
+      return null;
+    }
+    const descending = column?.descending === true;
+    const reader = descending
+      ? new KeyReader(inverted(key.subarray(at)), 0)
+      : new KeyReader(key, at);
+    const value = readKeyValue(reader, type);
+    at = descending ? at + reader.offset : reader.offset;
+    return value;
+  });
 }
 
 const rowKeyColumn: IndexColumn = { attributeNumber: 0, descending: false, nullsFirst: false };

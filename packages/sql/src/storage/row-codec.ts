@@ -18,7 +18,7 @@ import type { SqlType } from '../types/type.ts';
 
 const formatVersion = 1;
 
-interface StoredColumn {
+export interface StoredColumn {
   /** Offset into the table's columns; -1: the column is gone, its values are skipped. */
   readonly index: number;
   readonly form: RowForm;
@@ -35,24 +35,29 @@ function formOf(type: SqlType): RowForm {
 
 let scratch = Buffer.allocUnsafe(4096);
 
-/** Encodes and decodes the rows of one table. */
+/** What the rows of a table hold, in order. */
+export function storedColumnsOf(table: TableDescriptor): readonly StoredColumn[] {
+  const inKey = new Set(table.primaryKey?.columns ?? []);
+  const here = table.columns.map((column, index) => ({ ...column, index }));
+  const gone = table.dropped.map((column) => ({ ...column, index: -1, missing: undefined }));
+  return [...here, ...gone]
+    .sort((a, b) => a.attributeNumber - b.attributeNumber)
+    .filter(({ index, type }) => !inKey.has(index) || type.codec?.key?.exact !== true)
+    .map(({ index, type, missing }) => ({
+      index,
+      form: formOf(type),
+      missing: missing === undefined ? null : parseText(type, missing, storedText),
+    }));
+}
+
+/** Encodes and decodes rows of the same columns. */
 export class RowCodec {
-  private readonly stored: readonly StoredColumn[];
+  readonly stored: readonly StoredColumn[];
   private readonly bitmapBytes: number;
 
-  constructor(table: TableDescriptor) {
-    const inKey = new Set(table.primaryKey?.columns ?? []);
-    const here = table.columns.map((column, index) => ({ ...column, index }));
-    const gone = table.dropped.map((column) => ({ ...column, index: -1, missing: undefined }));
-    this.stored = [...here, ...gone]
-      .sort((a, b) => a.attributeNumber - b.attributeNumber)
-      .filter(({ index, type }) => !inKey.has(index) || type.codec?.key?.exact !== true)
-      .map(({ index, type, missing }) => ({
-        index,
-        form: formOf(type),
-        missing: missing === undefined ? null : parseText(type, missing, storedText),
-      }));
-    this.bitmapBytes = Math.ceil(this.stored.length / 8);
+  constructor(stored: readonly StoredColumn[]) {
+    this.stored = stored;
+    this.bitmapBytes = Math.ceil(stored.length / 8);
   }
 
   /** What a column reads as in rows that do not hold it. @param offset into the table's columns */

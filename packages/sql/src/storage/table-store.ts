@@ -19,7 +19,7 @@ import type { IndexDescriptor, TableDescriptor } from '../catalog/descriptor.ts'
 import type { Datum } from '../session-api.ts';
 import type { KeyForm } from '../types/codec.ts';
 import type { SqlType } from '../types/type.ts';
-import { RowCodec } from './row-codec.ts';
+import { RowCodec, storedColumnsOf } from './row-codec.ts';
 
 /** Index 0 is the primary index; a secondary one has its number. */
 const primaryIndexId = 0;
@@ -101,7 +101,7 @@ export class TableStore {
       if (column === undefined) throw new RangeError('key column is a column');
       return { index, type: column.type };
     });
-    this.codec = new RowCodec(table);
+    this.codec = new RowCodec(storedColumnsOf(table));
   }
 
   rowsSpan(): Span {

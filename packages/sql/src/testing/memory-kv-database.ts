@@ -13,8 +13,11 @@ import {
   spanContains,
   valueBytesMax,
 } from '@flotilla/base';
+import { createScanPrograms } from '../execute/push/evaluate-program.ts';
 import {
   type BeginOptions,
+  type EvaluatedPart,
+  type EvaluateOptions,
   type IsolationLevel,
   type KvDatabase,
   type KvPair,
@@ -55,6 +58,9 @@ interface Write {
   readonly mustBeAbsent: boolean;
 }
 
+const programs = createScanPrograms();
+/** Rows of one answer of a program: few, so that answers have to be put together. */
+const evaluatedRows = 100;
 /** Pairs that a scan hands out at once. */
 const defaultBatchPairs = 1_000;
 /** Versions of one key that are kept. A snapshot that needs an older one meets a CONFLICT. */
@@ -66,6 +72,10 @@ export class MemoryKvDatabase implements KvDatabase {
   onOperation: ((operation: KvOperation) => Promise<void> | void) | undefined;
   /** Operations so far, by kind. A getMany counts once. */
   readonly counts: { get: number; scan: number; commit: number } = { get: 0, scan: 0, commit: 0 };
+  /** False: programs are not run here. */
+  evaluates = true;
+  /** Answers of programs. */
+  readonly evaluated: { parts: number } = { parts: 0 };
   readonly locks: MemoryLocks = new MemoryLocks();
   private readonly batchPairs: number;
   private readonly entries: Entry[] = [];
@@ -177,6 +187,10 @@ export class MemoryKvDatabase implements KvDatabase {
     }
     return low;
   }
+}
+
+function spansMeet(a: Span, b: Span): boolean {
+  return compareBytes(a.startKey, b.endKey) < 0 && compareBytes(b.startKey, a.endKey) < 0;
 }
 
 function keyText(key: Uint8Array): string {
@@ -303,6 +317,49 @@ class MemoryTransaction implements KvTransaction, LockOwner {
       if (batch.length > 0) yield batch;
       if (done) return;
     }
+  }
+
+  /** As stores do it: in answers of a few rows, and not where the transaction has written. */
+  evaluate(
+    spans: readonly Span[],
+    program: Uint8Array,
+    options: EvaluateOptions = {},
+  ): AsyncIterable<EvaluatedPart> | undefined {
+    return this.database.evaluates ? this.evaluated(spans, program, options) : undefined;
+  }
+
+  private async *evaluated(
+    spans: readonly Span[],
+    program: Uint8Array,
+    options: EvaluateOptions,
+  ): AsyncGenerator<EvaluatedPart> {
+    const written = (span: Span): boolean =>
+      [...this.writes.values()].some(({ key }) => spanContains(span, key)) ||
+      this.spans.some((hole) => spansMeet(span, hole));
+    const { evaluated } = this.database;
+    const begun = spans.map((span) => ({ isOwn: written(span), scan: this.scan(span, options) }));
+    for (const { isOwn, scan } of begun)
+      for await (const pairs of scan)
+        for (let at = 0; at < pairs.length; ) {
+          const running = isOwn ? undefined : programs.start(program);
+          let next = at;
+          while (running !== undefined && next < pairs.length) {
+            const pair = pairs[next++];
+            if (pair === undefined || !running.take(pair.key, pair.value)) break;
+            if (next - at >= evaluatedRows) break;
+          }
+          const result = running?.finish();
+          if (result === undefined) next = pairs.length;
+          else evaluated.parts++;
+          const part = pairs.slice(at, next);
+          at = next;
+          yield {
+            result,
+            pairs: result === undefined ? part : [],
+            rowsRead: part.length,
+            from: { rangeId: 1, storeId: 1 },
+          };
+        }
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
