@@ -101,7 +101,8 @@ export class Faults {
 
   private async pause(): Promise<boolean> {
     const { cluster } = this.options;
-    const storeId = pick(cluster.storeIds);
+    // The guest may be told to end while it stands still.
+    const storeId = pick(cluster.storeIds.filter((id) => id !== this.guest?.storeId));
     if (storeId === undefined) return false;
     const ms = Math.random() < 0.5 ? 300 + Math.random() * 700 : 1000 + Math.random() * 4000;
     this.options.campaign.say(`s${storeId} stands still for ${Math.round(ms)} ms`);
