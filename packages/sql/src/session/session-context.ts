@@ -140,10 +140,16 @@ export class SessionContext {
       this.notifications.end(false);
   }
 
-  /** Resolves when what the end of a transaction means to others has come about. Throws DbError. */
-  async settled(): Promise<void> {
-    await this.advisory.settled();
-    await this.notifications.settled();
+  /**
+   * Resolves when what the end of a transaction means to others has come about. Throws DbError.
+   * @returns undefined: it has
+   */
+  settled(): Promise<void> | undefined {
+    const { advisory, notifications } = this;
+    const releasing = advisory.settled();
+    return releasing === undefined
+      ? notifications.settled()
+      : releasing.then(() => notifications.settled());
   }
 
   private get processId(): number {
@@ -152,9 +158,9 @@ export class SessionContext {
 
   /** `now()` is the transaction's start, and that of a statement by itself the statement's. */
   evaluation(parameters: readonly Datum[]): SessionEvaluation {
-    const statementStart = this.transaction.messageStart ?? this.clockTime();
-    const now = this.transaction.startedAt ?? statementStart;
-    return new SessionEvaluation(this, { now, statementStart }, parameters);
+    const { messageStart, startedAt } = this.transaction;
+    const times = { messageStart, startedAt, wallMs: this.shared.clock.wallMs() };
+    return new SessionEvaluation(this, times, parameters);
   }
 
   /** A plan by the catalog as this session sees it now. */
@@ -274,7 +280,7 @@ export class SessionContext {
   }
 
   private settingAsOf(): number | undefined {
-    const asOf = this.settings.get('flotilla.read_as_of') ?? '';
+    const { readAsOf: asOf } = this.settings;
     if (asOf === '') return undefined;
     return readAsOfAtMost(asOf, this.text(), this.shared.clock.wallMs());
   }
