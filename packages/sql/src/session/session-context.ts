@@ -41,6 +41,11 @@ interface PathRead {
   readonly path: readonly string[];
 }
 
+interface AuthorityRead {
+  readonly snapshot: CatalogSnapshot;
+  readonly authority: Authority;
+}
+
 export class SessionContext {
   readonly options: SessionOptions;
   readonly settings: Settings;
@@ -60,6 +65,8 @@ export class SessionContext {
   private readonly textContext: SessionText = new SessionText(this);
   /** search_path as it was read last, and what it was read from. */
   private pathRead: PathRead | undefined;
+  /** As it was asked for last. */
+  private authorityRead: AuthorityRead | undefined;
 
   constructor(shared: SessionShared, options: SessionOptions) {
     this.shared = shared;
@@ -217,7 +224,12 @@ export class SessionContext {
 
   /** What the present user may do. */
   get authority(): Authority {
-    return authorityOf(this.snapshot, { user: this.settings.user, trusted: this.trusted });
+    const { snapshot, authorityRead: read } = this;
+    const { user } = this.settings;
+    if (read?.snapshot === snapshot && read.authority.user === user) return read.authority;
+    const authority = this.authorityOf(user);
+    this.authorityRead = { snapshot, authority };
+    return authority;
   }
 
   authorityOf(role: string): Authority {

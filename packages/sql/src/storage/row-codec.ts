@@ -105,7 +105,7 @@ export class RowCodec {
    * Throws DbError CORRUPTION.
    */
   decodeInto(row: Datum[], bytes: Uint8Array, needed: readonly boolean[]): void {
-    const reader = new RowReader(asBuffer(bytes));
+    const reader = new RowReader(bytes);
     const count = reader.header(this.stored.length);
     const nulls = reader.bitmap(count);
     this.fillMissing(row, count, needed);
@@ -187,11 +187,18 @@ function writeBytes(bytes: Uint8Array, at: number): number {
 }
 
 class RowReader {
-  private readonly bytes: Buffer;
+  private readonly bytes: Uint8Array;
+  /** Made for the first value that asks for it: small numbers do not. */
+  private ownBuffer: Buffer | undefined = undefined;
   private at = 0;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Uint8Array) {
     this.bytes = bytes;
+  }
+
+  private get buffer(): Buffer {
+    this.ownBuffer ??= asBuffer(this.bytes);
+    return this.ownBuffer;
   }
 
   /** @returns how many columns the row holds */
@@ -214,7 +221,7 @@ class RowReader {
     if (typeof form === 'object') {
       const length = this.varint();
       const start = this.advance(length);
-      return form.decode(this.bytes.subarray(start, start + length));
+      return form.decode(this.buffer.subarray(start, start + length));
     }
     switch (form) {
       case 'small': {
@@ -224,15 +231,15 @@ class RowReader {
       case 'big':
         return this.big();
       case 'float':
-        return this.bytes.readDoubleLE(this.advance(8));
+        return this.buffer.readDoubleLE(this.advance(8));
       case 'int64':
-        return this.bytes.readBigInt64LE(this.advance(8));
+        return this.buffer.readBigInt64LE(this.advance(8));
       case 'bool':
         return this.byte() === 1;
       case 'text': {
         const length = this.varint();
         const start = this.advance(length);
-        return this.bytes.toString('utf8', start, start + length);
+        return this.buffer.toString('utf8', start, start + length);
       }
     }
   }
