@@ -75,6 +75,17 @@ describe('COPY FROM STDIN', () => {
     expect((await hear(query('select count(*) from t')))[1]).toBe('D 1000');
   });
 
+  test('a portal that has copied does not copy again, and what comes next is answered at once', async () => {
+    const start = Buffer.concat([parse('copy t from stdin'), bind(), execute()]);
+    const again = Buffer.concat([execute(), sync, query('select 1')]);
+    client.send(start, data('1\ta\n'), done, again);
+    const said = [...(await client.untilReady()), ...(await client.untilReady())];
+    expect(said.map(({ type }) => type).join('')).toBe('12GCEZTDCZ');
+    expect(await hear(query('copy t from stdin'), data('2\tb\n'), done)).toEqual([
+      ...['G', 'C COPY 1', 'Z'],
+    ]);
+  });
+
   test.each([
     ['1\n', '22P04 missing data for column "v" / COPY t, line 1: "1"'],
     ['1\ta\tb\n', '22P04 extra data after last expected column / COPY t, line 1: "1\ta\tb"'],

@@ -83,6 +83,21 @@ describe('over the SQL engine', () => {
     client.destroy();
   });
 
+  test('rows that are all there go out a few at a time, in order', async () => {
+    const { client } = await RawClient.ready(world.gateway.port);
+    await client.types(Buffer.concat([parse('create table u (id int)'), bind(), execute(), sync]));
+    const insert =
+      "insert into u select x from generate_series(1, 20000) x returning id, repeat('v', 100)";
+    client.send(parse(insert), bind(), execute(7), execute(3), execute(), sync);
+    const said = await client.untilReady();
+    const ids = said.filter(({ type }) => type === 'D').map(({ body }) => Number(values(body)[0]));
+    expect(ids).toEqual(Array.from({ length: 20_000 }, (_, i) => i + 1));
+    const marks = said.flatMap(({ type }, at) => (type === 's' ? [at] : []));
+    expect(marks).toEqual([2 + 7, 2 + 7 + 1 + 3]);
+    expect(said.at(-2)?.body.toString()).toBe('INSERT 0 20000\0');
+    client.destroy();
+  });
+
   test('binary results are what text results say', async () => {
     const { client } = await RawClient.ready(world.gateway.port);
     client.send(

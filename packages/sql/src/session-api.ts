@@ -92,6 +92,8 @@ export interface StatementResult {
   readonly columns: readonly ColumnDescription[] | undefined;
   /** Row batches, as they come. Consume to the end, or call `return`. Absent where `columns` is. */
   readonly rows: AsyncIterable<readonly (readonly Datum[])[]> | undefined;
+  /** The same rows, where all of them are there already: who takes these leaves `rows` alone. */
+  readonly allRows?: readonly (readonly Datum[])[];
   /** The command tag, complete only once `rows` has ended: `SELECT 3`, `INSERT 0 1`. */
   commandTag(): string;
   /** The rows of a BINARY cursor: the simple query protocol sends them in binary format. */
@@ -202,8 +204,8 @@ export interface SqlSession {
    */
   beginImplicit(kind: ImplicitKind): void;
   /** Ends the transaction that `beginImplicit` opened; nothing if it has become a block or has ended. Throws what a
-   *  COMMIT throws. */
-  endImplicit(options: { readonly commit: boolean }): Promise<void>;
+   *  COMMIT throws. @returns undefined: there is nothing to wait for */
+  endImplicit(options: { readonly commit: boolean }): Promise<void> | undefined;
   /** An error of the caller's own was reported to the user: the transaction fails as if a statement had. Idempotent. */
   failTransaction(): void;
   /** The user has left: rolls back. No statement may be running. Idempotent. */

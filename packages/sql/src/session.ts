@@ -91,10 +91,21 @@ export class EngineSession implements SqlSession {
     }
   }
 
-  async execute(
+  execute(
     prepared: PreparedStatement,
     parameters: readonly Datum[],
     options: { readonly signal?: AbortSignal } = {},
+  ): Promise<StatementResult> {
+    return prepared instanceof Preparation
+      ? this.run(prepared, parameters, options.signal)
+      : this.executeOther(prepared, parameters, options);
+  }
+
+  /** What has no plan of its own. */
+  private async executeOther(
+    prepared: PreparedStatement,
+    parameters: readonly Datum[],
+    options: { readonly signal?: AbortSignal },
   ): Promise<StatementResult> {
     if (prepared instanceof Execution) return this.runExecution(prepared, parameters, options);
     if (prepared instanceof CursorCommand)
@@ -105,9 +116,15 @@ export class EngineSession implements SqlSession {
         ? this.copies.copyFrom(prepared, options.signal)
         : this.copies.copyTo(prepared, options.signal);
     }
-    if (!(prepared instanceof Preparation))
-      throw new SqlError('XX000', 'the statement was not prepared by this engine');
-    const { signal, end } = this.deadlines.begin(options.signal, prepared.statement.text);
+    throw new SqlError('XX000', 'the statement was not prepared by this engine');
+  }
+
+  private async run(
+    prepared: Preparation,
+    parameters: readonly Datum[],
+    outer: AbortSignal | undefined,
+  ): Promise<StatementResult> {
+    const { signal, end } = this.deadlines.begin(outer, prepared.statement.text);
     const onError = (error: unknown): unknown => {
       this.context.statementFailed();
       end();
@@ -210,20 +227,25 @@ export class EngineSession implements SqlSession {
   }
 
   get idleTimeoutMs(): number {
-    return this.context.settings.durationMs(
-      this.context.transaction.status === 'idle'
-        ? 'idle_session_timeout'
-        : 'idle_in_transaction_session_timeout',
-    );
+    const { settings, transaction } = this.context;
+    return transaction.status === 'idle'
+      ? settings.idleSessionTimeoutMs
+      : settings.idleInTransactionTimeoutMs;
   }
 
   beginImplicit(kind: ImplicitKind): void {
     this.context.transaction.beginImplicit(kind, this.context.clockTime());
   }
 
-  async endImplicit(options: { readonly commit: boolean }): Promise<void> {
+  endImplicit({ commit }: { readonly commit: boolean }): Promise<void> | undefined {
+    const ending = this.context.transaction.endImplicit(commit) ?? this.context.settled();
+    return ending && this.ended(ending);
+  }
+
+  /** An implicit transaction is ending. */
+  private async ended(ending: Promise<void>): Promise<void> {
     try {
-      await this.context.transaction.endImplicit(options.commit);
+      await ending;
       await this.context.settled();
     } catch (error) {
       throw this.runner.commitError(error);

@@ -276,6 +276,13 @@ export interface SettingsSnapshot {
   readonly custom: ReadonlySet<string>;
 }
 
+/** What a transaction begins as. */
+export interface DefaultModes {
+  readonly isolation: string;
+  readonly readOnly: boolean;
+  readonly deferrable: boolean;
+}
+
 export interface SettingsOptions {
   /** Who was let in. */
   readonly user: string;
@@ -299,6 +306,13 @@ export class Settings {
   statementTimeoutMs = 0;
   /** As lock_timeout says; 0 = none. */
   lockTimeoutMs = 0;
+  /** As idle_session_timeout and idle_in_transaction_session_timeout say; 0 = none. */
+  idleSessionTimeoutMs = 0;
+  idleInTransactionTimeoutMs = 0;
+  /** As flotilla.read_as_of says; '' = now. */
+  readAsOf = '';
+  /** As the default_transaction_… say. */
+  defaultModes: DefaultModes = { isolation: 'serializable', readOnly: false, deferrable: false };
   private values = new Map<string, string>();
   /** Set by SET LOCAL, above `values` until the transaction ends. */
   private locals = new Map<string, string>();
@@ -340,11 +354,6 @@ export class Settings {
   get(name: string): string | undefined {
     const key = name.toLowerCase();
     return this.locals.get(key) ?? this.values.get(key) ?? this.initialOf(key);
-  }
-
-  /** The value of a setting that is a length of time. Unit: ms. */
-  durationMs(name: string): number {
-    return durationMs(this.get(name) ?? '0');
   }
 
   /** The value as `name` would be set to it. Throws 42704, 55P02, 22023, 0A000. */
@@ -441,8 +450,21 @@ export class Settings {
     if (key === 'datestyle') this.dateOrder = dateOrderOf(after);
     if (key === 'statement_timeout') this.statementTimeoutMs = durationMs(after);
     if (key === 'lock_timeout') this.lockTimeoutMs = durationMs(after);
+    if (key === 'idle_session_timeout') this.idleSessionTimeoutMs = durationMs(after);
+    if (key === 'idle_in_transaction_session_timeout')
+      this.idleInTransactionTimeoutMs = durationMs(after);
+    if (key === 'flotilla.read_as_of') this.readAsOf = after;
+    if (key.startsWith('default_transaction_')) this.defaultModes = this.modesBySettings();
     if (identities.has(key)) return this.becameUser(definition, after);
     return definition.reported === true ? [{ name: definition.name, value: after }] : [];
+  }
+
+  private modesBySettings(): DefaultModes {
+    return {
+      isolation: this.get('default_transaction_isolation') ?? 'serializable',
+      readOnly: this.get('default_transaction_read_only') === 'on',
+      deferrable: this.get('default_transaction_deferrable') === 'on',
+    };
   }
 
   private becameUser(definition: SettingDefinition, value: string): SettingChange[] {

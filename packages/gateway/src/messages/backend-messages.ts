@@ -106,8 +106,30 @@ export function writeParameterDescription(output: OutputBuffer, types: readonly 
   output.endMessage(message);
 }
 
-/** @param formatOf the format that rows will use, by column; 0 where it is not known yet */
+/** Larger ones are encoded every time. */
+const keptDescriptionBytesMax = 4096;
+/** RowDescriptions in text form, for as long as their statements live: drivers ask before every Execute. */
+const keptDescriptions = new WeakMap<readonly ColumnDescription[], Uint8Array>();
+
+/** @param formats those that rows will use, by column; none where they are not known yet. `columns` never changes. */
 export function writeRowDescription(
+  output: OutputBuffer,
+  columns: readonly ColumnDescription[],
+  formats: readonly Format[],
+): void {
+  const isText = formats.length === 0 || (formats.length === 1 && formats[0] === 0);
+  const kept = isText ? keptDescriptions.get(columns) : undefined;
+  if (kept !== undefined) {
+    output.writeBytes(kept);
+    return;
+  }
+  const start = output.length;
+  encodeRowDescription(output, columns, formats);
+  if (isText && output.length - start <= keptDescriptionBytesMax)
+    keptDescriptions.set(columns, Uint8Array.from(output.bytes.subarray(start, output.length)));
+}
+
+function encodeRowDescription(
   output: OutputBuffer,
   columns: readonly ColumnDescription[],
   formats: readonly Format[],

@@ -7,6 +7,8 @@ import { isUtf8 } from 'node:buffer';
 import { SqlError } from '@flotilla/sql';
 
 const none = Buffer.alloc(0);
+/** Strings below this are looked at here. */
+const shortBytes = 32;
 
 export class MessageReader {
   private bytes: Buffer = none;
@@ -63,15 +65,19 @@ export class MessageReader {
 
   /** A string that ends with a zero byte. */
   cString(): string {
-    const start = this.at;
-    if (start < this.limit && this.bytes[start] === 0) {
-      this.at = start + 1;
-      return '';
+    const { bytes, at: start } = this;
+    // Names are mostly short ASCII, which is found here and is the same in Latin-1: no view of it, no check in native code.
+    const most = Math.min(this.limit, start + shortBytes);
+    let end = start;
+    while (end < most && ((bytes[end] as number) - 1) >>> 0 < 0x7f) end++;
+    if (end < most && bytes[end] === 0) {
+      this.at = end + 1;
+      return end === start ? '' : bytes.toString('latin1', start, end);
     }
-    const end = this.bytes.indexOf(0, start);
+    end = bytes.indexOf(0, end);
     if (end < 0 || end >= this.limit) throw invalid('string is not terminated');
     this.at = end + 1;
-    return decodeUtf8(this.bytes.subarray(start, end));
+    return decodeUtf8(bytes.subarray(start, end));
   }
 
   /** A view of the next `length` bytes; dies with the message. */

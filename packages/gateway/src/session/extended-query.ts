@@ -10,6 +10,7 @@ import {
   type Oid,
   SqlError,
   type SqlSession,
+  type StatementResult,
 } from '@flotilla/sql';
 import type { GatewayLimits } from '../limits.ts';
 import {
@@ -32,9 +33,11 @@ import {
   Portals,
   PreparedStatements,
 } from './prepared-statements.ts';
-import { RowCursor, type RowTarget } from './row-cursor.ts';
+import { RowCursor, type RowTarget, type Sent } from './row-cursor.ts';
 import { encoderOf } from './simple-query.ts';
 import { cursorFormats, sendCursor } from './sql-cursor.ts';
+
+type Suspended = Extract<PortalState, { kind: 'suspended' }>;
 
 const statementKind = 0x53; // 'S'
 const portalKind = 0x50; // 'P'
@@ -186,7 +189,6 @@ export class ExtendedQuery {
     this.requireUsable(portal.statement);
     // A statement that is alone before Sync is a transaction by itself, which is cheaper.
     if (!syncFollows) this.session.beginImplicit('pipeline');
-    if (portal.statement.prepared.copiesIn === true) this.target.copyInput.expected = true;
     return this.run(portal, rowsMax);
   }
 
@@ -215,7 +217,8 @@ export class ExtendedQuery {
   sync(): Promise<void> | undefined {
     const { session, portals } = this;
     if (portals.size === 0 && session.transactionStatus === 'idle') return undefined;
-    return this.endPipeline();
+    const ending = session.endImplicit({ commit: true });
+    return ending === undefined ? this.endPortals() : this.endPipeline(ending);
   }
 
   /** A simple Query does away with the unnamed statement and the unnamed portal. */
@@ -225,14 +228,20 @@ export class ExtendedQuery {
     return this.portals.size === 0 ? undefined : this.portals.destroyAll();
   }
 
-  private async endPipeline(): Promise<void> {
-    const { session, portals } = this;
+  private async endPipeline(ending: Promise<void>): Promise<void> {
     try {
-      await session.endImplicit({ commit: true });
+      await ending;
     } finally {
-      if (session.transactionStatus === 'idle') await portals.destroyAll();
-      else portals.sweep();
+      await this.endPortals();
     }
+  }
+
+  /** Those that have outlived their transaction. */
+  private endPortals(): Promise<void> | undefined {
+    const { session, portals } = this;
+    if (session.transactionStatus === 'idle') return portals.destroyAll();
+    portals.sweep();
+    return undefined;
   }
 
   /** Throws 25P02: in a failed block only its end may be asked for. */
@@ -255,54 +264,82 @@ export class ExtendedQuery {
     writeBindComplete(this.target.link.output);
   }
 
-  private async run(portal: Portal, rowsMax: number): Promise<void> {
+  private run(portal: Portal, rowsMax: number): Promise<void> | undefined {
     const { state } = portal;
     switch (state.kind) {
       case 'bound':
         return this.runFirst(portal, rowsMax);
       case 'suspended':
-        return this.sendRows(portal, state, rowsMax, true);
+        return this.sendRows(portal, state, rowsMax);
       case 'done':
         if (state.columns === undefined || portal.statement.prepared?.readOnly !== true) {
           throw new SqlError('55000', `portal "${portal.name}" cannot be run`);
         }
         writeCommandComplete(this.target.link.output, 'SELECT 0');
+        return undefined;
     }
   }
 
+  /** The hot path: where all rows are there when the statement has run, there is nothing else to wait for. */
   private async runFirst(portal: Portal, rowsMax: number): Promise<void> {
-    const begun = await this.begin(portal);
-    if (begun !== undefined) await this.sendRows(portal, begun, rowsMax, false);
+    const { prepared } = portal.statement;
+    if (prepared === undefined) return;
+    if (prepared.copiesIn === true) this.target.copyInput.expected = true;
+    const result = await this.target.runner.execute(prepared, portal.parameters);
+    const copying = this.copy(portal, result);
+    if (copying !== undefined) await copying;
+    const begun = this.opened(portal, result);
+    const sending = begun && this.sendRows(portal, begun, rowsMax, true);
+    if (sending !== undefined) await sending;
   }
 
   /** @returns undefined for a statement without rows: it has run, and its command tag is in the output */
-  private async begin(
-    portal: Portal,
-  ): Promise<Extract<PortalState, { kind: 'suspended' }> | undefined> {
+  private async begin(portal: Portal): Promise<Suspended | undefined> {
     const { prepared } = portal.statement;
     if (prepared === undefined) return undefined;
     const result = await this.target.runner.execute(prepared, portal.parameters);
-    const { columns, rows } = result;
+    await this.copy(portal, result);
+    return this.opened(portal, result);
+  }
+
+  /** What the result copies, if it does. */
+  private copy(
+    portal: Portal,
+    { columns, copyOut, copyIn }: StatementResult,
+  ): Promise<void> | undefined {
     portal.state = { kind: 'done', columns };
-    if (result.copyOut !== undefined) await sendCopy(this.target, result.copyOut);
-    if (result.copyIn !== undefined) await this.target.copyInput.run(result.copyIn);
+    if (copyOut !== undefined) return sendCopy(this.target, copyOut);
+    return copyIn && this.target.copyInput.run(copyIn);
+  }
+
+  /** As `begin`, of a result that has been copied if it copies. */
+  private opened(portal: Portal, result: StatementResult): Suspended | undefined {
+    const { columns, rows } = result;
     if (columns === undefined || rows === undefined) {
       writeCommandComplete(this.target.link.output, result.commandTag());
       return undefined;
     }
     const shape = { columns, formats: portal.resultFormats, encode: this.encode };
-    return { kind: 'suspended', result, cursor: new RowCursor(rows), shape };
+    return { kind: 'suspended', result, cursor: new RowCursor(result.allRows ?? rows), shape };
   }
 
-  private async sendRows(
+  /** @param first no Execute of the portal came before this one */
+  private sendRows(
     portal: Portal,
-    state: Extract<PortalState, { kind: 'suspended' }>,
+    state: Suspended,
     rowsMax: number,
-    resumed: boolean,
-  ): Promise<void> {
-    const { output } = this.target.link;
+    first = false,
+  ): Promise<void> | undefined {
     portal.state = { kind: 'done', columns: state.result.columns }; // whatever may be thrown
-    const { sent, ended } = await state.cursor.send(this.target, state.shape, rowsMax);
+    const sent = state.cursor.send(this.target, state.shape, rowsMax);
+    if (sent instanceof Promise)
+      return sent.then((all) => this.rowsSent(portal, state, all, first));
+    this.rowsSent(portal, state, sent, first);
+    return undefined;
+  }
+
+  private rowsSent(portal: Portal, state: Suspended, { sent, ended }: Sent, first: boolean): void {
+    const { output } = this.target.link;
     if (!ended) {
       portal.state = state;
       writePortalSuspended(output);
@@ -310,7 +347,7 @@ export class ExtendedQuery {
     }
     const tag = state.result.commandTag();
     // Like PostgreSQL, a query's tag counts the rows of this Execute, not those of earlier ones.
-    writeCommandComplete(output, resumed && tag.startsWith('SELECT ') ? `SELECT ${sent}` : tag);
+    writeCommandComplete(output, !first && tag.startsWith('SELECT ') ? `SELECT ${sent}` : tag);
   }
 }
 

@@ -15,49 +15,87 @@ export interface RowTarget {
   readonly flushBytes: number;
 }
 
-export class RowCursor {
-  private readonly iterator: AsyncIterator<readonly Row[]>;
-  private batch: readonly Row[] = [];
-  private next = 0;
-  private ended = false;
+/** How many rows one `send` has sent, and whether the result is known to be complete. */
+export interface Sent {
+  readonly sent: number;
+  readonly ended: boolean;
+}
 
-  constructor(rows: AsyncIterable<readonly Row[]>) {
-    this.iterator = rows[Symbol.asyncIterator]();
+export class RowCursor {
+  /** Undefined: all rows are in `batch`. */
+  private readonly source: AsyncIterator<readonly Row[]> | undefined;
+  private batch: readonly Row[];
+  private next = 0;
+  /** No rows come after `batch`. */
+  private ended: boolean;
+  /** Rows that the present `send` has sent. */
+  private sent = 0;
+
+  /** @param rows as they come, or all of them where they are there already */
+  constructor(rows: AsyncIterable<readonly Row[]> | readonly Row[]) {
+    const isAll = !(Symbol.asyncIterator in rows);
+    this.source = isAll ? undefined : rows[Symbol.asyncIterator]();
+    this.batch = isAll ? rows : [];
+    this.ended = isAll;
   }
 
   /**
-   * Sends rows, at most `rowsMax` (0 = all).
-   * @returns the number sent; `ended` tells whether the result is known to be complete. A result with exactly
-   * `rowsMax` rows left is not known to be: like PostgreSQL, we do not look ahead.
+   * Sends rows, at most `rowsMax` (0 = all). Nothing is waited for, and no promise made, where all rows are there and the
+   * client takes them. A result with exactly `rowsMax` rows left is not known to be complete: like PostgreSQL, we do not
+   * look ahead.
    */
-  async send(
+  send(target: RowTarget, shape: RowShape, rowsMax: number): Sent | Promise<Sent> {
+    this.sent = 0;
+    if (!this.ended) return this.sendOn(target, shape, rowsMax);
+    const wait = this.sendBatch(target, shape, rowsMax);
+    return wait === undefined ? this.sentSoFar(rowsMax) : this.sendOn(target, shape, rowsMax, wait);
+  }
+
+  /** @param begun what is to be waited for first */
+  private async sendOn(
     target: RowTarget,
     shape: RowShape,
     rowsMax: number,
-  ): Promise<{ readonly sent: number; readonly ended: boolean }> {
-    const { link, runner, flushBytes } = target;
-    const { output } = link;
-    let sent = 0;
+    begun?: Promise<void>,
+  ): Promise<Sent> {
     try {
+      let wait = begun ?? this.sendBatch(target, shape, rowsMax);
       for (;;) {
-        while (this.next < this.batch.length) {
-          if (sent === rowsMax && rowsMax > 0) return { sent, ended: false };
-          this.encode(link, shape, this.batch[this.next++] as Row);
-          sent++;
-          if (output.length < flushBytes) continue;
-          const wait = link.push();
-          if (wait !== undefined) {
-            await wait;
-            runner.throwIfAborted();
-          }
-        }
-        if (sent === rowsMax && rowsMax > 0) return { sent, ended: false };
-        if (!(await this.fill())) return { sent, ended: true };
+        if (wait !== undefined) {
+          await wait;
+          target.runner.throwIfAborted();
+        } else if (this.isFull(rowsMax) || !(await this.fill())) return this.sentSoFar(rowsMax);
+        wait = this.sendBatch(target, shape, rowsMax);
       }
     } catch (error) {
       await this.close();
       throw error;
     }
+  }
+
+  /** Rows that are at hand. @returns what is to be waited for before the next ones */
+  private sendBatch(
+    { link, flushBytes }: RowTarget,
+    shape: RowShape,
+    rowsMax: number,
+  ): Promise<void> | undefined {
+    const { output } = link;
+    while (this.next < this.batch.length && !this.isFull(rowsMax)) {
+      this.encode(link, shape, this.batch[this.next++] as Row);
+      this.sent++;
+      if (output.length < flushBytes) continue;
+      const wait = link.push();
+      if (wait !== undefined) return wait;
+    }
+    return undefined;
+  }
+
+  private isFull(rowsMax: number): boolean {
+    return rowsMax > 0 && this.sent === rowsMax;
+  }
+
+  private sentSoFar(rowsMax: number): Sent {
+    return { sent: this.sent, ended: !this.isFull(rowsMax) };
   }
 
   /** The next rows, at most `count`, not sent but handed out. */
@@ -73,8 +111,8 @@ export class RowCursor {
 
   /** Fetches the next batch. @returns false: there is none */
   private async fill(): Promise<boolean> {
-    const result = await this.iterator.next();
-    if (result.done === true) {
+    const result = this.ended ? undefined : await this.source?.next();
+    if (result === undefined || result.done === true) {
       this.ended = true;
       return false;
     }
@@ -85,8 +123,8 @@ export class RowCursor {
 
   /** Takes the remaining rows without sending them: the statement's writes are complete only then. */
   async drain(): Promise<void> {
+    while (await this.fill());
     this.batch = [];
-    while (!this.ended) this.ended = (await this.iterator.next()).done === true;
   }
 
   /** Gives up the rest of the result. */
@@ -94,7 +132,7 @@ export class RowCursor {
     if (this.ended) return;
     this.ended = true;
     this.batch = [];
-    await this.iterator.return?.();
+    await this.source?.return?.();
   }
 
   /** A value that can not be encoded must not leave half a message behind. */

@@ -51,7 +51,7 @@ async function runStatement(
     const formats: readonly Format[] = result.binary === true ? [1] : [];
     writeRowDescription(output, result.columns, formats);
     const shape = { columns: result.columns, formats, encode: encoderOf(session) };
-    await new RowCursor(result.rows).send(target, shape, 0);
+    await new RowCursor(result.allRows ?? result.rows).send(target, shape, 0);
   }
   return () => result.commandTag();
 }

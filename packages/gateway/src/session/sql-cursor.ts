@@ -27,13 +27,9 @@ export async function sendCursor(
   for (let sent = 0; ; ) {
     const wanted = rowsMax === 0 ? rowsAtOnce : Math.min(rowsAtOnce, rowsMax - sent);
     const rows = await cursor.take(wanted);
-    await new RowCursor(once(rows)).send(target, shape, 0);
+    await new RowCursor(rows).send(target, shape, 0);
     sent += rows.length;
     if (rows.length < wanted) return writeCommandComplete(output, `SELECT ${sent}`);
     if (sent === rowsMax) return writePortalSuspended(output);
   }
-}
-
-async function* once<T>(one: T): AsyncGenerator<T, void, undefined> {
-  yield one;
 }

@@ -30,7 +30,7 @@ export class StatementRunner {
   begin(): void {
     assert(!this.active, 'statements of a session run one after the other');
     this.active = true;
-    if (this.controller.signal.aborted || ++this.uses > signalUsesMax) {
+    if (this.controller.signal.aborted || this.uses >= signalUsesMax) {
       this.controller = new AbortController();
       this.uses = 0;
     }
@@ -69,6 +69,7 @@ export class StatementRunner {
 
   execute(prepared: PreparedStatement, parameters: readonly Datum[]): Promise<StatementResult> {
     assert(this.active, 'a statement runs within a message');
+    this.uses++;
     this.runsReadOnly = prepared.readOnly;
     return this.session.execute(prepared, parameters, { signal: this.controller.signal });
   }

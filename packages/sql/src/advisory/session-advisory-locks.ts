@@ -116,9 +116,9 @@ export class SessionAdvisoryLocks implements AdvisoryAccess {
     this.giveBack('transaction');
   }
 
-  /** Resolves when what is given back has been, or will only be later. */
-  async settled(): Promise<void> {
-    if (this.releasing !== undefined) await this.releasing;
+  /** Resolves when what is given back has been, or will only be later. Undefined: nothing is being given back. */
+  settled(): Promise<void> | undefined {
+    return this.releasing;
   }
 
   /** The session ends. */

@@ -20,7 +20,7 @@ export function listResult(
   complete = false,
 ): StatementResult {
   const text = complete ? tag : `${tag} ${rows.length}`;
-  return { columns, rows: new ListRows(rows), commandTag: () => text };
+  return { columns, rows: new ListRows(rows), allRows: rows, commandTag: () => text };
 }
 
 export interface StreamOptions {

@@ -88,16 +88,17 @@ export function withCatalog(outer: EvalContext, catalog: EvalContext['catalog'])
 }
 
 /** Of each signal one listener, whatever waits under it: listening costs more than most waits. */
-const waitsBySignal = new WeakMap<AbortSignal, Set<() => void>>();
+const waitsBySignal = new WeakMap<AbortSignal, Set<(reason: SqlError) => void>>();
 
-function waitsUnder(signal: AbortSignal): Set<() => void> {
+/** What is called when it is aborted. */
+function waitsUnder(signal: AbortSignal): Set<(reason: SqlError) => void> {
   let waits = waitsBySignal.get(signal);
   if (waits === undefined) {
-    const all = new Set<() => void>();
+    const all = new Set<(reason: SqlError) => void>();
     signal.addEventListener(
       'abort',
       () => {
-        for (const cancel of all) cancel();
+        for (const reject of all) reject(cancellation(signal));
         all.clear();
       },
       { once: true },
@@ -137,16 +138,15 @@ export class Pace {
   private race<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     return new Promise((resolve, reject) => {
       const waits = waitsUnder(signal);
-      const cancel = (): void => reject(cancellation(signal));
-      if (signal.aborted) cancel();
-      else waits.add(cancel);
+      if (signal.aborted) reject(cancellation(signal));
+      else waits.add(reject);
       promise.then(
         (value) => {
-          waits.delete(cancel);
+          waits.delete(reject);
           resolve(value);
         },
         (error: unknown) => {
-          waits.delete(cancel);
+          waits.delete(reject);
           reject(error);
         },
       );

@@ -362,13 +362,22 @@ export class Runner {
 }
 
 /** The row's value, under its lock if there is to be one; undefined also where it is locked and to be skipped. */
-async function readPoint(
+function readPoint(
   run: Run,
   key: Uint8Array,
   lock: RowLock | undefined,
 ): Promise<Uint8Array | undefined> {
-  if (lock === undefined) return run.pace.unlessCancelled(run.transaction.get(key));
-  const [value] = await run.pace.unlessCancelled(lockKeys(run, lock, [key]));
+  return run.pace.unlessCancelled(
+    lock === undefined ? run.transaction.get(key) : lockPoint(run, key, lock),
+  );
+}
+
+async function lockPoint(
+  run: Run,
+  key: Uint8Array,
+  lock: RowLock,
+): Promise<Uint8Array | undefined> {
+  const [value] = await lockKeys(run, lock, [key]);
   return value === lockedByOther ? undefined : value;
 }
 

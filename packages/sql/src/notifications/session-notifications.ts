@@ -111,9 +111,9 @@ export class SessionNotifications implements NotificationAccess {
     work.then(done, done);
   }
 
-  /** Resolves when what was committed has taken effect. Throws DbError: it does not listen. */
-  async settled(): Promise<void> {
-    if (this.working !== undefined) await this.working;
+  /** Resolves when what was committed has taken effect. Rejects with DbError: it does not listen. Undefined: it has. */
+  settled(): Promise<void> | undefined {
+    return this.working;
   }
 
   close(): void {

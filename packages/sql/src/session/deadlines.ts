@@ -12,21 +12,22 @@ export interface Deadline {
 export class Deadlines {
   private readonly context: SessionContext;
   private readonly activity: SessionActivity;
+  private readonly ended: () => void;
 
   constructor(context: SessionContext, activity: SessionActivity) {
     this.context = context;
     this.activity = activity;
+    this.ended = () => {
+      activity.end();
+      context.statementEnded();
+    };
   }
 
   /** A statement begins. statement_timeout as a signal that also follows the caller's. */
   begin(outer: AbortSignal | undefined, text: string): Deadline {
-    const { activity } = this;
-    activity.begin(text);
+    const { ended } = this;
+    this.activity.begin(text);
     const ms = this.context.settings.statementTimeoutMs;
-    const ended = (): void => {
-      activity.end();
-      this.context.statementEnded();
-    };
     if (ms === 0) return { signal: outer, end: ended };
     const controller = new AbortController();
     const timer = this.context.shared.clock.setTimer(ms, () =>

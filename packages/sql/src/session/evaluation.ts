@@ -5,6 +5,7 @@ import type { EvalContext } from '../functions/signature.ts';
 import type { Datum } from '../session-api.ts';
 import type { Settings } from '../settings.ts';
 import type { TextContext } from '../types/codec.ts';
+import { timestampFromUnixMs } from '../types/timestamp.ts';
 
 /** What it asks of the session's context. */
 interface Evaluating {
@@ -15,6 +16,16 @@ interface Evaluating {
   setting(name: string): string | undefined;
 }
 
+/** Of one run. Most ask for none of them: they are made into timestamps when one does. */
+interface Times {
+  /** Of the transaction, if one is open. Microseconds since 2000. */
+  readonly startedAt: bigint | undefined;
+  /** Of the simple query that it came in with others, if it did. As `startedAt`. */
+  readonly messageStart: bigint | undefined;
+  /** Of the run itself, since 1970. */
+  readonly wallMs: number;
+}
+
 const noArguments: readonly Datum[] = [];
 
 /** What expressions see of a session during one run. */
@@ -22,8 +33,6 @@ export class SessionEvaluation implements EvalContext {
   readonly parameters: readonly Datum[];
   readonly user: string;
   readonly database: string;
-  readonly now: bigint;
-  readonly statementStart: bigint;
   readonly zone: TextContext['zone'];
   readonly extraFloatDigits: number;
   readonly byteaOutput: 'hex' | 'escape';
@@ -31,28 +40,32 @@ export class SessionEvaluation implements EvalContext {
   readonly arguments: readonly Datum[] = noArguments;
   readonly root: EvalContext;
   subqueries: EvalContext['subqueries'];
+  private readonly times: Times;
   private readonly session: Evaluating;
   private ownNames: TextContext['names'] = undefined;
   private ownCatalog: CatalogAccess | undefined = undefined;
 
-  constructor(
-    session: Evaluating,
-    times: { readonly now: bigint; readonly statementStart: bigint },
-    parameters: readonly Datum[],
-  ) {
+  constructor(session: Evaluating, times: Times, parameters: readonly Datum[]) {
     const { settings, options: who } = session;
     this.session = session;
+    this.times = times;
     this.root = this;
     this.subqueries = undefined;
     this.parameters = parameters;
     this.user = settings.user;
     this.database = who.database;
-    this.now = times.now;
-    this.statementStart = times.statementStart;
     this.zone = settings.zone;
     this.extraFloatDigits = settings.extraFloatDigits;
     this.byteaOutput = settings.byteaOutput;
     this.dateOrder = settings.dateOrder;
+  }
+
+  get now(): bigint {
+    return this.times.startedAt ?? this.statementStart;
+  }
+
+  get statementStart(): bigint {
+    return this.times.messageStart ?? timestampFromUnixMs(this.times.wallMs);
   }
 
   get catalog(): CatalogAccess {

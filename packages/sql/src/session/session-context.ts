@@ -41,6 +41,11 @@ interface PathRead {
   readonly path: readonly string[];
 }
 
+interface AuthorityRead {
+  readonly snapshot: CatalogSnapshot;
+  readonly authority: Authority;
+}
+
 export class SessionContext {
   readonly options: SessionOptions;
   readonly settings: Settings;
@@ -60,6 +65,8 @@ export class SessionContext {
   private readonly textContext: SessionText = new SessionText(this);
   /** search_path as it was read last, and what it was read from. */
   private pathRead: PathRead | undefined;
+  /** As it was asked for last. */
+  private authorityRead: AuthorityRead | undefined;
 
   constructor(shared: SessionShared, options: SessionOptions) {
     this.shared = shared;
@@ -140,10 +147,16 @@ export class SessionContext {
       this.notifications.end(false);
   }
 
-  /** Resolves when what the end of a transaction means to others has come about. Throws DbError. */
-  async settled(): Promise<void> {
-    await this.advisory.settled();
-    await this.notifications.settled();
+  /**
+   * Resolves when what the end of a transaction means to others has come about. Throws DbError.
+   * @returns undefined: it has
+   */
+  settled(): Promise<void> | undefined {
+    const { advisory, notifications } = this;
+    const releasing = advisory.settled();
+    return releasing === undefined
+      ? notifications.settled()
+      : releasing.then(() => notifications.settled());
   }
 
   private get processId(): number {
@@ -152,9 +165,9 @@ export class SessionContext {
 
   /** `now()` is the transaction's start, and that of a statement by itself the statement's. */
   evaluation(parameters: readonly Datum[]): SessionEvaluation {
-    const statementStart = this.transaction.messageStart ?? this.clockTime();
-    const now = this.transaction.startedAt ?? statementStart;
-    return new SessionEvaluation(this, { now, statementStart }, parameters);
+    const { messageStart, startedAt } = this.transaction;
+    const times = { messageStart, startedAt, wallMs: this.shared.clock.wallMs() };
+    return new SessionEvaluation(this, times, parameters);
   }
 
   /** A plan by the catalog as this session sees it now. */
@@ -211,7 +224,12 @@ export class SessionContext {
 
   /** What the present user may do. */
   get authority(): Authority {
-    return authorityOf(this.snapshot, { user: this.settings.user, trusted: this.trusted });
+    const { snapshot, authorityRead: read } = this;
+    const { user } = this.settings;
+    if (read?.snapshot === snapshot && read.authority.user === user) return read.authority;
+    const authority = this.authorityOf(user);
+    this.authorityRead = { snapshot, authority };
+    return authority;
   }
 
   authorityOf(role: string): Authority {
@@ -274,7 +292,7 @@ export class SessionContext {
   }
 
   private settingAsOf(): number | undefined {
-    const asOf = this.settings.get('flotilla.read_as_of') ?? '';
+    const { readAsOf: asOf } = this.settings;
     if (asOf === '') return undefined;
     return readAsOfAtMost(asOf, this.text(), this.shared.clock.wallMs());
   }

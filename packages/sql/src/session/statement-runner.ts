@@ -18,6 +18,7 @@ import { runUtility } from '../execute/utility.ts';
 import { isKeyExists } from '../execute/write.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { toSqlError } from '../kv-errors.ts';
+import type { KvTransaction } from '../kv-transaction.ts';
 import type { IndexTest } from '../plan/choose-path.ts';
 import { explainLines } from '../plan/explain-node.ts';
 import type { ExplainPlan, PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
@@ -26,11 +27,22 @@ import { checkNeeds } from '../roles/access.ts';
 import { authorityOf } from '../roles/authority.ts';
 import type { Datum, StatementResult } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import { kvIsolation } from '../transaction/open-transaction.ts';
+import { kvIsolation, type OpenTransaction } from '../transaction/open-transaction.ts';
 import type { TransactionControl } from '../transaction/session-transaction.ts';
 import type { SessionEvaluation } from './evaluation.ts';
 import { type Preparation, shape, writingCommand } from './preparation.ts';
 import type { SessionContext } from './session-context.ts';
+
+/** What a statement begins with. */
+interface Beginning {
+  readonly preparation: Preparation;
+  readonly evaluation: EvalContext;
+  readonly signal: AbortSignal | undefined;
+  readonly asOf: number | undefined;
+  readonly usable: IndexTest | undefined;
+  readonly open: OpenTransaction | undefined;
+  readonly within: KvTransaction | undefined;
+}
 
 type PreparePlan = Extract<PreparedPlan['plan'], { kind: 'prepare' }>;
 
@@ -44,13 +56,13 @@ export class StatementRunner {
     this.prepareNamed = prepareNamed;
   }
 
-  async run(
+  /** Throws, or rejects with, what the statement throws. */
+  run(
     preparation: Preparation,
     parameters: readonly Datum[],
     stream: StreamOptions,
   ): Promise<StatementResult> {
-    const { signal } = stream;
-    const open = preparation.endsFailure ? undefined : this.context.transaction.open;
+    if (!preparation.endsFailure) this.context.transaction.requireNotFailed();
     const values: Datum[] = [];
     const evaluation = this.context.evaluation(values);
     for (let i = 0; i < parameters.length; i++) {
@@ -59,17 +71,36 @@ export class StatementRunner {
         values.push(normalizeParameter(type, parameters[i] ?? null, evaluation));
     }
     // What was prepared by another catalog than the transaction's own is prepared anew.
-    if (preparation.prepared.provisional !== this.context.transaction.provisionalCatalog)
-      await this.replan(preparation);
+    if (preparation.prepared.provisional === this.context.transaction.provisionalCatalog)
+      return this.runPlan(preparation, evaluation, stream);
+    return this.replan(preparation).then(() => this.runPlan(preparation, evaluation, stream));
+  }
+
+  private runPlan(
+    preparation: Preparation,
+    evaluation: SessionEvaluation,
+    stream: StreamOptions,
+  ): Promise<StatementResult> {
     const { prepared } = preparation;
     for (const notice of prepared.notices) this.context.notify(notice);
-    const { plan, columns } = prepared;
     this.checkAccess(prepared);
-    this.checkReadOnly(plan);
+    this.checkReadOnly(prepared.plan);
     this.takeAsOf(preparation);
+    return prepared.plan.kind === 'select'
+      ? this.runSelect(preparation, evaluation, stream)
+      : this.runOther(preparation, prepared.plan, evaluation, stream.signal);
+  }
+
+  /** What is no query. */
+  private async runOther(
+    preparation: Preparation,
+    plan: Exclude<PreparedPlan['plan'], { kind: 'select' }>,
+    evaluation: SessionEvaluation,
+    signal: AbortSignal | undefined,
+  ): Promise<StatementResult> {
+    const open = preparation.endsFailure ? undefined : this.context.transaction.open;
+    const { columns } = preparation.prepared;
     switch (plan.kind) {
-      case 'select':
-        return this.runSelect(preparation, evaluation, stream);
       case 'write': {
         const running = await this.running<WritePlan>(preparation, evaluation, signal);
         const { count, returned, stores } = await this.context.shared.runner.write(running);
@@ -142,7 +173,8 @@ export class StatementRunner {
   ): Promise<StatementResult> {
     const { plan, columns = [] } = preparation.prepared;
     const { open } = this.context.transaction;
-    const running = await this.running<SelectPlan>(preparation, evaluation, stream.signal);
+    const starting = this.running<SelectPlan>(preparation, evaluation, stream.signal);
+    const running = starting instanceof Promise ? await starting : starting;
     if (plan.kind === 'select' && plan.lookup !== undefined) {
       const rows = await this.context.shared.runner.lookup(running);
       stream.onEnd();
@@ -244,24 +276,52 @@ export class StatementRunner {
     if (open !== undefined) open.readAsOf(this.context.timeOf(asOf) ?? 0);
   }
 
-  /** A statement on its way, in the open transaction if there is one. Throws 40001: that can only be rolled back. */
-  private async running<P extends PreparedPlan['plan']>(
+  /**
+   * A statement on its way, in the open transaction if there is one. Throws 40001: that can only be rolled back. No promise
+   * where the statement is a transaction by itself, as most are, and may be run by the plan that it has.
+   */
+  private running<P extends PreparedPlan['plan']>(
+    preparation: Preparation,
+    evaluation: EvalContext,
+    signal: AbortSignal | undefined,
+  ): Running<P> | Promise<Running<P>> {
+    const { open } = this.context.transaction;
+    if (open !== undefined) return this.runningWithin(open, preparation, evaluation, signal);
+    const asOf = this.context.timeOf(preparation.statement.node.asOf);
+    // Indexes that came later lack what was there before them.
+    const usable = asOf === undefined ? undefined : () => false;
+    const alone = { preparation, evaluation, signal, asOf, usable, open, within: undefined };
+    if (mayRead(preparation.prepared, usable))
+      return this.begun(preparation.prepared as Prepared<P>, alone);
+    return this.context
+      .prepareHere(preparation.statement, preparation.declared, usable)
+      .then((prepared) => this.begun(prepared as Prepared<P>, alone));
+  }
+
+  private async runningWithin<P extends PreparedPlan['plan']>(
+    open: OpenTransaction,
     preparation: Preparation,
     evaluation: EvalContext,
     signal: AbortSignal | undefined,
   ): Promise<Running<P>> {
-    const { open } = this.context.transaction;
-    const within = open === undefined ? undefined : await open.beginStatement();
-    open?.useRelations(preparation.prepared);
-    const asOf =
-      open === undefined ? this.context.timeOf(preparation.statement.node.asOf) : undefined;
-    // Indexes that came later lack what was there before them.
-    const usable = asOf === undefined ? this.context.usableIndexes() : () => false;
+    const within = await open.beginStatement();
+    open.useRelations(preparation.prepared);
+    const usable = this.context.usableIndexes();
     const prepared = mayRead(preparation.prepared, usable)
       ? preparation.prepared
       : await this.context.prepareHere(preparation.statement, preparation.declared, usable);
+    return this.begun(prepared as Prepared<P>, {
+      ...{ preparation, evaluation, signal, usable, open, within },
+      asOf: undefined,
+    });
+  }
+
+  private begun<P extends PreparedPlan['plan']>(
+    prepared: Prepared<P>,
+    { preparation, evaluation, signal, asOf, usable, open, within }: Beginning,
+  ): Running<P> {
     return {
-      prepared: prepared as Prepared<P>,
+      prepared,
       usable,
       evaluation,
       signal,

@@ -110,7 +110,7 @@ export class RowCodec {
    * Throws DbError CORRUPTION.
    */
   decodeInto(row: Datum[], bytes: Uint8Array, needed: readonly boolean[]): void {
-    const reader = new RowReader(asBuffer(bytes));
+    const reader = new RowReader(bytes);
     const count = reader.header(this.stored.length);
     const nulls = reader.bitmap(count);
     this.fillMissing(row, count, needed);
@@ -192,11 +192,18 @@ function writeBytes(bytes: Uint8Array, at: number): number {
 }
 
 class RowReader {
-  private readonly bytes: Buffer;
+  private readonly bytes: Uint8Array;
+  /** Made for the first value that asks for it: small numbers do not. */
+  private ownBuffer: Buffer | undefined = undefined;
   private at = 0;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Uint8Array) {
     this.bytes = bytes;
+  }
+
+  private get buffer(): Buffer {
+    this.ownBuffer ??= asBuffer(this.bytes);
+    return this.ownBuffer;
   }
 
   /** @returns how many columns the row holds */
@@ -219,7 +226,7 @@ class RowReader {
     if (typeof form === 'object') {
       const length = this.varint();
       const start = this.advance(length);
-      return form.decode(this.bytes.subarray(start, start + length));
+      return form.decode(this.buffer.subarray(start, start + length));
     }
     switch (form) {
       case 'small': {
@@ -229,15 +236,15 @@ class RowReader {
       case 'big':
         return this.big();
       case 'float':
-        return this.bytes.readDoubleLE(this.advance(8));
+        return this.buffer.readDoubleLE(this.advance(8));
       case 'int64':
-        return this.bytes.readBigInt64LE(this.advance(8));
+        return this.buffer.readBigInt64LE(this.advance(8));
       case 'bool':
         return this.byte() === 1;
       case 'text': {
         const length = this.varint();
         const start = this.advance(length);
-        return this.bytes.toString('utf8', start, start + length);
+        return this.buffer.toString('utf8', start, start + length);
       }
     }
   }

@@ -141,9 +141,13 @@ export class TableStore {
 
   /** @param needed by offset into the table's columns; others come out NULL */
   decodeRow(key: Uint8Array, value: Uint8Array, needed: readonly boolean[]): Datum[] {
-    const row: Datum[] = new Array<Datum>(this.table.columns.length).fill(null);
-    if (this.keyColumns.some((column) => needed[column.index] === true))
-      this.decodeKeyInto(row, key);
+    const row: Datum[] = [];
+    for (let i = 0; i < this.table.columns.length; i++) row.push(null);
+    for (const { index } of this.keyColumns)
+      if (needed[index] === true) {
+        this.decodeKeyInto(row, key);
+        break;
+      }
     this.codec.decodeInto(row, value, needed);
     return row;
   }

@@ -139,11 +139,12 @@ export class SessionTransaction {
     this.state = { kind: 'implicit', of, transaction: this.begin(now) };
   }
 
-  /** Throws what COMMIT throws. */
-  async endImplicit(commit: boolean): Promise<void> {
-    if (this.state.kind !== 'implicit') return;
-    if (commit) await this.commit(this.state.transaction);
-    else this.rollback(this.state.transaction);
+  /** Rejects with what COMMIT throws. @returns undefined: there is nothing to wait for */
+  endImplicit(commit: boolean): Promise<void> | undefined {
+    if (this.state.kind !== 'implicit') return undefined;
+    if (commit) return this.commit(this.state.transaction);
+    this.rollback(this.state.transaction);
+    return undefined;
   }
 
   /** An error was reported: an implicit transaction is rolled back, a block has failed. */
@@ -304,13 +305,8 @@ export class SessionTransaction {
 
   private defaults(): Required<TransactionModes> {
     const { settings, shared } = this.options;
-    return {
-      isolation: settings.get('default_transaction_isolation') ?? 'serializable',
-      readOnly:
-        settings.get('default_transaction_read_only') === 'on' ||
-        (!shared && settings.get('flotilla.read_as_of') !== ''),
-      deferrable: settings.get('default_transaction_deferrable') === 'on',
-    };
+    const { defaultModes, readAsOf } = settings;
+    return shared || readAsOf === '' ? defaultModes : { ...defaultModes, readOnly: true };
   }
 
   private async commit(transaction: OpenTransaction, signal?: AbortSignal): Promise<void> {

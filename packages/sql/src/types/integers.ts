@@ -17,11 +17,29 @@ const plain = { identical: true, compare: compareOrdinary } as const;
 
 /** int4in and int2in. Throws 22P02, 22003. */
 export function parseInteger(text: string, min: number, max: number, display: string): number {
-  const trimmed = text.trim();
-  if (!integerForm.test(trimmed)) throw badSyntax(display, text);
-  const value = Number(trimmed);
+  const value = shortNumber(text) ?? Number(integerText(text, display));
   if (value < min || value > max) throw outOfRange(display, text);
   return value + 0;
+}
+
+/** The value of one to nine digits and nothing else: most integers, without a regular expression. */
+function shortNumber(text: string): number | undefined {
+  const { length } = text;
+  if (length === 0 || length > 9) return undefined;
+  let value = 0;
+  for (let at = 0; at < length; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) return undefined;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+/** Throws 22P02. */
+function integerText(text: string, display: string): string {
+  const trimmed = text.trim();
+  if (!integerForm.test(trimmed)) throw badSyntax(display, text);
+  return trimmed;
 }
 
 export const int2Codec: TypeCodec = {
@@ -50,8 +68,7 @@ export const int4Codec: TypeCodec = {
 
 /** Throws 22P02, 22003. */
 function parseBigint(text: string, display: string): bigint {
-  const trimmed = text.trim();
-  if (!integerForm.test(trimmed)) throw badSyntax(display, text);
+  const trimmed = integerText(text, display);
   const value = BigInt(trimmed.startsWith('+') ? trimmed.slice(1) : trimmed);
   if (BigInt.asIntN(64, value) !== value) throw outOfRange(display, text);
   return value;
@@ -69,9 +86,7 @@ export const int8Codec: TypeCodec = {
 
 /** Throws 22P02, 22003. */
 export function parseOid(text: string, display: string): number {
-  const trimmed = text.trim();
-  if (!integerForm.test(trimmed)) throw badSyntax(display, text);
-  const value = Number(trimmed);
+  const value = shortNumber(text) ?? Number(integerText(text, display));
   if (value < -2_147_483_648 || value > 4_294_967_295) throw outOfRange(display, text);
   return value >>> 0;
 }
