@@ -88,6 +88,7 @@ export class RunningStore implements Store {
       replicas: this.context.replicas,
       reads: () => this.member?.reads,
       transactions: () => this.member?.transactions,
+      followerReads: () => this.member?.followerReads,
       isOurs: this.context.isOurs,
       observeHeader: this.context.observeHeader,
       discover: () => this.requests.discover(),
