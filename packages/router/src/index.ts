@@ -11,7 +11,7 @@
  * (finds, sends, learns, retries) -> `ClientLink` (frames). Beside it: `RangeCache`, `Lookups`, `Sessions`,
  * `StoreHealth`, `Admission`.
  *
- * Not built: reads from followers, prefetching in scans, limits per user.
+ * Not built: plain reads from followers, prefetching in scans, limits per user.
  */
 export * from './bootstrap.ts';
 export * from './cluster-rows.ts';

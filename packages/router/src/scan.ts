@@ -7,7 +7,7 @@ import type { Dispatcher } from './dispatcher.ts';
 import { Operation } from './operation.ts';
 import { type CallPiece, RangeCall } from './range-call.ts';
 import type { KvRow, OperationOptions, ScanOptions } from './router-api.ts';
-import { headerFields, observe } from './transaction/header.ts';
+import { headerFields, mayFollow, observe } from './transaction/header.ts';
 import type { TransactionContext } from './transaction/transaction-api.ts';
 
 const defaultBatchRows = 1000;
@@ -56,6 +56,8 @@ export interface ScanBatch {
 export interface ScanTransaction {
   readonly context: TransactionContext;
   readonly coordinator: string;
+  /** HLC, when the scan began. */
+  readonly now: number;
 }
 
 export class ScanOperation extends Operation<ScanBatch> {
@@ -75,6 +77,10 @@ export class ScanOperation extends Operation<ScanBatch> {
     this.dispatcher = dispatcher;
     this.bytes = request.span.startKey.length + request.span.endKey.length;
     this.call = new ScanCall(this, request, transaction);
+    const { followerReadLagMs } = dispatcher.timings;
+    this.call.mayFollow =
+      transaction !== undefined &&
+      mayFollow(transaction.context, transaction.now, followerReadLagMs);
   }
 
   override begin(): void {
@@ -130,8 +136,8 @@ class ScanCall extends RangeCall {
     const { rangeId, generation } = piece.range;
     const { maxRows, reverse } = this.request;
     const scan = { ...this.asked, maxRows, reverse };
-    const { transaction, storeId } = this;
-    const request = { requestId, timeoutMs, rangeId, generation, scan };
+    const { transaction, storeId, following: followerRead } = this;
+    const request = { requestId, timeoutMs, rangeId, generation, scan, followerRead };
     if (transaction === undefined) return kv.Request.encode(request).finish();
     const header = headerFields(transaction.context, { ...transaction, storeId });
     return kv.Request.encode({ ...request, transaction: header }).finish();

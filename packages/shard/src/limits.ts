@@ -2,6 +2,11 @@
  * Every bound of this package, with unit and reason. Tests and the simulator may hand in cruel values; nothing else may
  * hold a queue, loop, batch or table without a limit from here.
  */
+import {
+  closedTimestampIntervalMs,
+  closedTimestampLagMsDefault,
+} from './protocol/closed-timestamps.ts';
+
 export interface StoreLimits {
   /** Requests admitted and not yet answered. Above it: BUSY. */
   readonly requestsInFlightMax: number;
@@ -137,8 +142,8 @@ export const defaultStoreLimits: StoreLimits = {
   checkpointBytes: 32 * 1024 * 1024,
   reportRangesMax: 256,
   historyTtlMs: 10 * 60 * 1000,
-  closedTimestampLagMs: 3000,
-  closedTimestampIntervalMs: 500,
+  closedTimestampLagMs: closedTimestampLagMsDefault,
+  closedTimestampIntervalMs,
   closedChangesPerMessage: 8192,
   historySweepRows: 2000,
   snapshotsReceivingMax: 2,

@@ -91,6 +91,16 @@ export interface TransactionSwarm {
   readonly thinkMsMax: number;
   /** After so many transactions workers go slowly. */
   readonly brisk: number;
+  readonly closing: ClosingSwarm;
+}
+
+/** Closed timestamps, and reads of the past at any replica. Unit: ms. */
+export interface ClosingSwarm {
+  /** As in `StoreLimits`. */
+  readonly lagMs: number;
+  readonly intervalMs: number;
+  /** As in `RouterTimings`: small, so that replicas are asked for what they have only just heard of, or not yet. */
+  readonly followerReadLagMs: number;
 }
 
 /** How much more likely than usual a class is, to be on and to happen when it is. 1 where nothing is said. */
@@ -153,7 +163,7 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const splits = new SeededPrng(seed, Stream.splits);
   const transactions =
     transactional.nextBelow(seedsPerTransactional) === 0
-      ? transactionsOf(transactional)
+      ? transactionsOf(transactional, closingOf(new SeededPrng(seed, Stream.closing)))
       : undefined;
   const calm = prng.nextBelow(8) === 0;
   const classes = faultClasses.filter((name) => {
@@ -222,7 +232,16 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
 /** One seed in so many runs transactions. */
 const seedsPerTransactional = 3;
 
-function transactionsOf(prng: Prng): TransactionSwarm {
+function closingOf(prng: Prng): ClosingSwarm {
+  const lagMs = pick(prng, [5, 50, 200, 1000]);
+  return {
+    lagMs,
+    intervalMs: pick(prng, [10, 50, 300]),
+    followerReadLagMs: lagMs * pick(prng, [0, 0.5, 1]),
+  };
+}
+
+function transactionsOf(prng: Prng, closing: ClosingSwarm): TransactionSwarm {
   const few = 1 + prng.nextBelow(3);
   const chosen = new Set<TransactionWorkload>();
   while (chosen.size < few) chosen.add(pick(prng, transactionWorkloads));
@@ -235,6 +254,7 @@ function transactionsOf(prng: Prng): TransactionSwarm {
     lockShare: pick(prng, [0, 0.1, 0.4]),
     thinkMsMax: pick(prng, [2, 10, 40]),
     brisk: pick(prng, [40, 100, 200]),
+    closing,
   };
 }
 

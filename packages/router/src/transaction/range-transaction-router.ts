@@ -114,7 +114,7 @@ export class RangeTransactionRouter implements TransactionRouter {
       admission,
       { span: { startKey, endKey }, maxRows, reverse },
       options,
-      { context, coordinator: this.clientId },
+      { context, coordinator: this.clientId, now: this.now() },
     ).start();
     const covered = reverse ? { startKey: next, endKey } : { startKey, endKey: next };
     return { rows, covered, readTimestamp };
@@ -297,6 +297,7 @@ export class RangeTransactionRouter implements TransactionRouter {
     const reading = new SnapshotReading(context, {
       coordinator: this.clientId,
       now: () => this.now(),
+      followerReadLagMs: dispatcher.timings.followerReadLagMs,
       lock,
       onWaiting: options.onWaiting,
     });
