@@ -91,7 +91,8 @@ export interface TransactionSwarm {
   readonly thinkMsMax: number;
   /** After so many transactions workers go slowly. */
   readonly brisk: number;
-  readonly closing: ClosingSwarm;
+  /** Undefined: stores close what they close by themselves, and nobody reads the past. */
+  readonly closing?: ClosingSwarm;
 }
 
 /** Closed timestamps, and reads of the past at any replica. Unit: ms. */

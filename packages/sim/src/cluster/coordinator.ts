@@ -71,12 +71,12 @@ export class Coordinator {
     this.transport = new HostTransport({ host, network, prng: stream(500_000), replay });
     this.options.onStart(this);
     const clock = host.clock();
-    const { followerReadLagMs = 0 } = swarm.transactions?.closing ?? {};
+    const { closing } = swarm.transactions ?? {};
     const router = createRouter({
       transport: this.transport,
       clock,
       prng: stream(600_000),
-      timings: { followerReadLagMs },
+      ...(closing && { timings: { followerReadLagMs: closing.followerReadLagMs } }),
     });
     const witness = new Witness(() => world.nowMs());
     const transactions = witness.watch(router.transactions, (step) => this.onStep(step));

@@ -156,7 +156,7 @@ export class StoreMachine {
         checkpointBytes: swarm.checkpointBytes,
         entryBytesTarget: swarm.entryBytesTarget,
         sessionsMax: swarm.sessionsMax,
-        ...(swarm.transactions && {
+        ...(swarm.transactions?.closing && {
           closedTimestampLagMs: swarm.transactions.closing.lagMs,
           closedTimestampIntervalMs: swarm.transactions.closing.intervalMs,
           // Of some ranges, so that it takes several messages.

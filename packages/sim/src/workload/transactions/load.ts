@@ -44,7 +44,7 @@ export class TransactionLoad {
   private readonly working = new Map<CoordinatorProcess, Promise<unknown>>();
   private readonly prngs: readonly Prng[];
   private readonly pastPrngs: readonly Prng[];
-  private readonly past: Past;
+  private readonly past: Past | undefined;
   private ended = 0;
   private stopped = false;
 
@@ -64,7 +64,8 @@ export class TransactionLoad {
     this.workloads = new Map(workloads.map((name) => [name, all[name]]));
     this.prngs = coordinators.map((_, i) => world.stream(Stream.workloads + 500 + i));
     this.pastPrngs = coordinators.map((_, i) => world.stream(Stream.workloads + 600 + i));
-    this.past = new Past(transactions.closing);
+    const { closing } = transactions;
+    this.past = closing && new Past(closing);
   }
 
   /** The state that all workloads begin with. */
@@ -101,7 +102,8 @@ export class TransactionLoad {
     const workers = Array.from({ length: transactions.workers }, (_, i) =>
       this.work(coordinator, process, index, i),
     );
-    workers.push(this.lookBack(coordinator, process, index));
+    const { past } = this;
+    if (past !== undefined) workers.push(this.lookBack(coordinator, process, index, past));
     const working = Promise.all(workers);
     this.working.set(process, working);
     working.catch((error: unknown) =>
@@ -154,6 +156,7 @@ export class TransactionLoad {
     coordinator: Coordinator,
     process: CoordinatorProcess,
     index: number,
+    past: Past,
   ): Promise<void> {
     const prng = this.pastPrngs[index] as Prng;
     const clock = coordinator.host.clock();
@@ -162,9 +165,9 @@ export class TransactionLoad {
         name: `x${index + 1}.${process.life}.p.${n}`,
         workload: 'past',
         isolation: 'serializable',
-        asOf: clock.wallMs() - this.past.ago(prng),
+        asOf: clock.wallMs() - past.ago(prng),
         prng,
-        step: (session) => this.past.step(session),
+        step: (session) => past.step(session),
       });
       await pause(coordinator, prng.nextFloat() * slowThinkMsMax + 0.1);
     }
