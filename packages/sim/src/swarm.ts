@@ -164,7 +164,7 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const splits = new SeededPrng(seed, Stream.splits);
   const transactions =
     transactional.nextBelow(seedsPerTransactional) === 0
-      ? transactionsOf(transactional, closingOf(new SeededPrng(seed, Stream.closing)))
+      ? transactionsOf(transactional)
       : undefined;
   const calm = prng.nextBelow(8) === 0;
   const classes = faultClasses.filter((name) => {
@@ -190,7 +190,7 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
       }
     : defaultTimings;
   const cruel = prng.nextBelow(3) === 0;
-  return {
+  const swarm: Swarm = {
     seed,
     stores,
     replication: Math.min(3, stores),
@@ -226,15 +226,22 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
     walSegmentBytes: pick(prng, [64 * 1024, 256 * 1024]),
     splitBytes: pick(splits, [manyBytes, manyBytes, manyBytes, 300]),
     splitRequestsPerSecond: pick(splits, [manyRequests, manyRequests, manyRequests, 30]),
-    ...(transactions && { transactions }),
   };
+  if (transactions === undefined) return swarm;
+  const closing = closingOf(new SeededPrng(seed, Stream.closing), swarm);
+  return { ...swarm, transactions: { ...transactions, closing } };
 }
 
 /** One seed in so many runs transactions. */
 const seedsPerTransactional = 3;
 
-function closingOf(prng: Prng): ClosingSwarm {
-  const lagMs = pick(prng, [5, 50, 200, 1000]);
+/** A promise that takes longer than the lag comes too late, again and again: it is made above what is closed then. */
+function closingOf(
+  prng: Prng,
+  slow: Pick<Swarm, 'delayMs' | 'syncMs' | 'engineMsMax'>,
+): ClosingSwarm {
+  const stepMsMax = 10 + 2 * (slow.delayMs[1] + slow.syncMs[1] + slow.engineMsMax);
+  const lagMs = stepMsMax * pick(prng, [2, 4, 20]);
   return {
     lagMs,
     intervalMs: pick(prng, [10, 50, 300]),
@@ -242,7 +249,7 @@ function closingOf(prng: Prng): ClosingSwarm {
   };
 }
 
-function transactionsOf(prng: Prng, closing: ClosingSwarm): TransactionSwarm {
+function transactionsOf(prng: Prng): TransactionSwarm {
   const few = 1 + prng.nextBelow(3);
   const chosen = new Set<TransactionWorkload>();
   while (chosen.size < few) chosen.add(pick(prng, transactionWorkloads));
@@ -255,7 +262,6 @@ function transactionsOf(prng: Prng, closing: ClosingSwarm): TransactionSwarm {
     lockShare: pick(prng, [0, 0.1, 0.4]),
     thinkMsMax: pick(prng, [2, 10, 40]),
     brisk: pick(prng, [40, 100, 200]),
-    closing,
   };
 }
 

@@ -1,14 +1,18 @@
 /** Snapshots at followers: served by what is closed and applied there, refused by everything else. */
 import {
   assert,
+  FrameReader,
   HybridLogicalClock,
   keyMax,
   present,
   SeededPrng,
   type StoreId,
   timestampFromWallMs,
+  timestampToWallMs,
   toStoreId,
+  toTimestamp,
 } from '@flotilla/base';
+import { defaultTimings } from '@flotilla/raft';
 import { afterEach, describe, expect, it } from 'vitest';
 import { flotilla } from '../../gen/kv.js';
 import { splitRange } from '../testing/inspect.ts';
@@ -16,6 +20,7 @@ import { rangesOn } from '../testing/ranges-on.ts';
 import { StoreCluster, type StoreClusterOptions } from '../testing/store-cluster.ts';
 import type { TestClient } from '../testing/test-client.ts';
 import { TestTransaction } from '../testing/test-transaction.ts';
+import { HeardClosed } from './heard-closed.ts';
 
 type Response = flotilla.kv.Response;
 type Request = flotilla.kv.Request.$Properties;
@@ -252,6 +257,42 @@ describe('a leaseholder', () => {
     await put(b1, 'old');
     await cluster.run(untilClosed);
     expect(await lateWrites()).toEqual(['PUSHED', 'PUSHED']);
+  });
+
+  it('closes nothing that comes after its lease', async () => {
+    const lagMs = 100;
+    await start({ limits: { closedTimestampIntervalMs: 5, closedTimestampLagMs: lagMs } });
+    await put(b1, 'old');
+    const { clock, network } = cluster;
+    const heard = new HeardClosed(new HybridLogicalClock(clock, { maxOffsetMs: 250 }));
+    const before = leader();
+    const [lead, store] = [`store-${before}`, follower()];
+    const { rangeId } = client.rangeOf(b1);
+    const reader = new FrameReader({ clock });
+    let closedMs = 0;
+    let alone = false;
+    network.setFilter((from, to, frame) => {
+      if (from === lead && to.kind === 'store' && to.channel === 'kv' && to.storeId === store) {
+        const read = reader.read(Buffer.from(frame));
+        for (const message of read.ok ? read.messages : []) {
+          const { closedTimestamps } = flotilla.kv.Request.decode(Buffer.from(message));
+          if (closedTimestamps) heard.receive(before, closedTimestamps);
+          const closed = heard.closedAt(rangeId, Number.MAX_SAFE_INTEGER);
+          if (closed > 0) closedMs = timestampToWallMs(toTimestamp(closed));
+        }
+      }
+      return !alone;
+    });
+    // Whoever comes anew is told everything.
+    cluster.crash(store);
+    await cluster.startStore(store);
+    await cluster.run(2000);
+    expect(closedMs).toBeGreaterThan(clock.wallMs() - lagMs - 20);
+    alone = true;
+    const cutMs = clock.wallMs();
+    await cluster.run(3000);
+    expect(closedMs + lagMs).toBeLessThanOrEqual(cutMs + defaultTimings.leaseDurationMs);
+    reader.close();
   });
 
   it('writes nothing at or below what its predecessors have closed', async () => {
