@@ -86,6 +86,10 @@ export class RangeTransactionRouter implements TransactionRouter {
     return this.parts.link.now();
   }
 
+  get followerReadLagMs(): number {
+    return this.parts.dispatcher.timings.followerReadLagMs;
+  }
+
   async get(
     context: TransactionContext,
     keys: readonly Uint8Array[],
@@ -297,7 +301,7 @@ export class RangeTransactionRouter implements TransactionRouter {
     const reading = new SnapshotReading(context, {
       coordinator: this.clientId,
       now: () => this.now(),
-      followerReadLagMs: dispatcher.timings.followerReadLagMs,
+      followerReadLagMs: this.followerReadLagMs,
       lock,
       onWaiting: options.onWaiting,
     });

@@ -24,7 +24,7 @@ import type { Datum, Notice, Oid } from '../session-api.ts';
 import { type SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import { SessionTemporary } from '../temporary/session-temporary.ts';
-import { readAsOf, readAsOfAtMost } from '../transaction/read-as-of.ts';
+import { type ReadClock, readAsOf, readAsOfAtMost } from '../transaction/read-as-of.ts';
 import { SessionTransaction } from '../transaction/session-transaction.ts';
 import type { TextContext } from '../types/codec.ts';
 import { timestampFromUnixMs } from '../types/timestamp.ts';
@@ -240,6 +240,10 @@ export class SessionContext {
       statements: () => this.statements.all(),
       setSetting: (name, value, local) => this.setSetting(name, value, local),
       sleep: (ms, signal) => sleepFor(shared.clock, ms, signal),
+      followerReadTime: () => {
+        const { nowMs, followerReadLagMs } = this.readClock();
+        return timestampFromUnixMs(nowMs - followerReadLagMs);
+      },
       work: new OutsideWork(),
     };
   }
@@ -270,13 +274,18 @@ export class SessionContext {
   /** @param asOf undefined: as the setting says. @returns ms since 1970; undefined: now. Throws 22007, 22023. */
   timeOf(asOf: string | undefined): number | undefined {
     if (asOf === undefined) return this.settingAsOf();
-    return readAsOf(asOf, this.text(), this.shared.clock.wallMs());
+    return readAsOf(asOf, this.text(), this.readClock());
   }
 
   private settingAsOf(): number | undefined {
     const asOf = this.settings.get('flotilla.read_as_of') ?? '';
     if (asOf === '') return undefined;
-    return readAsOfAtMost(asOf, this.text(), this.shared.clock.wallMs());
+    return readAsOfAtMost(asOf, this.text(), this.readClock());
+  }
+
+  private readClock(): ReadClock {
+    const { clock, database } = this.shared;
+    return { nowMs: clock.wallMs(), followerReadLagMs: database.followerReadLagMs ?? 0 };
   }
 
   text(): TextContext {

@@ -11,22 +11,31 @@ import type { IntervalValue } from '../types/values.ts';
 
 const unixEpochMicros = 946_684_800_000_000n;
 
+/** Instead of a time: as long ago as it takes for the nearest replica to know. */
+export const followerReadTimestamp = 'follower_read_timestamp()';
+
+/** The present, and how long ago the nearest replica surely knows of. Unit: ms; the present since 1970. */
+export interface ReadClock {
+  readonly nowMs: number;
+  readonly followerReadLagMs: number;
+}
+
 /** @returns ms since 1970. Throws 22007 where it is neither, 22023 where it is not in the past. */
-export function readAsOf(text: string, context: TextContext, nowMs: number): number {
-  const ms = timeOf(text, context, nowMs);
-  if (ms > nowMs) throw inFuture(text);
+export function readAsOf(text: string, context: TextContext, clock: ReadClock): number {
+  const ms = timeOf(text, context, clock);
+  if (ms > clock.nowMs) throw inFuture(text);
   return ms;
 }
 
 /** As `readAsOf`; a time that has not come yet is now, so that a session with such a setting can still be used. */
-export function readAsOfAtMost(text: string, context: TextContext, nowMs: number): number {
-  return Math.min(nowMs, timeOf(text, context, nowMs));
+export function readAsOfAtMost(text: string, context: TextContext, clock: ReadClock): number {
+  return Math.min(clock.nowMs, timeOf(text, context, clock));
 }
 
 /** For SET. @returns its argument. Throws as `readAsOf`, except where a timestamp has not come yet. */
 export function checkReadAsOf(text: string): string {
-  if (text !== '' && timestampOf(text, utc) === undefined && spanOf(text, utc) > 0)
-    throw inFuture(text);
+  if (text === '' || isFollowerReadTimestamp(text)) return text;
+  if (timestampOf(text, utc) === undefined && spanOf(text, utc) > 0) throw inFuture(text);
   return text;
 }
 
@@ -38,7 +47,16 @@ const utc: TextContext = {
   dateOrder: 'MDY',
 };
 
-function timeOf(text: string, context: TextContext, nowMs: number): number {
+function isFollowerReadTimestamp(text: string): boolean {
+  return text.trim().toLowerCase() === followerReadTimestamp;
+}
+
+function timeOf(
+  text: string,
+  context: TextContext,
+  { nowMs, followerReadLagMs }: ReadClock,
+): number {
+  if (isFollowerReadTimestamp(text)) return Math.max(0, nowMs - followerReadLagMs);
   return Math.max(0, timestampOf(text, context) ?? nowMs + spanOf(text, context));
 }
 
