@@ -1,6 +1,8 @@
 /** Reads of the past at whichever store is asked: one message to one store, also where the leaseholder is not to be had. */
 import { type Address, timestampToWallMs, toTimestamp } from '@flotilla/base';
+import { createSqlEngine, type SqlSession } from '@flotilla/sql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runStatement } from '../sql-tag.ts';
 import { keyOf, StoreWorld } from './store-world.test-kit.ts';
 import type { TestClient } from './transaction.test-kit.ts';
 
@@ -110,6 +112,37 @@ describe('a read of the past', () => {
     expect(rows).toEqual(['old']);
     expect(asked.length).toBeLessThanOrEqual(4);
   });
+});
+
+it('a session sees what a token of another stands for', async () => {
+  const sessionOf = async ({ database }: TestClient): Promise<SqlSession> => {
+    const { clock } = world.cluster;
+    const making = createSqlEngine({ database, clock, prng: world.prng });
+    const engine = await world.run(making);
+    return engine.createSession({ user: 'flotilla', database: 'flotilla' });
+  };
+  const [one, other] = [await sessionOf(writer), await sessionOf(reader)];
+  const sql = async (session: SqlSession, text: string): Promise<readonly unknown[]> =>
+    (await world.run(runStatement(session, text, [], {}), 60_000)).rows;
+  await sql(one, 'CREATE TABLE boats (id int PRIMARY KEY)');
+  await world.run(world.sleep(untilClosed));
+  await sql(one, 'INSERT INTO boats VALUES (1)');
+  const [row] = await sql(one, 'SELECT session_token() AS token');
+  const { token } = row as { readonly token: string };
+  const read = 'SELECT * FROM boats AS OF SYSTEM TIME follower_read_timestamp()';
+  expect(await sql(other, read)).toEqual([]);
+  await sql(other, `SET flotilla.session_token = '${token}'`);
+  expect(await sql(other, read)).toEqual([{ id: 1 }]);
+  // From then on wherever is nearest.
+  await world.run(world.sleep(untilClosed));
+  const { asked } = watch();
+  for (let i = 0; i < 6; i++) expect(await sql(other, read)).toEqual([{ id: 1 }]);
+  expect(new Set(asked).size).toBe(3);
+  await expect(sql(other, "SET flotilla.session_token = 'x'")).rejects.toMatchObject({
+    code: '22023',
+  });
+  await sql(other, "SET flotilla.session_token = '9000000000000000'");
+  await expect(sql(other, read)).rejects.toMatchObject({ code: '22023' });
 });
 
 async function collect(

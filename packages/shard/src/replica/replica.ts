@@ -216,13 +216,13 @@ export class Replica implements LeaseholderReplica {
       appliedIndex: this.appliedIndex,
       index: state.appliedIndex,
     });
+    this.visibleIndex = state.appliedIndex;
     this.descriptor = state.descriptor;
     this.storageId = state.storageId;
     this.space = new StorageSpace(state.storageId);
     this.sessions = state.sessions;
     this.appliedIndex = state.appliedIndex;
     this.appliedTerm = state.appliedTerm;
-    this.visibleIndex = state.appliedIndex;
     this.lastTimestamp = state.lastTimestamp;
     this.liveBytes = state.liveBytes;
     this.lastDeletion = state.lastDeletion;

@@ -52,6 +52,13 @@ export const sessionFunctions: readonly Signature[] = [
     (_a, _b, _c, context) => catalogOf(context).backend.followerReadTime(),
     { volatility: 'stable' },
   ),
+  signature(
+    'session_token',
+    [],
+    textType,
+    (_a, _b, _c, context) => catalogOf(context).backend.sessionToken(),
+    changing,
+  ),
   signals('pg_cancel_backend', 'cancel'),
   signals('pg_terminate_backend', 'terminate'),
   signature(

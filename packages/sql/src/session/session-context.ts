@@ -24,7 +24,13 @@ import type { Datum, Notice, Oid } from '../session-api.ts';
 import { type SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import { SessionTemporary } from '../temporary/session-temporary.ts';
-import { type ReadClock, readAsOf, readAsOfAtMost } from '../transaction/read-as-of.ts';
+import {
+  followerReadTimeOf,
+  type ReadClock,
+  readAsOf,
+  readAsOfAtMost,
+  seenMsOf,
+} from '../transaction/read-as-of.ts';
 import { SessionTransaction } from '../transaction/session-transaction.ts';
 import type { TextContext } from '../types/codec.ts';
 import { timestampFromUnixMs } from '../types/timestamp.ts';
@@ -240,10 +246,8 @@ export class SessionContext {
       statements: () => this.statements.all(),
       setSetting: (name, value, local) => this.setSetting(name, value, local),
       sleep: (ms, signal) => sleepFor(shared.clock, ms, signal),
-      followerReadTime: () => {
-        const { nowMs, followerReadLagMs } = this.readClock();
-        return timestampFromUnixMs(nowMs - followerReadLagMs);
-      },
+      followerReadTime: () => timestampFromUnixMs(followerReadTimeOf(this.readClock())),
+      sessionToken: () => String(shared.database.now()),
       work: new OutsideWork(),
     };
   }
@@ -285,7 +289,11 @@ export class SessionContext {
 
   private readClock(): ReadClock {
     const { clock, database } = this.shared;
-    return { nowMs: clock.wallMs(), followerReadLagMs: database.followerReadLagMs ?? 0 };
+    return {
+      nowMs: clock.wallMs(),
+      followerReadLagMs: database.followerReadLagMs ?? 0,
+      seenMs: seenMsOf(this.settings.get('flotilla.session_token') ?? ''),
+    };
   }
 
   text(): TextContext {
