@@ -38,6 +38,11 @@ export const probeNames = [
   /** A read that waited for a round of heartbeats failed because leadership went elsewhere. */
   'readIndexAcrossLeaderChange',
   'followerRead',
+  /** A follower served a snapshot by itself, at a timestamp that was closed there; it could not, and said so. */
+  'closedFollowerRead',
+  'followerReadNotClosed',
+  /** What a store said of closed timestamps did not arrive, and was asked for again. */
+  'closedTimestampsMissed',
   // ---- membership
   'configurationChanged',
   'jointEntered',

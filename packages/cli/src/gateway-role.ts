@@ -2,7 +2,7 @@
 import { DbError, NodeDisk, systemPrefix } from '@flotilla/base';
 import { createFlotilla, type Flotilla } from '@flotilla/client';
 import { type Gateway, startGateway } from '@flotilla/gateway';
-import { createRouter } from '@flotilla/router';
+import { createRouter, followerReadLagMs } from '@flotilla/router';
 import type { ProcessConfig } from './config/settings.ts';
 import { gatewaySecurity } from './gateway-security.ts';
 import type { RoleParts } from './process-parts.ts';
@@ -49,15 +49,21 @@ export async function startGatewayRole(
 }
 
 /** Waits as long as it takes for a cluster to be there, or until the signal: gateways may start before it is founded. */
-async function joinCluster(
-  { temporaryDirectory }: ProcessConfig,
-  parts: RoleParts,
-): Promise<Flotilla> {
+async function joinCluster(config: ProcessConfig, parts: RoleParts): Promise<Flotilla> {
   const logger = parts.logger.child({ part: 'client' });
   const { transport, clock, prng, signal } = parts;
   for (;;) {
     signal?.throwIfAborted();
-    const router = createRouter({ transport, clock, prng, logger });
+    const { machine, zone, placement, temporaryDirectory } = config;
+    const closedTimestampLagMs = placement.closedTimestampLagSeconds * 1000;
+    const router = createRouter({
+      transport,
+      clock,
+      prng,
+      logger,
+      place: { machine, zone },
+      timings: { followerReadLagMs: followerReadLagMs(closedTimestampLagMs) },
+    });
     const giveUp = (): void => void router.close(); // ends what is under way
     signal?.addEventListener('abort', giveUp);
     try {

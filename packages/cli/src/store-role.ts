@@ -46,6 +46,7 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
       splitBytes: placement.splitBytes,
       splitRequestsPerSecond: placement.splitRequestsPerSecond,
       historyTtlMs: placement.gcTtlSeconds * 1000,
+      closedTimestampLagMs: placement.closedTimestampLagSeconds * 1000,
       snapshotsReceivingMax: placement.snapshotsAtOnce,
     },
     placement: {

@@ -4,7 +4,7 @@
  * that all groups of a store share; `createMultiRaft` drives all of them in one loop. A store uses the driver; tests and
  * the simulator also use the core alone. Twins and harnesses are in `@flotilla/raft/testing`.
  *
- * Not built: reads of followers at a closed timestamp, votes of witnesses, merging of groups.
+ * Not built: votes of witnesses, merging of groups.
  */
 export { type DecodeResult, decodeRaftMessage, encodeRaftMessage } from './codec.ts';
 export {

@@ -16,6 +16,7 @@ import type {
   RangeCall,
   Refusal,
 } from './range-call.ts';
+import { ReplicaChoice } from './replica-choice.ts';
 import { StoreHealth } from './store-health.ts';
 import { TimedSet } from './timed-set.ts';
 import { finalRefusal } from './transaction/refusals.ts';
@@ -36,6 +37,8 @@ export interface DescriptorFinder {
 }
 
 export interface DispatcherOptions {
+  /** How far away a store is; smaller is nearer. */
+  readonly distance?: (storeId: number) => number;
   readonly clock: Clock;
   readonly prng: Prng;
   readonly timings: RouterTimings;
@@ -49,6 +52,13 @@ const disowns: ReadonlySet<number> = new Set([
   RefusalReason.UNKNOWN_OUTCOME,
   RefusalReason.STOPPING,
   RefusalReason.RANGE_NOT_FOUND,
+]);
+/** Refusals of a replica that was asked because any may be: the leaseholder is asked then. */
+const sendsOn: ReadonlySet<number> = new Set([
+  ...disowns,
+  RefusalReason.NOT_CLOSED,
+  RefusalReason.RANGE_KEY_MISMATCH,
+  RefusalReason.BUSY,
 ]);
 /** Redirects followed at once, before a pause. */
 const redirectsMax = 4;
@@ -68,6 +78,7 @@ export class Dispatcher {
   private readonly prng: Prng;
   private readonly flying = new Map<number, RangeCall>();
   private readonly flyingPerStore = new Map<number, number>();
+  private readonly replicas: ReplicaChoice;
   private link: ClientLink | undefined;
   private finder: DescriptorFinder | undefined;
   private pusher: IntentPusher | undefined;
@@ -79,6 +90,8 @@ export class Dispatcher {
     this.timings = options.timings;
     this.limits = options.limits;
     this.health = new StoreHealth(options.clock, options.timings.suspicionMs);
+    const { health } = this;
+    this.replicas = new ReplicaChoice({ health, distance: options.distance ?? (() => 0) });
     this.cache = new RangeCache((state) => this.releaseWaiters(state));
     this.timers = new TimedSet(options.clock, (call) => this.onDue(call));
   }
@@ -122,6 +135,14 @@ export class Dispatcher {
     }
     if (!call.fit(piece)) {
       this.leaveSearch(call);
+      return;
+    }
+    const nearest =
+      call.mayFollow && !call.notClosed ? this.replicas.pick(piece.range.storeIds) : 0;
+    call.following = nearest !== 0;
+    if (nearest !== 0) {
+      this.leaveSearch(call);
+      this.send(call, piece, nearest);
       return;
     }
     const { state } = piece.range;
@@ -204,6 +225,7 @@ export class Dispatcher {
     for (const call of [...this.flying.values()]) {
       if (call.requestId === 0 || call.storeId !== storeId) continue;
       this.giveUpAttempt(call);
+      call.notClosed = false;
       this.retryElsewhere(call);
     }
   }
@@ -291,11 +313,12 @@ export class Dispatcher {
       health.suspect(call.storeId);
     }
     this.giveUpAttempt(call);
+    call.notClosed = false;
     this.retryElsewhere(call);
   }
 
   private onAnswer(call: RangeCall, response: Response, fromStore: number): void {
-    const state = call.range?.state;
+    const state = call.following ? undefined : call.range?.state;
     this.finish(call);
     if (state !== undefined && fromStore !== 0 && state.leaseholder !== fromStore) {
       // It answered as the leaseholder, where nobody else is known to be.
@@ -313,6 +336,11 @@ export class Dispatcher {
     // Learning may release other calls, and through them this one's range may change hands.
     for (const info of refusal.ranges ?? []) this.cache.learn(info);
     if (!current || call.phase === 'done') return;
+    if (call.following && sendsOn.has(reason)) {
+      call.notClosed = true;
+      this.dispatch(call);
+      return;
+    }
     switch (reason) {
       case RefusalReason.NOT_LEASEHOLDER:
       case RefusalReason.UNKNOWN_OUTCOME:

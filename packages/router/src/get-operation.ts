@@ -15,7 +15,10 @@ export type GetResult = readonly (KvValue | undefined)[];
 export interface GetTransaction {
   /** The keys turned out to lie in several ranges. */
   onSeveralRanges(): void;
-  fields(storeId: number): TransactionFields;
+  /** Any replica may be asked. */
+  mayFollow(): boolean;
+  /** @param following any replica is asked */
+  fields(storeId: number, following: boolean): TransactionFields;
   onAnswer(
     response: NonNullable<Response['get']>,
     indexes: readonly number[],
@@ -144,6 +147,7 @@ class GetCall extends RangeCall {
     this.keys =
       indexes.length === keys.length ? keys : indexes.map((index) => keys[index] ?? noKey);
     this.routeKey = this.keys[0] ?? noKey;
+    this.mayFollow = operation.transaction?.mayFollow() ?? false;
   }
 
   override fit(piece: CallPiece): boolean {
@@ -160,7 +164,7 @@ class GetCall extends RangeCall {
 
   override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {
     const { rangeId, generation } = piece.range;
-    const fields = this.operation.transaction?.fields(this.storeId);
+    const fields = this.operation.transaction?.fields(this.storeId, this.following);
     return encodeGet({ requestId, timeoutMs, rangeId, generation }, this.keys, fields);
   }
 

@@ -11,8 +11,9 @@
  * (finds, sends, learns, retries) -> `ClientLink` (frames). Beside it: `RangeCache`, `Lookups`, `Sessions`,
  * `StoreHealth`, `Admission`.
  *
- * Not built: reads from followers, prefetching in scans, limits per user.
+ * Not built: plain reads from followers, prefetching in scans, limits per user.
  */
+export { followerReadLagMs } from '@flotilla/shard/protocol';
 export * from './bootstrap.ts';
 export * from './cluster-rows.ts';
 export type { RouterLimits, RouterTimings } from './limits.ts';
@@ -21,4 +22,5 @@ export * from './nats/nats-transport.ts';
 export * from './protected-snapshots.ts';
 export * from './router.ts';
 export * from './router-api.ts';
+export type { Place } from './store-places.ts';
 export * from './transaction/transaction-api.ts';

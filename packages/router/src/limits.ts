@@ -1,4 +1,5 @@
 /** Every bound and time of the router, with unit and reason. Tests hand in cruel values. */
+import { followerReadLagMs } from '@flotilla/shard/protocol';
 
 export interface RouterLimits {
   /** Operations that are under way; more wait for their turn. Bounds memory. */
@@ -48,6 +49,8 @@ export interface RouterTimings {
   readonly helperTimeoutMs: number;
   /** Before a transaction that lives, and whose intent is in the way, is asked about again. */
   readonly pushPauseMs: Jittered;
+  /** A snapshot that is older may be read at any replica. Unit: ms. */
+  readonly followerReadLagMs: number;
 }
 
 export const defaultRouterTimings: RouterTimings = {
@@ -63,4 +66,5 @@ export const defaultRouterTimings: RouterTimings = {
   discoverEveryMs: [100, 200],
   helperTimeoutMs: 5000,
   pushPauseMs: [5, 20],
+  followerReadLagMs: followerReadLagMs(),
 };

@@ -44,6 +44,14 @@ export abstract class RangeCall implements Timed {
   /** Where the latest attempt went. */
   range: CallRange | undefined;
 
+  // ---- reads of the past
+  /** Any replica may be asked: the snapshot is old enough to be closed everywhere. */
+  mayFollow = false;
+  /** A replica could not tell. Until the leaseholder is silent, it is asked. */
+  notClosed = false;
+  /** The attempt under way went to any replica, and says so. */
+  following = false;
+
   // ---- the search for a leaseholder
   /** The range whose leaseholder this call looks for, on behalf of all that wait. */
   scouting: CallRangeState | undefined;

@@ -11,11 +11,12 @@ import {
   silentLogger,
   type Transport,
 } from '@flotilla/base';
-import { kv, type RangeInfo } from '@flotilla/shard/protocol';
+import { kv, type RangeInfo, type StoreReport } from '@flotilla/shard/protocol';
 import { Admission } from './admission.ts';
 import { checkBatch, checkKey } from './arguments.ts';
 import { ChangeMembersOperation } from './change-members-operation.ts';
 import { ClientLink, type Response } from './client-link.ts';
+import { readStoreRows } from './cluster-rows.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { GetOperation } from './get-operation.ts';
 import {
@@ -46,6 +47,7 @@ import { scanSpan } from './scan.ts';
 import { Sessions } from './sessions.ts';
 import { configureSpan, readConfigurations } from './span-configuration.ts';
 import { SplitOperation } from './split-operation.ts';
+import { type Place, StorePlaces } from './store-places.ts';
 import { type RequestBody, StoreRequests } from './store-requests.ts';
 import { RangeTransactionRouter } from './transaction/range-transaction-router.ts';
 import type { TransactionRouter } from './transaction/transaction-api.ts';
@@ -59,11 +61,17 @@ export interface RouterOptions {
   readonly logger?: Logger;
   readonly timings?: Partial<RouterTimings>;
   readonly limits?: Partial<RouterLimits>;
+  /** Where this process runs: reads of the past go to the nearest stores. Default: not known. */
+  readonly place?: Place;
 }
 
 /** The transport stays the caller's: `close` leaves it open. */
 export function createRouter(options: RouterOptions): Router {
   return new RouterOfRanges(options);
+}
+
+function placeOf({ machine, zone }: StoreReport): Place {
+  return { machine: machine ?? undefined, zone: zone ?? undefined };
 }
 
 const statusEveryMs = 500;
@@ -82,7 +90,9 @@ class RouterOfRanges implements Router {
     const { transport, clock, prng, logger = silentLogger } = options;
     const timings = { ...defaultRouterTimings, ...options.timings };
     const limits = { ...defaultRouterLimits, ...options.limits };
-    this.dispatcher = new Dispatcher({ clock, prng, timings, limits });
+    const places = new StorePlaces({ clock, own: options.place, read: () => this.readPlaces() });
+    const distance = (storeId: number): number => places.distance(storeId);
+    this.dispatcher = new Dispatcher({ clock, prng, timings, limits, distance });
     this.admission = new Admission(limits);
     this.requests = new StoreRequests(clock, kv.Request.encode);
     this.link = new ClientLink({
@@ -225,6 +235,11 @@ class RouterOfRanges implements Router {
     this.dispatcher.closeAll('CLOSED', 'the router was closed');
     this.requests.close();
     this.link.close();
+  }
+
+  private async readPlaces(): Promise<ReadonlyMap<number, Place>> {
+    const rows = await readStoreRows(this);
+    return new Map([...rows].map(([storeId, { report }]) => [storeId, placeOf(report)]));
   }
 
   /** A question to one store about itself. */

@@ -7,7 +7,7 @@ import type { Dispatcher } from './dispatcher.ts';
 import { Operation } from './operation.ts';
 import { type CallPiece, RangeCall } from './range-call.ts';
 import type { KvRow, OperationOptions, ScanOptions } from './router-api.ts';
-import { headerFields, observe } from './transaction/header.ts';
+import { headerFields, mayFollow, observe } from './transaction/header.ts';
 import type { TransactionContext } from './transaction/transaction-api.ts';
 
 const defaultBatchRows = 1000;
@@ -62,6 +62,8 @@ export interface ScanBatch {
 export interface ScanTransaction {
   readonly context: TransactionContext;
   readonly coordinator: string;
+  /** HLC, when the scan began. */
+  readonly now: number;
 }
 
 export class ScanOperation extends Operation<ScanBatch> {
@@ -81,6 +83,12 @@ export class ScanOperation extends Operation<ScanBatch> {
     this.dispatcher = dispatcher;
     this.bytes = request.span.startKey.length + request.span.endKey.length;
     this.call = new ScanCall(this, request, transaction);
+    const { followerReadLagMs } = dispatcher.timings;
+    // Programs are run where the leaseholder is: followers send rows.
+    this.call.mayFollow =
+      transaction !== undefined &&
+      request.program === undefined &&
+      mayFollow(transaction.context, transaction.now, followerReadLagMs);
   }
 
   override begin(): void {
@@ -137,8 +145,8 @@ class ScanCall extends RangeCall {
     const { maxRows, reverse, program } = this.request;
     const rows = { ...this.asked, maxRows, reverse };
     const scan = program === undefined ? rows : { ...rows, program };
-    const { transaction, storeId } = this;
-    const request = { requestId, timeoutMs, rangeId, generation, scan };
+    const { transaction, storeId, following: followerRead } = this;
+    const request = { requestId, timeoutMs, rangeId, generation, scan, followerRead };
     if (transaction === undefined) return kv.Request.encode(request).finish();
     const header = headerFields(transaction.context, { ...transaction, storeId });
     return kv.Request.encode({ ...request, transaction: header }).finish();

@@ -11,6 +11,7 @@
  *   transaction/ intents, records, snapshots at a timestamp, read checks, locks
  *   snapshot/  a range's whole state from one store to another
  *   membership/ replicas come, move and go
+ *   closed/    up to which timestamp nothing is written any more: what leaseholders promise, what followers have heard
  *   placement/ stores describe themselves and join; replicas and leases are placed from the first range's leaseholder
  *   store/     the process: identity, founding, requests, reads, checkpoints, meta reports, balance, history
  *   protocol/  the messages, for clients too
@@ -19,8 +20,7 @@
  * The log is the truth and the engine a cache of it; whatever a client is told went through the log of the leader's own
  * term, or was read under its lease.
  *
- * Not built: merging of ranges; a store that lost its disk comes back only under a new store id; reads of the
- * past at followers; locks that outlive their leaseholder, but for a split or a hand-over; placement by disk space; a span's own
+ * Not built: merging of ranges; a store that lost its disk comes back only under a new store id; locks that outlive their leaseholder, but for a split or a hand-over; placement by disk space; a span's own
  * time to live of old versions.
  */
 export type {

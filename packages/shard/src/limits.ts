@@ -2,6 +2,11 @@
  * Every bound of this package, with unit and reason. Tests and the simulator may hand in cruel values; nothing else may
  * hold a queue, loop, batch or table without a limit from here.
  */
+import {
+  closedTimestampIntervalMs,
+  closedTimestampLagMsDefault,
+} from './protocol/closed-timestamps.ts';
+
 export interface StoreLimits {
   /** Requests admitted and not yet answered. Above it: BUSY. */
   readonly requestsInFlightMax: number;
@@ -81,6 +86,13 @@ export interface StoreLimits {
   readonly reportRangesMax: number;
   /** Versions older than this are history that may be forgotten. Unit: ms. */
   readonly historyTtlMs: number;
+  /** How long ago the timestamps were that leaseholders close: nothing is written below any more, and followers may serve
+   *  them. A transaction whose commit takes longer than this begins it anew. Unit: ms. */
+  readonly closedTimestampLagMs: number;
+  /** How often that happens: one message per pair of stores. Unit: ms. */
+  readonly closedTimestampIntervalMs: number;
+  /** Ranges of which one such message speaks: some 100 KB. */
+  readonly closedChangesPerMessage: number;
   /** History rows looked at per sweep step. */
   readonly historySweepRows: number;
   /** Snapshots being received, and being sent, at once per store. Each holds an iterator or a stream of engine writes. */
@@ -152,6 +164,9 @@ export const defaultStoreLimits: StoreLimits = {
   checkpointBytes: 32 * 1024 * 1024,
   reportRangesMax: 256,
   historyTtlMs: 10 * 60 * 1000,
+  closedTimestampLagMs: closedTimestampLagMsDefault,
+  closedTimestampIntervalMs,
+  closedChangesPerMessage: 8192,
   historySweepRows: 2000,
   snapshotsReceivingMax: 2,
   snapshotsSendingMax: 4,

@@ -91,6 +91,17 @@ export interface TransactionSwarm {
   readonly thinkMsMax: number;
   /** After so many transactions workers go slowly. */
   readonly brisk: number;
+  /** Undefined: stores close what they close by themselves, and nobody reads the past. */
+  readonly closing?: ClosingSwarm;
+}
+
+/** Closed timestamps, and reads of the past at any replica. Unit: ms. */
+export interface ClosingSwarm {
+  /** As in `StoreLimits`. */
+  readonly lagMs: number;
+  readonly intervalMs: number;
+  /** As in `RouterTimings`: small, so that replicas are asked for what they have only just heard of, or not yet. */
+  readonly followerReadLagMs: number;
 }
 
 /** How much more likely than usual a class is, to be on and to happen when it is. 1 where nothing is said. */
@@ -179,7 +190,7 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
       }
     : defaultTimings;
   const cruel = prng.nextBelow(3) === 0;
-  return {
+  const swarm: Swarm = {
     seed,
     stores,
     replication: Math.min(3, stores),
@@ -215,12 +226,28 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
     walSegmentBytes: pick(prng, [64 * 1024, 256 * 1024]),
     splitBytes: pick(splits, [manyBytes, manyBytes, manyBytes, 300]),
     splitRequestsPerSecond: pick(splits, [manyRequests, manyRequests, manyRequests, 30]),
-    ...(transactions && { transactions }),
   };
+  if (transactions === undefined) return swarm;
+  const closing = closingOf(new SeededPrng(seed, Stream.closing), swarm);
+  return { ...swarm, transactions: { ...transactions, closing } };
 }
 
 /** One seed in so many runs transactions. */
 const seedsPerTransactional = 3;
+
+/** A promise that takes longer than the lag comes too late, again and again: it is made above what is closed then. */
+function closingOf(
+  prng: Prng,
+  slow: Pick<Swarm, 'delayMs' | 'syncMs' | 'engineMsMax'>,
+): ClosingSwarm {
+  const stepMsMax = 10 + 2 * (slow.delayMs[1] + slow.syncMs[1] + slow.engineMsMax);
+  const lagMs = stepMsMax * pick(prng, [2, 4, 20]);
+  return {
+    lagMs,
+    intervalMs: pick(prng, [10, 50, 300]),
+    followerReadLagMs: lagMs * pick(prng, [0, 0.5, 1]),
+  };
+}
 
 function transactionsOf(prng: Prng): TransactionSwarm {
   const few = 1 + prng.nextBelow(3);

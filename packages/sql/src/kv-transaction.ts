@@ -171,6 +171,8 @@ export interface KvDatabase {
    * hybrid logical clock's, see `timestampSpan` of `base`.
    */
   now(): number;
+  /** How long ago a snapshot must lie to be read wherever is nearest. Unit: ms. Undefined: all are read at one place. */
+  readonly followerReadLagMs?: number;
   /**
    * Deletes every key of a span that nothing refers to any more, however many there are: a part at a time, outside of
    * transactions. After an error some of them are gone.

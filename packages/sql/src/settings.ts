@@ -6,7 +6,7 @@
 import { serverVersion, serverVersionNumber } from './functions/system.ts';
 import { harmlessSettings } from './harmless-settings.ts';
 import { SqlError } from './sql-error.ts';
-import { checkReadAsOf } from './transaction/read-as-of.ts';
+import { checkReadAsOf, checkSessionToken } from './transaction/read-as-of.ts';
 import { type TimeZone, utcZone, zoneBySetting } from './types/time-zone.ts';
 
 interface SettingDefinition {
@@ -179,6 +179,7 @@ const definitions: readonly SettingDefinition[] = [
   { name: 'default_transaction_isolation', initial: 'serializable', check: isolationValue },
   { name: 'extra_float_digits', initial: '1', check: integerValue(-15, 3) },
   { name: 'flotilla.read_as_of', initial: '', check: checkReadAsOf },
+  { name: 'flotilla.session_token', initial: '', check: checkSessionToken },
   { name: 'idle_in_transaction_session_timeout', initial: '0', check: durationValue },
   { name: 'idle_session_timeout', initial: '0', check: durationValue },
   { name: 'lc_collate', initial: 'C', readOnly: true },

@@ -41,7 +41,7 @@ describe('loadConfig', () => {
       placement: {
         ...{ deadStoreAfterSeconds: 300, storeReportSeconds: 5 },
         ...{ splitBytes: 64 * 1024 * 1024, splitRequestsPerSecond: 20_000, gcTtlSeconds: 600 },
-        ...{ snapshotsAtOnce: 2, leaseMovesAtOnce: 4 },
+        ...{ snapshotsAtOnce: 2, leaseMovesAtOnce: 4, closedTimestampLagSeconds: 3 },
       },
       http: undefined,
       listen: { host: '127.0.0.1', port: 26_432 },
@@ -124,6 +124,7 @@ describe('loadConfig', () => {
     'split-bytes': ['1', '63KiB', '65GiB', '64MB', '1.5MiB', '-1', 'big'],
     'split-requests-per-second': ['-1', '1.5', 'many'],
     'gc-ttl': ['0', '59', '2592001', '10min'],
+    'closed-timestamp-lag': ['0', '61', '1.5', '3s'],
     'snapshots-at-once': ['0', '65', 'all'],
     'lease-moves-at-once': ['0', '1001', 'all'],
     'store-report-every': ['0', '61', '0.5'],

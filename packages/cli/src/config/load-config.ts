@@ -69,6 +69,8 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
       splitRequestsPerSecond:
         number('split-requests-per-second') ?? defaultStoreLimits.splitRequestsPerSecond,
       gcTtlSeconds: number('gc-ttl') ?? defaultStoreLimits.historyTtlMs / 1000,
+      closedTimestampLagSeconds:
+        number('closed-timestamp-lag') ?? defaultStoreLimits.closedTimestampLagMs / 1000,
       snapshotsAtOnce: number('snapshots-at-once') ?? defaultStoreLimits.snapshotsReceivingMax,
       leaseMovesAtOnce: number('lease-moves-at-once') ?? 4,
       storeReportSeconds: number('store-report-every') ?? 5,

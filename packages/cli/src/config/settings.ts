@@ -40,6 +40,8 @@ export interface PlacementConfig {
   readonly splitRequestsPerSecond: number;
   /** How long versions that were replaced are kept. Unit: s. */
   readonly gcTtlSeconds: number;
+  /** How long ago timestamps are closed, for reads at followers. The same on gateways: they ask by it. Unit: s. */
+  readonly closedTimestampLagSeconds: number;
   /** Snapshots that one store receives at once. */
   readonly snapshotsAtOnce: number;
   /** Leases on their way to, or from, one store at once. */
@@ -247,6 +249,15 @@ export const settings: readonly Setting[] = [
     defaultText: '600',
     expected: 'a whole number from 60 to 2592000',
     schema: z.preprocess(wholeNumber, z.int().min(60).max(2_592_000)),
+  },
+  {
+    key: 'closed-timestamp-lag',
+    argument: '<s>',
+    description:
+      'seconds after which nothing is written as of a time any more, and followers serve it',
+    defaultText: '3',
+    expected: 'a whole number from 1 to 60',
+    schema: z.preprocess(wholeNumber, z.int().min(1).max(60)),
   },
   {
     key: 'snapshots-at-once',

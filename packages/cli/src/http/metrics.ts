@@ -50,6 +50,29 @@ export function metricsOf(sources: MetricSources): Registry {
   );
   counter('flotilla_store_requests_total', 'Requests answered.', () => store()?.requests);
   gauge(
+    'flotilla_store_closed_timestamp_lag_seconds',
+    'How far the last replica that follows is from the present in what it may serve by itself.',
+    () => {
+      const figures = store();
+      return figures === undefined ? undefined : figures.closedLagMs / 1000;
+    },
+  );
+  gauge(
+    'flotilla_store_replicas_nothing_closed_count',
+    'Replicas that follow and have heard of nothing that is closed.',
+    () => store()?.replicasNothingClosed,
+  );
+  counter(
+    'flotilla_store_follower_reads_total',
+    'Reads of the past that replicas which follow have served by themselves.',
+    () => store()?.followerReads,
+  );
+  counter(
+    'flotilla_store_follower_reads_refused_total',
+    'Reads of the past that replicas which follow have sent to the leaseholder.',
+    () => store()?.followerReadsRefused,
+  );
+  gauge(
     'flotilla_store_last_committed_write_age_seconds',
     "Since the store's own row was committed last.",
     () => {

@@ -97,6 +97,21 @@ describe('AS OF SYSTEM TIME', () => {
     expect(await sql('SELECT * FROM boats ORDER BY id')).toEqual(today);
   });
 
+  it('follower_read_timestamp() is a time that the nearest replica knows of', async () => {
+    const at = 'AS OF SYSTEM TIME follower_read_timestamp()';
+    expect(await sql(`SELECT * FROM boats ${at}`)).toEqual([]);
+    const [row] = await sql(
+      "SELECT clock_timestamp() - follower_read_timestamp() BETWEEN '4.2s' AND '9s' AS near",
+    );
+    expect(row).toEqual({ near: true });
+    await sql(`BEGIN ${at}`);
+    expect(await sql('SELECT * FROM boats')).toEqual([]);
+    await sql('COMMIT');
+    await sql("SET flotilla.read_as_of = 'follower_read_timestamp()'");
+    expect(await sql('SELECT * FROM boats')).toEqual([]);
+    await sql('RESET flotilla.read_as_of');
+  });
+
   it('is refused where it cannot be kept', async () => {
     const refused = (text: string, code: string): Promise<void> =>
       expect(sql(text), text).rejects.toMatchObject({ code });

@@ -60,6 +60,10 @@ export class TransactionDatabase implements KvDatabase {
     return this.options.router.transactions.now();
   }
 
+  get followerReadLagMs(): number {
+    return this.options.router.transactions.followerReadLagMs;
+  }
+
   discard(span: Span): Promise<void> {
     return deleteInChunks(this.options.router, span);
   }

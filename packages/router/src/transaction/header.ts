@@ -1,4 +1,5 @@
 /** A transaction's context as the header of its requests. Encoded per request: the snapshot and what is observed change. */
+import { timestampSpan } from '@flotilla/base';
 import { kv } from '@flotilla/shard/protocol';
 import type { TransactionContext } from './transaction-api.ts';
 
@@ -6,6 +7,8 @@ import type { TransactionContext } from './transaction-api.ts';
 export interface HeaderTarget {
   readonly coordinator: string;
   readonly storeId: number;
+  /** Any replica is asked, and may answer. */
+  readonly following?: boolean;
 }
 
 export type HeaderFields = Parameters<typeof kv.TransactionHeader.encode>[0];
@@ -23,7 +26,19 @@ export function headerFields(context: TransactionContext, target: HeaderTarget):
 
 /** As a field of a Request: tag, length, message. */
 export function encodeHeaderField(context: TransactionContext, target: HeaderTarget): Uint8Array {
-  return kv.Request.encode({ transaction: headerFields(context, target) }).finish();
+  const transaction = headerFields(context, target);
+  const followerRead = target.following === true;
+  return kv.Request.encode({ transaction, followerRead }).finish();
+}
+
+/** Nothing that the snapshot might show can still be written anywhere: any replica that has heard so may be asked. */
+export function mayFollow(
+  { readTimestamp, uncertaintyLimit }: TransactionContext,
+  now: number,
+  followerReadLagMs: number,
+): boolean {
+  if (readTimestamp === 0) return false;
+  return Math.max(readTimestamp, uncertaintyLimit) <= now - timestampSpan(followerReadLagMs);
 }
 
 /** The clock of a store when it first answered is what its later answers may be judged by. */

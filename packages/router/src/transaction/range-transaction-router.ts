@@ -86,6 +86,10 @@ export class RangeTransactionRouter implements TransactionRouter {
     return this.parts.link.now();
   }
 
+  get followerReadLagMs(): number {
+    return this.parts.dispatcher.timings.followerReadLagMs;
+  }
+
   async get(
     context: TransactionContext,
     keys: readonly Uint8Array[],
@@ -114,7 +118,7 @@ export class RangeTransactionRouter implements TransactionRouter {
       admission,
       { span: { startKey, endKey }, maxRows, reverse, program },
       options,
-      { context, coordinator: this.clientId },
+      { context, coordinator: this.clientId, now: this.now() },
     ).start();
     const covered = reverse ? { startKey: next, endKey } : { startKey, endKey: next };
     return { rows, evaluated, from, covered, readTimestamp };
@@ -297,6 +301,7 @@ export class RangeTransactionRouter implements TransactionRouter {
     const reading = new SnapshotReading(context, {
       coordinator: this.clientId,
       now: () => this.now(),
+      followerReadLagMs: this.followerReadLagMs,
       lock,
       onWaiting: options.onWaiting,
     });

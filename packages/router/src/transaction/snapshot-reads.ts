@@ -4,7 +4,7 @@ import type { Response } from '../client-link.ts';
 import type { GetTransaction } from '../get-operation.ts';
 import type { Refusal } from '../range-call.ts';
 import type { TransactionFields } from '../wire.ts';
-import { encodeHeaderField, observe } from './header.ts';
+import { encodeHeaderField, mayFollow, observe } from './header.ts';
 import { waitNotice } from './refusals.ts';
 import type { LockOptions, OnWaiting, TransactionContext } from './transaction-api.ts';
 
@@ -14,6 +14,8 @@ export interface ReadingOptions {
   readonly coordinator: string;
   /** Picks a snapshot where no leaseholder can: the keys lie in several ranges. */
   readonly now: () => number;
+  /** How old a snapshot must be that any replica may be asked for. Unit: ms. */
+  readonly followerReadLagMs: number;
   readonly lock: LockOptions | undefined;
   readonly onWaiting: OnWaiting | undefined;
 }
@@ -39,10 +41,16 @@ export class SnapshotReading implements GetTransaction {
       context.readTimestamp = options.now();
   }
 
-  fields(storeId: number): TransactionFields {
+  mayFollow(): boolean {
+    const { lock, now, followerReadLagMs } = this.options;
+    return lock === undefined && mayFollow(this.context, now(), followerReadLagMs);
+  }
+
+  fields(storeId: number, following: boolean): TransactionFields {
     const { coordinator, lock } = this.options;
     if (lock !== undefined) this.context.stores.add(storeId);
-    return { header: encodeHeaderField(this.context, { coordinator, storeId }), body: this.body };
+    const target = { coordinator, storeId, following };
+    return { header: encodeHeaderField(this.context, target), body: this.body };
   }
 
   onAnswer(

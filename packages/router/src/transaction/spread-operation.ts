@@ -192,8 +192,20 @@ export abstract class SpreadOperation<P extends Part, Result> extends Operation<
     const groups = [...known.values()];
     // Each of an unknown range is looked up with its first part and cut again then.
     if (unknown.length > 0) groups.push(unknown);
-    return groups.flatMap((group) => (this.tooLarge(group) ? this.cutGroup(group) : [group]));
+    return inTurns(groups.map((group) => (this.tooLarge(group) ? this.cutGroup(group) : [group])));
   }
+}
+
+/** One of each range, then the next of each: what is much begins everywhere before it goes on anywhere. */
+function inTurns<P>(ranges: readonly (readonly P[][])[]): P[][] {
+  const turns: P[][] = [];
+  const longest = ranges.reduce((most, { length }) => Math.max(most, length), 0);
+  for (let turn = 0; turn < longest; turn++)
+    for (const groups of ranges) {
+      const group = groups[turn];
+      if (group !== undefined) turns.push(group);
+    }
+  return turns;
 }
 
 export class SpreadCall<P extends Part, Result> extends RangeCall {

@@ -231,6 +231,8 @@ export interface TransactionRouter {
   readonly clientId: string;
   /** A timestamp above all that this process has heard of. */
   now(): number;
+  /** Snapshots that are older are read at any replica. Unit: ms. */
+  readonly followerReadLagMs: number;
 
   /** Values of the snapshot. One that is not chosen yet is chosen by the leaseholder, or here if there are several.
    *  Refused: uncertain, too-old. */

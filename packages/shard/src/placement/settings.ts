@@ -13,6 +13,13 @@ export interface StoreFigures {
   readonly requests: number;
   readonly requestsInFlight: number;
   readonly walBytes: number;
+  /** Of the replicas that follow: how far the last of them is from the present in what is closed there. Unit: ms. */
+  readonly closedLagMs: number;
+  /** Of them: those that have heard of nothing that is closed. */
+  readonly replicasNothingClosed: number;
+  /** Snapshots of closed timestamps that followers here have served, and have sent on, since the process began. */
+  readonly followerReads: number;
+  readonly followerReadsRefused: number;
 }
 
 /** Whether a write committed lately. */

@@ -4,6 +4,8 @@
  */
 import { flotilla } from '../../gen/kv.js';
 
+export { closedTimestampLagMsDefault, followerReadLagMs } from './closed-timestamps.ts';
+
 export {
   changedConfiguration,
   configurationFault,

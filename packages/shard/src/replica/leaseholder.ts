@@ -72,6 +72,8 @@ export class Leaseholder implements LeaseholderCore {
   private overlayBytes = 0;
   /** Sessions and versions of the range are known: the term's own entry is applied. */
   private ready = false;
+  /** All that earlier leaders may have committed is at or before it. */
+  private readyIndex = 0;
   /** Writes may come: they will be above whatever was read before. */
   private open = false;
   private openedAt = 0;
@@ -131,14 +133,31 @@ export class Leaseholder implements LeaseholderCore {
     return this.overlayBytes > this.context.limits.overlayBytesMax;
   }
 
-  /** The term's own entry is applied and visible. */
-  becomeReady(): void {
+  /** The term's own entry is applied and visible. @param index applied so far */
+  becomeReady(index: number): void {
     if (this.ready) return;
     this.ready = true;
+    this.readyIndex = index;
     this.lastTimestamp = Math.max(this.lastTimestamp, this.replica.lastTimestamp);
     this.memory.lastDeletion = this.replica.lastDeletion;
     if (this.memory.hasPromises) this.context.onPromise(true);
     this.drainParked();
+  }
+
+  /**
+   * Promises that nothing which is not yet in the log is at or below `timestamp`, by a clock that was read before.
+   * @returns the index of the last entry that may be; undefined: it can promise nothing now
+   */
+  close(timestamp: number): number | undefined {
+    if (!this.ready || !this.open || this.resigned) return undefined;
+    // Whoever has begun to lay writes of that time may go on: a large transaction takes longer than the lag.
+    if (this.memory.hasPromiseUpTo(timestamp)) return undefined;
+    // What is evaluated and not in the log has no index yet.
+    this.proposeOpen();
+    if (this.proposals.hasOpen) return undefined;
+    this.memory.reads.raise(timestamp);
+    if (!this.context.leaseValid()) return undefined;
+    return Math.max(this.readyIndex, this.proposals.lastIndex);
   }
 
   /** @returns the answer if there is one at once; otherwise it is sent when the log has decided */

@@ -48,6 +48,7 @@ export class Proposals {
   /** Batches not yet proposed, then proposed ones, each in log order. */
   private open: PendingBatch[] = [];
   private proposed: PendingBatch[] = [];
+  private newestIndex = 0;
 
   constructor(term: Term, entryBytesTarget: number) {
     this.term = term;
@@ -56,6 +57,11 @@ export class Proposals {
 
   get isEmpty(): boolean {
     return this.proposed.length === 0 && this.open.length === 0;
+  }
+
+  /** In the log; 0: nothing was proposed yet. */
+  get lastIndex(): number {
+    return this.newestIndex;
   }
 
   /** Something waits to be proposed. */
@@ -94,6 +100,7 @@ export class Proposals {
       const result = propose(encodeCommandBatch(this.asCommands(batch)));
       if (!result.ok) return;
       batch.index = result.index;
+      this.newestIndex = result.index;
       this.open.shift();
       this.proposed.push(batch);
     }

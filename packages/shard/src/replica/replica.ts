@@ -84,6 +84,8 @@ export class Replica implements LeaseholderReplica {
   /** Of the entries handed to the engine; visible once the engine's write resolved. */
   appliedIndex: number;
   appliedTerm: number;
+  /** Reads see everything up to here: rows, intents and records. */
+  visibleIndex: number;
   lastTimestamp: number;
   lastDeletion: number;
   transactions: TransactionState;
@@ -109,6 +111,7 @@ export class Replica implements LeaseholderReplica {
     this.sessions = state.sessions;
     this.appliedIndex = state.appliedIndex;
     this.appliedTerm = state.appliedTerm;
+    this.visibleIndex = state.appliedIndex;
     this.lastTimestamp = state.lastTimestamp;
     this.liveBytes = state.liveBytes;
     this.lastDeletion = state.lastDeletion;
@@ -213,6 +216,7 @@ export class Replica implements LeaseholderReplica {
       appliedIndex: this.appliedIndex,
       index: state.appliedIndex,
     });
+    this.visibleIndex = state.appliedIndex;
     this.descriptor = state.descriptor;
     this.storageId = state.storageId;
     this.space = new StorageSpace(state.storageId);
@@ -337,6 +341,7 @@ export class Replica implements LeaseholderReplica {
       for (const change of intents) transactions.applyIntent(change);
       for (const change of records) transactions.applyRecord(change);
     }
+    this.visibleIndex = applied.index;
     for (const { leaseholder, batch } of applied.batches) leaseholder.publish(batch);
     if (waitingRoom.size > 0)
       for (const { intents } of applied.transactional) waitingRoom.wakeKeys(intents);
@@ -344,7 +349,7 @@ export class Replica implements LeaseholderReplica {
       this.leaseholder?.onBounds();
       waitingRoom.wakeAll();
     }
-    if (this.leaseholder?.term === applied.term) this.leaseholder.becomeReady();
+    if (this.leaseholder?.term === applied.term) this.leaseholder.becomeReady(applied.index);
   }
 
   state(): RangeState {

@@ -20,6 +20,7 @@ import {
   type PeerMessage,
 } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
+import { ClosedTimestamps } from '../closed/closed-timestamps.ts';
 import { maxClockOffsetMs } from '../limits.ts';
 import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
@@ -37,6 +38,7 @@ import { LiveTransactions } from '../transaction/live-transactions.ts';
 import { WaitingClock, WaitingRoom } from '../transaction/waiting-room.ts';
 import { Checkpointer } from './checkpointer.ts';
 import type { StoreContext } from './context.ts';
+import { FollowerReads } from './follower-reads.ts';
 import type { StoreFoundation } from './foundation.ts';
 import { HistorySweeper } from './history-sweeper.ts';
 import { inspectStore } from './inspection.ts';
@@ -77,6 +79,8 @@ export class Member {
   readonly raft: MultiRaft;
   readonly reads: Reads;
   readonly transactions: TransactionRequests;
+  readonly followerReads: FollowerReads;
+  readonly closed: ClosedTimestamps;
   readonly checkpointer: Checkpointer;
   readonly membership: Membership;
   readonly splits: Splits;
@@ -188,8 +192,10 @@ export class Member {
       rangesPerReport: limits.reportRangesMax,
       send: (ranges) => options.meta.report(ranges),
     });
+    this.closed = new ClosedTimestamps(this.context);
     this.services = [
       this.reporter,
+      this.closed,
       this.abandoned,
       // With placement, leases are placed by whoever leads the first range.
       ...(this.context.options.placement === undefined
@@ -238,6 +244,8 @@ export class Member {
       onFatal: fail,
     };
     this.reads = new Reads(readsOptions);
+    const { reads, closed } = this;
+    this.followerReads = new FollowerReads(readsOptions, { reads, hlc, closed });
     this.transactions = new TransactionRequests(
       new TransactionReads(readsOptions, this.reads),
       this.live,
@@ -345,6 +353,7 @@ export class Member {
       meta.rangeIds.onGrant(request.rangeIdsGrant.first ?? 0, request.rangeIdsGrant.count ?? 0);
     else if (request.membershipQuery) inquiry.onQuery(from, request.membershipQuery);
     else if (request.membershipVerdict) inquiry.onVerdict(request.membershipVerdict);
+    else this.closed.onPeerRequest(from, request);
   }
 
   /** Nobody may read what was replaced before. With placement: as far as is known of snapshots that are read for long. */

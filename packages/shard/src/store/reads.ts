@@ -326,6 +326,15 @@ export function resumeAt(
   return { scan: { ...answer.scan, resumeKey: reverse ? keySuccessor(key) : key } };
 }
 
+/** The answer of a scan that stopped behind a row: the next one begins there. */
+export function resumeAfter(
+  found: flotilla.kv.ScanResponse.$Properties,
+  last: Uint8Array,
+  reverse: boolean,
+): Answer {
+  return resumeAt({ scan: found }, { key: reverse ? last : keySuccessor(last) }, false);
+}
+
 function firstIntent(replica: Replica, keys: readonly Uint8Array[]): Intent | undefined {
   for (const key of keys) {
     const intent = replica.transactions.intents.get(overlayKey(key));

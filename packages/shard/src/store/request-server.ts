@@ -20,6 +20,7 @@ import { type Answer, type Caller, RefusalReason, refusal } from '../replica/ans
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Admission } from './admission.ts';
+import type { FollowerReads } from './follower-reads.ts';
 import type { Reads } from './reads.ts';
 import { SeenRequests } from './seen-requests.ts';
 import type { TransactionRequests } from './transaction-requests.ts';
@@ -37,6 +38,7 @@ export interface RequestServerOptions {
   readonly reads: () => Reads | undefined;
   /** As `reads`. */
   readonly transactions: () => TransactionRequests | undefined;
+  readonly followerReads: () => FollowerReads | undefined;
   readonly isOurs: (header: FrameHeader) => boolean;
   readonly observeHeader: (header: FrameHeader) => void;
   readonly discover: () => Answer;
@@ -188,8 +190,7 @@ export class RequestServer {
       return refused(RefusalReason.RANGE_NOT_FOUND, `no replica of r${request.rangeId} here`);
     const { leaseholder } = replica;
     const { generation } = replica.descriptor;
-    const mayFollow =
-      request.followerRead && !request.transaction && Boolean(request.get ?? request.scan);
+    const mayFollow = request.followerRead && Boolean(request.get ?? request.scan);
     // Somebody knows a newer shape of the range than this replica: whoever made it leads.
     if ((leaseholder === undefined && !mayFollow) || request.generation > generation)
       return { ok: false, refused: replica.notLeaseholder() };
@@ -213,7 +214,10 @@ export class RequestServer {
         return refusal(RefusalReason.INVALID, 'only scans of transactions carry programs');
       if (request.scan) return reads.scan(caller, replica, request.scan);
     }
-    if (leaseholder === undefined) return replica.notLeaseholder();
+    if (leaseholder === undefined)
+      return header === undefined
+        ? replica.notLeaseholder()
+        : this.followPast(caller, replica, request, header);
     if (request.write) return leaseholder.write(caller, request.write, header);
     const server = { replica, leaseholder };
     const transactional = this.options.transactions()?.dispatch(caller, server, request);
@@ -228,6 +232,18 @@ export class RequestServer {
     }
     if (request.transferLease) return this.options.transferLease(replica, request.transferLease);
     return refusal(RefusalReason.INVALID, 'this request is not known here');
+  }
+
+  private followPast(
+    caller: Caller,
+    replica: Replica,
+    { get, scan }: Request,
+    header: flotilla.kv.TransactionHeader.$Properties,
+  ): Answer | undefined {
+    const reads = this.options.followerReads();
+    if (reads !== undefined && get) return reads.get(caller, replica, get, header);
+    if (reads !== undefined && scan) return reads.scan(caller, replica, scan, header);
+    return replica.notLeaseholder();
   }
 }
 

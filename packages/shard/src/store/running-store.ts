@@ -13,6 +13,7 @@ import {
   present,
   type StoreId,
   silentLogger,
+  timestampSpan,
 } from '@flotilla/base';
 import type { MultiRaft } from '@flotilla/raft';
 import { EngineTurns } from '../engine/engine-turns.ts';
@@ -88,6 +89,7 @@ export class RunningStore implements Store {
       replicas: this.context.replicas,
       reads: () => this.member?.reads,
       transactions: () => this.member?.transactions,
+      followerReads: () => this.member?.followerReads,
       isOurs: this.context.isOurs,
       observeHeader: this.context.observeHeader,
       discover: () => this.requests.discover(),
@@ -132,7 +134,13 @@ export class RunningStore implements Store {
 
   figures(): StoreFigures {
     const { replicas, admission, wal } = this.context;
+    const { closed, followerReads } = this.member ?? {};
+    const lag = closed?.lag();
     return {
+      closedLagMs: (lag?.spanMax ?? 0) / timestampSpan(1),
+      replicasNothingClosed: lag?.unknown ?? 0,
+      followerReads: followerReads?.served ?? 0,
+      followerReadsRefused: followerReads?.refused ?? 0,
       replicas: replicas.size,
       leases: leasesOf(replicas.values()),
       requests: admission.answered,

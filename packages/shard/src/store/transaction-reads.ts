@@ -4,14 +4,7 @@
  * their way are waited for, and the read-timestamp cache keeps later ones above it. As with every read, the value is taken
  * first and the lease checked then; without a lease a quorum confirms, and the value is taken anew.
  */
-import {
-  keySuccessor,
-  probe,
-  type Span,
-  timestampSpan,
-  timestampToWallMs,
-  toTimestamp,
-} from '@flotilla/base';
+import { probe, type Span, timestampToWallMs, toTimestamp } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { ProgramSlots } from '../evaluation/program-slots.ts';
 import { runProgram } from '../evaluation/run-program.ts';
@@ -35,12 +28,14 @@ import {
   presentValue,
   type Reads,
   type ReadsOptions,
+  resumeAfter,
   resumeAt,
   type ScanRequest,
   scanBounds,
   spanOf,
   tooLarge,
 } from './reads.ts';
+import { refuseTooOld } from './snapshot-age.ts';
 
 type GetRequest = flotilla.kv.GetRequest.$Properties;
 type RefreshRequest = flotilla.kv.RefreshRequest.$Properties;
@@ -314,13 +309,10 @@ export class TransactionReads {
     const readTimestamp = asked === 0 ? newest : asked;
     if (!Number.isSafeInteger(asked) || !hlc.observe(toTimestamp(readTimestamp)).ok)
       return refusal(RefusalReason.INVALID, 'the read timestamp is too far ahead');
-    // A tenth less than what is swept: other stores' clocks did the sweeping.
-    const { historyTtlMs } = limits;
-    if (
-      readTimestamp < storeTimestamp - timestampSpan(0.9 * historyTtlMs) &&
-      this.options.protectedSnapshots()?.covers(readTimestamp, hlc.wallMs(), historyTtlMs) !== true
-    )
-      return refusal(RefusalReason.SNAPSHOT_TOO_OLD, 'the history does not reach back so far');
+    const { protectedSnapshots } = this.options;
+    const reach = { historyTtlMs: limits.historyTtlMs, protectedSnapshots };
+    const tooOld = refuseTooOld(readTimestamp, storeTimestamp, hlc, reach);
+    if (tooOld !== undefined) return tooOld;
     const observed = header.observedTimestamp || Infinity;
     const narrowed = Math.min(
       header.uncertaintyLimit ?? 0,
@@ -615,10 +607,6 @@ function answerOfSnapshot(
   return get
     ? { get: { ...get, readTimestamp, storeTimestamp } }
     : { scan: { ...scan, readTimestamp, storeTimestamp } };
-}
-
-function resumeAfter(found: ScanFields, last: Uint8Array, reverse: boolean): Answer {
-  return resumeAt({ scan: found }, { key: reverse ? last : keySuccessor(last) }, false);
 }
 
 async function collected(scan: VersionScan): Promise<Found> {

@@ -41,6 +41,11 @@ export class ReadTimestampCache {
     this.floor = floor;
   }
 
+  /** Everything counts as read up to there. */
+  raise(timestamp: number): void {
+    if (timestamp > this.floor) this.floor = timestamp;
+  }
+
   /** A key was read at `timestamp` by the transaction. */
   bumpKey(name: string, timestamp: number, transaction: string): void {
     if (timestamp <= this.floor) return;

@@ -71,7 +71,13 @@ export class Coordinator {
     this.transport = new HostTransport({ host, network, prng: stream(500_000), replay });
     this.options.onStart(this);
     const clock = host.clock();
-    const router = createRouter({ transport: this.transport, clock, prng: stream(600_000) });
+    const { closing } = swarm.transactions ?? {};
+    const router = createRouter({
+      transport: this.transport,
+      clock,
+      prng: stream(600_000),
+      ...(closing && { timings: { followerReadLagMs: closing.followerReadLagMs } }),
+    });
     const witness = new Witness(() => world.nowMs());
     const transactions = witness.watch(router.transactions, (step) => this.onStep(step));
     const ids = new IdPrng(stream(700_000));

@@ -158,6 +158,12 @@ export class StoreMachine {
         checkpointBytes: swarm.checkpointBytes,
         entryBytesTarget: swarm.entryBytesTarget,
         sessionsMax: swarm.sessionsMax,
+        ...(swarm.transactions?.closing && {
+          closedTimestampLagMs: swarm.transactions.closing.lagMs,
+          closedTimestampIntervalMs: swarm.transactions.closing.intervalMs,
+          // Of some ranges, so that it takes several messages.
+          closedChangesPerMessage: 2,
+        }),
         splitBytes: swarm.splitBytes,
         splitRequestsPerSecond: swarm.splitRequestsPerSecond,
       },

@@ -1,4 +1,5 @@
 /** All bugs that are planted. */
+import { closings } from './bugs/closing.ts';
 import { commands } from './bugs/commands.ts';
 import { disk } from './bugs/disk.ts';
 import { elections } from './bugs/elections.ts';
@@ -20,4 +21,5 @@ export const mutants: readonly Mutant[] = [
   ...commands,
   ...splits,
   ...transactions,
+  ...closings,
 ];

@@ -48,6 +48,7 @@ export const Stream = {
   laterClasses: 7,
   transactions: 9,
   splits: 10,
+  closing: 11,
   hosts: 1000,
   disks: 2000,
   engines: 3000,

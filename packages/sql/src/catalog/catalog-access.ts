@@ -49,6 +49,10 @@ export interface BackendAccess {
    * Throws 22023, 42704, 0A000.
    */
   setSetting(name: string, value: string | null, local: boolean): string;
+  /** How things were then, the nearest replica surely knows. Microseconds since 2000. */
+  followerReadTime(): bigint;
+  /** What everything that this session has seen was committed before: for `flotilla.session_token`, of any session. */
+  sessionToken(): string;
   /** Throws 57014. Unit: ms. */
   sleep(ms: number, signal: AbortSignal | undefined): Promise<void>;
   /** Of this run of a statement. */

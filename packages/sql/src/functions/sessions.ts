@@ -1,6 +1,6 @@
 /** Functions about other sessions: what is said to them, and how they are stopped. */
 import { SqlError } from '../sql-error.ts';
-import { boolType, int4Type, textType, voidType } from '../types/type.ts';
+import { boolType, int4Type, textType, timestamptzType, voidType } from '../types/type.ts';
 import type { Datum } from '../types/values.ts';
 import { catalogOf } from './sequences.ts';
 import { type EvalContext, type Signature, signature } from './signature.ts';
@@ -45,6 +45,20 @@ function signals(name: string, kind: 'cancel' | 'terminate'): Signature {
 }
 
 export const sessionFunctions: readonly Signature[] = [
+  signature(
+    'follower_read_timestamp',
+    [],
+    timestamptzType,
+    (_a, _b, _c, context) => catalogOf(context).backend.followerReadTime(),
+    { volatility: 'stable' },
+  ),
+  signature(
+    'session_token',
+    [],
+    textType,
+    (_a, _b, _c, context) => catalogOf(context).backend.sessionToken(),
+    changing,
+  ),
   signals('pg_cancel_backend', 'cancel'),
   signals('pg_terminate_backend', 'terminate'),
   signature(

@@ -2,6 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { takeAsOfClauses } from './as-of-clause.ts';
 
 describe('AS OF SYSTEM TIME', () => {
+  it('takes a call in place of a literal', () => {
+    const text = 'select 1 as of system time Follower_Read_Timestamp ( ); select 2';
+    const taken = takeAsOfClauses(text);
+    expect(taken.clauses).toEqual([{ location: 9, time: 'follower_read_timestamp()' }]);
+    expect(taken.text).toBe(`select 1 ${' '.repeat(text.indexOf(';') - 9)}; select 2`);
+  });
+
   it('is taken out of the end of its statement, and nothing moves', () => {
     const text =
       "select 'ä', * from t\n AS of /* x */ system time '-5s' ; begin as of system time '2026-01-01';";
@@ -29,6 +36,8 @@ describe('AS OF SYSTEM TIME', () => {
     "select * from t as of system time '-5s' where a = 1",
     "select * from (select * from t as of system time '-5s') s",
     'select * from t as of system time now()',
+    'select * from t as of system time follower_read_timestamp',
+    'select * from t as of system time follower_read_timestamp() where a = 1',
     'select * from t as of system time',
     "select * from t as of system time '–5s'",
   ])('is refused elsewhere, and without a literal: %s', (text) => {

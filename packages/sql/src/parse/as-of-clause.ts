@@ -4,6 +4,7 @@
  * it was. Called by the parser alone; what the time means is the session's business.
  */
 import { SqlError } from '../sql-error.ts';
+import { followerReadTimestamp } from '../transaction/read-as-of.ts';
 
 export interface AsOfClause {
   /** Where its first word stands. Unit: UTF-8 bytes. */
@@ -50,20 +51,35 @@ export function takeAsOfClauses(text: string): WithoutAsOf {
       return token?.kind === 'word' && token.value === value;
     });
     if (!isClause || start === undefined) continue;
-    const literal = tokens[at + 4];
-    if (literal?.kind !== 'string')
-      throw new SqlError('42601', 'AS OF SYSTEM TIME needs a time or an interval in quotes');
-    const after = tokens[at + 5];
+    const time = timeAt(tokens, at + 4);
+    if (time === undefined)
+      throw new SqlError(
+        '42601',
+        `AS OF SYSTEM TIME needs a time or an interval in quotes, or ${followerReadTimestamp}`,
+      );
+    const after = tokens[time.next];
     if (after !== undefined && after.kind !== 'end')
       throw new SqlError('42601', 'AS OF SYSTEM TIME must be at the end of the statement');
     const location = Buffer.byteLength(text.slice(0, start.start));
-    clauses.push({ location, time: literal.value });
-    const clause = text.slice(start.start, literal.end);
-    rest = `${rest.slice(0, start.start)}${' '.repeat(clause.length)}${rest.slice(literal.end)}`;
+    clauses.push({ location, time: time.value });
+    const clause = text.slice(start.start, time.end);
+    rest = `${rest.slice(0, start.start)}${' '.repeat(clause.length)}${rest.slice(time.end)}`;
     if (Buffer.byteLength(clause) !== clause.length)
       throw new SqlError('42601', 'AS OF SYSTEM TIME needs a time or an interval');
   }
   return { text: rest, clauses };
+}
+
+/** A literal, or the one call that may take its place. @returns `next`: the token behind it; undefined: neither is here */
+function timeAt(
+  tokens: readonly Token[],
+  at: number,
+): { readonly value: string; readonly end: number; readonly next: number } | undefined {
+  const [first, open, close] = tokens.slice(at, at + 3);
+  if (first?.kind === 'string') return { value: first.value, end: first.end, next: at + 1 };
+  if (first?.kind !== 'word' || open?.value !== '(' || close?.value !== ')') return undefined;
+  const value = `${first.value}()`;
+  return value === followerReadTimestamp ? { value, end: close.end, next: at + 3 } : undefined;
 }
 
 function* tokensOf(text: string): Generator<Token> {
@@ -97,7 +113,7 @@ function* tokensOf(text: string): Generator<Token> {
       const end = text.indexOf(tag, start + tag.length);
       yield token('other', (end < 0 ? text.length : end + tag.length) - start, '');
     } else if (text[at] === ';') yield token('end', 1, ';');
-    else yield token('other', 1, '');
+    else yield token('other', 1, text[at] ?? '');
   }
 }
 

@@ -24,7 +24,13 @@ import type { Datum, Notice, Oid } from '../session-api.ts';
 import { type SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import { SessionTemporary } from '../temporary/session-temporary.ts';
-import { readAsOf, readAsOfAtMost } from '../transaction/read-as-of.ts';
+import {
+  followerReadTimeOf,
+  type ReadClock,
+  readAsOf,
+  readAsOfAtMost,
+  seenMsOf,
+} from '../transaction/read-as-of.ts';
 import { SessionTransaction } from '../transaction/session-transaction.ts';
 import type { TextContext } from '../types/codec.ts';
 import { timestampFromUnixMs } from '../types/timestamp.ts';
@@ -258,6 +264,8 @@ export class SessionContext {
       statements: () => this.statements.all(),
       setSetting: (name, value, local) => this.setSetting(name, value, local),
       sleep: (ms, signal) => sleepFor(shared.clock, ms, signal),
+      followerReadTime: () => timestampFromUnixMs(followerReadTimeOf(this.readClock())),
+      sessionToken: () => String(shared.database.now()),
       work: new OutsideWork(),
     };
   }
@@ -288,13 +296,22 @@ export class SessionContext {
   /** @param asOf undefined: as the setting says. @returns ms since 1970; undefined: now. Throws 22007, 22023. */
   timeOf(asOf: string | undefined): number | undefined {
     if (asOf === undefined) return this.settingAsOf();
-    return readAsOf(asOf, this.text(), this.shared.clock.wallMs());
+    return readAsOf(asOf, this.text(), this.readClock());
   }
 
   private settingAsOf(): number | undefined {
     const { readAsOf: asOf } = this.settings;
     if (asOf === '') return undefined;
-    return readAsOfAtMost(asOf, this.text(), this.shared.clock.wallMs());
+    return readAsOfAtMost(asOf, this.text(), this.readClock());
+  }
+
+  private readClock(): ReadClock {
+    const { clock, database } = this.shared;
+    return {
+      nowMs: clock.wallMs(),
+      followerReadLagMs: database.followerReadLagMs ?? 0,
+      seenMs: seenMsOf(this.settings.get('flotilla.session_token') ?? ''),
+    };
   }
 
   text(): TextContext {

@@ -11,6 +11,7 @@ import { Stream, type World } from '../../world/world.ts';
 import type { Record } from '../record.ts';
 import { Bank } from './bank.ts';
 import { Lists } from './lists.ts';
+import { Past } from './past.ts';
 import { Predicate } from './predicate.ts';
 import { Registers } from './registers.ts';
 import { Ring } from './ring.ts';
@@ -42,6 +43,8 @@ export class TransactionLoad {
   private readonly underWay = new Map<CoordinatorProcess, Map<TransactionTrace, () => void>>();
   private readonly working = new Map<CoordinatorProcess, Promise<unknown>>();
   private readonly prngs: readonly Prng[];
+  private readonly pastPrngs: readonly Prng[];
+  private readonly past: Past | undefined;
   private ended = 0;
   private stopped = false;
 
@@ -60,6 +63,9 @@ export class TransactionLoad {
     };
     this.workloads = new Map(workloads.map((name) => [name, all[name]]));
     this.prngs = coordinators.map((_, i) => world.stream(Stream.workloads + 500 + i));
+    this.pastPrngs = coordinators.map((_, i) => world.stream(Stream.workloads + 600 + i));
+    const { closing } = transactions;
+    this.past = closing && new Past(closing);
   }
 
   /** The state that all workloads begin with. */
@@ -96,6 +102,8 @@ export class TransactionLoad {
     const workers = Array.from({ length: transactions.workers }, (_, i) =>
       this.work(coordinator, process, index, i),
     );
+    const { past } = this;
+    if (past !== undefined) workers.push(this.lookBack(coordinator, process, index, past));
     const working = Promise.all(workers);
     this.working.set(process, working);
     working.catch((error: unknown) =>
@@ -143,13 +151,37 @@ export class TransactionLoad {
     }
   }
 
+  /** One of each process reads the past, all the time. */
+  private async lookBack(
+    coordinator: Coordinator,
+    process: CoordinatorProcess,
+    index: number,
+    past: Past,
+  ): Promise<void> {
+    const prng = this.pastPrngs[index] as Prng;
+    const clock = coordinator.host.clock();
+    for (let n = 1; !this.stopped; n++) {
+      await this.run(coordinator, process, {
+        name: `x${index + 1}.${process.life}.p.${n}`,
+        workload: 'past',
+        isolation: 'serializable',
+        asOf: clock.wallMs() - past.ago(prng),
+        prng,
+        step: (session) => past.step(session),
+      });
+      await pause(coordinator, prng.nextFloat() * slowThinkMsMax + 0.1);
+    }
+  }
+
   private async run(
     coordinator: Coordinator,
     process: CoordinatorProcess,
     what: {
       readonly name: string;
-      readonly workload: TransactionWorkload;
+      readonly workload: TransactionWorkload | 'past';
       readonly isolation: IsolationLevel;
+      /** Since 1970. Unit: ms. Undefined: it reads now, and writes. */
+      readonly asOf?: number;
       readonly prng: Prng;
       readonly step: (session: Session) => Promise<void>;
       readonly ended?: (session: Session) => void;
@@ -157,12 +189,14 @@ export class TransactionLoad {
   ): Promise<TransactionTrace> {
     const { world, transactions: swarm, record } = this.options;
     const now = (): number => world.nowMs();
-    const { name, workload, isolation, prng } = what;
+    const { name, workload, isolation, prng, asOf } = what;
     const client = `x${coordinator.number}`;
     const trace = new TransactionTrace({ name, client, workload, isolation, beganAt: now() });
     this.traces.push(trace);
     const under = this.underWay.get(process);
-    const transaction = process.database.begin({ isolation });
+    const transaction = process.database.begin(
+      asOf === undefined ? { isolation } : { isolation, asOf, readOnly: true },
+    );
     process.witness.follow(process.ids.lastId, trace);
     const session = new Session({
       transaction,
@@ -191,7 +225,7 @@ export class TransactionLoad {
       else record.failed++;
     }
     under?.delete(trace);
-    this.ended++;
+    if (asOf === undefined) this.ended++;
     ended();
     return trace;
   }

@@ -33,7 +33,7 @@ export class TransactionTrace {
   /** Unique. What it writes begins with it. */
   readonly name: string;
   readonly client: string;
-  readonly workload: TransactionWorkload;
+  readonly workload: TransactionWorkload | 'past';
   readonly isolation: IsolationLevel;
   /** True time. */
   readonly beganAt: number;
@@ -54,7 +54,7 @@ export class TransactionTrace {
   constructor(options: {
     readonly name: string;
     readonly client: string;
-    readonly workload: TransactionWorkload;
+    readonly workload: TransactionWorkload | 'past';
     readonly isolation: IsolationLevel;
     readonly beganAt: number;
   }) {

@@ -1,0 +1,208 @@
+/**
+ * Snapshots at replicas that do not lead, at timestamps that are closed there: nothing at or below them is still to come but
+ * what intents say, so nobody is asked. Every question that cannot be answered for certain is refused with NOT_CLOSED, and
+ * the leaseholder answers it: the timestamp is not closed as far as this replica has applied, or an intent of that time is in
+ * the way, whose outcome only its record knows. Rows and intents are taken in one moment; what is read later is older
+ * versions, which do not change, as long as the replica keeps its bounds and its storage.
+ */
+import { type HybridLogicalClock, probe, type Span, spanContainsSpan } from '@flotilla/base';
+import type { flotilla } from '../../gen/kv.js';
+import type { ClosedTimestamps } from '../closed/closed-timestamps.ts';
+import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
+import type { Replica } from '../replica/replica.ts';
+import { namesWithin, orderedByName } from '../state/ordered-by-name.ts';
+import { transactionIdBytes } from '../state/storage-keys.ts';
+import { checkStored } from '../state/stored-value.ts';
+import { bytesOfName, nameOf } from '../state/transaction-rows.ts';
+import { historyAt } from '../transaction/history.ts';
+import { VersionScan, visibleAt } from '../transaction/version-scan.ts';
+import {
+  beforeObstacle,
+  checkKeys,
+  presentValue,
+  type Reads,
+  type ReadsOptions,
+  resumeAfter,
+  resumeAt,
+  type ScanRequest,
+  scanBounds,
+  spanOf,
+  tooLarge,
+} from './reads.ts';
+import { refuseTooOld } from './snapshot-age.ts';
+
+type GetRequest = flotilla.kv.GetRequest.$Properties;
+type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
+
+interface Snapshot {
+  readonly readTimestamp: number;
+  /** Versions above the snapshot and up to here are uncertain. */
+  readonly uncertaintyLimit: number;
+}
+
+const noBytes = Buffer.alloc(0);
+const noIntents = orderedByName<never>();
+
+export class FollowerReads {
+  private readonly options: ReadsOptions;
+  private readonly reads: Reads;
+  private readonly hlc: HybridLogicalClock;
+  private readonly closed: ClosedTimestamps;
+  /** Since the process began. */
+  served = 0;
+  refused = 0;
+
+  constructor(
+    options: ReadsOptions,
+    { reads, hlc, closed }: { reads: Reads; hlc: HybridLogicalClock; closed: ClosedTimestamps },
+  ) {
+    this.options = options;
+    this.reads = reads;
+    this.hlc = hlc;
+    this.closed = closed;
+  }
+
+  /** @returns the answer if there is one at once; otherwise it is sent later */
+  get(
+    caller: Caller,
+    replica: Replica,
+    request: GetRequest,
+    header: TransactionHeader,
+  ): Answer | undefined {
+    if (request.lock) return replica.notLeaseholder();
+    const keys = request.keys ?? [];
+    const { engine, limits, answers, onFatal } = this.options;
+    const refused = checkKeys(replica, keys, limits);
+    if (refused !== undefined) return refused;
+    const snapshot = this.snapshotOf(replica, header);
+    if (!('uncertaintyLimit' in snapshot)) return snapshot;
+    const { readTimestamp, uncertaintyLimit } = snapshot;
+    const { intents } = replica.transactions;
+    if (intents.size > 0)
+      for (const key of keys)
+        if ((intents.get(nameOf(key))?.timestamp ?? Infinity) <= uncertaintyLimit)
+          return this.behind(replica, 'an intent is in the way');
+    const newest = engine.getMany(keys.map((key) => replica.space.dataKey(key)));
+    const values: flotilla.kv.Value.$Properties[] = [];
+    const fromHistory: number[] = [];
+    let bytes = 0;
+    for (const [i, key] of keys.entries()) {
+      const stored = newest[i];
+      if (stored === undefined) {
+        values.push({});
+        if (replica.lastDeletion > readTimestamp) fromHistory.push(i);
+        continue;
+      }
+      const visible = visibleAt(checkStored(key, stored), undefined, snapshot);
+      if (visible.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
+      values.push(visible.kind === 'version' ? presentValue(visible.stored) : {});
+      if (visible.kind === 'absent') fromHistory.push(i);
+      bytes += stored.length;
+    }
+    if (bytes > limits.getBytesMax)
+      return tooLarge(`the values exceed ${limits.getBytesMax} bytes: ask for fewer keys`);
+    const answer: Answer = { get: { values, readTimestamp } };
+    if (fromHistory.length === 0) return this.serve(answer);
+    const { space } = replica;
+    const complete = async (): Promise<Answer> => {
+      for (const i of fromHistory) {
+        const key = keys[i] ?? noBytes;
+        const old = await historyAt(engine, space, key, readTimestamp);
+        const visible = visibleAt(undefined, old, snapshot);
+        if (visible.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
+        if (visible.kind === 'version') values[i] = presentValue(visible.stored);
+      }
+      const moved = checkKeys(replica, keys, limits);
+      if (replica.isRemoved || replica.space !== space) return replica.notLeaseholder();
+      return moved ?? this.serve(answer);
+    };
+    complete().then((found) => answers.send(caller, found), onFatal);
+    return undefined;
+  }
+
+  /** @returns as `get` */
+  scan(
+    caller: Caller,
+    replica: Replica,
+    request: ScanRequest,
+    header: TransactionHeader,
+  ): Answer | undefined {
+    const { engine, limits } = this.options;
+    const span = spanOf(request);
+    const refused = this.reads.checkScan(replica, span);
+    if (refused !== undefined) return refused;
+    const snapshot = this.snapshotOf(replica, header);
+    if (!('uncertaintyLimit' in snapshot)) return snapshot;
+    const { readTimestamp, uncertaintyLimit } = snapshot;
+    const reverse = request.reverse === true;
+    const obstacle = this.firstIntent(replica, span, { upTo: uncertaintyLimit, reverse });
+    const free = beforeObstacle(span, obstacle === undefined ? [] : [obstacle], reverse);
+    if (free.span === undefined) return this.behind(replica, 'an intent is in the way');
+    const { space } = replica;
+    const scan = new VersionScan({
+      engine,
+      space,
+      span: free.span,
+      reverse,
+      ...snapshot,
+      withDeleted: replica.lastDeletion > readTimestamp,
+      ...scanBounds(request, limits),
+      chunkRows: limits.scanChunkRows,
+    });
+    this.reads.runScan(caller, async () => {
+      const result = await scan.run();
+      if (replica.isRemoved || replica.space !== space) return replica.notLeaseholder();
+      if (!spanContainsSpan(replica.descriptor, span)) return replica.keyMismatch(span);
+      if (result.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
+      const { rows, complete } = result;
+      const last = rows.at(-1);
+      if (!complete && last !== undefined)
+        return this.serve(resumeAfter({ rows }, last.key ?? noBytes, reverse), readTimestamp);
+      const whole: Answer = { scan: { rows, resumeKey: noBytes } };
+      if (obstacle === undefined) return this.serve(whole, readTimestamp);
+      if (rows.length === 0) return this.behind(replica, 'an intent is in the way');
+      return this.serve(resumeAt(whole, obstacle, reverse), readTimestamp);
+    });
+    return undefined;
+  }
+
+  private snapshotOf(replica: Replica, header: TransactionHeader): Snapshot | Answer {
+    const readTimestamp = header.readTimestamp ?? 0;
+    const uncertaintyLimit = Math.max(readTimestamp, header.uncertaintyLimit ?? 0);
+    if (header.id?.length !== transactionIdBytes)
+      return refusal(RefusalReason.INVALID, 'a transaction id has 16 bytes');
+    if (!Number.isSafeInteger(readTimestamp) || !Number.isSafeInteger(uncertaintyLimit))
+      return refusal(RefusalReason.INVALID, 'not a timestamp');
+    if (readTimestamp <= 0) return this.behind(replica, 'it picks no snapshots');
+    if (uncertaintyLimit > this.closed.closedAt(replica))
+      return this.behind(replica, 'the timestamp is not closed');
+    const { limits, protectedSnapshots } = this.options;
+    const reach = { historyTtlMs: limits.historyTtlMs, protectedSnapshots };
+    const tooOld = refuseTooOld(readTimestamp, this.hlc.now(), this.hlc, reach);
+    return tooOld ?? { readTimestamp, uncertaintyLimit };
+  }
+
+  private firstIntent(
+    replica: Replica,
+    span: Span,
+    { upTo, reverse }: { readonly upTo: number; readonly reverse: boolean },
+  ): { readonly key: Uint8Array } | undefined {
+    const { intents } = replica.transactions;
+    if (intents.size === 0) return undefined;
+    for (const name of namesWithin(span, [intents, noIntents], reverse))
+      if ((intents.get(name)?.timestamp ?? Infinity) <= upTo) return { key: bytesOfName(name) };
+    return undefined;
+  }
+
+  private serve(answer: Answer, readTimestamp?: number): Answer {
+    probe('closedFollowerRead');
+    this.served++;
+    return readTimestamp === undefined ? answer : { scan: { ...answer.scan, readTimestamp } };
+  }
+
+  private behind(replica: Replica, message: string): Answer {
+    probe('followerReadNotClosed');
+    this.refused++;
+    return refusal(RefusalReason.NOT_CLOSED, message, { ranges: [replica.info()] });
+  }
+}
