@@ -161,19 +161,16 @@ describe('a follower', () => {
   });
 
   it('does not pass by intents of that time', async () => {
-    await start();
+    await start({ limits: { closedTimestampHoldMs: 0 } });
     await put(b1, 'old');
     await put(Buffer.from('b0'), 'before');
     const open = transaction();
     open.put('b1', 'promised');
     open.put('c1', 'promised');
     let steps = 0;
-    // Both promises are kept, and its leaseholder hears that, and nobody else.
+    // Both promises are kept, and nobody says so.
     const committing = open.commit(() => ++steps > 2);
     const committed = present(await cluster.until(committing), 'a commit timestamp');
-    const end = { transactionId: open.id, committed: true, commitTimestamp: committed };
-    const resolve = { resolutions: [{ ...end, keys: [b1], undecided: true }] };
-    await cluster.until(client.ask(client.rangeOf(b1), { resolve }, 20_000));
     await cluster.run(untilClosed);
     const self = follower();
     expect(await valueAt(self, committed)).toBe('NOT_CLOSED');
@@ -186,28 +183,6 @@ describe('a follower', () => {
     // Until the follower hears that this is committed.
     await cluster.run(500);
     expect(await valueAt(self, committed)).toBe('promised');
-  });
-
-  it('hears that nothing is closed over promises that are not known to be kept', async () => {
-    await start();
-    const first = await put(b1, 'old');
-    await cluster.run(1000);
-    const open = transaction();
-    open.put('b2', 'promised');
-    open.put('c1', 'promised');
-    let steps = 0;
-    const committed = present(
-      await cluster.until(open.commit(() => ++steps > 2)),
-      'a commit timestamp',
-    );
-    await cluster.run(untilClosed);
-    const self = follower();
-    expect(await valueAt(self, first)).toBe('old');
-    expect(await valueAt(self, committed)).toBe('NOT_CLOSED');
-    expect(await cluster.until(open.outcome(cluster.client()))).toBe(committed);
-    await cluster.run(untilClosed);
-    expect(await valueAt(self, committed)).toBe('old');
-    expect(await valueAt(self, committed, Buffer.from('b2'))).toBe('promised');
   });
 
   it('knows nothing after a restart until it is told', async () => {
@@ -282,6 +257,32 @@ describe('a leaseholder', () => {
     await put(b1, 'old');
     await cluster.run(untilClosed);
     expect(await lateWrites()).toEqual(['PUSHED', 'PUSHED']);
+  });
+
+  it('lets a transaction keep its time whose promise takes longer than that', async () => {
+    await start();
+    const first = await put(b1, 'old');
+    await cluster.run(untilClosed);
+    const header = { id: Buffer.alloc(16, 9), coordinator: 'slow', startedAt: first };
+    const commitTimestamp = timestampFromWallMs(cluster.clock.wallMs());
+    const prepared = async (name: string): Promise<boolean> => {
+      const key = Buffer.from(name);
+      const mutations = [{ key, value: key }];
+      const prepare = { anchorKey: Buffer.from('b2'), commitTimestamp, mutations };
+      const asked = client.ask(client.rangeOf(key), { prepare, transaction: header }, 20_000);
+      return present(await cluster.until(asked), 'an answer').prepare?.prepared === true;
+    };
+    expect(await prepared('b2')).toBe(true);
+    await cluster.run(untilClosed);
+    expect(await prepared('b3')).toBe(true);
+    // What was closed before stays so.
+    expect(await valueAt(follower(), first)).toBe('old');
+    const later = timestampFromWallMs(cluster.clock.wallMs() - untilClosed);
+    expect(await valueAt(follower(), later)).toBe('NOT_CLOSED');
+    // But not for ever.
+    await cluster.run(10_000);
+    expect(await valueAt(follower(), later)).toBe('old');
+    expect(await prepared('b4')).toBe(false);
   });
 
   it('closes nothing that comes after its lease', async () => {

@@ -59,17 +59,6 @@ export class TransactionMemory {
     return this.hasIntents || this.records.size > 0 || this.state.undecided.size > 0;
   }
 
-  /** Whether an intent is laid, or being laid, at or below the timestamp, of a transaction that is not known to have ended. */
-  hasPromiseUpTo(timestamp: number): boolean {
-    for (const { value } of this.intents.values())
-      if (value !== undefined && value.timestamp <= timestamp && !this.isAnnounced(value))
-        return true;
-    for (const [name, intent] of this.state.intents.entries())
-      if (intent.timestamp <= timestamp && !this.isAnnounced(intent) && !this.intents.has(name))
-        return true;
-    return false;
-  }
-
   intentOf(name: string): Intent | undefined {
     const pending = this.intents.get(name);
     return pending === undefined ? this.state.intents.get(name) : pending.value;
