@@ -161,7 +161,7 @@ describe('a follower', () => {
   });
 
   it('does not pass by intents of that time', async () => {
-    await start();
+    await start({ limits: { closedTimestampHoldMs: 0 } });
     await put(b1, 'old');
     await put(Buffer.from('b0'), 'before');
     const open = transaction();
@@ -257,6 +257,32 @@ describe('a leaseholder', () => {
     await put(b1, 'old');
     await cluster.run(untilClosed);
     expect(await lateWrites()).toEqual(['PUSHED', 'PUSHED']);
+  });
+
+  it('lets a transaction keep its time whose promise takes longer than that', async () => {
+    await start();
+    const first = await put(b1, 'old');
+    await cluster.run(untilClosed);
+    const header = { id: Buffer.alloc(16, 9), coordinator: 'slow', startedAt: first };
+    const commitTimestamp = timestampFromWallMs(cluster.clock.wallMs());
+    const prepared = async (name: string): Promise<boolean> => {
+      const key = Buffer.from(name);
+      const mutations = [{ key, value: key }];
+      const prepare = { anchorKey: Buffer.from('b2'), commitTimestamp, mutations };
+      const asked = client.ask(client.rangeOf(key), { prepare, transaction: header }, 20_000);
+      return present(await cluster.until(asked), 'an answer').prepare?.prepared === true;
+    };
+    expect(await prepared('b2')).toBe(true);
+    await cluster.run(untilClosed);
+    expect(await prepared('b3')).toBe(true);
+    // What was closed before stays so.
+    expect(await valueAt(follower(), first)).toBe('old');
+    const later = timestampFromWallMs(cluster.clock.wallMs() - untilClosed);
+    expect(await valueAt(follower(), later)).toBe('NOT_CLOSED');
+    // But not for ever.
+    await cluster.run(10_000);
+    expect(await valueAt(follower(), later)).toBe('old');
+    expect(await prepared('b4')).toBe(false);
   });
 
   it('closes nothing that comes after its lease', async () => {

@@ -111,7 +111,7 @@ describe('closed timestamps between two stores', () => {
       }),
       { numRuns: 300 },
     );
-    expect(believed).toBeGreaterThan(1000);
+    expect(believed).toBeGreaterThan(100);
   });
 
   it('are heard: what is lost once is told again', () => {

@@ -8,7 +8,8 @@ import { type HybridLogicalClock, probe, type StoreId, toTimestamp } from '@flot
 import type { ClosedMessage } from './told-ranges.ts';
 
 interface Claim {
-  index: number;
+  /** Infinity: the store says nothing more of the range. */
+  readonly index: number;
   /** The claim before this index: a replica that is a moment behind can go on serving by it. */
   readonly before: { readonly index: number; readonly timestamp: number } | undefined;
 }
@@ -91,8 +92,20 @@ function takeChanges(session: Session, message: ClosedMessage): void {
     const index = indexes[at] ?? 0;
     const known = claims.get(rangeId);
     if (!Number.isSafeInteger(index) || index <= 0) claims.delete(rangeId);
-    else if (known === undefined) claims.set(rangeId, { index, before: undefined });
-    else claims.set(rangeId, { index, before: { index: known.index, timestamp } });
+    else claims.set(rangeId, { index, before: lastOf(known, timestamp) });
   }
-  for (const rangeId of message.removedRangeIds ?? []) claims.delete(rangeId);
+  // Nothing more is said of them; what was said stays true.
+  for (const rangeId of message.removedRangeIds ?? []) {
+    const before = lastOf(claims.get(rangeId), timestamp);
+    if (before === undefined) claims.delete(rangeId);
+    else claims.set(rangeId, { index: Number.POSITIVE_INFINITY, before });
+  }
+}
+
+/** What a claim says as of a timestamp, so that it can be kept when the timestamp moves on. */
+function lastOf(claim: Claim | undefined, timestamp: number): Claim['before'] {
+  if (claim === undefined) return undefined;
+  return claim.index === Number.POSITIVE_INFINITY
+    ? claim.before
+    : { index: claim.index, timestamp };
 }

@@ -153,6 +153,10 @@ export class Leaseholder implements LeaseholderCore {
     // What is evaluated and not in the log has no index yet.
     this.proposeOpen();
     if (this.proposals.hasOpen) return undefined;
+    // A transaction so large that its promise takes long would be pushed by this, and again the next time.
+    const { closedTimestampHoldMs } = this.context.limits;
+    const longAgo = timestamp - timestampSpan(closedTimestampHoldMs);
+    if (this.memory.hasIntentWithin(longAgo, timestamp)) return undefined;
     this.memory.reads.raise(timestamp);
     if (!this.context.leaseValid()) return undefined;
     return Math.max(this.readyIndex, this.proposals.lastIndex);
