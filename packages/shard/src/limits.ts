@@ -87,8 +87,11 @@ export interface StoreLimits {
   /** Versions older than this are history that may be forgotten. Unit: ms. */
   readonly historyTtlMs: number;
   /** How long ago the timestamps were that leaseholders close: nothing is written below any more, and followers may serve
-   *  them. A transaction whose commit takes longer than this begins it anew. Unit: ms. */
+   *  them. Unit: ms. */
   readonly closedTimestampLagMs: number;
+  /** A range with promises of that time waits so much longer: they belong to a transaction that may still be promising, and
+   *  would be pushed. As long as a commit may take. Unit: ms. */
+  readonly closedTimestampHoldMs: number;
   /** How often that happens: one message per pair of stores. Unit: ms. */
   readonly closedTimestampIntervalMs: number;
   /** Ranges of which one such message speaks: some 100 KB. */
@@ -165,6 +168,7 @@ export const defaultStoreLimits: StoreLimits = {
   reportRangesMax: 256,
   historyTtlMs: 10 * 60 * 1000,
   closedTimestampLagMs: closedTimestampLagMsDefault,
+  closedTimestampHoldMs: 10_000,
   closedTimestampIntervalMs,
   closedChangesPerMessage: 8192,
   historySweepRows: 2000,

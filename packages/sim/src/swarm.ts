@@ -99,6 +99,7 @@ export interface TransactionSwarm {
 export interface ClosingSwarm {
   /** As in `StoreLimits`. */
   readonly lagMs: number;
+  readonly holdMs: number;
   readonly intervalMs: number;
   /** As in `RouterTimings`: small, so that replicas are asked for what they have only just heard of, or not yet. */
   readonly followerReadLagMs: number;
@@ -244,6 +245,7 @@ function closingOf(
   const lagMs = stepMsMax * pick(prng, [2, 4, 20]);
   return {
     lagMs,
+    holdMs: pick(prng, [0, 0, 100, 1000]),
     intervalMs: pick(prng, [10, 50, 300]),
     followerReadLagMs: lagMs * pick(prng, [0, 0.5, 1]),
   };

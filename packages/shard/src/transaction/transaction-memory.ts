@@ -22,6 +22,9 @@ import { RecentWrites } from './recent-writes.ts';
 /** Writes are no longer remembered when no transaction has read for so long. */
 const watchSpan = timestampSpan(60_000);
 
+/** Intents that are looked at to find old ones: those of a large transaction are most of what there is. */
+const looksMax = 256;
+
 interface Pending<Value, Change> {
   readonly value: Value | undefined;
   readonly change: Change;
@@ -74,6 +77,22 @@ export class TransactionMemory {
       if (intent !== undefined && intent.transaction !== transaction && intent.timestamp <= upTo)
         return intent;
     return undefined;
+  }
+
+  /** Whether some intent, laid or being laid, is above `after` and at or below `upTo`: as far as the first of them tell. */
+  hasIntentWithin(after: number, upTo: number): boolean {
+    const isWithin = (timestamp: number): boolean => timestamp > after && timestamp <= upTo;
+    let looks = 0;
+    for (const { value } of this.intents.values()) {
+      if (value !== undefined && isWithin(value.timestamp)) return true;
+      if (++looks === looksMax) break;
+    }
+    looks = 0;
+    for (const { timestamp } of this.state.intents.values()) {
+      if (isWithin(timestamp)) return true;
+      if (++looks === looksMax) break;
+    }
+    return false;
   }
 
   /** The transaction is committed at the timestamp of this intent. */

@@ -160,6 +160,7 @@ export class StoreMachine {
         sessionsMax: swarm.sessionsMax,
         ...(swarm.transactions?.closing && {
           closedTimestampLagMs: swarm.transactions.closing.lagMs,
+          closedTimestampHoldMs: swarm.transactions.closing.holdMs,
           closedTimestampIntervalMs: swarm.transactions.closing.intervalMs,
           // Of some ranges, so that it takes several messages.
           closedChangesPerMessage: 2,

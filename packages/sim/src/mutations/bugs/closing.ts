@@ -12,7 +12,7 @@ const betweenStores = 'packages/shard/src/closed/heard-closed.prop.test.ts';
 const atStores = 'packages/shard/src/closed/follower-reads.test.ts';
 
 /** What is closed is hardly past; a commit takes less. */
-const closing: ClosingSwarm = { lagMs: 20, intervalMs: 10, followerReadLagMs: 0 };
+const closing: ClosingSwarm = { lagMs: 20, holdMs: 0, intervalMs: 10, followerReadLagMs: 0 };
 const slowly: ClosingSwarm = { ...closing, lagMs: 150 };
 const transactions = {
   coordinators: 3,
