@@ -4,24 +4,25 @@
  * stops before it never meets it.
  */
 
-export interface AheadLimits {
+export interface AheadLimits<Result> {
   /** Sources under way at once. */
   readonly sources: number;
-  /** Results of one source that wait. */
-  readonly results: number;
+  /** What results of one source may weigh that wait, before the last of them. */
+  readonly weight: number;
+  readonly weigh: (result: Result) => number;
 }
 
 export async function* inOrder<Source, Result>(
   sources: readonly Source[],
   open: (source: Source) => AsyncIterable<Result>,
-  limits: AheadLimits,
+  limits: AheadLimits<Result>,
 ): AsyncGenerator<Result, void, undefined> {
   const pumps: Pump<Result>[] = [];
   let next = 0;
   try {
     for (;;) {
       for (; pumps.length < limits.sources && next < sources.length; next++)
-        pumps.push(new Pump(open(sources[next] as Source), limits.results));
+        pumps.push(new Pump(open(sources[next] as Source), limits));
       const [head] = pumps;
       if (head === undefined) return;
       for (;;) {
@@ -39,16 +40,17 @@ export async function* inOrder<Source, Result>(
 /** Draws results from one source as long as there is room for them. */
 class Pump<Result> {
   private readonly iterator: AsyncIterator<Result>;
-  private readonly most: number;
+  private readonly limits: AheadLimits<Result>;
+  private weight = 0;
   private readonly ready: { readonly value: Result }[] = [];
   private failure: { readonly error: unknown } | undefined;
   private ended = false;
   private drawing = false;
   private wake: (() => void) | undefined;
 
-  constructor(source: AsyncIterable<Result>, most: number) {
+  constructor(source: AsyncIterable<Result>, limits: AheadLimits<Result>) {
     this.iterator = source[Symbol.asyncIterator]();
-    this.most = most;
+    this.limits = limits;
     void this.draw();
   }
 
@@ -56,6 +58,7 @@ class Pump<Result> {
   async take(): Promise<{ readonly value: Result } | undefined> {
     for (;;) {
       const result = this.ready.shift();
+      if (result !== undefined) this.weight -= this.limits.weigh(result.value);
       if (!this.drawing && !this.ended) void this.draw();
       if (result !== undefined) return result;
       if (this.failure !== undefined) throw this.failure.error;
@@ -76,10 +79,13 @@ class Pump<Result> {
   private async draw(): Promise<void> {
     this.drawing = true;
     try {
-      while (!this.ended && this.ready.length < this.most) {
+      while (!this.ended && this.weight < this.limits.weight) {
         const { done, value } = await this.iterator.next();
         if (done === true) this.ended = true;
-        else this.ready.push({ value });
+        else {
+          this.ready.push({ value });
+          this.weight += this.limits.weigh(value);
+        }
         this.wakeUp();
       }
     } catch (error) {

@@ -38,9 +38,9 @@ import { keyText, type OwnWrite, WriteBuffer } from './write-buffer.ts';
 
 /** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
 export const transactionBytesMax: number = 64 * 1024 * 1024;
-/** Ranges whose rows are evaluated at once, and answers of each that wait to be taken: half a MiB each, about. */
-const piecesAhead = 16;
-const partsAhead = 4;
+/** Ranges whose rows are evaluated at once, and what may wait of each before its last answer, which may be half a MiB. */
+const piecesAhead = 8;
+const bytesAhead = 256 * 1024;
 /** How far clocks of stores may be apart. Unit: ms. */
 export const uncertaintyMs: number = 250;
 
@@ -157,7 +157,8 @@ export class RangeTransaction implements KvTransaction {
         : this.rowsOf(reading, piece, written, options);
     };
     const ordered = reverse ? [...pieces].reverse() : pieces;
-    for await (const part of inOrder(ordered, open, { sources: ahead, results: partsAhead })) {
+    const limits = { sources: ahead, weight: bytesAhead, weigh: weightOf };
+    for await (const part of inOrder(ordered, open, limits)) {
       this.checkBound(this.context.readTimestamp);
       yield part;
     }
@@ -464,4 +465,10 @@ export class RangeTransaction implements KvTransaction {
 
 function changed(key: Uint8Array): DbError {
   return new DbError('CONFLICT', 'a key was changed since it was read', { key });
+}
+
+/** What a part holds. Unit: bytes, about. */
+function weightOf({ result, pairs }: EvaluatedPart): number {
+  const own = 256 + (result?.length ?? 0);
+  return pairs.reduce((sum, { key, value }) => sum + key.length + value.length, own);
 }
