@@ -16,6 +16,8 @@ export interface CreateFlotillaOptions {
   readonly logger?: Logger;
   /** Where statements put rows that they cannot hold in memory. Default: nowhere, and they fail (53200). */
   readonly spill?: { readonly disk: Disk; readonly directory: string; readonly prefix: string };
+  /** Called by `close` of the result, when everything else is closed: for what the router stands on. */
+  readonly onClosed?: () => Promise<void>;
 }
 
 /** @throws DbError TIMEOUT, UNAVAILABLE: the cluster could not be read; try again */
@@ -31,8 +33,11 @@ export async function createFlotilla(options: CreateFlotillaOptions): Promise<Fl
   };
   const engine = await createSqlEngine(parts);
   const transactions = new TransactionRunner({ database, engine, clock, prng });
-  const close = (): Promise<void> => closeAll(engine, database, router);
-  return new ComposedFlotilla({ router, engine, transactions, close });
+  const close = async (): Promise<void> => {
+    await closeAll(engine, database, router);
+    await options.onClosed?.();
+  };
+  return new ComposedFlotilla({ router, engine, transactions, clock, prng, close });
 }
 
 /** What was committed is finished first, if stores answer. */

@@ -1,5 +1,5 @@
 /** A client of the database in this process: SQL and key-value over one router. Made by `connect` or `createFlotilla`. */
-import { DbError } from '@flotilla/base';
+import { type Clock, DbError, type Prng } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
 import type {
   Logins,
@@ -9,8 +9,18 @@ import type {
   SqlEngine,
   SqlSession,
 } from '@flotilla/sql';
+import {
+  type BulkInsertOptions,
+  type BulkInsertResult,
+  bulkInsert,
+  type RowSource,
+  type TableName,
+} from './bulk-insert.ts';
+import { type ConnectionOptions, connectionOver, type SqlConnection } from './connection.ts';
 import { createKv, type Kv } from './kv.ts';
 import { listenTo, type Subscription } from './listen.ts';
+import { sessionForEach, type UseSession } from './session-use.ts';
+import { sessionExecutor } from './sql-executor.ts';
 import { createSqlTag, type SqlTag } from './sql-tag.ts';
 import type {
   Transaction,
@@ -32,7 +42,18 @@ export interface Flotilla {
     work: (transaction: Transaction) => Promise<Result>,
     options?: TransactionOptions,
   ): Promise<Result>;
-  /** A user's connection, with settings of its own. What the gateway serves. @throws DbError CLOSED */
+  /**
+   * Inserts many rows by the way that COPY takes: quicker than statements, in little memory, and all or none unless
+   * `transactions: 'many'` is asked for. @throws as `bulkInsert` says in docs/sdk.md
+   */
+  bulkInsert(
+    table: TableName,
+    rows: RowSource,
+    options?: BulkInsertOptions,
+  ): Promise<BulkInsertResult>;
+  /** A session of the caller's own, for settings, temporary tables and BEGIN. Costs no network. @throws DbError CLOSED */
+  openConnection(options?: ConnectionOptions): SqlConnection;
+  /** The engine's own session, in its own values: for gateways. See `openConnection`. @throws DbError CLOSED */
   createSession(options: SessionOptions): SqlSession;
   /** Who may begin a session: for gateways. */
   readonly logins: Logins;
@@ -49,6 +70,9 @@ export interface FlotillaParts {
   readonly router: Router;
   readonly engine: SqlEngine;
   readonly transactions: TransactionRunner;
+  readonly clock: Clock;
+  /** For jitter of retries. */
+  readonly prng: Prng;
   close(): Promise<void>;
 }
 
@@ -59,12 +83,14 @@ export class ComposedFlotilla implements Flotilla {
   readonly kv: Kv;
   readonly sql: SqlTag;
   private readonly parts: FlotillaParts;
+  private readonly useSession: UseSession;
   private closing: Promise<void> | undefined;
 
   constructor(parts: FlotillaParts) {
     this.parts = parts;
     this.kv = createKv(parts.router);
-    this.sql = createSqlTag(() => this.createSession(ownSession));
+    this.useSession = sessionForEach(() => this.createSession(ownSession));
+    this.sql = createSqlTag(this.useSession, sessionExecutor(this.useSession));
   }
 
   transaction<Result>(
@@ -74,6 +100,22 @@ export class ComposedFlotilla implements Flotilla {
     if (this.closing !== undefined)
       return Promise.reject(new DbError('CLOSED', 'the client is closed'));
     return this.parts.transactions.run(work, options);
+  }
+
+  bulkInsert(
+    table: TableName,
+    rows: RowSource,
+    options?: BulkInsertOptions,
+  ): Promise<BulkInsertResult> {
+    const { clock, prng } = this.parts;
+    const parts = { useSession: this.useSession, clock, prng, mayCommit: true };
+    return bulkInsert(parts, table, rows, options);
+  }
+
+  openConnection(options: ConnectionOptions = {}): SqlConnection {
+    const { onNotice, ...rest } = options;
+    const events = onNotice === undefined ? {} : { events: { onNotice } };
+    return connectionOver(this.createSession({ ...ownSession, ...rest, ...events }), this.parts);
   }
 
   get logins(): Logins {
