@@ -10,7 +10,7 @@ import {
   type TableName,
 } from './bulk-insert.ts';
 import { sharedSession, type UseSession } from './session-use.ts';
-import { sessionExecutor } from './sql-executor.ts';
+import type { SqlExecutor } from './sql-executor.ts';
 import { createSqlTag, type SqlTag } from './sql-tag.ts';
 
 export interface ConnectionOptions {
@@ -40,6 +40,7 @@ export interface SqlConnection {
 export function connectionOver(
   session: SqlSession,
   parts: Pick<BulkParts, 'clock' | 'prng'>,
+  executorOf: (useSession: UseSession) => SqlExecutor,
 ): SqlConnection {
   let closing: Promise<void> | undefined;
   const share = sharedSession(session, () => {});
@@ -48,7 +49,7 @@ export function connectionOver(
     return share();
   };
   return {
-    sql: createSqlTag(useSession, sessionExecutor(useSession)),
+    sql: createSqlTag(useSession, executorOf(useSession)),
     get transactionStatus() {
       return session.transactionStatus;
     },

@@ -19,8 +19,9 @@ import {
 import { type ConnectionOptions, connectionOver, type SqlConnection } from './connection.ts';
 import { createKv, type Kv } from './kv.ts';
 import { listenTo, type Subscription } from './listen.ts';
+import { type OperationObserver, observedExecutor, observedKv } from './operations.ts';
 import { sessionForEach, type UseSession } from './session-use.ts';
-import { sessionExecutor } from './sql-executor.ts';
+import { type SqlExecutor, sessionExecutor } from './sql-executor.ts';
 import { createSqlTag, type SqlTag } from './sql-tag.ts';
 import type {
   Transaction,
@@ -73,6 +74,8 @@ export interface FlotillaParts {
   readonly clock: Clock;
   /** For jitter of retries. */
   readonly prng: Prng;
+  /** Undefined: nobody wants to know. */
+  readonly observer: OperationObserver | undefined;
   close(): Promise<void>;
 }
 
@@ -88,9 +91,10 @@ export class ComposedFlotilla implements Flotilla {
 
   constructor(parts: FlotillaParts) {
     this.parts = parts;
-    this.kv = createKv(parts.router);
+    const kv = createKv(parts.router, parts);
+    this.kv = parts.observer === undefined ? kv : observedKv(kv, parts.observer);
     this.useSession = sessionForEach(() => this.createSession(ownSession));
-    this.sql = createSqlTag(this.useSession, sessionExecutor(this.useSession));
+    this.sql = createSqlTag(this.useSession, this.executorOf(this.useSession));
   }
 
   transaction<Result>(
@@ -99,7 +103,16 @@ export class ComposedFlotilla implements Flotilla {
   ): Promise<Result> {
     if (this.closing !== undefined)
       return Promise.reject(new DbError('CLOSED', 'the client is closed'));
-    return this.parts.transactions.run(work, options);
+    const { observer, transactions } = this.parts;
+    if (observer === undefined) return transactions.run(work, options);
+    return observer.run('transaction', (notes) => {
+      let runs = 0;
+      const counted: typeof work = (transaction) => {
+        notes.retries = runs++;
+        return work(transaction);
+      };
+      return transactions.run(counted, options);
+    });
   }
 
   bulkInsert(
@@ -107,15 +120,28 @@ export class ComposedFlotilla implements Flotilla {
     rows: RowSource,
     options?: BulkInsertOptions,
   ): Promise<BulkInsertResult> {
-    const { clock, prng } = this.parts;
+    const { clock, prng, observer } = this.parts;
     const parts = { useSession: this.useSession, clock, prng, mayCommit: true };
-    return bulkInsert(parts, table, rows, options);
+    if (observer === undefined) return bulkInsert(parts, table, rows, options);
+    return observer.run('bulkInsert', async (notes) => {
+      const result = await bulkInsert(parts, table, rows, options);
+      notes.retries = result.retries;
+      notes.rows = result.rows;
+      return result;
+    });
   }
 
   openConnection(options: ConnectionOptions = {}): SqlConnection {
     const { onNotice, ...rest } = options;
     const events = onNotice === undefined ? {} : { events: { onNotice } };
-    return connectionOver(this.createSession({ ...ownSession, ...rest, ...events }), this.parts);
+    const session = this.createSession({ ...ownSession, ...rest, ...events });
+    return connectionOver(session, this.parts, (use) => this.executorOf(use));
+  }
+
+  private executorOf(useSession: UseSession): SqlExecutor {
+    const executor = sessionExecutor(useSession);
+    const { observer } = this.parts;
+    return observer === undefined ? executor : observedExecutor(executor, observer);
   }
 
   get logins(): Logins {

@@ -43,12 +43,15 @@ export {
   type Kv,
   KvEntry,
   type KvScanOptions,
+  type KvUpdateOptions,
+  type KvUpdateResult,
   type KvWriteOptions,
   type KvWriteResult,
   kvKeyBytesMax,
 } from './kv.ts';
 export type { Subscription } from './listen.ts';
 
+export type { OnOperation, OperationName, OperationReport } from './operations.ts';
 export type { Params, PreparedSql } from './prepared-sql.ts';
 export type { SqlOptions, SqlResult, SqlRow } from './sql-executor.ts';
 export type { SqlTag } from './sql-tag.ts';

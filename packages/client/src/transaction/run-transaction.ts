@@ -73,6 +73,8 @@ export interface TransactionRunnerParts {
   readonly clock: Clock;
   /** For jitter. */
   readonly prng: Prng;
+  /** Looks at the statements of transactions. */
+  readonly observe?: (executor: SqlExecutor) => SqlExecutor;
 }
 
 const retriesDefault = 10;
@@ -142,7 +144,8 @@ export class TransactionRunner {
       if (session.transactionStatus === 'idle')
         throw new DbError('INVALID_ARGUMENT', 'the transaction ends with its function');
     });
-    const sql = createSqlTag(useSession, within(sessionExecutor(useSession), signal));
+    const limited = within(sessionExecutor(useSession), signal);
+    const sql = createSqlTag(useSession, this.parts.observe?.(limited) ?? limited);
     const bulk = { ...this.parts, useSession, mayCommit: false };
     try {
       await command(session, `BEGIN ISOLATION LEVEL ${isolation}`);
