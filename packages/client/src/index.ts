@@ -33,7 +33,8 @@ export type {
   TableName,
 } from './bulk-insert.ts';
 export type { BytesLike } from './bytes-like.ts';
-export { type ClusterConnectOptions, type ConnectOptions, connect } from './connect.ts';
+export type { ClusterConnectOptions, TlsOptions } from './cluster-options.ts';
+export { type ConnectOptions, connect } from './connect.ts';
 export type { ConnectionOptions, SqlConnection } from './connection.ts';
 export { type CreateFlotillaOptions, createFlotilla } from './create-flotilla.ts';
 export type { EmbeddedConnectOptions } from './embedded.ts';
