@@ -8,8 +8,8 @@ import { backOff, isConflict } from './retry.ts';
 import type { SessionUse, UseSession } from './session-use.ts';
 import { type SqlParameter, toDatum } from './sql-values.ts';
 
-/** A row: values in the columns' order, or by column name. */
-export type BulkRow = readonly SqlParameter[] | Readonly<Record<string, SqlParameter | undefined>>;
+/** A row: values in the columns' order as an array, or by column name as a plain object. */
+export type BulkRow = readonly SqlParameter[] | object;
 
 export interface BulkInsertOptions {
   /** Which columns the rows have, in order. Default: the keys of the first row, or all columns where it is an array. */
@@ -209,14 +209,12 @@ class DatumSource implements AsyncIterable<readonly (readonly Datum[])[]> {
   }
 
   /** A key that no column has would be lost in silence; a column without a key is NULL. */
-  private byName(
-    row: Readonly<Record<string, SqlParameter | undefined>>,
-    line: number,
-  ): readonly SqlParameter[] {
-    for (const key of Object.keys(row))
+  private byName(row: object, line: number): readonly SqlParameter[] {
+    const values = new Map<string, SqlParameter | undefined>(Object.entries(row));
+    for (const key of values.keys())
       if (!this.names.includes(key))
         throw new DbError('INVALID_ARGUMENT', `row ${line} has "${key}", which is no column here`);
-    return this.names.map((name) => row[name] ?? null);
+    return this.names.map((name) => values.get(name) ?? null);
   }
 }
 

@@ -31,6 +31,7 @@ describe('options of a cluster', () => {
   it('are refused with a sentence where they cannot be right', async () => {
     const disk = await diskWith({ 'c/ca.pem': 'CA' });
     const cases: readonly [ClusterConnectOptions, string][] = [
+      [{} as ClusterConnectOptions, 'needs the address'],
       [{ servers: [] }, 'needs the address'],
       [{ servers: [' '] }, 'needs the address'],
       [{ servers, credentialsFile: 'c/creds' }, 'credentialsFile c/creds is not there'],

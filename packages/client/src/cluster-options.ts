@@ -50,7 +50,9 @@ export async function connectionOf(
   options: ClusterConnectOptions,
   disk: Disk,
 ): Promise<Connection> {
-  const servers = typeof options.servers === 'string' ? [options.servers] : [...options.servers];
+  // Of programs without types there may be none.
+  const named: string | readonly string[] | undefined = options.servers;
+  const servers = typeof named === 'string' ? [named] : [...(named ?? [])];
   if (servers.length === 0 || servers.some((server) => server.trim() === ''))
     throw new DbError('INVALID_ARGUMENT', 'connect needs the address of a nats-server');
   const { user, password, token, nkeySeed, credentialsFile } = options;

@@ -80,6 +80,46 @@ describe('streams', () => {
   });
 });
 
+describe('a transaction', () => {
+  it('waits for what its function began and did not await, and takes nothing after its end', async () => {
+    await db.sql`CREATE TABLE late (n int PRIMARY KEY)`;
+    let kept: Parameters<Parameters<Flotilla['transaction']>[0]>[0] | undefined;
+    await db.transaction(async (transaction) => {
+      kept = transaction;
+      void transaction.sql`INSERT INTO late VALUES (1)`;
+    });
+    expect((await db.sql`SELECT n FROM late`).rows).toEqual([{ n: 1 }]);
+    await expect(kept?.sql.unsafe('INSERT INTO late VALUES (2)')).rejects.toMatchObject({
+      code: 'CLOSED',
+    });
+    expect((await db.sql`SELECT n FROM late`).rows).toEqual([{ n: 1 }]);
+  });
+
+  it('ends what still runs when its function has failed', async () => {
+    const left: Promise<string>[] = [];
+    const failed = db.transaction(async ({ sql }) => {
+      left.push(sqlstate(sql`SELECT pg_sleep(3600)`));
+      throw new Error('enough');
+    });
+    await expect(failed).rejects.toThrow('enough');
+    expect(await Promise.all(left)).toEqual(['57014']);
+  });
+
+  it('runs statements that were begun together one after the other', async () => {
+    await db.sql`CREATE TABLE together (n int PRIMARY KEY)`;
+    const counts = await db.transaction(({ sql }) =>
+      Promise.all(
+        [1, 2, 3].map(async (n) => {
+          await sql`INSERT INTO together VALUES (${n})`;
+          return (await sql`SELECT count(*) AS c FROM together`).rowCount;
+        }),
+      ),
+    );
+    expect(counts).toEqual([1, 1, 1]);
+    expect((await db.sql`SELECT count(*) AS c FROM together`).rows).toEqual([{ c: 3n }]);
+  });
+});
+
 describe('prepared statements', () => {
   it('run many times, side by side, in transactions and as streams', async () => {
     const above = await db.sql.prepare<{ n: number }, [least: number, most: number]>(

@@ -16,19 +16,10 @@ export type JsonValue =
   | { readonly [key: string]: JsonValue };
 
 /**
- * What may stand in `${}`: an array for an array type, or, as an object, for `json` and `jsonb`; bytes for `bytea`.
- * `undefined` is refused: it is nearly always a mistake for null.
+ * What may stand in `${}`. Objects: a Date, bytes for `bytea`, an array for an array type, and, like any other plain object,
+ * for `json` and `jsonb`; others are refused. So is `undefined`: it is nearly always a mistake for null.
  */
-export type SqlParameter =
-  | string
-  | number
-  | bigint
-  | boolean
-  | Date
-  | Uint8Array
-  | null
-  | readonly SqlParameter[]
-  | { readonly [key: string]: unknown };
+export type SqlParameter = string | number | bigint | boolean | null | object;
 
 /**
  * What a column of a result may hold. timestamptz: a Date, or ±Infinity for PostgreSQL's `infinity`. bytea: bytes. json,
@@ -140,7 +131,7 @@ export function parameterText(value: SqlParameter): string | null {
   }
 }
 
-function objectText(value: Extract<SqlParameter, object | null>): string | null {
+function objectText(value: object | null): string | null {
   if (value === null) return null;
   if (value instanceof Date) return dateText(value);
   if (value instanceof Uint8Array) return `\\x${asBuffer(value).toString('hex')}`;

@@ -20,7 +20,7 @@ import {
 import { type BytesLike, toBytes } from '../bytes-like.ts';
 import { type KvScanOptions, scanSpan, storedKey } from '../kv.ts';
 import { backOff, isConflict } from '../retry.ts';
-import { sharedSession } from '../session-use.ts';
+import { sharedSession, type UseSession } from '../session-use.ts';
 import { type SqlExecutor, type SqlOptions, sessionExecutor } from '../sql-executor.ts';
 import { createSqlTag, type SqlTag } from '../sql-tag.ts';
 import { Outcomes } from './idempotency.ts';
@@ -83,7 +83,7 @@ interface RunOptions {
   readonly isolation: IsolationLevel;
   /** Of the row that says what came of it. */
   readonly outcomeKey: Uint8Array | undefined;
-  readonly signal: AbortSignal;
+  readonly limit: AbortSignal;
 }
 
 export class TransactionRunner {
@@ -108,7 +108,7 @@ export class TransactionRunner {
       for (let retry = 0; ; retry++) {
         limit.check();
         try {
-          return await this.runOnce(work, { isolation, outcomeKey, signal: limit.signal });
+          return await this.runOnce(work, { isolation, outcomeKey, limit: limit.signal });
         } catch (error) {
           // Under a key nothing is made twice: the next run finds what this one has made, or keeps it from being made.
           const again = isConflict(error) || (outcomeKey !== undefined && isInDoubt(error));
@@ -124,7 +124,7 @@ export class TransactionRunner {
 
   private async runOnce<Result>(
     work: (transaction: Transaction) => Promise<Result>,
-    { isolation, outcomeKey, signal }: RunOptions,
+    { isolation, outcomeKey, limit }: RunOptions,
   ): Promise<Result> {
     const kv = this.parts.database.begin({ isolation });
     let sharedWithSql = false;
@@ -140,35 +140,58 @@ export class TransactionRunner {
         discard: (span) => this.parts.database.discard(span),
       },
     });
-    const useSession = sharedSession(session, () => {
+    const share = sharedSession(session, () => {
       if (session.transactionStatus === 'idle')
         throw new DbError('INVALID_ARGUMENT', 'the transaction ends with its function');
     });
-    const limited = within(sessionExecutor(useSession), signal);
-    const sql = createSqlTag(useSession, this.parts.observe?.(limited) ?? limited);
-    const bulk = { ...this.parts, useSession, mayCommit: false };
+    let ended = false;
+    const useSession: UseSession = () => {
+      if (ended) throw new DbError('CLOSED', 'the transaction has ended');
+      return share();
+    };
+    // What the function has begun and not awaited ends with it.
+    const left = new AbortController();
+    const signal = AbortSignal.any([limit, left.signal]);
     try {
       await command(session, `BEGIN ISOLATION LEVEL ${isolation}`);
       if (outcomeKey !== undefined) {
         const found = await this.outcomes.find(kv, outcomeKey, signal);
         if (found !== undefined) return found.result as Result;
       }
-      const result = await work({
-        kv: new KvOfTransaction(kv, signal),
-        sql,
-        bulkInsert: (table, rows, options) => bulkInsert(bulk, table, rows, { signal, ...options }),
+      const result = await work(this.transactionOver(kv, useSession, signal));
+      ended = true;
+      await share().turn(async () => {
+        if (session.transactionStatus === 'failed')
+          throw new SqlError('25P02', 'a statement of the transaction has failed');
+        if (outcomeKey !== undefined) this.outcomes.note(kv, outcomeKey, result);
+        // SQL commits what it has taken part in: it may have more to do than the writes.
+        if (sharedWithSql) await command(session, 'COMMIT');
+        else await kv.commit();
       });
-      if (session.transactionStatus === 'failed')
-        throw new SqlError('25P02', 'a statement of the transaction has failed');
-      if (outcomeKey !== undefined) this.outcomes.note(kv, outcomeKey, result);
-      // SQL commits what it has taken part in: it may have more to do than the writes.
-      if (sharedWithSql) await command(session, 'COMMIT');
-      else await kv.commit();
       return result;
     } finally {
-      session.close();
-      kv.rollback();
+      ended = true;
+      left.abort();
+      await share().turn(async () => {
+        session.close();
+        kv.rollback();
+      });
     }
+  }
+
+  private transactionOver(
+    kv: KvTransaction,
+    useSession: UseSession,
+    signal: AbortSignal,
+  ): Transaction {
+    const executor = within(sessionExecutor(useSession), signal);
+    const bulk = { ...this.parts, useSession, mayCommit: false };
+    return {
+      kv: new KvOfTransaction(kv, signal),
+      sql: createSqlTag(useSession, this.parts.observe?.(executor) ?? executor),
+      bulkInsert: (table, rows, options = {}) =>
+        bulkInsert(bulk, table, rows, { ...options, signal: both(signal, options.signal) }),
+    };
   }
 }
 
@@ -273,14 +296,18 @@ async function command(session: SqlSession, text: string): Promise<void> {
     await session.execute(await session.prepare(statement, []), []);
 }
 
-/** Statements end with the transaction's own deadline, and with the caller's signal. */
+/** Statements end with the transaction, and with the caller's signal. */
 function within(executor: SqlExecutor, limit: AbortSignal): SqlExecutor {
-  const both = (options: SqlOptions): SqlOptions => {
-    const { signal } = options;
-    return { ...options, signal: signal === undefined ? limit : AbortSignal.any([limit, signal]) };
-  };
+  const limited = (options: SqlOptions): SqlOptions => ({
+    ...options,
+    signal: both(limit, options.signal),
+  });
   return {
-    run: (source, parameters, options) => executor.run(source, parameters, both(options)),
-    stream: (source, parameters, options) => executor.stream(source, parameters, both(options)),
+    run: (source, parameters, options) => executor.run(source, parameters, limited(options)),
+    stream: (source, parameters, options) => executor.stream(source, parameters, limited(options)),
   };
+}
+
+function both(limit: AbortSignal, signal: AbortSignal | undefined): AbortSignal {
+  return signal === undefined ? limit : AbortSignal.any([limit, signal]);
 }
