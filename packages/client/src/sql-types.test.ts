@@ -83,6 +83,8 @@ describe('values', () => {
     await expect(through('int4[]', ['x'])).rejects.toMatchObject({ code: '22P02' });
     await expect(through('mood', 'wet')).rejects.toMatchObject({ code: '22P02' });
     await expect(through('text', 'a\0b')).rejects.toBeInstanceOf(SqlError);
+    await expect(through('text', 'half \ud800')).rejects.toMatchObject({ code: '22021' });
+    await expect(through('text[]', ['\udfff'])).rejects.toMatchObject({ code: '22021' });
     await expect(through('jsonb', { big: 1n })).rejects.toBeInstanceOf(DbError);
     const noParameter = new Map() as unknown as SqlParameter;
     await expect(through('jsonb', noParameter)).resolves.toEqual({});

@@ -4,7 +4,7 @@
  * one is refused with PostgreSQL's SQLSTATE.
  */
 import { asBuffer, DbError } from '@flotilla/base';
-import { ArrayValue, type Datum, type Oid, type SqlSession } from '@flotilla/sql';
+import { ArrayValue, type Datum, type Oid, SqlError, type SqlSession } from '@flotilla/sql';
 
 /** Anything that JSON can say. What `json` and `jsonb` come as. */
 export type JsonValue =
@@ -58,13 +58,17 @@ const minusInfinityMicros = -(2n ** 63n);
 
 type Codec = Pick<SqlSession, 'decode' | 'elementOf'>;
 
-/** @throws DbError INVALID_ARGUMENT, or the SqlError of the type's input function (22P02, 22003, …) */
+/** @throws DbError INVALID_ARGUMENT, or the SqlError of the type's input function (22P02, 22003, 22021, …) */
 export function toDatum(session: Codec, typeOid: Oid, value: SqlParameter): Datum {
   if (value === null) return null;
   const same = asIs(typeOid, value);
   if (same !== undefined) return same;
   const text = isJson(typeOid, value) ? jsonText(value) : parameterText(value);
-  return text === null ? null : session.decode(typeOid, 0, Buffer.from(text, 'utf8'));
+  if (text === null) return null;
+  // UTF-8 has no half of a surrogate pair: different texts would become the same bytes.
+  if (loneSurrogate.test(text))
+    throw new SqlError('22021', 'invalid byte sequence for encoding "UTF8": half a surrogate pair');
+  return session.decode(typeOid, 0, Buffer.from(text, 'utf8'));
 }
 
 /** Values that are what the type has in memory. Undefined: the type's input decides. */
@@ -78,7 +82,7 @@ function asIs(typeOid: Oid, value: SqlParameter): Datum | undefined {
     case 'bigint':
       return typeOid === int8Oid && BigInt.asIntN(64, value) === value ? value : undefined;
     case 'string':
-      // PostgreSQL's text has no NUL, and half a surrogate pair is no text: their refusal is the type's.
+      // PostgreSQL's text has no NUL: its refusal is the type's.
       return (typeOid === textOid || typeOid === varcharOid) && plainText.test(value)
         ? value
         : undefined;
@@ -92,6 +96,7 @@ function asIs(typeOid: Oid, value: SqlParameter): Datum | undefined {
 }
 
 const plainText = /^[^\0\p{Surrogate}]*$/u;
+const loneSurrogate = /\p{Surrogate}/u;
 
 /** A string is JSON's text, as it is to PostgreSQL; an object, or an array, is what it says. */
 function isJson(typeOid: Oid, value: SqlParameter): boolean {

@@ -133,16 +133,15 @@ async function start(
   const columns = (result.columns ?? []).map(({ name, typeOid }) => ({ name, typeOid }));
   const converters = columns.map((column) => columnConverter(session, column, parseType));
   const names = columns.map(({ name }) => name);
-  const convert =
-    rowMode === 'arrays'
-      ? (datums: readonly Datum[]) =>
-          converters.map((convert, index) => convert(datums[index] ?? null))
-      : (datums: readonly Datum[]) => {
-          const row: Record<string, unknown> = {};
-          for (const [index, name] of names.entries())
-            row[name] = converters[index]?.(datums[index] ?? null);
-          return row;
-        };
+  const values = (datums: readonly Datum[]): unknown[] =>
+    converters.map((convert, index) => convert(datums[index] ?? null));
+  const object = (datums: readonly Datum[]): unknown => {
+    const row: Record<string, unknown> = {};
+    for (let index = 0; index < names.length; index++)
+      row[names[index] ?? ''] = converters[index]?.(datums[index] ?? null);
+    return row;
+  };
+  const convert = rowMode === 'arrays' ? values : object;
   return { result, columns, convert };
 }
 
