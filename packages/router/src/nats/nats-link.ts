@@ -168,7 +168,10 @@ export class NatsLink {
         if (refusal !== undefined)
           throw new DbError('INVALID_ARGUMENT', `${refusal}: ${where}`, { cause: error });
         if (untilMs !== undefined && this.clock.nowMs() >= untilMs) {
-          throw new DbError('UNAVAILABLE', `no NATS server answers at ${where}`, { cause: error });
+          const reason = error instanceof Error ? error.message : String(error);
+          throw new DbError('UNAVAILABLE', `no NATS server answers at ${where}: ${reason}`, {
+            cause: error,
+          });
         }
         // Every try at first, then one line in twenty, so that an outage does not fill the log.
         if (attempt <= 3 || attempt % 20 === 0)
