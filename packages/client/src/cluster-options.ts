@@ -1,6 +1,7 @@
 /** What a client is told of its cluster's network: checked, and files read, before anything is dialled. */
-import { DbError, type Disk, type Logger } from '@flotilla/base';
+import { type Clock, DbError, type Disk, type Logger, NodeDisk } from '@flotilla/base';
 import type { NatsOptions } from '@flotilla/router';
+import type { CreateFlotillaOptions } from './create-flotilla.ts';
 import type { OnOperation } from './operations.ts';
 
 /** PEM, or the name of a file with it. */
@@ -41,6 +42,18 @@ export interface ClusterConnectOptions {
   readonly logger?: Logger;
   /** Called after every operation, with what it came to: for metrics. */
   readonly onOperation?: OnOperation;
+  /** Where statements put rows that they cannot hold in memory. Default: nowhere, and they fail (SQLSTATE 53200). */
+  readonly temporaryDirectory?: string;
+}
+
+/** Files of this process in a directory: for `CreateFlotillaOptions`. */
+export function temporaryFiles(
+  directory: string | undefined,
+  clock: Clock,
+): Pick<CreateFlotillaOptions, 'spill'> {
+  if (directory === undefined) return {};
+  const prefix = `flotilla-${process.pid}-${clock.wallMs()}-`;
+  return { spill: { disk: new NodeDisk(), directory, prefix } };
 }
 
 type Connection = Omit<NatsOptions, 'cluster' | 'name' | 'logger' | 'firstConnectTimeoutMs'>;

@@ -1,7 +1,7 @@
 /** The SDK's front door: a client of a cluster, given the addresses of its nats-servers, or of a database in this process. */
 import { NodeDisk, osPrng, SystemClock, silentLogger } from '@flotilla/base';
 import { connectNats, createRouter } from '@flotilla/router';
-import { type ClusterConnectOptions, connectionOf } from './cluster-options.ts';
+import { type ClusterConnectOptions, connectionOf, temporaryFiles } from './cluster-options.ts';
 import { createFlotilla } from './create-flotilla.ts';
 import { connectEmbedded, type EmbeddedConnectOptions } from './embedded.ts';
 import type { Flotilla } from './flotilla.ts';
@@ -34,6 +34,7 @@ async function connectCluster(options: ClusterConnectOptions): Promise<Flotilla>
   try {
     return await createFlotilla({
       ...{ router, clock, prng, logger },
+      ...temporaryFiles(options.temporaryDirectory, clock),
       ...(onOperation === undefined ? {} : { onOperation }),
       onClosed: () => transport.close(),
     });

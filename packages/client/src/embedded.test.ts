@@ -1,5 +1,5 @@
 /** The whole SDK over a store in this process: what users' unit tests stand on. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -41,6 +41,23 @@ describe('connect({ embedded: true })', () => {
       subscription.close();
     } finally {
       await db.close();
+    }
+  });
+
+  it('puts what memory has no room for into files, where it may', async () => {
+    const temporaryDirectory = await mkdtemp(join(tmpdir(), 'flotilla-temporary-'));
+    const large = `SELECT count(*) AS n FROM (
+      SELECT DISTINCT repeat('x', 4000) || i AS t FROM generate_series(1, 20000) AS i) AS s`;
+    try {
+      const roomy = await connect({ embedded: true, temporaryDirectory });
+      expect((await roomy.sql.unsafe(large)).rows).toEqual([{ n: 20_000n }]);
+      await roomy.close();
+      expect(await readdir(temporaryDirectory)).toEqual([]);
+      const without = await connect({ embedded: true });
+      await expect(without.sql.unsafe(large)).rejects.toMatchObject({ code: '53200' });
+      await without.close();
+    } finally {
+      await rm(temporaryDirectory, { recursive: true });
     }
   });
 

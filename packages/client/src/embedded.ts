@@ -4,6 +4,7 @@
  */
 import { type Logger, silentLogger } from '@flotilla/base';
 import { createRouter } from '@flotilla/router';
+import { temporaryFiles } from './cluster-options.ts';
 import { createFlotilla } from './create-flotilla.ts';
 import type { Flotilla } from './flotilla.ts';
 import type { OnOperation } from './operations.ts';
@@ -16,12 +17,14 @@ export interface EmbeddedConnectOptions {
   readonly logger?: Logger;
   /** Called after every operation, with what it came to: for metrics. */
   readonly onOperation?: OnOperation;
+  /** Where statements put rows that they cannot hold in memory. Default: nowhere, and they fail (SQLSTATE 53200). */
+  readonly temporaryDirectory?: string;
   /** The store cannot go on: its disk is full, say. Default: the error is thrown where nobody catches it. */
   readonly onFatal?: (error: Error) => void;
 }
 
 export async function connectEmbedded(options: EmbeddedConnectOptions): Promise<Flotilla> {
-  const { embedded: _, onOperation, ...rest } = options;
+  const { embedded: _, onOperation, temporaryDirectory, ...rest } = options;
   const { openEmbeddedCluster } = await import('@flotilla/embedded');
   const cluster = await openEmbeddedCluster(rest);
   const { clock, prng, transport } = cluster;
@@ -30,6 +33,7 @@ export async function connectEmbedded(options: EmbeddedConnectOptions): Promise<
   try {
     return await createFlotilla({
       ...{ router, clock, prng, logger },
+      ...temporaryFiles(temporaryDirectory, clock),
       ...(onOperation === undefined ? {} : { onOperation }),
       onClosed: () => cluster.close(),
     });

@@ -36,14 +36,12 @@ describe('what goes in comes out', () => {
   });
 
   it('as int8[][], every row of one length', async () => {
-    const matrix = fc
-      .integer({ min: 1, max: 4 })
-      .chain((length) =>
-        fc.array(fc.array(int8, { minLength: length, maxLength: length }), {
-          minLength: 1,
-          maxLength: 4,
-        }),
-      );
+    const matrix = fc.integer({ min: 1, max: 4 }).chain((length) =>
+      fc.array(fc.array(int8, { minLength: length, maxLength: length }), {
+        minLength: 1,
+        maxLength: 4,
+      }),
+    );
     await fc.assert(
       fc.asyncProperty(matrix, async (rows) => {
         expect(await through('int8[]', rows)).toEqual(rows);
