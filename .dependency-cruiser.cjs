@@ -12,13 +12,16 @@ const floors = {
   shard: ['base', 'raft'],
   router: ['base', 'shard/protocol'],
   sql: ['base'],
-  client: ['base', 'router', 'sql', 'sql/protocol'],
+  embedded: ['base', 'router', 'shard'],
+  client: ['base', 'router', 'sql', 'sql/protocol', 'embedded'],
+  kysely: ['client'],
+  drizzle: ['client'],
   gateway: ['base', 'client', 'sql'],
   cli: ['base', 'raft', 'shard', 'router', 'sql', 'client', 'gateway'],
 };
 
 /** Private packages that see everything, testing doors included, and that nobody imports. */
-const workshops = ['sim', 'bench'];
+const workshops = ['sim', 'bench', 'examples'];
 
 const isTest = '(\\.test|\\.prop|\\.suite|-suite)\\.ts$|/src/testing/|\\.test-[a-z-]+\\.ts$';
 const testOrTesting = `(${isTest})`;
@@ -113,6 +116,8 @@ const rooms = [
     library: '(pino|pino-pretty|zod|yaml|picocolors)',
     room: '^packages/cli/',
   },
+  { name: 'kysely', library: 'kysely', room: '^packages/(kysely|examples)/' },
+  { name: 'drizzle', library: 'drizzle-orm', room: '^packages/(drizzle|examples)/' },
   { name: 'terminal', library: '(commander|cli-table3)', room: '^packages/(cli|bench)/' },
 ];
 
@@ -148,6 +153,14 @@ module.exports = {
     ...floorRules,
     ...workshopRules,
     {
+      name: 'stores-are-loaded-late',
+      comment:
+        'Whoever talks to a cluster must not load the code of stores: the client imports it when it is asked for.',
+      severity: 'error',
+      from: { path: '^packages/client/src/', pathNot: testOrTesting },
+      to: { path: '^packages/embedded/', dynamic: false },
+    },
+    {
       name: 'no-testing-in-product',
       comment: 'In-memory twins and suites under src/testing are for tests.',
       severity: 'error',
@@ -176,7 +189,7 @@ module.exports = {
         'Files are reached through the Disk of base; LevelDB and the programs open their own.',
       severity: 'error',
       from: {
-        path: '^packages/(base|raft|shard|router|sql|client|gateway)/src/',
+        path: '^packages/(base|raft|shard|router|embedded|sql|client|kysely|drizzle|gateway)/src/',
         pathNot: [testOrTesting, '^packages/base/src/node-', '^packages/shard/src/engine/'],
       },
       to: { dependencyTypes: ['core'], path: '^(node:)?fs(/|$)' },
@@ -186,7 +199,7 @@ module.exports = {
       comment: 'Sockets belong to the gateway and to the NATS transport.',
       severity: 'error',
       from: {
-        path: '^packages/(base|raft|shard|router|sql|client)/src/',
+        path: '^packages/(base|raft|shard|router|embedded|sql|client|kysely|drizzle)/src/',
         pathNot: [testOrTesting, '^packages/router/src/nats/'],
       },
       to: { dependencyTypes: ['core'], path: '^(node:)?(net|tls|http|https|http2|dgram|dns)(/|$)' },
@@ -199,13 +212,14 @@ module.exports = {
       from: { path: '^packages/[^/]+/src/', pathNot: testOrTesting },
       to: {
         dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
-        pathNot: [library('@pgsql/types')], // types only
+        // Types only; and what an adapter is made for, which its user brings (peerDependencies).
+        pathNot: [library('@pgsql/types'), library('(kysely|drizzle-orm)')],
       },
     },
   ],
   options: {
     parser: 'swc',
-    exclude: { path: ['/dist/', '^packages/[^/]+/(testdata|proto)/'] },
+    exclude: { path: ['^packages/[^/]+/(dist|testdata|proto)/'] },
     doNotFollow: { path: ['node_modules', '/gen/'] },
     enhancedResolveOptions: {
       exportsFields: ['exports'],

@@ -54,6 +54,24 @@ const plants: readonly Plant[] = [
     rules: ['floor-router'],
   },
   {
+    title: 'the code of stores, loaded with the client',
+    file: 'packages/client/src/planted-early.ts',
+    text: "export { openEmbeddedCluster } from '@flotilla/embedded';\n",
+    rules: ['stores-are-loaded-late'],
+  },
+  {
+    title: 'the code of stores, loaded by the client when it is asked for',
+    file: 'packages/client/src/planted-late.ts',
+    text: "export const planted = (): Promise<unknown> => import('@flotilla/embedded');\n",
+    rules: [],
+  },
+  {
+    title: 'a query builder in the client',
+    file: 'packages/client/src/planted-kysely.ts',
+    text: "import { sql } from '../../kysely/node_modules/kysely/dist/index.js';\nexport const planted: unknown = sql;\n",
+    rules: ['room-of-kysely'],
+  },
+  {
     title: 'storage by way of the router (only ./protocol is open to it)',
     file: 'packages/router/src/planted-storage.ts',
     text: "import * as shard from '@flotilla/shard';\nexport const planted: unknown = shard;\n",

@@ -26,3 +26,4 @@ export * from './probe.ts';
 export * from './span.ts';
 export * from './system-clock.ts';
 export * from './transport.ts';
+export * from './volatile-disk.ts';

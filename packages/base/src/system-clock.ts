@@ -20,3 +20,12 @@ export class SystemClock implements Clock {
     setImmediate(callback);
   }
 }
+
+/** Unit: ms. The longest that Node's timers take. */
+const longestIntervalMs = 2 ** 31 - 1;
+
+/** Keeps the process alive until cancelled: for work that rests on nothing but timers of `SystemClock`, which do not. */
+export function holdProcess(): Timer {
+  const handle = setInterval(() => {}, longestIntervalMs);
+  return { cancel: () => clearInterval(handle) };
+}

@@ -1,55 +1,43 @@
-/** The SDK's front door: a client of a cluster, given the addresses of its nats-servers. */
-import { DbError, osPrng, SystemClock, silentLogger } from '@flotilla/base';
-import { connectNats, createRouter, type NatsOptions } from '@flotilla/router';
+/** The SDK's front door: a client of a cluster, given the addresses of its nats-servers, or of a database in this process. */
+import { NodeDisk, osPrng, SystemClock, silentLogger } from '@flotilla/base';
+import { connectNats, createRouter } from '@flotilla/router';
+import { type ClusterConnectOptions, connectionOf, temporaryFiles } from './cluster-options.ts';
 import { createFlotilla } from './create-flotilla.ts';
+import { connectEmbedded, type EmbeddedConnectOptions } from './embedded.ts';
 import type { Flotilla } from './flotilla.ts';
 
-export interface ConnectOptions
-  extends Pick<NatsOptions, 'user' | 'password' | 'token' | 'tls' | 'logger'> {
-  /** One address or several: `nats://host:port`. Any one that answers will do. */
-  readonly servers: string | readonly string[];
-  /** The cluster's name, as its stores were started with. Default: `main`. */
-  readonly cluster?: string;
-  /** What the nats-server calls this connection in its own reports. Default: `flotilla-client`. */
-  readonly name?: string;
-  /** For finding a nats-server. Unit: ms. Default: 10,000. */
-  readonly timeoutMs?: number;
-}
+export type ConnectOptions = ClusterConnectOptions | EmbeddedConnectOptions;
 
 /**
- * Connects to the network and finds the cluster. Afterwards the client looks after the connection itself: it stays
- * usable through failovers and restarts, and operations fail only by their own deadlines.
- * @throws DbError UNAVAILABLE, TIMEOUT: no nats-server, or no cluster of that name; INVALID_ARGUMENT: no address
+ * Connects to the network and finds the cluster, or opens a database of this process's own (`embedded: true`), which needs
+ * no nats-server. Afterwards the client looks after the connection itself: it stays usable through failovers and restarts,
+ * and operations fail only by their own deadlines.
+ * @throws DbError UNAVAILABLE, TIMEOUT: no nats-server, or no cluster of that name; INVALID_ARGUMENT: no address, files that
+ * are not there, credentials or certificates that are refused. FatalError: an embedded database's directory is held by
+ * another process, or damaged
  */
 export async function connect(options: ConnectOptions): Promise<Flotilla> {
-  const servers = typeof options.servers === 'string' ? [options.servers] : [...options.servers];
-  if (servers.length === 0)
-    throw new DbError('INVALID_ARGUMENT', 'connect needs the address of a nats-server');
+  return options.embedded === true ? connectEmbedded(options) : connectCluster(options);
+}
+
+async function connectCluster(options: ClusterConnectOptions): Promise<Flotilla> {
   const { cluster = 'main', name = 'flotilla-client', logger = silentLogger } = options;
-  const { timeoutMs = 10_000, servers: _servers, ...rest } = options;
+  const { timeoutMs = 10_000, onOperation } = options;
   const transport = await connectNats({
-    ...rest,
-    ...{ servers, cluster, name, logger },
+    ...(await connectionOf(options, new NodeDisk())),
+    ...{ cluster, name, logger },
     firstConnectTimeoutMs: timeoutMs,
   });
   const clock = new SystemClock();
   const prng = osPrng();
   const router = createRouter({ transport, clock, prng, logger });
   try {
-    const flotilla = await createFlotilla({ router, clock, prng, logger });
-    return {
-      kv: flotilla.kv,
-      sql: flotilla.sql,
-      transaction: (work, transaction) => flotilla.transaction(work, transaction),
-      logins: flotilla.logins,
-      remoteCancels: flotilla.remoteCancels,
-      listen: (channel, handler) => flotilla.listen(channel, handler),
-      createSession: (session) => flotilla.createSession(session),
-      async close() {
-        await flotilla.close();
-        await transport.close();
-      },
-    };
+    return await createFlotilla({
+      ...{ router, clock, prng, logger },
+      ...temporaryFiles(options.temporaryDirectory, clock),
+      ...(onOperation === undefined ? {} : { onOperation }),
+      onClosed: () => transport.close(),
+    });
   } catch (error) {
     await router.close();
     await transport.close();

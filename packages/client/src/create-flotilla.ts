@@ -4,6 +4,7 @@ import type { Router } from '@flotilla/router';
 import { createSqlEngine, type SqlEngine } from '@flotilla/sql';
 import { ComposedFlotilla, type Flotilla } from './flotilla.ts';
 import { createInspector } from './inspector.ts';
+import { type OnOperation, OperationObserver, observedExecutor } from './operations.ts';
 import { TransactionRunner } from './transaction/run-transaction.ts';
 import { TransactionDatabase } from './transaction/transaction-database.ts';
 
@@ -16,6 +17,10 @@ export interface CreateFlotillaOptions {
   readonly logger?: Logger;
   /** Where statements put rows that they cannot hold in memory. Default: nowhere, and they fail (53200). */
   readonly spill?: { readonly disk: Disk; readonly directory: string; readonly prefix: string };
+  /** Called after every operation, with what it came to: for metrics. */
+  readonly onOperation?: OnOperation;
+  /** Called by `close` of the result, when everything else is closed: for what the router stands on. */
+  readonly onClosed?: () => Promise<void>;
 }
 
 /** @throws DbError TIMEOUT, UNAVAILABLE: the cluster could not be read; try again */
@@ -30,9 +35,20 @@ export async function createFlotilla(options: CreateFlotillaOptions): Promise<Fl
     ...(spill === undefined ? {} : { spill }),
   };
   const engine = await createSqlEngine(parts);
-  const transactions = new TransactionRunner({ database, engine, clock, prng });
-  const close = (): Promise<void> => closeAll(engine, database, router);
-  return new ComposedFlotilla({ router, engine, transactions, close });
+  const { onOperation } = options;
+  const observer =
+    onOperation === undefined ? undefined : new OperationObserver(clock, onOperation, logger);
+  const transactions = new TransactionRunner({
+    ...{ database, engine, clock, prng },
+    ...(observer === undefined
+      ? {}
+      : { observe: (executor) => observedExecutor(executor, observer) }),
+  });
+  const close = async (): Promise<void> => {
+    await closeAll(engine, database, router);
+    await options.onClosed?.();
+  };
+  return new ComposedFlotilla({ router, engine, transactions, clock, prng, observer, close });
 }
 
 /** What was committed is finished first, if stores answer. */

@@ -17,30 +17,52 @@
  * Not built: watching keys; streaming of SQL results (`createSession` gives row batches); pools of settings.
  */
 export { DbError, type ErrorCode } from '@flotilla/base';
-export { type Notification, type SessionOptions, SqlError } from '@flotilla/sql';
+export {
+  type IsolationLevel,
+  type Notice,
+  type Notification,
+  type SessionOptions,
+  SqlError,
+  type TransactionStatus,
+} from '@flotilla/sql';
+export type {
+  BulkInsertOptions,
+  BulkInsertResult,
+  BulkRow,
+  RowSource,
+  TableName,
+} from './bulk-insert.ts';
 export type { BytesLike } from './bytes-like.ts';
+export type { ClusterConnectOptions, TlsOptions } from './cluster-options.ts';
 export { type ConnectOptions, connect } from './connect.ts';
+export type { ConnectionOptions, SqlConnection } from './connection.ts';
 export { type CreateFlotillaOptions, createFlotilla } from './create-flotilla.ts';
+export type { EmbeddedConnectOptions } from './embedded.ts';
 export type { Flotilla } from './flotilla.ts';
 export { type ClusterPicture, createInspector } from './inspector.ts';
 export {
   type Kv,
   KvEntry,
   type KvScanOptions,
+  type KvUpdateOptions,
+  type KvUpdateResult,
   type KvWriteOptions,
   type KvWriteResult,
   kvKeyBytesMax,
 } from './kv.ts';
 export type { Subscription } from './listen.ts';
 
-export type { SqlColumn, SqlOptions, SqlResult, SqlRow, SqlTag } from './sql-tag.ts';
-export type { SqlParameter, SqlValue } from './sql-values.ts';
+export type { OnOperation, OperationName, OperationReport } from './operations.ts';
+export type { Params, PreparedSql } from './prepared-sql.ts';
+export type { SqlOptions, SqlResult, SqlRow } from './sql-executor.ts';
+export type { SqlTag } from './sql-tag.ts';
+export type { JsonValue, ParseType, SqlParameter, SqlValue } from './sql-values.ts';
+export type { SqlColumn } from './statement.ts';
 export { transactionBytesMax } from './transaction/range-transaction.ts';
 export type {
   Transaction,
   TransactionKv,
   TransactionOptions,
-  TransactionSql,
 } from './transaction/run-transaction.ts';
 export {
   TransactionDatabase,

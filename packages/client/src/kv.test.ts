@@ -1,4 +1,4 @@
-import { DbError, kvPrefix, valueBytesMax } from '@flotilla/base';
+import { DbError, kvPrefix, SeededPrng, SystemClock, valueBytesMax } from '@flotilla/base';
 import { describe, expect, it } from 'vitest';
 import { createKv, type Kv, type KvScanOptions, kvKeyBytesMax } from './kv.ts';
 import { MemoryRouter } from './testing/memory-router.ts';
@@ -11,7 +11,7 @@ async function keysOf(kv: Kv, options?: KvScanOptions): Promise<string[]> {
 
 async function kvWith(...keys: readonly string[]): Promise<{ kv: Kv; router: MemoryRouter }> {
   const router = new MemoryRouter({ splitKeys: [Buffer.from('\x08m'), Buffer.from('\x09')] });
-  const kv = createKv(router);
+  const kv = createKv(router, { clock: new SystemClock(), prng: new SeededPrng(1) });
   for (const key of keys) await kv.put(key, `value of ${key}`);
   return { kv, router };
 }
@@ -90,6 +90,38 @@ describe('kv', () => {
     expect(await keysOf(kv, { start: 'n', end: 'b3' })).toEqual([]);
     expect(await keysOf(kv, { prefix: 'b', start: 'c' })).toEqual([]);
     expect(await keysOf(kv, { limit: 0 })).toEqual([]);
+  });
+
+  it('updates by compare and set, again where somebody was faster', async () => {
+    const { kv, router } = await kvWith();
+    const add = (entry: { text(): string } | undefined): string =>
+      `${Number(entry?.text() ?? 0) + 1}`;
+    const all = await Promise.all(Array.from({ length: 8 }, () => kv.update('n', add)));
+    expect((await kv.get('n'))?.text()).toBe('8');
+    expect(all.some(({ retries }) => retries > 0)).toBe(true);
+    const writes = router.writes.length;
+    const { version } = (await kv.get('n')) ?? { version: -1 };
+    expect(await kv.update('n', () => undefined)).toMatchObject({ version, retries: 0 });
+    expect(await kv.update('none', () => null)).toEqual({
+      ...{ value: undefined, version: 0, retries: 0 },
+    });
+    expect(router.writes).toHaveLength(writes);
+    expect(await kv.update('n', async () => null)).toMatchObject({ value: undefined, version: 0 });
+    expect(await kv.get('n')).toBeUndefined();
+  });
+
+  it('gives an update up after its retries, and never runs it again after an unknown outcome', async () => {
+    const { kv, router } = await kvWith('n');
+    const meddle = async (): Promise<string> => {
+      await kv.put('n', 'other');
+      return 'mine';
+    };
+    expect(await codeOf(kv.update('n', meddle, { retries: 2 }))).toBe('CONFLICT');
+    const error = new DbError('OUTCOME_UNKNOWN', 'lost', { outcome: 'unknown' });
+    router.failWrite({ error, applied: true });
+    let runs = 0;
+    await expect(kv.update('n', () => `${++runs}`)).rejects.toBe(error);
+    expect(runs).toBe(1);
   });
 
   it('refuses misuse with a code', async () => {

@@ -5,18 +5,21 @@
  */
 import {
   asBuffer,
+  type Clock,
   compareBytes,
   concatBytes,
   DbError,
   emptyBytes,
   keyBytesMax,
   kvPrefix,
+  type Prng,
   prefixSpan,
   type Span,
   valueBytesMax,
 } from '@flotilla/base';
 import type { KvRow, OperationOptions, Router, WriteCondition } from '@flotilla/router';
 import { type BytesLike, toBytes } from './bytes-like.ts';
+import { backOff } from './retry.ts';
 
 /** Longest key. Unit: bytes. */
 export const kvKeyBytesMax: number = keyBytesMax - kvPrefix.length;
@@ -57,6 +60,21 @@ export type KvWriteResult =
   /** The condition did not hold. `foundVersion` is the version that is there, 0 = none. */
   | { readonly applied: false; readonly foundVersion: number };
 
+export interface KvUpdateOptions extends OperationOptions {
+  /** How often the function is run again because somebody else has written meanwhile. Default: 10. */
+  readonly retries?: number;
+}
+
+/** What `update` has left behind. */
+export interface KvUpdateResult {
+  /** The value that is there now; undefined = none. */
+  readonly value: Uint8Array | undefined;
+  /** Of that value; 0 = none. */
+  readonly version: number;
+  /** How often the function was run again. */
+  readonly retries: number;
+}
+
 export interface KvScanOptions extends OperationOptions {
   /** Only keys that begin with this. Together with `start` and `end`: keys that satisfy all. */
   readonly prefix?: BytesLike;
@@ -87,19 +105,45 @@ export interface Kv {
   put(key: BytesLike, value: BytesLike, options?: KvWriteOptions): Promise<KvWriteResult>;
   /** Deletes the key; it is no error if it is absent. `ifAbsent` makes no sense here and is refused. */
   delete(key: BytesLike, options?: KvWriteOptions): Promise<KvWriteResult>;
-  /** Entries in key order as they arrive. Each batch of a range is one instant; the whole scan is not. */
+  /**
+   * Reads the entry, asks what it is to become, and writes that on condition that it is still what was read; else once
+   * more, from the start. `change` gives the new value, null to delete it, undefined to leave it as it is; it must do
+   * nothing that cannot be done twice. @throws DbError CONFLICT when the retries are used up; what `change` throws. After
+   * OUTCOME_UNKNOWN it is not run again.
+   */
+  update(
+    key: BytesLike,
+    change: (
+      entry: KvEntry | undefined,
+    ) => BytesLike | null | undefined | Promise<BytesLike | null | undefined>,
+    options?: KvUpdateOptions,
+  ): Promise<KvUpdateResult>;
+  /**
+   * Entries in key order as they arrive, a batch of them in memory; `break` ends the scan.
+   * Each batch of a range is one instant; the whole scan is not.
+   */
   scan(options?: KvScanOptions): AsyncIterable<KvEntry>;
 }
 
-export function createKv(router: Router): Kv {
-  return new RouterKv(router);
+/** For pauses between retries, and their jitter. */
+export interface KvPace {
+  readonly clock: Clock;
+  readonly prng: Prng;
 }
+
+export function createKv(router: Router, pace: KvPace): Kv {
+  return new RouterKv(router, pace);
+}
+
+const updateRetriesDefault = 10;
 
 class RouterKv implements Kv {
   private readonly router: Router;
+  private readonly pace: KvPace;
 
-  constructor(router: Router) {
+  constructor(router: Router, pace: KvPace) {
     this.router = router;
+    this.pace = pace;
   }
 
   async get(key: BytesLike, options?: OperationOptions): Promise<KvEntry | undefined> {
@@ -135,6 +179,32 @@ class RouterKv implements Kv {
     if (options.ifAbsent)
       throw new DbError('INVALID_ARGUMENT', 'an absent key cannot be deleted: drop ifAbsent');
     return this.write({ kind: 'delete', key: storedKey(key) }, options);
+  }
+
+  async update(
+    key: BytesLike,
+    change: Parameters<Kv['update']>[1],
+    options: KvUpdateOptions = {},
+  ): Promise<KvUpdateResult> {
+    const { retries: retriesMax = updateRetriesDefault, ...rest } = options;
+    for (let retries = 0; ; retries++) {
+      const entry = await this.get(key, rest);
+      const next = await change(entry);
+      const ifVersion = entry?.version ?? 0;
+      if (next === undefined || (next === null && entry === undefined))
+        return { value: entry?.value, version: ifVersion, retries };
+      const written =
+        next === null
+          ? await this.delete(key, { ...rest, ifVersion })
+          : await this.put(key, next, { ...rest, ifVersion });
+      if (written.applied)
+        return next === null
+          ? { value: undefined, version: 0, retries }
+          : { value: toBytes(next, 'a value'), version: written.version, retries };
+      if (retries >= retriesMax)
+        throw new DbError('CONFLICT', `others wrote the key ${retries + 1} times meanwhile`);
+      await backOff(this.pace, retries);
+    }
   }
 
   async *scan(options: KvScanOptions = {}): AsyncIterable<KvEntry> {

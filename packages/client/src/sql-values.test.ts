@@ -13,6 +13,7 @@ const column = (typeOid: number) => ({
 
 const session = {
   encode: (typeOid: number) => Buffer.from(`text of ${typeOid}`),
+  elementOf: () => 0,
 };
 
 it('writes parameters as PostgreSQL reads them', () => {
@@ -32,7 +33,13 @@ it('writes parameters as PostgreSQL reads them', () => {
 });
 
 it('refuses what is no parameter', () => {
-  const notParameters: unknown[] = [undefined, {}, [1], () => 1, new Date(Number.NaN)];
+  const notParameters: unknown[] = [
+    undefined,
+    new Map(),
+    [undefined],
+    () => 1,
+    new Date(Number.NaN),
+  ];
   for (const value of notParameters)
     expect(() => parameterText(value as string)).toThrowError(DbError);
 });

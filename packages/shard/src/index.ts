@@ -31,6 +31,7 @@ export type {
   EngineSpan,
 } from './engine/engine.ts';
 export { openLevelEngine } from './engine/level-engine.ts';
+export { VolatileEngine } from './engine/volatile-engine.ts';
 export type { ScanProgram, ScanPrograms } from './evaluation/scan-programs.ts';
 export {
   foundingRangesDefault,

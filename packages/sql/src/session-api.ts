@@ -4,7 +4,7 @@
  * of one session run one after the other.
  */
 
-export type { Datum } from './types/values.ts';
+export { ArrayValue, type Datum } from './types/values.ts';
 
 import type { SqlError } from './sql-error.ts';
 import type { Datum } from './types/values.ts';
@@ -116,8 +116,18 @@ export interface CopyIn {
   readonly columnCount: number;
   /** The binary format; else text. */
   readonly binary: boolean;
+  /** What each row has, in order. */
+  readonly columns: readonly ColumnDescription[];
   /** Takes all that `source` has and writes it. Throws as `execute` does, and what `source` throws. */
   load(source: CopySource): Promise<void>;
+  /**
+   * The same for rows that are values already, as `decode` gives them: a caller in this process need not write them as
+   * text. Asks for the next batch when it has written enough of the last. Instead of `load`.
+   */
+  loadRows(
+    source: AsyncIterable<readonly (readonly Datum[])[]>,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<void>;
 }
 
 export interface CopySource {
@@ -182,6 +192,8 @@ export interface SqlSession {
   /** Wire codecs: text (0) and binary (1) formats of a type. Decoding throws SqlError 22P02, 22P03, 22003, … */
   encode(typeOid: Oid, format: 0 | 1, value: Datum): Uint8Array | null;
   decode(typeOid: Oid, format: 0 | 1, bytes: Uint8Array): Datum;
+  /** Of an array type: that of its elements; 0 of all others. Throws SqlError 0A000 for a type that is not there. */
+  elementOf(typeOid: Oid): Oid;
   /** The current value of a setting, as SHOW prints it. */
   setting(name: string): string | undefined;
 

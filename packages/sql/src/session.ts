@@ -206,6 +206,10 @@ export class EngineSession implements SqlSession {
     );
   }
 
+  elementOf(typeOid: Oid): Oid {
+    return requireType(typeOid, this.context.snapshot).element?.oid ?? 0;
+  }
+
   usePortals(find: FindPortal): void {
     this.cursors.findPortal = find;
   }

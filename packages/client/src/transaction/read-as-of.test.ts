@@ -3,7 +3,8 @@ import { createRouter, type Router } from '@flotilla/router';
 import { FakeTransactionCluster } from '@flotilla/router/testing';
 import { createSqlEngine, type SqlSession } from '@flotilla/sql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { runStatement } from '../sql-tag.ts';
+import { sharedSession } from '../session-use.ts';
+import { runStatement } from '../statement.ts';
 import { TransactionDatabase } from './transaction-database.ts';
 
 let router: Router;
@@ -11,7 +12,13 @@ let session: SqlSession;
 let past: string;
 
 async function sql(text: string): Promise<readonly unknown[]> {
-  return (await runStatement(session, text, [], {})).rows;
+  return (
+    await runStatement(
+      sharedSession(session, () => {}),
+      text,
+      [],
+    )
+  ).rows;
 }
 
 /** Every write so far is older than the time, every later one is younger. */

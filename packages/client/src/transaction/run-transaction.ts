@@ -10,10 +10,19 @@ import {
   SqlError,
   type SqlSession,
 } from '@flotilla/sql';
+import {
+  type BulkInsertOptions,
+  type BulkInsertResult,
+  bulkInsert,
+  type RowSource,
+  type TableName,
+} from '../bulk-insert.ts';
 import { type BytesLike, toBytes } from '../bytes-like.ts';
 import { type KvScanOptions, scanSpan, storedKey } from '../kv.ts';
-import { runStatement, type SqlResult, type SqlRow } from '../sql-tag.ts';
-import type { SqlParameter } from '../sql-values.ts';
+import { backOff, isConflict } from '../retry.ts';
+import { sharedSession, type UseSession } from '../session-use.ts';
+import { type SqlExecutor, type SqlOptions, sessionExecutor } from '../sql-executor.ts';
+import { createSqlTag, type SqlTag } from '../sql-tag.ts';
 import { Outcomes } from './idempotency.ts';
 import type { TransactionDatabase } from './transaction-database.ts';
 
@@ -46,15 +55,16 @@ export interface TransactionKv {
   delete(key: BytesLike): void;
 }
 
-/** One statement at a time. BEGIN, COMMIT and the like are not for it. */
-export type TransactionSql = <Row = SqlRow>(
-  strings: TemplateStringsArray,
-  ...values: readonly SqlParameter[]
-) => Promise<SqlResult<Row>>;
-
 export interface Transaction {
   readonly kv: TransactionKv;
-  readonly sql: TransactionSql;
+  /** Statements of the transaction, one after the other. BEGIN, COMMIT and the like are not for it. */
+  readonly sql: SqlTag;
+  /** As one of its statements. */
+  bulkInsert(
+    table: TableName,
+    rows: RowSource,
+    options?: Omit<BulkInsertOptions, 'transactions' | 'rowsPerTransaction' | 'onCommitted'>,
+  ): Promise<BulkInsertResult>;
 }
 
 export interface TransactionRunnerParts {
@@ -63,18 +73,17 @@ export interface TransactionRunnerParts {
   readonly clock: Clock;
   /** For jitter. */
   readonly prng: Prng;
+  /** Looks at the statements of transactions. */
+  readonly observe?: (executor: SqlExecutor) => SqlExecutor;
 }
 
 const retriesDefault = 10;
-/** Pause before the first retry; doubles with each. Unit: ms. */
-const firstPauseMs = 4;
-const longestPauseMs = 500;
 
 interface RunOptions {
   readonly isolation: IsolationLevel;
   /** Of the row that says what came of it. */
   readonly outcomeKey: Uint8Array | undefined;
-  readonly signal: AbortSignal;
+  readonly limit: AbortSignal;
 }
 
 export class TransactionRunner {
@@ -99,14 +108,14 @@ export class TransactionRunner {
       for (let retry = 0; ; retry++) {
         limit.check();
         try {
-          return await this.runOnce(work, { isolation, outcomeKey, signal: limit.signal });
+          return await this.runOnce(work, { isolation, outcomeKey, limit: limit.signal });
         } catch (error) {
           // Under a key nothing is made twice: the next run finds what this one has made, or keeps it from being made.
-          const again = mayBeRunAgain(error) || (outcomeKey !== undefined && isInDoubt(error));
+          const again = isConflict(error) || (outcomeKey !== undefined && isInDoubt(error));
           if (!isInDoubt(error)) limit.check();
           if (retry >= retries || !again || limit.signal.aborted) throw error;
         }
-        await this.pause(retry);
+        await backOff(this.parts, retry);
       }
     } finally {
       limit.end();
@@ -115,7 +124,7 @@ export class TransactionRunner {
 
   private async runOnce<Result>(
     work: (transaction: Transaction) => Promise<Result>,
-    { isolation, outcomeKey, signal }: RunOptions,
+    { isolation, outcomeKey, limit }: RunOptions,
   ): Promise<Result> {
     const kv = this.parts.database.begin({ isolation });
     let sharedWithSql = false;
@@ -131,39 +140,58 @@ export class TransactionRunner {
         discard: (span) => this.parts.database.discard(span),
       },
     });
-    const sql: TransactionSql = async (strings, ...values) => {
-      const text = strings.reduce((before, part, index) => `${before}$${index}${part}`);
-      const result = await runStatement<never>(session, text, values, { signal });
+    const share = sharedSession(session, () => {
       if (session.transactionStatus === 'idle')
         throw new DbError('INVALID_ARGUMENT', 'the transaction ends with its function');
-      return result;
+    });
+    let ended = false;
+    const useSession: UseSession = () => {
+      if (ended) throw new DbError('CLOSED', 'the transaction has ended');
+      return share();
     };
+    // What the function has begun and not awaited ends with it.
+    const left = new AbortController();
+    const signal = AbortSignal.any([limit, left.signal]);
     try {
       await command(session, `BEGIN ISOLATION LEVEL ${isolation}`);
       if (outcomeKey !== undefined) {
         const found = await this.outcomes.find(kv, outcomeKey, signal);
         if (found !== undefined) return found.result as Result;
       }
-      const result = await work({ kv: new KvOfTransaction(kv, signal), sql });
-      if (session.transactionStatus === 'failed')
-        throw new SqlError('25P02', 'a statement of the transaction has failed');
-      if (outcomeKey !== undefined) this.outcomes.note(kv, outcomeKey, result);
-      // SQL commits what it has taken part in: it may have more to do than the writes.
-      if (sharedWithSql) await command(session, 'COMMIT');
-      else await kv.commit();
+      const result = await work(this.transactionOver(kv, useSession, signal));
+      ended = true;
+      await share().turn(async () => {
+        if (session.transactionStatus === 'failed')
+          throw new SqlError('25P02', 'a statement of the transaction has failed');
+        if (outcomeKey !== undefined) this.outcomes.note(kv, outcomeKey, result);
+        // SQL commits what it has taken part in: it may have more to do than the writes.
+        if (sharedWithSql) await command(session, 'COMMIT');
+        else await kv.commit();
+      });
       return result;
     } finally {
-      session.close();
-      kv.rollback();
+      ended = true;
+      left.abort();
+      await share().turn(async () => {
+        session.close();
+        kv.rollback();
+      });
     }
   }
 
-  private pause(retry: number): Promise<void> {
-    const { clock, prng } = this.parts;
-    const longest = Math.min(longestPauseMs, firstPauseMs * 2 ** retry);
-    return new Promise((resolve) => {
-      clock.setTimer((0.5 + prng.nextFloat() / 2) * longest, resolve);
-    });
+  private transactionOver(
+    kv: KvTransaction,
+    useSession: UseSession,
+    signal: AbortSignal,
+  ): Transaction {
+    const executor = within(sessionExecutor(useSession), signal);
+    const bulk = { ...this.parts, useSession, mayCommit: false };
+    return {
+      kv: new KvOfTransaction(kv, signal),
+      sql: createSqlTag(useSession, this.parts.observe?.(executor) ?? executor),
+      bulkInsert: (table, rows, options = {}) =>
+        bulkInsert(bulk, table, rows, { ...options, signal: both(signal, options.signal) }),
+    };
   }
 }
 
@@ -256,11 +284,6 @@ class TimeLimit {
   }
 }
 
-function mayBeRunAgain(error: unknown): boolean {
-  if (error instanceof SqlError) return error.code === '40001' || error.code === '40P01';
-  return error instanceof DbError && (error.code === 'CONFLICT' || error.code === 'DEADLOCK');
-}
-
 function isInDoubt(error: unknown): boolean {
   return (
     (error instanceof SqlError && error.code === '40003') ||
@@ -269,5 +292,22 @@ function isInDoubt(error: unknown): boolean {
 }
 
 async function command(session: SqlSession, text: string): Promise<void> {
-  await runStatement(session, text, [], {});
+  for (const statement of session.parse(text))
+    await session.execute(await session.prepare(statement, []), []);
+}
+
+/** Statements end with the transaction, and with the caller's signal. */
+function within(executor: SqlExecutor, limit: AbortSignal): SqlExecutor {
+  const limited = (options: SqlOptions): SqlOptions => ({
+    ...options,
+    signal: both(limit, options.signal),
+  });
+  return {
+    run: (source, parameters, options) => executor.run(source, parameters, limited(options)),
+    stream: (source, parameters, options) => executor.stream(source, parameters, limited(options)),
+  };
+}
+
+function both(limit: AbortSignal, signal: AbortSignal | undefined): AbortSignal {
+  return signal === undefined ? limit : AbortSignal.any([limit, signal]);
 }

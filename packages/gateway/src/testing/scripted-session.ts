@@ -82,6 +82,10 @@ export class ScriptedSession implements SqlSession {
     this.events = events;
   }
 
+  elementOf(): number {
+    return 0;
+  }
+
   /** Scripts name no portals. */
   usePortals(): void {}
 

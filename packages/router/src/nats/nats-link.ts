@@ -18,8 +18,9 @@ import {
   type NatsConnection,
   type NodeConnectionOptions,
 } from '@nats-io/transport-node';
+import { authenticatorOf, type NatsCredentials, refusalOf } from './credentials.ts';
 
-export interface NatsLinkOptions {
+export interface NatsLinkOptions extends NatsCredentials {
   readonly servers: readonly string[];
   /** Shown by the server's monitoring. */
   readonly name: string;
@@ -28,9 +29,6 @@ export interface NatsLinkOptions {
   readonly firstConnectTimeoutMs?: number;
   /** Smallest `max_payload` of a server that is good enough. Unit: bytes. */
   readonly payloadBytesMin: number;
-  readonly user?: string;
-  readonly password?: string;
-  readonly token?: string;
   readonly tls?: NodeConnectionOptions['tls'];
   readonly onConnection: (connected: boolean) => void;
 }
@@ -164,9 +162,16 @@ export class NatsLink {
         return await connect(this.connectOptions());
       } catch (error) {
         const facts = { servers: this.options.servers, attempt, error: String(error) };
+        const where = this.options.servers.join(', ');
+        // Whoever waits for the first connection hears of a mistake at once. What was right before may be right again soon.
+        const refusal = untilMs === undefined ? undefined : refusalOf(error);
+        if (refusal !== undefined)
+          throw new DbError('INVALID_ARGUMENT', `${refusal}: ${where}`, { cause: error });
         if (untilMs !== undefined && this.clock.nowMs() >= untilMs) {
-          const where = this.options.servers.join(', ');
-          throw new DbError('UNAVAILABLE', `no NATS server answers at ${where}`, { cause: error });
+          const reason = error instanceof Error ? error.message : String(error);
+          throw new DbError('UNAVAILABLE', `no NATS server answers at ${where}: ${reason}`, {
+            cause: error,
+          });
         }
         // Every try at first, then one line in twenty, so that an outage does not fill the log.
         if (attempt <= 3 || attempt % 20 === 0)
@@ -178,6 +183,7 @@ export class NatsLink {
 
   private connectOptions(): NodeConnectionOptions {
     const { user, password, token, tls } = this.options;
+    const authenticator = authenticatorOf(this.options);
     return {
       servers: [...this.options.servers],
       name: this.options.name,
@@ -192,6 +198,7 @@ export class NatsLink {
       ...(user === undefined ? {} : { user }),
       ...(password === undefined ? {} : { pass: password }),
       ...(token === undefined ? {} : { token }),
+      ...(authenticator === undefined ? {} : { authenticator }),
       ...(tls === undefined ? {} : { tls }),
     };
   }

@@ -15,10 +15,11 @@ import {
   type Transport,
 } from '@flotilla/base';
 import { createInbox, type Msg } from '@nats-io/transport-node';
+import { checkCredentials, type NatsCredentials } from './credentials.ts';
 import { NatsLink, type NatsLinkOptions } from './nats-link.ts';
 import { addressOfHint, hintSubjectOf, isClusterName, subjectOf } from './subjects.ts';
 
-export interface NatsOptions {
+export interface NatsOptions extends NatsCredentials {
   /** `nats://host:port` or `host:port`; more than one for a NATS cluster. */
   readonly servers: readonly string[];
   /** Name of the Flotilla cluster: the second token of every subject. Letters, digits, `_`, `-`. */
@@ -28,9 +29,7 @@ export interface NatsOptions {
   readonly logger?: Logger;
   /** Give up when no server has answered for this long. Default: try for ever. */
   readonly firstConnectTimeoutMs?: number;
-  readonly user?: string;
-  readonly password?: string;
-  readonly token?: string;
+  /** TLS, if the server does not want it anyway: certificates as PEM or as names of files; {} = what the system trusts. */
   readonly tls?: NatsLinkOptions['tls'];
 }
 
@@ -43,14 +42,16 @@ const clientRoutesMax = 4096;
 
 /**
  * Connects to NATS.
- * @throws DbError UNAVAILABLE when `firstConnectTimeoutMs` passes, INVALID_ARGUMENT for a bad cluster name or a server
- * whose `max_payload` is below `frameBytesMax`.
+ * @throws DbError UNAVAILABLE when `firstConnectTimeoutMs` passes; INVALID_ARGUMENT for a bad cluster name, credentials that
+ * are none, or a server whose `max_payload` is below `frameBytesMax`, and, with `firstConnectTimeoutMs`, as soon as a server
+ * refuses the credentials or TLS fails. Without it those are tried again for ever.
  */
 export async function connectNats(options: NatsOptions): Promise<Transport> {
   if (!isClusterName(options.cluster))
     throw new DbError('INVALID_ARGUMENT', 'a cluster name has 1 to 64 letters, digits, _ or -');
   if (options.servers.length === 0)
     throw new DbError('INVALID_ARGUMENT', 'at least one NATS server must be named');
+  checkCredentials(options);
   const transport = new NatsTransport(options);
   try {
     await transport.start();
@@ -139,7 +140,8 @@ class NatsTransport implements Transport {
   }
 
   private newLink(suffix: string, onConnection: (connected: boolean) => void): NatsLink {
-    const { servers, name, firstConnectTimeoutMs, user, password, token, tls } = this.options;
+    const { servers, name, firstConnectTimeoutMs, tls } = this.options;
+    const { user, password, token, nkeySeed, credentials } = this.options;
     return new NatsLink({
       servers,
       name: `${name}${suffix}`,
@@ -150,6 +152,8 @@ class NatsTransport implements Transport {
       ...(user === undefined ? {} : { user }),
       ...(password === undefined ? {} : { password }),
       ...(token === undefined ? {} : { token }),
+      ...(nkeySeed === undefined ? {} : { nkeySeed }),
+      ...(credentials === undefined ? {} : { credentials }),
       ...(tls === undefined ? {} : { tls }),
     });
   }

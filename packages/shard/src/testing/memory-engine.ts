@@ -3,7 +3,6 @@
  * power loss: all that was flushed, and of the rest an arbitrary part, with holes, as LevelDB's unsynced log may leave.
  */
 import { assert, type Prng } from '@flotilla/base';
-import BTreeModule from 'sorted-btree';
 import type {
   Engine,
   EngineIterator,
@@ -11,25 +10,24 @@ import type {
   EngineRow,
   EngineSpan,
 } from '../engine/engine.ts';
-
-type Tree = BTreeModule.default<Buffer, Buffer>;
-// The library is CommonJS, and its class sits one level deeper than a default import reaches.
-const BTree: typeof BTreeModule.default = BTreeModule.default ?? BTreeModule;
-
-function emptyTree(): Tree {
-  return new BTree<Buffer, Buffer>(undefined, Buffer.compare);
-}
+import {
+  applyToTree,
+  copyOperations,
+  emptyTree,
+  iterateTree,
+  type OrderedTree,
+} from '../engine/ordered-tree.ts';
 
 export class MemoryEngine implements Engine {
-  private tree: Tree;
-  private durable: Tree;
+  private tree: OrderedTree;
+  private durable: OrderedTree;
   private unflushed: (readonly EngineOperation[])[] = [];
   private writing = false;
   private closed = false;
   private crashed = false;
   private failure: Error | undefined;
 
-  constructor(tree: Tree = emptyTree()) {
+  constructor(tree: OrderedTree = emptyTree()) {
     this.tree = tree;
     this.durable = tree.clone();
   }
@@ -45,42 +43,7 @@ export class MemoryEngine implements Engine {
 
   iterate(span: EngineSpan, options: { readonly reverse?: boolean } = {}): EngineIterator {
     this.assertOpen();
-    const tree = this.tree.clone();
-    const reverse = options.reverse === true;
-    let cursor: Buffer | undefined = reverse ? span.endKey : span.startKey;
-    let first = true;
-    const step = (): EngineRow | undefined => {
-      if (cursor === undefined) return undefined;
-      const pair: [Buffer, Buffer] | undefined = reverse
-        ? tree.nextLowerPair(cursor)
-        : first
-          ? tree.getPairOrNextHigher(cursor)
-          : tree.nextHigherPair(cursor);
-      first = false;
-      cursor = pair?.[0];
-      if (pair === undefined) return undefined;
-      const [key, value] = pair;
-      if (Buffer.compare(key, span.startKey) < 0 || Buffer.compare(key, span.endKey) >= 0) {
-        cursor = undefined;
-        return undefined;
-      }
-      return { key, value };
-    };
-    return {
-      next: async (rowsMax) => {
-        await Promise.resolve();
-        const rows: EngineRow[] = [];
-        while (rows.length < rowsMax) {
-          const row = step();
-          if (row === undefined) break;
-          rows.push(row);
-        }
-        return rows;
-      },
-      close: async () => {
-        cursor = undefined;
-      },
-    };
+    return iterateTree(this.tree, span, options.reverse === true);
   }
 
   async write(operations: readonly EngineOperation[]): Promise<void> {
@@ -88,18 +51,12 @@ export class MemoryEngine implements Engine {
     assert(!this.writing, 'one engine write at a time');
     this.onOperation();
     this.writing = true;
-    // The caller may reuse its bytes once this call has returned.
-    const copies = operations.map(
-      (operation): EngineOperation =>
-        operation.type === 'put'
-          ? { type: 'put', key: Buffer.from(operation.key), value: Buffer.from(operation.value) }
-          : { type: 'del', key: Buffer.from(operation.key) },
-    );
+    const copies = copyOperations(operations);
     await Promise.resolve();
     await this.whileAlive();
     this.writing = false;
     if (this.failure !== undefined) throw this.failure;
-    applyTo(this.tree, copies);
+    applyToTree(this.tree, copies);
     this.unflushed.push(copies);
   }
 
@@ -110,7 +67,7 @@ export class MemoryEngine implements Engine {
     await Promise.resolve();
     await this.whileAlive();
     if (this.failure !== undefined) throw this.failure;
-    for (const operations of this.unflushed.splice(0, upTo)) applyTo(this.durable, operations);
+    for (const operations of this.unflushed.splice(0, upTo)) applyToTree(this.durable, operations);
   }
 
   async close(): Promise<void> {
@@ -127,7 +84,7 @@ export class MemoryEngine implements Engine {
     this.crashed = true;
     const survived = this.durable.clone();
     for (const operations of this.unflushed)
-      if (prng.nextBelow(2) === 0) applyTo(survived, operations);
+      if (prng.nextBelow(2) === 0) applyToTree(survived, operations);
     return new MemoryEngine(survived);
   }
 
@@ -163,12 +120,5 @@ export class MemoryEngine implements Engine {
 
   private assertOpen(): void {
     assert(!this.closed, 'the engine is open');
-  }
-}
-
-function applyTo(tree: Tree, operations: readonly EngineOperation[]): void {
-  for (const operation of operations) {
-    if (operation.type === 'put') tree.set(operation.key, operation.value);
-    else tree.delete(operation.key);
   }
 }

@@ -56,6 +56,22 @@ export async function copyIn(
   return loader.written;
 }
 
+/** The same of rows that are values already. @returns the number of rows */
+export async function copyRowsIn(
+  source: AsyncIterable<readonly (readonly Datum[])[]>,
+  target: CopyTarget,
+): Promise<number> {
+  const loader = new Loader(target);
+  let number = 0;
+  for await (const rows of source)
+    for (const values of rows) {
+      loader.addValues(++number, values);
+      if (loader.full) await loader.write();
+    }
+  await loader.write();
+  return loader.written;
+}
+
 class Loader {
   private readonly target: CopyTarget;
   private readonly rowsMax: number;
@@ -78,8 +94,26 @@ class Loader {
   add(line: CopyLine | BinaryRow): void {
     if ('text' in line) this.addText(line);
     else this.addBinary(line);
-    if (this.rows++ === 0) this.first = line.number;
-    this.last = line.number;
+    this.added(line.number);
+  }
+
+  addValues(number: number, values: readonly Datum[]): void {
+    const { columns, table } = this.target;
+    if (values.length !== columns.length)
+      throw new SqlError(
+        '22P04',
+        `a row has ${values.length} values for ${columns.length} columns`,
+        {
+          where: `COPY ${table}, line ${number}`,
+        },
+      );
+    this.values.push(...values);
+    this.added(number);
+  }
+
+  private added(number: number): void {
+    if (this.rows++ === 0) this.first = number;
+    this.last = number;
   }
 
   private addBinary({ number, fields }: BinaryRow): void {

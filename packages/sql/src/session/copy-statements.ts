@@ -2,13 +2,14 @@
 import type { CopyStmt, Node } from 'libpg-query';
 import { binaryEnd, binaryHead, binaryRow } from '../copy/binary-copy.ts';
 import { CopyCommand, checkCopy, copyInsert, copyQuery } from '../copy/copy-command.ts';
-import { copyIn } from '../copy/copy-in.ts';
+import { type CopyTarget, copyIn, copyRowsIn } from '../copy/copy-in.ts';
 import { CopyWriter } from '../copy/copy-writer.ts';
 import { emptyResult } from '../execute/result.ts';
 import { statementError } from '../kv-errors.ts';
 import type { Statement } from '../parse/parser.ts';
 import { SourceText } from '../parse/position.ts';
 import type {
+  CopyIn,
   CopySource,
   Datum,
   Oid,
@@ -121,8 +122,11 @@ export class CopyStatements {
     };
     const own = this.session.transactionStatus === 'idle';
     let count = 0;
-    const load = async (from: CopySource): Promise<void> => {
-      const { signal, end } = this.deadlines.begin(outer, `COPY ${table} FROM STDIN`);
+    const run = async (
+      caller: AbortSignal | undefined,
+      work: (target: CopyTarget, signal: AbortSignal | undefined) => Promise<number>,
+    ): Promise<void> => {
+      const { signal, end } = this.deadlines.begin(caller, `COPY ${table} FROM STDIN`);
       const within = signal === undefined ? {} : { signal };
       if (own) this.session.beginImplicit('query');
       try {
@@ -137,7 +141,7 @@ export class CopyStatements {
             await this.session.execute(await prepareInsert(rows), values, within);
           },
         };
-        count = await copyIn(from, options, target, signal);
+        count = await work(target, signal);
         if (own) await this.session.endImplicit({ commit: true });
       } catch (error) {
         this.context.transaction.fail(error);
@@ -146,6 +150,10 @@ export class CopyStatements {
         end();
       }
     };
+    const load = (from: CopySource): Promise<void> =>
+      run(outer, (target, signal) => copyIn(from, options, target, signal));
+    const loadRows: CopyIn['loadRows'] = (from, { signal = outer } = {}) =>
+      run(signal, (target) => copyRowsIn(from, target));
     // Whatever is wrong with the table is said before the client sends anything.
     const first = await prepareInsert(1);
     if (first instanceof Preparation) this.runner.checkReadOnly(first.prepared.plan);
@@ -153,7 +161,7 @@ export class CopyStatements {
     return {
       ...emptyResult(''),
       commandTag: () => `COPY ${count}`,
-      copyIn: { columnCount, binary: options.binary, load },
+      copyIn: { columnCount, binary: options.binary, columns: fields, load, loadRows },
     };
   }
 }
