@@ -2,7 +2,8 @@
 import { type Address, timestampToWallMs, toTimestamp } from '@flotilla/base';
 import { createSqlEngine, type SqlSession } from '@flotilla/sql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { runStatement } from '../sql-tag.ts';
+import { sharedSession } from '../session-use.ts';
+import { runStatement } from '../statement.ts';
 import { keyOf, StoreWorld } from './store-world.test-kit.ts';
 import type { TestClient } from './transaction.test-kit.ts';
 
@@ -123,7 +124,16 @@ it('a session sees what a token of another stands for', async () => {
   };
   const [one, other] = [await sessionOf(writer), await sessionOf(reader)];
   const sql = async (session: SqlSession, text: string): Promise<readonly unknown[]> =>
-    (await world.run(runStatement(session, text, [], {}), 60_000)).rows;
+    (
+      await world.run(
+        runStatement(
+          sharedSession(session, () => {}),
+          text,
+          [],
+        ),
+        60_000,
+      )
+    ).rows;
   await sql(one, 'CREATE TABLE boats (id int PRIMARY KEY)');
   await world.run(world.sleep(untilClosed));
   await sql(one, 'INSERT INTO boats VALUES (1)');
