@@ -263,6 +263,7 @@ export class EngineSession implements SqlSession {
   close(): void {
     this.context.shared.sessions.remove(this.activity);
     this.context.transaction.close();
+    this.deadlines.close();
     this.context.advisory.close();
     this.context.temporary.close();
     this.context.notifications.close();

@@ -1,44 +1,77 @@
 /** Begins statements: notes them in the session's activity, and turns statement_timeout into a signal. */
+import type { Clock } from '@flotilla/base';
 import type { SessionActivity } from '../cluster/session-activity.ts';
-import { SqlError } from '../sql-error.ts';
-import type { SessionContext } from './session-context.ts';
+import { TimedSignal } from './timed-signal.ts';
+
+/** What it asks of the session's context. */
+interface Session {
+  readonly settings: { readonly statementTimeoutMs: number };
+  readonly shared: { readonly clock: Clock };
+  statementEnded(): void;
+}
 
 export interface Deadline {
   readonly signal: AbortSignal | undefined;
-  /** The statement is over. */
+  /** The statement is over. Idempotent. */
   end(): void;
 }
 
-export class Deadlines {
-  private readonly context: SessionContext;
-  private readonly activity: SessionActivity;
-  private readonly ended: () => void;
+/** A signal is renewed after so many statements, so that what has not stopped listening to it does not outlive many. */
+const signalUsesMax = 256;
 
-  constructor(context: SessionContext, activity: SessionActivity) {
-    this.context = context;
+export class Deadlines {
+  private readonly session: Session;
+  private readonly activity: Pick<SessionActivity, 'begin' | 'end'>;
+  private readonly ended: () => void;
+  /** Of statements that have ended: for the next one. */
+  private free: TimedSignal | undefined;
+  private closed = false;
+
+  constructor(session: Session, activity: Pick<SessionActivity, 'begin' | 'end'>) {
+    this.session = session;
     this.activity = activity;
     this.ended = () => {
       activity.end();
-      context.statementEnded();
+      session.statementEnded();
     };
   }
 
   /** A statement begins. statement_timeout as a signal that also follows the caller's. */
   begin(outer: AbortSignal | undefined, text: string): Deadline {
-    const { ended } = this;
     this.activity.begin(text);
-    const ms = this.context.settings.statementTimeoutMs;
-    if (ms === 0) return { signal: outer, end: ended };
-    const controller = new AbortController();
-    const timer = this.context.shared.clock.setTimer(ms, () =>
-      controller.abort(new SqlError('57014', 'canceling statement due to statement timeout')),
-    );
-    const signal =
-      outer === undefined ? controller.signal : AbortSignal.any([outer, controller.signal]);
+    const ms = this.session.settings.statementTimeoutMs;
+    if (ms === 0) return { signal: outer, end: this.ended };
+    const timed = this.take(outer);
+    timed.begin(ms);
+    let running = true;
     const end = (): void => {
-      timer.cancel();
-      ended();
+      if (running) this.giveBack(timed);
+      running = false;
+      this.ended();
     };
-    return { signal, end };
+    return { signal: timed.signal, end };
+  }
+
+  /** The session ends. */
+  close(): void {
+    this.closed = true;
+    this.free?.close();
+    this.free = undefined;
+  }
+
+  /** Nobody else's until it is given back: statements may run within others, and portals beside each other. */
+  private take(outer: AbortSignal | undefined): TimedSignal {
+    const { free } = this;
+    this.free = undefined;
+    if (free !== undefined && free.outer === outer && !free.signal.aborted) return free;
+    free?.close();
+    return new TimedSignal(this.session.shared.clock, outer);
+  }
+
+  private giveBack(timed: TimedSignal): void {
+    timed.end();
+    const isSpent = this.closed || timed.signal.aborted || timed.uses >= signalUsesMax;
+    if (isSpent || this.free !== undefined) timed.close();
+    else this.free = timed;
   }
 }
