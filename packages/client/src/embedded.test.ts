@@ -22,6 +22,25 @@ describe('connect({ embedded: true })', () => {
     await expect(db.kv.get('boats')).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
+  it('lets the store make what scans carry along, as in a cluster', async () => {
+    const db = await connect({ embedded: true });
+    try {
+      await db.sql`CREATE TABLE boats (id int PRIMARY KEY, length float8)`;
+      await db.sql`INSERT INTO boats SELECT i, i FROM generate_series(1, 100) AS i`;
+      const plan = await db.sql.unsafe<[string]>(
+        'EXPLAIN ANALYZE SELECT count(*) FROM boats WHERE length > 50',
+        [],
+        { rowMode: 'arrays' },
+      );
+      expect(plan.rows.join('\n')).toContain('Evaluated at Stores: requests=1 rows=100 ');
+      expect((await db.sql`SELECT count(*) AS n FROM boats WHERE length > 50`).rows).toEqual([
+        { n: 50n },
+      ]);
+    } finally {
+      await db.close();
+    }
+  });
+
   it('hears its own NOTIFY', async () => {
     const db = await connect({ embedded: true });
     try {

@@ -22,6 +22,7 @@ import {
   initialRanges,
   openLevelEngine,
   openStore,
+  type ScanPrograms,
   VolatileEngine,
 } from '@flotilla/shard';
 import { storeLimitsInMemory, storeLimitsOnDisk, timings, walSegmentBytes } from './limits.ts';
@@ -30,6 +31,8 @@ export interface EmbeddedOptions {
   /** Directory for the data: made if absent, and held by one process at a time. Default: memory, gone with `close`. */
   readonly path?: string;
   readonly logger?: Logger;
+  /** Runs what scans carry along. Absent: they come back as rows. */
+  readonly programs?: ScanPrograms;
   /** The store cannot go on: its disk is full, say. Default: the error is thrown where nobody catches it. */
   readonly onFatal?: (error: Error) => void;
 }
@@ -55,7 +58,7 @@ const stopTimeoutMs = 2000;
  * to a cluster whose other stores are not here
  */
 export async function openEmbeddedCluster(options: EmbeddedOptions = {}): Promise<EmbeddedCluster> {
-  const { path, logger = silentLogger, onFatal = throwUncaught } = options;
+  const { path, programs, logger = silentLogger, onFatal = throwUncaught } = options;
   const clock = new SystemClock();
   const prng = osPrng();
   const network = new MemoryNetwork({ clock });
@@ -82,6 +85,7 @@ export async function openEmbeddedCluster(options: EmbeddedOptions = {}): Promis
       onFatal,
       timings,
       walSegmentBytes,
+      ...(programs === undefined ? {} : { programs }),
       finishTransaction: (transaction) => router.transactions.finish(transaction),
     });
     steps.add(() => store.stop({ timeoutMs: stopTimeoutMs }));
