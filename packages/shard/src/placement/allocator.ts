@@ -48,6 +48,8 @@ export interface AllocatorOptions {
 /** Unit: ms. Between two rounds: usually, and while something is being done. */
 const calmRoundMs = 1000;
 const activeRoundMs = 250;
+/** Between two looks at the rows of all ranges, while nothing is to be done and no store has changed. */
+const calmIndexMs = 4000;
 /** A round of thousands of ranges takes its time: no more than this share of it is spent on rounds. */
 const restPerWork = 20;
 /** A range whose row does not show what was done to it, after this long, is decided about again. */
@@ -86,6 +88,7 @@ export class Allocator {
   private cache = new IndexCache();
   /** Nothing was to be done about this picture, with nothing under way and nothing at rest. */
   private calm: Gathered | undefined;
+  private calmSinceMs = 0;
 
   constructor(options: AllocatorOptions) {
     this.options = options;
@@ -129,12 +132,13 @@ export class Allocator {
       return false;
     }
     if (leaseholder.term !== this.term) this.begin(leaseholder.term);
-    const gathered = await gather({ ...this.options, cache: this.cache }, first, {
-      nowMs: this.options.clock.nowMs(),
-      wallMs: this.wallMs(),
-      sightings: this.sightings,
-    });
+    const nowMs = this.options.clock.nowMs();
+    const times = { nowMs, wallMs: this.wallMs(), sightings: this.sightings };
+    const known = nowMs - this.calmSinceMs < calmIndexMs ? this.calm : undefined;
+    const options = { ...this.options, cache: this.cache };
+    const gathered = await gather(options, first, times, known);
     if (gathered === undefined || !this.leads(first)) return false;
+    if (gathered !== known) this.calmSinceMs = nowMs;
     for (const event of this.news.of(gathered.stores)) this.events.say(event);
     this.settle(gathered.ranges);
     this.act(gathered);

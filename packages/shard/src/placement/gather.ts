@@ -21,7 +21,7 @@ import { userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import { decodeIntent, decodeReport, intentSpan, reportSpan } from './cluster-rows.ts';
 import type { IndexCache, IndexRow, StoredRow } from './index-cache.ts';
-import { type RangePicture, type StorePicture, voterStores } from './picture.ts';
+import { type RangePicture, type StorePicture, sameStore, voterStores } from './picture.ts';
 import type { RangeFigures } from './range-figures.ts';
 import type { Sightings } from './sightings.ts';
 import { RangeContact, type RangeInfo, type Row, type StoreClient } from './store-client.ts';
@@ -40,8 +40,11 @@ export interface GatheredStore extends StorePicture {
 }
 
 export interface Gathered {
+  /** Those that have a row first. */
   readonly stores: readonly GatheredStore[];
+  readonly storesWithRow: number;
   readonly ranges: readonly RangePicture[];
+  readonly configurations: RangeConfigurations;
 }
 
 const rowsPerStep = 256;
@@ -49,12 +52,14 @@ const scanTimeoutMs = 5000;
 
 /**
  * @param times now by the monotonic clock, and by the one that makes timestamps; who was seen when
+ * @param known not long ago: taken for the present, with the index unread, if stores and configurations are as they were
  * @returns undefined where a part of the meta index cannot be read now
  */
 export async function gather(
   options: GatherOptions,
   first: Replica,
   times: { readonly nowMs: number; readonly wallMs: number; readonly sightings: Sightings },
+  known?: Gathered,
 ): Promise<Gathered | undefined> {
   const { engine } = options;
   const intents = new Map<number, { draining: boolean; decommissioning: boolean }>();
@@ -83,6 +88,8 @@ export async function gather(
   const configurations = options.cache.configurationsOf(
     await storedRowsOf(engine, first, configurationSpan),
   );
+  if (known?.configurations === configurations && areAsIn(known, stores)) return known;
+  const storesWithRow = stores.length;
   const rows = await metaRows(options, first);
   if (rows === undefined) return undefined;
   const ranges: RangePicture[] = [];
@@ -99,7 +106,15 @@ export async function gather(
       ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
     });
   }
-  return { stores, ranges };
+  return { stores, storesWithRow, ranges, configurations };
+}
+
+/** @param stores those that have a row */
+function areAsIn(known: Gathered, stores: readonly StorePicture[]): boolean {
+  return (
+    known.storesWithRow === stores.length &&
+    stores.every((store, i) => sameStore(store, known.stores[i]))
+  );
 }
 
 /** The one that the row had before, if nothing has changed. Undefined: it is not the row of a range. */
