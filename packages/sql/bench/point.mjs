@@ -1,6 +1,7 @@
 /**
  * What one statement costs over the in-memory store, in µs of processor time: point reads and writes, which bypass the general planner, and
- * a few plans beside them. `bound` also decodes the parameter and encodes the row, as the gateway does.
+ * a few plans beside them. `bound` also decodes the parameter and encodes the row, as the gateway does; `timed` is under a
+ * statement_timeout.
  * Usage: tsc -b && node packages/sql/bench/point.mjs [rounds [part of a case's name]]
  */
 import { SeededPrng, SystemClock } from '@flotilla/base';
@@ -71,6 +72,13 @@ const cases = [
     rounds,
     'parsed',
   ],
+  [
+    'point select, timed',
+    'select name, n from t where id = $1',
+    (i) => [i % 1_000],
+    rounds,
+    'timed',
+  ],
   ['point update', 'update t set n = $2 where id = $1', (i) => [i % 1_000, i], rounds],
   ['insert', 'insert into t values ($1, $2, $3)', (i) => [10_000 + i, 'x', 1], rounds],
   ['point delete', 'delete from t where id = $1', (i) => [10_000 + i], rounds],
@@ -89,6 +97,7 @@ const cases = [
 for (const [name, sql, parameters, count, how] of cases) {
   if (!name.includes(only)) continue;
   const once = how === 'bound' ? runBound : run;
+  await run(await prepare(`set statement_timeout = ${how === 'timed' ? "'30s'" : '0'}`), []);
   let prepared = await prepare(sql);
   for (let i = 0; i < count / 10; i++) await once(prepared, parameters(i + count));
   const start = process.cpuUsage();
