@@ -1,6 +1,6 @@
 /** A user's own session: settings, temporary tables and transaction blocks that last from one statement to the next. */
 import { DbError } from '@flotilla/base';
-import type { Notice, SqlSession, TransactionStatus } from '@flotilla/sql';
+import type { Notice, TransactionStatus } from '@flotilla/sql';
 import {
   type BulkInsertOptions,
   type BulkInsertResult,
@@ -9,7 +9,7 @@ import {
   type RowSource,
   type TableName,
 } from './bulk-insert.ts';
-import { sharedSession, type UseSession } from './session-use.ts';
+import { type SessionUse, sharedSession, type UseSession } from './session-use.ts';
 import type { SqlExecutor } from './sql-executor.ts';
 import { createSqlTag, type SqlTag } from './sql-tag.ts';
 
@@ -38,12 +38,12 @@ export interface SqlConnection {
 
 /** Makes one over a session that becomes its own. */
 export function connectionOver(
-  session: SqlSession,
+  { session, retries }: Pick<SessionUse, 'session' | 'retries'>,
   parts: Pick<BulkParts, 'clock' | 'prng'>,
   executorOf: (useSession: UseSession) => SqlExecutor,
 ): SqlConnection {
   let closing: Promise<void> | undefined;
-  const share = sharedSession(session, () => {});
+  const share = sharedSession(session, () => {}, retries);
   const useSession: UseSession = () => {
     if (closing !== undefined) throw new DbError('CLOSED', 'the connection is closed');
     return share();

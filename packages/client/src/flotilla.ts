@@ -20,7 +20,7 @@ import { type ConnectionOptions, connectionOver, type SqlConnection } from './co
 import { createKv, type Kv } from './kv.ts';
 import { listenTo, type Subscription } from './listen.ts';
 import { type OperationObserver, observedExecutor, observedKv } from './operations.ts';
-import { sessionForEach, type UseSession } from './session-use.ts';
+import { Retries, sessionForEach, type UseSession } from './session-use.ts';
 import { type SqlExecutor, sessionExecutor } from './sql-executor.ts';
 import { createSqlTag, type SqlTag } from './sql-tag.ts';
 import type {
@@ -93,7 +93,9 @@ export class ComposedFlotilla implements Flotilla {
     this.parts = parts;
     const kv = createKv(parts.router, parts);
     this.kv = parts.observer === undefined ? kv : observedKv(kv, parts.observer);
-    this.useSession = sessionForEach(() => this.createSession(ownSession));
+    this.useSession = sessionForEach(({ onRetry }) =>
+      this.createSession({ ...ownSession, events: { onRetry } }),
+    );
     this.sql = createSqlTag(this.useSession, this.executorOf(this.useSession));
   }
 
@@ -133,9 +135,10 @@ export class ComposedFlotilla implements Flotilla {
 
   openConnection(options: ConnectionOptions = {}): SqlConnection {
     const { onNotice, ...rest } = options;
-    const events = onNotice === undefined ? {} : { events: { onNotice } };
-    const session = this.createSession({ ...ownSession, ...rest, ...events });
-    return connectionOver(session, this.parts, (use) => this.executorOf(use));
+    const retries = new Retries();
+    const events = { onRetry: retries.onRetry, ...(onNotice === undefined ? {} : { onNotice }) };
+    const session = this.createSession({ ...ownSession, ...rest, events });
+    return connectionOver({ session, retries }, this.parts, (use) => this.executorOf(use));
   }
 
   private executorOf(useSession: UseSession): SqlExecutor {

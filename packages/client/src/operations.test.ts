@@ -71,7 +71,18 @@ describe('onOperation', () => {
     ]);
   });
 
-  it('hears how often something was run again', async () => {
+  it('hears how often a statement was run again', async () => {
+    await db.sql`CREATE TABLE counters (id int PRIMARY KEY, n int)`;
+    await db.sql`INSERT INTO counters VALUES (1, 0)`;
+    await Promise.all(
+      Array.from({ length: 8 }, () => db.sql`UPDATE counters SET n = n + 1 WHERE id = 1`),
+    );
+    const updates = told().filter(({ text }) => text?.startsWith('UPDATE'));
+    expect(updates).toHaveLength(8);
+    expect(updates.some(({ retries }) => retries > 0)).toBe(true);
+  });
+
+  it('hears how often a function was run again', async () => {
     let meddled = false;
     await db.kv.update('n', async (entry) => {
       if (!meddled) {

@@ -27,7 +27,7 @@ export interface OperationReport {
   readonly outcome: 'ok' | 'failed' | 'unknown' | 'stopped';
   /** Of what failed: the code of a DbError, or the SQLSTATE. Undefined: an error of the caller's own. */
   readonly code?: string;
-  /** How often it was run again from its start: of `transaction`, `kv.update` and `bulkInsert`. */
+  /** How often it was run again from its start because others were in its way. Not what the router sent again. */
   readonly retries: number;
   /** Returned, changed or inserted. */
   readonly rows?: number;
@@ -74,11 +74,14 @@ export class OperationObserver {
 
   async *stream<Row>(
     operation: OperationName,
-    rows: AsyncIterable<Row>,
+    open: (onRetries: (count: number) => void) => AsyncIterable<Row>,
     text?: string,
   ): AsyncGenerator<Row, void, undefined> {
     const begun = this.clock.nowMs();
     const notes = { retries: 0, rows: 0 };
+    const rows = open((count) => {
+      notes.retries += count;
+    });
     let failure: { readonly error: unknown } | undefined;
     let stopped = true;
     try {
@@ -144,7 +147,10 @@ export function observedExecutor(executor: SqlExecutor, observer: OperationObser
       observer.run(
         'sql',
         async (notes) => {
-          const result = await executor.run<never>(source, parameters, options);
+          const onRetries = (count: number): void => {
+            notes.retries += count;
+          };
+          const result = await executor.run<never>(source, parameters, { ...options, onRetries });
           notes.rows = result.rowCount;
           return result;
         },
@@ -153,7 +159,7 @@ export function observedExecutor(executor: SqlExecutor, observer: OperationObser
     stream: (source, parameters, options) =>
       observer.stream(
         'sql.stream',
-        executor.stream<never>(source, parameters, options),
+        (onRetries) => executor.stream<never>(source, parameters, { ...options, onRetries }),
         textOf(source),
       ),
   };
@@ -174,6 +180,6 @@ export function observedKv(kv: Kv, observer: OperationObserver): Kv {
         };
         return kv.update(key, counted, options);
       }),
-    scan: (options?: KvScanOptions) => observer.stream('kv.scan', kv.scan(options)),
+    scan: (options?: KvScanOptions) => observer.stream('kv.scan', () => kv.scan(options)),
   };
 }

@@ -30,17 +30,22 @@ export interface SqlOptions {
   readonly rowMode?: 'objects' | 'arrays' | undefined;
 }
 
+/** What the caller says, and what whoever looks at its statements wants to hear. */
+export interface ExecutorOptions extends SqlOptions {
+  readonly onRetries?: ((count: number) => void) | undefined;
+}
+
 /** How statements are run here. */
 export interface SqlExecutor {
   run<Row>(
     source: StatementSource,
     parameters: readonly SqlParameter[],
-    options: SqlOptions,
+    options: ExecutorOptions,
   ): Promise<SqlResult<Row>>;
   stream<Row>(
     source: StatementSource,
     parameters: readonly SqlParameter[],
-    options: SqlOptions,
+    options: ExecutorOptions,
   ): AsyncIterableIterator<Row>;
 }
 
@@ -56,7 +61,7 @@ export function sessionExecutor(useSession: UseSession): SqlExecutor {
     async run<Row>(
       source: StatementSource,
       parameters: readonly SqlParameter[],
-      options: SqlOptions,
+      options: ExecutorOptions,
     ): Promise<SqlResult<Row>> {
       const { rows, columns, command } = await runStatement(
         useSession,
@@ -75,7 +80,7 @@ export function sessionExecutor(useSession: UseSession): SqlExecutor {
     async *stream<Row>(
       source: StatementSource,
       parameters: readonly SqlParameter[],
-      options: SqlOptions,
+      options: ExecutorOptions,
     ): AsyncGenerator<Row, void, undefined> {
       for await (const batch of streamStatement(useSession, source, parameters, options))
         yield* batch as readonly Row[];

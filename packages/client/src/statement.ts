@@ -25,6 +25,8 @@ export interface StatementOptions {
   readonly parseType?: ParseType | undefined;
   /** `objects`: by column name; of columns that share a name the last one wins. `arrays`: in the columns' order. */
   readonly rowMode?: 'objects' | 'arrays' | undefined;
+  /** Hears how often the engine has run the statement again; of a stream, once for each batch that it happened to. */
+  readonly onRetries?: ((count: number) => void) | undefined;
 }
 
 /** A statement's text, or what `parse` made of it once for all runs. */
@@ -46,13 +48,16 @@ export async function runStatement(
 ): Promise<Outcome> {
   const use = useSession();
   try {
-    return await use.turn(async () => {
+    return await countedTurn(use, options, async () => {
       const running = await start(use.session, source, parameters, options);
       if (running === undefined) return { rows: [], columns: [], command: '' };
       const { result, columns, convert } = running;
       const rows: unknown[] = [];
-      for await (const batch of result.rows ?? [])
-        for (const datums of batch) rows.push(convert(datums));
+      if (result.allRows !== undefined)
+        for (const datums of result.allRows) rows.push(convert(datums));
+      else
+        for await (const batch of result.rows ?? [])
+          for (const datums of batch) rows.push(convert(datums));
       use.check();
       return { rows, columns, command: result.commandTag() };
     });
@@ -75,12 +80,14 @@ export async function* streamStatement(
   let batches: AsyncIterator<readonly (readonly Datum[])[]> | undefined;
   let ended = false;
   try {
-    const running = await use.turn(() => start(use.session, source, parameters, options));
+    const running = await countedTurn(use, options, () =>
+      start(use.session, source, parameters, options),
+    );
     if (running === undefined) return;
     const { result, convert } = running;
     batches = result.rows?.[Symbol.asyncIterator]();
     for (;;) {
-      const next = await nextOf(use, batches);
+      const next = await nextOf(use, batches, options);
       if (next === undefined) break;
       yield next.map(convert);
     }
@@ -97,10 +104,29 @@ export async function* streamStatement(
 async function nextOf(
   use: SessionUse,
   batches: AsyncIterator<readonly (readonly Datum[])[]> | undefined,
+  options: StatementOptions,
 ): Promise<readonly (readonly Datum[])[] | undefined> {
   if (batches === undefined) return undefined;
-  const next = await use.turn(() => batches.next());
+  const next = await countedTurn(use, options, () => batches.next());
   return next.done === true ? undefined : next.value;
+}
+
+/** A turn of the session, and how often the engine ran something again in it. */
+function countedTurn<Result>(
+  use: SessionUse,
+  { onRetries }: StatementOptions,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  if (onRetries === undefined) return use.turn(work);
+  return use.turn(async () => {
+    const before = use.retries.count;
+    try {
+      return await work();
+    } finally {
+      const retries = use.retries.count - before;
+      if (retries > 0) onRetries(retries);
+    }
+  });
 }
 
 interface Started {

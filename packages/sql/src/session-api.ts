@@ -168,6 +168,8 @@ export interface SqlSessionEvents {
   onParameterStatus(name: string, value: string): void;
   /** Of a channel that the session listens to. The user is told when no transaction is open. */
   onNotification(notification: Notification): void;
+  /** A statement is about to run again, because others were in its way. Nothing of it has left. */
+  onRetry(): void;
   /** What the session runs now is to be stopped, if it runs anything. */
   onCancel(): void;
   /** The session cannot go on: whoever speaks to the user says why, as FATAL, and closes it. */

@@ -20,8 +20,8 @@ import {
 import { type BytesLike, toBytes } from '../bytes-like.ts';
 import { type KvScanOptions, scanSpan, storedKey } from '../kv.ts';
 import { backOff, isConflict } from '../retry.ts';
-import { sharedSession, type UseSession } from '../session-use.ts';
-import { type SqlExecutor, type SqlOptions, sessionExecutor } from '../sql-executor.ts';
+import { Retries, sharedSession, type UseSession } from '../session-use.ts';
+import { type ExecutorOptions, type SqlExecutor, sessionExecutor } from '../sql-executor.ts';
 import { createSqlTag, type SqlTag } from '../sql-tag.ts';
 import { Outcomes } from './idempotency.ts';
 import type { TransactionDatabase } from './transaction-database.ts';
@@ -128,9 +128,11 @@ export class TransactionRunner {
   ): Promise<Result> {
     const kv = this.parts.database.begin({ isolation });
     let sharedWithSql = false;
+    const retries = new Retries();
     const session = this.parts.engine.createSession({
       user: 'flotilla',
       database: 'flotilla',
+      events: { onRetry: retries.onRetry },
       transactions: {
         begin: () => {
           sharedWithSql = true;
@@ -140,10 +142,11 @@ export class TransactionRunner {
         discard: (span) => this.parts.database.discard(span),
       },
     });
-    const share = sharedSession(session, () => {
+    const check = (): void => {
       if (session.transactionStatus === 'idle')
         throw new DbError('INVALID_ARGUMENT', 'the transaction ends with its function');
-    });
+    };
+    const share = sharedSession(session, check, retries);
     let ended = false;
     const useSession: UseSession = () => {
       if (ended) throw new DbError('CLOSED', 'the transaction has ended');
@@ -298,7 +301,7 @@ async function command(session: SqlSession, text: string): Promise<void> {
 
 /** Statements end with the transaction, and with the caller's signal. */
 function within(executor: SqlExecutor, limit: AbortSignal): SqlExecutor {
-  const limited = (options: SqlOptions): SqlOptions => ({
+  const limited = (options: ExecutorOptions): ExecutorOptions => ({
     ...options,
     signal: both(limit, options.signal),
   });

@@ -60,6 +60,8 @@ export interface Statement<P> {
   readonly lockTimeoutMs: number;
   /** What `within` puts off. Undefined: nothing is. */
   readonly deferral: Deferral | undefined;
+  /** Called before it runs again after a conflict. */
+  readonly onRetry?: (() => void) | undefined;
   /** The same statement prepared on the catalog as it is now. Throws if that is no longer possible. */
   replan(): Promise<Prepared<P>>;
 }
@@ -292,6 +294,7 @@ export class Runner {
     const { within } = statement;
     if (!isConflict(error) || attempt >= conflictRunsMax) throw error;
     if (within !== undefined && !(within.restartable && error.code === 'CONFLICT')) throw error;
+    statement.onRetry?.();
     await this.backOff(attempt, statement.signal);
     within?.restartStatement();
   }

@@ -330,6 +330,7 @@ export class StatementRunner {
       asOf,
       lockTimeoutMs: this.context.settings.lockTimeoutMs,
       deferral: open?.deferral,
+      onRetry: this.context.options.events?.onRetry,
       replan: async () => {
         const fresh = await this.replan<P>(preparation, usable);
         this.checkAccess(fresh);
