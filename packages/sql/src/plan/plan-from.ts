@@ -404,7 +404,9 @@ class FromPlanner {
       needed,
       reverse: path.order === 'reverse',
     });
-    const rows = Math.min(path.cost, ordering?.limit ?? Number.POSITIVE_INFINITY);
+    // Where storage gives the order, LIMIT ends the scan.
+    const enough = path.order === undefined ? undefined : ordering?.limit;
+    const rows = Math.min(path.cost, enough ?? Number.POSITIVE_INFINITY);
     const question = { scan, filter, above, rows };
     const pushed = this.planner.locks === undefined ? pushScan(question) : undefined;
     const operator = new ScanOperator(

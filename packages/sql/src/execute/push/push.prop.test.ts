@@ -305,6 +305,10 @@ describe('what is pushed', () => {
       '  At Stores: groups of each range',
     );
     expect((await explain('select * from r')).join()).not.toContain('At Stores');
+    const byValue = await explain('select id, b from r order by b limit 3');
+    expect(byValue.join()).toContain('At Stores: columns');
+    const byKey = await explain('select id, b from r order by id limit 3');
+    expect(byKey.join()).not.toContain('At Stores');
   });
 
   it('with values of a run', async () => {
