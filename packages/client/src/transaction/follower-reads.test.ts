@@ -1,7 +1,8 @@
 /** Reads of the past at whichever store is asked: one message to one store, also where the leaseholder is not to be had. */
-import { type Address, timestampToWallMs, toTimestamp } from '@flotilla/base';
+import { type Address, SystemClock, timestampToWallMs, toTimestamp } from '@flotilla/base';
 import { createSqlEngine, type SqlSession } from '@flotilla/sql';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MemoryKvDatabase } from '@flotilla/sql/testing';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sharedSession } from '../session-use.ts';
 import { runStatement } from '../statement.ts';
 import { keyOf, StoreWorld } from './store-world.test-kit.ts';
@@ -16,6 +17,15 @@ let writer: TestClient;
 let reader: TestClient;
 /** When the value was `old`. Unit: ms since 1970. */
 let past = 0;
+
+beforeAll(async () => {
+  // The grammar is loaded once, and takes real time: that of the stores must not go on meanwhile.
+  const engine = await createSqlEngine({
+    database: new MemoryKvDatabase(),
+    clock: new SystemClock(),
+  });
+  await engine.close();
+});
 
 beforeEach(async () => {
   world = await StoreWorld.start(91);
