@@ -43,9 +43,9 @@ export interface RunningProgram {
   finish(): Uint8Array | undefined;
 }
 
-/** Bytes of one answer, about, and groups. */
+/** Bytes of one answer, about, and its rows or groups: they are written, and read, in one turn of the loop. */
 const resultBytesMax = 512 * 1024;
-const groupsMax = 5_000;
+const resultRowsMax = 2_000;
 /** Fixed parts that are kept compiled. */
 const compiledMax = 256;
 
@@ -203,10 +203,10 @@ class Running implements RunningProgram {
       this.taken++;
       if (groups !== undefined) {
         groups.add(row, undefined, context, noOverflow);
-        return groups.size < groupsMax && this.memory.bytes < resultBytesMax;
+        return groups.size < resultRowsMax && this.memory.bytes < resultBytesMax;
       }
       if (output.kind === 'columns') result.add(output.places.map((place) => row[place] ?? null));
-      return this.taken < this.limit && result.bytes < resultBytesMax;
+      return this.taken < Math.min(this.limit, resultRowsMax) && result.bytes < resultBytesMax;
     } catch (error) {
       if (error instanceof SqlError) this.error = error;
       else this.unable = true;

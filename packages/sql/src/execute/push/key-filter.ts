@@ -8,8 +8,8 @@ import type { HashKey } from '../hash-key.ts';
 
 const bitsPerKey = 10;
 const hashes = 7;
-/** More keys than this are not sent along: the filter would be larger than what it saves. */
-export const filteredKeysMax: number = 100_000;
+/** More keys than this are not sent along: a filter is made in one turn of the loop, and every request carries it. */
+export const filteredKeysMax: number = 30_000;
 
 export function buildKeyFilter(keys: Iterable<HashKey>, count: number): Uint8Array {
   const bytes = new Uint8Array(1 + Math.max(8, Math.ceil((count * bitsPerKey) / 8)));
