@@ -167,6 +167,47 @@ it('a read that waits for a quorum while its range is cut looks at the bounds ag
   expect(new Set(late)).toEqual(new Set([kv.RefusalReason.RANGE_KEY_MISMATCH]));
 });
 
+it('a read of a snapshot whose range is cut while it looks at rows looks at the bounds again', async () => {
+  const client = await started();
+  await put(client, at(0x60), 'old');
+  const snapshot = present((await cluster.until(client.get(at(0x60))))?.timestamp, 'a version');
+  await put(client, at(0x60), 'new');
+  const leader = present(leaderOf(data.rangeId), 'leader');
+  const engine = cluster.engine(leader);
+  const iterate = engine.iterate.bind(engine);
+  let open: () => void = () => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  let waiting = 0;
+  engine.iterate = (span, options) => {
+    const iterator = iterate(span, options);
+    const next = iterator.next.bind(iterator);
+    iterator.next = async (rows) => {
+      waiting++;
+      await gate;
+      return next(rows);
+    };
+    return iterator;
+  };
+  const transaction = { id: id16, readTimestamp: snapshot, uncertaintyLimit: snapshot };
+  const { rangeId, generation } = data;
+  const asked = [
+    { get: { keys: [at(0x60)] } },
+    { scan: { startKey: at(0x60), endKey: at(0x70) } },
+  ].map((body) => client.request(leader, { rangeId, generation, transaction, ...body }));
+  await cluster.run(20);
+  expect(waiting).toBe(2);
+  engine.iterate = iterate;
+  await split(client, middle);
+  open();
+  const answers = await cluster.until(Promise.all(asked));
+  expect(answers?.map((answer) => answer?.refusal?.reason)).toEqual([
+    kv.RefusalReason.RANGE_KEY_MISMATCH,
+    kv.RefusalReason.RANGE_KEY_MISMATCH,
+  ]);
+});
+
 describe('a split', () => {
   /** One store has missed it, which is up again, and another is lost since, with what only the two knew. */
   async function missedByOneLostByAnother(

@@ -4,7 +4,14 @@
  * their way are waited for, and the read-timestamp cache keeps later ones above it. As with every read, the value is taken
  * first and the lease checked then; without a lease a quorum confirms, and the value is taken anew.
  */
-import { probe, type Span, timestampToWallMs, toTimestamp } from '@flotilla/base';
+import {
+  keySuccessor,
+  probe,
+  type Span,
+  spanContainsSpan,
+  timestampToWallMs,
+  toTimestamp,
+} from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { ProgramSlots } from '../evaluation/program-slots.ts';
 import { runProgram } from '../evaluation/run-program.ts';
@@ -378,7 +385,8 @@ export class TransactionReads {
       for (const i of fromHistory) {
         const key = keys[i] ?? noBytes;
         const old = await historyAt(engine, replica.space, key, readTimestamp);
-        if (replica.isRemoved) return replica.notLeaseholder();
+        const gone = goneMeanwhile(replica, { startKey: key, endKey: keySuccessor(key) });
+        if (gone !== undefined) return gone;
         const visible = visibleAt(undefined, old, snapshot);
         if (visible.kind === 'uncertain') return uncertain(visible.timestamp).answer;
         if (visible.kind === 'version') values[i] = presentValue(visible.stored);
@@ -429,7 +437,8 @@ export class TransactionReads {
     const run = async (): Promise<Answer | undefined> => {
       const result =
         program === undefined ? await collected(scan) : await this.evaluated(scan, program);
-      if (replica.isRemoved) return replica.notLeaseholder();
+      const gone = goneMeanwhile(replica, free.span);
+      if (gone !== undefined) return gone;
       if (result.kind === 'uncertain') return uncertain(result.timestamp).answer;
       if (result.kind === 'answer') return result.answer;
       const { found, complete, last } = result;
@@ -598,6 +607,12 @@ function announcedOn(
   // On its way to be that version, perhaps; a later write is not.
   const underWay = leaseholder.view().overlay.get(name);
   return underWay === undefined || underWay.timestamp === intent.timestamp ? intent : undefined;
+}
+
+/** The range was left, or cut: whoever has the right half now may have left this store with its rows. */
+function goneMeanwhile(replica: Replica, span: Span): Answer | undefined {
+  if (replica.isRemoved) return replica.notLeaseholder();
+  return spanContainsSpan(replica.descriptor, span) ? undefined : replica.keyMismatch(span);
 }
 
 function answerOfSnapshot(
