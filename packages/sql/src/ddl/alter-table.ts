@@ -271,7 +271,11 @@ class Alteration {
     const bound =
       using === undefined
         ? old
-        : new ExpressionBinder(context, tableScope(before), 'USING').bind(using);
+        : // As in PostgreSQL, an error of its conversion names no place.
+          {
+            ...new ExpressionBinder(context, tableScope(before), 'USING').bind(using),
+            location: undefined,
+          };
     const converted = coerceToColumn(context, bound, target);
     draft.conversions.set(column.attributeNumber, converted);
     draft.work.push({ kind: 'rewrite' });
