@@ -7,7 +7,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { connect } from '@flotilla/client';
 import { describe, expect, it } from 'vitest';
+import { sleep } from './harness/eventually.ts';
 
+/** Of an operation that says nothing else. Unit: ms. */
+const deadlineMs = 10_000;
 const built = fileURLToPath(new URL('../packages/client/dist/index.js', import.meta.url));
 const head = `import { connect } from ${JSON.stringify(pathToFileURL(built).href)};\n`;
 
@@ -31,6 +34,26 @@ describe('a program with an embedded database', () => {
       await db.close();
     `);
     expect(await ended).toEqual({ code: 0, signal: null });
+  });
+
+  it('misses no deadline when it was stopped, as by a debugger', async () => {
+    const { child, ended, lines } = run(`
+      const db = await connect({ embedded: true });
+      for (let n = 1; n <= 300; n++) {
+        await db.kv.put('n', String(n));
+        console.log(n);
+      }
+      await db.close();
+    `);
+    let last = 0;
+    for await (const line of lines) {
+      last = Number(line);
+      if (last !== 100) continue;
+      child.kill('SIGSTOP');
+      await sleep(deadlineMs + 1000);
+      child.kill('SIGCONT');
+    }
+    expect([await ended, last]).toEqual([{ code: 0, signal: null }, 300]);
   });
 
   it('keeps what was acknowledged when it is killed, and its directory opens again', async () => {

@@ -26,6 +26,7 @@ import {
   VolatileEngine,
 } from '@flotilla/shard';
 import { storeLimitsInMemory, storeLimitsOnDisk, timings, walSegmentBytes } from './limits.ts';
+import { StallFreeClock } from './stall-free-clock.ts';
 
 export interface EmbeddedOptions {
   /** Directory for the data: made if absent, and held by one process at a time. Default: memory, gone with `close`. */
@@ -59,10 +60,11 @@ const stopTimeoutMs = 2000;
  */
 export async function openEmbeddedCluster(options: EmbeddedOptions = {}): Promise<EmbeddedCluster> {
   const { path, programs, logger = silentLogger, onFatal = throwUncaught } = options;
-  const clock = new SystemClock();
+  const clock = new StallFreeClock(new SystemClock());
   const prng = osPrng();
   const network = new MemoryNetwork({ clock });
   const steps = new ClosingSteps();
+  steps.add(async () => clock.close());
   // Nothing here is a socket, and timers of ours do not keep a process alive: whoever waits for an answer must get it.
   const hold = holdProcess();
   steps.add(async () => hold.cancel());
