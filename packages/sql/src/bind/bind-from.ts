@@ -65,6 +65,11 @@ export function bindFromBeside(
   return new FromBinder(context, level, target.types).bind(nodes, target.part);
 }
 
+/** An outer join may put NULLs in the place of its rows. */
+function maybeMissing(item: ScopeItem): ScopeItem {
+  return { ...item, maybeMissing: true };
+}
+
 const joinTypes: Readonly<Record<string, JoinType>> = {
   JOIN_INNER: 'inner',
   JOIN_LEFT: 'left',
@@ -273,7 +278,11 @@ class FromBinder {
       );
     const tree: FromTree = { kind: 'join', type, left: left.tree, right: right.tree, condition };
     const columns = merged?.columns ?? [...left.columns, ...right.columns];
-    return this.joinItem(join, { tree, items, columns }, merged?.merged ?? []);
+    const joined = [
+      ...(type === 'right' || type === 'full' ? left.items.map(maybeMissing) : left.items),
+      ...(type === 'left' || type === 'full' ? right.items.map(maybeMissing) : right.items),
+    ];
+    return this.joinItem(join, { tree, items: joined, columns }, merged?.merged ?? []);
   }
 
   /** A join with a name hides its items; one that merges columns shows those in their place. */

@@ -171,5 +171,5 @@ function resultOf(set: SetExpression, offset: number): Expression {
     column(columnTypes[at] ?? type, offset + at, { modifier: -1, location, standsFor: set });
   if (field !== undefined) return fieldAt(field);
   const fields = columnTypes.map((_type, at) => fieldAt(at));
-  return recordCall(fields, names, { modifier, location });
+  return recordCall(fields, names, { modifier, maybeMissing: true, location });
 }

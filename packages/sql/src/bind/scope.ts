@@ -42,6 +42,8 @@ export interface ScopeItem {
   readonly isTable: boolean;
   /** Its row is the value of its only column: a function that gives no records. */
   readonly scalar?: boolean;
+  /** It is a side of an outer join that may have no row. */
+  readonly maybeMissing?: boolean;
   readonly columns: readonly ScopeColumn[];
   /** Whether bare names reach its columns, and `*` lists them. */
   readonly columnsVisible: boolean;
@@ -418,7 +420,7 @@ function rowOf(context: BindContext, item: ScopeItem, location: number | undefin
   const [only] = columns;
   return item.scalar === true && only !== undefined
     ? only.expression
-    : recordOf(context, columns, location);
+    : recordOf(context, columns, { maybeMissing: item.maybeMissing === true, location });
 }
 
 export function entryOf(item: ScopeItem): RangeEntry[] {

@@ -6,17 +6,21 @@ import type { BindContext } from './context.ts';
 import { constant, type Expression } from './expression.ts';
 import type { ScopeColumn, ScopeItem } from './scope.ts';
 
-/** NULL where the item is the missing side of an outer join, which is seen by all of its columns being NULL. */
+/** @param options.maybeMissing NULL where an outer join found no row, which is seen by all columns being NULL */
 export function recordOf(
   context: BindContext,
   columns: readonly ScopeColumn[],
-  location: number | undefined,
+  {
+    maybeMissing,
+    location,
+  }: { readonly maybeMissing: boolean; readonly location: number | undefined },
 ): Expression {
   const fields = columns.map((one) => one.expression);
   const names = columns.map((one) => one.name);
   const types = fields.map((one) => one.type);
   return recordCall(fields, names, {
     modifier: context.recordModifier({ names, types }),
+    maybeMissing,
     location,
   });
 }
@@ -63,11 +67,19 @@ export function fieldsOf(
   });
 }
 
-/** One record of the fields; NULL where all of them are. */
+/** One record of the fields. @param options.maybeMissing NULL where all of them are */
 export function recordCall(
   fields: readonly Expression[],
   names: readonly string[],
-  { modifier, location }: { readonly modifier: number; readonly location: number | undefined },
+  {
+    modifier,
+    maybeMissing,
+    location,
+  }: {
+    readonly modifier: number;
+    readonly maybeMissing: boolean;
+    readonly location: number | undefined;
+  },
 ): Expression {
   const types = fields.map((one) => one.type);
   const signature = typedSignature(
@@ -75,7 +87,7 @@ export function recordCall(
     types,
     recordType,
     () => (values) =>
-      values.length > 0 && values.every((one) => one === null)
+      maybeMissing && values.length > 0 && values.every((one) => one === null)
         ? null
         : new RecordValue(values, types, names),
     { strict: false },
