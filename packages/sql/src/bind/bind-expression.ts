@@ -194,6 +194,8 @@ export class ExpressionBinder implements Binder {
     const { location } = reference;
     const fields = reference.fields ?? [];
     const last = fields[fields.length - 1];
+    if (last !== undefined && 'A_Star' in last && fields.length > 1)
+      throw this.context.unsupported('a row as a value by "table.*"', location);
     if (last !== undefined && 'A_Star' in last)
       throw this.context.error('42601', 'row expansion via "*" is not supported here', location);
     const parts = nameParts(fields);
