@@ -195,11 +195,11 @@ async function outcome(sql: string): Promise<unknown> {
 }
 
 /**
- * A store may leave a row out, by a condition or as enough, before something fails that the executor computes of it. It never
- * fails where the executor does not; and which of several errors is told depends on how many rows are looked at at once.
+ * Which of several errors is told depends on how many rows are looked at at once. And a store may leave a row out, by one of
+ * several conditions or as enough, before something fails that the executor computes of it; it never fails by itself.
  */
 function expectSame(pushed: unknown, plain: unknown, sql: string): void {
-  if (isFailure(plain)) return;
+  if (isFailure(plain) && (isFailure(pushed) || / and | limit /.test(sql))) return;
   expect(pushed, sql).toEqual(plain);
 }
 
