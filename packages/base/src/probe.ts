@@ -86,6 +86,8 @@ export const probeNames = [
   /** In one range, at the timestamp of its reads elsewhere. */
   'transactionAtItsReadTimestamp',
   'preparePushed',
+  /** A write's new value was made of the newest one by its program. */
+  'writeComputed',
   /** A write came after the last moment at which its transaction may commit. */
   'writeTooLate',
   'prepareRepeated',

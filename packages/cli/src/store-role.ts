@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { NodeDisk, type StoreId, toStoreId } from '@flotilla/base';
 import { createRouter } from '@flotilla/router';
 import { openLevelEngine, openStore, type Store } from '@flotilla/shard';
-import { createScanPrograms } from '@flotilla/sql';
+import { createStorePrograms } from '@flotilla/sql';
 import type { ProcessConfig } from './config/settings.ts';
 import type { RoleParts } from './process-parts.ts';
 import { version } from './version.ts';
@@ -37,7 +37,7 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
     clock,
     prng,
     finishTransaction: (transaction) => router.transactions.finish(transaction),
-    programs: createScanPrograms(),
+    programs: createStorePrograms(),
     disk: new NodeDisk(),
     openEngine: openLevelEngine,
     logger: parts.logger.child({ part: 'store' }),

@@ -4,7 +4,7 @@
  */
 import { type Logger, silentLogger } from '@flotilla/base';
 import { createRouter } from '@flotilla/router';
-import { createScanPrograms } from '@flotilla/sql';
+import { createStorePrograms } from '@flotilla/sql';
 import { temporaryFiles } from './cluster-options.ts';
 import { createFlotilla } from './create-flotilla.ts';
 import type { Flotilla } from './flotilla.ts';
@@ -27,7 +27,7 @@ export interface EmbeddedConnectOptions {
 export async function connectEmbedded(options: EmbeddedConnectOptions): Promise<Flotilla> {
   const { embedded: _, onOperation, temporaryDirectory, ...rest } = options;
   const { openEmbeddedCluster } = await import('@flotilla/embedded');
-  const cluster = await openEmbeddedCluster({ ...rest, programs: createScanPrograms() });
+  const cluster = await openEmbeddedCluster({ ...rest, programs: createStorePrograms() });
   const { clock, prng, transport } = cluster;
   const { logger = silentLogger } = options;
   const router = createRouter({ transport, clock, prng, logger });

@@ -22,7 +22,7 @@ import {
   initialRanges,
   openLevelEngine,
   openStore,
-  type ScanPrograms,
+  type StorePrograms,
   VolatileEngine,
 } from '@flotilla/shard';
 import { storeLimitsInMemory, storeLimitsOnDisk, timings, walSegmentBytes } from './limits.ts';
@@ -33,7 +33,7 @@ export interface EmbeddedOptions {
   readonly path?: string;
   readonly logger?: Logger;
   /** Runs what scans carry along. Absent: they come back as rows. */
-  readonly programs?: ScanPrograms;
+  readonly programs?: StorePrograms;
   /** The store cannot go on: its disk is full, say. Default: the error is thrown where nobody catches it. */
   readonly onFatal?: (error: Error) => void;
 }

@@ -15,10 +15,12 @@ import { Operation } from './operation.ts';
 import { type CallPiece, RangeCall, type Refusal } from './range-call.ts';
 import type { OperationOptions, WriteBatch, WriteOutcome } from './router-api.ts';
 import type { Session, Sessions } from './sessions.ts';
+import { wireComputation } from './transaction/computation.ts';
 import { encodeHeaderField } from './transaction/header.ts';
 import { wireReadCheck } from './transaction/read-check.ts';
 import { waitNotice } from './transaction/refusals.ts';
 import {
+  type Computation,
   type OnWaiting,
   type ReadCheck,
   type TransactionContext,
@@ -34,6 +36,7 @@ export interface WriteTransaction {
   readonly context: TransactionContext;
   readonly coordinator: string;
   readonly readChecks: readonly ReadCheck[];
+  readonly computations: readonly Computation[];
   readonly demandedTimestamp: number;
   readonly maxTimestamp: number;
   readonly onWaiting: OnWaiting | undefined;
@@ -233,10 +236,13 @@ class WriteCall extends RangeCall {
   private transactionFields(): TransactionFields | undefined {
     const { transaction } = this;
     if (transaction === undefined || this.givenUp !== undefined) return undefined;
-    const { context, coordinator, readChecks, demandedTimestamp, maxTimestamp } = transaction;
+    const { context, coordinator, readChecks, computations } = transaction;
+    const { demandedTimestamp, maxTimestamp } = transaction;
     return {
       header: encodeHeaderField(context, { coordinator, storeId: this.storeId }),
       body: kv.WriteRequest.encode({
+        // Behind those of the batch: a repeated field goes on.
+        conditions: computations.map(wireComputation),
         readChecks: readChecks.map(wireReadCheck),
         demandedTimestamp,
         maxTimestamp,
@@ -252,10 +258,14 @@ class WriteCall extends RangeCall {
 }
 
 /** The smallest span around everything that a batch names. Throws INVALID_ARGUMENT if it names nothing. */
-export function hullOf(batch: WriteBatch, readChecks: readonly ReadCheck[] = []): Span {
+export function hullOf(
+  batch: WriteBatch,
+  readChecks: readonly ReadCheck[] = [],
+  computations: readonly Computation[] = [],
+): Span {
   let startKey: Uint8Array | undefined;
   let lastKey: Uint8Array | undefined;
-  for (const part of [batch.conditions, batch.mutations])
+  for (const part of [batch.conditions, batch.mutations, computations])
     for (const { key } of part) {
       if (startKey === undefined || compareBytes(key, startKey) < 0) startKey = key;
       if (lastKey === undefined || compareBytes(key, lastKey) > 0) lastKey = key;

@@ -32,6 +32,7 @@ export type {
 } from './engine/engine.ts';
 export { openLevelEngine } from './engine/level-engine.ts';
 export { VolatileEngine } from './engine/volatile-engine.ts';
+export type { ComputedValue, RowPrograms, StorePrograms } from './evaluation/row-programs.ts';
 export type { ScanProgram, ScanPrograms } from './evaluation/scan-programs.ts';
 export {
   foundingRangesDefault,

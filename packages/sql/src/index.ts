@@ -39,7 +39,7 @@ export type { Peers } from './cluster/peers.ts';
 export type { CancelKeyBytes, RemoteCancels } from './cluster/remote-cancels.ts';
 export type { SessionClient } from './cluster/session-facts.ts';
 export * from './engine.ts';
-export { createScanPrograms } from './execute/push/evaluate-program.ts';
+export { createStorePrograms } from './execute/push/evaluate-program.ts';
 export * from './kv-errors.ts';
 export * from './kv-transaction.ts';
 export * from './named-statements.ts';

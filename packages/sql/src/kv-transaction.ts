@@ -150,6 +150,14 @@ export interface KvTransaction {
    * Errors: CONFLICT (nothing written; run the transaction again), KEY_EXISTS, OUTCOME_UNKNOWN, UNAVAILABLE, TIMEOUT.
    */
   commit(): Promise<void>;
+  /**
+   * All that the transaction does, and its end: at one instant the key's newest value becomes what the program makes of it,
+   * where it lies. What the program means is between the caller and the stores.
+   * @returns false: nothing was written, because the program makes nothing of the value, there is none, somebody has it locked,
+   * or nothing below runs programs; the transaction goes on as if it had just begun
+   * Errors: those of `commit`; INVALID_ARGUMENT: it has read, locked or written something.
+   */
+  commitComputed(key: Uint8Array, program: Uint8Array): Promise<boolean>;
   /** Forgets the buffered writes and lets go of the locks. */
   rollback(): void;
 }

@@ -9,15 +9,19 @@
  */
 import { type Clock, DbError, toHex } from '@flotilla/base';
 import {
+  type Computation,
   type Located,
+  type OnWaiting,
   type ReadCheck,
   type RecordAddress,
   type RecordState,
   type TransactionContext,
   TransactionRefused,
   type TransactionRouter,
+  type TransactionWrite,
   type WriteCondition,
   type WriteMutation,
+  type WriteOutcome,
 } from '@flotilla/router';
 import type { TimeBound } from '@flotilla/sql/protocol';
 import type { LockKeeper } from './lock-keeper.ts';
@@ -98,6 +102,28 @@ export class Commit {
     throw conflict();
   }
 
+  /**
+   * The key's new value is what the program makes of the newest one, at its leaseholder.
+   * @returns false: nothing was written, because it makes nothing of it, there is none, others have it locked, or no program
+   * is known there
+   * @throws DbError as `run`
+   */
+  async compute(computation: Computation): Promise<boolean> {
+    const work = { conditions: [], mutations: [], deleteSpans: [], readChecks: [] };
+    const locked = new Error('the key is locked');
+    try {
+      const outcome = await this.send(
+        { ...work, computations: [computation], demandedTimestamp: 0 },
+        () => locked,
+      );
+      return outcome.applied;
+    } catch (error) {
+      // A store that knows no computed values refuses them as a mistake.
+      if (error === locked || isInvalid(error)) return false;
+      throw error;
+    }
+  }
+
   /** Writes to one range; what was read elsewhere is shown to hold at the timestamp first, and stays so. */
   private async writeBeside(
     timestamp: number,
@@ -118,29 +144,41 @@ export class Commit {
     demandedTimestamp: number,
     readChecks: readonly ReadCheck[],
   ): Promise<'written' | 'moved'> {
-    const { router, keeper } = this.parts;
-    const { context, conditions, mutations } = this.work;
-    const wait = keeper.wait(context, undefined);
+    const { conditions, mutations } = this.work;
+    const wait = this.parts.keeper.wait(this.work.context, undefined);
     try {
-      for (;;) {
-        const maxTimestamp = this.work.bound === undefined ? 0 : this.latest;
-        try {
-          const outcome = await router.write(
-            context,
-            { conditions, mutations, deleteSpans: [], readChecks, demandedTimestamp, maxTimestamp },
-            { timeoutMs: this.leftMs(1), onWaiting: wait.onNotice },
-          );
-          if (!outcome.applied) throw failure(conditions[outcome.failedCondition]);
-          return 'written';
-        } catch (error) {
-          if (!(error instanceof TransactionRefused)) throw error;
-          if (error.reason === 'several-ranges') return 'moved';
-          // It may have waited long for somebody, and the bound have moved on meanwhile.
-          if (error.reason !== 'too-late' || this.latest < error.timestamp) throw error;
-        }
-      }
+      const outcome = await this.send(
+        { conditions, mutations, deleteSpans: [], readChecks, demandedTimestamp },
+        wait.onNotice,
+      );
+      if (!outcome.applied) throw failure(conditions[outcome.failedCondition]);
+      return 'written';
+    } catch (error) {
+      if (error instanceof TransactionRefused && error.reason === 'several-ranges') return 'moved';
+      throw error;
     } finally {
       wait.end();
+    }
+  }
+
+  /** One write to one range, by the bound as it is then. */
+  private async send(
+    write: Omit<TransactionWrite, 'maxTimestamp'>,
+    onWaiting: OnWaiting,
+  ): Promise<WriteOutcome> {
+    for (;;) {
+      const maxTimestamp = this.work.bound === undefined ? 0 : this.latest;
+      try {
+        return await this.parts.router.write(
+          this.work.context,
+          { ...write, maxTimestamp },
+          { timeoutMs: this.leftMs(1), onWaiting },
+        );
+      } catch (error) {
+        // It may have waited long for somebody, and the bound have moved on meanwhile.
+        const isLate = error instanceof TransactionRefused && error.reason === 'too-late';
+        if (!isLate || this.latest < error.timestamp) throw error;
+      }
     }
   }
 
@@ -347,6 +385,10 @@ function failure(condition: WriteCondition | undefined): DbError {
   return condition === undefined
     ? conflict()
     : new DbError('CONFLICT', 'a key was changed since it was read', { key: condition.key });
+}
+
+function isInvalid(error: unknown): boolean {
+  return error instanceof DbError && error.code === 'INVALID_ARGUMENT';
 }
 
 function conflict(): DbError {

@@ -1,8 +1,8 @@
 /** Programs of scans over real stores: the same rows, whatever is in the way of them. */
 import { concatBytes, DbError, KeyWriter, SeededPrng, tablePrefix } from '@flotilla/base';
 import {
-  createScanPrograms,
   createSqlEngine,
+  createStorePrograms,
   type SqlEngine,
   type SqlSession,
 } from '@flotilla/sql';
@@ -81,7 +81,7 @@ async function cut(key: Uint8Array): Promise<void> {
 }
 
 const everywhere = (): StoreWorldOptions => ({
-  programs: () => ({ programs: createScanPrograms() }),
+  programs: () => ({ programs: createStorePrograms() }),
 });
 
 function facts(lines: readonly Row[]): Record<string, number> {
@@ -140,7 +140,7 @@ it('reads rows where stores know no programs', async () => {
 });
 
 it('reads rows of the stores that know no programs', async () => {
-  const some = (storeId: number) => (storeId === 1 ? {} : { programs: createScanPrograms() });
+  const some = (storeId: number) => (storeId === 1 ? {} : { programs: createStorePrograms() });
   await start({ programs: some });
   expect(await ask('select count(*), sum(v) from t')).toEqual([
     [BigInt(rows), BigInt((rows * (rows - 1)) / 2)],

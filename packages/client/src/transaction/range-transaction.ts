@@ -251,6 +251,16 @@ export class RangeTransaction implements KvTransaction {
     }
   }
 
+  async commitComputed(key: Uint8Array, program: Uint8Array): Promise<boolean> {
+    this.checkWritable();
+    if (!this.buffer.isEmpty || !this.reads.isEmpty || this.hasLocked)
+      throw new DbError('INVALID_ARGUMENT', 'what is computed is all that its transaction does');
+    this.finished = true;
+    const written = await new Commit(this.parts, this.work([])).compute({ key, program });
+    this.finished = written;
+    return written;
+  }
+
   rollback(): void {
     if (this.finished) return;
     this.finished = true;

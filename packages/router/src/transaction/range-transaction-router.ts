@@ -9,6 +9,7 @@ import type { OperationOptions, WriteOutcome } from '../router-api.ts';
 import { ScanOperation } from '../scan.ts';
 import type { StoreRequests } from '../store-requests.ts';
 import { hullOf, WriteOperation, type WriteParts } from '../write-operation.ts';
+import { computationBytes } from './computation.ts';
 import { LocateOperation } from './locate-operation.ts';
 import { PrepareOperation } from './prepare-operation.ts';
 import { Pusher } from './pusher.ts';
@@ -140,13 +141,14 @@ export class RangeTransactionRouter implements TransactionRouter {
     options: TransactionReadOptions = {},
   ): Promise<WriteOutcome> {
     this.parts.checkOpen();
-    const { readChecks, demandedTimestamp, maxTimestamp } = write;
-    const bytes = checkBatch(write) + readCheckBytes(readChecks);
-    const hull = hullOf(write, readChecks);
+    const { readChecks, demandedTimestamp, maxTimestamp, computations = [] } = write;
+    const bytes = checkBatch(write) + readCheckBytes(readChecks) + computationBytes(computations);
+    const hull = hullOf(write, readChecks, computations);
     return new WriteOperation(this.parts, write, hull, bytes, options, {
       context,
       coordinator: this.clientId,
       readChecks,
+      computations,
       demandedTimestamp,
       maxTimestamp,
       onWaiting: options.onWaiting,

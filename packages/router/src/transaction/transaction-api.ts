@@ -93,7 +93,17 @@ export interface ReadCheck {
   readonly since: number;
 }
 
+/** The key's new version is what the program makes of the newest one, where it is evaluated. */
+export interface Computation {
+  readonly key: Uint8Array;
+  /** Opaque to everybody but those who run it. */
+  readonly program: Uint8Array;
+}
+
 export interface TransactionWrite extends WriteBatch {
+  /** Conditions, too: each holds if its program makes something of the key. Numbered behind `conditions`. Without a demanded
+   *  timestamp. Default: none. */
+  readonly computations?: readonly Computation[];
   readonly readChecks: readonly ReadCheck[];
   /** The timestamp that the versions must carry; 0 = the leaseholder picks one. */
   readonly demandedTimestamp: number;

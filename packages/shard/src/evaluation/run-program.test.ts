@@ -6,7 +6,8 @@ import { flotilla } from '../../gen/kv.js';
 import { rangesOn } from '../testing/ranges-on.ts';
 import { StoreCluster } from '../testing/store-cluster.ts';
 import { ProgramSlots } from './program-slots.ts';
-import type { ScanProgram, ScanPrograms } from './scan-programs.ts';
+import type { StorePrograms } from './row-programs.ts';
+import type { ScanProgram } from './scan-programs.ts';
 
 const { RefusalReason } = flotilla.kv;
 const storeIds = [1, 2, 3].map(toStoreId);
@@ -14,7 +15,8 @@ const ranges = rangesOn(storeIds, [Buffer.alloc(0), Buffer.from(keyMax)]);
 const timeoutMs = 20_000;
 
 /** `count`: how many rows; `two`: no more than two of them; `fails`: gives up at the first. */
-const programs: ScanPrograms = {
+const programs: StorePrograms = {
+  compute: () => undefined,
   start(bytes): ScanProgram | undefined {
     const name = Buffer.from(bytes).toString();
     if (name !== 'count' && name !== 'two' && name !== 'fails') return undefined;

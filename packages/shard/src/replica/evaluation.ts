@@ -13,16 +13,24 @@ import {
 } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine } from '../engine/engine.ts';
+import type { RowPrograms } from '../evaluation/row-programs.ts';
 import type { StoreLimits } from '../limits.ts';
 import { kv } from '../protocol/index.ts';
 import { type StorageSpace, userKeyOf } from '../state/storage-keys.ts';
-import { checkStored, encodeStored, storedTimestamp } from '../state/stored-value.ts';
+import {
+  checkStored,
+  encodeStored,
+  storedPayload,
+  storedTimestamp,
+} from '../state/stored-value.ts';
 import type { PhysicalWrite } from './command.ts';
 import { type Overlay, overlayKey } from './overlay.ts';
 
 type WriteRequest = flotilla.kv.WriteRequest.$Properties;
+type Mutation = flotilla.kv.Mutation.$Properties;
 
 const noBytes = Buffer.alloc(0);
+const { UNCHANGED, COMPUTED } = kv.ConditionKind;
 
 /** What evaluation reads. */
 export interface EvaluationView {
@@ -48,11 +56,15 @@ export type RequestCheck =
   | { readonly ok: false; readonly kind: 'invalid' | 'tooLarge'; readonly reason: string }
   | { readonly ok: false; readonly kind: 'outside'; readonly span: Span };
 
-/** Sizes, counts and bounds; nothing that depends on state other than the range's bounds. */
+/**
+ * Sizes, counts and bounds; nothing that depends on state other than the range's bounds.
+ * @param mayCompute whether a condition may be COMPUTED
+ */
 export function checkWriteRequest(
   request: WriteRequest,
   bounds: Span,
   limits: StoreLimits,
+  mayCompute = false,
 ): RequestCheck {
   const conditions = request.conditions ?? [];
   const mutations = request.mutations ?? [];
@@ -61,11 +73,13 @@ export function checkWriteRequest(
   if (mutations.length > limits.commandMutationsMax)
     return tooLarge(`more than ${limits.commandMutationsMax} mutations`);
   let bytes = 0;
-  for (const { key, kind } of conditions) {
+  for (const { key, kind, program } of conditions) {
     const checked = checkKey(key, bounds);
     if (!checked.ok) return checked;
-    if (kind !== 0 && kind !== undefined && kind !== kv.ConditionKind.UNCHANGED)
-      return { ok: false, kind: 'invalid', reason: `unknown condition ${String(kind)}` };
+    const known = kind === COMPUTED ? mayCompute : !kind || kind === UNCHANGED;
+    if (!known) return { ok: false, kind: 'invalid', reason: `unknown condition ${String(kind)}` };
+    if ((program?.length ?? 0) > limits.programBytesMax)
+      return tooLarge(`a program exceeds ${limits.programBytesMax} bytes`);
   }
   for (const { key, value } of mutations) {
     const checked = checkKey(key, bounds);
@@ -104,7 +118,7 @@ export interface FailedCondition {
   readonly foundTimestamp: number;
 }
 
-/** The first condition that does not hold, or undefined. */
+/** The first condition that does not hold, those that compute aside; or undefined. */
 export function firstFailedCondition(
   view: EvaluationView,
   conditions: WriteRequest['conditions'],
@@ -112,14 +126,48 @@ export function firstFailedCondition(
   if (!conditions) return undefined;
   for (let index = 0; index < conditions.length; index++) {
     const condition = conditions[index];
+    if (condition?.kind === COMPUTED) continue;
     const key = condition?.key ?? noBytes;
     const stored = newestStored(view, overlayKey(key), key);
     const foundTimestamp = stored === undefined ? 0 : storedTimestamp(stored);
-    const expected =
-      condition?.kind === kv.ConditionKind.UNCHANGED ? (condition.timestamp ?? 0) : 0;
+    const expected = condition?.kind === UNCHANGED ? (condition.timestamp ?? 0) : 0;
     if (foundTimestamp !== expected) return { index, foundTimestamp };
   }
   return undefined;
+}
+
+/** Keys whose new version is computed from the newest one. */
+export function computedKeys(
+  conditions: WriteRequest['conditions'],
+): readonly { readonly key: Uint8Array }[] {
+  if (!conditions?.some(({ kind }) => kind === COMPUTED)) return noKeys;
+  return conditions.flatMap(({ kind, key }) =>
+    kind === COMPUTED ? [{ key: key ?? noBytes }] : [],
+  );
+}
+
+const noKeys: readonly { readonly key: Uint8Array }[] = [];
+
+/** What the programs of the conditions make of what is there, proposed writes included: mutations; or the first that fails. */
+export function computedMutations(
+  view: EvaluationView,
+  conditions: WriteRequest['conditions'],
+  programs: RowPrograms | undefined,
+): { readonly mutations: Mutation[] } | { readonly failed: FailedCondition } {
+  const mutations: Mutation[] = [];
+  for (const [index, { kind, key: maybeKey, program }] of (conditions ?? []).entries()) {
+    if (kind !== COMPUTED) continue;
+    const key = maybeKey ?? noBytes;
+    const stored = newestStored(view, overlayKey(key), key);
+    const computed = stored && programs?.compute(program ?? noBytes, key, storedPayload(stored));
+    const isTooLarge = computed?.kind === 'put' && computed.value.length > valueBytesMax;
+    if (computed === undefined || isTooLarge)
+      return { failed: { index, foundTimestamp: stored ? storedTimestamp(stored) : 0 } };
+    mutations.push(
+      computed.kind === 'put' ? { key, value: computed.value } : { key, isDelete: true },
+    );
+  }
+  return { mutations };
 }
 
 export interface EvaluatedWrite {

@@ -5,6 +5,7 @@
 import type { HybridLogicalClock, Span } from '@flotilla/base';
 import type { ProposeResult, ReadGrant } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
+import type { RowPrograms } from '../evaluation/row-programs.ts';
 import type { StoreLimits } from '../limits.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { SessionTable } from '../state/session-table.ts';
@@ -39,6 +40,8 @@ export interface LeaseholderContext {
   readonly engine: Engine;
   readonly hlc: HybridLogicalClock;
   readonly limits: StoreLimits;
+  /** Undefined: no write here computes its value. */
+  readonly programs: RowPrograms | undefined;
   readonly answers: Answers;
   readonly live: LiveTransactions;
   /** Of the store: keys that are fought over. */

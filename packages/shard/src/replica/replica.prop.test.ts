@@ -150,6 +150,7 @@ class Harness {
           deleteKeysMax: 4,
           entryBytesTarget: 200,
         },
+        programs: undefined,
         answers: { send: (caller, answer) => this.receive(caller, answer) },
         contention: new Contention(),
         live: new LiveTransactions({

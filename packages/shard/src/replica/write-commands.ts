@@ -15,6 +15,8 @@ import { type Answer, type Caller, RefusalReason, refusal } from './answers.ts';
 import { type Command, commandBytes, emptyCommand } from './command.ts';
 import {
   checkWriteRequest,
+  computedKeys,
+  computedMutations,
   type FailedCondition,
   firstFailedCondition,
   physicalWrites,
@@ -44,10 +46,15 @@ export class WriteCommands {
   ): Answer | undefined {
     const { core } = this;
     const { context } = core;
-    const checked = checkWriteRequest(request, core.bounds(), context.limits);
+    const checked = checkWriteRequest(request, core.bounds(), context.limits, header !== undefined);
     if (!checked.ok) return core.refused(checked);
     const { caller } = attempt;
-    const waits = waitForOthers(core, attempt, request, () => ownerOf(caller, request, header));
+    const computed = computedKeys(request.conditions);
+    const needs =
+      computed.length === 0
+        ? request
+        : { ...request, mutations: [...(request.mutations ?? []), ...computed] };
+    const waits = waitForOthers(core, attempt, needs, () => ownerOf(caller, request, header));
     if (waits !== undefined) return waits.answer;
     const isPlain = (request.readChecks?.length ?? 0) === 0 && !request.demandedTimestamp;
     if (!isPlain || header !== undefined) return this.evaluateCommit(attempt, request, header);
@@ -91,6 +98,8 @@ export class WriteCommands {
         return refusal(RefusalReason.INVALID, 'deleted spans go without a demanded timestamp');
       if (!Number.isSafeInteger(demanded) || !hlc.observe(toTimestamp(demanded)).ok)
         return refusal(RefusalReason.INVALID, 'the demanded timestamp is too far ahead');
+      if (computedKeys(request.conditions).length > 0)
+        return refusal(RefusalReason.INVALID, 'what is computed is of the present');
       const least = leastTimestamp(core, request.mutations ?? [], transaction);
       if (least > demanded) return pushedTo(least);
     }
@@ -159,6 +168,8 @@ export class WriteCommands {
     const { contention, nowMs } = this.core.context;
     const condition = conditions?.[failed];
     if (condition?.kind === kv.ConditionKind.ABSENT) return;
+    // Most likely the row is not there, or not one that is meant.
+    if (condition?.kind === kv.ConditionKind.COMPUTED) return;
     const key = condition?.key ?? readChecks?.[failed - (conditions?.length ?? 0)]?.startKey;
     if (key) contention.noteConflict(overlayKey(key), nowMs());
   }
@@ -171,7 +182,17 @@ export class WriteCommands {
   ): Answer | undefined {
     const { core } = this;
     const view = core.view();
-    const failed = firstFailedCondition(view, request.conditions) ?? failedRead;
+    const { conditions } = request;
+    let failed = firstFailedCondition(view, conditions) ?? failedRead;
+    let made = request;
+    if (failed === undefined && computedKeys(conditions).length > 0) {
+      const computed = computedMutations(view, conditions, core.context.programs);
+      if ('failed' in computed) failed = computed.failed;
+      else {
+        probe('writeComputed');
+        made = { ...request, mutations: [...(request.mutations ?? []), ...computed.mutations] };
+      }
+    }
     const timestamp = core.nextTimestamp();
     const latest = request.maxTimestamp ?? 0;
     if (latest !== 0 && (demanded || timestamp) > latest) {
@@ -185,7 +206,7 @@ export class WriteCommands {
       ackedUpTo: request.ackedUpTo ?? 0,
       writes:
         failed === undefined
-          ? physicalWrites(view, request, deletes, {
+          ? physicalWrites(view, made, deletes, {
               timestamp: demanded || timestamp,
               versionTimestamp: demanded,
             }).map(({ write }) => write)
@@ -202,7 +223,7 @@ export class WriteCommands {
       );
     core.append(caller, command);
     if (failed !== undefined) this.noteConflict(request, failed.index);
-    if (failed === undefined) this.noteAbsence(request, command, demanded || timestamp);
+    if (failed === undefined) this.noteAbsence(made, command, demanded || timestamp);
     if (transaction === undefined || failed !== undefined) return undefined;
     probe(demanded === 0 ? 'transactionInOneCommand' : 'transactionAtItsReadTimestamp');
     bumpReads(core.memory, reads ?? [], demanded || timestamp, transaction);

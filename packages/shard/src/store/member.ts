@@ -385,6 +385,7 @@ export class Member {
         engine,
         hlc,
         limits,
+        programs: this.context.options.programs,
         answers: admission,
         live: this.live,
         contention: this.contention,

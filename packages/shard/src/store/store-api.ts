@@ -2,7 +2,7 @@
 import type { Clock, Disk, Logger, Prng, StoreId, Transport } from '@flotilla/base';
 import type { DriverLimits, RaftLimits, RaftTimings } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
-import type { ScanPrograms } from '../evaluation/scan-programs.ts';
+import type { StorePrograms } from '../evaluation/row-programs.ts';
 import type { StoreLimits } from '../limits.ts';
 import type { PlacementSettings, StoreFigures, WriteHealth } from '../placement/settings.ts';
 import type { FinishTransaction } from '../transaction/abandoned.ts';
@@ -33,8 +33,8 @@ export interface StoreOptions {
   readonly placement?: PlacementSettings;
   /** Finishes transactions whose coordinators are gone, wherever their keys are. Absent: whoever meets them does. */
   readonly finishTransaction?: FinishTransaction;
-  /** Runs what scans carry along. Absent: programs are refused, and whoever asks evaluates rows itself. */
-  readonly programs?: ScanPrograms;
+  /** Runs what scans and writes carry along. Absent: programs are refused, and whoever asks evaluates rows itself. */
+  readonly programs?: StorePrograms;
   /** Size of a log segment, preallocated. Default: the log's own. Unit: bytes. */
   readonly walSegmentBytes?: number;
   /** Shown by status. Default: this process's id. */

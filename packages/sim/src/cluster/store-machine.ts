@@ -15,7 +15,7 @@ import { defaultLimits as defaultRaftLimits } from '@flotilla/raft';
 import { createRouter } from '@flotilla/router';
 import { openStore, type PlacementSettings, type Store } from '@flotilla/shard';
 import { MemoryEngine } from '@flotilla/shard/testing';
-import { createScanPrograms } from '@flotilla/sql';
+import { createStorePrograms } from '@flotilla/sql';
 import { SimFailure } from '../failure.ts';
 import { hasPlacement, type Swarm, wallErrorMsMaxOf } from '../swarm.ts';
 import { Host } from '../world/host.ts';
@@ -129,7 +129,7 @@ export class StoreMachine {
     });
     openStore({
       finishTransaction: (transaction) => router.transactions.finish(transaction),
-      programs: createScanPrograms(),
+      programs: createStorePrograms(),
       directory: 'data',
       storeId,
       machine: `machine-${storeId}`,

@@ -173,12 +173,18 @@ export class Catalog {
   }
 
   /** Commits what rests on the grant. Errors: those of KvTransaction.commit. */
-  async commit(transaction: KvTransaction, grant: Grant | undefined): Promise<void> {
-    if (grant === undefined) return transaction.commit();
+  commit(transaction: KvTransaction, grant: Grant | undefined): Promise<void> {
+    return grant === undefined
+      ? transaction.commit()
+      : this.commitUnder(grant, () => transaction.commit());
+  }
+
+  /** What `commit` does, and may commit, rests on the grant. */
+  async commitUnder<Result>(grant: Grant, commit: () => Promise<Result>): Promise<Result> {
     let unknown = false;
     grant.enter();
     try {
-      await transaction.commit();
+      return await commit();
     } catch (error) {
       unknown = isUnknown(error);
       throw error;

@@ -229,6 +229,11 @@ export class RecordedTransaction implements KvTransaction {
     return this.inner.commit();
   }
 
+  commitComputed(key: Uint8Array, program: Uint8Array): Promise<boolean> {
+    this.recorder.storage.requests++;
+    return this.inner.commitComputed(key, program);
+  }
+
   rollback(): void {
     this.inner.rollback();
   }

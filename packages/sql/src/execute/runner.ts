@@ -29,8 +29,11 @@ import { SqlError } from '../sql-error.ts';
 import type { TableStore } from '../storage/table-store.ts';
 import { duplicateOf, isUniqueKey } from './conflicts.ts';
 import type { Row } from './evaluate.ts';
+import { hasForeignKeys } from './foreign-keys.ts';
 import { pointKey } from './key-spans.ts';
 import { lockKeys, type RowLock } from './lock-rows.ts';
+import { evaluateOnce } from './operator.ts';
+import { programOfRun } from './push/planned-program.ts';
 import { RecordedTransaction, type Recorder } from './recorder.ts';
 import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
 import type { SpillSpace } from './spill/spill-space.ts';
@@ -200,6 +203,9 @@ export class Runner {
       const { writes, transaction } = run;
       const grant = this.bind(run, prepared);
       try {
+        const computed =
+          attempt === 1 ? await this.compute(statement, run, prepared, grant) : undefined;
+        if (computed !== undefined) return computed;
         const written = await prepared.plan.root.run(run);
         run.pace.check();
         await writes?.complete(run);
@@ -226,6 +232,33 @@ export class Runner {
       }
       prepared = await this.replan(statement, ++stale);
     }
+  }
+
+  /**
+   * A statement of one row that its leaseholder can run by itself, in a transaction of its own: one request, which waits for
+   * nobody. @returns undefined: nothing was written, and it is run like any other
+   */
+  private async compute(
+    { within, lockTimeoutMs, recorder }: Statement<WritePlan>,
+    run: Run,
+    { plan: { rowProgram } }: Prepared<WritePlan>,
+    grant: Grant | undefined,
+  ): Promise<WrittenRows | undefined> {
+    if (rowProgram === undefined || grant === undefined) return undefined;
+    if (within !== undefined || recorder !== undefined || lockTimeoutMs > 0) return undefined;
+    const { scan, deletes } = rowProgram;
+    const { store } = scan;
+    const snapshot = run.evaluation.catalog?.names.snapshot;
+    if (deletes && (snapshot === undefined || hasForeignKeys(store.table, snapshot)))
+      return undefined;
+    run.pace.check();
+    const program = await programOfRun(rowProgram, run);
+    const key = program && (await evaluateOnce(run, () => pointKey(scan, run.evaluation)));
+    if (program === undefined || key === undefined) return undefined;
+    const written = await this.options.catalog.commitUnder(grant, () =>
+      run.transaction.commitComputed(key, program),
+    );
+    return written ? { count: 1, returned: [], stores: [store] } : undefined;
   }
 
   /** @returns whether the plan is current; if not, nothing was written */

@@ -19,6 +19,7 @@ import type { SqlType } from '../types/type.ts';
 import type { AccessPath, KeyPart } from './access-path.ts';
 import type { IndexUse } from './compile.ts';
 import type { ExplainNode, ExplainOptions } from './explain-node.ts';
+import type { RowProgram } from './push-row.ts';
 
 export interface CompiledBound {
   readonly evaluate: Evaluator;
@@ -93,6 +94,8 @@ export interface WritePlan {
   /** What the command tag says before the count. */
   readonly tag: 'INSERT 0' | 'UPDATE' | 'DELETE' | 'MERGE' | 'SELECT';
   readonly root: WriteNode;
+  /** Undefined: its rows have to be read before they are written. */
+  readonly rowProgram: RowProgram | undefined;
   /** @param count of the rows that the run has written */
   explain(recorder?: Recorder, count?: number): ExplainNode;
   instrument(): void;

@@ -39,6 +39,7 @@ import { explainNode } from './explain-node.ts';
 import type { Plan, PointLookup, SelectPlan, WritePlan } from './plan.ts';
 import { RelationPlanner } from './plan-relation.ts';
 import { compileScan, primaryPartsOf, storeOf } from './plan-table.ts';
+import { pushRow, type RowProgram } from './push-row.ts';
 import { simplifyStatement } from './simplify-statement.ts';
 
 export interface PlannedStatement {
@@ -92,7 +93,8 @@ function failing<P extends SelectPlan | WritePlan>(plan: P, failure: SqlError): 
       explain: fail,
     };
   const { inputs, ctes, text } = plan.root;
-  return { ...plan, root: { inputs, ctes, text, run: async () => fail() }, explain: fail };
+  const root = { inputs, ctes, text, run: async () => fail() };
+  return { ...plan, root, rowProgram: undefined, explain: fail };
 }
 
 function textOf({ inputs, text }: Operator): Pick<Operator, 'inputs' | 'text'> {
@@ -123,12 +125,12 @@ class StatementPlanner {
   plan(statement: BoundSelect | BoundWrite): SelectPlan | WritePlan {
     if (statement.kind !== 'select') {
       const root = this.write(statement);
-      return this.writePlan(tags[statement.kind], root, root);
+      return this.writePlan(tags[statement.kind], root, this.rowProgram(statement));
     }
     const { relation } = statement;
     if (writes(relation)) {
       const root = new SelectNode(this.relations.dense(relation).operator);
-      return this.writePlan('SELECT', root, root);
+      return this.writePlan('SELECT', root, undefined);
     }
     const lookup = this.pointLookup(relation);
     const root = this.relations.dense(relation).operator;
@@ -150,10 +152,14 @@ class StatementPlanner {
     };
   }
 
-  private writePlan(tag: WritePlan['tag'], root: WriteNode, node: WriteNode): WritePlan {
+  private writePlan(
+    tag: WritePlan['tag'],
+    root: WriteNode,
+    rowProgram: WritePlan['rowProgram'],
+  ): WritePlan {
     const shown: Operator = {
-      inputs: node.inputs,
-      text: node.text,
+      inputs: root.inputs,
+      text: rowProgram === undefined ? root.text : () => atStore(root.text?.()),
       open: () => {
         throw new RangeError('only EXPLAIN looks at this');
       },
@@ -163,6 +169,7 @@ class StatementPlanner {
       kind: 'write',
       tag,
       root,
+      rowProgram,
       explain: (recorder, count = 0) => {
         recorder?.add(shown, count);
         return explain(recorder);
@@ -181,22 +188,54 @@ class StatementPlanner {
     const { tree, where } = project.input;
     if (tree.kind !== 'item' || tree.source.kind !== 'table') return undefined;
     const { source } = tree;
-    const parts = primaryPartsOf(source.table);
-    const { access, filter } = chooseAccess(where, parts);
-    if (filter !== undefined || !isSingle(access) || !isPointAccess(access, parts.length))
-      return undefined;
-    const keys = access.equals.flatMap((one) => (one.kind === 'values' ? one.values : []));
+    const point = this.pointOf(source, where);
+    if (point === undefined || point.filter !== undefined) return undefined;
     const shown = project.outputs.slice(0, relation.types.length);
-    if ([...keys, ...shown].some(hasSubquery)) return undefined;
+    if (shown.some(hasSubquery)) return undefined;
     const needed = source.types.map(() => false);
     for (const output of shown) markColumns(output, needed);
     const { compiler } = this.relations;
-    const path = { access, index: undefined };
-    const scan = compileScan(compiler, source, path, { needed, reverse: false });
+    const scan = point.scan(needed);
     const outputs = shown.map((output) => compiler.evaluator(output));
     const [target] = locked?.targets ?? [];
     const lock = target && { store: scan.store, columns: [], mode: target.mode, wait: target.wait };
     return { scan, outputs, lock };
+  }
+
+  /** UPDATE or DELETE of the one row with a key, where nothing but that row is concerned. */
+  private rowProgram(write: BoundWrite): RowProgram | undefined {
+    if (write.kind !== 'update' && write.kind !== 'delete') return undefined;
+    const { tree, where, table, returning, ctes } = write;
+    if (returning !== undefined || ctes.length > 0) return undefined;
+    if (tree.kind !== 'item' || tree.source.kind !== 'table') return undefined;
+    const point = this.pointOf({ table, withRowId: false }, where);
+    if (point === undefined) return undefined;
+    const needed = table.columns.map(() => true);
+    const assignments = write.kind === 'update' ? write.assignments : 'delete';
+    return pushRow({ scan: point.scan(needed), filter: point.filter, assignments });
+  }
+
+  /** One key of the table, known beforehand. */
+  private pointOf(
+    source: Parameters<typeof compileScan>[1],
+    where: Expression | undefined,
+  ):
+    | {
+        readonly filter: Expression | undefined;
+        readonly scan: (needed: readonly boolean[]) => PointLookup['scan'];
+      }
+    | undefined {
+    const parts = primaryPartsOf(source.table);
+    const { access, filter } = chooseAccess(where, parts);
+    if (!isSingle(access) || !isPointAccess(access, parts.length)) return undefined;
+    const keys = access.equals.flatMap((one) => (one.kind === 'values' ? one.values : []));
+    if (keys.some(hasSubquery)) return undefined;
+    const path = { access, index: undefined };
+    const { compiler } = this.relations;
+    return {
+      filter,
+      scan: (needed) => compileScan(compiler, source, path, { needed, reverse: false }),
+    };
   }
 
   private write(write: BoundWrite): WriteNode {
@@ -339,6 +378,10 @@ class StatementPlanner {
       inputs,
     );
   }
+}
+
+function atStore({ head, details }: NodeText = { head: '', details: [] }): NodeText {
+  return { head, details: [...details, 'At Stores: row'] };
 }
 
 function headOf(word: string, table: TableDescriptor): () => NodeText {

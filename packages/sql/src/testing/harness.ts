@@ -24,6 +24,8 @@ export async function createHarness(
     readonly batchPairs?: number;
     readonly clock?: Clock;
     readonly cluster?: ClusterInspector;
+    /** As SqlEngineOptions has it. */
+    readonly catalogLease?: boolean;
   } = {},
 ): Promise<Harness> {
   const database = new MemoryKvDatabase(
@@ -34,6 +36,7 @@ export async function createHarness(
     clock: options.clock ?? new SystemClock(),
     prng: new SeededPrng(1),
     ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
+    catalogLease: options.catalogLease ?? false,
   });
   return harnessOver(database, engine);
 }

@@ -13,7 +13,7 @@ import {
   spanContains,
   valueBytesMax,
 } from '@flotilla/base';
-import { createScanPrograms } from '../execute/push/evaluate-program.ts';
+import { createStorePrograms } from '../execute/push/evaluate-program.ts';
 import {
   type BeginOptions,
   type EvaluatedPart,
@@ -58,7 +58,7 @@ interface Write {
   readonly mustBeAbsent: boolean;
 }
 
-const programs = createScanPrograms();
+const programs = createStorePrograms();
 /** Rows of one answer of a program: few, so that answers have to be put together. */
 const evaluatedRows = 100;
 /** Pairs that a scan hands out at once. */
@@ -74,8 +74,8 @@ export class MemoryKvDatabase implements KvDatabase {
   readonly counts: { get: number; scan: number; commit: number } = { get: 0, scan: 0, commit: 0 };
   /** False: programs are not run here. */
   evaluates = true;
-  /** Answers of programs. */
-  readonly evaluated: { parts: number } = { parts: 0 };
+  /** Answers of programs, and rows that they have written. */
+  readonly evaluated: { parts: number; writes: number } = { parts: 0, writes: 0 };
   readonly locks: MemoryLocks = new MemoryLocks();
   private readonly batchPairs: number;
   private readonly entries: Entry[] = [];
@@ -434,6 +434,26 @@ class MemoryTransaction implements KvTransaction, LockOwner {
     } finally {
       this.database.locks.release(this);
     }
+  }
+
+  /** As stores do it: of the newest value, and not where somebody has the key locked. */
+  async commitComputed(key: Uint8Array, program: Uint8Array): Promise<boolean> {
+    this.checkOpen();
+    const { database } = this;
+    if (!database.evaluates) return false;
+    const latest = this.bound?.timestamp;
+    await database.operate({ kind: 'commit', keys: [key] });
+    if (!database.locks.available(keyText(key), this, 'exclusive')) return false;
+    this.checkBound(latest);
+    const { value: before } = database.read(key);
+    const computed = before && programs.compute(program, key, before);
+    if (computed === undefined) return false;
+    this.ended = true;
+    const value = computed.kind === 'put' ? computed.value : undefined;
+    database.apply([{ key, value, mustBeAbsent: false }], []);
+    database.evaluated.writes++;
+    await database.operate({ kind: 'committed', keys: [key] });
+    return true;
   }
 
   rollback(): void {

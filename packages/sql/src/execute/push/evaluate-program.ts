@@ -29,13 +29,15 @@ import {
   UnknownProgram,
 } from './expression-text.ts';
 import { KeyFilter } from './key-filter.ts';
+import { type ComputedValue, type NewRow, newRowOf, newValue } from './new-row.ts';
 import { decodeProgram, type ProgramRun } from './program.ts';
 import { datumOfText, isPushableType, rowFormOf, valuesCodec } from './pushable.ts';
 import { ResultWriter } from './result.ts';
 
-/** As the stores' own interface has it. */
-export interface ScanPrograms {
+/** As the stores' own interfaces have it. */
+export interface StorePrograms {
   start(program: Uint8Array): RunningProgram | undefined;
+  compute(program: Uint8Array, key: Uint8Array, value: Uint8Array): ComputedValue | undefined;
 }
 
 export interface RunningProgram {
@@ -114,11 +116,12 @@ interface Compiled {
     | undefined;
   readonly output:
     | { readonly kind: 'columns'; readonly places: readonly number[]; readonly codec: RowCodec }
-    | { readonly kind: 'groups'; readonly plan: GroupingPlan; readonly codec: RowCodec };
+    | { readonly kind: 'groups'; readonly plan: GroupingPlan; readonly codec: RowCodec }
+    | NewRow;
 }
 
 /** What understands the programs of this version. */
-export function createScanPrograms(): ScanPrograms {
+export function createStorePrograms(): StorePrograms {
   const cache = new ProgramCache();
   return {
     start(program) {
@@ -129,7 +132,31 @@ export function createScanPrograms(): ScanPrograms {
         return undefined;
       }
     },
+    compute(program, key, value) {
+      try {
+        const run = decodeProgram(program);
+        const { decode, filter, output, parameters } = cache.compile(run.fixed);
+        if (output.kind !== 'row') return undefined;
+        const context = new Nobody(valuesOf(parameters, run.parameters));
+        const row = decode(key, value);
+        if (filter !== undefined && filter(row, context) !== true) return undefined;
+        return newValue(output, row, context);
+      } catch {
+        // It meets an error, say: whoever sent it does the same by itself, and finds out which.
+        return undefined;
+      }
+    },
   };
+}
+
+function valuesOf(codec: RowCodec, bytes: Uint8Array): Datum[] {
+  const values: Datum[] = codec.stored.map(() => null);
+  codec.decodeInto(
+    values,
+    bytes,
+    values.map(() => true),
+  );
+  return values;
 }
 
 /** @throws UnknownProgram and whatever a damaged program meets */
@@ -140,13 +167,7 @@ export function startProgram(
 ): RunningProgram {
   const run = decodeProgram(program);
   const compiled = cache.compile(run.fixed);
-  const parameters: Datum[] = compiled.parameters.stored.map(() => null);
-  compiled.parameters.decodeInto(
-    parameters,
-    run.parameters,
-    parameters.map(() => true),
-  );
-  return new Running(compiled, run, context(parameters));
+  return new Running(compiled, run, context(valuesOf(compiled.parameters, run.parameters)));
 }
 
 export class ProgramCache {
@@ -181,6 +202,7 @@ class Running implements RunningProgram {
 
   constructor(compiled: Compiled, run: ProgramRun, context: EvalContext) {
     const { output } = compiled;
+    if (output.kind === 'row') throw new UnknownProgram('a scan writes nothing');
     this.compiled = compiled;
     this.context = context;
     this.limit = run.limit === 0 ? Number.POSITIVE_INFINITY : run.limit;
@@ -267,6 +289,7 @@ function outputOf(
       codec: valuesCodec(columns.map(({ form }) => form)),
     };
   }
+  if (text.kind === 'row') return newRowOf(text, { width, expression, formOf });
   if (text.kind !== 'groups') throw new UnknownProgram('output');
   const keys = listOf(text.keys).map(expression);
   const all = listOf(text.aggregates).map((one) => {

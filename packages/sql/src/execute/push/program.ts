@@ -56,6 +56,18 @@ export interface ProgramText {
           readonly arguments: readonly Json[];
           readonly filter: Json;
         }[];
+      }
+    /** Of a write: the row's new value. */
+    | {
+        readonly kind: 'row';
+        /** Null: the row goes. */
+        readonly stored: readonly (readonly [place: number, form: FormText])[] | null;
+        /** Of the row as it was. */
+        readonly assignments: readonly (readonly [place: number, value: Json])[];
+        /** Of the row with the assignments. */
+        readonly generated: readonly (readonly [place: number, value: Json])[];
+        readonly notNull: readonly number[];
+        readonly checks: readonly Json[];
       };
   /** What the filter of keys is about, and the types that its keys had; empty: there is none. */
   readonly probe: readonly Json[];

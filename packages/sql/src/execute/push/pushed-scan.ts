@@ -6,23 +6,16 @@
 import type { EvaluatedPart } from '../../kv-transaction.ts';
 import type { TableScan } from '../../plan/plan.ts';
 import type { Datum } from '../../session-api.ts';
-import { SqlError } from '../../sql-error.ts';
 import type { RowCodec } from '../../storage/row-codec.ts';
-import type { Evaluator } from '../evaluate.ts';
 import { keySpans } from '../key-spans.ts';
 import { evaluateOnce } from '../operator.ts';
 import { type Run, withArguments } from '../run.ts';
 import { ProgramCache, type RunningProgram, startProgram } from './evaluate-program.ts';
-import { encodeProgram, programBytesMax } from './program.ts';
+import { type PlannedProgram, programOfRun } from './planned-program.ts';
 import { type ProgramResult, readResult } from './result.ts';
 
-/** A program as the plan has it: what is the same for every run. */
-export interface PushedProgram {
+export interface PushedProgram extends PlannedProgram {
   readonly scan: TableScan;
-  readonly fixed: Buffer;
-  /** What is computed before a run. */
-  readonly parameters: readonly Evaluator[];
-  readonly parameterCodec: RowCodec;
   /** Of a result's rows: columns in their places, others NULL. */
   readonly result: { readonly codec: RowCodec; readonly width: number };
 }
@@ -36,24 +29,17 @@ export interface PushedRun {
   readonly keys?: Uint8Array | undefined;
 }
 
-const noBytes = new Uint8Array(0);
 const cache = new ProgramCache();
 
 /** Results in scan order. Undefined: this run cannot be pushed. */
 export async function openPushed(
   program: PushedProgram,
   run: Run,
-  { limit, inTurn, keys = noBytes }: PushedRun,
+  { limit, inTurn, keys }: PushedRun,
 ): Promise<AsyncGenerator<ProgramResult, void, undefined> | undefined> {
   const { scan } = program;
-  const parameters = await parametersOf(program, run);
-  if (parameters === undefined) return undefined;
-  const { fixed, parameterCodec } = program;
-  const bytes = encodeProgram({
-    ...{ fixed, limit: limit ?? 0, keys },
-    parameters: parameterCodec.encode(parameters),
-  });
-  if (bytes.length > programBytesMax) return undefined;
+  const bytes = await programOfRun(program, run, { limit, keys });
+  if (bytes === undefined) return undefined;
   const spans = await evaluateOnce(run, () => keySpans(scan, run.evaluation));
   const { signal } = run.pace;
   const parts = run.transaction.evaluate(spans, bytes, {
@@ -63,22 +49,6 @@ export async function openPushed(
   });
   return parts && resultsOf(program, run, parts, bytes);
 }
-
-/** Undefined: one of them fails, which only counts where it is met. */
-async function parametersOf(
-  { parameters }: PushedProgram,
-  run: Run,
-): Promise<readonly Datum[] | undefined> {
-  try {
-    return await evaluateOnce(run, () => parameters.map((one) => one([], run.evaluation)));
-  } catch (error) {
-    if (error instanceof SqlError && !fatal.has(error.code)) return undefined;
-    throw error;
-  }
-}
-
-/** Cancelled, and out of memory: these are not the expression's. */
-const fatal: ReadonlySet<string> = new Set(['57014', '53200']);
 
 async function* resultsOf(
   { result: shape }: PushedProgram,
