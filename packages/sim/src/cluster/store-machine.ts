@@ -18,6 +18,7 @@ import { MemoryEngine } from '@flotilla/shard/testing';
 import { createStorePrograms } from '@flotilla/sql';
 import { SimFailure } from '../failure.ts';
 import { hasPlacement, type Swarm, wallErrorMsMaxOf } from '../swarm.ts';
+import { withGrowth } from '../workload/transactions/growth.ts';
 import { Host } from '../world/host.ts';
 import { HostTransport, type ReplayFaults } from '../world/host-transport.ts';
 import { SlowEngine } from '../world/slow-engine.ts';
@@ -129,7 +130,7 @@ export class StoreMachine {
     });
     openStore({
       finishTransaction: (transaction) => router.transactions.finish(transaction),
-      programs: createStorePrograms(),
+      programs: withGrowth(createStorePrograms()),
       directory: 'data',
       storeId,
       machine: `machine-${storeId}`,

@@ -1,6 +1,7 @@
 /** All bugs that are planted. */
 import { closings } from './bugs/closing.ts';
 import { commands } from './bugs/commands.ts';
+import { computed } from './bugs/computed.ts';
 import { disk } from './bugs/disk.ts';
 import { elections } from './bugs/elections.ts';
 import { memberships } from './bugs/membership.ts';
@@ -22,4 +23,5 @@ export const mutants: readonly Mutant[] = [
   ...splits,
   ...transactions,
   ...closings,
+  ...computed,
 ];

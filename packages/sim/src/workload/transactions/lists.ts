@@ -25,6 +25,7 @@ export class Lists implements Workload {
   async step(session: Session): Promise<void> {
     const { prng } = session;
     const operations = this.begin(session);
+    if (prng.nextBelow(4) === 0 && (await this.growOne(session, operations))) return;
     const steps = 1 + prng.nextBelow(4);
     for (let i = 0; i < steps; i++) {
       const n = prng.nextBelow(this.keys.length);
@@ -60,6 +61,16 @@ export class Lists implements Workload {
       calledAt: trace.beganAt,
       returnedAt: trace.endedAt,
     }));
+  }
+
+  /** An append by itself, made where the list lies. @returns false: it was not to be had that way */
+  private async growOne(session: Session, operations: ListOperation[]): Promise<boolean> {
+    const n = session.prng.nextBelow(this.keys.length);
+    const value = ++this.made;
+    operations.push({ kind: 'append', key: `l${n}`, value });
+    if (await session.growWhereItLies(this.keys[n] as Buffer, String(value))) return true;
+    operations.pop();
+    return false;
   }
 
   private begin(session: Session): ListOperation[] {

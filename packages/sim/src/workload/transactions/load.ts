@@ -210,8 +210,10 @@ export class TransactionLoad {
     under?.set(trace, ended);
     try {
       await what.step(session);
-      trace.committing = true;
-      await transaction.commit();
+      if (!session.hasCommitted) {
+        trace.committing = true;
+        await transaction.commit();
+      }
       trace.end('committed', now());
       record.ok++;
     } catch (error) {

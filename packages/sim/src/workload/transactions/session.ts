@@ -5,6 +5,7 @@
 import type { Prng, Span } from '@flotilla/base';
 import { type KvTransaction, lockedByOther, type ReadOptions } from '@flotilla/sql/protocol';
 import type { TransactionSwarm } from '../../swarm.ts';
+import { growth } from './growth.ts';
 import { keyText, type TransactionTrace } from './trace.ts';
 
 export interface SessionOptions {
@@ -26,6 +27,8 @@ export class Session {
   readonly trace: TransactionTrace;
   readonly prng: Prng;
   readonly swarm: TransactionSwarm;
+  /** A step was its commit as well. */
+  hasCommitted = false;
   private readonly transaction: KvTransaction;
   private readonly options: SessionOptions;
 
@@ -96,6 +99,25 @@ export class Session {
   insert(key: Buffer, payload: string): void {
     this.trace.writes.set(keyText(key), 'put');
     this.transaction.insert(key, Buffer.from(`${this.trace.name}|${payload}`));
+  }
+
+  /**
+   * All that the transaction does: the payload grows by an element where it lies.
+   * @returns false: nothing was written, and the transaction may do something else
+   */
+  async growWhereItLies(key: Buffer, element: string): Promise<boolean> {
+    const { trace } = this;
+    trace.writes.set(keyText(key), 'put');
+    trace.committing = true;
+    this.hasCommitted = await this.transaction.commitComputed(
+      key,
+      growth({ name: trace.name, element }),
+    );
+    if (!this.hasCommitted) {
+      trace.writes.clear();
+      trace.committing = false;
+    }
+    return this.hasCommitted;
   }
 
   delete(key: Buffer): void {
