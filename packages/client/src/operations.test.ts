@@ -75,7 +75,10 @@ describe('onOperation', () => {
     await db.sql`CREATE TABLE counters (id int PRIMARY KEY, n int)`;
     await db.sql`INSERT INTO counters VALUES (1, 0)`;
     await Promise.all(
-      Array.from({ length: 8 }, () => db.sql`UPDATE counters SET n = n + 1 WHERE id = 1`),
+      Array.from(
+        { length: 8 },
+        () => db.sql`UPDATE counters SET n = n + 1 WHERE id = 1 RETURNING n`,
+      ),
     );
     const updates = told().filter(({ text }) => text?.startsWith('UPDATE'));
     expect(updates).toHaveLength(8);
