@@ -5,7 +5,7 @@
  * the way, whose outcome only its record knows. Rows and intents are taken in one moment; what is read later is older
  * versions, which do not change, as long as the replica keeps its bounds and its storage.
  */
-import { type HybridLogicalClock, probe, type Span, spanContainsSpan } from '@flotilla/base';
+import { type HybridLogicalClock, keySuccessor, probe, type Span } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import type { ClosedTimestamps } from '../closed/closed-timestamps.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
@@ -19,6 +19,7 @@ import { VersionScan, visibleAt } from '../transaction/version-scan.ts';
 import {
   beforeObstacle,
   checkKeys,
+  goneMeanwhile,
   presentValue,
   type Reads,
   type ReadsOptions,
@@ -108,13 +109,13 @@ export class FollowerReads {
       for (const i of fromHistory) {
         const key = keys[i] ?? noBytes;
         const old = await historyAt(engine, space, key, readTimestamp);
+        const gone = goneMeanwhile(replica, space, { startKey: key, endKey: keySuccessor(key) });
+        if (gone !== undefined) return gone;
         const visible = visibleAt(undefined, old, snapshot);
         if (visible.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
         if (visible.kind === 'version') values[i] = presentValue(visible.stored);
       }
-      const moved = checkKeys(replica, keys, limits);
-      if (replica.isRemoved || replica.space !== space) return replica.notLeaseholder();
-      return moved ?? this.serve(answer);
+      return this.serve(answer);
     };
     complete().then((found) => answers.send(caller, found), onFatal);
     return undefined;
@@ -151,8 +152,8 @@ export class FollowerReads {
     });
     this.reads.runScan(caller, async () => {
       const result = await scan.run();
-      if (replica.isRemoved || replica.space !== space) return replica.notLeaseholder();
-      if (!spanContainsSpan(replica.descriptor, span)) return replica.keyMismatch(span);
+      const gone = goneMeanwhile(replica, space, free.span);
+      if (gone !== undefined) return gone;
       if (result.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
       const { rows, complete } = result;
       const last = rows.at(-1);

@@ -30,7 +30,7 @@ import {
 import { blockedBy } from '../replica/leaseholder.ts';
 import { overlayKey } from '../replica/overlay.ts';
 import type { Replica } from '../replica/replica.ts';
-import { userKeyOf } from '../state/storage-keys.ts';
+import { type StorageSpace, userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import type { Intent } from '../state/transaction-rows.ts';
 import { ReadBarriers } from './read-barriers.ts';
@@ -290,6 +290,20 @@ export function scanBounds(
 
 export function presentValue(stored: Buffer): flotilla.kv.Value.$Properties {
   return { present: true, value: storedPayload(stored), timestamp: storedTimestamp(stored) };
+}
+
+/**
+ * Why what was read over several turns does not count: the range was left, or a snapshot has replaced its storage, or it was
+ * cut, and whoever has the right half now may have left this store with its rows.
+ * @param space in which the reading began
+ */
+export function goneMeanwhile(
+  replica: Pick<Replica, 'isRemoved' | 'space' | 'descriptor' | 'notLeaseholder' | 'keyMismatch'>,
+  space: StorageSpace,
+  span: Span,
+): Answer | undefined {
+  if (replica.isRemoved || replica.space !== space) return replica.notLeaseholder();
+  return spanContainsSpan(replica.descriptor, span) ? undefined : replica.keyMismatch(span);
 }
 
 /** The part of a span that a scan meets before the first of some keys. */

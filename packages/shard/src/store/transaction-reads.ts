@@ -4,14 +4,7 @@
  * their way are waited for, and the read-timestamp cache keeps later ones above it. As with every read, the value is taken
  * first and the lease checked then; without a lease a quorum confirms, and the value is taken anew.
  */
-import {
-  keySuccessor,
-  probe,
-  type Span,
-  spanContainsSpan,
-  timestampToWallMs,
-  toTimestamp,
-} from '@flotilla/base';
+import { keySuccessor, probe, type Span, timestampToWallMs, toTimestamp } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { ProgramSlots } from '../evaluation/program-slots.ts';
 import { runProgram } from '../evaluation/run-program.ts';
@@ -32,6 +25,7 @@ import { VersionScan, visibleAt } from '../transaction/version-scan.ts';
 import {
   beforeObstacle,
   checkKeys,
+  goneMeanwhile,
   presentValue,
   type Reads,
   type ReadsOptions,
@@ -380,12 +374,16 @@ export class TransactionReads {
     const answer = answerOfSnapshot({ get: { values } }, snapshot);
     if (fromHistory.length === 0)
       return { kind: 'taken', finish: () => answers.send(caller, answer) };
+    const { space } = replica;
     const complete = async (): Promise<Answer> => {
       probe('historyRead');
       for (const i of fromHistory) {
         const key = keys[i] ?? noBytes;
-        const old = await historyAt(engine, replica.space, key, readTimestamp);
-        const gone = goneMeanwhile(replica, { startKey: key, endKey: keySuccessor(key) });
+        const old = await historyAt(engine, space, key, readTimestamp);
+        const gone = goneMeanwhile(replica, space, {
+          startKey: key,
+          endKey: keySuccessor(key),
+        });
         if (gone !== undefined) return gone;
         const visible = visibleAt(undefined, old, snapshot);
         if (visible.kind === 'uncertain') return uncertain(visible.timestamp).answer;
@@ -421,9 +419,10 @@ export class TransactionReads {
     const obstacles = this.obstaclesIn(leaseholder, span, within);
     const free = beforeObstacle(span, obstacles, reverse);
     if (free.span === undefined) return free.obstacle;
+    const { space } = replica;
     const scan = new VersionScan({
       engine,
-      space: replica.space,
+      space,
       span: free.span,
       reverse,
       readTimestamp,
@@ -437,7 +436,7 @@ export class TransactionReads {
     const run = async (): Promise<Answer | undefined> => {
       const result =
         program === undefined ? await collected(scan) : await this.evaluated(scan, program);
-      const gone = goneMeanwhile(replica, free.span);
+      const gone = goneMeanwhile(replica, space, free.span);
       if (gone !== undefined) return gone;
       if (result.kind === 'uncertain') return uncertain(result.timestamp).answer;
       if (result.kind === 'answer') return result.answer;
@@ -607,12 +606,6 @@ function announcedOn(
   // On its way to be that version, perhaps; a later write is not.
   const underWay = leaseholder.view().overlay.get(name);
   return underWay === undefined || underWay.timestamp === intent.timestamp ? intent : undefined;
-}
-
-/** The range was left, or cut: whoever has the right half now may have left this store with its rows. */
-function goneMeanwhile(replica: Replica, span: Span): Answer | undefined {
-  if (replica.isRemoved) return replica.notLeaseholder();
-  return spanContainsSpan(replica.descriptor, span) ? undefined : replica.keyMismatch(span);
 }
 
 function answerOfSnapshot(
