@@ -5,22 +5,19 @@
  * the way, whose outcome only its record knows. Rows and intents are taken in one moment; what is read later is older
  * versions, which do not change, as long as the replica keeps its bounds and its storage.
  */
-import { type HybridLogicalClock, keySuccessor, probe, type Span } from '@flotilla/base';
+import { type HybridLogicalClock, probe, type Span } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import type { ClosedTimestamps } from '../closed/closed-timestamps.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import type { Replica } from '../replica/replica.ts';
 import { namesWithin, orderedByName } from '../state/ordered-by-name.ts';
 import { transactionIdBytes } from '../state/storage-keys.ts';
-import { checkStored } from '../state/stored-value.ts';
 import { bytesOfName, nameOf } from '../state/transaction-rows.ts';
-import { historyAt } from '../transaction/history.ts';
-import { VersionScan, visibleAt } from '../transaction/version-scan.ts';
+import { VersionScan } from '../transaction/version-scan.ts';
 import {
   beforeObstacle,
   checkKeys,
   goneMeanwhile,
-  presentValue,
   type Reads,
   type ReadsOptions,
   resumeAfter,
@@ -28,9 +25,9 @@ import {
   type ScanRequest,
   scanBounds,
   spanOf,
-  tooLarge,
 } from './reads.ts';
 import { refuseTooOld } from './snapshot-age.ts';
+import { type NoValues, valuesAt } from './snapshot-values.ts';
 
 type GetRequest = flotilla.kv.GetRequest.$Properties;
 type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
@@ -83,41 +80,17 @@ export class FollowerReads {
       for (const key of keys)
         if ((intents.get(nameOf(key))?.timestamp ?? Infinity) <= uncertaintyLimit)
           return this.behind(replica, 'an intent is in the way');
-    const newest = engine.getMany(keys.map((key) => replica.space.dataKey(key)));
-    const values: flotilla.kv.Value.$Properties[] = [];
-    const fromHistory: number[] = [];
-    let bytes = 0;
-    for (const [i, key] of keys.entries()) {
-      const stored = newest[i];
-      if (stored === undefined) {
-        values.push({});
-        if (replica.lastDeletion > readTimestamp) fromHistory.push(i);
-        continue;
-      }
-      const visible = visibleAt(checkStored(key, stored), undefined, snapshot);
-      if (visible.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
-      values.push(visible.kind === 'version' ? presentValue(visible.stored) : {});
-      if (visible.kind === 'absent') fromHistory.push(i);
-      bytes += stored.length;
-    }
-    if (bytes > limits.getBytesMax)
-      return tooLarge(`the values exceed ${limits.getBytesMax} bytes: ask for fewer keys`);
+    const { lastDeletion } = replica;
+    const found = valuesAt({ engine, limits, replica, keys, snapshot, lastDeletion });
+    if (found.kind !== 'values') return this.without(replica, found);
+    const { values, older } = found;
     const answer: Answer = { get: { values, readTimestamp } };
-    if (fromHistory.length === 0) return this.serve(answer);
-    const { space } = replica;
+    if (older === undefined) return this.serve(answer);
     const complete = async (): Promise<Answer> => {
-      for (const i of fromHistory) {
-        const key = keys[i] ?? noBytes;
-        const old = await historyAt(engine, space, key, readTimestamp);
-        const gone = goneMeanwhile(replica, space, { startKey: key, endKey: keySuccessor(key) });
-        if (gone !== undefined) return gone;
-        const visible = visibleAt(undefined, old, snapshot);
-        if (visible.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
-        if (visible.kind === 'version') values[i] = presentValue(visible.stored);
-      }
-      return this.serve(answer);
+      const why = await older();
+      return why === undefined ? this.serve(answer) : this.without(replica, why);
     };
-    complete().then((found) => answers.send(caller, found), onFatal);
+    complete().then((whole) => answers.send(caller, whole), onFatal);
     return undefined;
   }
 
@@ -199,6 +172,10 @@ export class FollowerReads {
     probe('closedFollowerRead');
     this.served++;
     return readTimestamp === undefined ? answer : { scan: { ...answer.scan, readTimestamp } };
+  }
+
+  private without(replica: Replica, why: NoValues): Answer {
+    return why.kind === 'uncertain' ? this.behind(replica, 'a version is uncertain') : why.answer;
   }
 
   private behind(replica: Replica, message: string): Answer {

@@ -4,7 +4,7 @@
  * their way are waited for, and the read-timestamp cache keeps later ones above it. As with every read, the value is taken
  * first and the lease checked then; without a lease a quorum confirms, and the value is taken anew.
  */
-import { keySuccessor, probe, type Span, timestampToWallMs, toTimestamp } from '@flotilla/base';
+import { probe, type Span, timestampToWallMs, toTimestamp } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import { ProgramSlots } from '../evaluation/program-slots.ts';
 import { runProgram } from '../evaluation/run-program.ts';
@@ -15,18 +15,16 @@ import { blockedBy, type Leaseholder } from '../replica/leaseholder.ts';
 import type { Attempt } from '../replica/leaseholder-core.ts';
 import type { Replica } from '../replica/replica.ts';
 import { transactionIdBytes } from '../state/storage-keys.ts';
-import { checkStored, encodeStored } from '../state/stored-value.ts';
+import { encodeStored } from '../state/stored-value.ts';
 import { type Intent, isMarker, nameOf } from '../state/transaction-rows.ts';
-import { historyAt } from '../transaction/history.ts';
 import { lockOwnerOf, waitForLock } from '../transaction/obstacles.ts';
 import { bumpReads, checkReadChecks } from '../transaction/read-checks.ts';
 import { validateReads } from '../transaction/read-validation.ts';
-import { VersionScan, visibleAt } from '../transaction/version-scan.ts';
+import { VersionScan } from '../transaction/version-scan.ts';
 import {
   beforeObstacle,
   checkKeys,
   goneMeanwhile,
-  presentValue,
   type Reads,
   type ReadsOptions,
   resumeAfter,
@@ -34,9 +32,9 @@ import {
   type ScanRequest,
   scanBounds,
   spanOf,
-  tooLarge,
 } from './reads.ts';
 import { refuseTooOld } from './snapshot-age.ts';
+import { type NoValues, valuesAt } from './snapshot-values.ts';
 
 type GetRequest = flotilla.kv.GetRequest.$Properties;
 type RefreshRequest = flotilla.kv.RefreshRequest.$Properties;
@@ -88,8 +86,7 @@ type Found =
       readonly last: Uint8Array | undefined;
       readonly complete: boolean;
     }
-  | { readonly kind: 'uncertain'; readonly timestamp: number }
-  | { readonly kind: 'answer'; readonly answer: Answer };
+  | NoValues;
 
 export class TransactionReads {
   private readonly options: ReadsOptions;
@@ -347,53 +344,20 @@ export class TransactionReads {
       if (intent === undefined) return waits;
       announced[i] = encodeStored(intent.key, intent.timestamp, intent.value);
     }
-    const newest = engine.getMany(keys.map((key) => replica.space.dataKey(key)));
-    const values: flotilla.kv.Value.$Properties[] = [];
-    const fromHistory: number[] = [];
-    let bytes = 0;
-    for (let i = 0; i < keys.length; i++) {
-      const key = keys[i] ?? noBytes;
-      const stored = announced[i] ?? newest[i];
-      if (stored === undefined) {
-        values.push({});
-        if (memory.lastDeletion > readTimestamp) fromHistory.push(i);
-        continue;
-      }
-      const visible = visibleAt(checkStored(key, stored), undefined, snapshot);
-      if (visible.kind === 'uncertain') return uncertain(visible.timestamp);
-      values.push(visible.kind === 'version' ? presentValue(visible.stored) : {});
-      if (visible.kind === 'absent') fromHistory.push(i);
-      bytes += stored.length;
-    }
-    if (bytes > limits.getBytesMax)
-      return {
-        kind: 'refused',
-        answer: tooLarge(`the values exceed ${limits.getBytesMax} bytes: ask for fewer keys`),
-      };
+    const { lastDeletion } = memory;
+    const found = valuesAt({ engine, limits, replica, keys, snapshot, lastDeletion, announced });
+    if (found.kind !== 'values') return { kind: 'refused', answer: without(found) };
+    const { values, older } = found;
     for (const key of keys) memory.reads.bumpKey(nameOf(key), readTimestamp, transaction);
     const answer = answerOfSnapshot({ get: { values } }, snapshot);
-    if (fromHistory.length === 0)
-      return { kind: 'taken', finish: () => answers.send(caller, answer) };
-    const { space } = replica;
+    if (older === undefined) return { kind: 'taken', finish: () => answers.send(caller, answer) };
     const complete = async (): Promise<Answer> => {
-      probe('historyRead');
-      for (const i of fromHistory) {
-        const key = keys[i] ?? noBytes;
-        const old = await historyAt(engine, space, key, readTimestamp);
-        const gone = goneMeanwhile(replica, space, {
-          startKey: key,
-          endKey: keySuccessor(key),
-        });
-        if (gone !== undefined) return gone;
-        const visible = visibleAt(undefined, old, snapshot);
-        if (visible.kind === 'uncertain') return uncertain(visible.timestamp).answer;
-        if (visible.kind === 'version') values[i] = presentValue(visible.stored);
-      }
-      return answer;
+      const why = await older();
+      return why === undefined ? answer : without(why);
     };
     return {
       kind: 'taken',
-      finish: () => void complete().then((found) => answers.send(caller, found), onFatal),
+      finish: () => void complete().then((whole) => answers.send(caller, whole), onFatal),
     };
   }
 
@@ -438,8 +402,7 @@ export class TransactionReads {
         program === undefined ? await collected(scan) : await this.evaluated(scan, program);
       const gone = goneMeanwhile(replica, space, free.span);
       if (gone !== undefined) return gone;
-      if (result.kind === 'uncertain') return uncertain(result.timestamp).answer;
-      if (result.kind === 'answer') return result.answer;
+      if (result.kind !== 'found') return without(result);
       const { found, complete, last } = result;
       if (!complete && last !== undefined)
         return answerOfSnapshot(resumeAfter(found, last, reverse), snapshot);
@@ -628,12 +591,15 @@ function programRefused(): Answer {
   return refusal(RefusalReason.PROGRAM_REFUSED, 'this store cannot run the program');
 }
 
-function uncertain(timestamp: number): Outcome & { readonly kind: 'refused' } {
+function without(why: NoValues): Answer {
+  return why.kind === 'uncertain' ? uncertain(why.timestamp) : why.answer;
+}
+
+function uncertain(timestamp: number): Answer {
   probe('readUncertain');
-  const answer = refusal(RefusalReason.UNCERTAIN, 'a version may be older than the transaction', {
+  return refusal(RefusalReason.UNCERTAIN, 'a version may be older than the transaction', {
     timestamp,
   });
-  return { kind: 'refused', answer };
 }
 
 function invalidId(): Answer {
