@@ -26,6 +26,9 @@ import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
 import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
+import { FollowerReads } from '../reads/follower-reads.ts';
+import { Reads, type ReadsOptions } from '../reads/reads.ts';
+import { TransactionReads } from '../reads/transaction-reads.ts';
 import type { Answer, Caller, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
 import { RangeLoad } from '../split/range-load.ts';
@@ -38,7 +41,6 @@ import { LiveTransactions } from '../transaction/live-transactions.ts';
 import { WaitingClock, WaitingRoom } from '../transaction/waiting-room.ts';
 import { Checkpointer } from './checkpointer.ts';
 import type { StoreContext } from './context.ts';
-import { FollowerReads } from './follower-reads.ts';
 import type { StoreFoundation } from './foundation.ts';
 import { HistorySweeper } from './history-sweeper.ts';
 import { inspectStore } from './inspection.ts';
@@ -48,9 +50,7 @@ import { OneAtATime } from './one-at-a-time.ts';
 import { PeerChannel } from './peer-channel.ts';
 import { Proposer } from './proposer.ts';
 import { RangeReporter } from './range-reports.ts';
-import { Reads, type ReadsOptions } from './reads.ts';
 import { StoreStateMachine } from './store-state-machine.ts';
-import { TransactionReads } from './transaction-reads.ts';
 import { TransactionRequests } from './transaction-requests.ts';
 
 export interface MemberOptions {

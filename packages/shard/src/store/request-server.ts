@@ -16,12 +16,12 @@ import {
 import { flotilla } from '../../gen/kv.js';
 import type { StoreLimits } from '../limits.ts';
 import { boundsGeneration } from '../range-descriptor.ts';
+import type { FollowerReads } from '../reads/follower-reads.ts';
+import type { Reads } from '../reads/reads.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Admission } from './admission.ts';
-import type { FollowerReads } from './follower-reads.ts';
-import type { Reads } from './reads.ts';
 import { SeenRequests } from './seen-requests.ts';
 import type { TransactionRequests } from './transaction-requests.ts';
 

@@ -1,12 +1,12 @@
 /** Which room serves which request of a transaction. Called by the request server; decides nothing. */
 import type { flotilla } from '../../gen/kv.js';
+import type { TransactionReads } from '../reads/transaction-reads.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Attempt } from '../replica/leaseholder-core.ts';
 import type { Replica } from '../replica/replica.ts';
 import { nameOf } from '../state/transaction-rows.ts';
 import type { LiveTransactions } from '../transaction/live-transactions.ts';
-import type { TransactionReads } from './transaction-reads.ts';
 
 type Request = flotilla.kv.Request;
 type InspectRequest = flotilla.kv.InspectRequest.$Properties;

@@ -5,7 +5,7 @@ import type { Hunt, Mutant } from '../mutant.ts';
 const heard = 'packages/shard/src/closed/heard-closed.ts';
 const told = 'packages/shard/src/closed/told-ranges.ts';
 const closed = 'packages/shard/src/closed/closed-timestamps.ts';
-const reads = 'packages/shard/src/store/follower-reads.ts';
+const reads = 'packages/shard/src/reads/follower-reads.ts';
 const leaseholder = 'packages/shard/src/replica/leaseholder.ts';
 
 const betweenStores = 'packages/shard/src/closed/heard-closed.prop.test.ts';

@@ -2,7 +2,7 @@
 import { transactionWorkloads } from '../../swarm.ts';
 import type { Hunt, Mutant } from '../mutant.ts';
 
-const reads = 'packages/shard/src/store/transaction-reads.ts';
+const reads = 'packages/shard/src/reads/transaction-reads.ts';
 const commands = 'packages/shard/src/transaction/transaction-commands.ts';
 const writes = 'packages/shard/src/replica/write-commands.ts';
 const leaseholder = 'packages/shard/src/replica/leaseholder.ts';
@@ -415,7 +415,7 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: {
-      test: 'packages/shard/src/store/uncertainty.test.ts',
+      test: 'packages/shard/src/reads/uncertainty.test.ts',
       because:
         'a store must lag behind a write when a transaction first speaks to it, and lead its range within the same transaction: time travels with every frame between the two',
     },
@@ -486,7 +486,7 @@ export const transactions: readonly Mutant[] = [
       },
     ],
     hunt: {
-      test: 'packages/shard/src/store/confirmed-snapshot.test.ts',
+      test: 'packages/shard/src/reads/confirmed-snapshot.test.ts',
       because:
         'a leaseholder without a lease must ask a quorum, and another one be elected and write in the millisecond between two answers',
     },
