@@ -14,18 +14,16 @@ import { namesWithin, orderedByName } from '../state/ordered-by-name.ts';
 import { transactionIdBytes } from '../state/storage-keys.ts';
 import { bytesOfName, nameOf } from '../state/transaction-rows.ts';
 import { VersionScan } from '../transaction/version-scan.ts';
+import { beforeObstacle, resumeAfter, resumeAt } from './free-part.ts';
 import {
-  beforeObstacle,
   checkKeys,
   goneMeanwhile,
-  type Reads,
-  type ReadsOptions,
-  resumeAfter,
-  resumeAt,
+  invalidId,
   type ScanRequest,
   scanBounds,
   spanOf,
-} from './reads.ts';
+} from './read-bounds.ts';
+import type { Reads, ReadsOptions } from './reads.ts';
 import { refuseTooOld } from './snapshot-age.ts';
 import { type NoValues, valuesAt } from './snapshot-values.ts';
 
@@ -143,8 +141,7 @@ export class FollowerReads {
   private snapshotOf(replica: Replica, header: TransactionHeader): Snapshot | Answer {
     const readTimestamp = header.readTimestamp ?? 0;
     const uncertaintyLimit = Math.max(readTimestamp, header.uncertaintyLimit ?? 0);
-    if (header.id?.length !== transactionIdBytes)
-      return refusal(RefusalReason.INVALID, 'a transaction id has 16 bytes');
+    if (header.id?.length !== transactionIdBytes) return invalidId();
     if (!Number.isSafeInteger(readTimestamp) || !Number.isSafeInteger(uncertaintyLimit))
       return refusal(RefusalReason.INVALID, 'not a timestamp');
     if (readTimestamp <= 0) return this.behind(replica, 'it picks no snapshots');

@@ -10,10 +10,10 @@ import type { StoreLimits } from '../limits.ts';
 import type { Answer } from '../replica/answers.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { StorageSpace } from '../state/storage-keys.ts';
-import { checkStored } from '../state/stored-value.ts';
+import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import { historyAt } from '../transaction/history.ts';
 import { visibleAt } from '../transaction/version-scan.ts';
-import { goneMeanwhile, presentValue, tooLarge } from './reads.ts';
+import { goneMeanwhile, tooLarge } from './read-bounds.ts';
 
 type Value = flotilla.kv.Value.$Properties;
 
@@ -94,4 +94,8 @@ async function addOlderValues(
     if (visible.kind === 'version') values[i] = presentValue(visible.stored);
   }
   return undefined;
+}
+
+export function presentValue(stored: Buffer): flotilla.kv.Value.$Properties {
+  return { present: true, value: storedPayload(stored), timestamp: storedTimestamp(stored) };
 }

@@ -28,6 +28,7 @@ import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
 import { FollowerReads } from '../reads/follower-reads.ts';
 import { Reads, type ReadsOptions } from '../reads/reads.ts';
+import { TransactionChecks } from '../reads/transaction-checks.ts';
 import { TransactionReads } from '../reads/transaction-reads.ts';
 import type { Answer, Caller, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
@@ -247,7 +248,10 @@ export class Member {
     const { reads, closed } = this;
     this.followerReads = new FollowerReads(readsOptions, { reads, hlc, closed });
     this.transactions = new TransactionRequests(
-      new TransactionReads(readsOptions, this.reads),
+      {
+        reads: new TransactionReads(readsOptions, reads),
+        checks: new TransactionChecks(admission, reads.barriers),
+      },
       this.live,
       (request) =>
         inspectStore(request, {

@@ -2,7 +2,11 @@
 import { transactionWorkloads } from '../../swarm.ts';
 import type { Hunt, Mutant } from '../mutant.ts';
 
-const reads = 'packages/shard/src/reads/transaction-reads.ts';
+const gets = 'packages/shard/src/reads/transaction-reads.ts';
+const lockedGets = 'packages/shard/src/reads/locked-gets.ts';
+const scans = 'packages/shard/src/reads/transaction-scans.ts';
+const obstacles = 'packages/shard/src/reads/read-obstacles.ts';
+const snapshots = 'packages/shard/src/reads/leaseholder-snapshot.ts';
 const commands = 'packages/shard/src/transaction/transaction-commands.ts';
 const writes = 'packages/shard/src/replica/write-commands.ts';
 const leaseholder = 'packages/shard/src/replica/leaseholder.ts';
@@ -64,7 +68,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'a snapshot waits for what others are about to commit at or below it',
     changes: [
       {
-        file: reads,
+        file: obstacles,
         find: 'const intent = memory.unsettledIntent(name, transaction, upTo);',
         replace:
           'const intent = memory.unsettledIntent(name, transaction, upTo === Infinity ? upTo : 0);',
@@ -78,7 +82,7 @@ export const transactions: readonly Mutant[] = [
       'a snapshot waits for every write below it that is in the log and not applied, also where a later one of the key follows',
     changes: [
       {
-        file: reads,
+        file: obstacles,
         find: 'const first = overlay.firstUnderWay(name);',
         replace: 'const first = overlay.get(name)?.timestamp;',
       },
@@ -100,7 +104,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'a scan of a snapshot waits for what others are about to commit within its span',
     changes: [
       {
-        file: reads,
+        file: obstacles,
         find: 'memory.unsettledIntents(span, of)',
         replace: 'memory.unsettledIntents(span, { ...of, upTo: 0 })',
       },
@@ -115,9 +119,9 @@ export const transactions: readonly Mutant[] = [
     breaks: 'a locking read answers the newest version, also of those committed and not resolved',
     changes: [
       {
-        file: reads,
-        find: 'const waits = this.obstacleOn(leaseholder, key, owner.name, Infinity);',
-        replace: 'const waits = this.obstacleOn(leaseholder, key, owner.name, 0);',
+        file: lockedGets,
+        find: 'const waits = obstacleOn(leaseholder, key, owner.name, Infinity);',
+        replace: 'const waits = obstacleOn(leaseholder, key, owner.name, 0);',
       },
     ],
     hunt: {
@@ -130,7 +134,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'nothing is written below a timestamp at which a key was read',
     changes: [
       {
-        file: reads,
+        file: gets,
         find: 'for (const key of keys) memory.reads.bumpKey(nameOf(key), readTimestamp, transaction);',
         replace: '',
       },
@@ -142,7 +146,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'nothing is written below a timestamp at which a span was read',
     changes: [
       {
-        file: reads,
+        file: scans,
         find: '    memory.reads.bumpSpan(nameOf(startKey), nameOf(endKey), readTimestamp, transaction);\n',
         replace: '',
       },
@@ -157,7 +161,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'a version that may be older than the reader, by the clocks, is not passed by',
     changes: [
       {
-        file: reads,
+        file: snapshots,
         find: 'const uncertaintyLimit = asked === 0 ? readTimestamp : Math.max(readTimestamp, narrowed);',
         replace: 'const uncertaintyLimit = Math.min(readTimestamp, Math.max(narrowed, Infinity));',
       },
@@ -409,7 +413,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'what a store has said of its clock bounds nothing that an earlier leaseholder wrote',
     changes: [
       {
-        file: reads,
+        file: snapshots,
         find: 'Math.max(observed, leaseholder.leadsSince),',
         replace: 'observed,',
       },
@@ -480,8 +484,8 @@ export const transactions: readonly Mutant[] = [
       'a quorum that confirms a leaseholder keeps later writes away only from what is older than the question',
     changes: [
       {
-        file: reads,
-        find: 'const newest = read.askedAt || Math.max(',
+        file: snapshots,
+        find: 'const newest = askedAt || Math.max(',
         replace: 'const newest = Math.max(',
       },
     ],

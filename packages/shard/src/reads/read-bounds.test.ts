@@ -1,7 +1,7 @@
 import { toRangeId, toReplicaId } from '@flotilla/base';
 import { expect, it } from 'vitest';
 import { StorageSpace } from '../state/storage-keys.ts';
-import { goneMeanwhile } from './reads.ts';
+import { goneMeanwhile } from './read-bounds.ts';
 
 const key = (text: string): Buffer => Buffer.from(text);
 const space = new StorageSpace(1);
