@@ -7,7 +7,9 @@ const lockedGets = 'packages/shard/src/reads/locked-gets.ts';
 const scans = 'packages/shard/src/reads/transaction-scans.ts';
 const obstacles = 'packages/shard/src/reads/read-obstacles.ts';
 const snapshots = 'packages/shard/src/reads/leaseholder-snapshot.ts';
-const commands = 'packages/shard/src/transaction/transaction-commands.ts';
+const prepares = 'packages/shard/src/transaction/prepares.ts';
+const decisions = 'packages/shard/src/transaction/decisions.ts';
+const resolutions = 'packages/shard/src/transaction/resolutions.ts';
 const writes = 'packages/shard/src/replica/write-commands.ts';
 const leaseholder = 'packages/shard/src/replica/leaseholder.ts';
 const state = 'packages/shard/src/state/transaction-state.ts';
@@ -181,7 +183,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'an intent is laid above every version of its key and not below what others have read',
     changes: [
       {
-        file: commands,
+        file: prepares,
         find: 'if (least > commitTimestamp) {',
         replace: 'if (least > commitTimestamp + 1e12) {',
       },
@@ -205,7 +207,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'intents are laid only where the reads of the transaction hold up to its timestamp',
     changes: [
       {
-        file: commands,
+        file: prepares,
         find: 'const validation = validateReads(core, attempt, request.readChecks ?? [], {',
         replace: 'const validation = validateReads(core, attempt, [], {',
       },
@@ -217,7 +219,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'a key that was read and is written has not changed in between',
     changes: [
       {
-        file: commands,
+        file: prepares,
         find: 'const failed = firstFailedCondition(core.view(), conditions);',
         replace: 'const failed = firstFailedCondition(core.view(), conditions.slice(0, 0));',
       },
@@ -242,7 +244,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'a promise that recovery did not find can no longer be kept',
     changes: [
       {
-        file: commands,
+        file: decisions,
         find: 'if (record !== undefined && record.commitTimestamp >= commitTimestamp) continue;',
         replace: 'if (key.length > 0) continue;',
       },
@@ -258,7 +260,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'a prepare that comes after a decision, or after a marker, lays nothing',
     changes: [
       {
-        file: commands,
+        file: prepares,
         find: 'if (forbidden !== undefined) return forbidden;',
         replace: '',
       },
@@ -274,12 +276,12 @@ export const transactions: readonly Mutant[] = [
     breaks: 'only the intent at the very timestamp of the commit becomes a version',
     changes: [
       {
-        file: commands,
+        file: resolutions,
         find: 'if (commitTimestamp === 0 || timestamp !== commitTimestamp) return changes;',
         replace: 'if (commitTimestamp === 0) return changes;',
       },
       {
-        file: commands,
+        file: decisions,
         find: 'if (intent?.transaction === transaction && intent.timestamp === commitTimestamp) {',
         replace: 'if (intent?.transaction === transaction) {',
       },
@@ -291,7 +293,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'an intent becomes a version at the timestamp of the commit',
     changes: [
       {
-        file: commands,
+        file: resolutions,
         find: 'changes.writes.push(physicalWrite(key, stored, isDelete, previous, timestamp));',
         replace: 'changes.writes.push(physicalWrite(key, stored, isDelete, previous, 0));',
       },
@@ -303,7 +305,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'a key that one message names for two transactions is resolved for both',
     changes: [
       {
-        file: commands,
+        file: resolutions,
         find: 'if (before.resolved.has(recordName(name, transaction))) return before;',
         replace: 'if ([...before.resolved].some((each) => each.startsWith(name))) return before;',
       },
@@ -324,14 +326,14 @@ export const transactions: readonly Mutant[] = [
     breaks: 'who waited for a lock is evaluated on a view with all that was decided before it',
     changes: [
       {
-        file: commands,
-        find: `    const answer = this.append(caller, changes, { resolve: {} });
+        file: resolutions,
+        find: `    const answer = append(core, caller, changes, { resolve: {} });
     for (const { transactionId } of resolutions)
       core.locks.releaseAll(nameOf(transactionId ?? noBytes));
     return answer;`,
         replace: `    for (const { transactionId } of resolutions)
       core.locks.releaseAll(nameOf(transactionId ?? noBytes));
-    return this.append(caller, changes, { resolve: {} });`,
+    return append(core, caller, changes, { resolve: {} });`,
       },
     ],
     hunt: {
@@ -357,7 +359,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'a record is decided only if it is still the one that was looked at',
     changes: [
       {
-        file: commands,
+        file: decisions,
         find: '(expected === TRANSACTION_NONE || found?.commitTimestamp === request.expectedTimestamp);',
         replace: '(expected === TRANSACTION_NONE || found !== undefined);',
       },
@@ -397,7 +399,7 @@ export const transactions: readonly Mutant[] = [
     breaks: 'whoever cannot decide a record because it says something else hears what it says',
     changes: [
       {
-        file: commands,
+        file: decisions,
         find: 'decided === TRANSACTION_STAGING ? before : commitTimestamp',
         replace: 'commitTimestamp',
       },
