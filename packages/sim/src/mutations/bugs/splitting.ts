@@ -42,7 +42,7 @@ export const splits: readonly Mutant[] = [
       },
     ],
     hunt: {
-      test: 'packages/shard/src/split/split.test.ts',
+      test: 'packages/shard/src/split/split-reads.test.ts',
       because:
         'the right half must have taken a write elsewhere while a replica that has not seen the split waits for a quorum',
     },
