@@ -6,6 +6,7 @@
 export * from './assert.ts';
 export * from './bytes.ts';
 export * from './clock.ts';
+export * from './closing-steps.ts';
 export * from './crc32c.ts';
 export * from './disk.ts';
 export * from './errors.ts';

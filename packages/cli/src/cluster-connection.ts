@@ -1,6 +1,6 @@
 /** How commands and processes reach their cluster: NATS by the configuration, and a router over it. */
 import { type Logger, osPrng, SystemClock, silentLogger, type Transport } from '@flotilla/base';
-import { connectNats, createRouter, type Router } from '@flotilla/router';
+import { connectNats, createRouter, credentialsOf, type Router } from '@flotilla/router';
 import type { ProcessConfig } from './config/settings.ts';
 
 export interface NatsConnectionOptions {
@@ -10,12 +10,12 @@ export interface NatsConnectionOptions {
   readonly firstConnectTimeoutMs?: number;
 }
 
-/** @throws DbError UNAVAILABLE once `firstConnectTimeoutMs` has passed */
+/** @throws DbError UNAVAILABLE once `firstConnectTimeoutMs` has passed; INVALID_ARGUMENT for credentials that are none */
 export function connectToNats(
   config: ProcessConfig,
   options: NatsConnectionOptions,
 ): Promise<Transport> {
-  const { user, password, caFile, certFile, keyFile } = config.natsCredentials;
+  const { caFile, certFile, keyFile } = config.natsSecurity;
   const files = {
     ...(caFile === undefined ? {} : { caFile }),
     ...(certFile === undefined ? {} : { certFile }),
@@ -25,8 +25,7 @@ export function connectToNats(
     servers: config.nats,
     cluster: config.cluster,
     ...options,
-    ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { password }),
+    ...credentialsOf(config.natsSecurity),
     ...(Object.keys(files).length === 0 ? {} : { tls: files }),
   });
 }

@@ -4,6 +4,7 @@
  * process has that role, so that a store starts without the SQL engine.
  */
 import {
+  ClosingSteps,
   DbError,
   type Logger,
   osPrng,
@@ -23,22 +24,22 @@ export async function startProcess(
   config: ProcessConfig,
   parts: ProcessParts,
 ): Promise<RunningProcess> {
-  const undo = new UndoList();
+  const closing = new ClosingSteps();
   try {
     const transport = parts.transport ?? (await connect(config, parts));
-    if (parts.transport === undefined) undo.add(() => transport.close());
+    if (parts.transport === undefined) closing.add(() => transport.close());
     const clock = parts.clock ?? new SystemClock();
     const prng = parts.prng ?? osPrng();
     const roleParts: RoleParts = { ...parts, transport, clock, prng };
     const health = new ProcessHealth(clock);
     const sources: MetricSources = { nowMs: () => clock.nowMs() };
     const http = await maybeStartHttp(config, { health, sources, logger: parts.logger });
-    if (http !== undefined) undo.add(() => http.stop());
+    if (http !== undefined) closing.add(() => http.stop());
     let storeId: StoreId | undefined;
     if (config.roles.includes('store')) {
       const { startStoreRole } = await import('./store-role.ts');
       const store = await startStoreRole(config, roleParts);
-      undo.add(() => store.stop());
+      closing.add(() => store.stop());
       storeId = store.storeId;
       sources.store = store.store;
       health.writes = () => store.store.writeHealth;
@@ -47,17 +48,17 @@ export async function startProcess(
     if (config.roles.includes('gateway')) {
       const { startGatewayRole } = await import('./gateway-role.ts');
       const role = await startGatewayRole(config, roleParts);
-      undo.add(() => role.stop());
+      closing.add(() => role.stop());
       gateway = role.address;
       sources.gateway = role.gateway;
       health.probe = () => role.probe();
     }
     health.markServing();
-    undo.add(async () => health.markStopping());
+    closing.add(async () => health.markStopping());
     const address = http === undefined ? {} : { http: http.address };
-    return { storeId, gateway, ...address, stop: () => undo.run() };
+    return { storeId, gateway, ...address, stop: () => closing.run() };
   } catch (error) {
-    await undo.run();
+    await closing.run();
     throw error;
   }
 }
@@ -77,28 +78,6 @@ async function maybeStartHttp(
   const { health, sources, logger } = parts;
   const metrics = metricsOf(sources);
   return startHttp(config.http, { metrics, health, logger: logger.child({ part: 'http' }) });
-}
-
-/** Steps that take back what was made, run in the reverse order of making; one that fails does not stop the others. */
-class UndoList {
-  private readonly steps: (() => Promise<void>)[] = [];
-
-  add(step: () => Promise<void>): void {
-    this.steps.push(step);
-  }
-
-  /** Runs each step once. Rejects with the first error after the last step. */
-  async run(): Promise<void> {
-    const errors: unknown[] = [];
-    for (const step of this.steps.splice(0).reverse()) {
-      try {
-        await step();
-      } catch (error) {
-        errors.push(error);
-      }
-    }
-    if (errors.length > 0) throw errors[0];
-  }
 }
 
 /** Waits for a nats-server as long as it takes, or until the signal. */

@@ -12,12 +12,12 @@ async function diskWith(files: Readonly<Record<string, string>>): Promise<Volati
 }
 
 describe('options of a cluster', () => {
-  it('are passed on, with the content of files', async () => {
-    const disk = await diskWith({ 'c/creds': 'jwt', 'c/ca.pem': 'CA', 'c/key.pem': 'KEY' });
+  it('are passed on, with the content of certificates', async () => {
+    const disk = await diskWith({ 'c/ca.pem': 'CA', 'c/key.pem': 'KEY' });
     const tls = { caFile: 'c/ca.pem', cert: 'CERT', keyFile: 'c/key.pem' };
     expect(await connectionOf({ servers, credentialsFile: 'c/creds', tls }, disk)).toEqual({
       servers: [servers],
-      credentials: 'jwt',
+      credentialsFile: 'c/creds',
       tls: { ca: 'CA', cert: 'CERT', key: 'KEY' },
     });
     expect(await connectionOf({ servers: [servers, 'b'], tls: true, token: 't' }, disk)).toEqual({
@@ -34,7 +34,6 @@ describe('options of a cluster', () => {
       [{} as ClusterConnectOptions, 'needs the address'],
       [{ servers: [] }, 'needs the address'],
       [{ servers: [' '] }, 'needs the address'],
-      [{ servers, credentialsFile: 'c/creds' }, 'credentialsFile c/creds is not there'],
       [{ servers, tls: { ca: 'CA', caFile: 'c/ca.pem' } }, 'ca or caFile, not both'],
       [{ servers, tls: { cert: 'CERT' } }, 'and its key go together'],
       [{ servers, tls: { keyFile: 'c/none' } }, 'keyFile c/none is not there'],

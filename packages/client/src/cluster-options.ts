@@ -1,6 +1,6 @@
 /** What a client is told of its cluster's network: checked, and files read, before anything is dialled. */
 import { type Clock, DbError, type Disk, type Logger, NodeDisk } from '@flotilla/base';
-import type { NatsOptions } from '@flotilla/router';
+import { credentialsOf, type NatsCredentials, type NatsOptions } from '@flotilla/router';
 import type { CreateFlotillaOptions } from './create-flotilla.ts';
 import type { OnOperation } from './operations.ts';
 
@@ -17,7 +17,8 @@ export interface TlsOptions {
   readonly keyFile?: string;
 }
 
-export interface ClusterConnectOptions {
+/** Who this program is to NATS: `user` with `password`, or one of the others. */
+export interface ClusterConnectOptions extends NatsCredentials {
   readonly embedded?: false;
   /** One address or several: `nats://host:port`. Any one that answers will do. */
   readonly servers: string | readonly string[];
@@ -27,16 +28,6 @@ export interface ClusterConnectOptions {
   readonly name?: string;
   /** For finding a nats-server. Unit: ms. Default: 10,000. */
   readonly timeoutMs?: number;
-  /** With `password`. Of this, `token`, `nkeySeed`, `credentials` and `credentialsFile` one is enough. */
-  readonly user?: string;
-  readonly password?: string;
-  readonly token?: string;
-  /** Seed of a user's nkey: `SU…`. */
-  readonly nkeySeed?: string;
-  /** A user's JWT and its seed, as a credentials file has them. */
-  readonly credentials?: string;
-  /** The file itself. */
-  readonly credentialsFile?: string;
   /** `true`: with what the system trusts. Default: TLS where the server wants it. */
   readonly tls?: boolean | TlsOptions;
   readonly logger?: Logger;
@@ -58,7 +49,7 @@ export function temporaryFiles(
 
 type Connection = Omit<NatsOptions, 'cluster' | 'name' | 'logger' | 'firstConnectTimeoutMs'>;
 
-/** @throws DbError INVALID_ARGUMENT: no address, a file that is not there, things that do not go together */
+/** @throws DbError INVALID_ARGUMENT: no address, a file for TLS that is not there, things that do not go together */
 export async function connectionOf(
   options: ClusterConnectOptions,
   disk: Disk,
@@ -68,16 +59,10 @@ export async function connectionOf(
   const servers = typeof named === 'string' ? [named] : [...(named ?? [])];
   if (servers.length === 0 || servers.some((server) => server.trim() === ''))
     throw new DbError('INVALID_ARGUMENT', 'connect needs the address of a nats-server');
-  const { user, password, token, nkeySeed, credentialsFile } = options;
-  const credentials = await contentOf(disk, 'credentials', options.credentials, credentialsFile);
   const tls = await tlsOf(options.tls, disk);
   return {
     servers,
-    ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { password }),
-    ...(token === undefined ? {} : { token }),
-    ...(nkeySeed === undefined ? {} : { nkeySeed }),
-    ...(credentials === undefined ? {} : { credentials }),
+    ...credentialsOf(options),
     ...(tls === undefined ? {} : { tls }),
   };
 }

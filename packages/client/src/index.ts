@@ -54,10 +54,10 @@ export type { Subscription } from './listen.ts';
 
 export type { OnOperation, OperationName, OperationReport } from './operations.ts';
 export type { Params, PreparedSql } from './prepared-sql.ts';
-export type { SqlOptions, SqlResult, SqlRow } from './sql-executor.ts';
+export type { SqlResult, SqlRow } from './sql-executor.ts';
 export type { SqlTag } from './sql-tag.ts';
 export type { JsonValue, ParseType, SqlParameter, SqlValue } from './sql-values.ts';
-export type { SqlColumn } from './statement.ts';
+export type { SqlColumn, SqlOptions } from './statement.ts';
 export { transactionBytesMax } from './transaction/range-transaction.ts';
 export type {
   Transaction,

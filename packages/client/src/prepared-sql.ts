@@ -5,15 +5,9 @@
 import { DbError } from '@flotilla/base';
 import type { Oid, ParsedStatement } from '@flotilla/sql';
 import type { SessionUse, UseSession } from './session-use.ts';
-import {
-  executorKey,
-  type HasExecutor,
-  type SqlExecutor,
-  type SqlOptions,
-  type SqlResult,
-} from './sql-executor.ts';
+import { executorKey, type HasExecutor, type SqlExecutor, type SqlResult } from './sql-executor.ts';
 import type { SqlParameter } from './sql-values.ts';
-import { parseOne, type SqlColumn } from './statement.ts';
+import { parseOne, type SqlColumn, type SqlOptions } from './statement.ts';
 
 /** Types of $1, $2, … in order. */
 export type Params = readonly SqlParameter[];

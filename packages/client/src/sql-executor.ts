@@ -1,9 +1,10 @@
 /** How statements are run: what the tag, prepared statements and adapters stand on. */
 import type { UseSession } from './session-use.ts';
-import type { ParseType, SqlParameter, SqlValue } from './sql-values.ts';
+import type { SqlParameter, SqlValue } from './sql-values.ts';
 import {
   runStatement,
   type SqlColumn,
+  type StatementOptions,
   type StatementSource,
   streamStatement,
 } from './statement.ts';
@@ -21,31 +22,17 @@ export interface SqlResult<Row = SqlRow> {
   readonly rowCount: number;
 }
 
-export interface SqlOptions {
-  /** Ends the statement: SqlError 57014. */
-  readonly signal?: AbortSignal | undefined;
-  /** How values of some types come. Default: as in docs/sdk.md. */
-  readonly parseType?: ParseType | undefined;
-  /** `arrays`: rows are arrays in the columns' order, for those who map them themselves. Default: `objects`. */
-  readonly rowMode?: 'objects' | 'arrays' | undefined;
-}
-
-/** What the caller says, and what whoever looks at its statements wants to hear. */
-export interface ExecutorOptions extends SqlOptions {
-  readonly onRetries?: ((count: number) => void) | undefined;
-}
-
 /** How statements are run here. */
 export interface SqlExecutor {
   run<Row>(
     source: StatementSource,
     parameters: readonly SqlParameter[],
-    options: ExecutorOptions,
+    options: StatementOptions,
   ): Promise<SqlResult<Row>>;
   stream<Row>(
     source: StatementSource,
     parameters: readonly SqlParameter[],
-    options: ExecutorOptions,
+    options: StatementOptions,
   ): AsyncIterableIterator<Row>;
 }
 
@@ -61,7 +48,7 @@ export function sessionExecutor(useSession: UseSession): SqlExecutor {
     async run<Row>(
       source: StatementSource,
       parameters: readonly SqlParameter[],
-      options: ExecutorOptions,
+      options: StatementOptions,
     ): Promise<SqlResult<Row>> {
       const { rows, columns, command } = await runStatement(
         useSession,
@@ -80,7 +67,7 @@ export function sessionExecutor(useSession: UseSession): SqlExecutor {
     async *stream<Row>(
       source: StatementSource,
       parameters: readonly SqlParameter[],
-      options: ExecutorOptions,
+      options: StatementOptions,
     ): AsyncGenerator<Row, void, undefined> {
       for await (const batch of streamStatement(useSession, source, parameters, options))
         yield* batch as readonly Row[];

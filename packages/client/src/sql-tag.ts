@@ -8,11 +8,11 @@ import {
   executorKey,
   type HasExecutor,
   type SqlExecutor,
-  type SqlOptions,
   type SqlResult,
   type SqlRow,
 } from './sql-executor.ts';
 import type { SqlParameter } from './sql-values.ts';
+import type { SqlOptions } from './statement.ts';
 
 /**
  * Errors: SqlError with PostgreSQL's SQLSTATE (a unique violation is 23505, an unknown outcome 40003, anything that is

@@ -19,12 +19,20 @@ export interface SqlColumn {
   readonly typeOid: Oid;
 }
 
-export interface StatementOptions {
+export interface SqlOptions {
+  /** Ends the statement: SqlError 57014. */
   readonly signal?: AbortSignal | undefined;
-  /** Default: the SDK's own way for all types. */
+  /** How values of some types come. Default: as in docs/sdk.md. */
   readonly parseType?: ParseType | undefined;
-  /** `objects`: by column name; of columns that share a name the last one wins. `arrays`: in the columns' order. */
+  /**
+   * `objects`: by column name; of columns that share a name the last one wins. `arrays`: in the columns' order, for those who
+   * map them themselves. Default: `objects`.
+   */
   readonly rowMode?: 'objects' | 'arrays' | undefined;
+}
+
+/** What the caller says, and what whoever looks at its statements wants to hear. */
+export interface StatementOptions extends SqlOptions {
   /** Hears how often the engine has run the statement again; of a stream, once for each batch that it happened to. */
   readonly onRetries?: ((count: number) => void) | undefined;
 }

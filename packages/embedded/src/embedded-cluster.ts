@@ -1,6 +1,7 @@
 /** Opens, founds and closes the one store. */
 import {
   type Clock,
+  ClosingSteps,
   DbError,
   type Disk,
   holdProcess,
@@ -153,31 +154,4 @@ function throwUncaught(error: Error): void {
   queueMicrotask(() => {
     throw error;
   });
-}
-
-/** Run once, in the reverse order of adding; one that fails does not stop the others. */
-class ClosingSteps {
-  private readonly steps: (() => Promise<void>)[] = [];
-  private running: Promise<void> | undefined;
-
-  add(step: () => Promise<void>): void {
-    this.steps.push(step);
-  }
-
-  run(): Promise<void> {
-    this.running ??= this.runAll();
-    return this.running;
-  }
-
-  private async runAll(): Promise<void> {
-    const errors: unknown[] = [];
-    for (const step of this.steps.splice(0).reverse()) {
-      try {
-        await step();
-      } catch (error) {
-        errors.push(error);
-      }
-    }
-    if (errors.length > 0) throw errors[0];
-  }
 }

@@ -18,6 +18,7 @@ export * from './bootstrap.ts';
 export * from './cluster-rows.ts';
 export type { RouterLimits, RouterTimings } from './limits.ts';
 export { defaultRouterLimits, defaultRouterTimings } from './limits.ts';
+export { credentialsOf, type NatsCredentials } from './nats/credentials.ts';
 export * from './nats/nats-transport.ts';
 export * from './protected-snapshots.ts';
 export * from './router.ts';

@@ -1,6 +1,6 @@
 /**
  * One storage process: `openStore` opens a data directory and serves the ranges in it. A request enters through
- * `store/request-server.ts`, which finds its `Replica`; reads are answered by `store/reads.ts` from the engine under the
+ * `store/request-server.ts`, which finds its `Replica`; reads are answered by `reads/reads.ts` from the engine under the
  * leader's lease, writes go to the range's `Leaseholder`, which evaluates them and proposes the result. What the
  * consensus driver commits comes back through `store/store-state-machine.ts`, is written to the engine in one batch for
  * all ranges, and only then answered.
@@ -9,11 +9,14 @@
  *   state/     what lies in the engine and in which form: values, sessions, range checkpoints, engine keys
  *   replica/   one range: evaluation, exactly-once, application of log entries
  *   transaction/ intents, records, snapshots at a timestamp, read checks, locks
+ *   reads/     gets and scans: newest versions, snapshots at the leaseholder and at followers; leases and confirmations
+ *   evaluation/ programs that scans carry, in short turns of the loop
+ *   split/     a range is cut in two: when, where, and how the right half begins
  *   snapshot/  a range's whole state from one store to another
  *   membership/ replicas come, move and go
  *   closed/    up to which timestamp nothing is written any more: what leaseholders promise, what followers have heard
  *   placement/ stores describe themselves and join; replicas and leases are placed from the first range's leaseholder
- *   store/     the process: identity, founding, requests, reads, checkpoints, meta reports, balance, history
+ *   store/     the process: identity, founding, requests, checkpoints, meta reports, balance, history
  *   protocol/  the messages, for clients too
  *   testing/   the engine in memory, its conformance suite, a cluster in one process
  *

@@ -1,5 +1,6 @@
 /** What the log and LevelDB do by themselves, in this process. */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ClassicLevel } from 'classic-level';
 import { operationBytes } from './frames.ts';
 import { Log } from './log.ts';
@@ -20,21 +21,10 @@ export async function appendAlone(
 ): Promise<Rate & { readonly syncsPerSecond: number }> {
   const log = await Log.open(join(directory, 'alone'));
   const bytes = Buffer.alloc(operationBytes, 7);
-  let done = 0;
-  let stopped = false;
-  const rate = await measured(
-    () => done,
-    seconds,
-    () => {
-      const next = (): void => {
-        done++;
-        if (!stopped) log.append(bytes, next);
-      };
-      for (let i = 0; i < waiting; i++) log.append(bytes, next);
-    },
+  const { total, ...rate } = await measured({ waiting, each: 1, seconds }, (done) =>
+    log.append(bytes, done),
   );
-  const syncsPerSecond = (log.syncs / done) * rate.perSecond;
-  stopped = true;
+  const syncsPerSecond = (log.syncs / total) * rate.perSecond;
   await log.close();
   return { ...rate, syncsPerSecond };
 }
@@ -59,22 +49,10 @@ export async function levelAlone(
     return names[at] ?? value;
   };
   const run = async (work: () => Promise<unknown>): Promise<Rate> => {
-    let done = 0;
-    let stopped = false;
-    const rate = await measured(
-      () => done,
-      seconds,
-      () => {
-        const again = (): void => {
-          done += batch;
-          if (!stopped) void work().then(again);
-        };
-        void work().then(again);
-      },
-    );
-    stopped = true;
-    await work();
-    return rate;
+    const { perSecond, cpu } = await measured({ waiting: 1, each: batch, seconds }, (done) => {
+      void work().then(done);
+    });
+    return { perSecond, cpu };
   };
   const put = await run(() => {
     const writes = level.batch();
@@ -86,13 +64,39 @@ export async function levelAlone(
   return { put, get };
 }
 
-async function measured(done: () => number, seconds: number, begin: () => void): Promise<Rate> {
-  begin();
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  const [from, cpuFrom, doneFrom] = [performance.now(), process.cpuUsage(), done()];
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+interface Load {
+  /** Calls under way at any time. */
+  readonly waiting: number;
+  /** Operations of one call. */
+  readonly each: number;
+  readonly seconds: number;
+}
+
+/** Calls `work` again as soon as it is done. @returns what was measured, and all operations; nothing is under way then */
+async function measured(
+  { waiting, each, seconds }: Load,
+  work: (done: () => void) => void,
+): Promise<Rate & { readonly total: number }> {
+  let total = 0;
+  let left = waiting;
+  let stopped = false;
+  let allDone: () => void = () => {};
+  const end = new Promise<void>((resolve) => {
+    allDone = resolve;
+  });
+  const next = (): void => {
+    total += each;
+    if (!stopped) work(next);
+    else if (--left === 0) allDone();
+  };
+  for (let i = 0; i < waiting; i++) work(next);
+  await sleep(500);
+  const [from, cpuFrom, totalFrom] = [performance.now(), process.cpuUsage(), total];
+  await sleep(seconds * 1000);
   const { user, system } = process.cpuUsage(cpuFrom);
-  const operations = done() - doneFrom;
+  const operations = total - totalFrom;
   const perSecond = (operations / (performance.now() - from)) * 1000;
-  return { perSecond, cpu: (user + system) / Math.max(1, operations) };
+  stopped = true;
+  await end;
+  return { perSecond, cpu: (user + system) / Math.max(1, operations), total };
 }

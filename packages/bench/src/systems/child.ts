@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runsAsProcess, treesOf } from '../measure/process-tree.ts';
+import type { Endpoints, System, SystemProcess } from './system.ts';
 
 export interface ChildOptions {
   readonly command: string;
@@ -79,8 +80,24 @@ export class Children {
     this.byName.set(name, child);
   }
 
-  get processes(): readonly { readonly name: string; readonly pid: number }[] {
+  get processes(): readonly SystemProcess[] {
     return [...this.byName].map(([name, { pid }]) => ({ name, pid }));
+  }
+
+  /** A system of these servers, all of which hold data. */
+  asSystem(name: string, endpoints: Endpoints, stop: () => Promise<void>): System {
+    const children = this;
+    return {
+      ...{ name, endpoints, stop },
+      members: [...this.byName.keys()],
+      get processes() {
+        return children.processes;
+      },
+      kill: (each) => this.kill(each),
+      async revive() {
+        children.revive();
+      },
+    };
   }
 
   /** `kill -9` of one or all, with what they have started: nothing is left that the next start could trip over. */

@@ -11,6 +11,7 @@ export async function startEtcd({ directory }: StartOptions): Promise<System> {
   const peerUrl = (i: number): string => `http://127.0.0.1:${ports[members + i]}`;
   const cluster = Array.from({ length: members }, (_, i) => `m${i}=${peerUrl(i)}`).join(',');
   const children = new Children();
+  const stop = (): Promise<void> => children.stop('SIGTERM', 5_000);
   const names = Array.from({ length: members }, (_, i) => `etcd-${i + 1}`);
   const started = names.map((name, i) => {
     const clientUrl = `http://127.0.0.1:${clientPort(i)}`;
@@ -33,22 +34,11 @@ export async function startEtcd({ directory }: StartOptions): Promise<System> {
       started.map((child, i) => child.until(() => isHealthy(clientPort(i)), 60_000)),
     );
   } catch (error) {
-    await children.stop('SIGTERM', 5_000);
+    await stop();
     throw error;
   }
-  return {
-    name: 'etcd',
-    endpoints: { etcd: names.map((_, i) => `127.0.0.1:${clientPort(i)}`) },
-    get processes() {
-      return children.processes;
-    },
-    members: names,
-    kill: (name) => children.kill(name),
-    async revive() {
-      children.revive();
-    },
-    stop: () => children.stop('SIGTERM', 5_000),
-  };
+  const endpoints = { etcd: names.map((_, i) => `127.0.0.1:${clientPort(i)}`) };
+  return children.asSystem('etcd', endpoints, stop);
 }
 
 async function isHealthy(port: number): Promise<boolean> {

@@ -105,19 +105,7 @@ export async function startPostgres({ directory }: StartOptions): Promise<System
     await stop();
     throw error;
   }
-  return {
-    name: 'postgres',
-    endpoints: { postgres: url },
-    get processes() {
-      return children.processes;
-    },
-    members: names,
-    kill: (name) => children.kill(name),
-    async revive() {
-      children.revive();
-    },
-    stop,
-  };
+  return children.asSystem('postgres', { postgres: url }, stop);
 }
 
 async function until(holds: () => Promise<boolean>): Promise<void> {

@@ -31,8 +31,9 @@ describe('loadConfig', () => {
       storeId: undefined,
       data: 'flotilla-data',
       nats: ['nats://127.0.0.1:4222'],
-      natsCredentials: {
-        ...{ user: undefined, password: undefined },
+      natsSecurity: {
+        ...{ user: undefined, password: undefined, token: undefined },
+        ...{ nkeySeed: undefined, credentialsFile: undefined },
         ...{ caFile: undefined, certFile: undefined, keyFile: undefined },
       },
       cluster: 'main',
@@ -113,6 +114,9 @@ describe('loadConfig', () => {
     nats: ['', 'http://x:1', 'nats://', 'a b'],
     'nats-user': ['', 7],
     'nats-password': ['', 7],
+    'nats-token': ['', 7],
+    'nats-nkey-seed': ['', 7],
+    'nats-credentials': ['', 7],
     'nats-ca': ['', 7],
     'nats-cert': ['', 7],
     'nats-key': ['', 7],
@@ -149,7 +153,8 @@ describe('loadConfig', () => {
 
   it.each(cases)('refuses $key = $value, naming key, value and remedy', ({ key, value }) => {
     const text = problemsOf(() => load({ flags: { [key]: value } }));
-    const shown = key === 'nats-password' ? '(not shown)' : JSON.stringify(value);
+    const secret = ['nats-password', 'nats-token', 'nats-nkey-seed'].includes(key);
+    const shown = secret ? '(not shown)' : JSON.stringify(value);
     expect(text).toContain(`--${key} is ${shown}: expected `);
     expect(text).toContain(environmentName(key));
   });

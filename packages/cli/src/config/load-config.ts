@@ -53,9 +53,12 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
     storeId: number('store-id'),
     data: text('data') ?? 'flotilla-data',
     nats: (values.get('nats') as string[] | undefined) ?? ['nats://127.0.0.1:4222'],
-    natsCredentials: {
+    natsSecurity: {
       user: text('nats-user'),
       password: text('nats-password'),
+      token: text('nats-token'),
+      nkeySeed: text('nats-nkey-seed'),
+      credentialsFile: text('nats-credentials'),
       caFile: text('nats-ca'),
       certFile: text('nats-cert'),
       keyFile: text('nats-key'),
@@ -142,7 +145,7 @@ function find(
 }
 
 function problem(setting: Setting, found: Found): string {
-  const shown = setting.key === 'nats-password' ? '(not shown)' : JSON.stringify(found.value);
+  const shown = setting.secret === true ? '(not shown)' : JSON.stringify(found.value);
   return (
     `${found.source} is ${shown}: expected ${setting.expected}. ` +
     `Set --${setting.key}, ${environmentName(setting.key)}, or "${setting.key}:" in the config file.`

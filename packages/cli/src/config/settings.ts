@@ -12,10 +12,14 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** What a guarded nats-server asks for. Files are PEM. */
-export interface NatsCredentials {
+/** What a guarded nats-server asks for: a user with a password, or one of the other ways; and how TLS is made. */
+export interface NatsSecurity {
   readonly user: string | undefined;
   readonly password: string | undefined;
+  readonly token: string | undefined;
+  readonly nkeySeed: string | undefined;
+  readonly credentialsFile: string | undefined;
+  /** This and the next two are PEM. */
   readonly caFile: string | undefined;
   readonly certFile: string | undefined;
   readonly keyFile: string | undefined;
@@ -57,7 +61,7 @@ export interface ProcessConfig {
   /** The store's directory. */
   readonly data: string;
   readonly nats: readonly string[];
-  readonly natsCredentials: NatsCredentials;
+  readonly natsSecurity: NatsSecurity;
   /** Part of every NATS subject: clusters of different names share servers without hearing each other. */
   readonly cluster: string;
   /** Stores of one machine never hold two replicas of one range. */
@@ -86,6 +90,8 @@ export interface Setting {
   /** What is accepted, for error texts: "expected …". */
   readonly expected: string;
   readonly schema: z.ZodType;
+  /** Not to be shown in errors. */
+  readonly secret?: true;
 }
 
 const list = (value: unknown): unknown =>
@@ -172,6 +178,33 @@ export const settings: readonly Setting[] = [
     description: 'its password; better given by the environment or the file than as a flag',
     defaultText: undefined,
     expected: 'a password',
+    schema: z.string().min(1),
+    secret: true,
+  },
+  {
+    key: 'nats-token',
+    argument: '<text>',
+    description: 'token that nats-server takes instead of a user; better not given as a flag',
+    defaultText: undefined,
+    expected: 'a token',
+    schema: z.string().min(1),
+    secret: true,
+  },
+  {
+    key: 'nats-nkey-seed',
+    argument: '<seed>',
+    description: "instead: the seed of a user's nkey; better not given as a flag",
+    defaultText: undefined,
+    expected: 'a seed, SU…',
+    schema: z.string().min(1),
+    secret: true,
+  },
+  {
+    key: 'nats-credentials',
+    argument: '<file>',
+    description: 'instead: a JWT with its seed, as nsc writes them',
+    defaultText: undefined,
+    expected: 'a file name',
     schema: z.string().min(1),
   },
   ...(

@@ -21,8 +21,9 @@ import { type BytesLike, toBytes } from '../bytes-like.ts';
 import { type KvScanOptions, scanSpan, storedKey } from '../kv.ts';
 import { backOff, isConflict } from '../retry.ts';
 import { Retries, sharedSession, type UseSession } from '../session-use.ts';
-import { type ExecutorOptions, type SqlExecutor, sessionExecutor } from '../sql-executor.ts';
+import { type SqlExecutor, sessionExecutor } from '../sql-executor.ts';
 import { createSqlTag, type SqlTag } from '../sql-tag.ts';
+import type { StatementOptions } from '../statement.ts';
 import { Outcomes } from './idempotency.ts';
 import type { TransactionDatabase } from './transaction-database.ts';
 
@@ -301,7 +302,7 @@ async function command(session: SqlSession, text: string): Promise<void> {
 
 /** Statements end with the transaction, and with the caller's signal. */
 function within(executor: SqlExecutor, limit: AbortSignal): SqlExecutor {
-  const limited = (options: ExecutorOptions): ExecutorOptions => ({
+  const limited = (options: StatementOptions): StatementOptions => ({
     ...options,
     signal: both(limit, options.signal),
   });

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DbError } from '@flotilla/base';
+import { DbError, type Logger, silentLogger } from '@flotilla/base';
 import { nkeys } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { TestNatsServer } from '../testing/nats-server.ts';
@@ -111,15 +111,36 @@ describe('credentials for NATS', () => {
     const stolen =
       line('NATS USER JWT', userJwt) + line('USER NKEY SEED', seedOf(nkeys.createUser()));
     expect(await tryToConnect({ credentials: stolen })).toContain('refuses the credentials');
+    // What a file holds is looked at for every connection.
+    const credentialsFile = join(directory, 'user.creds');
+    await writeFile(credentialsFile, stolen);
+    expect(await tryToConnect({ credentialsFile })).toContain('refuses the credentials');
+    const options = { servers: [server?.url ?? ''], cluster: 'c', name: 'waits', credentialsFile };
+    let refused: () => void = () => {};
+    const isRefused = new Promise<void>((resolve) => {
+      refused = resolve;
+    });
+    const logger: Logger = { ...silentLogger, warn: () => refused(), child: () => logger };
+    const waits = connectNats({ ...options, logger });
+    await isRefused;
+    await writeFile(credentialsFile, credentials);
+    const transport = await waits;
+    expect(transport.connected).toBe(true);
+    await transport.close();
   });
 
   it('are refused before anything is dialled where they make no sense, and never shown', async () => {
+    const empty = join(directory, 'empty.creds');
+    await writeFile(empty, 'SUSECRET');
     const cases: readonly [Given, string][] = [
       [{ user: 'a', token: 'b' }, 'in 2 ways: user and password; token'],
       [{ password: 'a' }, 'a password for NATS needs its user'],
       [{ nkeySeed: 'SUNOSEED' }, 'nkeySeed is no seed of a user'],
       [{ nkeySeed: seedOf(nkeys.createUser()), credentials: 'x' }, 'in 2 ways'],
       [{ credentials: 'SUSECRET' }, 'hold no JWT with its seed'],
+      [{ credentials: 'x', credentialsFile: 'y' }, 'in 2 ways: credentials; credentialsFile'],
+      [{ credentialsFile: join(directory, 'none') }, 'cannot be read: Error: ENOENT'],
+      [{ credentialsFile: empty }, `${empty} holds no JWT with its seed`],
     ];
     for (const [given, text] of cases) {
       const said = await tryToConnect(given);

@@ -1,4 +1,5 @@
 /** Who a process is to its nats-server, and what to say when the server, or the process, does not like the other. */
+import { readFileSync } from 'node:fs';
 import { DbError } from '@flotilla/base';
 import {
   type Authenticator,
@@ -17,12 +18,32 @@ export interface NatsCredentials {
   readonly nkeySeed?: string;
   /** Content of a credentials file: a user's JWT and the seed of its nkey. */
   readonly credentials?: string;
+  /** Such a file. Read anew for every connection: a JWT may be replaced before it expires. */
+  readonly credentialsFile?: string;
+}
+
+/** Of options that hold more, and perhaps `undefined`: the credentials alone, as far as they are given. */
+export function credentialsOf(
+  given: {
+    readonly [Name in keyof NatsCredentials]?: NatsCredentials[Name] | undefined;
+  },
+): NatsCredentials {
+  const { user, password, token, nkeySeed, credentials, credentialsFile } = given;
+  return {
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+    ...(token === undefined ? {} : { token }),
+    ...(nkeySeed === undefined ? {} : { nkeySeed }),
+    ...(credentials === undefined ? {} : { credentials }),
+    ...(credentialsFile === undefined ? {} : { credentialsFile }),
+  };
 }
 
 /** @throws DbError INVALID_ARGUMENT: more than one way, half of one, or something that is none */
 export function checkCredentials(given: NatsCredentials): void {
-  const { user, password, token, nkeySeed, credentials } = given;
-  const ways = { 'user and password': user ?? password, token, nkeySeed, credentials };
+  const { user, password, token, nkeySeed, credentials, credentialsFile } = given;
+  const secrets = { token, nkeySeed, credentials, credentialsFile };
+  const ways = { 'user and password': user ?? password, ...secrets };
   const named = Object.entries(ways).flatMap(([way, value]) => (value === undefined ? [] : [way]));
   if (named.length > 1)
     throw invalid(`credentials for NATS are given in ${named.length} ways: ${named.join('; ')}`);
@@ -33,7 +54,7 @@ export function checkCredentials(given: NatsCredentials): void {
 
 /** Of the ways that sign the server's nonce. @throws DbError INVALID_ARGUMENT */
 export function authenticatorOf(given: NatsCredentials): Authenticator | undefined {
-  const { nkeySeed, credentials } = given;
+  const { nkeySeed, credentials, credentialsFile } = given;
   if (nkeySeed !== undefined)
     return tried('nkeySeed is no seed of a user (SU…)', () =>
       nkeyAuthenticator(Buffer.from(nkeySeed.trim(), 'utf8')),
@@ -42,7 +63,22 @@ export function authenticatorOf(given: NatsCredentials): Authenticator | undefin
     return tried('the credentials hold no JWT with its seed, as a credentials file does', () =>
       credsAuthenticator(Buffer.from(credentials, 'utf8')),
     );
+  if (credentialsFile !== undefined) {
+    readCredentials(credentialsFile);
+    return tried(
+      `the file ${credentialsFile} holds no JWT with its seed, as a credentials file does`,
+      () => credsAuthenticator(() => readCredentials(credentialsFile)),
+    );
+  }
   return undefined;
+}
+
+function readCredentials(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw invalid(`the credentials for NATS cannot be read: ${String(error)}`);
+  }
 }
 
 /** One that can sign. Neither what is wrong with it nor its cause may show the secret. */

@@ -15,7 +15,7 @@ import {
   type Transport,
 } from '@flotilla/base';
 import { createInbox, type Msg } from '@nats-io/transport-node';
-import { checkCredentials, type NatsCredentials } from './credentials.ts';
+import { checkCredentials, credentialsOf, type NatsCredentials } from './credentials.ts';
 import { NatsLink, type NatsLinkOptions } from './nats-link.ts';
 import { addressOfHint, hintSubjectOf, isClusterName, subjectOf } from './subjects.ts';
 
@@ -141,7 +141,6 @@ class NatsTransport implements Transport {
 
   private newLink(suffix: string, onConnection: (connected: boolean) => void): NatsLink {
     const { servers, name, firstConnectTimeoutMs, tls } = this.options;
-    const { user, password, token, nkeySeed, credentials } = this.options;
     return new NatsLink({
       servers,
       name: `${name}${suffix}`,
@@ -149,11 +148,7 @@ class NatsTransport implements Transport {
       payloadBytesMin: frameBytesMax,
       onConnection,
       ...(firstConnectTimeoutMs === undefined || suffix !== '' ? {} : { firstConnectTimeoutMs }),
-      ...(user === undefined ? {} : { user }),
-      ...(password === undefined ? {} : { password }),
-      ...(token === undefined ? {} : { token }),
-      ...(nkeySeed === undefined ? {} : { nkeySeed }),
-      ...(credentials === undefined ? {} : { credentials }),
+      ...credentialsOf(this.options),
       ...(tls === undefined ? {} : { tls }),
     });
   }

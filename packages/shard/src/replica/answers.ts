@@ -3,6 +3,7 @@
  * gives back what admission counted. Bodies are built here so that refusals read the same everywhere.
  */
 import type { flotilla } from '../../gen/kv.js';
+import type { StoreLimits } from '../limits.ts';
 import { kv } from '../protocol/index.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { SessionResult } from '../state/session-table.ts';
@@ -47,6 +48,14 @@ export interface RefusalHints {
 
 export function refusal(reason: RefusalReason, message: string, hints: RefusalHints = {}): Answer {
   return { refusal: { reason, message, ...hints } };
+}
+
+/** Nothing was done: the asker may come again after a while. */
+export function busyRefusal(
+  { busyRetryAfterMs }: Pick<StoreLimits, 'busyRetryAfterMs'>,
+  message: string,
+): Answer {
+  return refusal(RefusalReason.BUSY, message, { retryAfterMs: busyRetryAfterMs });
 }
 
 export function rangeInfo(

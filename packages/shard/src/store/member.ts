@@ -26,6 +26,10 @@ import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
 import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
+import { FollowerReads } from '../reads/follower-reads.ts';
+import { Reads, type ReadsOptions } from '../reads/reads.ts';
+import { TransactionChecks } from '../reads/transaction-checks.ts';
+import { TransactionReads } from '../reads/transaction-reads.ts';
 import type { Answer, Caller, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
 import { RangeLoad } from '../split/range-load.ts';
@@ -38,7 +42,6 @@ import { LiveTransactions } from '../transaction/live-transactions.ts';
 import { WaitingClock, WaitingRoom } from '../transaction/waiting-room.ts';
 import { Checkpointer } from './checkpointer.ts';
 import type { StoreContext } from './context.ts';
-import { FollowerReads } from './follower-reads.ts';
 import type { StoreFoundation } from './foundation.ts';
 import { HistorySweeper } from './history-sweeper.ts';
 import { inspectStore } from './inspection.ts';
@@ -48,9 +51,7 @@ import { OneAtATime } from './one-at-a-time.ts';
 import { PeerChannel } from './peer-channel.ts';
 import { Proposer } from './proposer.ts';
 import { RangeReporter } from './range-reports.ts';
-import { Reads, type ReadsOptions } from './reads.ts';
 import { StoreStateMachine } from './store-state-machine.ts';
-import { TransactionReads } from './transaction-reads.ts';
 import { TransactionRequests } from './transaction-requests.ts';
 
 export interface MemberOptions {
@@ -247,7 +248,10 @@ export class Member {
     const { reads, closed } = this;
     this.followerReads = new FollowerReads(readsOptions, { reads, hlc, closed });
     this.transactions = new TransactionRequests(
-      new TransactionReads(readsOptions, this.reads),
+      {
+        reads: new TransactionReads(readsOptions, reads),
+        checks: new TransactionChecks(admission, reads.barriers),
+      },
       this.live,
       (request) =>
         inspectStore(request, {

@@ -16,12 +16,18 @@ import {
 import { flotilla } from '../../gen/kv.js';
 import type { StoreLimits } from '../limits.ts';
 import { boundsGeneration } from '../range-descriptor.ts';
-import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
+import type { FollowerReads } from '../reads/follower-reads.ts';
+import type { Reads } from '../reads/reads.ts';
+import {
+  type Answer,
+  busyRefusal,
+  type Caller,
+  RefusalReason,
+  refusal,
+} from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Admission } from './admission.ts';
-import type { FollowerReads } from './follower-reads.ts';
-import type { Reads } from './reads.ts';
 import { SeenRequests } from './seen-requests.ts';
 import type { TransactionRequests } from './transaction-requests.ts';
 
@@ -166,9 +172,7 @@ export class RequestServer {
       clock.nowMs() + (request.timeoutMs > 0 ? request.timeoutMs : defaultTimeoutMs);
     const caller = admission.admit(clientId, request.requestId, bytes, deadlineMs);
     if (caller === undefined) {
-      const busy = refusal(RefusalReason.BUSY, 'too much is under way', {
-        retryAfterMs: limits.busyRetryAfterMs,
-      });
+      const busy = busyRefusal(limits, 'too much is under way');
       admission.sendUncounted(clientId, request.requestId, busy);
       return;
     }

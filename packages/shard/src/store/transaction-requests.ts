@@ -1,12 +1,13 @@
 /** Which room serves which request of a transaction. Called by the request server; decides nothing. */
 import type { flotilla } from '../../gen/kv.js';
+import type { TransactionChecks } from '../reads/transaction-checks.ts';
+import type { TransactionReads } from '../reads/transaction-reads.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Attempt } from '../replica/leaseholder-core.ts';
 import type { Replica } from '../replica/replica.ts';
 import { nameOf } from '../state/transaction-rows.ts';
 import type { LiveTransactions } from '../transaction/live-transactions.ts';
-import type { TransactionReads } from './transaction-reads.ts';
 
 type Request = flotilla.kv.Request;
 type InspectRequest = flotilla.kv.InspectRequest.$Properties;
@@ -18,15 +19,17 @@ interface Served {
 
 export class TransactionRequests {
   private readonly reads: TransactionReads;
+  private readonly checks: TransactionChecks;
   private readonly live: LiveTransactions;
   private readonly inspect: (request: InspectRequest) => Answer;
 
   constructor(
-    reads: TransactionReads,
+    { reads, checks }: { reads: TransactionReads; checks: TransactionChecks },
     live: LiveTransactions,
     inspect: (request: InspectRequest) => Answer,
   ) {
     this.reads = reads;
+    this.checks = checks;
     this.live = live;
     this.inspect = inspect;
   }
@@ -45,7 +48,7 @@ export class TransactionRequests {
       return { answer: leaseholder.begin(attempt) };
     };
     if (queryTransaction)
-      return { answer: this.reads.query(caller, leaseholder, queryTransaction) };
+      return { answer: this.checks.query(caller, leaseholder, queryTransaction) };
     if (decide) return begin(() => transactions.evaluateDecide(caller, decide));
     if (prevent) return begin(() => transactions.evaluatePrevent(caller, prevent));
     if (resolve) return begin(() => transactions.evaluateResolve(caller, resolve));
@@ -55,7 +58,7 @@ export class TransactionRequests {
     }
     if (request.get) return { answer: this.reads.get(caller, replica, request.get, header) };
     if (request.scan) return { answer: this.reads.scan(caller, replica, request.scan, header) };
-    if (refresh) return { answer: this.reads.refresh(caller, leaseholder, refresh, header) };
+    if (refresh) return { answer: this.checks.refresh(caller, leaseholder, refresh, header) };
     if (prepare) return begin((attempt) => transactions.evaluatePrepare(attempt, prepare, header));
     return undefined;
   }

@@ -2,14 +2,17 @@
 import { closings } from './bugs/closing.ts';
 import { commands } from './bugs/commands.ts';
 import { computed } from './bugs/computed.ts';
+import { coordinators } from './bugs/coordinating.ts';
 import { disk } from './bugs/disk.ts';
 import { elections } from './bugs/elections.ts';
 import { memberships } from './bugs/membership.ts';
 import { placements } from './bugs/placement.ts';
+import { promises } from './bugs/promises.ts';
 import { reads } from './bugs/reads.ts';
 import { logs } from './bugs/replication.ts';
+import { resolvings } from './bugs/resolving.ts';
+import { snapshots } from './bugs/snapshots.ts';
 import { splits } from './bugs/splitting.ts';
-import { transactions } from './bugs/transactions.ts';
 import type { Mutant } from './mutant.ts';
 
 export const mutants: readonly Mutant[] = [
@@ -21,7 +24,10 @@ export const mutants: readonly Mutant[] = [
   ...disk,
   ...commands,
   ...splits,
-  ...transactions,
+  ...snapshots,
+  ...promises,
+  ...resolvings,
+  ...coordinators,
   ...closings,
   ...computed,
 ];

@@ -1,11 +1,12 @@
 /** Bugs in closed timestamps and in what followers serve by them. */
-import { type ClosingSwarm, transactionWorkloads } from '../../swarm.ts';
+import type { ClosingSwarm } from '../../swarm.ts';
 import type { Hunt, Mutant } from '../mutant.ts';
+import { brisk, world as quiet } from './transaction-worlds.ts';
 
 const heard = 'packages/shard/src/closed/heard-closed.ts';
 const told = 'packages/shard/src/closed/told-ranges.ts';
 const closed = 'packages/shard/src/closed/closed-timestamps.ts';
-const reads = 'packages/shard/src/store/follower-reads.ts';
+const reads = 'packages/shard/src/reads/follower-reads.ts';
 const leaseholder = 'packages/shard/src/replica/leaseholder.ts';
 
 const betweenStores = 'packages/shard/src/closed/heard-closed.prop.test.ts';
@@ -14,19 +15,9 @@ const atStores = 'packages/shard/src/closed/follower-reads.test.ts';
 /** What is closed is hardly past; a commit takes less. */
 const closing: ClosingSwarm = { lagMs: 20, holdMs: 0, intervalMs: 10, followerReadLagMs: 0 };
 const slowly: ClosingSwarm = { ...closing, lagMs: 150 };
-const transactions = {
-  coordinators: 3,
-  workers: 2,
-  workloads: transactionWorkloads,
-  keys: 3,
-  readCommittedShare: 0.2,
-  lockShare: 0.1,
-  thinkMsMax: 5,
-  brisk: 400,
-  closing,
-} as const;
+const transactions = { ...brisk, closing };
 const world: NonNullable<Hunt['swarm']> = {
-  ...{ stores: 3, ranges: 4, clients: 2, thinkMsMax: 50, faultsMs: 3000 },
+  ...quiet,
   ...{ delayMs: [0.1, 1], syncMs: [0, 0], engineMsMax: 0.5 },
   transactions,
 };

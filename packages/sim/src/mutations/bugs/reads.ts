@@ -99,7 +99,7 @@ export const reads: readonly Mutant[] = [
     breaks: 'L4: a leader that has no lease asks a quorum before it serves (thesis §6.4)',
     changes: [
       {
-        file: 'packages/shard/src/store/reads.ts',
+        file: 'packages/shard/src/reads/reads.ts',
         find: 'if (confirmed || this.options.consensus.leaseValid(replica.rangeId)) return values;',
         replace:
           "if (replica.role === 'leader' || this.options.consensus.leaseValid(replica.rangeId)) return values;",

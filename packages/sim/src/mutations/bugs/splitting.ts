@@ -4,7 +4,7 @@ import type { Mutant } from '../mutant.ts';
 const replica = 'packages/shard/src/replica/replica.ts';
 const leaseholder = 'packages/shard/src/replica/leaseholder.ts';
 const lifecycle = 'packages/shard/src/membership/replica-lifecycle.ts';
-const reads = 'packages/shard/src/store/reads.ts';
+const reads = 'packages/shard/src/reads/reads.ts';
 const births = 'packages/shard/src/split/births.ts';
 
 const splitting = ['splitRange', 'crashInSplit'] as const;
@@ -42,7 +42,7 @@ export const splits: readonly Mutant[] = [
       },
     ],
     hunt: {
-      test: 'packages/shard/src/split/split.test.ts',
+      test: 'packages/shard/src/split/split-reads.test.ts',
       because:
         'the right half must have taken a write elsewhere while a replica that has not seen the split waits for a quorum',
     },

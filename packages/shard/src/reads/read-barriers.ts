@@ -7,6 +7,7 @@ import type { StoreLimits } from '../limits.ts';
 import {
   type Answer,
   type Answers,
+  busyRefusal,
   type Caller,
   RefusalReason,
   refusal,
@@ -52,12 +53,9 @@ export class ReadBarriers {
     replica: Replica,
     reason: (ReadGrant & { readonly ok: false })['reason'],
   ): Answer {
-    const { busyRetryAfterMs } = this.options.limits;
     switch (reason) {
       case 'tooManyPending':
-        return refusal(RefusalReason.BUSY, 'too many reads wait for confirmation', {
-          retryAfterMs: busyRetryAfterMs,
-        });
+        return busyRefusal(this.options.limits, 'too many reads wait for confirmation');
       case 'stopped':
         return refusal(RefusalReason.STOPPING, 'the store is stopping');
       case 'notLeader':

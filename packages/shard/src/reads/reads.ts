@@ -7,11 +7,9 @@
 import {
   type Clock,
   compareBytes,
-  keyBytesMax,
   keySuccessor,
   probe,
   type Span,
-  spanContains,
   spanContainsSpan,
 } from '@flotilla/base';
 import type { MultiRaft } from '@flotilla/raft';
@@ -23,6 +21,7 @@ import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
 import {
   type Answer,
   type Answers,
+  busyRefusal,
   type Caller,
   RefusalReason,
   refusal,
@@ -33,7 +32,10 @@ import type { Replica } from '../replica/replica.ts';
 import { userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import type { Intent } from '../state/transaction-rows.ts';
+import { beforeObstacle, resumeAt } from './free-part.ts';
 import { ReadBarriers } from './read-barriers.ts';
+import { checkKeys, type ScanRequest, scanBounds, spanOf, tooLarge } from './read-bounds.ts';
+import { presentValue } from './snapshot-values.ts';
 
 export interface ReadsOptions {
   readonly engine: Engine;
@@ -47,8 +49,6 @@ export interface ReadsOptions {
   readonly protectedSnapshots: () => ProtectedSnapshots | undefined;
   readonly onFatal: (error: unknown) => void;
 }
-
-export type ScanRequest = flotilla.kv.ScanRequest.$Properties;
 
 /** How far a read has come that could not be answered at once. */
 interface Progress {
@@ -142,10 +142,7 @@ export class Reads {
     if (compareBytes(span.startKey, span.endKey) >= 0)
       return refusal(RefusalReason.INVALID, 'the span is empty');
     if (!spanContainsSpan(replica.descriptor, span)) return replica.keyMismatch(span);
-    if (this.scans >= limits.scansMax)
-      return refusal(RefusalReason.BUSY, 'too many scans', {
-        retryAfterMs: limits.busyRetryAfterMs,
-      });
+    if (this.scans >= limits.scansMax) return busyRefusal(limits, 'too many scans');
     return undefined;
   }
 
@@ -219,9 +216,7 @@ export class Reads {
       giveUp: () => answers.send(caller, blockedBy(intent)),
     });
     if (parked) return undefined;
-    return refusal(RefusalReason.BUSY, 'too many reads wait', {
-      retryAfterMs: limits.busyRetryAfterMs,
-    });
+    return busyRefusal(limits, 'too many reads wait');
   }
 
   /** Rows up to the limits, in chunks between which the loop turns. */
@@ -261,92 +256,10 @@ interface WaitForIntent {
   readonly again: (next: Progress) => void;
 }
 
-/** Sizes and bounds of a get. */
-export function checkKeys(
-  replica: Replica,
-  keys: readonly Uint8Array[],
-  limits: StoreLimits,
-): Answer | undefined {
-  if (keys.length > limits.getKeysMax)
-    return tooLarge(`a get names at most ${limits.getKeysMax} keys`);
-  for (const key of keys) {
-    if (key.length > keyBytesMax) return tooLarge(`a key exceeds ${keyBytesMax} bytes`);
-    if (!spanContains(replica.descriptor, key))
-      return replica.keyMismatch({ startKey: key, endKey: keySuccessor(key) });
-  }
-  return undefined;
-}
-
-export function spanOf({ startKey, endKey }: ScanRequest): Span {
-  return { startKey: startKey ?? noBytes, endKey: endKey ?? noBytes };
-}
-
-export function scanBounds(
-  { maxRows, maxBytes }: ScanRequest,
-  { scanRowsMax, scanBytesMax }: StoreLimits,
-): { readonly rowsMax: number; readonly bytesMax: number } {
-  return { rowsMax: bounded(maxRows, scanRowsMax), bytesMax: bounded(maxBytes, scanBytesMax) };
-}
-
-export function presentValue(stored: Buffer): flotilla.kv.Value.$Properties {
-  return { present: true, value: storedPayload(stored), timestamp: storedTimestamp(stored) };
-}
-
-/** The part of a span that a scan meets before the first of some keys. */
-export type FreePart<Obstacle> =
-  | { readonly span: Span; readonly obstacle?: Obstacle }
-  /** The obstacle comes first. */
-  | { readonly span: undefined; readonly obstacle: Obstacle };
-
-export function beforeObstacle<Obstacle extends { readonly key: Uint8Array }>(
-  span: Span,
-  obstacles: Iterable<Obstacle>,
-  reverse: boolean,
-): FreePart<Obstacle> {
-  let first: Obstacle | undefined;
-  for (const obstacle of obstacles) {
-    if (!spanContains(span, obstacle.key)) continue;
-    const order = first === undefined ? -1 : compareBytes(obstacle.key, first.key);
-    if (first === undefined || (reverse ? order > 0 : order < 0)) first = obstacle;
-  }
-  if (first === undefined) return { span };
-  const free: Span = reverse
-    ? { startKey: keySuccessor(first.key), endKey: span.endKey }
-    : { startKey: span.startKey, endKey: first.key };
-  if (compareBytes(free.startKey, free.endKey) >= 0) return { span: undefined, obstacle: first };
-  return { span: free, obstacle: first };
-}
-
-/** The answer of a scan of the part before an obstacle: the next one begins with it. */
-export function resumeAt(
-  answer: Answer,
-  { key }: { readonly key: Uint8Array },
-  reverse: boolean,
-): Answer {
-  return { scan: { ...answer.scan, resumeKey: reverse ? keySuccessor(key) : key } };
-}
-
-/** The answer of a scan that stopped behind a row: the next one begins there. */
-export function resumeAfter(
-  found: flotilla.kv.ScanResponse.$Properties,
-  last: Uint8Array,
-  reverse: boolean,
-): Answer {
-  return resumeAt({ scan: found }, { key: reverse ? last : keySuccessor(last) }, false);
-}
-
 function firstIntent(replica: Replica, keys: readonly Uint8Array[]): Intent | undefined {
   for (const key of keys) {
     const intent = replica.transactions.intents.get(overlayKey(key));
     if (intent !== undefined) return intent;
   }
   return undefined;
-}
-
-function bounded(asked: number | null | undefined, most: number): number {
-  return typeof asked === 'number' && asked > 0 ? Math.min(asked, most) : most;
-}
-
-export function tooLarge(message: string): Answer {
-  return refusal(RefusalReason.TOO_LARGE, message);
 }

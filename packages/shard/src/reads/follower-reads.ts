@@ -5,31 +5,27 @@
  * the way, whose outcome only its record knows. Rows and intents are taken in one moment; what is read later is older
  * versions, which do not change, as long as the replica keeps its bounds and its storage.
  */
-import { type HybridLogicalClock, probe, type Span, spanContainsSpan } from '@flotilla/base';
+import { type HybridLogicalClock, probe, type Span } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import type { ClosedTimestamps } from '../closed/closed-timestamps.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import type { Replica } from '../replica/replica.ts';
 import { namesWithin, orderedByName } from '../state/ordered-by-name.ts';
 import { transactionIdBytes } from '../state/storage-keys.ts';
-import { checkStored } from '../state/stored-value.ts';
 import { bytesOfName, nameOf } from '../state/transaction-rows.ts';
-import { historyAt } from '../transaction/history.ts';
-import { VersionScan, visibleAt } from '../transaction/version-scan.ts';
+import { VersionScan } from '../transaction/version-scan.ts';
+import { beforeObstacle, resumeAfter, resumeAt } from './free-part.ts';
 import {
-  beforeObstacle,
   checkKeys,
-  presentValue,
-  type Reads,
-  type ReadsOptions,
-  resumeAfter,
-  resumeAt,
+  goneMeanwhile,
+  invalidId,
   type ScanRequest,
   scanBounds,
   spanOf,
-  tooLarge,
-} from './reads.ts';
+} from './read-bounds.ts';
+import type { Reads, ReadsOptions } from './reads.ts';
 import { refuseTooOld } from './snapshot-age.ts';
+import { type NoValues, valuesAt } from './snapshot-values.ts';
 
 type GetRequest = flotilla.kv.GetRequest.$Properties;
 type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
@@ -82,41 +78,17 @@ export class FollowerReads {
       for (const key of keys)
         if ((intents.get(nameOf(key))?.timestamp ?? Infinity) <= uncertaintyLimit)
           return this.behind(replica, 'an intent is in the way');
-    const newest = engine.getMany(keys.map((key) => replica.space.dataKey(key)));
-    const values: flotilla.kv.Value.$Properties[] = [];
-    const fromHistory: number[] = [];
-    let bytes = 0;
-    for (const [i, key] of keys.entries()) {
-      const stored = newest[i];
-      if (stored === undefined) {
-        values.push({});
-        if (replica.lastDeletion > readTimestamp) fromHistory.push(i);
-        continue;
-      }
-      const visible = visibleAt(checkStored(key, stored), undefined, snapshot);
-      if (visible.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
-      values.push(visible.kind === 'version' ? presentValue(visible.stored) : {});
-      if (visible.kind === 'absent') fromHistory.push(i);
-      bytes += stored.length;
-    }
-    if (bytes > limits.getBytesMax)
-      return tooLarge(`the values exceed ${limits.getBytesMax} bytes: ask for fewer keys`);
+    const { lastDeletion } = replica;
+    const found = valuesAt({ engine, limits, replica, keys, snapshot, lastDeletion });
+    if (found.kind !== 'values') return this.without(replica, found);
+    const { values, older } = found;
     const answer: Answer = { get: { values, readTimestamp } };
-    if (fromHistory.length === 0) return this.serve(answer);
-    const { space } = replica;
+    if (older === undefined) return this.serve(answer);
     const complete = async (): Promise<Answer> => {
-      for (const i of fromHistory) {
-        const key = keys[i] ?? noBytes;
-        const old = await historyAt(engine, space, key, readTimestamp);
-        const visible = visibleAt(undefined, old, snapshot);
-        if (visible.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
-        if (visible.kind === 'version') values[i] = presentValue(visible.stored);
-      }
-      const moved = checkKeys(replica, keys, limits);
-      if (replica.isRemoved || replica.space !== space) return replica.notLeaseholder();
-      return moved ?? this.serve(answer);
+      const why = await older();
+      return why === undefined ? this.serve(answer) : this.without(replica, why);
     };
-    complete().then((found) => answers.send(caller, found), onFatal);
+    complete().then((whole) => answers.send(caller, whole), onFatal);
     return undefined;
   }
 
@@ -151,8 +123,8 @@ export class FollowerReads {
     });
     this.reads.runScan(caller, async () => {
       const result = await scan.run();
-      if (replica.isRemoved || replica.space !== space) return replica.notLeaseholder();
-      if (!spanContainsSpan(replica.descriptor, span)) return replica.keyMismatch(span);
+      const gone = goneMeanwhile(replica, space, free.span);
+      if (gone !== undefined) return gone;
       if (result.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
       const { rows, complete } = result;
       const last = rows.at(-1);
@@ -169,8 +141,7 @@ export class FollowerReads {
   private snapshotOf(replica: Replica, header: TransactionHeader): Snapshot | Answer {
     const readTimestamp = header.readTimestamp ?? 0;
     const uncertaintyLimit = Math.max(readTimestamp, header.uncertaintyLimit ?? 0);
-    if (header.id?.length !== transactionIdBytes)
-      return refusal(RefusalReason.INVALID, 'a transaction id has 16 bytes');
+    if (header.id?.length !== transactionIdBytes) return invalidId();
     if (!Number.isSafeInteger(readTimestamp) || !Number.isSafeInteger(uncertaintyLimit))
       return refusal(RefusalReason.INVALID, 'not a timestamp');
     if (readTimestamp <= 0) return this.behind(replica, 'it picks no snapshots');
@@ -198,6 +169,10 @@ export class FollowerReads {
     probe('closedFollowerRead');
     this.served++;
     return readTimestamp === undefined ? answer : { scan: { ...answer.scan, readTimestamp } };
+  }
+
+  private without(replica: Replica, why: NoValues): Answer {
+    return why.kind === 'uncertain' ? this.behind(replica, 'a version is uncertain') : why.answer;
   }
 
   private behind(replica: Replica, message: string): Answer {

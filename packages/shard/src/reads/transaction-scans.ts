@@ -1,0 +1,137 @@
+/** Scans of transactions at the leaseholder: rows of a snapshot, or what a program makes of them. */
+import type { flotilla } from '../../gen/kv.js';
+import { ProgramSlots } from '../evaluation/program-slots.ts';
+import { runProgram } from '../evaluation/run-program.ts';
+import type { ScanProgram } from '../evaluation/scan-programs.ts';
+import { type Answer, RefusalReason, refusal } from '../replica/answers.ts';
+import type { Leaseholder } from '../replica/leaseholder.ts';
+import { nameOf } from '../state/transaction-rows.ts';
+import { VersionScan } from '../transaction/version-scan.ts';
+import { beforeObstacle, resumeAfter, resumeAt } from './free-part.ts';
+import { answerOfSnapshot, answerWithout, snapshotOf } from './leaseholder-snapshot.ts';
+import type { Outcome, Read, ReadAttempts } from './read-attempts.ts';
+import { goneMeanwhile, type ScanRequest, scanBounds, spanOf } from './read-bounds.ts';
+import { obstaclesIn } from './read-obstacles.ts';
+import type { Reads, ReadsOptions } from './reads.ts';
+import type { NoValues } from './snapshot-values.ts';
+
+type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
+type ScanFields = flotilla.kv.ScanResponse.$Properties;
+
+const noBytes = Buffer.alloc(0);
+
+/** What a scan came to. `last` is the last key that counts; undefined: there was none. */
+type Found =
+  | {
+      readonly kind: 'found';
+      readonly found: ScanFields;
+      readonly last: Uint8Array | undefined;
+      readonly complete: boolean;
+    }
+  | NoValues;
+
+export class TransactionScans {
+  private readonly options: ReadsOptions;
+  private readonly reads: Reads;
+  private readonly attempts: ReadAttempts;
+  private readonly slots: ProgramSlots;
+
+  constructor(options: ReadsOptions, reads: Reads, attempts: ReadAttempts) {
+    this.options = options;
+    this.reads = reads;
+    this.attempts = attempts;
+    const { programsRunningMax, programsWaitingMax, programWaitMs } = options.limits;
+    this.slots = new ProgramSlots(options.clock, {
+      runningMax: programsRunningMax,
+      waitingMax: programsWaitingMax,
+      waitMs: programWaitMs,
+    });
+  }
+
+  /** One try on the state of this moment. */
+  attempt(
+    read: Read,
+    leaseholder: Leaseholder,
+    request: ScanRequest,
+    header: TransactionHeader,
+  ): Outcome {
+    const { caller, replica } = read;
+    const { engine, limits, protectedSnapshots, onFatal } = this.options;
+    const span = spanOf(request);
+    const refused = this.reads.checkScan(replica, span);
+    if (refused !== undefined) return { kind: 'refused', answer: refused };
+    const snapshot = snapshotOf(leaseholder, header, { askedAt: read.askedAt, protectedSnapshots });
+    if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
+    const program = this.programOf(request);
+    if (program === 'refused') return { kind: 'refused', answer: programRefused() };
+    const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
+    const { memory } = leaseholder;
+    const reverse = request.reverse === true;
+    const within = { transaction, upTo: uncertaintyLimit, reverse };
+    const obstacles = obstaclesIn(leaseholder, span, within);
+    const free = beforeObstacle(span, obstacles, reverse);
+    if (free.span === undefined) return free.obstacle;
+    const { space } = replica;
+    const scan = new VersionScan({
+      engine,
+      space,
+      span: free.span,
+      reverse,
+      readTimestamp,
+      uncertaintyLimit,
+      withDeleted: memory.lastDeletion > readTimestamp,
+      ...scanBounds(request, limits),
+      chunkRows: limits.scanChunkRows,
+    });
+    const { startKey, endKey } = free.span;
+    memory.reads.bumpSpan(nameOf(startKey), nameOf(endKey), readTimestamp, transaction);
+    const run = async (): Promise<Answer | undefined> => {
+      const result =
+        program === undefined ? await collected(scan) : await this.evaluated(scan, program);
+      const gone = goneMeanwhile(replica, space, free.span);
+      if (gone !== undefined) return gone;
+      if (result.kind !== 'found') return answerWithout(result);
+      const { found, complete, last } = result;
+      if (!complete && last !== undefined)
+        return answerOfSnapshot(resumeAfter(found, last, reverse), snapshot);
+      const whole = answerOfSnapshot({ scan: { ...found, resumeKey: noBytes } }, snapshot);
+      const { obstacle } = free;
+      if (obstacle === undefined) return whole;
+      if (last !== undefined) return resumeAt(whole, obstacle, reverse);
+      return this.attempts.wait(read, obstacle);
+    };
+    return {
+      kind: 'taken',
+      finish: () => this.reads.runScan(caller, run),
+      cancel: () => void scan.close().catch(onFatal),
+    };
+  }
+
+  private programOf({ program }: ScanRequest): ScanProgram | 'refused' | undefined {
+    if (!program?.length) return undefined;
+    const { programs, limits } = this.options;
+    if (program.length > limits.programBytesMax) return 'refused';
+    return programs?.start(program) ?? 'refused';
+  }
+
+  /** What the program makes of the scan. */
+  private async evaluated(scan: VersionScan, program: ScanProgram): Promise<Found> {
+    const { clock, limits } = this.options;
+    const outcome = await runProgram(clock, limits, this.slots, { scan, program });
+    if (outcome.kind === 'uncertain') return outcome;
+    if (outcome.kind === 'refused') return { kind: 'answer', answer: programRefused() };
+    const { result, rowsRead, last, complete } = outcome;
+    return { kind: 'found', found: { evaluated: true, result, rowsRead }, last, complete };
+  }
+}
+
+async function collected(scan: VersionScan): Promise<Found> {
+  const result = await scan.run();
+  if (result.kind === 'uncertain') return result;
+  const { rows, complete } = result;
+  return { kind: 'found', found: { rows }, last: rows.at(-1)?.key ?? undefined, complete };
+}
+
+function programRefused(): Answer {
+  return refusal(RefusalReason.PROGRAM_REFUSED, 'this store cannot run the program');
+}
