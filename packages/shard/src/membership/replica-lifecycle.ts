@@ -1,6 +1,6 @@
 /**
- * How replicas come to this store and leave it. A message of a leader for a replica that is newer than any that ever
- * lived here makes one without a state; a snapshot gives it one; a configuration that no longer names it, applied here
+ * How replicas come to this store and leave it. A message of a leader or candidate for a replica that is newer than any that
+ * ever lived here makes one without a state; a snapshot gives it one; a configuration that no longer names it, applied here
  * or shown by somebody else, ends it. Ids are never used again, so a tombstone per range keeps ghosts out. Whatever
  * touches both log and engine takes turns with checkpoints. Sends nothing itself.
  */
