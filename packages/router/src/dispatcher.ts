@@ -5,27 +5,15 @@
  * Never retries what may not be retried: writes carry a session and a serial number, which `WriteCall` looks after.
  */
 import type { Clock, ErrorCode, Prng } from '@flotilla/base';
-import { kv } from '@flotilla/shard/protocol';
 import type { ClientLink, Response } from './client-link.ts';
+import { FlyingCalls } from './flying-calls.ts';
 import type { Jittered, RouterLimits, RouterTimings } from './limits.ts';
-import { isSame, RangeCache } from './range-cache.ts';
-import type {
-  BlockingIntent,
-  CallPiece,
-  CallRangeState,
-  RangeCall,
-  Refusal,
-} from './range-call.ts';
+import { RangeCache } from './range-cache.ts';
+import type { CallPiece, CallRangeState, RangeCall } from './range-call.ts';
+import { type IntentPusher, RefusedCalls } from './refused-calls.ts';
 import { ReplicaChoice } from './replica-choice.ts';
 import { StoreHealth } from './store-health.ts';
 import { TimedSet } from './timed-set.ts';
-import { finalRefusal } from './transaction/refusals.ts';
-
-/** Who finds out what became of transactions whose intents are in the way. */
-export interface IntentPusher {
-  /** Resolves when it is worth asking again. Never rejects. */
-  push(intent: BlockingIntent): Promise<void>;
-}
 
 /** Who finds a descriptor for calls that have none. */
 export interface DescriptorFinder {
@@ -45,25 +33,6 @@ export interface DispatcherOptions {
   readonly limits: RouterLimits;
 }
 
-const { RefusalReason } = kv;
-/** Refusals by which a store says that it does not hold the lease. */
-const disowns: ReadonlySet<number> = new Set([
-  RefusalReason.NOT_LEASEHOLDER,
-  RefusalReason.UNKNOWN_OUTCOME,
-  RefusalReason.STOPPING,
-  RefusalReason.RANGE_NOT_FOUND,
-]);
-/** Refusals of a replica that was asked because any may be: the leaseholder is asked then. */
-const sendsOn: ReadonlySet<number> = new Set([
-  ...disowns,
-  RefusalReason.NOT_CLOSED,
-  RefusalReason.RANGE_KEY_MISMATCH,
-  RefusalReason.BUSY,
-]);
-/** Redirects followed at once, before a pause. */
-const redirectsMax = 4;
-/** An answer to whoever waits for a lock that comes sooner than this did not wait at the store. Unit: ms. */
-const lockAnswerMs = 20;
 /** While searching, every so many requests go to the next replica even if it is suspect. */
 const askSuspectEvery = 4;
 
@@ -76,12 +45,11 @@ export class Dispatcher {
   readonly timings: RouterTimings;
   readonly limits: RouterLimits;
   private readonly prng: Prng;
-  private readonly flying = new Map<number, RangeCall>();
-  private readonly flyingPerStore = new Map<number, number>();
+  private readonly flying: FlyingCalls;
+  private readonly refused: RefusedCalls;
   private readonly replicas: ReplicaChoice;
   private link: ClientLink | undefined;
   private finder: DescriptorFinder | undefined;
-  private pusher: IntentPusher | undefined;
   private lateCount = 0;
 
   constructor(options: DispatcherOptions) {
@@ -89,18 +57,20 @@ export class Dispatcher {
     this.prng = options.prng;
     this.timings = options.timings;
     this.limits = options.limits;
+    this.flying = new FlyingCalls(options.limits.earlierAttemptsMax);
     this.health = new StoreHealth(options.clock, options.timings.suspicionMs);
     const { health } = this;
     this.replicas = new ReplicaChoice({ health, distance: options.distance ?? (() => 0) });
     this.cache = new RangeCache((state) => this.releaseWaiters(state));
     this.timers = new TimedSet(options.clock, (call) => this.onDue(call));
+    this.refused = new RefusedCalls(this);
   }
 
   /** Joins the parts that know each other. Once, before anything is dispatched. */
   wire(link: ClientLink, finder: DescriptorFinder, pusher: IntentPusher): void {
     this.link = link;
     this.finder = finder;
-    this.pusher = pusher;
+    this.refused.pusher = pusher;
   }
 
   /** Answers to requests that nobody waits for any more, and doubled ones. */
@@ -124,9 +94,7 @@ export class Dispatcher {
       this.waitIn('offline', call);
       return;
     }
-    const piece = call.routeBefore
-      ? this.cache.findBefore(call.routeKey)
-      : this.cache.find(call.routeKey);
+    const piece = this.pieceOf(call);
     if (piece === undefined) {
       this.leaveSearch(call);
       this.waitIn('lookup', call);
@@ -164,6 +132,11 @@ export class Dispatcher {
     this.send(call, piece, this.nextReplica(state, piece));
   }
 
+  /** The range that the call has to go to, as far as it is known. */
+  pieceOf(call: RangeCall): CallPiece | undefined {
+    return call.routeBefore ? this.cache.findBefore(call.routeKey) : this.cache.find(call.routeKey);
+  }
+
   /** Waits in `phase` until the deadline or until somebody dispatches the call. */
   waitIn(phase: RangeCall['phase'], call: RangeCall): void {
     call.phase = phase;
@@ -184,8 +157,7 @@ export class Dispatcher {
     if (call.phase === 'lookup') this.finder?.leave(call);
     call.phase = 'done';
     this.timers.remove(call);
-    if (call.requestId !== 0) this.land(call);
-    if (call.earlierIds !== undefined) for (const id of call.earlierIds) this.flying.delete(id);
+    this.flying.forget(call);
     this.leaveSearch(call);
     call.onDone();
   }
@@ -196,6 +168,20 @@ export class Dispatcher {
     call.failWith(code, message);
   }
 
+  /** Nobody better was named: the next replica at once, and a pause when all have been asked. */
+  retryElsewhere(call: RangeCall): void {
+    call.tries++;
+    if (call.tries >= (call.range?.storeIds.length ?? 1)) this.pauseSearching(call);
+    else this.dispatch(call);
+  }
+
+  pauseSearching(call: RangeCall): void {
+    const { timings } = this;
+    const quick = call.pauses < timings.searchRoundsQuick;
+    this.pause(call, this.jittered(quick ? timings.searchPauseMs : timings.searchLaterPauseMs));
+    if (call.pauses % timings.searchRoundsPerRefresh === 0) this.finder?.refresh(call.routeKey);
+  }
+
   onHeard(storeId: number): void {
     if (!this.health.heard(storeId)) return;
     for (const state of this.cache.ledBy(storeId)) this.releaseWaiters(state);
@@ -203,16 +189,16 @@ export class Dispatcher {
 
   /** @returns false: nobody here asked for this */
   onResponse(response: Response, fromStore: number): boolean {
-    const call = this.flying.get(response.requestId);
+    const call = this.flying.find(response.requestId);
     if (call === undefined) {
       this.lateCount++;
       return false;
     }
     const current = call.requestId === response.requestId;
-    if (current) this.land(call);
-    else this.forgetEarlier(call, response.requestId);
+    if (current) this.flying.land(call);
+    else this.flying.forgetEarlier(call, response.requestId);
     call.answered = true;
-    if (response.refusal) this.onRefusal(call, response.refusal, fromStore, current);
+    if (response.refusal) this.refused.take(call, response.refusal, fromStore, current);
     else if (call.accepts(response)) this.onAnswer(call, response, fromStore);
     else if (current) this.retryElsewhere(call);
     return true;
@@ -221,10 +207,8 @@ export class Dispatcher {
   /** Nobody listens at this store: whatever is under way there goes elsewhere now. */
   onUnreachable(storeId: number): void {
     this.health.suspect(storeId);
-    if ((this.flyingPerStore.get(storeId) ?? 0) === 0) return;
-    for (const call of [...this.flying.values()]) {
-      if (call.requestId === 0 || call.storeId !== storeId) continue;
-      this.giveUpAttempt(call);
+    for (const call of this.flying.at(storeId)) {
+      this.flying.giveUp(call);
       call.notClosed = false;
       this.retryElsewhere(call);
     }
@@ -234,7 +218,7 @@ export class Dispatcher {
   onConnection(connected: boolean): void {
     if (!connected) return;
     for (const call of this.timers.snapshot()) {
-      if (call.phase === 'flying') this.giveUpAttempt(call);
+      if (call.phase === 'flying') this.flying.giveUp(call);
       else if (call.phase !== 'offline') continue;
       this.dispatch(call);
     }
@@ -262,42 +246,15 @@ export class Dispatcher {
     if (link === undefined) return;
     const now = this.clock.nowMs();
     const requestId = link.nextRequestId();
-    call.requestId = requestId;
-    call.storeId = storeId;
+    this.flying.take(call, requestId, storeId);
     call.sentAtMs = now;
     call.extended = false;
     call.range = piece.range;
     call.phase = 'flying';
-    this.flying.set(requestId, call);
-    this.flyingPerStore.set(storeId, (this.flyingPerStore.get(storeId) ?? 0) + 1);
     link.send(storeId, call.encode(requestId, Math.ceil(call.deadlineAtMs - now), piece));
     call.onAttempt();
     const wait = call.scouting === undefined ? timings.attemptTimeoutMs : timings.searchTimeoutMs;
     this.timers.set(call, Math.min(call.deadlineAtMs, now + this.jittered(wait)));
-  }
-
-  /** The attempt is over: answered, or nobody waits for it in particular. */
-  private land(call: RangeCall): void {
-    this.flying.delete(call.requestId);
-    call.requestId = 0;
-    this.flyingPerStore.set(call.storeId, (this.flyingPerStore.get(call.storeId) ?? 1) - 1);
-  }
-
-  /** Goes on without this attempt, though its answer may still come. */
-  private giveUpAttempt(call: RangeCall): void {
-    const { requestId } = call;
-    this.land(call);
-    this.flying.set(requestId, call);
-    call.earlierIds ??= [];
-    call.earlierIds.push(requestId);
-    if (call.earlierIds.length > this.limits.earlierAttemptsMax)
-      this.flying.delete(call.earlierIds.shift() ?? 0);
-  }
-
-  private forgetEarlier(call: RangeCall, requestId: number): void {
-    this.flying.delete(requestId);
-    const index = call.earlierIds?.indexOf(requestId) ?? -1;
-    if (index >= 0) call.earlierIds?.splice(index, 1);
   }
 
   private onSilence(call: RangeCall): void {
@@ -312,7 +269,7 @@ export class Dispatcher {
     } else {
       health.suspect(call.storeId);
     }
-    this.giveUpAttempt(call);
+    this.flying.giveUp(call);
     call.notClosed = false;
     this.retryElsewhere(call);
   }
@@ -326,148 +283,6 @@ export class Dispatcher {
         this.cache.found(state, fromStore);
     }
     call.complete(response, fromStore);
-  }
-
-  private onRefusal(call: RangeCall, refusal: Refusal, from: number, current: boolean): void {
-    const reason = refusal.reason ?? RefusalReason.UNSPECIFIED;
-    if (reason !== RefusalReason.UNKNOWN_OUTCOME) call.onAttemptRefused();
-    if (current && disowns.has(reason) && call.range !== undefined)
-      this.cache.forgetLeaseholder(call.range.state, from);
-    // Learning may release other calls, and through them this one's range may change hands.
-    for (const info of refusal.ranges ?? []) this.cache.learn(info);
-    if (!current || call.phase === 'done') return;
-    if (call.following && sendsOn.has(reason)) {
-      call.notClosed = true;
-      this.dispatch(call);
-      return;
-    }
-    switch (reason) {
-      case RefusalReason.NOT_LEASEHOLDER:
-      case RefusalReason.UNKNOWN_OUTCOME:
-      case RefusalReason.STOPPING:
-        this.onNotLeaseholder(call);
-        return;
-      case RefusalReason.RANGE_KEY_MISMATCH:
-        if (this.hasMoved(call)) this.follow(call);
-        else this.retryElsewhere(call);
-        return;
-      case RefusalReason.RANGE_NOT_FOUND:
-        this.onRangeNotFound(call);
-        return;
-      case RefusalReason.BUSY: {
-        const wait = Math.min(1000, Math.max(1, refusal.retryAfterMs ?? 0));
-        this.pause(call, this.jittered([wait, 2 * wait]));
-        return;
-      }
-      case RefusalReason.SESSION_EXPIRED:
-        if (call.onSessionExpired()) this.dispatch(call);
-        else this.fail(call, 'OUTCOME_UNKNOWN', 'the session expired while the write was in doubt');
-        return;
-      case RefusalReason.ALREADY_ANSWERED:
-        this.fail(call, 'OUTCOME_UNKNOWN', 'the result of the write is no longer kept');
-        return;
-      case RefusalReason.INVALID:
-        this.fail(call, 'INVALID_ARGUMENT', refusal.message || 'the store refused the request');
-        return;
-      case RefusalReason.TOO_LARGE:
-        this.fail(call, 'TOO_LARGE', refusal.message || 'the request is too large');
-        return;
-      case RefusalReason.WRONG_CLUSTER:
-        this.fail(call, 'UNAVAILABLE', `store ${from} belongs to another cluster`);
-        return;
-      case RefusalReason.BLOCKED:
-        this.onBlocked(call, refusal);
-        return;
-      case RefusalReason.LOCK_WAITING: {
-        const error = call.onLockWaiting(refusal);
-        if (error !== undefined) this.refuse(call, error);
-        // The store has let it wait already; one that did not is not asked in a loop.
-        else if (this.clock.nowMs() - call.sentAtMs >= lockAnswerMs) this.dispatch(call);
-        else this.pause(call, this.jittered([lockAnswerMs, 2 * lockAnswerMs]));
-        return;
-      }
-      default: {
-        const error = finalRefusal(refusal);
-        if (error !== undefined) this.refuse(call, error);
-        // DEADLINE, NOT_BOOTSTRAPPED, and reasons of newer stores.
-        else this.retryElsewhere(call);
-      }
-    }
-  }
-
-  private onBlocked(call: RangeCall, refusal: Refusal): void {
-    const { blocked } = refusal;
-    if (!blocked || this.pusher === undefined) {
-      this.retryElsewhere(call);
-      return;
-    }
-    const error = call.onBlocked(blocked);
-    if (error !== undefined) {
-      this.refuse(call, error);
-      return;
-    }
-    this.waitIn('blocked', call);
-    void this.pusher.push(blocked).then(() => {
-      if (call.phase === 'blocked') this.dispatch(call);
-    });
-  }
-
-  private refuse(call: RangeCall, error: Error): void {
-    if (call.phase === 'done') return;
-    if (call.onFinalRefusal(error)) {
-      this.dispatch(call);
-      return;
-    }
-    this.finish(call);
-    call.refuseWith(error);
-  }
-
-  private onNotLeaseholder(call: RangeCall): void {
-    const leaseholder = call.range?.state.leaseholder ?? 0;
-    if (leaseholder !== 0 && !this.health.isSuspect(leaseholder)) this.follow(call);
-    else this.retryElsewhere(call);
-  }
-
-  private onRangeNotFound(call: RangeCall): void {
-    const { range } = call;
-    call.notFound++;
-    if (range !== undefined && call.notFound >= range.storeIds.length) {
-      // No store that should have it has it: what we know is wrong. One that lags behind does not get us here.
-      call.notFound = 0;
-      this.cache.evict(range);
-      this.pause(call, this.jittered(this.timings.searchPauseMs));
-    } else {
-      this.retryElsewhere(call);
-    }
-  }
-
-  private hasMoved(call: RangeCall): boolean {
-    const piece = call.routeBefore
-      ? this.cache.findBefore(call.routeKey)
-      : this.cache.find(call.routeKey);
-    if (piece === undefined || call.range === undefined) return true;
-    return !isSame(piece.range, call.range);
-  }
-
-  /** Somebody else was named: go there at once, but not for ever. */
-  private follow(call: RangeCall): void {
-    call.tries++;
-    if (call.tries > redirectsMax) this.pauseSearching(call);
-    else this.dispatch(call);
-  }
-
-  /** Nobody better was named: the next replica at once, and a pause when all have been asked. */
-  private retryElsewhere(call: RangeCall): void {
-    call.tries++;
-    if (call.tries >= (call.range?.storeIds.length ?? 1)) this.pauseSearching(call);
-    else this.dispatch(call);
-  }
-
-  private pauseSearching(call: RangeCall): void {
-    const { timings } = this;
-    const quick = call.pauses < timings.searchRoundsQuick;
-    this.pause(call, this.jittered(quick ? timings.searchPauseMs : timings.searchLaterPauseMs));
-    if (call.pauses % timings.searchRoundsPerRefresh === 0) this.finder?.refresh(call.routeKey);
   }
 
   private nextReplica(state: CallRangeState, piece: CallPiece): number {

@@ -5,8 +5,8 @@
  * is missing is made impossible before the record is decided by compare-and-set.
  */
 import { asBuffer, type Clock, compareBytes, probe, toHex } from '@flotilla/base';
-import type { IntentPusher } from '../dispatcher.ts';
 import type { BlockingIntent } from '../range-call.ts';
+import type { IntentPusher } from '../refused-calls.ts';
 import type { OperationOptions } from '../router-api.ts';
 import type {
   Decision,
