@@ -68,7 +68,7 @@ it('a process says who it is with a file of credentials', async () => {
   // A server without operators takes the nkey's signature and does not look at the JWT.
   await startServer(`authorization { users: [{ nkey: ${nkey.publicKey} }] }`);
   const file = join(directory, 'user.creds');
-  expect(await connecting({ FLOTILLA_NATS_CREDENTIALS: file })).toContain('cannot be read');
+  expect(await connecting({ FLOTILLA_NATS_CREDENTIALS: file })).toContain('is not there');
   const line = (what: string, content: string): string =>
     `-----BEGIN ${what}-----\n${content}\n------END ${what}------\n\n`;
   await writeFile(file, line('NATS USER JWT', 'e30.e30.e30') + line('USER NKEY SEED', nkey.seed));

@@ -7,6 +7,7 @@ import { DbError, type Logger, silentLogger } from '@flotilla/base';
 import { nkeys } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { TestNatsServer } from '../testing/nats-server.ts';
+import { eventually } from '../testing/transport-suite.ts';
 import { connectNats, type NatsOptions } from './nats-transport.ts';
 
 type Given = Omit<NatsOptions, 'servers' | 'cluster' | 'name'>;
@@ -44,6 +45,10 @@ async function tryToConnect(given: Given): Promise<string> {
 }
 
 const seedOf = (pair: { getSeed(): Uint8Array }): string => Buffer.from(pair.getSeed()).toString();
+
+/** A part of a credentials file. */
+const line = (what: string, content: string): string =>
+  `-----BEGIN ${what}-----\n${content}\n------END ${what}------\n\n`;
 
 /** A JWT as NATS signs them. */
 function jwtOf(
@@ -104,8 +109,6 @@ describe('credentials for NATS', () => {
       `operator: ${operatorJwt}\nresolver: MEMORY\n` +
         `resolver_preload { ${account.getPublicKey()}: ${accountJwt} }\n`,
     );
-    const line = (what: string, content: string): string =>
-      `-----BEGIN ${what}-----\n${content}\n------END ${what}------\n\n`;
     const credentials = line('NATS USER JWT', userJwt) + line('USER NKEY SEED', seedOf(user));
     expect(await tryToConnect({ credentials })).toBe('connected');
     const stolen =
@@ -129,6 +132,30 @@ describe('credentials for NATS', () => {
     await transport.close();
   });
 
+  it('are those of a file at the moment at which a connection that was lost is made again', async () => {
+    const [first, second] = [nkeys.createUser(), nkeys.createUser()];
+    const allow = (user: typeof first): string =>
+      `authorization { users: [{ nkey: ${user.getPublicKey()} }] }`;
+    // A server without operators takes the nkey's signature and does not look at the JWT.
+    const contentOf = (user: typeof first): string =>
+      line('NATS USER JWT', 'e30.e30.e30') + line('USER NKEY SEED', seedOf(user));
+    await startServer(allow(first));
+    const credentialsFile = join(directory, 'replaced.creds');
+    await writeFile(credentialsFile, contentOf(first));
+    const servers = [server?.url ?? ''];
+    const transport = await connectNats({ servers, cluster: 'c', name: 'test', credentialsFile });
+    try {
+      await writeFile(credentialsFile, contentOf(second));
+      await server?.stop();
+      await eventually('the connection is lost', () => !transport.connected);
+      await writeFile(join(directory, 'nats.conf'), allow(second));
+      await server?.startAgain();
+      await eventually('it is made again', () => transport.connected, 10_000);
+    } finally {
+      await transport.close();
+    }
+  });
+
   it('are refused before anything is dialled where they make no sense, and never shown', async () => {
     const empty = join(directory, 'empty.creds');
     await writeFile(empty, 'SUSECRET');
@@ -139,7 +166,7 @@ describe('credentials for NATS', () => {
       [{ nkeySeed: seedOf(nkeys.createUser()), credentials: 'x' }, 'in 2 ways'],
       [{ credentials: 'SUSECRET' }, 'hold no JWT with its seed'],
       [{ credentials: 'x', credentialsFile: 'y' }, 'in 2 ways: credentials; credentialsFile'],
-      [{ credentialsFile: join(directory, 'none') }, 'cannot be read: Error: ENOENT'],
+      [{ credentialsFile: join(directory, 'none') }, 'is not there'],
       [{ credentialsFile: empty }, `${empty} holds no JWT with its seed`],
     ];
     for (const [given, text] of cases) {

@@ -1,6 +1,5 @@
 /** Who a process is to its nats-server, and what to say when the server, or the process, does not like the other. */
-import { readFileSync } from 'node:fs';
-import { DbError } from '@flotilla/base';
+import { DbError, type Disk } from '@flotilla/base';
 import {
   type Authenticator,
   credsAuthenticator,
@@ -52,9 +51,9 @@ export function checkCredentials(given: NatsCredentials): void {
   authenticatorOf(given);
 }
 
-/** Of the ways that sign the server's nonce. @throws DbError INVALID_ARGUMENT */
+/** Of the ways that sign the server's nonce, but for a file. @throws DbError INVALID_ARGUMENT */
 export function authenticatorOf(given: NatsCredentials): Authenticator | undefined {
-  const { nkeySeed, credentials, credentialsFile } = given;
+  const { nkeySeed, credentials } = given;
   if (nkeySeed !== undefined)
     return tried('nkeySeed is no seed of a user (SU…)', () =>
       nkeyAuthenticator(Buffer.from(nkeySeed.trim(), 'utf8')),
@@ -63,22 +62,19 @@ export function authenticatorOf(given: NatsCredentials): Authenticator | undefin
     return tried('the credentials hold no JWT with its seed, as a credentials file does', () =>
       credsAuthenticator(Buffer.from(credentials, 'utf8')),
     );
-  if (credentialsFile !== undefined) {
-    readCredentials(credentialsFile);
-    return tried(
-      `the file ${credentialsFile} holds no JWT with its seed, as a credentials file does`,
-      () => credsAuthenticator(() => readCredentials(credentialsFile)),
-    );
-  }
   return undefined;
 }
 
-function readCredentials(file: string): Uint8Array {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw invalid(`the credentials for NATS cannot be read: ${String(error)}`);
-  }
+/** What a credentials file holds now. @throws DbError INVALID_ARGUMENT: nothing that can be read, or no credentials */
+export async function readCredentials(disk: Disk, file: string): Promise<Uint8Array> {
+  const bytes = await disk.readFile(file).catch((cause: unknown) => {
+    throw new DbError('INVALID_ARGUMENT', `${file} cannot be read`, { cause });
+  });
+  if (bytes === undefined) throw invalid(`the file of NATS credentials ${file} is not there`);
+  tried(`${file} holds no JWT with its seed, as a credentials file does`, () =>
+    credsAuthenticator(bytes),
+  );
+  return bytes;
 }
 
 /** One that can sign. Neither what is wrong with it nor its cause may show the secret. */

@@ -6,19 +6,28 @@
  */
 import {
   DbError,
+  type Disk,
   type Listener,
   type Logger,
+  NodeDisk,
   osPrng,
   type Prng,
   SystemClock,
 } from '@flotilla/base';
 import {
+  type Authenticator,
   connect,
+  credsAuthenticator,
   type Msg,
   type NatsConnection,
   type NodeConnectionOptions,
 } from '@nats-io/transport-node';
-import { authenticatorOf, type NatsCredentials, refusalOf } from './credentials.ts';
+import {
+  authenticatorOf,
+  type NatsCredentials,
+  readCredentials,
+  refusalOf,
+} from './credentials.ts';
 
 export interface NatsLinkOptions extends NatsCredentials {
   readonly servers: readonly string[];
@@ -55,6 +64,9 @@ export class NatsLink {
   private readonly logger: Logger;
   private readonly clock = new SystemClock();
   private readonly prng: Prng = osPrng();
+  private readonly disk: Disk = new NodeDisk();
+  /** Of the file, as it was read last. */
+  private credentials: Uint8Array = new Uint8Array();
   private readonly subscriptions = new Set<LinkSubscription>();
   private connection: NatsConnection | undefined;
   private isConnected = false;
@@ -159,7 +171,7 @@ export class NatsLink {
     for (let attempt = 1; ; attempt++) {
       if (this.closing) throw new DbError('CLOSED', 'the transport was closed while it connected');
       try {
-        return await connect(this.connectOptions());
+        return await connect(await this.connectOptions());
       } catch (error) {
         const facts = { servers: this.options.servers, attempt, error: String(error) };
         const where = this.options.servers.join(', ');
@@ -181,9 +193,9 @@ export class NatsLink {
     }
   }
 
-  private connectOptions(): NodeConnectionOptions {
+  private async connectOptions(): Promise<NodeConnectionOptions> {
     const { user, password, token, tls } = this.options;
-    const authenticator = authenticatorOf(this.options);
+    const authenticator = await this.authenticator();
     return {
       servers: [...this.options.servers],
       name: this.options.name,
@@ -201,6 +213,25 @@ export class NatsLink {
       ...(authenticator === undefined ? {} : { authenticator }),
       ...(tls === undefined ? {} : { tls }),
     };
+  }
+
+  private async authenticator(): Promise<Authenticator | undefined> {
+    const { credentialsFile } = this.options;
+    if (credentialsFile === undefined) return authenticatorOf(this.options);
+    this.credentials = await readCredentials(this.disk, credentialsFile);
+    return credsAuthenticator(() => this.credentials);
+  }
+
+  /** The library dials again by itself, and asks what it shall say then: the file may hold others by now. */
+  private refreshCredentials(): void {
+    const { credentialsFile } = this.options;
+    if (credentialsFile === undefined) return;
+    readCredentials(this.disk, credentialsFile).then(
+      (bytes) => {
+        this.credentials = bytes;
+      },
+      (error: unknown) => this.logger.warn({ error: String(error) }, 'nats_credentials_unreadable'),
+    );
   }
 
   private waitMs(): number {
@@ -253,6 +284,7 @@ export class NatsLink {
       switch (status.type) {
         case 'disconnect':
           this.setConnected(false);
+          this.refreshCredentials();
           this.logger.warn({ server: status.server }, 'nats_disconnected');
           break;
         case 'reconnect':

@@ -11,11 +11,17 @@ import {
   frameBytesMax,
   type Listener,
   type Logger,
+  NodeDisk,
   silentLogger,
   type Transport,
 } from '@flotilla/base';
 import { createInbox, type Msg } from '@nats-io/transport-node';
-import { checkCredentials, credentialsOf, type NatsCredentials } from './credentials.ts';
+import {
+  checkCredentials,
+  credentialsOf,
+  type NatsCredentials,
+  readCredentials,
+} from './credentials.ts';
 import { NatsLink, type NatsLinkOptions } from './nats-link.ts';
 import { addressOfHint, hintSubjectOf, isClusterName, subjectOf } from './subjects.ts';
 
@@ -52,6 +58,8 @@ export async function connectNats(options: NatsOptions): Promise<Transport> {
   if (options.servers.length === 0)
     throw new DbError('INVALID_ARGUMENT', 'at least one NATS server must be named');
   checkCredentials(options);
+  const { credentialsFile } = options;
+  if (credentialsFile !== undefined) await readCredentials(new NodeDisk(), credentialsFile);
   const transport = new NatsTransport(options);
   try {
     await transport.start();
