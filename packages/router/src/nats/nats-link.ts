@@ -219,7 +219,11 @@ export class NatsLink {
     const { credentialsFile } = this.options;
     if (credentialsFile === undefined) return authenticatorOf(this.options);
     this.credentials = await readCredentials(this.disk, credentialsFile);
-    return credsAuthenticator(() => this.credentials);
+    return credsAuthenticator(() => {
+      // If these are refused, the next try of the library has those that the file holds by then.
+      this.refreshCredentials();
+      return this.credentials;
+    });
   }
 
   /** The library dials again by itself, and asks what it shall say then: the file may hold others by now. */
