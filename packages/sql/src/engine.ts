@@ -11,6 +11,7 @@ import { ProcessDirectory } from './cluster/process-directory.ts';
 import { type RemoteCancels, remoteCancels } from './cluster/remote-cancels.ts';
 import { SessionDirectory } from './cluster/session-directory.ts';
 import { SessionRegistry } from './cluster/session-facts.ts';
+import { AutoAnalyze, defaultNaptimeMs } from './execute/auto-analyze.ts';
 import { ClockRowIds } from './execute/row-ids.ts';
 import { Runner } from './execute/runner.ts';
 import { SpillSpace, type SpillSpaceOptions } from './execute/spill/spill-space.ts';
@@ -42,6 +43,8 @@ export interface SqlEngineOptions {
   readonly spill?: SpillSpaceOptions;
   /** What one statement may hold in memory before it does. Unit: bytes. Default: 48 MiB. */
   readonly spillAtBytes?: number;
+  /** Whether tables that change are analyzed now and then. Default: false. */
+  readonly autoAnalyze?: boolean | { readonly naptimeMs: number };
   /** Other processes that run SQL. Default: nobody is heard of; whoever changes the catalog waits for their leases. */
   readonly peers?: Peers;
 }
@@ -84,6 +87,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     temporary: new TemporarySchemas({ database, catalog, ids, clock, prng, logger }),
     parser: new Parser(),
     preparer: new Preparer(catalog),
+    autoAnalyze: autoAnalyzeOf(catalog, options),
     runner: new Runner({
       ...{ database, catalog, clock, prng, rowIds: new ClockRowIds(clock, prng) },
       spill: options.spill === undefined ? undefined : new SpillSpace(options.spill),
@@ -96,12 +100,20 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     logins: new CatalogLogins({ database, catalog, now }),
     cancels: remoteCancels(peers, processes, logger),
     async close() {
+      await shared.autoAnalyze?.close();
       await shared.temporary.close();
       await lease?.close();
       await shared.advisory.close();
       await processes.leave();
     },
   };
+}
+
+function autoAnalyzeOf(catalog: Catalog, options: SqlEngineOptions): AutoAnalyze | undefined {
+  const { database, clock, autoAnalyze = false, logger = silentLogger, prng = osPrng() } = options;
+  if (autoAnalyze === false) return undefined;
+  const naptimeMs = autoAnalyze === true ? defaultNaptimeMs : autoAnalyze.naptimeMs;
+  return new AutoAnalyze({ database, catalog, clock, prng, logger, naptimeMs });
 }
 
 function leaseOn(catalog: Catalog, options: SqlEngineOptions): CatalogLease {

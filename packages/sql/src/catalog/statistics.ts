@@ -22,6 +22,8 @@ export interface TableStatistics {
   /** The table's id. */
   readonly table: number;
   readonly rows: number;
+  /** When it was found out: milliseconds since 1970. Absent in what was written before that was noted. */
+  readonly at?: number;
   readonly columns: readonly ColumnStatistics[];
 }
 

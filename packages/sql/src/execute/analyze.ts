@@ -1,5 +1,5 @@
 /** ANALYZE: counts a table's rows, and describes the columns by a random sample of them. */
-import { DbError, type Prng } from '@flotilla/base';
+import { type Clock, DbError, type Prng } from '@flotilla/base';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { catalogVersionKey, decodeCounter, encodeCounter, statisticsKey } from '../catalog/keys.ts';
@@ -21,6 +21,7 @@ import { storedText } from '../types/stored-text.ts';
 import { formatText } from '../types/text-codec.ts';
 import { datumBytes } from '../types/values.ts';
 import type { Row } from './evaluate.ts';
+import { sampleOf } from './push/sampling.ts';
 import type { Pace } from './run.ts';
 
 export interface AnalyzeOptions {
@@ -28,6 +29,7 @@ export interface AnalyzeOptions {
   readonly catalog: Catalog;
   readonly pace: Pace;
   readonly prng: Prng;
+  readonly clock: Clock;
 }
 
 /** Reads the table in a snapshot of its own, and writes what it found. Errors: those of KvTransaction. */
@@ -60,28 +62,23 @@ async function describe(table: TableDescriptor, options: AnalyzeOptions): Promis
   const { database, pace, prng } = options;
   const store = new TableStore(table);
   const all = table.columns.map(() => true);
-  const sample: { readonly key: Uint8Array; readonly value: Uint8Array }[] = [];
-  let rows = 0;
-  for await (const batch of database.begin({ readOnly: true }).scan(store.rowsSpan())) {
-    pace.check();
-    for (const pair of batch) {
-      rows++;
-      if (sample.length < statisticsSampleRows) sample.push(pair);
-      else {
-        // Every row stays with the same chance.
-        const place = Math.floor(prng.nextFloat() * rows);
-        if (place < sample.length) sample[place] = pair;
-      }
-    }
+  const sample = await sampleOf(database.begin({ readOnly: true }), store.rowsSpan(), {
+    rows: statisticsSampleRows,
+    seed: prng.nextBelow(2 ** 31),
+    pace,
+  });
+  const rows = sample.of;
+  const decoded: Row[] = [];
+  for (const { key, value } of sample.rows) {
+    decoded.push(store.decodeRow(key, value, all));
     if (pace.due()) await pace.rest();
   }
-  const decoded = sample.map(({ key, value }) => store.decodeRow(key, value, all));
   const columns: ColumnStatistics[] = [];
   for (const [offset, column] of table.columns.entries()) {
     columns.push(describeColumn(column, offset, decoded, rows));
     if (pace.due()) await pace.rest();
   }
-  return { table: table.id, rows, columns };
+  return { table: table.id, rows, at: options.clock.wallMs(), columns };
 }
 
 /** Values in order, each with how often it is in the sample. */

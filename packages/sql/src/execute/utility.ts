@@ -1,5 +1,5 @@
 /** Runs statements that are no queries: settings, DDL, and those that have nothing to do. */
-import { assertNever, type Prng } from '@flotilla/base';
+import { assertNever, type Clock, type Prng } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
 import type { SessionCursors } from '../cursors/session-cursors.ts';
 import { ddlTag } from '../ddl/ddl-tag.ts';
@@ -17,6 +17,7 @@ export interface UtilityOptions extends DdlOptions {
   readonly settings: Settings;
   /** For the samples of ANALYZE. */
   readonly prng: Prng;
+  readonly clock: Clock;
   readonly transaction: SessionTransaction;
   readonly statements: NamedStatements;
   readonly cursors: SessionCursors;

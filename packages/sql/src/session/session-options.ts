@@ -8,6 +8,7 @@ import type { Sequences } from '../catalog/sequences.ts';
 import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
 import type { SessionDirectory } from '../cluster/session-directory.ts';
 import type { SessionClient, SessionRegistry } from '../cluster/session-facts.ts';
+import type { AutoAnalyze } from '../execute/auto-analyze.ts';
 import type { Runner } from '../execute/runner.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
 import type { NotificationHub } from '../notifications/notification-hub.ts';
@@ -60,4 +61,6 @@ export interface SessionShared {
   readonly parser: Parser;
   readonly preparer: Preparer;
   readonly runner: Runner;
+  /** Undefined: tables are analyzed by those alone who say so. */
+  readonly autoAnalyze: AutoAnalyze | undefined;
 }

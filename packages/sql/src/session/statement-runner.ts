@@ -106,6 +106,7 @@ export class StatementRunner {
         const { count, returned, stores } = await this.context.shared.runner.write(running);
         if (open === undefined) await this.context.temporary.committed(stores);
         else open.noteWrites(stores);
+        this.context.shared.autoAnalyze?.note(stores, count);
         const tag = `${plan.tag} ${count}`;
         return columns === undefined ? emptyResult(tag) : listResult(columns, returned, tag, true);
       }
@@ -156,6 +157,7 @@ export class StatementRunner {
           discardTemporary: () => this.context.temporary.discard(),
           pace: new Pace(this.context.shared.clock, signal),
           prng: this.context.shared.prng,
+          clock: this.context.shared.clock,
           settings: this.context.settings,
           transaction: this.context.transaction,
           columns,

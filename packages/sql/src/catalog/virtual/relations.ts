@@ -1,5 +1,6 @@
 /** pg_class and what hangs on it: attributes, defaults, indexes, sequences, and the views over them. */
 
+import { timestampFromUnixMs } from '../../types/timestamp.ts';
 import { boolType, type SqlType } from '../../types/type.ts';
 import { ArrayValue } from '../../types/values.ts';
 import { allIndexes, defaultText, indexText, rangeOptionTexts } from '../definitions.ts';
@@ -310,8 +311,16 @@ async function* sequencesView(source: VirtualSource): AsyncIterable<SystemRow> {
 }
 
 function* tableStatistics(source: VirtualSource): Iterable<SystemRow> {
-  for (const table of userTables(source))
-    yield { relid: table.id, schemaname: table.schema, relname: table.name };
+  for (const table of userTables(source)) {
+    const { rows, at } = source.snapshot.statisticsOf(table.id) ?? {};
+    yield {
+      relid: table.id,
+      schemaname: table.schema,
+      relname: table.name,
+      n_live_tup: rows === undefined ? null : BigInt(rows),
+      last_analyze: at === undefined ? null : timestampFromUnixMs(at),
+    };
+  }
 }
 
 /** pg_stats. Values of whatever type are shown as the text of an array. */

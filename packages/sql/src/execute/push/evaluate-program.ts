@@ -33,6 +33,7 @@ import { type ComputedValue, type NewRow, newRowOf, newValue } from './new-row.t
 import { decodeProgram, type ProgramRun } from './program.ts';
 import { datumOfText, isPushableType, rowFormOf, valuesCodec } from './pushable.ts';
 import { ResultWriter } from './result.ts';
+import { type SampleOutput, Sampling, sampleOutputOf } from './sampling.ts';
 
 /** As the stores' own interfaces have it. */
 export interface StorePrograms {
@@ -117,6 +118,7 @@ interface Compiled {
   readonly output:
     | { readonly kind: 'columns'; readonly places: readonly number[]; readonly codec: RowCodec }
     | { readonly kind: 'groups'; readonly plan: GroupingPlan; readonly codec: RowCodec }
+    | SampleOutput
     | NewRow;
 }
 
@@ -167,6 +169,7 @@ export function startProgram(
 ): RunningProgram {
   const run = decodeProgram(program);
   const compiled = cache.compile(run.fixed);
+  if (compiled.output.kind === 'sample') return new Sampling(compiled.output);
   return new Running(compiled, run, context(valuesOf(compiled.parameters, run.parameters)));
 }
 
@@ -202,7 +205,8 @@ class Running implements RunningProgram {
 
   constructor(compiled: Compiled, run: ProgramRun, context: EvalContext) {
     const { output } = compiled;
-    if (output.kind === 'row') throw new UnknownProgram('a scan writes nothing');
+    if (output.kind === 'row' || output.kind === 'sample')
+      throw new UnknownProgram('not a program over rows');
     this.compiled = compiled;
     this.context = context;
     this.limit = run.limit === 0 ? Number.POSITIVE_INFINITY : run.limit;
@@ -289,6 +293,7 @@ function outputOf(
       codec: valuesCodec(columns.map(({ form }) => form)),
     };
   }
+  if (text.kind === 'sample') return sampleOutputOf(text);
   if (text.kind === 'row') return newRowOf(text, { width, expression, formOf });
   if (text.kind !== 'groups') throw new UnknownProgram('output');
   const keys = listOf(text.keys).map(expression);

@@ -57,6 +57,8 @@ export interface ProgramText {
           readonly filter: Json;
         }[];
       }
+    /** Some of the rows, as they are stored. */
+    | { readonly kind: 'sample'; readonly rows: number; readonly seed: number }
     /** Of a write: the row's new value. */
     | {
         readonly kind: 'row';
