@@ -9,6 +9,7 @@ import { coerceToColumn } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { defaultExpression } from './default.ts';
 import { column as columnOf, type Expression } from './expression.ts';
+import { type ListItem, listWithStars } from './star.ts';
 import { assignSubscripted } from './subscripted-target.ts';
 
 export interface Target {
@@ -43,6 +44,7 @@ export function bindAssignments(
   const seen = new Map<number, { readonly at: number; readonly subscripted: boolean }>();
   const done: Assignment[] = [];
   let row: readonly Expression[] = [];
+  let items: readonly ListItem[] = [];
   for (const node of nodes) {
     if (!('ResTarget' in node)) throw context.unsupported('UPDATE target');
     const { name = '', val, location, indirection } = node.ResTarget;
@@ -51,10 +53,11 @@ export function bindAssignments(
       const { colno = 1, ncolumns = 1, source } = val.MultiAssignRef;
       const item = source !== undefined && 'RowExpr' in source ? source.RowExpr : undefined;
       if (item !== undefined) {
-        const args = item.args ?? [];
-        if (args.length !== ncolumns) throw wrongCount(context, source);
-        const own = args[colno - 1];
-        value = own === undefined || 'SetToDefault' in own ? undefined : binder.bind(own);
+        if (colno === 1) items = listWithStars(binder, item.args ?? []);
+        if (items.length !== ncolumns) throw wrongCount(context, source);
+        const own = items[colno - 1];
+        const isDefault = own === undefined || 'SetToDefault' in own.node;
+        value = isDefault ? undefined : (own.bound ?? binder.bind(own.node));
       } else if (source !== undefined && 'SubLink' in source) {
         if (colno === 1) row = bindRowSubquery(binder, source.SubLink);
         if (row.length !== ncolumns) throw wrongCount(context, source);
