@@ -1,11 +1,12 @@
 /** SET clauses: `column = value`, `column = DEFAULT`, `(a, b) = (1, 2)`, `(a, b) = (SELECT …)`. */
 import type { Node } from 'libpg-query';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { baseModifier, baseType } from '../types/domain.ts';
 import { locationOf } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
 import { bindRowSubquery } from './bind-subquery.ts';
 import type { Assignment } from './bound.ts';
-import { coerceToColumn } from './coerce.ts';
+import { coerceToColumn, ofBaseType } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { defaultExpression } from './default.ts';
 import { column as columnOf, type Expression } from './expression.ts';
@@ -88,12 +89,17 @@ export function bindAssignments(
       const before = earlier && done[earlier.at]?.value;
       const part = assignSubscripted(
         binder,
-        column,
-        before ?? columnBefore(table, index, column),
+        {
+          ...column,
+          type: baseType(column.type),
+          modifier: baseModifier(column.type, column.modifier),
+        },
+        ofBaseType(before ?? columnBefore(table, index, column)),
         indirection,
         { value, location },
       );
-      done[earlier?.at ?? done.length] = { column: index, value: part };
+      const whole = column.type.domain === undefined ? part : coerceToColumn(context, part, column);
+      done[earlier?.at ?? done.length] = { column: index, value: whole };
     } else if (value === undefined)
       done.push({ column: index, value: defaultExpression(context, column) });
     else done.push({ column: index, value: coerceToColumn(context, value, column) });

@@ -25,7 +25,14 @@ import { bindAttributeCall } from './bind-function.ts';
 import { bindOperator } from './bind-operator.ts';
 import { fieldOf } from './bind-set-function.ts';
 import type { Binder } from './binder.ts';
-import { castTo, coerceToCommon, requireCommonType, resolveUnknown, tryCoerce } from './coerce.ts';
+import {
+  castTo,
+  coerceToCommon,
+  ofBaseType,
+  requireCommonType,
+  resolveUnknown,
+  tryCoerce,
+} from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { column, constant, type Expression, isRowIndependent, startOf } from './expression.ts';
 import { fold } from './fold.ts';
@@ -331,7 +338,7 @@ function itemsOf(array: Expression): readonly Expression[] | undefined {
 /** ROW(…) and (a, b) as a value. */
 export function bindRow(binder: Binder, node: RowExpr): Expression {
   const { context } = binder;
-  const given = bindList(binder, node.args ?? []);
+  const given = bindList(binder, node.args ?? []).map(ofBaseType);
   const values = given.map((one) => resolveUnknown(context, one));
   const types = values.map((one) => one.type);
   // A literal without a type is a text, but compares with none.

@@ -239,7 +239,7 @@ function bindValue(
   target: Target | undefined,
 ): Expression | undefined {
   if ('SetToDefault' in node || target === undefined) return undefined;
-  return coerceToColumn(binder.context, bound ?? binder.bind(node), target.column);
+  return coerceToColumn(binder.context, bound ?? binder.bindAsIs(node), target.column);
 }
 
 interface BoundTarget extends BoundFrom {

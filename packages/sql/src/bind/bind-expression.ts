@@ -26,6 +26,7 @@ import {
   coerceToBoolean,
   coerceToCommon,
   commonType,
+  ofBaseType,
   requireCommonType,
   tryCoerce,
 } from './coerce.ts';
@@ -81,6 +82,10 @@ export class ExpressionBinder implements Binder {
   }
 
   bind(node: Node | undefined): Expression {
+    return ofBaseType(this.bindAsIs(node));
+  }
+
+  bindAsIs(node: Node | undefined): Expression {
     if (node === undefined) throw this.context.unsupported('empty expression');
     return this.context.nested(() => this.bindNode(node));
   }
@@ -425,9 +430,9 @@ export class ExpressionBinder implements Binder {
           ? this.bindBoolean(expr, 'CASE/WHEN')
           : bindOperator(this.context, '=', [subject, this.bind(expr)], item.CaseWhen.location),
       );
-      results.push(this.bind(result));
+      results.push(this.bindAsIs(result));
     }
-    const otherwise = defresult === undefined ? undefined : this.bind(defresult);
+    const otherwise = defresult === undefined ? undefined : this.bindAsIs(defresult);
     // PostgreSQL looks at ELSE first when it settles on a type.
     const all = otherwise === undefined ? results : [otherwise, ...results];
     refuseSets(
@@ -452,7 +457,7 @@ export class ExpressionBinder implements Binder {
   }
 
   private bindCommon(nodes: readonly Node[], construct: string): [Expression[], SqlType] {
-    const bound = nodes.map((node) => this.bind(node));
+    const bound = nodes.map((node) => this.bindAsIs(node));
     const type = requireCommonType(this.context, bound, construct);
     return [bound.map((one) => coerceToCommon(this.context, one, type, construct)), type];
   }

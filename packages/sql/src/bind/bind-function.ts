@@ -59,7 +59,9 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
     refuseAggregateClauses(context, call, name);
     return bindSetFunction(binder, call, name);
   }
-  const bound = positionalArguments(context, call, name).map((argument) => binder.bind(argument));
+  const bound = positionalArguments(context, call, name).map((argument) =>
+    name === 'pg_typeof' ? binder.bindAsIs(argument) : binder.bind(argument),
+  );
   const ours = parts.length === 2 && parts[0] === flotillaSchema;
   if (!inCatalog && !ours) throw noFunction(context, parts.join('.'), bound, location);
   if (call.agg_star === true) throw noFunction(context, name, [], location);

@@ -128,7 +128,7 @@ export class SelectBinder {
     const { context } = this;
     const binder = this.binder('VALUES');
     const rows = valuesRows(binder, lists).map((row) =>
-      row.map(({ node, bound }) => bound ?? binder.bind(node)),
+      row.map(({ node, bound }) => bound ?? binder.bindAsIs(node)),
     );
     const types = (rows[0] ?? []).map((_first, i) =>
       requireCommonType(

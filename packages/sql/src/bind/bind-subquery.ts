@@ -1,5 +1,6 @@
 /** Queries in expressions: scalar, EXISTS, IN, ANY, ALL; and comparisons of rows, with which they often come. */
 import type { Node, SelectStmt, SubLink } from 'libpg-query';
+import { baseType } from '../types/domain.ts';
 import { arrayTypeOf, boolType } from '../types/type.ts';
 import { listItems, nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
@@ -83,7 +84,8 @@ function bindArrayQuery(
   const [output, second] = query.columns;
   if (output === undefined || second !== undefined)
     throw context.error('42601', 'subquery must return only one column', location);
-  const type = output.type.element === undefined ? arrayTypeOf(output.type) : output.type;
+  const own = baseType(output.type);
+  const type = own.element === undefined ? arrayTypeOf(own) : own;
   if (type === undefined)
     throw context.error(
       '42704',

@@ -2,6 +2,7 @@
 import type { Node } from 'libpg-query';
 import { targetColumnsMax } from '../limits.ts';
 import type { ColumnDescription } from '../session-api.ts';
+import { baseModifier, baseType } from '../types/domain.ts';
 import { recordType } from '../types/type.ts';
 import { nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
@@ -24,7 +25,7 @@ export function bindTargets(binder: ExpressionBinder, nodes: readonly Node[]): T
     const star = bindStar(binder, val);
     if (star !== undefined) targets.push(...star);
     else if (val !== undefined) {
-      const expression = binder.bind(val);
+      const expression = binder.bindAsIs(val);
       targets.push({ name: name ?? columnName(val, binder.context), expression });
     }
   }
@@ -51,11 +52,13 @@ export function describe(target: Target): QueryColumn {
 
 /** What the client is told of a result's columns. */
 export function columnDescription(column: QueryColumn): ColumnDescription {
+  // As PostgreSQL: clients are told of what a domain is over.
+  const type = baseType(column.type);
   return {
     name: column.name,
-    typeOid: column.type.oid,
-    typeLength: column.type.length,
-    typeModifier: column.type === recordType ? -1 : column.modifier,
+    typeOid: type.oid,
+    typeLength: type.length,
+    typeModifier: type === recordType ? -1 : baseModifier(column.type, column.modifier),
     tableOid: column.tableOid,
     attributeNumber: column.attributeNumber,
   };

@@ -2,6 +2,7 @@
 import { type Signature, typedSignature } from '../functions/signature.ts';
 import { boolType, oidType, recordType } from '../types/type.ts';
 import { RecordValue } from '../types/values.ts';
+import { ofBaseType } from './coerce.ts';
 import type { BindContext, RecordShape } from './context.ts';
 import { constant, type Expression } from './expression.ts';
 import type { ScopeColumn, ScopeItem } from './scope.ts';
@@ -23,7 +24,7 @@ export function recordOf(
     readonly location: number | undefined;
   },
 ): Expression {
-  const fields = columns.map((one) => one.expression);
+  const fields = columns.map((one) => ofBaseType(one.expression));
   const names = columns.map((one) => one.name);
   const types = fields.map((one) => one.type);
   return recordCall(fields, names, {
