@@ -39,6 +39,11 @@ async function isNotComputed({ sql, theirs, ours, ask }) {
   return false;
 }
 
+function withoutMinusZero(answer) {
+  const rows = answer.rows.map((row) => row.map((value) => (value === '-0' ? '0' : value)));
+  return { ...answer, rows };
+}
+
 const entries = [
   {
     name: 'cancelled there',
@@ -112,6 +117,22 @@ const entries = [
       'of a statement that may fail in several places, which of them is computed is not promised',
     claims: async (facts) =>
       facts.ours.error === undefined ? isNotComputed(facts) : isOneOfTheirs(facts),
+  },
+  {
+    name: 'minus zero',
+    reason:
+      '0 and -0 are equal: which of them stands for both in DISTINCT, GROUP BY and set operations is not promised',
+    claims: ({ sql, theirs, ours }) =>
+      theirs.error === undefined &&
+      ours.error === undefined &&
+      /\b(distinct|group by|union|intersect|except)\b/i.test(sql) &&
+      difference(sql, withoutMinusZero(theirs), withoutMinusZero(ours)) === undefined,
+  },
+  {
+    name: 'too much for memory',
+    reason: 'the partition of a window function is held in memory, and there is a limit to that',
+    claims: ({ sql, theirs, ours }) =>
+      ours.error === '53200' && /\bover \(/i.test(sql) && (theirs.rows?.length ?? 0) > 100_000,
   },
   {
     name: 'age of infinity',
