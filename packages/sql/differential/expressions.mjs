@@ -488,7 +488,8 @@ export function expressions(prng) {
     "create type feel as enum ('sad', 'ok', 'happy')",
     `create table x (id int primary key, ${names.map((name) => `${name} ${columns[name]}`).join(', ')})`,
   ];
-  for (let id = 1; id <= 14; id++)
+  const ids = Array.from({ length: 14 }, (_id, i) => i + 1);
+  for (const id of ids)
     setup.push(
       `insert into x values (${id}, ${names.map((name) => (chance(20) ? 'null' : pick(values[columns[name]]))).join(', ')})`,
     );
@@ -515,17 +516,21 @@ export function expressions(prng) {
     alone: () => alone(kind, parts),
   });
 
-  /** Each part by itself over all rows: whether it fails for any. */
-  function alone(kind, { outputs, where, order }) {
+  /** Each part by itself over all rows, over each row and over each group: whether it fails for any, and how. */
+  function alone(kind, { outputs, where, group, order }) {
     if (kind === 'join') return [`select ${where} from x a, x b`];
     const parts = [...(where === '' ? [] : [where]), ...(order === '' ? [] : [bare(order)])];
-    if (kind === 'group')
-      return [
-        ...parts.map((one) => `select ${one} from x`),
-        ...outputs.map((one) => `select ${one} from x`),
-        ...outputs.map((one) => `select ${one} from x group by id`),
-      ];
-    return [...parts, ...outputs].map((one) => `select ${one} from x`);
+    const all = [...parts, ...outputs].map((one) => `select ${one} from x`);
+    const rows = all.flatMap((one) => ids.map((id) => `${one} where id = ${id}`));
+    if (kind !== 'group' || group === '') return [...all, ...rows];
+    const filter = where === '' ? '' : ` and ${where}`;
+    const groups = outputs.flatMap((one) =>
+      ids.map(
+        (id) =>
+          `select ${one} from x where ${group} is not distinct from (select ${group} from x where id = ${id})${filter}`,
+      ),
+    );
+    return [...all, ...rows, ...groups];
   }
   const bare = (order) => order.replace(/ (desc|nulls first)$/, '');
   function text(kind, { outputs, where, group, order }) {

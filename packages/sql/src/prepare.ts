@@ -3,6 +3,7 @@
 import { bindStatement } from './bind/bind-statement.ts';
 import type { BoundStatement } from './bind/bound.ts';
 import { BindContext } from './bind/context.ts';
+import { judgeOf } from './bind/stored-expression.ts';
 import { columnDescription } from './bind/target-list.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import type { DatabaseCatalog } from './catalog/database-catalog.ts';
@@ -146,7 +147,13 @@ function bindAndPlan(options: {
     subqueries: undefined,
   };
   const { source, tree } = statement.node;
-  const context = new BindContext({ source, parameterTypes: declared, evaluation: noting, names });
+  const context = new BindContext({
+    source,
+    parameterTypes: declared,
+    evaluation: noting,
+    names,
+    judgeOf,
+  });
   const bound = bindStatement(context, tree);
   const statistics = new Map<number, TableStatistics | undefined>();
   const { plan, indexes } = planStatement(bound, noting, {

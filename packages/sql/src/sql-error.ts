@@ -9,6 +9,8 @@ export interface SqlErrorFields {
   readonly table?: string;
   readonly column?: string;
   readonly constraint?: string;
+  /** Of a domain's constraint: the domain. */
+  readonly dataType?: string;
   /** Where in a value the error lies: PostgreSQL's CONTEXT. */
   readonly where?: string;
   readonly cause?: unknown;

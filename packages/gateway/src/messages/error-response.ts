@@ -24,6 +24,7 @@ export function writeErrorResponse(
   writeField(output, 's', fields.schema);
   writeField(output, 't', fields.table);
   writeField(output, 'c', fields.column);
+  writeField(output, 'd', fields.dataType);
   writeField(output, 'n', fields.constraint);
   output.writeByte(0);
   output.endMessage(message);

@@ -1,14 +1,16 @@
 /** SET clauses: `column = value`, `column = DEFAULT`, `(a, b) = (1, 2)`, `(a, b) = (SELECT …)`. */
 import type { Node } from 'libpg-query';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { baseModifier, baseType } from '../types/domain.ts';
 import { locationOf } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
 import { bindRowSubquery } from './bind-subquery.ts';
 import type { Assignment } from './bound.ts';
-import { coerceToColumn } from './coerce.ts';
+import { coerceToColumn, ofBaseType } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { defaultExpression } from './default.ts';
 import { column as columnOf, type Expression } from './expression.ts';
+import { type ListItem, listWithStars } from './star.ts';
 import { assignSubscripted } from './subscripted-target.ts';
 
 export interface Target {
@@ -43,6 +45,7 @@ export function bindAssignments(
   const seen = new Map<number, { readonly at: number; readonly subscripted: boolean }>();
   const done: Assignment[] = [];
   let row: readonly Expression[] = [];
+  let items: readonly ListItem[] = [];
   for (const node of nodes) {
     if (!('ResTarget' in node)) throw context.unsupported('UPDATE target');
     const { name = '', val, location, indirection } = node.ResTarget;
@@ -51,10 +54,11 @@ export function bindAssignments(
       const { colno = 1, ncolumns = 1, source } = val.MultiAssignRef;
       const item = source !== undefined && 'RowExpr' in source ? source.RowExpr : undefined;
       if (item !== undefined) {
-        const args = item.args ?? [];
-        if (args.length !== ncolumns) throw wrongCount(context, source);
-        const own = args[colno - 1];
-        value = own === undefined || 'SetToDefault' in own ? undefined : binder.bind(own);
+        if (colno === 1) items = listWithStars(binder, item.args ?? []);
+        if (items.length !== ncolumns) throw wrongCount(context, source);
+        const own = items[colno - 1];
+        const isDefault = own === undefined || 'SetToDefault' in own.node;
+        value = isDefault ? undefined : (own.bound ?? binder.bind(own.node));
       } else if (source !== undefined && 'SubLink' in source) {
         if (colno === 1) row = bindRowSubquery(binder, source.SubLink);
         if (row.length !== ncolumns) throw wrongCount(context, source);
@@ -85,12 +89,17 @@ export function bindAssignments(
       const before = earlier && done[earlier.at]?.value;
       const part = assignSubscripted(
         binder,
-        column,
-        before ?? columnBefore(table, index, column),
+        {
+          ...column,
+          type: baseType(column.type),
+          modifier: baseModifier(column.type, column.modifier),
+        },
+        ofBaseType(before ?? columnBefore(table, index, column)),
         indirection,
         { value, location },
       );
-      done[earlier?.at ?? done.length] = { column: index, value: part };
+      const whole = column.type.domain === undefined ? part : coerceToColumn(context, part, column);
+      done[earlier?.at ?? done.length] = { column: index, value: whole };
     } else if (value === undefined)
       done.push({ column: index, value: defaultExpression(context, column) });
     else done.push({ column: index, value: coerceToColumn(context, value, column) });

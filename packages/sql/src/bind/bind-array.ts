@@ -21,13 +21,22 @@ import {
 } from '../types/type.ts';
 import { ArrayValue, RecordValue } from '../types/values.ts';
 import { nameParts, stringOf } from './ast.ts';
+import { bindAttributeCall } from './bind-function.ts';
 import { bindOperator } from './bind-operator.ts';
 import { fieldOf } from './bind-set-function.ts';
 import type { Binder } from './binder.ts';
-import { castTo, coerceToCommon, requireCommonType, resolveUnknown, tryCoerce } from './coerce.ts';
+import {
+  castTo,
+  coerceToCommon,
+  ofBaseType,
+  requireCommonType,
+  resolveUnknown,
+  tryCoerce,
+} from './coerce.ts';
 import type { BindContext } from './context.ts';
-import { column, constant, type Expression } from './expression.ts';
+import { column, constant, type Expression, isRowIndependent, startOf } from './expression.ts';
 import { fold } from './fold.ts';
+import { bindList } from './star.ts';
 import { fieldsOf, recordField } from './whole-row.ts';
 
 const nonStrict = { strict: false } as const;
@@ -89,7 +98,7 @@ export function bindArray(
 /** What the row is called where it stands. */
 function rowName(node: Node | undefined): string {
   const fields = node !== undefined && 'ColumnRef' in node ? node.ColumnRef.fields : undefined;
-  return nameParts(fields).pop() ?? 'record';
+  return nameParts(fields?.filter((field) => 'String' in field)).pop() ?? 'record';
 }
 
 /** `(a)[1]`, `a[1:2]`, `j['key']`. Throws 42804. */
@@ -107,22 +116,23 @@ export function bindIndirection(binder: Binder, node: A_Indirection): Expression
     }
     const fields = name === undefined || indices.length > 0 ? undefined : fieldsOf(value);
     if (fields !== undefined) {
-      const own = fields.find((one) => one.name === name);
-      if (own === undefined)
+      const own = fields.find((one) => one.name === name)?.expression;
+      const called = own ?? attribute(context, value, name);
+      if (called === undefined)
         throw context.error(
           '42703',
           `column ${rowName(node.arg)}.${name} does not exist`,
           value.location,
         );
-      value = own.expression;
+      value = called;
       continue;
     }
-    const known =
-      name === undefined || indices.length > 0 ? undefined : recordField(context, value, name);
-    if (known !== undefined) {
-      value = known;
+    if (name !== undefined && indices.length === 0) {
+      value = selectField(context, value, name);
       continue;
     }
+    if ('A_Star' in step)
+      throw context.error('0A000', 'row expansion via "*" is not supported here', startOf(value));
     if (!('A_Indices' in step)) throw context.unsupported('field selection', value.location);
     indices.push(step.A_Indices);
   }
@@ -191,6 +201,28 @@ export function bindIndirection(binder: Binder, node: A_Indirection): Expression
     nonStrict,
   );
   return call(context, signature, [value, ...subscripts], type, location);
+}
+
+function attribute(context: BindContext, value: Expression, name: string | undefined) {
+  return name === undefined ? undefined : bindAttributeCall(context, name, value, value.location);
+}
+
+/** A field of a record that is known by its type alone, or a function of the value. Throws 42703, 42809. */
+function selectField(context: BindContext, value: Expression, name: string): Expression {
+  const found = recordField(context, value, name) ?? attribute(context, value, name);
+  if (found !== undefined) return found;
+  const { type } = value;
+  throw type === recordType
+    ? context.error(
+        '42703',
+        `could not identify column "${name}" in record data type`,
+        startOf(value),
+      )
+    : context.error(
+        '42809',
+        `column notation .${name} applied to type ${type.display}, which is not a composite type`,
+        startOf(value),
+      );
 }
 
 function bindJsonSubscript(binder: Binder, value: Expression, index: A_Indices): Expression {
@@ -287,7 +319,7 @@ function onOperand(side: Expression, operand: Expression): Expression {
   return side.kind === 'cast' ? { ...side, argument: onOperand(side.argument, operand) } : side;
 }
 
-/** The elements of an array that is known here, or is written as ARRAY[…]. */
+/** The elements of an array that is known here, or is written as ARRAY[…] and cannot fail for a row: all of them are computed. */
 function itemsOf(array: Expression): readonly Expression[] | undefined {
   const element = array.type.element;
   if (element === undefined) return undefined;
@@ -297,19 +329,25 @@ function itemsOf(array: Expression): readonly Expression[] | undefined {
     return value.elements.map((one) => constant(element, one, array.location));
   }
   if (array.kind !== 'call' || array.signature.name !== 'array') return undefined;
-  return array.arguments.every((one) => one.type === element) ? array.arguments : undefined;
+  const plain = (one: Expression) => one.kind === 'column' || isRowIndependent(one);
+  return array.arguments.every((one) => one.type === element && plain(one))
+    ? array.arguments
+    : undefined;
 }
 
 /** ROW(…) and (a, b) as a value. */
 export function bindRow(binder: Binder, node: RowExpr): Expression {
   const { context } = binder;
-  const values = (node.args ?? []).map((one) => resolveUnknown(context, binder.bind(one)));
+  const given = bindList(binder, node.args ?? []).map(ofBaseType);
+  const values = given.map((one) => resolveUnknown(context, one));
   const types = values.map((one) => one.type);
+  // A literal without a type is a text, but compares with none.
+  const shown = types.map((type, i) => (given[i]?.type === unknownType ? unknownType : type));
   const signature = typedSignature(
     'row',
     types,
     recordType,
-    () => (fields) => new RecordValue(fields, types),
+    () => (fields) => new RecordValue(fields, shown),
     nonStrict,
   );
   const names = values.map((_value, i) => `f${i + 1}`);

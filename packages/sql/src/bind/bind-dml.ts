@@ -32,10 +32,11 @@ import type {
 import { coerceToColumn, resolveUnknown } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { defaultExpression } from './default.ts';
-import type { Expression } from './expression.ts';
+import { type Expression, startOf } from './expression.ts';
 import { bareScope, type Level } from './level.ts';
 import type { Cte } from './relation.ts';
 import { Scope, tableItem } from './scope.ts';
+import { type ListItem, listWithStars } from './star.ts';
 import { bindTargets, describe } from './target-list.ts';
 
 /** Undefined for a statement that is none of these. */
@@ -173,11 +174,11 @@ function insertSource(
   const select = selectStmt.SelectStmt;
   const lists = select.valuesLists ?? [];
   if (lists.length > 0 && isPlainValues(select)) {
-    const items = valuesRows(context, lists);
-    const width = items[0]?.length ?? 0;
-    checkWidth(context, nodeLocations(items[0]), targets.length, cols);
     const binder = new ExpressionBinder(context, bareScope(level), 'VALUES');
-    const rows = items.map((row) => row.map((node, i) => bindValue(binder, node, targets[i])));
+    const items = valuesRows(binder, lists);
+    const width = items[0]?.length ?? 0;
+    checkWidth(context, itemLocations(items[0]), targets.length, cols);
+    const rows = items.map((row) => row.map((item, i) => bindValue(binder, item, targets[i])));
     return { bound: { kind: 'values', rows }, width };
   }
   const open = bindOpenQuery(context, select, level);
@@ -225,18 +226,20 @@ function checkWidth(
     );
 }
 
-function nodeLocations(nodes: readonly Node[] | undefined): (number | undefined)[] {
-  return (nodes ?? []).map(locationOf);
+function itemLocations(items: readonly ListItem[] | undefined): (number | undefined)[] {
+  return (items ?? []).map(({ node, bound }) =>
+    bound === undefined ? locationOf(node) : startOf(bound),
+  );
 }
 
 /** A value of VALUES; undefined = DEFAULT. */
 function bindValue(
   binder: ExpressionBinder,
-  node: Node,
+  { node, bound }: ListItem,
   target: Target | undefined,
 ): Expression | undefined {
   if ('SetToDefault' in node || target === undefined) return undefined;
-  return coerceToColumn(binder.context, binder.bind(node), target.column);
+  return coerceToColumn(binder.context, bound ?? binder.bindAsIs(node), target.column);
 }
 
 interface BoundTarget extends BoundFrom {
@@ -401,9 +404,9 @@ function bindMergeAction(
     }
     case 'CMD_INSERT': {
       const targets = insertTargets(context, table, list);
-      const items = clause.values ?? [];
-      checkWidth(context, nodeLocations(items), targets.length, list);
       const binder = new ExpressionBinder(context, scope, 'VALUES');
+      const items = listWithStars(binder, clause.values ?? []);
+      checkWidth(context, itemLocations(items), targets.length, list);
       const values = items.map((item, i) => bindValue(binder, item, targets[i]));
       const filled = targets.slice(0, values.length).map((target) => target.index);
       const written = targets.slice(0, values.length).map(({ column }) => column.attributeNumber);

@@ -15,7 +15,7 @@ import {
 import { describeKind, kindOf, listItems, locationOf, nameParts } from './ast.ts';
 import { bindArray, bindArrayQuantifier, bindIndirection, bindRow } from './bind-array.ts';
 import { bindConstant } from './bind-constant.ts';
-import { bindFunction } from './bind-function.ts';
+import { bindAttributeCall, bindFunction } from './bind-function.ts';
 import { bindOperator } from './bind-operator.ts';
 import { refuseSets } from './bind-set-function.ts';
 import { bindRowComparison, bindSubLink } from './bind-subquery.ts';
@@ -26,11 +26,13 @@ import {
   coerceToBoolean,
   coerceToCommon,
   commonType,
+  ofBaseType,
   requireCommonType,
   tryCoerce,
 } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import {
+  type ComparisonExpression,
   constant,
   type Expression,
   isRowIndependent,
@@ -39,6 +41,7 @@ import {
 } from './expression.ts';
 import { fold } from './fold.ts';
 import { qualifierOf, type Scope } from './scope.ts';
+import { bindList, starQualifier } from './star.ts';
 import { bindTypeName } from './type-name.ts';
 import type { WindowClause } from './window-clause.ts';
 
@@ -79,6 +82,10 @@ export class ExpressionBinder implements Binder {
   }
 
   bind(node: Node | undefined): Expression {
+    return ofBaseType(this.bindAsIs(node));
+  }
+
+  bindAsIs(node: Node | undefined): Expression {
     if (node === undefined) throw this.context.unsupported('empty expression');
     return this.context.nested(() => this.bindNode(node));
   }
@@ -132,10 +139,7 @@ export class ExpressionBinder implements Binder {
         argument,
       });
       if (arg !== undefined && 'RowExpr' in arg)
-        return conjoin(
-          (arg.RowExpr.args ?? []).map((item) => test(this.bind(item))),
-          location,
-        );
+        return conjoin(bindList(this, arg.RowExpr.args ?? []).map(test), location);
       return test(this.bind(arg));
     }
     if ('BooleanTest' in node) {
@@ -193,11 +197,11 @@ export class ExpressionBinder implements Binder {
   private bindColumn(reference: ColumnRef): Expression {
     const { location } = reference;
     const fields = reference.fields ?? [];
-    const last = fields[fields.length - 1];
-    if (last !== undefined && 'A_Star' in last && fields.length > 1)
-      throw this.context.unsupported('a row as a value by "table.*"', location);
-    if (last !== undefined && 'A_Star' in last)
-      throw this.context.error('42601', 'row expansion via "*" is not supported here', location);
+    const starred = starQualifier(fields);
+    if (starred !== undefined) {
+      const row = qualifierOf(this.context, starred, '*', location);
+      return this.scope.wholeRow(this.context, row, location);
+    }
     const parts = nameParts(fields);
     const [first = '', second] = parts;
     if (this.clause === 'DEFAULT')
@@ -209,7 +213,9 @@ export class ExpressionBinder implements Binder {
     if (second === undefined) return this.scope.column(this.context, first, location);
     const name = parts.pop() ?? '';
     const of = qualifierOf(this.context, parts, name, location);
-    return this.scope.qualified(this.context, of, name, location);
+    return this.scope.qualified(this.context, of, name, location, (row) =>
+      bindAttributeCall(this.context, name, row, location),
+    );
   }
 
   private bindSubLink(link: SubLink): Expression {
@@ -283,12 +289,14 @@ export class ExpressionBinder implements Binder {
       case 'AEXPR_NOT_DISTINCT': {
         const rows = this.bindDistinctRows(node, kind === 'AEXPR_NOT_DISTINCT');
         if (rows !== undefined) return rows;
-        const { left, right } = this.bindEquality(node, 'IS DISTINCT FROM');
+        const both = [this.bind(node.lexpr), this.bind(node.rexpr)];
+        const { left, right } = this.bindEquality(both, location, 'IS DISTINCT FROM');
         const negated = kind === 'AEXPR_NOT_DISTINCT';
         return { kind: 'distinct', type: boolType, modifier: -1, location, negated, left, right };
       }
       case 'AEXPR_NULLIF': {
-        const comparison = this.bindEquality(node, 'NULLIF');
+        const both = [this.bind(node.lexpr), this.bind(node.rexpr)];
+        const comparison = this.bindEquality(both, location, 'NULLIF');
         // The result is the first argument as it was before it was widened for the comparison, where its type is known.
         const { left } = comparison;
         const { type, modifier } = left;
@@ -313,28 +321,26 @@ export class ExpressionBinder implements Binder {
     const { lexpr, rexpr, location } = node;
     if (lexpr === undefined || rexpr === undefined) return undefined;
     if (!('RowExpr' in lexpr) || !('RowExpr' in rexpr)) return undefined;
-    const [a, b] = [lexpr.RowExpr.args ?? [], rexpr.RowExpr.args ?? []];
+    const a = bindList(this, lexpr.RowExpr.args ?? []);
+    const b = bindList(this, rexpr.RowExpr.args ?? []);
     if (a.length !== b.length)
       throw this.context.error('42601', 'unequal number of entries in row expressions', location);
     const parts = a.map((left, i): Expression => {
       const right = b[i];
-      const pair: A_Expr = right === undefined ? { lexpr: left } : { lexpr: left, rexpr: right };
-      const bound = this.bindEquality({ ...pair, ...at(location) }, 'IS DISTINCT FROM');
+      const pair = right === undefined ? [left] : [left, right];
+      const bound = this.bindEquality(pair, location, 'IS DISTINCT FROM');
       return { ...bound, kind: 'distinct', negated };
     });
     const kind = negated ? 'and' : 'or';
     return { kind, type: boolType, modifier: -1, location, arguments: parts };
   }
 
-  private bindEquality(node: A_Expr, construct: string) {
-    const { location } = node;
-    const bound = bindOperator(
-      this.context,
-      '=',
-      [this.bind(node.lexpr), this.bind(node.rexpr)],
-      location,
-      false,
-    );
+  private bindEquality(
+    sides: readonly Expression[],
+    location: number | undefined,
+    construct: string,
+  ): ComparisonExpression {
+    const bound = bindOperator(this.context, '=', sides, location, false);
     if (bound.kind === 'comparison') return bound;
     throw this.context.unsupported(construct, location);
   }
@@ -343,6 +349,7 @@ export class ExpressionBinder implements Binder {
     const { kind = '', location, lexpr } = node;
     const [low, high] = listItems(node.rexpr);
     const compare = (operator: ComparisonOperator, bound: Node | undefined) =>
+      bindRowComparison(this, operator, { left: lexpr, right: bound }, location) ??
       bindOperator(this.context, operator, [this.bind(lexpr), this.bind(bound)], location);
     const join = (joint: 'and' | 'or', all: readonly Expression[]): Expression => ({
       kind: joint,
@@ -423,9 +430,9 @@ export class ExpressionBinder implements Binder {
           ? this.bindBoolean(expr, 'CASE/WHEN')
           : bindOperator(this.context, '=', [subject, this.bind(expr)], item.CaseWhen.location),
       );
-      results.push(this.bind(result));
+      results.push(this.bindAsIs(result));
     }
-    const otherwise = defresult === undefined ? undefined : this.bind(defresult);
+    const otherwise = defresult === undefined ? undefined : this.bindAsIs(defresult);
     // PostgreSQL looks at ELSE first when it settles on a type.
     const all = otherwise === undefined ? results : [otherwise, ...results];
     refuseSets(
@@ -450,7 +457,7 @@ export class ExpressionBinder implements Binder {
   }
 
   private bindCommon(nodes: readonly Node[], construct: string): [Expression[], SqlType] {
-    const bound = nodes.map((node) => this.bind(node));
+    const bound = nodes.map((node) => this.bindAsIs(node));
     const type = requireCommonType(this.context, bound, construct);
     return [bound.map((one) => coerceToCommon(this.context, one, type, construct)), type];
   }
@@ -480,10 +487,6 @@ export class ExpressionBinder implements Binder {
       ...(location === undefined ? {} : { location }),
     });
   }
-}
-
-function at(location: number | undefined): { readonly location?: number } {
-  return location === undefined ? {} : { location };
 }
 
 function conjoin(all: readonly Expression[], location: number | undefined): Expression {

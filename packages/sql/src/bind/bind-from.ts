@@ -239,6 +239,9 @@ class FromBinder {
       ...item,
       ...(shown === '' ? { alias: undefined } : {}),
       ...(scalar === true ? { scalar } : {}),
+      ...(schema !== undefined && alias?.colnames !== undefined
+        ? { rowNames: columns.map((column) => column.name) }
+        : {}),
     };
     this.entries.push(...entryOf(visible));
     const tree: FromTree = {

@@ -11,7 +11,7 @@ import type { Signature } from '../functions/signature.ts';
 import { concatSignatures, spreadSignature } from '../functions/variadic.ts';
 import { windowFunctions } from '../functions/windows.ts';
 import type { SqlError } from '../sql-error.ts';
-import { anyType, type SqlType, textType, unknownType } from '../types/type.ts';
+import { anyType, recordType, type SqlType, textType, unknownType } from '../types/type.ts';
 import { nameParts, refuseOthers } from './ast.ts';
 import { bindAggregate, bindWindowCall, resolveLiteral } from './bind-aggregate.ts';
 import { bindSetFunction } from './bind-set-function.ts';
@@ -59,7 +59,9 @@ export function bindFunction(binder: Binder, call: FuncCall): Expression {
     refuseAggregateClauses(context, call, name);
     return bindSetFunction(binder, call, name);
   }
-  const bound = positionalArguments(context, call, name).map((argument) => binder.bind(argument));
+  const bound = positionalArguments(context, call, name).map((argument) =>
+    name === 'pg_typeof' ? binder.bindAsIs(argument) : binder.bind(argument),
+  );
   const ours = parts.length === 2 && parts[0] === flotillaSchema;
   if (!inCatalog && !ours) throw noFunction(context, parts.join('.'), bound, location);
   if (call.agg_star === true) throw noFunction(context, name, [], location);
@@ -129,6 +131,23 @@ function refuseAggregateClauses(context: BindContext, call: FuncCall, name: stri
       `${misplaced} specified, but ${name} is not an aggregate function`,
       call.location,
     );
+}
+
+/** `x.f` and `(x).f` where x has no column f: f(x), or x as an f. Undefined: there is none such. */
+export function bindAttributeCall(
+  context: BindContext,
+  name: string,
+  argument: Expression,
+  location: number | undefined,
+): Expression | undefined {
+  const overloads = scalarFunctions.get(name);
+  const found = overloads === undefined ? 'none' : resolveFunction(overloads, [argument.type]).kind;
+  if (found === 'found')
+    return bindScalar(context, { name, written: name, overloads }, [argument], location);
+  const type = context.findType(undefined, name);
+  if (found === 'ambiguous' || (argument.type === recordType && type?.category === 'S'))
+    return undefined;
+  return functionStyleCast(context, name, [argument], location);
 }
 
 function bindScalar(

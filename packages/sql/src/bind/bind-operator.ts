@@ -3,7 +3,7 @@ import { operators } from '../functions/operators.ts';
 import { concreteTypes } from '../functions/polymorphic.ts';
 import { resolveOperator } from '../functions/resolve.ts';
 import { byteaType, jsonbType, type SqlType, textType, unknownType } from '../types/type.ts';
-import { castTo, coerceImplicitly } from './coerce.ts';
+import { castTo, coerceImplicitly, ofBaseType } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { comparison, type Expression } from './expression.ts';
 import { fold } from './fold.ts';
@@ -16,10 +16,11 @@ const castHint =
 export function bindOperator(
   context: BindContext,
   name: string,
-  operands: readonly Expression[],
+  given: readonly Expression[],
   location: number | undefined,
   folded = true,
 ): Expression {
+  const operands = given.map(ofBaseType);
   const types = operands.map((operand) => operand.type);
   const [array] = types.filter((type) => type.element !== undefined);
   if (name === '||' && array !== undefined && types.includes(unknownType)) {

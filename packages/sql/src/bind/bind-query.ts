@@ -5,12 +5,14 @@ import { bindCount, ExpressionBinder } from './bind-expression.ts';
 import { lockingClauses } from './bind-locking.ts';
 import { SelectBinder } from './bind-select.ts';
 import { bindWith, withCtes } from './bind-with.ts';
+import type { Binder } from './binder.ts';
 import { coerceToCommon, requireCommonType, resolveUnknown } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { column, type Expression, some, startOf } from './expression.ts';
 import { bareScope, type Level } from './level.ts';
 import type { Relation, SetOperation, SortKey } from './relation.ts';
 import { type QueryColumn, Scope, scopeItem } from './scope.ts';
+import { type ListItem, listWithStars } from './star.ts';
 
 /** A bound query whose literals of open type still take the type that they meet. */
 export interface OpenQuery {
@@ -311,18 +313,18 @@ export function limited(input: Relation, limits: BoundLimits): Relation {
 
 /** The items of VALUES' lists, all of one length. Throws 42601. */
 export function valuesRows(
-  context: BindContext,
+  binder: Binder,
   lists: readonly Node[],
-): readonly (readonly Node[])[] {
-  const rows = lists.map(listItems);
+): readonly (readonly ListItem[])[] {
+  const rows = lists.map((list) => listWithStars(binder, listItems(list)));
   const width = rows[0]?.length ?? 0;
   const uneven = rows.find((row) => row.length !== width);
   const first = uneven?.[0];
   if (uneven !== undefined)
-    throw context.error(
+    throw binder.context.error(
       '42601',
       'VALUES lists must all be the same length',
-      first === undefined ? undefined : locationOf(first),
+      first === undefined ? undefined : locationOf(first.node),
     );
   return rows;
 }

@@ -127,7 +127,9 @@ export class SelectBinder {
   private bindValues(lists: readonly Node[]): Values {
     const { context } = this;
     const binder = this.binder('VALUES');
-    const rows = valuesRows(context, lists).map((row) => row.map((node) => binder.bind(node)));
+    const rows = valuesRows(binder, lists).map((row) =>
+      row.map(({ node, bound }) => bound ?? binder.bindAsIs(node)),
+    );
     const types = (rows[0] ?? []).map((_first, i) =>
       requireCommonType(
         context,

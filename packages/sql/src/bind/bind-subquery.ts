@@ -1,5 +1,6 @@
 /** Queries in expressions: scalar, EXISTS, IN, ANY, ALL; and comparisons of rows, with which they often come. */
 import type { Node, SelectStmt, SubLink } from 'libpg-query';
+import { baseType } from '../types/domain.ts';
 import { arrayTypeOf, boolType } from '../types/type.ts';
 import { listItems, nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
@@ -8,6 +9,7 @@ import { type BoundQuery, bindClosedQuery } from './bind-query.ts';
 import type { BindContext } from './context.ts';
 import { column, type Expression, type SubqueryExpression } from './expression.ts';
 import { innerLevel, type Level } from './level.ts';
+import { bindList } from './star.ts';
 
 interface InnerQuery extends BoundQuery {
   readonly arguments: readonly Expression[];
@@ -82,7 +84,8 @@ function bindArrayQuery(
   const [output, second] = query.columns;
   if (output === undefined || second !== undefined)
     throw context.error('42601', 'subquery must return only one column', location);
-  const type = output.type.element === undefined ? arrayTypeOf(output.type) : output.type;
+  const own = baseType(output.type);
+  const type = own.element === undefined ? arrayTypeOf(own) : own;
   if (type === undefined)
     throw context.error(
       '42704',
@@ -110,7 +113,7 @@ function bindQuantified(binder: ExpressionBinder, link: SubLink): Expression {
   const { context } = binder;
   const { location, testexpr, operName } = link;
   const form = link.subLinkType === 'ALL_SUBLINK' ? 'all' : 'any';
-  const left = rowItems(testexpr).map((node) => binder.bind(node));
+  const left = leftItems(binder, testexpr);
   const query = bindInner(binder, link.subselect);
   const { columns } = query;
   if (columns.length > left.length)
@@ -157,9 +160,9 @@ function operandColumn(operand: Expression, i: number): Expression {
   return column(operand.type, i, { modifier: operand.modifier, standsFor: operand });
 }
 
-function rowItems(node: Node | undefined): readonly Node[] {
-  if (node === undefined) return [];
-  return 'RowExpr' in node ? (node.RowExpr.args ?? []) : listItems(node);
+function leftItems(binder: ExpressionBinder, node: Node | undefined): readonly Expression[] {
+  if (node !== undefined && 'RowExpr' in node) return bindList(binder, node.RowExpr.args ?? []);
+  return listItems(node).map((one) => binder.bind(one));
 }
 
 const rowOperators: ReadonlySet<string> = new Set(['=', '<>', '<', '<=', '>', '>=']);
@@ -211,8 +214,8 @@ export function bindRowComparison(
   if (left === undefined || right === undefined || !('RowExpr' in left)) return undefined;
   let items: readonly Expression[];
   const { context } = binder;
-  const bound = (left.RowExpr.args ?? []).map((node) => binder.bind(node));
-  if ('RowExpr' in right) items = (right.RowExpr.args ?? []).map((node) => binder.bind(node));
+  const bound = bindList(binder, left.RowExpr.args ?? []);
+  if ('RowExpr' in right) items = bindList(binder, right.RowExpr.args ?? []);
   else if ('SubLink' in right && right.SubLink.subLinkType === 'EXPR_SUBLINK') {
     items = bindRowSubquery(binder, right.SubLink);
     const { location: at } = right.SubLink;

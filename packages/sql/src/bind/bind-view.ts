@@ -21,6 +21,7 @@ export function bindViewQuery(outer: BindContext, view: ViewDescriptor): Relatio
     parameterTypes: [],
     evaluation: outer.evaluation,
     names: outer.names.within(view.searchPath),
+    judgeOf: outer.judgeOf,
     access: outer.access.asOwner(view.owner),
   });
   const open = bindOpenQuery(context, tree.SelectStmt, topLevel());

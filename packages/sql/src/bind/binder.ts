@@ -65,5 +65,8 @@ export interface Binder {
   /** The same place, another clause of it. */
   as(clause: Clause): Binder;
   bindBoolean(node: Node | undefined, construct: string): Expression;
+  /** A value of a domain as one of what it is over: nothing computes with domains. */
   bind(node: Node | undefined): Expression;
+  /** Of the type that it has, be it a domain: for what is given out or stored as it is. */
+  bindAsIs(node: Node | undefined): Expression;
 }

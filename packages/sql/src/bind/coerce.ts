@@ -1,7 +1,10 @@
 /** Type coercion of bound expressions, in the three contexts of PostgreSQL's parse_coerce.c. */
+
+import { typedSignature } from '../functions/signature.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { type CastContext, castAllowed, findCast, implicitlyCasts } from '../types/cast.ts';
+import { baseModifier, baseType } from '../types/domain.ts';
 import { parseText } from '../types/text-codec.ts';
 import {
   anyType,
@@ -13,6 +16,7 @@ import {
   unknownType,
 } from '../types/type.ts';
 import type { BindContext } from './context.ts';
+import { domainCall } from './domain-call.ts';
 import { constant, type Expression, startOf } from './expression.ts';
 import { fold } from './fold.ts';
 
@@ -24,8 +28,39 @@ export function tryCoerce(
   how: CastContext,
   modifier = -1,
 ): Expression | undefined {
-  const cast = coerceType(context, expression, target, how, modifier);
+  if (expression.type === target && target.domain !== undefined) return expression;
+  if (target.domain !== undefined) {
+    const value = tryCoerce(context, expression, baseType(target), how, baseModifier(target, -1));
+    return value === undefined ? undefined : intoDomain(context, value, target);
+  }
+  const cast = coerceType(context, ofBaseType(expression), target, how, modifier);
   return cast === undefined ? undefined : coerceLength(context, cast, modifier, how);
+}
+
+/** The same value by the type that a domain is over, which is how everything computes with it. */
+export function ofBaseType(expression: Expression): Expression {
+  const { type, modifier } = expression;
+  if (type.domain === undefined) return expression;
+  return { ...expression, type: baseType(type), modifier: baseModifier(type, modifier) };
+}
+
+/** A value of what a domain is over, checked. Its evaluation throws 23502, 23514. */
+function intoDomain(context: BindContext, value: Expression, target: SqlType): Expression {
+  const signature = typedSignature(
+    domainCall,
+    [value.type],
+    target,
+    () => {
+      const judge = context.judgeOf(target);
+      return ([one = null], evaluation) => {
+        judge(one, evaluation);
+        return one;
+      };
+    },
+    { strict: false, volatility: 'stable' },
+  );
+  const { location } = value;
+  return { kind: 'call', type: target, modifier: -1, location, signature, arguments: [value] };
 }
 
 function coerceType(
@@ -201,9 +236,12 @@ interface Settled {
 }
 
 function settle(expressions: readonly Expression[]): Settled {
+  const [first] = expressions;
+  if (first !== undefined && expressions.every((one) => one.type === first.type))
+    return { type: first.type === unknownType ? textType : first.type };
   let chosen = unknownType;
   for (const expression of expressions) {
-    const { type } = expression;
+    const type = baseType(expression.type);
     if (type === unknownType || type === chosen) continue;
     if (chosen === unknownType) chosen = type;
     else if (type.category !== chosen.category)

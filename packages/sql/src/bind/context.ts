@@ -11,12 +11,15 @@ import { AccessLog } from '../roles/access.ts';
 import type { Notice, Oid } from '../session-api.ts';
 import { SqlError, type SqlErrorFields } from '../sql-error.ts';
 import { type SqlType, unknownType } from '../types/type.ts';
+import type { DomainJudge } from './domain-call.ts';
 
 export interface BindContextOptions {
   readonly source: SourceText;
   readonly parameterTypes: readonly Oid[];
   readonly evaluation: EvalContext;
   readonly names: NameResolver;
+  /** How a domain judges values; called when the expression that it is for is compiled. */
+  readonly judgeOf: (domain: SqlType) => DomainJudge;
   /** Users' types that are known without asking the names, by what they are printed as. */
   readonly types?: readonly SqlType[];
   /** Where what the statement needs is noted. Default: a new one. */
@@ -33,6 +36,7 @@ export class BindContext {
   readonly source: SourceText;
   readonly evaluation: EvalContext;
   readonly names: NameResolver;
+  readonly judgeOf: (domain: SqlType) => DomainJudge;
   /** What the statement needs to be allowed. */
   readonly access: AccessLog;
   /** Sent when the statement runs. */
@@ -49,6 +53,7 @@ export class BindContext {
     this.source = options.source;
     this.evaluation = options.evaluation;
     this.names = options.names;
+    this.judgeOf = options.judgeOf;
     this.access = options.access ?? new AccessLog();
     this.known = options.types ?? [];
     this.types = options.parameterTypes.map((oid) => {

@@ -4,6 +4,7 @@ import type { ColumnDefault, ColumnDescriptor } from '../catalog/descriptor.ts';
 import { scalarFunctions } from '../functions/scalar.ts';
 import { identityValue } from '../functions/sequences.ts';
 import type { Signature } from '../functions/signature.ts';
+import { baseType, isConstrained } from '../types/domain.ts';
 import { storedText } from '../types/stored-text.ts';
 import { formatText, parseText } from '../types/text-codec.ts';
 import { int8Type, regclassType, timestamptzType } from '../types/type.ts';
@@ -13,6 +14,8 @@ import type { BindContext } from './context.ts';
 import { constant, type Expression, some } from './expression.ts';
 import { emptyScope } from './scope.ts';
 import { bindStored, printStored } from './stored-expression.ts';
+
+const nullDefault: ColumnDefault = { kind: 'constant', text: null };
 
 /** Throws as any assignment does. */
 export function bindDefault(
@@ -26,11 +29,13 @@ export function bindDefault(
   if (some(bound, (one) => one.kind === 'subquery'))
     throw context.error('0A000', 'cannot use subquery in DEFAULT expression', bound.location);
   // As it was written: length and scale are the column's, and what does not fit fails when it is inserted, not here.
-  const value = coerceDefault(context, bound, { ...column, modifier: -1 });
+  const type = baseType(column.type);
+  const value = coerceDefault(context, bound, { ...column, type, modifier: -1 });
   if (isNow(value)) return { kind: 'now' };
   if (value.kind === 'constant') {
-    if (value.value === null) return undefined;
-    return { kind: 'constant', text: formatText(column.type, value.value, storedText) };
+    // In place of what a domain has as default.
+    if (value.value === null) return type === column.type ? undefined : nullDefault;
+    return { kind: 'constant', text: formatText(type, value.value, storedText) };
   }
   return (
     sequenceDefault(bound) ?? { kind: 'expression', text: printStored(bound, undefined, column) }
@@ -76,13 +81,15 @@ export function defaultExpression(
   context: BindContext,
   column: ColumnDescriptor,
 ): Expression | undefined {
-  const stored = column.default;
+  const own = column.default ?? context.names.snapshot.descriptorOf(column.type)?.domain?.default;
+  const stored = own ?? (isConstrained(column.type) ? nullDefault : undefined);
   if (stored === undefined) return undefined;
   switch (stored.kind) {
     case 'constant': {
-      if (stored.text === null) return undefined;
-      const value = parseText(column.type, stored.text, storedText);
-      return coerceToColumn(context, constant(column.type, value), column);
+      if (stored.text === null && !isConstrained(column.type)) return undefined;
+      const type = baseType(column.type);
+      const value = stored.text === null ? null : parseText(type, stored.text, storedText);
+      return coerceToColumn(context, constant(type, value), column);
     }
     case 'now': {
       const now = call('now', timestamptzType, []);

@@ -10,6 +10,7 @@ import type { ComparisonOperator, Signature } from '../functions/signature.ts';
 import type { WindowSignature } from '../functions/windows.ts';
 import type { Datum, Oid } from '../session-api.ts';
 import type { Cast } from '../types/cast.ts';
+import { baseModifier, baseType } from '../types/domain.ts';
 import { boolType, type SqlType } from '../types/type.ts';
 import { datumKey } from '../types/values.ts';
 import type { Relation } from './relation.ts';
@@ -485,7 +486,8 @@ export function column(
 /** Texts that are equal exactly for expressions that compute the same. */
 export function expressionKey(expression: Expression): string {
   const inner = children(expression).map(expressionKey).join(',');
-  return `${expression.kind}${ownKey(expression)}:${expression.type.name}/${expression.modifier}(${inner})`;
+  const { type, modifier } = expression;
+  return `${expression.kind}${ownKey(expression)}:${baseType(type).name}/${baseModifier(type, modifier)}(${inner})`;
 }
 
 function ownKey(node: Expression): string {

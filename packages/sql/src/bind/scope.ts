@@ -42,6 +42,8 @@ export interface ScopeItem {
   readonly isTable: boolean;
   /** Its row is the value of its only column: a function that gives no records. */
   readonly scalar?: boolean;
+  /** What the fields of its row as a value are called, where that is not what its columns are: `t AS a(x, y)`. */
+  readonly rowNames?: readonly string[];
   /** It is a side of an outer join that may have no row. */
   readonly maybeMissing?: boolean;
   readonly columns: readonly ScopeColumn[];
@@ -287,7 +289,7 @@ export class Scope {
   column(context: BindContext, name: string, location: number | undefined): Expression {
     const found = this.find(context, name, location);
     if (found !== undefined) return found;
-    const row = this.wholeRow(context, name, location);
+    const row = this.findRow(context, { alias: name }, location);
     if (row !== undefined) return row;
     if (systemColumns.has(name) && this.items.some((item) => item.isTable)) {
       const tables = this.items.filter((item) => item.isTable);
@@ -327,18 +329,21 @@ export class Scope {
     return found;
   }
 
+  /** @param otherwise what the name means of the row where it is no column. Throws 42P01, 42703, 42702. */
   qualified(
     context: BindContext,
     of: Qualifier,
     name: string,
     location: number | undefined,
+    otherwise: (row: Expression) => Expression | undefined,
   ): Expression {
     const item = this.itemHere(context, of, location);
     if (item === undefined) {
       const { outer } = this.frame;
       if (outer?.findItem(context, of, location) === undefined)
         throw this.missingItem(context, of, location);
-      return this.frame.capture(outer.qualified(context, of, name, location), location);
+      const around = outer.qualified(context, of, name, location, otherwise);
+      return this.frame.capture(around, location);
     }
     const matching = item.columns.filter((one) => one.name === name);
     const [only] = matching;
@@ -349,18 +354,27 @@ export class Scope {
       return located(only.expression, location);
     }
     if (systemColumns.has(name) && item.isTable) return systemColumn(context, item, name, location);
+    const other = otherwise(rowOf(context, item, location));
+    if (other !== undefined) return other;
     throw context.error('42703', `column ${of.alias}.${name} does not exist`, location);
   }
 
-  /** `t` in place of a column: the row of an item as a value, here or around. */
-  private wholeRow(
+  /** `t.*` in place of a value: the row of an item. Throws 42P01. */
+  wholeRow(context: BindContext, of: Qualifier, location: number | undefined): Expression {
+    const row = this.findRow(context, of, location);
+    if (row === undefined) throw this.missingItem(context, of, location);
+    return row;
+  }
+
+  /** The row of an item as a value, here or around. */
+  private findRow(
     context: BindContext,
-    alias: string,
+    of: Qualifier,
     location: number | undefined,
   ): Expression | undefined {
-    const item = this.itemHere(context, { alias }, location);
+    const item = this.itemHere(context, of, location);
     if (item !== undefined) return rowOf(context, item, location);
-    const around = this.frame.outer?.wholeRow(context, alias, location);
+    const around = this.frame.outer?.findRow(context, of, location);
     return around === undefined ? undefined : this.frame.capture(around, location);
   }
 
@@ -420,7 +434,11 @@ function rowOf(context: BindContext, item: ScopeItem, location: number | undefin
   const [only] = columns;
   return item.scalar === true && only !== undefined
     ? only.expression
-    : recordOf(context, columns, { maybeMissing: item.maybeMissing === true, location });
+    : recordOf(context, columns, {
+        ownNames: item.rowNames,
+        maybeMissing: item.maybeMissing === true,
+        location,
+      });
 }
 
 export function entryOf(item: ScopeItem): RangeEntry[] {

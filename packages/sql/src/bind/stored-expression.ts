@@ -6,18 +6,22 @@ import type { Node } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
 import { CatalogSnapshot, catalogSchema } from '../catalog/snapshot.ts';
+import { type Evaluator, evaluatorOf } from '../execute/evaluate.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { Parser, type Statement } from '../parse/parser.ts';
 import { print } from '../plan/explain.ts';
 import { SqlError } from '../sql-error.ts';
+import { compareOrdinary } from '../types/codec.ts';
+import { baseModifier, baseType, type Domain } from '../types/domain.ts';
 import { utcZone } from '../types/time-zone.ts';
 import type { SqlType } from '../types/type.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import type { Clause } from './binder.ts';
 import { type AssignmentTarget, coerceToColumn } from './coerce.ts';
 import { BindContext } from './context.ts';
+import { type DomainJudge, domainCall } from './domain-call.ts';
 import { type Expression, some } from './expression.ts';
-import { emptyScope, Frame, Scope, tableItem } from './scope.ts';
+import { emptyScope, Frame, Scope, scopeItem, tableItem } from './scope.ts';
 
 const parser = new Parser();
 
@@ -59,16 +63,27 @@ export function bindStored(
   table: TableDescriptor | undefined,
   column?: AssignmentTarget,
 ): Expression {
+  return bindText(text, clause, tableScope(table), usersTypes(table, column), column);
+}
+
+function bindText(
+  text: string,
+  clause: Clause,
+  scope: Scope,
+  types: readonly SqlType[],
+  column?: AssignmentTarget,
+): Expression {
   const { node, statement } = parsed(text);
   const context = new BindContext({
     source: statement.node.source,
     parameterTypes: [],
     evaluation: neutralEvaluation,
     names: new NameResolver(CatalogSnapshot.empty(), []),
-    types: usersTypes(table, column),
+    judgeOf,
+    types,
   });
   try {
-    const bound = new ExpressionBinder(context, tableScope(table), clause).bind(node);
+    const bound = new ExpressionBinder(context, scope, clause).bind(node);
     return column === undefined ? bound : coerceToColumn(context, bound, column);
   } catch (error) {
     if (!(error instanceof SqlError)) throw error;
@@ -76,6 +91,12 @@ export function bindStored(
     const { position: _, ...fields } = error.fields;
     throw new SqlError(error.code, error.message, fields);
   }
+}
+
+/** Whether a call may give another value another time. What a domain's conditions depend on is not asked. */
+export function isMutable(one: Expression): boolean {
+  if (one.kind !== 'call' || one.signature.name === domainCall) return false;
+  return one.signature.volatility !== 'immutable';
 }
 
 /** The text of an expression that the catalog is to keep. Throws 0A000 for types that the text would not lead to. */
@@ -94,6 +115,79 @@ export function printStored(
     );
   });
   return print(bound);
+}
+
+/** `VALUE`, of the type that a domain is over. */
+export function valueScope({ type, modifier }: Domain): Scope {
+  const named = { tableOid: 0, attributeNumber: 0 };
+  const value = {
+    ...named,
+    name: 'value',
+    type: baseType(type),
+    modifier: baseModifier(type, modifier),
+  };
+  const item = scopeItem({ alias: '', columns: [value], offset: 0 });
+  // It is printed as PostgreSQL prints it.
+  const columns = item.columns.map(({ name, expression }) => ({
+    name,
+    expression: { ...expression, name: 'VALUE' },
+  }));
+  return new Scope([{ ...item, columns }], new Frame(undefined));
+}
+
+/** A check of a domain, as the catalog keeps it, over VALUE at offset 0. */
+export function bindDomainCheck(text: string, domain: Domain): Expression {
+  return bindText(
+    text,
+    'CHECK',
+    valueScope(domain),
+    usersTypes(undefined, { ...domain, name: '' }),
+  );
+}
+
+const judges = new WeakMap<SqlType, DomainJudge>();
+
+/** Checks by name; those of the domains that it is over come first. */
+function checksOf({
+  domain,
+}: SqlType): readonly { readonly name: string; readonly holds: Evaluator }[] {
+  if (domain === undefined) return [];
+  const own = [...domain.checks].sort((a, b) => compareOrdinary(a.name, b.name));
+  return [
+    ...checksOf(domain.type),
+    ...own.map(({ name, expression }) => ({
+      name,
+      holds: evaluatorOf(bindDomainCheck(expression, domain)),
+    })),
+  ];
+}
+
+function refusesNull({ domain }: SqlType): boolean {
+  return domain !== undefined && (domain.notNull || refusesNull(domain.type));
+}
+
+export function judgeOf(type: SqlType): DomainJudge {
+  const known = judges.get(type);
+  if (known !== undefined) return known;
+  const { schema, name, display } = type;
+  const notNull = refusesNull(type);
+  const checks = checksOf(type);
+  const judge: DomainJudge = (value, context) => {
+    if (notNull && value === null)
+      throw new SqlError('23502', `domain ${display} does not allow null values`, {
+        schema,
+        dataType: name,
+      });
+    for (const check of checks)
+      if (check.holds([value], context) === false)
+        throw new SqlError(
+          '23514',
+          `value for domain ${display} violates check constraint "${check.name}"`,
+          { schema, dataType: name, constraint: check.name },
+        );
+  };
+  judges.set(type, judge);
+  return judge;
 }
 
 /** What a stored expression may name: the types of its row and of what it goes into. */

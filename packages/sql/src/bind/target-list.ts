@@ -2,15 +2,14 @@
 import type { Node } from 'libpg-query';
 import { targetColumnsMax } from '../limits.ts';
 import type { ColumnDescription } from '../session-api.ts';
+import { baseModifier, baseType } from '../types/domain.ts';
 import { recordType } from '../types/type.ts';
-import { locationOf, nameParts } from './ast.ts';
+import { nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
-import { fieldOf } from './bind-set-function.ts';
 import type { BindContext } from './context.ts';
 import type { Expression } from './expression.ts';
-import { type QueryColumn, qualifierOf } from './scope.ts';
-
-import { fieldsOf } from './whole-row.ts';
+import type { QueryColumn } from './scope.ts';
+import { bindStar } from './star.ts';
 
 export interface Target {
   readonly name: string;
@@ -23,13 +22,10 @@ export function bindTargets(binder: ExpressionBinder, nodes: readonly Node[]): T
   for (const node of nodes) {
     if (!('ResTarget' in node)) throw binder.context.unsupported('target');
     const { val, name } = node.ResTarget;
-    const star = starOf(val);
-    const set = setStarOf(binder, val);
-    if (set !== undefined) targets.push(...set);
-    else if (star !== undefined) {
-      targets.push(...expandStar(binder, star, val === undefined ? undefined : locationOf(val)));
-    } else if (val !== undefined) {
-      const expression = binder.bind(val);
+    const star = bindStar(binder, val);
+    if (star !== undefined) targets.push(...star);
+    else if (val !== undefined) {
+      const expression = binder.bindAsIs(val);
       targets.push({ name: name ?? columnName(val, binder.context), expression });
     }
   }
@@ -40,44 +36,6 @@ export function bindTargets(binder: ExpressionBinder, nodes: readonly Node[]): T
       undefined,
     );
   return targets;
-}
-
-/** The names before the star of `a.*`, none for `*`; undefined for anything else. */
-function starOf(node: Node | undefined): readonly string[] | undefined {
-  if (node === undefined || !('ColumnRef' in node)) return undefined;
-  const fields = node.ColumnRef.fields ?? [];
-  const last = fields[fields.length - 1];
-  if (last === undefined || !('A_Star' in last)) return undefined;
-  return nameParts(fields.slice(0, -1));
-}
-
-/** `(f(x)).*` of a set-returning function: a target for each of its columns. */
-function setStarOf(binder: ExpressionBinder, node: Node | undefined): Target[] | undefined {
-  if (node === undefined || !('A_Indirection' in node)) return undefined;
-  const { arg, indirection = [] } = node.A_Indirection;
-  const [only] = indirection;
-  if (indirection.length !== 1 || only === undefined || !('A_Star' in only)) return undefined;
-  const bound = binder.bind(arg);
-  const fields = fieldsOf(bound);
-  if (fields !== undefined) return [...fields];
-  if (bound.kind !== 'set' || bound.field !== undefined) return undefined;
-  return bound.names.flatMap((name) => {
-    const expression = fieldOf(bound, name);
-    return expression === undefined ? [] : { name, expression };
-  });
-}
-
-function expandStar(
-  binder: ExpressionBinder,
-  qualifier: readonly string[],
-  location: number | undefined,
-) {
-  const { scope, context } = binder;
-  if (qualifier.length > 0)
-    return scope.columnsOf(context, qualifierOf(context, qualifier, '*', location), location);
-  if (scope.items.length === 0)
-    throw context.error('42601', 'SELECT * with no tables specified is not valid', location);
-  return scope.all(context, location);
 }
 
 export function describe(target: Target): QueryColumn {
@@ -94,11 +52,13 @@ export function describe(target: Target): QueryColumn {
 
 /** What the client is told of a result's columns. */
 export function columnDescription(column: QueryColumn): ColumnDescription {
+  // As PostgreSQL: clients are told of what a domain is over.
+  const type = baseType(column.type);
   return {
     name: column.name,
-    typeOid: column.type.oid,
-    typeLength: column.type.length,
-    typeModifier: column.type === recordType ? -1 : column.modifier,
+    typeOid: type.oid,
+    typeLength: type.length,
+    typeModifier: type === recordType ? -1 : baseModifier(column.type, column.modifier),
     tableOid: column.tableOid,
     attributeNumber: column.attributeNumber,
   };
@@ -120,7 +80,10 @@ const strong = (name: string | undefined): Figured => ({ name, weak: name === un
 
 function figure(node: Node | undefined, context: BindContext | undefined): Figured {
   if (node === undefined) return nothing;
-  if ('ColumnRef' in node) return strong(nameParts(node.ColumnRef.fields).pop());
+  if ('ColumnRef' in node) {
+    const names = (node.ColumnRef.fields ?? []).filter((field) => 'String' in field);
+    return strong(nameParts(names).pop());
+  }
   if ('FuncCall' in node) return strong(nameParts(node.FuncCall.funcname).pop());
   if ('A_Expr' in node) return node.A_Expr.kind === 'AEXPR_NULLIF' ? strong('nullif') : nothing;
   if ('TypeCast' in node) {

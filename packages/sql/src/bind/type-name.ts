@@ -27,6 +27,8 @@ export function bindTypeName(context: BindContext, typeName: TypeName): BoundTyp
     throw context.error('42704', `type "${shown}" does not exist`, location);
   }
   const element = type;
+  if ((typeName.arrayBounds ?? []).length > 0 && type.domain !== undefined)
+    throw context.unsupported(`array of domain ${type.display}`, location);
   if ((typeName.arrayBounds ?? []).length > 0 && type.supported) type = arrayTypeOf(type);
   if (type?.supported !== true) throw context.unsupported(`type ${element.display}`, location);
   if (type.category === 'P' && type !== voidType && element.category === 'P')
@@ -38,7 +40,7 @@ export function bindTypeName(context: BindContext, typeName: TypeName): BoundTyp
 function bindModifier(context: BindContext, type: SqlType, typeName: TypeName): number {
   const { location, typmods = [] } = typeName;
   if (typmods.length === 0) return -1;
-  const form = type.codec?.modifier;
+  const form = type.domain === undefined ? type.codec?.modifier : undefined;
   if (form === undefined)
     throw context.error('42601', `type modifier is not allowed for type "${type.name}"`, location);
   const written = typmods.map((one) =>

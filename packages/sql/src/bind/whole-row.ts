@@ -2,30 +2,40 @@
 import { type Signature, typedSignature } from '../functions/signature.ts';
 import { boolType, oidType, recordType } from '../types/type.ts';
 import { RecordValue } from '../types/values.ts';
-import type { BindContext } from './context.ts';
+import { ofBaseType } from './coerce.ts';
+import type { BindContext, RecordShape } from './context.ts';
 import { constant, type Expression } from './expression.ts';
 import type { ScopeColumn, ScopeItem } from './scope.ts';
 
-/** @param options.maybeMissing NULL where an outer join found no row, which is seen by all columns being NULL */
+/**
+ * @param options.ownNames what the value's fields are called, where that is not what the columns are
+ * @param options.maybeMissing NULL where an outer join found no row, which is seen by all columns being NULL
+ */
 export function recordOf(
   context: BindContext,
   columns: readonly ScopeColumn[],
   {
+    ownNames,
     maybeMissing,
     location,
-  }: { readonly maybeMissing: boolean; readonly location: number | undefined },
+  }: {
+    readonly ownNames?: readonly string[] | undefined;
+    readonly maybeMissing: boolean;
+    readonly location: number | undefined;
+  },
 ): Expression {
-  const fields = columns.map((one) => one.expression);
+  const fields = columns.map((one) => ofBaseType(one.expression));
   const names = columns.map((one) => one.name);
   const types = fields.map((one) => one.type);
   return recordCall(fields, names, {
-    modifier: context.recordModifier({ names, types }),
+    modifier: context.recordModifier({ names: ownNames ?? names, types }),
+    ownNames,
     maybeMissing,
     location,
   });
 }
 
-/** A field of a record whose shape is known. Undefined: the value is no such record. Throws 42703. */
+/** A field of a record whose shape is known. Undefined: the value is no such record, or has no such field. */
 export function recordField(
   context: BindContext,
   record: Expression,
@@ -33,23 +43,26 @@ export function recordField(
 ): Expression | undefined {
   const shape = record.type === recordType ? context.records[record.modifier] : undefined;
   if (shape === undefined) return undefined;
-  const at = shape.names.indexOf(name);
+  return recordFieldAt(shape, record, shape.names.indexOf(name));
+}
+
+/** @param at offset of the field; undefined: the record has none there */
+export function recordFieldAt(
+  shape: RecordShape,
+  record: Expression,
+  at: number,
+): Expression | undefined {
   const type = shape.types[at];
-  const { location } = record;
-  if (type === undefined)
-    throw context.error(
-      '42703',
-      `could not identify column "${name}" in record data type`,
-      location,
-    );
+  if (type === undefined) return undefined;
   const signature = typedSignature(
-    'field',
+    `field_${at}`,
     [recordType],
     type,
     () =>
       ([value = null]) =>
         (value as RecordValue).values[at] ?? null,
   );
+  const { location } = record;
   return { kind: 'call', type, modifier: -1, location, signature, arguments: [record] };
 }
 
@@ -67,16 +80,18 @@ export function fieldsOf(
   });
 }
 
-/** One record of the fields. @param options.maybeMissing NULL where all of them are */
+/** One record of the fields. @param options as recordOf has them */
 export function recordCall(
   fields: readonly Expression[],
   names: readonly string[],
   {
     modifier,
+    ownNames,
     maybeMissing,
     location,
   }: {
     readonly modifier: number;
+    readonly ownNames?: readonly string[] | undefined;
     readonly maybeMissing: boolean;
     readonly location: number | undefined;
   },
@@ -89,7 +104,7 @@ export function recordCall(
     () => (values) =>
       maybeMissing && values.length > 0 && values.every((one) => one === null)
         ? null
-        : new RecordValue(values, types, names),
+        : new RecordValue(values, types, ownNames ?? names),
     { strict: false },
   );
   fieldNames.set(signature, names);

@@ -368,20 +368,21 @@ export class Catalog {
       types.set(id, descriptor);
       return database.types.set(id, descriptor);
     };
-    for (const [id, bytes] of stored) {
-      const before = this.decoded.get(id);
-      if (before !== undefined && compareBytes(before.bytes, bytes) === 0)
-        keep(id, bytes, before.object);
-      else {
-        const type = decodeType(bytes);
-        if (type === undefined) others.push([id, bytes]);
-        else keep(id, bytes, type);
-      }
-    }
     const typeByOid: TypesByOid = (oid) => {
       const type = types.get(oid);
       return type === undefined ? arrays.get(oid) : sqlTypeOf(type);
     };
+    // A domain is younger than the type that it is over.
+    for (const [id, bytes] of [...stored].sort(([a], [b]) => a - b)) {
+      const before = this.decoded.get(id);
+      if (before !== undefined && compareBytes(before.bytes, bytes) === 0)
+        keep(id, bytes, before.object);
+      else {
+        const type = decodeType(bytes, typeByOid);
+        if (type === undefined) others.push([id, bytes]);
+        else keep(id, bytes, type);
+      }
+    }
     for (const [id, bytes] of others) keep(id, bytes, decodeDescriptor(bytes, typeByOid));
     return decoded;
   }

@@ -1,5 +1,6 @@
 /** Definitions in SQL as PostgreSQL prints them: defaults, constraints, indexes. Used by the system tables and pg_get_*. */
 import type { SpanConfiguration } from '../cluster/cluster-inspector.ts';
+import { baseModifier, baseType } from '../types/domain.ts';
 import { quoteIdentifier } from '../types/identifier.ts';
 import { displayType, type SqlType } from '../types/type.ts';
 import {
@@ -41,7 +42,8 @@ export function defaultText(
   names: NameFinder | undefined,
 ): string | undefined {
   if (column.generated !== undefined) return column.generated;
-  const { default: stored, type, modifier } = column;
+  const { default: stored } = column;
+  const [type, modifier] = [baseType(column.type), baseModifier(column.type, column.modifier)];
   if (stored === undefined || column.identity !== undefined) return undefined;
   switch (stored.kind) {
     case 'now':
@@ -85,7 +87,10 @@ function deferrableText({ deferrable }: { readonly deferrable?: Deferrable }): s
 }
 
 /** @param pretty without the parentheses that only the whole expression has */
-export function checkText({ expression }: CheckDescriptor, pretty = false): string {
+export function checkText(
+  { expression }: Pick<CheckDescriptor, 'expression'>,
+  pretty = false,
+): string {
   return `CHECK (${pretty ? bareExpression(expression) : expression})`;
 }
 

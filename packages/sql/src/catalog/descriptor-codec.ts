@@ -97,14 +97,21 @@ export function decodeAccess(bytes: Uint8Array): AccessDescriptor {
   return access.kind === 'role' ? access : { ...initialDatabase, ...access };
 }
 
-/** A type's descriptor; undefined: that of a relation. Throws as `decodeDescriptor`. */
-export function decodeType(bytes: Uint8Array): Placed<TypeDescriptor> | undefined {
+/** @param types those that a domain may be over. Undefined: it is a relation's. Throws as `decodeDescriptor`. */
+export function decodeType(
+  bytes: Uint8Array,
+  types: TypesByOid,
+): Placed<TypeDescriptor> | undefined {
   const {
     format: _,
     database,
     ...stored
-  } = parse(bytes) as Stored & (StoredRelation | TypeDescriptor);
-  return stored.kind === 'type' ? { database, descriptor: stored } : undefined;
+  } = parse(bytes) as Stored & (StoredRelation | Plain<TypeDescriptor>);
+  if (stored.kind !== 'type') return undefined;
+  const { domain, ...rest } = stored;
+  if (domain === undefined) return { database, descriptor: rest };
+  const own = { ...domain, type: decodeTypeName(domain.type, types), default: domain.default };
+  return { database, descriptor: { ...rest, domain: own } };
 }
 
 /** Throws DbError CORRUPTION, NOT_SUPPORTED for a format of another version. */

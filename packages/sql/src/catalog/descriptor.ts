@@ -4,6 +4,7 @@
  * offsets into `columns` are for those who handle rows. How they are stored: descriptor-codec.ts.
  */
 import type { SpanConfiguration } from '../cluster/cluster-inspector.ts';
+import { type Domain, domainType } from '../types/domain.ts';
 import { type EnumLabel, enumType } from '../types/enum.ts';
 import { quoteIdentifier } from '../types/identifier.ts';
 import type { SqlType } from '../types/type.ts';
@@ -178,11 +179,20 @@ export interface SequenceDescriptor extends Named {
 
 export type RelationDescriptor = TableDescriptor | ViewDescriptor | SequenceDescriptor;
 
-/** A type that a user made: an enumeration. Relations have the same names as types. */
+/** A type that a user made: an enumeration, or a domain. Relations have the same names as types. */
 export interface TypeDescriptor extends Named {
   readonly kind: 'type';
+  /** 0: there is none. */
   readonly arrayOid: number;
+  /** Of an enumeration. */
   readonly labels: readonly EnumLabel[];
+  /** Absent: it is an enumeration. */
+  readonly domain?: DomainDescriptor;
+}
+
+export interface DomainDescriptor extends Domain {
+  /** Of columns that have none of their own. */
+  readonly default: ColumnDefault | undefined;
 }
 
 /** A type as messages and stored expressions name it. */
@@ -197,8 +207,12 @@ const sqlTypes = new WeakMap<TypeDescriptor, SqlType>();
 export function sqlTypeOf(descriptor: TypeDescriptor): SqlType {
   let type = sqlTypes.get(descriptor);
   if (type === undefined) {
-    const { id: oid, arrayOid, schema, name, labels } = descriptor;
-    type = enumType({ oid, arrayOid, schema, name, display: displayOf(name, schema), labels });
+    const { id: oid, arrayOid, schema, name, labels, domain } = descriptor;
+    const named = { oid, schema, name, display: displayOf(name, schema) };
+    type =
+      domain === undefined
+        ? enumType({ ...named, arrayOid, labels })
+        : domainType({ ...domain, ...named });
     sqlTypes.set(descriptor, type);
   }
   return type;

@@ -104,7 +104,7 @@ export class CatalogEditor {
     this.current = new CatalogSnapshot({ ...contents, relations });
   }
 
-  /** Puts a type in the place of the one with its oid, in all relations with columns of it too. */
+  /** Puts a type in the place of the one with its oid, in all relations with columns of it and domains over it too. */
   putType(descriptor: TypeDescriptor): void {
     const { contents } = this.current;
     const versioned = { ...descriptor, version: this.base.version + 1 };
@@ -117,6 +117,11 @@ export class CatalogEditor {
     for (const relation of this.current.relations.values()) {
       const next = withTypes(relation, successor);
       if (next !== relation) this.put(next);
+    }
+    for (const other of this.current.types()) {
+      const base = other.domain && successor.get(other.domain.type.oid);
+      if (other.domain !== undefined && base !== undefined)
+        this.putType({ ...other, domain: { ...other.domain, type: base } });
     }
   }
 

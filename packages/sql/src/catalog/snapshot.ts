@@ -185,7 +185,9 @@ export class CatalogSnapshot {
     for (const type of contents.types.values()) {
       this.typeNames.set(nameOf(type.schema, type.name), type);
       const own = sqlTypeOf(type);
-      this.typesByOid.set(type.id, own).set(type.arrayOid, arrayTypeOf(own) ?? own);
+      this.typesByOid.set(type.id, own);
+      const array = arrayTypeOf(own);
+      if (array !== undefined) this.typesByOid.set(type.arrayOid, array);
     }
     for (const relation of contents.relations.values()) {
       this.names.set(nameOf(relation.schema, relation.name), relation);

@@ -16,6 +16,7 @@ import { checkNewOwner, giveRelation } from '../roles/owned.ts';
 import { newOwner } from '../roles/role-names.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageSpan } from '../storage/table-store.ts';
+import { isConstrained } from '../types/domain.ts';
 import { storedText } from '../types/stored-text.ts';
 import { formatText } from '../types/text-codec.ts';
 import { displayType } from '../types/type.ts';
@@ -183,7 +184,7 @@ class Alteration {
     const value = defaultExpression(ddl.binder(), column);
     if (value === undefined) return;
     const { default: stored } = column;
-    if (stored?.kind === 'constant' || stored?.kind === 'now') {
+    if ((stored?.kind === 'constant' || stored?.kind === 'now') && !isConstrained(column.type)) {
       // Rows that are there get the value when they are read.
       const missing = evaluatorOf(value)([], ddl.options.evaluation);
       if (missing !== null)

@@ -112,7 +112,11 @@ class Job {
     const { table } = this.after;
     const { evaluation } = this.ddl.options.run;
     for (const one of this.draft.work) {
-      if (one.kind === 'not null') {
+      if (one.kind === 'value') {
+        const offset = columnOffset(table, one.attributeNumber);
+        const column = table.columns[offset];
+        if (column !== undefined) one.judge(row[offset] ?? null, { table, column });
+      } else if (one.kind === 'not null') {
         const offset = table.columns.findIndex(
           (column) => column.attributeNumber === one.attributeNumber,
         );

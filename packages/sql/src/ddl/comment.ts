@@ -1,18 +1,20 @@
 /** COMMENT ON. */
 import type { CommentStmt } from 'libpg-query';
-import { describeKind, listItems, nameParts } from '../bind/ast.ts';
+import { describeKind, listItems, nameParts, stringOf } from '../bind/ast.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { DatabaseDescriptor, RoleDescriptor } from '../catalog/role.ts';
 import { requireOwner } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { findDatabase } from './databases.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
+import { requireDomain } from './domains.ts';
 import { findType, requireTypeOwner, typeNameParts } from './types.ts';
 
 export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<string> {
   const { objtype = '', object, comment: given } = statement;
   const text = given === undefined || given === '' ? undefined : given;
-  const parts = objtype === 'OBJECT_TYPE' ? [] : nameParts(listItems(object));
+  const isType = ['OBJECT_TYPE', 'OBJECT_DOMAIN', 'OBJECT_DOMCONSTRAINT'].includes(objtype);
+  const parts = isType ? [] : nameParts(listItems(object));
   switch (objtype) {
     case 'OBJECT_TABLE':
     case 'OBJECT_VIEW':
@@ -51,10 +53,24 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
       ddl.editor.putSchema(text === undefined ? rest : { ...rest, comment: text });
       return 'COMMENT';
     }
+    case 'OBJECT_DOMAIN':
     case 'OBJECT_TYPE': {
       const type = findType(ddl, typeNameParts(object));
+      if (objtype === 'OBJECT_DOMAIN' && type.domain === undefined)
+        throw new SqlError('42809', `"${type.name}" is not a domain`);
       requireTypeOwner(ddl, type);
       ddl.editor.putType({ ...type, comments: withComment(type.comments, 0, text) });
+      return 'COMMENT';
+    }
+    case 'OBJECT_DOMCONSTRAINT': {
+      const [node, constraint] = listItems(object);
+      const type = requireDomain(ddl, typeNameParts(node));
+      requireTypeOwner(ddl, type);
+      const name = stringOf(constraint) ?? '';
+      const check = type.domain?.checks.find((one) => one.name === name);
+      if (check === undefined)
+        throw new SqlError('42704', `constraint "${name}" for domain ${type.name} does not exist`);
+      ddl.editor.putType({ ...type, comments: withComment(type.comments, check.oid, text) });
       return 'COMMENT';
     }
     case 'OBJECT_INDEX': {

@@ -3,7 +3,7 @@ import type { IndexElem, IndexStmt, Node } from 'libpg-query';
 import { nameParts } from '../bind/ast.ts';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
 import { type Expression, some } from '../bind/expression.ts';
-import { printStored, tableScope } from '../bind/stored-expression.ts';
+import { isMutable, printStored, tableScope } from '../bind/stored-expression.ts';
 import { columnName } from '../bind/target-list.ts';
 import type { IndexColumn, IndexDescriptor } from '../catalog/descriptor.ts';
 import { keyColumnsMax } from '../limits.ts';
@@ -127,7 +127,7 @@ function refuseUnstable(bound: Expression, what: string): void {
   if (some(bound, (one) => one.kind === 'subquery'))
     throw new SqlError('0A000', `cannot use subquery in ${what}`);
   const stable = (one: Expression) =>
-    (one.kind === 'call' && one.signature.volatility !== 'immutable') ||
+    isMutable(one) ||
     (one.kind === 'cast' && one.cast.stable === true && one.type.category === 'D');
   if (some(bound, stable))
     throw new SqlError('42P17', `functions in ${what} must be marked IMMUTABLE`);

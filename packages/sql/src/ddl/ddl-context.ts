@@ -4,6 +4,7 @@
  */
 import type { RangeVar } from 'libpg-query';
 import { BindContext } from '../bind/context.ts';
+import { judgeOf } from '../bind/stored-expression.ts';
 import { type Acl, defaultAcl, heldLetters } from '../catalog/acl.ts';
 import type {
   RelationDescriptor,
@@ -136,7 +137,7 @@ export class DdlContext {
   binder(source: SourceText = this.options.source): BindContext {
     const { evaluation, searchPath } = this.options;
     const names = new NameResolver(this.snapshot, searchPath);
-    return new BindContext({ source, parameterTypes: [], evaluation, names });
+    return new BindContext({ source, parameterTypes: [], evaluation, names, judgeOf });
   }
 
   notice(code: string, message: string): void {

@@ -15,6 +15,7 @@ export function ddlTag(tree: Node): string {
   if ('RenameStmt' in tree) {
     const { renameType, relationType } = tree.RenameStmt;
     if (renameType === 'OBJECT_TABCONSTRAINT') return 'ALTER TABLE';
+    if (renameType === 'OBJECT_DOMCONSTRAINT') return 'ALTER DOMAIN';
     return `ALTER ${objectWord(renameType === 'OBJECT_COLUMN' ? relationType : renameType)}`;
   }
   if ('AlterObjectSchemaStmt' in tree)
@@ -22,6 +23,8 @@ export function ddlTag(tree: Node): string {
   if ('AlterSeqStmt' in tree) return 'ALTER SEQUENCE';
   if ('CreateEnumStmt' in tree) return 'CREATE TYPE';
   if ('AlterEnumStmt' in tree) return 'ALTER TYPE';
+  if ('CreateDomainStmt' in tree) return 'CREATE DOMAIN';
+  if ('AlterDomainStmt' in tree) return 'ALTER DOMAIN';
   if ('CommentStmt' in tree) return 'COMMENT';
   if ('GrantStmt' in tree) return tree.GrantStmt.is_grant === true ? 'GRANT' : 'REVOKE';
   if ('AlterDefaultPrivilegesStmt' in tree) return 'ALTER DEFAULT PRIVILEGES';

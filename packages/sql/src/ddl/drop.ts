@@ -31,10 +31,12 @@ export async function drop(ddl: DdlContext, statement: DropStmt): Promise<string
   const cascade = behavior === 'DROP_CASCADE';
   const shown = removeType.replace('OBJECT_', '').replaceAll('_', ' ');
   const dropping = new Dropping(ddl);
-  if (removeType === 'OBJECT_TYPE') {
-    for (const object of objects) dropping.addType(typeNameParts(object), ifExists === true);
+  if (removeType === 'OBJECT_TYPE' || removeType === 'OBJECT_DOMAIN') {
+    const domains = removeType === 'OBJECT_DOMAIN';
+    for (const object of objects)
+      dropping.addType(typeNameParts(object), { ifExists: ifExists === true, domains });
     await dropping.finish(cascade);
-    return 'DROP TYPE';
+    return `DROP ${shown}`;
   }
   const absent = dropAbsent(ddl, statement);
   if (absent !== undefined) return absent;
@@ -99,7 +101,10 @@ class Dropping {
     this.asked.push(`schema ${name}`);
   }
 
-  addType(parts: readonly string[], ifExists: boolean): void {
+  addType(
+    parts: readonly string[],
+    { ifExists, domains }: { readonly ifExists: boolean; readonly domains: boolean },
+  ): void {
     const [name = '', schema] = [...parts].reverse();
     const { ddl } = this;
     const shown = parts.join('.');
@@ -121,6 +126,8 @@ class Dropping {
       ddl.notice('00000', `type "${shown}" does not exist, skipping`);
       return;
     }
+    if (domains && type.domain === undefined)
+      throw new SqlError('42809', `"${shown}" is not a domain`);
     const owner = ddl.snapshot.schemas.get(type.schema)?.owner;
     if (owner === undefined || !ddl.authority.has(owner)) requireTypeOwner(ddl, type);
     this.types.set(type.id, type);
@@ -247,6 +254,18 @@ class Dropping {
     });
     for (let grown = true; grown; ) {
       grown = false;
+      for (const type of snapshot.types()) {
+        const base = type.domain?.type;
+        const needed = base && this.types.get(base.element?.oid ?? base.oid);
+        if (needed === undefined || this.types.has(type.id)) continue;
+        this.types.set(type.id, type);
+        grown = true;
+        const array = base?.element === undefined ? '' : '[]';
+        dependents.push(`type ${typeText(this.ddl, type)}`);
+        details.push(
+          `type ${typeText(this.ddl, type)} depends on type ${typeText(this.ddl, needed)}${array}`,
+        );
+      }
       for (const relation of snapshot.sorted()) {
         if (this.relations.has(relation.id)) continue;
         const needed = this.neededBy(relation);

@@ -38,7 +38,6 @@ interface Kind {
 const kinds: Readonly<Record<string, Kind>> = {
   OBJECT_AGGREGATE: { word: 'aggregate', code: '42883', form: 'call' },
   OBJECT_COLLATION: { word: 'collation', code: '42704', form: 'name' },
-  OBJECT_DOMAIN: { word: 'type', code: '42704', form: 'name' },
   OBJECT_EVENT_TRIGGER: { word: 'event trigger', code: '42704', form: 'name' },
   OBJECT_EXTENSION: { word: 'extension', code: '42704', form: 'name' },
   OBJECT_FOREIGN_SERVER: { word: 'server', code: '42704', form: 'name', tag: 'SERVER' },
@@ -89,8 +88,6 @@ function missing(ddl: DdlContext, kind: Kind, object: Node, ifExists: boolean): 
     const name = own.join('.');
     if (installedExtensions.some((one) => word === 'extension' && one.name === name))
       throw ddl.binder().unsupported(`DROP EXTENSION ${name}`);
-    if (word === 'type' && ddl.binder().names.findType(own.at(-2), own.at(-1) ?? '') !== undefined)
-      throw new SqlError('42809', `"${name}" is not a domain`);
     return `${word} "${name}" does not exist`;
   }
   const [name = '', relation = '', schema] = [...own].reverse();

@@ -13,6 +13,7 @@ import { resolveOperator } from '../functions/resolve.ts';
 import { holds } from '../roles/access.ts';
 import { denied } from '../roles/role-errors.ts';
 import { SqlError } from '../sql-error.ts';
+import { baseType } from '../types/domain.ts';
 import { deferrableField } from './constraint-attributes.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 
@@ -73,7 +74,8 @@ export async function foreignKeyOf(
   columns.forEach((one, i) => {
     const other = targets[i];
     const equal = operators.get('=') ?? [];
-    if (other === undefined || resolveOperator(equal, [other.type, one.type]).kind !== 'found')
+    const types = [other?.type ?? one.type, one.type].map(baseType);
+    if (other === undefined || resolveOperator(equal, types).kind !== 'found')
       throw new SqlError('42804', `foreign key constraint "${name}" cannot be implemented`, {
         detail: `Key columns "${one.name}" and "${other?.name ?? ''}" are of incompatible types: ${one.type.display} and ${other?.type.display ?? ''}.`,
       });

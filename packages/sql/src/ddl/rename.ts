@@ -11,7 +11,8 @@ import { SqlError } from '../sql-error.ts';
 import { renameDatabase } from './databases.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 import { ddlTag } from './ddl-tag.ts';
-import { refuseTypeUses, renameType as renameUserType } from './types.ts';
+import { renameDomainConstraint, requireDomain } from './domains.ts';
+import { refuseTypeUses, renameType as renameUserType, typeNameParts } from './types.ts';
 import { viewsUsing } from './view-uses.ts';
 
 const kinds: Readonly<Record<string, RelationDescriptor['kind']>> = {
@@ -27,7 +28,12 @@ export async function rename(ddl: DdlContext, statement: RenameStmt): Promise<st
     renameSchema(ddl, subname, newname);
     return tag;
   }
-  if (renameType === 'OBJECT_TYPE') {
+  if (renameType === 'OBJECT_DOMCONSTRAINT') {
+    renameDomainConstraint(ddl, typeNameParts(statement.object), subname, newname);
+    return tag;
+  }
+  if (renameType === 'OBJECT_DOMAIN') requireDomain(ddl, typeNameParts(statement.object));
+  if (renameType === 'OBJECT_TYPE' || renameType === 'OBJECT_DOMAIN') {
     renameUserType(ddl, statement.object, newname);
     return tag;
   }

@@ -30,6 +30,7 @@ import { createTable } from './create-table.ts';
 import { createTableAs } from './create-table-as.ts';
 import { alterDatabase, createDatabase, dropDatabase } from './databases.ts';
 import { DdlContext } from './ddl-context.ts';
+import { alterDomain, createDomain } from './domains.ts';
 import { drop } from './drop.ts';
 import { createExtension } from './extensions.ts';
 import { rename } from './rename.ts';
@@ -82,6 +83,8 @@ function changeOf(tree: Node): Change | undefined {
     return (context) => createExtension(context, tree.CreateExtensionStmt);
   if ('CreateEnumStmt' in tree) return (context) => createEnum(context, tree.CreateEnumStmt);
   if ('AlterEnumStmt' in tree) return (context) => alterEnum(context, tree.AlterEnumStmt);
+  if ('CreateDomainStmt' in tree) return (context) => createDomain(context, tree.CreateDomainStmt);
+  if ('AlterDomainStmt' in tree) return (context) => alterDomain(context, tree.AlterDomainStmt);
   if ('CommentStmt' in tree) return (context) => comment(context, tree.CommentStmt);
   if ('AlterObjectSchemaStmt' in tree)
     return (context) => alterObjectSchema(context, tree.AlterObjectSchemaStmt);

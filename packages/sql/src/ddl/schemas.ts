@@ -9,7 +9,8 @@ import { newOwner } from '../roles/role-names.ts';
 import { SqlError } from '../sql-error.ts';
 import { createTable } from './create-table.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
-import { moveType } from './types.ts';
+import { requireDomain } from './domains.ts';
+import { moveType, typeNameParts } from './types.ts';
 
 export async function createSchema(ddl: DdlContext, statement: CreateSchemaStmt): Promise<string> {
   const context = ddl.binder();
@@ -56,7 +57,8 @@ export async function alterObjectSchema(
 ): Promise<string> {
   const { relation, newschema = '', objectType = '', missing_ok: ifExists } = statement;
   const tag = `ALTER ${objectType.replace('OBJECT_', '')}`;
-  if (objectType === 'OBJECT_TYPE') {
+  if (objectType === 'OBJECT_DOMAIN') requireDomain(ddl, typeNameParts(statement.object));
+  if (objectType === 'OBJECT_TYPE' || objectType === 'OBJECT_DOMAIN') {
     moveType(ddl, statement.object, newschema);
     return tag;
   }

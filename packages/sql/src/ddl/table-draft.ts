@@ -7,7 +7,7 @@ import { nameParts, refuseOthers, stringOf } from '../bind/ast.ts';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
 import { bindDefault } from '../bind/default.ts';
 import { type Expression, markColumns, some } from '../bind/expression.ts';
-import { printStored, tableScope } from '../bind/stored-expression.ts';
+import { isMutable, printStored, tableScope } from '../bind/stored-expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
 import {
   type CheckDescriptor,
@@ -19,6 +19,7 @@ import {
   type TableDescriptor,
 } from '../catalog/descriptor.ts';
 import { keyColumnsMax, tableColumnsMax } from '../limits.ts';
+import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { isSerialName } from '../types/type.ts';
 import { deferrableField, deferrableOf, withAttributes } from './constraint-attributes.ts';
@@ -34,7 +35,19 @@ export type Work =
   | { readonly kind: 'not null'; readonly attributeNumber: number }
   | { readonly kind: 'check'; readonly check: CheckDescriptor }
   | { readonly kind: 'index'; readonly index: IndexDescriptor }
+  | ValueWork
   | { readonly kind: 'foreign key'; readonly foreignKey: ForeignKeyDescriptor };
+
+/** Values of a column are looked at by themselves. */
+export interface ValueWork {
+  readonly kind: 'value';
+  readonly attributeNumber: number;
+  /** Throws what is wrong with the value. */
+  readonly judge: (
+    value: Datum,
+    of: { readonly table: TableDescriptor; readonly column: ColumnDescriptor },
+  ) => void;
+}
 
 const systemColumns: readonly string[] = ['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid'];
 
@@ -238,7 +251,7 @@ export class TableDraft {
         `cannot use generated column "${column.name}" in column generation expression`,
         undefined,
       );
-    if (some(bound, (one) => one.kind === 'call' && one.signature.volatility !== 'immutable'))
+    if (some(bound, isMutable))
       throw context.error('42P17', 'generation expression is not immutable', undefined);
     return printStored(bound, this.table, column);
   }

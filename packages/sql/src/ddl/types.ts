@@ -58,6 +58,8 @@ export async function createEnum(ddl: DdlContext, statement: CreateEnumStmt): Pr
 export async function alterEnum(ddl: DdlContext, statement: AlterEnumStmt): Promise<string> {
   const { newVal = '', oldVal, newValNeighbor, newValIsAfter, skipIfNewValExists } = statement;
   const type = findType(ddl, nameParts(statement.typeName));
+  if (type.domain !== undefined)
+    throw new SqlError('42809', `${displayOf(type.name)} is not an enum`);
   requireTypeOwner(ddl, type);
   checkLabel(newVal);
   const taken = type.labels.some(({ label }) => label === newVal);

@@ -6,7 +6,7 @@ import { type HashKey, hashKeyOf } from './hash-key.ts';
 import type { Batches, NodeText, Operator } from './operator.ts';
 import { type Run, rowBytes } from './run.ts';
 import { type RowChunk, RowChunks } from './spill/row-chunks.ts';
-import { canSpill, spaceOf } from './spill/spilling.ts';
+import { canSpill, Holding, spaceOf } from './spill/spilling.ts';
 
 /** The named queries of one run of a WITH; those of the WITHs around it behind them. */
 export class CteRuns {
@@ -70,6 +70,8 @@ export class CteBuffer {
   async close(): Promise<void> {
     await this.opened?.return();
     await this.file?.close();
+    this.run.memory.release(this.bytes);
+    this.bytes = 0;
   }
 
   /** One reader fetches, others wait for it. */
@@ -101,6 +103,7 @@ export class CteBuffer {
       this.bytes += size;
       if (run.memory.take(size) || !canSpill(run, this.bytes)) return batch;
       run.memory.release(size);
+      this.bytes -= size;
       this.file = new RowChunks(spaceOf(run));
     }
     return this.file.write(batch);
@@ -196,6 +199,16 @@ export class RecursiveOperator implements Operator {
   }
 
   async *open(run: Run): Batches {
+    const known = new Holding(run.memory);
+    try {
+      yield* this.steps(run, known);
+    } finally {
+      known.release();
+    }
+  }
+
+  /** @param known counts what must not come again */
+  private async *steps(run: Run, known: Holding): Batches {
     const seen = new Set<HashKey>();
     const fresh = (batch: Row[]): Row[] => {
       const { key } = this;
@@ -204,7 +217,7 @@ export class RecursiveOperator implements Operator {
         const hash = key(row);
         if (seen.has(hash)) return false;
         seen.add(hash);
-        run.memory.addRows([row]);
+        known.add(rowBytes(row));
         return true;
       });
     };

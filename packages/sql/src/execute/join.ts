@@ -332,13 +332,18 @@ const none: readonly Row[] = [];
 /** Every row with every row: the right side is kept. */
 export class NestedLoopOperator extends Binary implements Operator {
   async *open(run: Run): Batches {
-    const rights = await collect(run, this.right.open(run));
-    const { type } = this.shape;
-    const matched = type === 'right' || type === 'full' ? new Set<Row>() : undefined;
-    if (rights.length > 0 || type === 'left' || type === 'full' || type === 'anti')
-      for await (const batch of this.left.open(run))
-        yield* this.match(run, batch, () => rights, matched);
-    if (matched !== undefined) yield* this.unmatched(run, rights, matched);
+    const holding = new Holding(run.memory);
+    try {
+      const rights = await collect(run, this.right.open(run), holding);
+      const { type } = this.shape;
+      const matched = type === 'right' || type === 'full' ? new Set<Row>() : undefined;
+      if (rights.length > 0 || type === 'left' || type === 'full' || type === 'anti')
+        for await (const batch of this.left.open(run))
+          yield* this.match(run, batch, () => rights, matched);
+      if (matched !== undefined) yield* this.unmatched(run, rights, matched);
+    } finally {
+      holding.release();
+    }
   }
 }
 

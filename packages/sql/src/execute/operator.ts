@@ -6,7 +6,8 @@
  */
 import { batchRows } from '../limits.ts';
 import type { Row } from './evaluate.ts';
-import type { Run } from './run.ts';
+import { type Run, rowBytes } from './run.ts';
+import type { Holding } from './spill/spilling.ts';
 import { resume } from './subplan.ts';
 
 export type Batches = AsyncGenerator<Row[], void, undefined>;
@@ -77,12 +78,14 @@ export async function evaluateOnce<T>(run: Run, evaluate: () => T): Promise<T> {
   }
 }
 
-/** All rows, counted in the run's memory. */
-export async function collect(run: Run, batches: Batches): Promise<Row[]> {
+/** All rows. @param holding counts them, and lets them go: an operator may run again and again in one statement */
+export async function collect(run: Run, batches: Batches, holding: Holding): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const batch of batches) {
-    run.memory.addRows(batch);
-    for (const row of batch) rows.push(row);
+    for (const row of batch) {
+      holding.add(rowBytes(row));
+      rows.push(row);
+    }
     if (run.pace.due()) await run.pace.rest();
   }
   return rows;

@@ -9,6 +9,7 @@ import { columnOffset, type IndexDescriptor, type TableDescriptor } from '../cat
 import type { EvalContext } from '../functions/signature.ts';
 import { type IndexEntry, IndexStore } from '../storage/index-store.ts';
 import type { TableStore } from '../storage/table-store.ts';
+import { baseType } from '../types/domain.ts';
 import { type Evaluator, evaluatorOf, type Row } from './evaluate.ts';
 
 export interface Generated {
@@ -32,7 +33,7 @@ export class IndexRules {
       const offset = columnOffset(table, one.attributeNumber);
       const type = table.columns[offset]?.type;
       if (type === undefined) throw new RangeError('an index column is a column');
-      return columnExpression(type, offset);
+      return columnExpression(baseType(type), offset);
     });
     this.store = new IndexStore(
       table,

@@ -100,6 +100,11 @@ const constraintDefinition: Implementation = (oid, pretty, _c, context) => {
     const key = table.foreignKeys.find((one) => one.oid === oid);
     if (key !== undefined) return foreignKeyText(table, key, names.snapshot, names);
   }
+  for (const { domain } of names.snapshot.types()) {
+    const check = domain?.checks.find((one) => one.oid === oid);
+    if (check === undefined) continue;
+    return `${checkText(check, pretty === true)}${check.notValid === true ? ' NOT VALID' : ''}`;
+  }
   return null;
 };
 
@@ -136,8 +141,8 @@ function commentOf(oid: Datum, number: number, context: EvalContext): Datum {
   if (type !== undefined) return type.comments[0] ?? null;
   const schema = [...snapshot.schemas.values()].find((one) => one.id === oid);
   if (schema !== undefined) return schema.comment ?? null;
-  for (const table of snapshot.tables()) {
-    const own = table.comments[Number(oid)];
+  for (const { comments } of [...snapshot.tables(), ...snapshot.types()]) {
+    const own = comments[Number(oid)];
     if (own !== undefined && Number(oid) > columnNumbersMax) return own;
   }
   return null;

@@ -3,7 +3,7 @@
  * fixed point with bigints, with more digits than are asked for. Pure; the signatures are in more-maths.ts.
  */
 import { SqlError } from '../sql-error.ts';
-import { formatDecimal, roundNumeric, toDecimal } from '../types/numeric.ts';
+import { type Decimal, formatDecimal, roundNumeric, toDecimal } from '../types/numeric.ts';
 
 /** NUMERIC_MIN_SIG_DIGITS. */
 const significantDigits = 16;
@@ -177,6 +177,19 @@ export function logNumeric(base: string, a: string): string {
   return rounded((lnFixed(a, digits) * pow10(digits)) / below, digits, scale);
 }
 
+/** The decimal weight of a power by which PostgreSQL chooses the scale: from a logarithm of about 8 digits. */
+function estimatedWeight(base: string, exponent: Decimal): number {
+  const scale = clampScale(8 - lnWeight(base));
+  const digits = scale + 20;
+  const logarithm = toDecimal(rounded(lnFixed(base, digits), digits, scale));
+  const product = rounded(
+    logarithm.unscaled * exponent.unscaled,
+    logarithm.scale + exponent.scale,
+    scale,
+  );
+  return Number(product) * log10OfE;
+}
+
 /** Throws 2201F, 22003. */
 export function powerNumeric(base: string, exponent: string): string {
   const special = infinitePower(base, exponent);
@@ -200,13 +213,14 @@ export function powerNumeric(base: string, exponent: string): string {
       0,
       small ? clampScale(significantDigits, b.scale) : significantDigits,
     );
+  const positive = b.unscaled < 0n ? formatDecimal({ ...b, unscaled: -b.unscaled }) : base;
   const weight = Number(exponent) * approximateLog10(base);
   if (weight > weightMax) throw overflow();
   if (weight + 1 < -scaleMax)
     return rounded(0n, 0, small ? clampScale(significantDigits, b.scale) : scaleMax);
   const scale = small
     ? clampScale(significantDigits, b.scale)
-    : clampScale(significantDigits - Math.trunc(weight), b.scale, e.scale);
+    : clampScale(significantDigits - Math.trunc(estimatedWeight(positive, e)), b.scale, e.scale);
   if (small) {
     const n = Number(integer < 0n ? -integer : integer);
     if (n * b.unscaled.toString().length <= exactDigitsMax) {
@@ -216,7 +230,6 @@ export function powerNumeric(base: string, exponent: string): string {
       return rounded(pow10(digits + b.scale * n) / power, digits, scale);
     }
   }
-  const positive = b.unscaled < 0n ? formatDecimal({ ...b, unscaled: -b.unscaled }) : base;
   const result = expToScale(
     (digits) => {
       const more = digits + 10 + exponent.length;

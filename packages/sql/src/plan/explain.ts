@@ -1,4 +1,6 @@
 /** The words of EXPLAIN: they say what storage does. How they are laid out: explain-node.ts. */
+
+import { domainCall } from '../bind/domain-call.ts';
 import type { AggregateExpression, Expression, SubqueryExpression } from '../bind/expression.ts';
 import type { NodeText } from '../execute/operator.ts';
 import { formatText, type TextContext } from '../types/text-codec.ts';
@@ -175,6 +177,7 @@ function printCall(
 ): string {
   const { name } = expression.signature;
   const printed = expression.arguments.map(own);
+  if (name === domainCall) return `(${printed[0]})::${expression.type.display}`;
   if (printed.length === 0 && withoutParentheses.has(name)) return name.toUpperCase();
   if (withPrecision.has(name)) return `${name.toUpperCase()}(${printed.join(', ')})`;
   const quantifier = /^(any|all) (.+)$/.exec(name);

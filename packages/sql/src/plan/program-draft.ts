@@ -13,6 +13,7 @@ import {
   programBytesMax,
 } from '../execute/push/program.ts';
 import { isPushableType, rowFormOf, textOfDatum, valuesCodec } from '../execute/push/pushable.ts';
+import { baseType } from '../types/domain.ts';
 import type { SqlType } from '../types/type.ts';
 import type { TableScan } from './plan.ts';
 
@@ -132,6 +133,6 @@ export class ProgramDraft implements ExpressionScope {
   typeOf(column: number): SqlType {
     const type = this.scan.store.table.columns[column]?.type;
     if (type === undefined) throw new RangeError('column of a table');
-    return type;
+    return baseType(type);
   }
 }

@@ -40,6 +40,8 @@ export class Simplifier {
         return this.branches(expression);
       case 'coalesce':
         return this.coalesced(expression);
+      case 'in':
+        return this.member(expression);
       case 'subquery': {
         const own = this.mapped(expression) as Of<'subquery'>;
         const query = this.relation(own.query);
@@ -100,6 +102,16 @@ export class Simplifier {
     if (hasNull) left.push(constant(boolType, null));
     const [only] = left;
     return left.length === 1 && only !== undefined ? only : { ...expression, arguments: left };
+  }
+
+  /** A constant item that is equal decides for all of them, as in a chain of OR. */
+  private member(expression: Of<'in'>): Expression {
+    const own = this.mapped(expression) as Of<'in'>;
+    const items = own.items.filter((item) => item.kind === 'constant');
+    if (own.left.kind !== 'constant' || items.length === 0 || items.length === own.items.length)
+      return this.computed(own);
+    const decided = this.computed({ ...own, items });
+    return decided.kind === 'constant' && decided.value === !own.negated ? decided : own;
   }
 
   private branches(expression: Of<'case'>): Expression {

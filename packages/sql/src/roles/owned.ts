@@ -6,6 +6,7 @@ import type { RelationDescriptor, SchemaDescriptor } from '../catalog/descriptor
 import type { DatabaseDescriptor } from '../catalog/role.ts';
 import { databaseNamed } from '../ddl/databases.ts';
 import type { DdlContext } from '../ddl/ddl-context.ts';
+import { requireDomain } from '../ddl/domains.ts';
 import { dropObjects } from '../ddl/drop.ts';
 import { findType, typeNameParts } from '../ddl/types.ts';
 import { SqlError } from '../sql-error.ts';
@@ -45,13 +46,14 @@ function reowned(acl: Acl | undefined, from: string, to: string): { readonly acl
 export function alterOwner(ddl: DdlContext, statement: AlterOwnerStmt): string {
   const { objectType = '', object } = statement;
   const shown = objectType.replace('OBJECT_', '').replaceAll('_', ' ');
-  if (objectType === 'OBJECT_TYPE') {
-    const type = findType(ddl, typeNameParts(object));
+  if (objectType === 'OBJECT_TYPE' || objectType === 'OBJECT_DOMAIN') {
+    const find = objectType === 'OBJECT_DOMAIN' ? requireDomain : findType;
+    const type = find(ddl, typeNameParts(object));
     const owner = newOwner(ddl, statement.newowner);
     const { schema } = type;
     checkNewOwner(ddl, { owner: type.owner, what: `type ${type.name}`, schema }, owner);
     if (type.owner !== owner) ddl.editor.putType({ ...type, owner });
-    return 'ALTER TYPE';
+    return `ALTER ${shown}`;
   }
   const [name = ''] = object === undefined ? [] : nameParts([object]);
   if (objectType === 'OBJECT_DATABASE') {

@@ -49,6 +49,9 @@ const specials: ReadonlySet<string> = new Set([
   'infinity',
 ]);
 
+/** What only stands between tokens: white space, and all punctuation that no token begins with. */
+const separators = /^[\s!-*,/:-@[-`{-~]+/;
+
 export type DateOrder = 'MDY' | 'DMY' | 'YMD';
 
 export class FieldReader {
@@ -75,9 +78,9 @@ export class FieldReader {
 
   /** Throws 22007 (form), 22008 (range), 22009 (displacement), 22023 (zone). */
   read(): DateTimeFields {
-    let rest = this.text.trim().toLowerCase();
+    let rest = this.text.toLowerCase().replace(separators, '');
     if (rest === '') throw this.bad();
-    while (rest !== '') rest = this.token(rest).replace(/^[\s,]+/, '');
+    while (rest !== '') rest = this.token(rest).replace(separators, '');
     if (this.special !== undefined) {
       if (this.numbers.length > 0 || this.whole !== undefined || this.month !== undefined)
         throw this.bad();
@@ -176,8 +179,13 @@ export class FieldReader {
   }
 
   private offset(rest: string): string {
+    const before = this.text.trimEnd().slice(0, -rest.trimEnd().length);
+    // A fourth part of a date.
+    if (this.time === undefined && rest.startsWith('-') && /-\d+$/.test(before)) throw this.bad();
+    if (this.time !== undefined || !/[\da-z]$/i.test(before))
+      this.checkDisplacement(/^[+-][\d:.-]*/.exec(rest)?.[0] ?? '');
     const match =
-      /^([+-])(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?(?=$|[^\d:])/.exec(rest) ??
+      /^([+-])(\d{1,2})(?::(\d{0,2})(?::(\d{0,2}))?)?(?=$|[^\d:])/.exec(rest) ??
       /^([+-])(\d{1,2})(\d{2})(\d{2})?(?=$|\D)/.exec(rest);
     if (match === null || this.zone !== undefined) throw this.bad();
     if (
@@ -197,6 +205,18 @@ export class FieldReader {
     const offset = hours * 3600 + minutes * 60 + seconds;
     this.zone = match[1] === '-' ? -offset : offset;
     return rest.slice(match[0].length);
+  }
+
+  /** PostgreSQL judges the range of what looks like an offset before its form and its place. Throws 22009. */
+  private checkDisplacement(text: string): void {
+    const parts = /^[+-](\d+)(?::(\d*)(?::(\d*))?)?/.exec(text);
+    if (parts === null) return;
+    const [all, first = '', minutes = '0', seconds = '0'] = parts;
+    const compact = all === text && parts[2] === undefined && first.length > 2;
+    const hours = compact ? first.slice(0, -2) : first;
+    const rest = compact ? first.slice(-2) : minutes;
+    if (Number(hours) > 15 || Number(rest) > 59 || Number(seconds) > 59)
+      throw new SqlError('22009', `time zone displacement out of range: "${this.text}"`);
   }
 
   /** Only digits: a compact date or time, or a number of a date that is written in words. */

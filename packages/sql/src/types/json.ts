@@ -362,13 +362,17 @@ function rank(value: JsonValue): number {
 
 /** compareJsonbContainers: Object > Array > Boolean > Number > String > Null; larger containers above smaller ones. */
 export function compareJson(a: JsonValue, b: JsonValue): number {
-  const order = rank(a) - rank(b);
-  if (order !== 0) {
+  if (rank(a) !== rank(b)) {
     // An empty array at the top is below every scalar: a leftover of how jsonb wraps scalars into arrays.
     if (isJsonArray(a) && a.length === 0 && !(b instanceof JsonObject)) return -1;
     if (isJsonArray(b) && b.length === 0 && !(a instanceof JsonObject)) return 1;
-    return order;
   }
+  return compareInner(a, b);
+}
+
+function compareInner(a: JsonValue, b: JsonValue): number {
+  const order = rank(a) - rank(b);
+  if (order !== 0) return order;
   if (typeof a === 'string') return compareText(a, b as string);
   if (a instanceof JsonNumber) return compareNumeric(a.text, (b as JsonNumber).text);
   if (typeof a === 'boolean') return Number(a) - Number(b);
@@ -380,7 +384,7 @@ export function compareJson(a: JsonValue, b: JsonValue): number {
       if (x === undefined || y === undefined) continue;
       const keys = compareText(x.key, y.key);
       if (keys !== 0) return keys;
-      const values = compareJson(x.value, y.value);
+      const values = compareInner(x.value, y.value);
       if (values !== 0) return values;
     }
     return 0;
@@ -389,7 +393,7 @@ export function compareJson(a: JsonValue, b: JsonValue): number {
     const other = b as readonly JsonValue[];
     if (a.length !== other.length) return a.length - other.length;
     for (let i = 0; i < a.length; i++) {
-      const elements = compareJson(a[i] ?? null, other[i] ?? null);
+      const elements = compareInner(a[i] ?? null, other[i] ?? null);
       if (elements !== 0) return elements;
     }
   }

@@ -8,6 +8,7 @@ import type { Oid } from '../session-api.ts';
 import { arrayCodec, vectorCodec } from './array.ts';
 import { byteaCodec, uuidCodec } from './bytes.ts';
 import type { TypeCodec } from './codec.ts';
+import type { Domain } from './domain.ts';
 import type { EnumLabel } from './enum.ts';
 import { boolCodec, int2Codec, int4Codec, int8Codec, oidCodec } from './integers.ts';
 import { intervalCodec } from './interval.ts';
@@ -73,6 +74,8 @@ export interface SqlType {
   readonly element: SqlType | undefined;
   /** Of enumerations, in order. */
   readonly labels?: readonly EnumLabel[];
+  /** Of domains. */
+  readonly domain?: Domain;
 }
 
 interface Facts {

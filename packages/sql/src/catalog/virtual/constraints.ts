@@ -85,6 +85,22 @@ function* constraints({ snapshot }: VirtualSource): Iterable<SystemRow> {
         ...deferrability(key),
       };
   }
+  for (const { id, schema, domain } of snapshot.types())
+    for (const check of domain?.checks ?? [])
+      yield {
+        connamespace: schemaOid(snapshot, schema),
+        convalidated: check.notValid !== true,
+        contypid: id,
+        conislocal: true,
+        connoinherit: false,
+        confupdtype: ' ',
+        confdeltype: ' ',
+        confmatchtype: ' ',
+        oid: check.oid,
+        conname: check.name,
+        contype: 'c',
+        conbin: check.expression,
+      };
 }
 
 function deferrability({ deferrable }: { readonly deferrable?: Deferrable }): SystemRow {
@@ -146,9 +162,11 @@ function* descriptions({ snapshot }: VirtualSource): Iterable<SystemRow> {
       }
     }
   }
-  for (const { id, comments } of snapshot.types())
-    for (const description of Object.values(comments))
-      yield { objoid: id, classoid: typeClassOid, description };
+  for (const { id, comments, domain } of snapshot.types())
+    for (const [key, description] of Object.entries(comments))
+      if (key === '0') yield { objoid: id, classoid: typeClassOid, description };
+      else if (domain?.checks.some(({ oid }) => String(oid) === key) === true)
+        yield { objoid: Number(key), classoid: constraintClassOid, description };
   for (const schema of snapshot.schemas.values())
     if (schema.comment !== undefined)
       yield { objoid: schema.id, classoid: namespaceClassOid, description: schema.comment };

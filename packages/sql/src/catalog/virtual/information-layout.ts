@@ -18,6 +18,9 @@ export const informationLayout: string = `
   column_privileges 13285 v
     grantor name, grantee name, table_catalog name, table_schema name, table_name name,
     column_name name, privilege_type varchar, is_grantable varchar/7
+  column_domain_usage 13280 v
+    domain_catalog name, domain_schema name, domain_name name, table_catalog name,
+    table_schema name, table_name name, column_name name
   columns 13295 v
     table_catalog name, table_schema name, table_name name, column_name name,
     ordinal_position int4, column_default varchar, is_nullable varchar/7, data_type varchar,
@@ -38,6 +41,12 @@ export const informationLayout: string = `
   constraint_table_usage 13305 v
     table_catalog name, table_schema name, table_name name, constraint_catalog name,
     constraint_schema name, constraint_name name
+  domain_constraints 13310 v
+    constraint_catalog name, constraint_schema name, constraint_name name, domain_catalog name,
+    domain_schema name, domain_name name, is_deferrable varchar/7, initially_deferred varchar/7
+  domain_udt_usage 13315 v
+    udt_catalog name, udt_schema name, udt_name name, domain_catalog name, domain_schema name,
+    domain_name name
   domains 13320 v
     domain_catalog name, domain_schema name, domain_name name, data_type varchar,
     character_maximum_length int4, character_octet_length int4, character_set_catalog name,

@@ -1,6 +1,6 @@
 /** information_schema: the standard's views of the same catalog. */
 
-import { displayType, isText, type SqlType } from '../../types/type.ts';
+import type { SqlType } from '../../types/type.ts';
 import { checkText, defaultText } from '../definitions.ts';
 import {
   columnAt,
@@ -8,8 +8,10 @@ import {
   type ReferentialAction,
   type TableDescriptor,
 } from '../descriptor.ts';
-import { catalogSchema, flotillaSchema } from '../snapshot.ts';
+import { flotillaSchema } from '../snapshot.ts';
 import { isTemporarySchema } from '../temporary-schema.ts';
+import { domainTables } from './information-domains.ts';
+import { typeFacts } from './information-types.ts';
 import { type RowsOf, type SystemRow, systemShapes } from './layout.ts';
 import type { VirtualSource } from './virtual-table.ts';
 
@@ -43,40 +45,20 @@ function* tables({ snapshot, database }: VirtualSource): Iterable<SystemRow> {
 /** The tables of the cluster are found like those of users. */
 const flotillaShapes = systemShapes.filter(({ schema }) => schema === flotillaSchema);
 
-const numbers: Readonly<Record<string, readonly [number, number, number | null]>> = {
-  int2: [16, 2, 0],
-  int4: [32, 2, 0],
-  int8: [64, 2, 0],
-  float4: [24, 2, null],
-  float8: [53, 2, null],
-};
+/** Of a domain, what it is over, and its name. */
+function columnType(
+  { type, modifier }: { readonly type: SqlType; readonly modifier: number },
+  database: string,
+): SystemRow {
+  const { domain } = type;
+  if (domain === undefined) return typeFacts(type, modifier);
+  const facts = typeFacts(domain.type, domain.modifier);
+  return { ...facts, domain_catalog: database, domain_schema: type.schema, domain_name: type.name };
+}
 
-/** What the standard tells of a type. */
-function typeFacts(type: SqlType, modifier: number): SystemRow {
-  const character = isText(type) || type.name === 'bpchar';
-  const length =
-    (type.name === 'varchar' || type.name === 'bpchar') && modifier >= 4 ? modifier - 4 : null;
-  const number = numbers[type.name];
-  const decimal = type.name === 'numeric' && modifier >= 4;
-  const isTime = ['timestamp', 'timestamptz', 'time', 'timetz', 'interval'].includes(type.name);
-  return {
-    data_type:
-      type.category === 'A'
-        ? 'ARRAY'
-        : type.schema === catalogSchema
-          ? displayType(type, -1)
-          : 'USER-DEFINED',
-    character_maximum_length: length,
-    character_octet_length:
-      character && type.name !== 'name' ? (length === null ? 1_073_741_824 : length * 4) : null,
-    numeric_precision: number?.[0] ?? (decimal ? ((modifier - 4) >> 16) & 0xffff : null),
-    numeric_precision_radix: number?.[1] ?? (type.name === 'numeric' ? 10 : null),
-    numeric_scale: number?.[2] ?? (decimal ? (modifier - 4) & 0x7ff : null),
-    datetime_precision:
-      type.name === 'date' ? 0 : isTime ? (modifier >= 0 ? modifier & 0xffff : 6) : null,
-    udt_schema: type.schema,
-    udt_name: type.name,
-  };
+/** As PostgreSQL has it, only what the domain itself says. */
+function refusesNull({ domain }: SqlType): boolean {
+  return domain?.notNull === true;
 }
 
 function* columns({ snapshot, database, names }: VirtualSource): Iterable<SystemRow> {
@@ -94,11 +76,11 @@ function* columns({ snapshot, database, names }: VirtualSource): Iterable<System
       for (const [i, column] of relation.columns.entries())
         yield {
           ...common,
-          ...typeFacts(column.type, column.modifier),
+          ...columnType(column, database),
           column_name: column.name,
           ordinal_position: i + 1,
           dtd_identifier: String(i + 1),
-          is_nullable: 'YES',
+          is_nullable: refusesNull(column.type) ? 'NO' : 'YES',
           is_identity: 'NO',
           is_generated: 'NEVER',
           is_updatable: 'NO',
@@ -113,13 +95,13 @@ function* columns({ snapshot, database, names }: VirtualSource): Iterable<System
       const options = identity?.kind === 'sequence' ? identity.options : undefined;
       yield {
         ...common,
-        ...typeFacts(column.type, column.modifier),
+        ...columnType(column, database),
         column_name: column.name,
         ordinal_position: column.attributeNumber,
         dtd_identifier: String(column.attributeNumber),
         column_default:
           column.generated === undefined ? (defaultText(column, snapshot, names) ?? null) : null,
-        is_nullable: column.notNull ? 'NO' : 'YES',
+        is_nullable: column.notNull || refusesNull(column.type) ? 'NO' : 'YES',
         is_identity: column.identity === undefined ? 'NO' : 'YES',
         identity_generation: column.identity?.toUpperCase() ?? null,
         identity_start: options === undefined ? null : String(options.start),
@@ -253,6 +235,14 @@ function* checkConstraints(source: VirtualSource): Iterable<SystemRow> {
       yield {
         constraint_catalog: database,
         constraint_schema: table.schema,
+        constraint_name: check.name,
+        check_clause: checkText(check).slice('CHECK ('.length, -1),
+      };
+  for (const { schema, domain } of snapshot.types())
+    for (const check of domain?.checks ?? [])
+      yield {
+        constraint_catalog: database,
+        constraint_schema: schema,
         constraint_name: check.name,
         check_clause: checkText(check).slice('CHECK ('.length, -1),
       };
@@ -430,4 +420,5 @@ export const informationTables: Readonly<Record<string, RowsOf>> = {
   views,
   information_schema_catalog_name: catalogName,
   enabled_roles: enabledRoles,
+  ...domainTables,
 };

@@ -1,6 +1,8 @@
 /** pg_type and its kin, as far as values of the types are known here. */
+import { baseType } from '../../types/domain.ts';
 import { arrayTypeOf, builtInTypes, isText, type SqlType } from '../../types/type.ts';
-import { sqlTypeOf } from '../descriptor.ts';
+import { defaultText } from '../definitions.ts';
+import { sqlTypeOf, type TypeDescriptor } from '../descriptor.ts';
 import type { RowsOf, SystemRow } from './layout.ts';
 import { bootstrapRoleOid, ownerOid, schemaOid } from './system-oids.ts';
 import type { VirtualSource } from './virtual-table.ts';
@@ -8,7 +10,8 @@ import type { VirtualSource } from './virtual-table.ts';
 export const arrayInput = 750;
 
 export function collationOf(type: SqlType): number {
-  const base = type.element ?? type;
+  const plain = baseType(type);
+  const base = plain.element ?? plain;
   if (base.name === 'name') return 950;
   return isText(base) || base.name === 'bpchar' ? 100 : 0;
 }
@@ -34,11 +37,35 @@ const operatorClasses: Readonly<Record<string, readonly [number, string]>> = {
 };
 
 export function operatorClassOf(type: SqlType | undefined): number {
-  const name = type?.name === 'varchar' ? 'text' : (type?.name ?? 'text');
+  const own = type === undefined ? undefined : baseType(type);
+  const name = own?.name === 'varchar' ? 'text' : (own?.name ?? 'text');
   return operatorClasses[name]?.[0] ?? 0;
 }
 
-function* types({ snapshot }: VirtualSource): Iterable<SystemRow> {
+/** What pg_type has of domains alone. */
+function domainFacts(source: VirtualSource, { domain, name, id }: TypeDescriptor): SystemRow {
+  if (domain === undefined) return {};
+  const { type, modifier, notNull } = domain;
+  const column = {
+    name,
+    attributeNumber: 0,
+    type: baseType(type),
+    modifier,
+    notNull,
+    default: domain.default,
+  };
+  return {
+    oid: id,
+    typtype: 'd',
+    typbasetype: type.oid,
+    typtypmod: modifier,
+    typnotnull: notNull,
+    typdefault: defaultText(column, source.snapshot, source.names) ?? null,
+  };
+}
+
+function* types(source: VirtualSource): Iterable<SystemRow> {
+  const { snapshot } = source;
   for (const type of builtInTypes())
     yield { ...typeRow(type), typnamespace: 11, typowner: bootstrapRoleOid };
   for (const descriptor of snapshot.types()) {
@@ -47,7 +74,7 @@ function* types({ snapshot }: VirtualSource): Iterable<SystemRow> {
       typnamespace: schemaOid(snapshot, descriptor.schema),
       typowner: ownerOid(snapshot, descriptor),
     };
-    yield { ...typeRow(own), ...common };
+    yield { ...typeRow(own), ...common, ...domainFacts(source, descriptor) };
     const array = arrayTypeOf(own);
     if (array !== undefined) yield { ...typeRow(array), ...common };
   }
@@ -62,7 +89,7 @@ function* enumLabels({ snapshot }: VirtualSource): Iterable<SystemRow> {
 /** pg_type.typstorage. */
 export function storageOf(type: SqlType): string {
   if (type.length >= 0) return 'p';
-  return type.name === 'numeric' ? 'm' : 'x';
+  return baseType(type).name === 'numeric' ? 'm' : 'x';
 }
 
 function typeRow(type: SqlType): SystemRow {

@@ -1,0 +1,58 @@
+/**
+ * Domains: a type with conditions on its values. A value of a domain is one of its base type, and everything but the way into
+ * it (bind/coerce.ts) treats it as such: it is stored, compared, printed and sent as the base type is.
+ */
+import type { SqlType } from './type.ts';
+
+export interface DomainCheck {
+  readonly oid: number;
+  readonly name: string;
+  /** Over VALUE, as the catalog keeps expressions. */
+  readonly expression: string;
+  /** Added NOT VALID, and not validated since: values that were there before may violate it. */
+  readonly notValid?: true;
+}
+
+/** What a domain adds to the type it is over, which may be a domain as well. */
+export interface Domain {
+  readonly type: SqlType;
+  readonly modifier: number;
+  readonly notNull: boolean;
+  readonly checks: readonly DomainCheck[];
+}
+
+export interface DomainFacts extends Domain {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly display: string;
+}
+
+export function domainType(facts: DomainFacts): SqlType {
+  const { oid, schema, name, display, type, modifier, notNull, checks } = facts;
+  const { labels: _, ...base } = type;
+  const domain = { type, modifier, notNull, checks };
+  const own = { oid, arrayOid: 0, schema, name, display, preferred: false, element: undefined };
+  return { ...base, ...own, domain };
+}
+
+/** The type that values of a type are of: for all but domains the type itself. */
+export function baseType(type: SqlType): SqlType {
+  let base = type;
+  while (base.domain !== undefined) base = base.domain.type;
+  return base;
+}
+
+/** The modifier of the base type's values. @param modifier of a type that is no domain */
+export function baseModifier(type: SqlType, modifier: number): number {
+  let [base, own] = [type, modifier];
+  while (base.domain !== undefined) [base, own] = [base.domain.type, base.domain.modifier];
+  return own;
+}
+
+/** Whether any value of the base type might not be one of the domain; false for other types. */
+export function isConstrained(type: SqlType): boolean {
+  const { domain } = type;
+  if (domain === undefined) return false;
+  return domain.notNull || domain.checks.length > 0 || isConstrained(domain.type);
+}
