@@ -1,126 +1,129 @@
 #!/usr/bin/env node
 /** The same data cut into ever more ranges: what a read and a write of one key cost, in CPU of all processes. */
-import { concatBytes, kvPrefix } from '@flotilla/base';
-import type { Flotilla } from '@flotilla/client';
-import { openRouter, openSdk } from '../harness/connections.ts';
-import { eventually, sleep } from '../harness/eventually.ts';
-import { cpuMsOf } from '../harness/process-usage.ts';
+import { percentile } from '../harness/process-usage.ts';
 import { type Campaign, runCampaign } from './campaign.ts';
-import { shapeOf } from './parts/cluster-shape.ts';
+import {
+  type Cost,
+  CutCluster,
+  type Leaders,
+  type Operation,
+  totalOf,
+} from './parts/cut-cluster.ts';
 
-const valueBytes = 100;
+interface Setting {
+  readonly leaders: Leaders;
+  readonly clients: number;
+  readonly operation: Operation;
+}
 
 await runCampaign(
   {
     name: 'bench:ranges',
-    about: `Three stores, one key-value span of --keys keys, cut evenly into each of --counts ranges, on a new cluster each time. Clients
-read, then write, keys at random in a closed loop; CPU is that of stores, nats-server and clients, from /proc, less what the same
-cluster uses when nobody asks. Per read and per write it may not differ by more than --flat percent from that of the first count.`,
+    about: `One cluster of three stores for each of --counts; each holds the same --keys keys, cut evenly into so many ranges. Clients
+read, or write, keys at random in a closed loop; CPU is that of stores, nats-server and clients, from /proc, less what the same cluster
+uses when nobody asks. The clusters are measured in turns, --rounds times, and the median counts. First one store leads all ranges of
+every cluster, so that nothing differs but their number: there a cost may differ by --flat percent from that of the first count.
+Then the leaders are spread over the stores, which costs more by itself: figures, no promise.`,
     knobs: {
       counts: { byDefault: '1,10,100,1000', text: 'numbers of ranges, the first is the measure' },
       keys: { byDefault: '20000', text: 'keys' },
-      seconds: { byDefault: '20', text: 'of reads, and of writes' },
-      clients: { byDefault: '48', text: 'operations under way at once' },
+      clients: { byDefault: '1,48', text: 'operations under way at once' },
+      leaders: { byDefault: 'one,all', text: 'which stores lead: one, all' },
+      rounds: { byDefault: '5', text: 'turns' },
+      seconds: { byDefault: '8', text: 'of reads, and of writes, in each turn' },
+      'warm-up': { byDefault: '60', text: 'seconds of each before the first turn' },
       flat: { byDefault: '15', text: 'percent that the cost may differ' },
     },
   },
   async (campaign) => {
-    const costs: { ranges: number; read: number; write: number }[] = [];
-    for (const ranges of campaign.numbers('counts')) costs.push(await measure(campaign, ranges));
-    const [first] = costs;
-    for (const each of costs.slice(1))
-      for (const kind of ['read', 'write'] as const) {
-        const share = (100 * each[kind]) / (first?.[kind] ?? 0) - 100;
-        campaign.promise(
-          `a ${kind} over ${each.ranges} ranges costs what it costs over ${first?.ranges}`,
-          Math.abs(share) <= campaign.number('flat'),
-          `${each[kind].toFixed(0)} us, ${share > 0 ? '+' : ''}${share.toFixed(1)} %`,
-        );
-      }
+    const clusters: CutCluster[] = [];
+    for (const ranges of campaign.numbers('counts')) {
+      clusters.push(await CutCluster.start(campaign, ranges, campaign.number('keys')));
+      campaign.say(`${ranges} ranges`);
+    }
+    for (const leaders of campaign.text('leaders').split(',')) {
+      if (leaders !== 'one' && leaders !== 'all') throw new Error(`who is "${leaders}"?`);
+      await compare(campaign, clusters, leaders);
+    }
+    for (const cluster of clusters) await cluster.stop();
   },
 );
 
-async function measure(
+async function compare(
   campaign: Campaign,
-  ranges: number,
-): Promise<{ ranges: number; read: number; write: number }> {
-  const cluster = await campaign.cluster({
-    stores: 3,
-    ranges: 4,
-    settings: { FLOTILLA_SPLIT_BYTES: '0', FLOTILLA_SPLIT_REQUESTS_PER_SECOND: '0' },
-  });
-  const { router, close } = await openRouter(cluster);
-  const client = await openSdk(cluster);
-  const keys = campaign.number('keys');
-  const value = Buffer.alloc(valueBytes, 'v');
-  let next = 0;
-  await lanes(16, async () => {
-    while (next < keys) await client.kv.put(keyOf(next++), value);
-  });
-  let cut = 1;
-  await lanes(4, async () => {
-    while (cut < ranges) {
-      const key = concatBytes(kvPrefix, Buffer.from(keyOf(Math.floor((keys * cut++) / ranges))));
-      await eventually('the range is cut', { timeoutMs: 60_000 }, async () => {
-        await router.split(key, { timeoutMs: 20_000 });
-        return true;
-      });
-    }
-  });
-  // Balancing has an end, and hand-overs are not what is measured.
-  let seen = '';
-  await eventually('nothing moves', { timeoutMs: 300_000, everyMs: 5000 }, async () => {
-    const { unwell, leases, ranges: found } = await shapeOf(router, [1, 2, 3]);
-    const same = seen === leases.join('/');
-    seen = leases.join('/');
-    return same && unwell === 0 && found === ranges + 3 ? true : undefined;
-  });
-  const pids = [...cluster.pids.values(), process.pid];
-  const ms = campaign.number('seconds') * 1000;
-  const idleFrom = await cpuMsOf(pids);
-  await sleep(5000);
-  const idleShare = ((await cpuMsOf(pids)) - idleFrom) / 5000;
-  const cost = async (operation: (client: Flotilla) => Promise<unknown>): Promise<number> => {
-    await run(2000, campaign.number('clients'), () => operation(client));
-    const [from, startedAt] = [await cpuMsOf(pids), performance.now()];
-    const operations = await run(ms, campaign.number('clients'), () => operation(client));
-    const spent = (await cpuMsOf(pids)) - from - idleShare * (performance.now() - startedAt);
-    return (spent * 1000) / operations;
-  };
-  const anyKey = (): string => keyOf(Math.floor(Math.random() * keys));
-  const read = await cost((each) => each.kv.get(anyKey()));
-  const write = await cost((each) => each.kv.put(anyKey(), value));
-  campaign.figure(`${ranges} ranges`, {
-    ...{ 'us per read': Math.round(read), 'us per write': Math.round(write) },
-    ...{ 'idle, % of a core': Math.round(1000 * idleShare) / 10, leases: seen },
-  });
-  await client.close();
-  await close();
-  await cluster.stop({ keepData: false });
-  return { ranges, read, write };
+  clusters: CutCluster[],
+  leaders: Leaders,
+): Promise<void> {
+  const settings = campaign.numbers('clients').flatMap((clients): Setting[] => [
+    { leaders, clients, operation: 'read' },
+    { leaders, clients, operation: 'write' },
+  ]);
+  for (const cluster of clusters) {
+    await cluster.lead(leaders);
+    await cluster.touch();
+    const leases = (await cluster.leases()).join('/');
+    campaign.say(
+      `${cluster.ranges} ranges, leases ${leases}, idle ${cluster.idleShare.toFixed(1)} %`,
+    );
+  }
+  const warmUpMs = campaign.number('warm-up') * 1000;
+  // The most clients first: code is compiled by how often it runs.
+  for (const { operation, clients } of settings.toReversed())
+    for (const cluster of clusters) await cluster.cost(operation, clients, warmUpMs);
+  const costs = new Map<string, Cost[]>();
+  for (let round = 1; round <= campaign.number('rounds'); round++)
+    for (const setting of settings)
+      for (const cluster of clusters) {
+        const ms = campaign.number('seconds') * 1000;
+        const cost = await cluster.cost(setting.operation, setting.clients, ms);
+        const name = nameOf(setting, cluster.ranges);
+        costs.set(name, [...(costs.get(name) ?? []), cost]);
+        campaign.say(`${round}: ${name}: ${textOf(cost)}`);
+      }
+  for (const setting of settings) judge(campaign, setting, clusters, costs);
 }
 
-function keyOf(n: number): string {
-  return `key-${String(n).padStart(9, '0')}`;
+function judge(
+  campaign: Campaign,
+  setting: Setting,
+  clusters: readonly CutCluster[],
+  costs: ReadonlyMap<string, readonly Cost[]>,
+): void {
+  const median = (ranges: number, of: (cost: Cost) => number): number =>
+    percentile((costs.get(nameOf(setting, ranges)) ?? []).map(of), 50);
+  for (const { ranges } of clusters) {
+    const totals = (costs.get(nameOf(setting, ranges)) ?? []).map(totalOf);
+    campaign.figure(nameOf(setting, ranges), {
+      us: Math.round(median(ranges, totalOf)),
+      stores: Math.round(median(ranges, ({ stores }) => stores)),
+      nats: Math.round(median(ranges, ({ nats }) => nats)),
+      client: Math.round(median(ranges, ({ client }) => client)),
+      least: Math.round(Math.min(...totals)),
+      greatest: Math.round(Math.max(...totals)),
+      'per second': Math.round(median(ranges, ({ operationsPerSecond: rate }) => rate)),
+    });
+  }
+  const [first, ...others] = clusters;
+  if (setting.leaders !== 'one' || first === undefined) return;
+  for (const { ranges } of others) {
+    const us = median(ranges, totalOf);
+    const share = (100 * us) / median(first.ranges, totalOf) - 100;
+    campaign.promise(
+      `${nameOf(setting, ranges)}: as over ${first.ranges}`,
+      Math.abs(share) <= campaign.number('flat'),
+      `${us.toFixed(0)} us, ${share > 0 ? '+' : ''}${share.toFixed(1)} %`,
+    );
+  }
 }
 
-async function lanes(count: number, lane: () => Promise<void>): Promise<void> {
-  await Promise.all(Array.from({ length: count }, lane));
+function nameOf({ leaders, clients, operation }: Setting, ranges: number): string {
+  const led = leaders === 'one' ? 'one store leads' : 'all stores lead';
+  return `${operation}, ${clients === 1 ? '1 client' : `${clients} clients`}, ${led}, ${ranges} ranges`;
 }
 
-/** @returns how many were done */
-async function run(
-  ms: number,
-  clients: number,
-  operation: () => Promise<unknown>,
-): Promise<number> {
-  const until = performance.now() + ms;
-  let done = 0;
-  await lanes(clients, async () => {
-    while (performance.now() < until) {
-      await operation();
-      done++;
-    }
-  });
-  return done;
+function textOf(cost: Cost): string {
+  const { stores, nats, client } = cost;
+  const parts = [totalOf(cost), stores, nats, client].map((us) => us.toFixed(0));
+  const rate = cost.operationsPerSecond.toFixed(0);
+  return `${parts[0]} us = ${parts[1]} stores + ${parts[2]} nats + ${parts[3]} client, ${rate}/s`;
 }

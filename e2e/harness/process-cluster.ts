@@ -20,6 +20,8 @@ export interface ProcessClusterOptions {
   readonly ranges?: number;
   /** Settings of all processes, `FLOTILLA_…`. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Every store is in a zone of its own, `zoneName`: wishes of spans can name it. Default: none has one. */
+  readonly zones?: boolean;
 }
 
 interface Ready {
@@ -33,10 +35,15 @@ export function storeName(storeId: number): string {
   return `store-${storeId}`;
 }
 
+export function zoneName(storeId: number): string {
+  return `zone-${storeId}`;
+}
+
 export class ProcessCluster implements ClusterAddress {
   readonly data: string;
   readonly clusterName = 'campaign';
   private readonly settings: Readonly<Record<string, string>>;
+  private readonly zones: boolean;
   private readonly children = new Map<string, ChildProcess>();
   private readonly ready = new Map<string, Ready>();
   /** Ends nothing by surprise: what was killed on purpose is not an accident. */
@@ -46,14 +53,15 @@ export class ProcessCluster implements ClusterAddress {
   private natsPort = 0;
   private lastStoreId = 0;
 
-  private constructor(data: string, settings: Readonly<Record<string, string>>) {
+  private constructor(data: string, { settings = {}, zones = false }: ProcessClusterOptions) {
     this.data = data;
     this.settings = settings;
+    this.zones = zones;
   }
 
   static async start(options: ProcessClusterOptions): Promise<ProcessCluster> {
     const data = await mkdtemp(join(tmpdir(), 'flotilla-campaign-'));
-    const cluster = new ProcessCluster(data, options.settings ?? {});
+    const cluster = new ProcessCluster(data, options);
     try {
       await mkdir(join(data, 'logs'));
       await cluster.found(options);
@@ -106,6 +114,7 @@ export class ProcessCluster implements ClusterAddress {
   async startStore(storeId: number): Promise<void> {
     await this.startFlotilla(storeName(storeId), [
       ...['--roles', 'store', '--store-id', `${storeId}`, '--machine', `machine-${storeId}`],
+      ...(this.zones ? ['--zone', zoneName(storeId)] : []),
       ...['--data', this.storeDirectory(storeId), '--http', '127.0.0.1:0'],
     ]);
   }

@@ -5,6 +5,7 @@
 import { nextIndex, probe } from '@flotilla/base';
 import { campaign } from './election.ts';
 import { quorumHeardUntilMs } from './lease.ts';
+import { nextBeatMs } from './liveness.ts';
 import { maybeLeaveJoint } from './membership.ts';
 import type { ProposeResult } from './raft-core.ts';
 import { becomeFollower } from './roles.ts';
@@ -67,7 +68,7 @@ export function tickLeader(state: RaftState, leader: LeaderRole, now: number): v
 }
 
 function beat(state: RaftState, leader: LeaderRole, now: number): void {
-  leader.heartbeatDueMs = now + state.timings.heartbeatIntervalMs;
+  leader.heartbeatDueMs = nextBeatMs(state, leader, now);
   leader.heartbeatWanted = true;
   leader.sendWanted = true;
 }

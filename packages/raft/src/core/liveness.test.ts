@@ -58,6 +58,64 @@ describe('a leader whose followers are covered', () => {
     expect(group.core(1).nextDeadline()).toBe(Infinity);
   });
 
+  test.each([
+    [1, 200],
+    [100, 200],
+    [101, 400],
+    [299, 400],
+  ])('written to at %i, says what is committed at %i, as all groups of the store do', (at, due) => {
+    const group = settledGroup();
+    cover(group, 'covered');
+    group.run(1);
+    const from = Math.ceil(group.now / 200) * 200;
+    group.wait(from + at - group.now);
+    group.propose(1, 'x');
+    group.settle();
+    expect(group.core(1).nextDeadline()).toBe(from + due);
+    group.wait(from + due - group.now);
+    group.tick(1);
+    group.run(1);
+    expect(group.network.map((message) => message.to)).toEqual([2, 3]);
+    group.settle();
+    expect(group.core(3).status(group.now).commitIndex).toBe(2);
+    expect(group.core(1).nextDeadline()).toBe(Infinity);
+  });
+
+  test('has no heartbeat for a follower that was sent an entry a moment ago, and one at the next moment', () => {
+    const group = settledGroup();
+    cover(group, 'covered');
+    group.run(1);
+    group.propose(1, 'x');
+    group.settle();
+    const due = group.core(1).nextDeadline();
+    group.wait(due - group.now - 10);
+    group.propose(1, 'y');
+    group.settle();
+    group.wait(10);
+    group.tick(1);
+    group.run(1);
+    expect(group.network).toEqual([]);
+    expect(group.core(1).nextDeadline()).toBe(due + 200);
+    group.wait(200);
+    group.tick(1);
+    group.settle();
+    expect(group.core(3).status(group.now).commitIndex).toBe(3);
+    expect(group.core(1).nextDeadline()).toBe(Infinity);
+  });
+
+  test('beats for a follower that was sent an entry a moment ago if no store speaks for it', () => {
+    const group = settledGroup();
+    cover(group, 'covered', [2]);
+    const due = group.core(1).nextDeadline();
+    group.wait(due - group.now - 10);
+    group.propose(1, 'x');
+    group.settle();
+    group.wait(10);
+    group.tick(1);
+    group.run(1);
+    expect(group.network.map((message) => message.to)).toEqual([3]);
+  });
+
   test('sends a read round to covered followers, and again when it was lost', () => {
     const group = settledGroup();
     cover(group, 'covered');

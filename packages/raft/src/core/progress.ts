@@ -67,6 +67,8 @@ export class Progress {
   coverage: Coverage = 'none';
   /** When the last answer of this term arrived: CheckQuorum. */
   lastHeardMs: number;
+  /** When the last append left for it. */
+  sentAtMs: number = -Infinity;
   /** The newest own send time that was echoed: leases. */
   ackedSentAtMs: number;
   /** The newest commit index that it was sent, and that a read of its own waits for. */

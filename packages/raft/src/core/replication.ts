@@ -37,7 +37,7 @@ export function sendAppends(state: RaftState, leader: LeaderRole, now: number): 
     }
     // Even with a full window: an empty append tells a follower what it misses, so that a loss cannot stall it.
     const roundMissing = round && peer.sentReadSequence < sequenceToSend(leader);
-    const beat = heartbeat && !isSpokenFor(state, leader, peer);
+    const beat = heartbeat && !isSpokenFor(state, leader, peer) && !hasJustHeard(state, peer, now);
     const commitMissing =
       peer.sentCommitIndex < peer.wantedCommitIndex &&
       announcedCommitIndex(state) >= peer.wantedCommitIndex;
@@ -48,6 +48,18 @@ export function sendAppends(state: RaftState, leader: LeaderRole, now: number): 
   if (round) leader.reads.forcedSequence = sequenceToSend(leader);
   leader.heartbeatWanted = false;
   leader.sendWanted = false;
+}
+
+/**
+ * An append that left lately says what a heartbeat would, and a loss of it shows at the next: nothing but words on the log
+ * is due to a follower that its store speaks for.
+ */
+function hasJustHeard({ timings }: RaftState, peer: Progress, now: number): boolean {
+  return (
+    peer.coverage === 'covered' &&
+    peer.state === 'replicate' &&
+    now - peer.sentAtMs < timings.heartbeatIntervalMs / 2
+  );
 }
 
 /** Every peer hears the commit index of now, once it is applied here. */
@@ -81,6 +93,7 @@ function sendAppend(
     readSequence,
     replicatedIndex: state.replicatedIndex,
   });
+  peer.sentAtMs = append.now;
   peer.sentReadSequence = readSequence;
   peer.sentReplicatedIndex = state.replicatedIndex;
   peer.sentCommitIndex = leaderCommit;

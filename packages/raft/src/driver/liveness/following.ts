@@ -5,6 +5,7 @@
 import { probe, type ReplicaId } from '@flotilla/base';
 import type { Group } from '../group.ts';
 import type { FollowerSide } from './follower-side.ts';
+import type { Followed } from './group-liveness.ts';
 import { says } from './versioned-set.ts';
 
 export interface FollowingOptions {
@@ -24,18 +25,23 @@ export class Following {
     const { softState, followed } = group;
     const leader = softState?.role === 'follower' ? softState.leader : undefined;
     const term = softState?.term;
-    const session = leader === undefined ? undefined : this.options.sideOf(group, leader)?.session;
+    const follows = leader === followed?.item.leader && term === followed?.item.term;
+    if (followed !== undefined && follows && isAsBefore(group, followed)) return;
+    const side = leader === undefined ? undefined : this.options.sideOf(group, leader);
+    const session = side?.session;
     if (followed !== undefined) {
-      const follows = leader === followed.item.leader && term === followed.item.term;
       if (follows && session === followed.session) return;
       if (!follows) probe('storeSupportWithdrawn');
       this.stop(group);
     }
-    if (leader === undefined || term === undefined || session === undefined) return;
+    if (leader === undefined || term === undefined) return;
+    if (side === undefined || session === undefined) return;
     const item = { rangeId: group.rangeId, term, leader, follower: group.core.self };
     if (!says(session.led.get(group.rangeId), item)) return;
     session.supported.set(item);
-    group.followed = { item, session, syncedMs: Number.NEGATIVE_INFINITY };
+    const storeOf = group.storeOf.has(leader) ? group.storeOf : undefined;
+    const syncedMs = Number.NEGATIVE_INFINITY;
+    group.followed = { item, session, side, storeOf, syncedMs };
   }
 
   /** Every later answer is without the group. */
@@ -58,4 +64,9 @@ export class Following {
     group.core.leaderHeard(item.leader, item.term, session.heardAtMs);
     followed.syncedMs = session.heardAtMs;
   }
+}
+
+/** The same life of the same store leads it: the common case, in which nothing is looked up. */
+function isAsBefore(group: Group, { side, session, storeOf }: Followed): boolean {
+  return side.session === session && storeOf === group.storeOf;
 }

@@ -70,12 +70,22 @@ export class Leading {
 
 function newMember(item: Leadership, side: LeaderSide): LedMember {
   const syncedSentAtMs = Number.NEGATIVE_INFINITY;
-  return { item, side, coverage: 'none', session: undefined, syncedSentAtMs };
+  const unread = { isSupported: false, readSession: undefined, readVersion: 0 };
+  return { item, side, coverage: 'none', ...unread, session: undefined, syncedSentAtMs };
 }
 
-function coverageOf({ item, side }: LedMember): Coverage {
+/** Looked up only when the other store's words have changed: groups are reviewed far more often. */
+function coverageOf(member: LedMember): Coverage {
+  const { item, side } = member;
   if (side.isSilent) return 'silent';
-  return says(side.session?.supported.get(item.rangeId), item) ? 'covered' : 'none';
+  const { session } = side;
+  const version = session?.supported.version ?? 0;
+  if (session !== member.readSession || version !== member.readVersion) {
+    member.readSession = session;
+    member.readVersion = version;
+    member.isSupported = says(session?.supported.get(item.rangeId), item);
+  }
+  return member.isSupported ? 'covered' : 'none';
 }
 
 function reviewMember(group: Group, member: LedMember, now: number): boolean {

@@ -75,6 +75,24 @@ describe('idle groups', () => {
     expect(leaderOf(c).raft.leaseValid(range)).toBe(true);
   });
 
+  it('that were written to at different times say what is committed at the same few', async () => {
+    const c = await idle({ ranges: 50 });
+    const moments = new Set<number>();
+    c.passes = ({ message }) => {
+      if (message.kind === 'appendEntriesRequest' && message.entries.length === 0)
+        moments.add(c.clock.nowMs());
+      return true;
+    };
+    for (let i = 0; i < 100; i++) {
+      c.propose(toRangeId((i % 50) + 1), `${i}`);
+      await c.run(20);
+    }
+    await c.run(500);
+    for (const id of c.rangeIds) expect(c.commands(3, id)).toHaveLength(2);
+    // In 2.5 s, every 200 ms; each group would have had its own.
+    expect(moments.size).toBeLessThanOrEqual(13);
+  });
+
   it('try again when a message of the group was lost', async () => {
     const c = await idle({ ranges: 1 });
     const [first, second] = followersOf(c);
