@@ -31,7 +31,7 @@ export async function createFlotilla(options: CreateFlotillaOptions): Promise<Fl
   const { peers } = router;
   const { spill } = options;
   const parts = {
-    ...{ database, clock, prng, logger, cluster, peers, catalogLease: true },
+    ...{ database, clock, prng, logger, cluster, peers, catalogLease: true, sweepsLoads: true },
     ...(spill === undefined ? {} : { spill }),
   };
   const engine = await createSqlEngine(parts);

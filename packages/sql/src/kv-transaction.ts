@@ -123,6 +123,29 @@ export interface KvTransaction {
   /** Deletes every key of the span when the transaction commits, together with its writes; each counts as one of them. */
   deleteSpan(span: Span): void;
 
+  /**
+   * Nobody but this transaction knows of the span before it commits, and there is nothing in it yet. Writes to it may leave
+   * early, see `flush`; reads of it see nothing but them, and are neither locked nor checked. A scan lies within such a span or
+   * outside of all. Rolled back with the writes of its time. `deleteSpan` is not for it.
+   */
+  claim(span: Span): void;
+  /** Whether all of it was claimed, and that was not rolled back. */
+  hasClaimed(span: Span): boolean;
+  /** What waits in memory of writes to claimed spans. Unit: bytes, at least what they hold. */
+  readonly claimedBytes: number;
+  /**
+   * Writes to claimed spans leave memory. If the transaction does not commit they stay behind where nobody finds them: whoever
+   * calls this sees to it that somebody `discard`s them. Nothing may be written meanwhile. Once this was called, `commit` does it
+   * too. Errors: those of `commit`; KEY_EXISTS where `insert` found no such write of this transaction in memory. None leaves
+   * the outcome of the transaction open.
+   */
+  flush(signal?: AbortSignal): Promise<void>;
+  /**
+   * What is read from now on is as of this moment or later, which has passed: a snapshot that is older moves. CONFLICT where
+   * what was read has changed by then, SNAPSHOT_TOO_OLD for a transaction that reads the past.
+   */
+  readSince(timestamp: number): Promise<void>;
+
   /** Remembers what is buffered now. Costs nothing for what is never rolled back to. */
   savepoint(): Savepoint;
   /** The buffered writes are again what they were; the savepoint, and those before it, stay. Locks and reads stay. */

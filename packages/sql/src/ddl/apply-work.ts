@@ -1,8 +1,7 @@
 /**
  * Makes the rows of a changed table fit it: checks them against new constraints, enters them into new indexes, or writes
- * all of them anew. Rows are read through the statement's transaction. What is written lies under prefixes that nobody else
- * knows before the change commits, so it is written in parts as it comes; if the change fails, it is garbage. In a block all of
- * it goes into the block's transaction.
+ * all of them anew. Rows are read and written through the statement's transaction. What is written lies under prefixes that
+ * nobody else knows before the change commits, so it leaves memory as it comes.
  */
 import { DbError } from '@flotilla/base';
 import { columnOffset, type TableDescriptor } from '../catalog/descriptor.ts';
@@ -11,11 +10,9 @@ import { type Evaluator, evaluatorOf, type Row } from '../execute/evaluate.ts';
 import { evaluateOnce } from '../execute/operator.ts';
 import { findTarget } from '../execute/references.ts';
 import { IndexRules, rowKeyOf, rulesOf } from '../execute/table-rules.ts';
-import type { KvTransaction } from '../kv-transaction.ts';
-import { backfillBytes } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import { TableStore } from '../storage/table-store.ts';
+import { indexSpan, storageSpan, TableStore } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
 import type { TableDraft } from './table-draft.ts';
 
@@ -27,7 +24,11 @@ export async function applyWork(
   const rewrites = draft.work.some((one) => one.kind === 'rewrite');
   if (draft.work.length === 0) return draft.table;
   const ddl = draft.context;
-  const after = rewrites ? { ...draft.table, storageId: await ddl.takeStorageId() } : draft.table;
+  const { filledAt: _, ...unfilled } = draft.table;
+  const after = rewrites ? { ...unfilled, storageId: await ddl.takeStorageId() } : draft.table;
+  if (rewrites) ddl.claim(storageSpan(after.storageId));
+  else
+    for (const one of draft.work) if (one.kind === 'index') ddl.claim(indexSpan(after, one.index));
   const job = new Job(draft, before, after, rewrites);
   await job.run();
   return after;
@@ -41,7 +42,7 @@ class Job {
   private readonly rewrites: boolean;
   private readonly values: readonly (Evaluator | undefined)[];
   private readonly indexes: readonly IndexRules[];
-  private readonly out: ChunkWriter;
+  private readonly out: PairWriter;
   private lastRowId = 0n;
 
   constructor(
@@ -63,7 +64,7 @@ class Job {
     this.indexes = (
       rewrites ? after.indexes : fresh.filter((one) => after.indexes.includes(one))
     ).map((index) => new IndexRules(after, index));
-    this.out = new ChunkWriter(this.ddl);
+    this.out = new PairWriter(this.ddl);
   }
 
   async run(): Promise<void> {
@@ -77,11 +78,11 @@ class Job {
         this.judge(row);
         await this.judgeReferences(row);
         this.write(key, row);
-        if (this.out.isFull) await this.flush();
         if (run.pace.due()) await run.pace.rest();
       }
+      await this.out.relieve();
     }
-    await this.flush();
+    await this.out.end();
   }
 
   private convert(old: Row): Promise<Datum[]> {
@@ -197,10 +198,6 @@ class Job {
     if (this.before.keyColumns.length === 0) return this.before.hiddenRowId(oldKey);
     return ++this.lastRowId;
   }
-
-  private flush(): Promise<void> {
-    return this.out.flush();
-  }
 }
 
 interface Duplicate {
@@ -209,56 +206,52 @@ interface Duplicate {
   readonly table: TableDescriptor;
 }
 
-/** Writes pairs whose keys must be absent, some at a time. */
-class ChunkWriter {
+/** Writes pairs whose keys must be absent. */
+class PairWriter {
   private readonly ddl: DdlContext;
-  private pairs = new Map<
-    string,
-    { readonly key: Uint8Array; readonly value: Uint8Array; readonly twice: () => Duplicate }
-  >();
-  private bytes = 0;
+  /** What is not known to be alone, by key. */
+  private pairs = new Map<string, () => Duplicate>();
 
   constructor(ddl: DdlContext) {
     this.ddl = ddl;
   }
 
-  get isFull(): boolean {
-    return this.bytes >= backfillBytes;
-  }
-
   /** Throws 23505, DbError. */
   add(key: Uint8Array, value: Uint8Array, twice: () => Duplicate): void {
-    const { block, transaction } = this.ddl.options;
-    if (block) {
-      // A block has its snapshot: it sees nothing that others write from now on.
-      try {
-        transaction.insert(key, value);
-      } catch (error) {
-        throw isTaken(error) ? duplicate(twice()) : error;
-      }
-      return;
+    try {
+      this.ddl.options.transaction.insert(key, value);
+    } catch (error) {
+      throw isTaken(error) ? duplicate(twice()) : error;
     }
-    const text = Buffer.from(key).toString('latin1');
-    if (this.pairs.has(text)) throw duplicate(twice());
-    this.pairs.set(text, { key, value, twice });
-    this.bytes += key.length + value.length;
+    this.pairs.set(textOf(key), twice);
   }
 
-  /** Throws 23505, DbError. */
-  async flush(): Promise<void> {
-    if (this.pairs.size === 0) return;
-    const transaction: KvTransaction = this.ddl.options.database.begin();
-    for (const { key, value } of this.pairs.values()) transaction.insert(key, value);
+  /** Some leave memory if they are many. Throws 23505, DbError. */
+  async relieve(): Promise<void> {
+    const { claims, transaction, run } = this.ddl.options;
+    await this.leave(() => claims.relieve(transaction, run.pace.signal));
+  }
+
+  /** There are no more. Throws 23505, DbError. */
+  async end(): Promise<void> {
+    const { claims, transaction, run } = this.ddl.options;
+    await this.leave(() => claims.finish(transaction, run.pace.signal));
+  }
+
+  private async leave(work: () => Promise<void>): Promise<void> {
     try {
-      await transaction.commit();
+      await work();
     } catch (error) {
       if (!isTaken(error) || error.key === undefined) throw error;
-      const found = this.pairs.get(Buffer.from(error.key).toString('latin1'));
-      throw found === undefined ? error : duplicate(found.twice());
+      const found = this.pairs.get(textOf(error.key));
+      throw found === undefined ? error : duplicate(found());
     }
-    this.pairs = new Map();
-    this.bytes = 0;
+    if (this.ddl.options.transaction.claimedBytes === 0) this.pairs.clear();
   }
+}
+
+function textOf(key: Uint8Array): string {
+  return Buffer.from(key).toString('latin1');
 }
 
 function isTaken(error: unknown): error is DbError {

@@ -19,6 +19,7 @@ import {
   batchRows,
   conflictBackoffMs,
   conflictRunsMax,
+  pourBytes,
   staleRunsMax,
   uniqueLocksMax,
   workMemoryBytes,
@@ -26,7 +27,7 @@ import {
 import type { IndexTest } from '../plan/choose-path.ts';
 import type { PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
 import { SqlError } from '../sql-error.ts';
-import type { TableStore } from '../storage/table-store.ts';
+import { storageSpan, type TableStore } from '../storage/table-store.ts';
 import { duplicateOf, isUniqueKey } from './conflicts.ts';
 import type { Row } from './evaluate.ts';
 import { hasForeignKeys } from './foreign-keys.ts';
@@ -37,7 +38,7 @@ import { programOfRun } from './push/planned-program.ts';
 import { RecordedTransaction, type Recorder } from './recorder.ts';
 import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
 import type { SpillSpace } from './spill/spill-space.ts';
-import { isKeyExists, type Written } from './write.ts';
+import { InsertNode, isKeyExists, type Written } from './write.ts';
 import { type RowIds, WriteSet } from './write-set.ts';
 
 /** A prepared plan of a known kind. */
@@ -63,6 +64,8 @@ export interface Statement<P> {
   readonly lockTimeoutMs: number;
   /** What `within` puts off. Undefined: nothing is. */
   readonly deferral: Deferral | undefined;
+  /** What was handed to `within` leaves memory, if it may and is much. Undefined: it may not. */
+  readonly relieve?: (() => Promise<void>) | undefined;
   /** Called before it runs again after a conflict. */
   readonly onRetry?: (() => void) | undefined;
   /** The same statement prepared on the catalog as it is now. Throws if that is no longer possible. */
@@ -206,7 +209,8 @@ export class Runner {
         const computed =
           attempt === 1 ? await this.compute(statement, run, prepared, grant) : undefined;
         if (computed !== undefined) return computed;
-        const written = await prepared.plan.root.run(run);
+        const pour = this.pourOf(run, statement, prepared);
+        const written = await prepared.plan.root.run(pour === undefined ? run : { ...run, pour });
         run.pace.check();
         await writes?.complete(run);
         if (within !== undefined) await this.checkUnique(run);
@@ -259,6 +263,36 @@ export class Runner {
       run.transaction.commitComputed(key, program),
     );
     return written ? { count: 1, returned: [], stores: [store] } : undefined;
+  }
+
+  /**
+   * As `Run.pour` says. The catalog is the transaction's own then, so that the plan cannot turn out to be stale; and what is run
+   * again, or fails, is taken back as a whole.
+   */
+  private pourOf(
+    run: Run,
+    { relieve, deferral }: Statement<WritePlan>,
+    { plan, needs }: Prepared<WritePlan>,
+  ): Run['pour'] {
+    const { root } = plan;
+    const { writes, transaction, evaluation } = run;
+    const snapshot = evaluation.catalog?.names.snapshot;
+    if (relieve === undefined || writes === undefined || snapshot === undefined) return undefined;
+    if (!(root instanceof InsertNode) || !root.onlyAdds) return undefined;
+    const { table } = root.store;
+    const isRead = needs.some(
+      (need) => need.kind === 'relation' && need.id === table.id && need.letter === 'r',
+    );
+    if (isRead || !transaction.hasClaimed(storageSpan(table.storageId))) return undefined;
+    if (hasForeignKeys(table, snapshot)) return undefined;
+    return async () => {
+      if (writes.memory.held < pourBytes) return;
+      await writes.complete(run);
+      await this.checkUnique(run);
+      writes.apply(transaction, deferral);
+      writes.clear();
+      await relieve();
+    };
   }
 
   /** @returns whether the plan is current; if not, nothing was written */

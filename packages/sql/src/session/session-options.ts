@@ -10,6 +10,7 @@ import type { SessionDirectory } from '../cluster/session-directory.ts';
 import type { SessionClient, SessionRegistry } from '../cluster/session-facts.ts';
 import type { Runner } from '../execute/runner.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
+import type { Loading } from '../loading/loading.ts';
 import type { NotificationHub } from '../notifications/notification-hub.ts';
 import type { Parser } from '../parse/parser.ts';
 import type { Preparer } from '../prepare.ts';
@@ -57,6 +58,7 @@ export interface SessionShared {
   readonly sequences: Sequences;
   readonly advisory: AdvisoryLocks;
   readonly temporary: TemporarySchemas;
+  readonly loading: Loading;
   readonly parser: Parser;
   readonly preparer: Preparer;
   readonly runner: Runner;

@@ -105,7 +105,10 @@ export class StatementRunner {
         const running = await this.running<WritePlan>(preparation, evaluation, signal);
         const { count, returned, stores } = await this.context.shared.runner.write(running);
         if (open === undefined) await this.context.temporary.committed(stores);
-        else open.noteWrites(stores);
+        else {
+          open.noteWrites(stores);
+          await open.relieve(signal);
+        }
         const tag = `${plan.tag} ${count}`;
         return columns === undefined ? emptyResult(tag) : listResult(columns, returned, tag, true);
       }
@@ -148,6 +151,7 @@ export class StatementRunner {
           catalog: this.context.catalog,
           ids: this.context.shared.ids,
           afterChange: this.context.afterChange,
+          beginLoad: () => this.context.shared.loading.begin(),
           source: preparation.statement.node.source,
           text: preparation.statement.text,
           evaluation,
@@ -214,6 +218,7 @@ export class StatementRunner {
       const { stores, count } = await runner.write(of<WritePlan>());
       written = count;
       open?.noteWrites(stores);
+      await open?.relieve(signal);
     } else for await (const _batch of runner.select(of<SelectPlan>()));
     const ms = clock.nowMs() - begun;
     const { options, inner: plan } = shown ?? running.prepared.plan;
@@ -330,6 +335,7 @@ export class StatementRunner {
       asOf,
       lockTimeoutMs: this.context.settings.lockTimeoutMs,
       deferral: open?.deferral,
+      relieve: open === undefined ? undefined : () => open.relieve(signal),
       onRetry: this.context.options.events?.onRetry,
       replan: async () => {
         const fresh = await this.replan<P>(preparation, usable);
