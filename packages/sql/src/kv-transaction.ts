@@ -7,7 +7,7 @@
  * statement that is `restartable` may be run again. LOCK_NOT_AVAILABLE: a lock was not to be had in the time or the way
  * that was asked for; the transaction goes on.
  */
-import type { Span } from '@flotilla/base';
+import { DbError, type Span } from '@flotilla/base';
 
 export interface KvPair {
   readonly key: Uint8Array;
@@ -80,6 +80,13 @@ export interface Savepoint {
 /** The last moment of something. May move, either way, while it is relied on. Unit: that of `KvDatabase.now`. */
 export interface TimeBound {
   readonly timestamp: number;
+}
+
+/** A transaction has more writes waiting for its commit than it may have. */
+export class TransactionTooLarge extends DbError {
+  constructor(bytesMax: number) {
+    super('TOO_LARGE', `a transaction writes at most ${bytesMax} bytes`);
+  }
 }
 
 export interface KvTransaction {

@@ -142,6 +142,8 @@ export const catalogLease = {
 /** DROP DATABASE … WITH (FORCE): how often it looks whether the sessions that it ends have ended, and for how long. Unit: ms. */
 export const databaseEndMs = { ask: 20, max: 5_000 } as const;
 
+/** Rows that were found to be there, which a new foreign key refers to, and are not looked for again. */
+export const referencesKnownMax: number = 100_000;
 /** What a statement that only adds rows to storage that its transaction alone knows of keeps of them before it hands them on. Unit: bytes, estimated. */
 export const pourBytes: number = 1024 * 1024;
 /** What a transaction keeps in memory of its writes to storage that it alone knows of. Unit: bytes. */

@@ -355,8 +355,7 @@ export class Commit {
     const { router } = this.parts;
     const options = { timeoutMs: this.leftMs(1) };
     if (!(await router.refresh(this.work.context, checks, to, options))) throw conflict();
-    for (const check of checks)
-      if (check.endKey !== undefined) this.held.set(nameOf(check), to);
+    for (const check of checks) if (check.endKey !== undefined) this.held.set(nameOf(check), to);
   }
 
   /** What was shown to hold for an earlier timestamp need not be shown from the beginning. */

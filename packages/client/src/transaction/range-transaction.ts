@@ -32,6 +32,7 @@ import {
   type Savepoint,
   type ScanOptions,
   type TimeBound,
+  TransactionTooLarge,
 } from '@flotilla/sql/protocol';
 import { type ClaimedMark, ClaimedSpans } from './claimed-spans.ts';
 import { Commit, type CommitParts } from './commit.ts';
@@ -489,7 +490,7 @@ export class RangeTransaction implements KvTransaction {
   private checkRoom(growth: number): void {
     const bytes = this.buffer.requestBytes + this.claimedBytes;
     if (bytes + growth > transactionBytesMax)
-      throw new DbError('TOO_LARGE', `a transaction writes at most ${transactionBytesMax} bytes`);
+      throw new TransactionTooLarge(transactionBytesMax);
   }
 
   private checkOpen(): void {

@@ -4,16 +4,16 @@
  * nobody else knows before the change commits, so it leaves memory as it comes.
  */
 import { DbError } from '@flotilla/base';
-import { columnOffset, type TableDescriptor } from '../catalog/descriptor.ts';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { indexKeyText, keyText } from '../execute/constraint-errors.ts';
 import { type Evaluator, evaluatorOf, type Row } from '../execute/evaluate.ts';
 import { evaluateOnce } from '../execute/operator.ts';
-import { findTarget } from '../execute/references.ts';
 import { IndexRules, rowKeyOf, rulesOf } from '../execute/table-rules.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { indexSpan, storageSpan, TableStore } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
+import { ReferenceJudge } from './judge-references.ts';
 import type { TableDraft } from './table-draft.ts';
 
 /** @returns the table, with new storage where its rows were written anew. Throws 23502, 23505, 23514, 23503, DbError. */
@@ -42,7 +42,10 @@ class Job {
   private readonly rewrites: boolean;
   private readonly values: readonly (Evaluator | undefined)[];
   private readonly indexes: readonly IndexRules[];
+  private readonly references: readonly ReferenceJudge[];
   private readonly out: PairWriter;
+  /** Of each column in the rows as they are; -1: they have not got it. */
+  private readonly offsets: readonly number[];
   private lastRowId = 0n;
 
   constructor(
@@ -65,6 +68,18 @@ class Job {
       rewrites ? after.indexes : fresh.filter((one) => after.indexes.includes(one))
     ).map((index) => new IndexRules(after, index));
     this.out = new PairWriter(this.ddl);
+    this.offsets = after.columns.map(({ attributeNumber }) =>
+      before.columns.findIndex((one) => one.attributeNumber === attributeNumber),
+    );
+    const { run } = this.ddl.options;
+    this.references = draft.work.flatMap((one) => {
+      if (one.kind !== 'foreign key') return [];
+      const { foreignKey } = one;
+      const target =
+        foreignKey.target === before.id ? before : this.ddl.snapshot.table(foreignKey.target);
+      if (target === undefined) throw new RangeError('a foreign key refers to a table');
+      return [new ReferenceJudge(run, this.after, foreignKey, target)];
+    });
   }
 
   async run(): Promise<void> {
@@ -72,12 +87,16 @@ class Job {
     const all = this.before.table.columns.map(() => true);
     for await (const batch of run.transaction.scan(this.before.rowsSpan())) {
       run.pace.check();
+      const rows: Datum[][] = [];
       for (const { key, value } of batch) {
-        const old = this.before.decodeRow(key, value, all);
-        const row = await this.convert(old);
+        const row = await this.convert(this.before.decodeRow(key, value, all));
         this.judge(row);
-        await this.judgeReferences(row);
-        this.write(key, row);
+        rows.push(row);
+        if (run.pace.due()) await run.pace.rest();
+      }
+      for (const references of this.references) await references.judge(rows);
+      for (const [i, { key }] of batch.entries()) {
+        this.write(key, rows[i] ?? []);
         if (run.pace.due()) await run.pace.rest();
       }
       await this.out.relieve();
@@ -89,12 +108,10 @@ class Job {
     const { columns } = this.after.table;
     const { run } = this.ddl.options;
     return evaluateOnce(run, () => {
-      const row = columns.map((column, i): Datum => {
+      const row = columns.map((_column, i): Datum => {
         const convert = this.values[i];
         if (convert !== undefined) return convert(old, run.evaluation);
-        const offset = this.before.table.columns.findIndex(
-          (one) => one.attributeNumber === column.attributeNumber,
-        );
+        const offset = this.offsets[i] ?? -1;
         return offset < 0 ? this.missing(i) : (old[offset] ?? null);
       });
       for (const { offset, evaluate } of rulesOf(this.after.table).generated)
@@ -133,35 +150,6 @@ class Job {
             { schema: table.schema, table: table.name, constraint: check.name },
           );
       }
-    }
-  }
-
-  /** Throws 23503. */
-  private async judgeReferences(row: Row): Promise<void> {
-    const { run } = this.ddl.options;
-    for (const one of this.draft.work) {
-      if (one.kind !== 'foreign key') continue;
-      const { foreignKey } = one;
-      const target =
-        foreignKey.target === this.before.table.id
-          ? this.before.table
-          : this.ddl.snapshot.table(foreignKey.target);
-      if (target === undefined) throw new RangeError('a foreign key refers to a table');
-      const offsets = foreignKey.columns.map((number) => columnOffset(this.after.table, number));
-      const values = offsets.map((offset) => row[offset] ?? null);
-      if (values.includes(null)) continue;
-      if (await findTarget(run.transaction, target, foreignKey, values)) continue;
-      const { table } = this.after;
-      throw new SqlError(
-        '23503',
-        `insert or update on table "${table.name}" violates foreign key constraint "${foreignKey.name}"`,
-        {
-          detail: `Key ${keyText(this.after, offsets, row, run.evaluation)} is not present in table "${target.name}".`,
-          schema: table.schema,
-          table: table.name,
-          constraint: foreignKey.name,
-        },
-      );
     }
   }
 

@@ -3,6 +3,7 @@
  * `execute/utility.ts`. Called by the session alone; never tells its activity nor sets deadlines.
  */
 
+import { DbError, timestampFromWallMs } from '@flotilla/base';
 import { normalizeParameter } from '../execute/parameter.ts';
 import { Recorder } from '../execute/recorder.ts';
 import {
@@ -296,6 +297,8 @@ export class StatementRunner {
     // Indexes that came later lack what was there before them.
     const usable = asOf === undefined ? undefined : () => false;
     const alone = { preparation, evaluation, signal, asOf, usable, open, within: undefined };
+    if (asOf !== undefined && filledAtOf(preparation.prepared) > timestampFromWallMs(asOf))
+      throw new DbError('SNAPSHOT_TOO_OLD', 'a table was not there yet at that time');
     if (mayRead(preparation.prepared, usable))
       return this.begun(preparation.prepared as Prepared<P>, alone);
     return this.context
@@ -315,6 +318,8 @@ export class StatementRunner {
     const prepared = mayRead(preparation.prepared, usable)
       ? preparation.prepared
       : await this.context.prepareHere(preparation.statement, preparation.declared, usable);
+    const filledAt = filledAtOf(prepared);
+    if (filledAt > 0) await within.readSince(filledAt);
     return this.begun(prepared as Prepared<P>, {
       ...{ preparation, evaluation, signal, usable, open, within },
       asOf: undefined,
@@ -341,6 +346,8 @@ export class StatementRunner {
         const fresh = await this.replan<P>(preparation, usable);
         this.checkAccess(fresh);
         open?.useRelations(fresh);
+        const filledAt = filledAtOf(fresh);
+        if (filledAt > 0) await within?.readSince(filledAt);
         return fresh;
       },
     };
@@ -358,4 +365,13 @@ export class StatementRunner {
     preparation.prepared = fresh;
     return fresh as Prepared<P>;
   }
+}
+
+/** Before this, storage of the tables that a plan reads may show some of its rows. 0: there is none like that. */
+function filledAtOf({ dependencies }: PreparedPlan): number {
+  let latest = 0;
+  for (const { relation } of dependencies)
+    if (relation.kind === 'table' && relation.filledAt !== undefined)
+      latest = Math.max(latest, relation.filledAt);
+  return latest;
 }
