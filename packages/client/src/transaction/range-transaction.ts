@@ -489,8 +489,7 @@ export class RangeTransaction implements KvTransaction {
 
   private checkRoom(growth: number): void {
     const bytes = this.buffer.requestBytes + this.claimedBytes;
-    if (bytes + growth > transactionBytesMax)
-      throw new TransactionTooLarge(transactionBytesMax);
+    if (bytes + growth > transactionBytesMax) throw new TransactionTooLarge(transactionBytesMax);
   }
 
   private checkOpen(): void {

@@ -19,7 +19,6 @@ import {
   batchRows,
   conflictBackoffMs,
   conflictRunsMax,
-  pourBytes,
   staleRunsMax,
   uniqueLocksMax,
   workMemoryBytes,
@@ -46,6 +45,14 @@ export interface Prepared<P> extends PreparedPlan {
   readonly plan: P & PreparedPlan['plan'];
 }
 
+/** For statements that only add rows to storage which their transaction alone knows of. */
+export interface Relief {
+  /** What such a statement keeps before it hands it to the transaction. Unit: bytes, estimated. */
+  readonly pourBytes: number;
+  /** What the transaction has leaves memory, if that is much. Throws DbError. */
+  relieve(): Promise<void>;
+}
+
 export interface Statement<P> {
   readonly prepared: Prepared<P>;
   readonly evaluation: EvalContext;
@@ -64,8 +71,8 @@ export interface Statement<P> {
   readonly lockTimeoutMs: number;
   /** What `within` puts off. Undefined: nothing is. */
   readonly deferral: Deferral | undefined;
-  /** What was handed to `within` leaves memory, if it may and is much. Undefined: it may not. */
-  readonly relieve?: (() => Promise<void>) | undefined;
+  /** How what was written to new storage leaves memory before the statement's end. Undefined: it does not. */
+  readonly relief?: Relief | undefined;
   /** Called before it runs again after a conflict. */
   readonly onRetry?: (() => void) | undefined;
   /** The same statement prepared on the catalog as it is now. Throws if that is no longer possible. */
@@ -271,13 +278,13 @@ export class Runner {
    */
   private pourOf(
     run: Run,
-    { relieve, deferral }: Statement<WritePlan>,
+    { relief, deferral }: Statement<WritePlan>,
     { plan, needs }: Prepared<WritePlan>,
   ): Run['pour'] {
     const { root } = plan;
     const { writes, transaction, evaluation } = run;
     const snapshot = evaluation.catalog?.names.snapshot;
-    if (relieve === undefined || writes === undefined || snapshot === undefined) return undefined;
+    if (relief === undefined || writes === undefined || snapshot === undefined) return undefined;
     if (!(root instanceof InsertNode) || !root.onlyAdds) return undefined;
     const { table } = root.store;
     const isRead = needs.some(
@@ -286,12 +293,12 @@ export class Runner {
     if (isRead || !transaction.hasClaimed(storageSpan(table.storageId))) return undefined;
     if (hasForeignKeys(table, snapshot)) return undefined;
     return async () => {
-      if (writes.memory.held < pourBytes) return;
+      if (writes.memory.held < relief.pourBytes) return;
       await writes.complete(run);
       await this.checkUnique(run);
       writes.apply(transaction, deferral);
       writes.clear();
-      await relieve();
+      await relief.relieve();
     };
   }
 

@@ -14,7 +14,7 @@ import {
 } from '@flotilla/base';
 import type { Catalog } from '../catalog/catalog.ts';
 import { type KvDatabase, lockedByOther } from '../kv-transaction.ts';
-import { loadSweep } from '../limits.ts';
+import { loadSweep, pourBytes } from '../limits.ts';
 import { decodeLoading, encodeLoading, isInUse, loadingKey, loadingSpan } from './loading-rows.ts';
 import { StorageClaims } from './storage-claims.ts';
 
@@ -38,6 +38,11 @@ export class Loading {
 
   constructor(options: LoadingOptions) {
     this.options = options;
+  }
+
+  /** What a statement keeps of what it adds to new storage. Unit: bytes, estimated. */
+  get pourBytes(): number {
+    return Math.min(pourBytes, this.options.flushBytes);
   }
 
   begin(): StorageClaims {

@@ -8,7 +8,7 @@ import { DbError, type Span, toHex } from '@flotilla/base';
 import type { CatalogEditor } from '../catalog/editor.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import { storageSpan } from '../storage/table-store.ts';
-import { encodeLoading, isInUse, loadingKey } from './loading-rows.ts';
+import { decodeLoading, encodeLoading, isInUse, loadingKey } from './loading-rows.ts';
 
 export interface StorageClaimsOptions {
   readonly database: KvDatabase;
@@ -90,12 +90,14 @@ export class StorageClaims {
     const live = this.spans.filter((span) => transaction.hasClaimed(span));
     await this.note(live);
     const lock = { lock: 'exclusive', beside: true } as const;
-    const rows = await transaction.getMany(
-      live.map(loadingKey),
-      signal === undefined ? lock : { ...lock, signal },
-    );
+    const keys = live.map(loadingKey);
+    const rows = await transaction.getMany(keys, signal === undefined ? lock : { ...lock, signal });
     // Whoever took the transaction for dead has been deleting what it wrote.
-    if (rows.includes(undefined))
+    const isTaken = (key: Uint8Array, i: number): boolean => {
+      const row = rows[i];
+      return row === undefined || decodeLoading(key, row).reclaimedAtMs !== undefined;
+    };
+    if (keys.some(isTaken))
       throw new DbError(
         'CONFLICT',
         'the transaction was taken for dead, and what it wrote deleted',

@@ -340,7 +340,13 @@ export class StatementRunner {
       asOf,
       lockTimeoutMs: this.context.settings.lockTimeoutMs,
       deferral: open?.deferral,
-      relieve: open === undefined ? undefined : () => open.relieve(signal),
+      relief:
+        open === undefined
+          ? undefined
+          : {
+              pourBytes: this.context.shared.loading.pourBytes,
+              relieve: () => open.relieve(signal),
+            },
       onRetry: this.context.options.events?.onRetry,
       replan: async () => {
         const fresh = await this.replan<P>(preparation, usable);

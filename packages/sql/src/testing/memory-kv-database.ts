@@ -596,13 +596,13 @@ class MemoryTransaction implements KvTransaction, LockOwner {
   }
 
   private note(key: Uint8Array, version: number): void {
-    if (this.readOnly) return;
+    if (this.readOnly || this.isClaimed(key)) return;
     const text = keyText(key);
     if (!this.reads.has(text)) this.reads.set(text, { key, version });
   }
 
   private noteScan(span: Span, pairs: readonly KvPair[]): void {
-    this.scanned.push(span);
+    if (!this.hasClaimed(span)) this.scanned.push(span);
     for (const { key } of pairs) this.note(key, this.database.read(key, this.snapshot).version);
   }
 
