@@ -77,6 +77,26 @@ it('a key that was inserted before is found when it leaves, and a savepoint take
   expect(await stored()).toEqual(['a=catalog', 'b1=first', 'c1=third']);
 });
 
+it('what was written out after a savepoint is taken back with it, and does not come with the commit', async () => {
+  const transaction = one.database.begin();
+  transaction.claim(span);
+  transaction.put(bytes('b1'), bytes('kept'));
+  transaction.put(bytes('b2'), bytes('kept'));
+  const before = transaction.savepoint();
+  transaction.put(bytes('b1'), bytes('changed'));
+  transaction.delete(bytes('b2'));
+  transaction.put(bytes('c1'), bytes('added'));
+  // Also what was written before the savepoint leaves now, and before the rest.
+  await kit.run(transaction.flush());
+  expect(await stored()).toEqual(['b1=changed', 'c1=added']);
+  transaction.rollbackTo(before);
+  expect(text(await kit.run(transaction.get(bytes('b2'))))).toBe('kept');
+  expect(text(await kit.run(transaction.get(bytes('c1'))))).toBeUndefined();
+  transaction.put(bytes('a'), bytes('catalog'));
+  await kit.run(transaction.commit());
+  expect(await stored()).toEqual(['a=catalog', 'b1=kept', 'b2=kept']);
+});
+
 it('locks nothing there and checks nothing at commit', async () => {
   const transaction = one.database.begin({ isolation: 'serializable' });
   transaction.claim(span);

@@ -4,6 +4,7 @@ import { commands } from './bugs/commands.ts';
 import { computed } from './bugs/computed.ts';
 import { disk } from './bugs/disk.ts';
 import { elections } from './bugs/elections.ts';
+import { loads } from './bugs/loads.ts';
 import { memberships } from './bugs/membership.ts';
 import { placements } from './bugs/placement.ts';
 import { reads } from './bugs/reads.ts';
@@ -24,4 +25,5 @@ export const mutants: readonly Mutant[] = [
   ...transactions,
   ...closings,
   ...computed,
+  ...loads,
 ];
