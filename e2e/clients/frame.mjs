@@ -64,13 +64,16 @@ export class World {
     }
   }
 
-  /** Runs a program to its end and gives what it printed. Throws when it fails or speaks of an error. */
-  run(program, args, { input, env = {}, encoding = 'utf8' } = {}) {
+  /**
+   * Runs a program to its end and gives what it printed. Throws when it fails or speaks of an error.
+   * @param options.timeoutMs the longest that it may take
+   */
+  run(program, args, { input, env = {}, encoding = 'utf8', timeoutMs = programTimeoutMs } = {}) {
     const result = spawnSync(program, args, {
       env: { ...this.env, ...env },
       input,
       encoding,
-      timeout: programTimeoutMs,
+      timeout: timeoutMs,
       maxBuffer: 64 * 1024 * 1024,
     });
     const said = `${result.stderr}\n${result.stdout}`;

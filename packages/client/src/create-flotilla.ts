@@ -31,7 +31,8 @@ export async function createFlotilla(options: CreateFlotillaOptions): Promise<Fl
   const { peers } = router;
   const { spill } = options;
   const parts = {
-    ...{ database, clock, prng, logger, cluster, peers, catalogLease: true, autoAnalyze: true },
+    ...{ database, clock, prng, logger, cluster, peers },
+    ...{ catalogLease: true, autoAnalyze: true, sweepsLoads: true },
     ...(spill === undefined ? {} : { spill }),
   };
   const engine = await createSqlEngine(parts);

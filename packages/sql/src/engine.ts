@@ -16,6 +16,8 @@ import { ClockRowIds } from './execute/row-ids.ts';
 import { Runner } from './execute/runner.ts';
 import { SpillSpace, type SpillSpaceOptions } from './execute/spill/spill-space.ts';
 import type { KvDatabase } from './kv-transaction.ts';
+import { loadFlushBytes } from './limits.ts';
+import { Loading } from './loading/loading.ts';
 import { NotificationHub } from './notifications/notification-hub.ts';
 import { loadGrammar } from './parse/grammar.ts';
 import { Parser } from './parse/parser.ts';
@@ -45,6 +47,10 @@ export interface SqlEngineOptions {
   readonly spillAtBytes?: number;
   /** Whether tables that change are analyzed now and then. Default: false. */
   readonly autoAnalyze?: boolean | { readonly naptimeMs: number };
+  /** What a transaction keeps in memory of its writes to storage that it alone knows of. Unit: bytes. Default: 4 MiB. */
+  readonly loadFlushBytes?: number;
+  /** Whether it looks for what loads of processes that died have left. Default: false. */
+  readonly sweepsLoads?: boolean;
   /** Other processes that run SQL. Default: nobody is heard of; whoever changes the catalog waits for their leases. */
   readonly peers?: Peers;
 }
@@ -70,6 +76,9 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
   const processes = new ProcessDirectory({ database, clock, prng, logger, peers });
   const sessions = new SessionRegistry();
   const ids = new CatalogIds(database);
+  const flushBytes = options.loadFlushBytes ?? loadFlushBytes;
+  const loading = new Loading({ database, catalog, clock, prng, logger, flushBytes });
+  if (options.sweepsLoads === true) loading.watch();
   const shared: SessionShared = {
     database,
     clock,
@@ -84,6 +93,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     ids,
     sequences: new Sequences(database),
     advisory: new AdvisoryLocks({ database, clock, prng, logger }),
+    loading,
     temporary: new TemporarySchemas({ database, catalog, ids, clock, prng, logger }),
     parser: new Parser(),
     preparer: new Preparer(catalog),
@@ -102,6 +112,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     async close() {
       await shared.autoAnalyze?.close();
       await shared.temporary.close();
+      await loading.close();
       await lease?.close();
       await shared.advisory.close();
       await processes.leave();

@@ -1,5 +1,6 @@
 /** Errors of the key-value layer in PostgreSQL's codes. */
 import { DbError } from '@flotilla/base';
+import { TransactionTooLarge } from './kv-transaction.ts';
 import { SqlError } from './sql-error.ts';
 
 export const cancelledMessage: string = 'canceling statement due to user request';
@@ -64,6 +65,11 @@ export function toSqlError(error: unknown): unknown {
     case 'BUSY':
       return new SqlError('53000', `the store is overloaded: ${error.message}`, cause);
     case 'TOO_LARGE':
+      if (error instanceof TransactionTooLarge)
+        return new SqlError('54000', `the transaction is too large: ${error.message}`, {
+          ...cause,
+          hint: 'Commit more often. Rows of a table that the transaction itself has created or truncated do not count.',
+        });
       return new SqlError('54000', `row, key or statement is too large: ${error.message}`, cause);
     case 'NOT_SUPPORTED':
       return new SqlError('0A000', error.message, cause);

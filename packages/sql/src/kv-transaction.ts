@@ -7,7 +7,7 @@
  * statement that is `restartable` may be run again. LOCK_NOT_AVAILABLE: a lock was not to be had in the time or the way
  * that was asked for; the transaction goes on.
  */
-import type { Span } from '@flotilla/base';
+import { DbError, type Span } from '@flotilla/base';
 
 export interface KvPair {
   readonly key: Uint8Array;
@@ -82,6 +82,13 @@ export interface TimeBound {
   readonly timestamp: number;
 }
 
+/** A transaction has more writes waiting for its commit than it may have. */
+export class TransactionTooLarge extends DbError {
+  constructor(bytesMax: number) {
+    super('TOO_LARGE', `a transaction writes at most ${bytesMax} bytes`);
+  }
+}
+
 export interface KvTransaction {
   /**
    * Whatever is read or locked from now on, and the commit, is as of this moment or earlier: otherwise CONFLICT. A commit
@@ -122,6 +129,29 @@ export interface KvTransaction {
   delete(key: Uint8Array): void;
   /** Deletes every key of the span when the transaction commits, together with its writes; each counts as one of them. */
   deleteSpan(span: Span): void;
+
+  /**
+   * Nobody but this transaction knows of the span before it commits, and there is nothing in it yet. Writes to it may leave
+   * early, see `flush`; reads of it see nothing but them, and are neither locked nor checked. A scan lies within such a span or
+   * outside of all. Rolled back with the writes of its time. `deleteSpan` is not for it.
+   */
+  claim(span: Span): void;
+  /** Whether all of it was claimed, and that was not rolled back. */
+  hasClaimed(span: Span): boolean;
+  /** What waits in memory of writes to claimed spans. Unit: bytes, at least what they hold. */
+  readonly claimedBytes: number;
+  /**
+   * Writes to claimed spans leave memory. If the transaction does not commit they stay behind where nobody finds them: whoever
+   * calls this sees to it that somebody `discard`s them. Nothing may be written meanwhile. Once this was called, `commit` does it
+   * too. Errors: those of `commit`; KEY_EXISTS where `insert` found no such write of this transaction in memory. None leaves
+   * the outcome of the transaction open.
+   */
+  flush(signal?: AbortSignal): Promise<void>;
+  /**
+   * What is read from now on is as of this moment or later, which has passed: a snapshot that is older moves. CONFLICT where
+   * what was read has changed by then, SNAPSHOT_TOO_OLD for a transaction that reads the past.
+   */
+  readSince(timestamp: number): Promise<void>;
 
   /** Remembers what is buffered now. Costs nothing for what is never rolled back to. */
   savepoint(): Savepoint;

@@ -98,8 +98,6 @@ export const idsPerBlock: number = 16;
 export const sequenceBlock: number = 32;
 /** Result of generate_series and the like is bounded by time and memory alone; strings are not. Unit: UTF-16 units. */
 export const stringCharactersMax: number = 64 * 1024 * 1024;
-/** What a change of a table writes of its rows at once. Unit: bytes. */
-export const backfillBytes: number = 256 * 1024;
 /** Rows that COPY FROM writes at once: enough that a statement's own cost is lost among them. */
 export const copyBatchRows: number = 256;
 /** Values that COPY FROM hands to one INSERT: wide tables get fewer rows. */
@@ -143,3 +141,16 @@ export const catalogLease = {
 
 /** DROP DATABASE … WITH (FORCE): how often it looks whether the sessions that it ends have ended, and for how long. Unit: ms. */
 export const databaseEndMs = { ask: 20, max: 5_000 } as const;
+
+/** Rows that were found to be there, which a new foreign key refers to, and are not looked for again. */
+export const referencesKnownMax: number = 100_000;
+/** What a statement that only adds rows to storage that its transaction alone knows of keeps of them before it hands them on. Unit: bytes, estimated. */
+export const pourBytes: number = 1024 * 1024;
+/** What a transaction keeps in memory of its writes to storage that it alone knows of. Unit: bytes. */
+export const loadFlushBytes: number = 4 * 1024 * 1024;
+/** How often each process looks for storage that was filled by a transaction which is gone, and how long after that was
+ *  deleted it is looked at once more, for what came late. Unit: ms. */
+export const loadSweep: { readonly everyMs: number; readonly lateMs: number } = {
+  everyMs: 60_000,
+  lateMs: 15 * 60_000,
+};

@@ -64,6 +64,11 @@ const oneWriteKeysMax = 10_000;
 /** Time that the writes of a commit are given beyond its ordinary time. Unit: ms per MiB, ms per key. */
 const msPerMebibyte = 500;
 const msPerKey = 0.5;
+/** The same for what was read. Unit: ms per span or key. */
+const msPerCheck = 100;
+/** More reads than this are refreshed one by one, some at a time: each may have to be looked up. */
+const checksTogether = 16;
+const refreshesAtOnce = 4;
 /** Nobody is likely to wait for one key of a bulk load. */
 const announcedKeysMax = 1000;
 /** A promise in the way of a promise is waited for so long; then one of the two gives way. Unit: ms. */
@@ -74,13 +79,18 @@ export class Commit {
   private readonly work: CommitWork;
   private readonly deadlineAtMs: number;
   private readonly isLarge: boolean;
+  /** Until when spans are known to be as they were read. */
+  private readonly held = new Map<string, number>();
 
   constructor(parts: CommitParts, work: CommitWork) {
     this.parts = parts;
     this.work = work;
     const bytes = bytesOf(work.mutations);
     this.isLarge = bytes > oneWriteBytesMax || work.mutations.length > oneWriteKeysMax;
-    const extraMs = (bytes / 0x10_0000) * msPerMebibyte + work.mutations.length * msPerKey;
+    const extraMs =
+      (bytes / 0x10_0000) * msPerMebibyte +
+      work.mutations.length * msPerKey +
+      Math.max(0, work.readChecks.length - checksTogether) * msPerCheck;
     this.deadlineAtMs = parts.clock.nowMs() + parts.timeoutMs + extraMs;
   }
 
@@ -325,11 +335,33 @@ export class Commit {
   }
 
   private async refresh(checks: readonly ReadCheck[], to: number): Promise<void> {
-    const older = checks.filter(({ since }) => since < to);
+    const known = checks.map((check) => ({ ...check, since: this.heldUntil(check) }));
+    const older = known.filter(({ since }) => since < to);
     if (older.length === 0) return;
+    const spans = older.filter(({ endKey }) => endKey !== undefined);
+    if (spans.length <= checksTogether) return this.refreshPart(older, to);
+    // The points, and each span by itself.
+    const parts: ReadCheck[][] = spans.map((span) => [span]);
+    const points = older.filter(({ endKey }) => endKey === undefined);
+    if (points.length > 0) parts.push(points);
+    const next = parts.values();
+    const work = async (): Promise<void> => {
+      for (const part of next) await this.refreshPart(part, to);
+    };
+    await Promise.all(Array.from({ length: refreshesAtOnce }, work));
+  }
+
+  private async refreshPart(checks: readonly ReadCheck[], to: number): Promise<void> {
     const { router } = this.parts;
-    const holds = await router.refresh(this.work.context, older, to, { timeoutMs: this.leftMs(1) });
-    if (!holds) throw conflict();
+    const options = { timeoutMs: this.leftMs(1) };
+    if (!(await router.refresh(this.work.context, checks, to, options))) throw conflict();
+    for (const check of checks) if (check.endKey !== undefined) this.held.set(nameOf(check), to);
+  }
+
+  /** What was shown to hold for an earlier timestamp need not be shown from the beginning. */
+  private heldUntil(check: ReadCheck): number {
+    if (check.endKey === undefined) return check.since;
+    return Math.max(check.since, this.held.get(nameOf(check)) ?? 0);
   }
 
   private locate(): Promise<readonly Located[]> {
@@ -389,6 +421,10 @@ function failure(condition: WriteCondition | undefined): DbError {
 
 function isInvalid(error: unknown): boolean {
   return error instanceof DbError && error.code === 'INVALID_ARGUMENT';
+}
+
+function nameOf({ startKey, endKey }: ReadCheck): string {
+  return `${toHex(startKey)}-${toHex(endKey ?? startKey)}`;
 }
 
 function conflict(): DbError {

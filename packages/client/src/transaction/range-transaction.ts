@@ -8,12 +8,17 @@ import {
   DbError,
   keyBytesMax,
   type Span,
-  spanContains,
   timestampFromWallMs,
   timestampSpan,
   valueBytesMax,
 } from '@flotilla/base';
-import type { KvValue, TransactionContext, WriteCondition, WriteMutation } from '@flotilla/router';
+import type {
+  KvValue,
+  Router,
+  TransactionContext,
+  WriteCondition,
+  WriteMutation,
+} from '@flotilla/router';
 import {
   type BeginOptions,
   type EvaluatedPart,
@@ -27,26 +32,31 @@ import {
   type Savepoint,
   type ScanOptions,
   type TimeBound,
+  TransactionTooLarge,
 } from '@flotilla/sql/protocol';
+import { type ClaimedMark, ClaimedSpans } from './claimed-spans.ts';
 import { Commit, type CommitParts } from './commit.ts';
-import { inOrder } from './in-order.ts';
+import { OwnReads } from './own-reads.ts';
 import { ReadSet } from './read-set.ts';
-import { ScanMerge } from './scan-merge.ts';
 import type { SnapshotKeeper } from './snapshot-keeper.ts';
-import { type Pieces, SnapshotReader } from './snapshot-reader.ts';
-import { keyText, type OwnWrite, WriteBuffer } from './write-buffer.ts';
+import { SnapshotReader } from './snapshot-reader.ts';
+import { keyText, WriteBuffer } from './write-buffer.ts';
 
 /** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
 export const transactionBytesMax: number = 64 * 1024 * 1024;
-/** Ranges whose rows are evaluated at once, and what may wait of each before its last answer, which may be half a MiB. */
-const piecesAhead = 8;
-const bytesAhead = 256 * 1024;
 /** How far clocks of stores may be apart. Unit: ms. */
 export const uncertaintyMs: number = 250;
 
 export interface TransactionParts extends CommitParts {
+  readonly stores: Pick<Router, 'write'>;
   readonly snapshots: SnapshotKeeper;
   readonly id: Uint8Array;
+}
+
+/** What `savepoint` remembers: a moment of the buffer, and of what is claimed. */
+interface Mark {
+  readonly buffer: number;
+  readonly claimed: ClaimedMark;
 }
 
 export class RangeTransaction implements KvTransaction {
@@ -59,8 +69,10 @@ export class RangeTransaction implements KvTransaction {
   private readonly buffer = new WriteBuffer();
   private readonly reads = new ReadSet();
   private readonly reader: SnapshotReader;
-  /** The buffer's mark at the statement that began last. */
-  private statement: number | undefined;
+  private readonly ownReads: OwnReads;
+  private readonly claimed: ClaimedSpans;
+  /** When the statement began that began last. */
+  private statement: Mark | undefined;
   /** An earlier statement has read something. */
   private hasRead = false;
   private hasLocked = false;
@@ -85,9 +97,12 @@ export class RangeTransaction implements KvTransaction {
       observed: new Map(),
       stores: new Set(),
     };
-    const { router, keeper, clock, snapshots } = parts;
     const { reads } = this;
-    this.reader = new SnapshotReader({ router, keeper, reads, clock, snapshots }, context);
+    this.reader = new SnapshotReader({ ...parts, reads }, context);
+    this.ownReads = new OwnReads(this.buffer, this.reader, () =>
+      this.checkBound(this.context.readTimestamp),
+    );
+    this.claimed = new ClaimedSpans(parts);
   }
 
   private get context(): TransactionContext {
@@ -117,64 +132,45 @@ export class RangeTransaction implements KvTransaction {
     return this.readMany(keys, options);
   }
 
-  /** Shows the transaction's own writes as they were when the scan began. */
   async *scan(span: Span, options: ScanOptions = {}): AsyncIterable<readonly KvPair[]> {
     this.checkOpen();
-    const reverse = options.reverse ?? false;
-    const pieces = this.buffer.remaining(span).map((piece) => ({
-      piece,
-      own: this.buffer.within(piece),
-    }));
-    if (reverse) pieces.reverse();
     let left = options.limit ?? Number.POSITIVE_INFINITY;
-    for (const { piece, own } of pieces) {
-      if (left <= 0) return;
-      for await (const pairs of this.scanPiece(piece, own, { ...options, limit: left })) {
-        left -= pairs.length;
-        yield pairs;
+    for (const { reads, spans } of this.parted([span], options.reverse === true))
+      for (const piece of spans) {
+        if (left <= 0) return;
+        for await (const pairs of reads.scan(piece, { ...options, limit: left })) {
+          left -= pairs.length;
+          yield pairs;
+        }
       }
-    }
   }
 
-  /** Ranges that the transaction has written to are read row by row, with its own writes as they were when this began. */
   async *evaluate(
     spans: readonly Span[],
     program: Uint8Array,
     options: EvaluateOptions = {},
   ): AsyncIterable<EvaluatedPart> {
     this.checkOpen();
-    const { reverse = false, ahead = piecesAhead, signal } = options;
-    const own = spans.flatMap((span) => this.buffer.within(span));
-    const holes = this.buffer.deletedSpans;
-    const left = spans.flatMap((span) => this.buffer.remaining(span));
-    if (left.length === 0) return;
-    const reading = await this.reader.inPieces(left, signal);
-    const { pieces } = reading;
-    const open = (piece: Span): AsyncIterable<EvaluatedPart> => {
-      const written = own.filter(({ key }) => spanContains(piece, key));
-      return written.length === 0 && holes.length === 0
-        ? reading.evaluate(piece, program, reverse)
-        : this.rowsOf(reading, piece, written, options);
-    };
-    const ordered = reverse ? [...pieces].reverse() : pieces;
-    const limits = { sources: ahead, weight: bytesAhead, weigh: weightOf };
-    for await (const part of inOrder(ordered, open, limits)) {
-      this.checkBound(this.context.readTimestamp);
-      yield part;
-    }
-    this.checkBound(this.context.readTimestamp);
+    for (const { reads, spans: some } of this.parted(spans, options.reverse === true))
+      yield* reads.evaluate(some, program, options);
   }
 
-  private async *rowsOf(
-    reading: Pieces,
-    piece: Span,
-    own: readonly OwnWrite[],
-    { reverse = false, signal }: EvaluateOptions,
-  ): AsyncIterable<EvaluatedPart> {
-    const limit = Number.POSITIVE_INFINITY;
-    const rows = reading.rows(piece, { limit, reverse, signal });
-    for await (const pairs of this.withOwn(rows, own, { limit, reverse }))
-      yield { result: undefined, pairs, rowsRead: pairs.length, from: undefined };
+  /** What is claimed and what is not, in scan order: as it is now. */
+  private parted(
+    spans: readonly Span[],
+    reverse: boolean,
+  ): readonly { readonly reads: OwnReads; readonly spans: readonly Span[] }[] {
+    const { claimed, ownReads } = this;
+    if (claimed.isEmpty || !spans.some((span) => claimed.meets(span)))
+      return [{ reads: ownReads, spans }];
+    const { reads } = claimed;
+    if (spans.every((span) => claimed.holdsSpan(span))) return [{ reads, spans }];
+    const parts = spans.flatMap((span) => claimed.cut(span));
+    if (reverse) parts.reverse();
+    return parts.map(({ span, isClaimed }) => ({
+      reads: isClaimed ? reads : ownReads,
+      spans: [span],
+    }));
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
@@ -182,7 +178,7 @@ export class RangeTransaction implements KvTransaction {
   }
 
   insert(key: Uint8Array, value: Uint8Array): void {
-    const own = this.buffer.lookup(key);
+    const own = this.ownWrite(key);
     if (own?.value !== undefined)
       throw new DbError('KEY_EXISTS', 'this transaction has written the key', { key });
     // A key that this transaction deletes will be absent by then: only an unknown one has to be checked.
@@ -197,26 +193,63 @@ export class RangeTransaction implements KvTransaction {
     this.checkWritable();
     if (compareBytes(span.startKey, span.endKey) >= 0)
       throw new DbError('INVALID_ARGUMENT', 'a span begins before it ends');
+    if (this.claimed.meets(span))
+      throw new DbError('NOT_SUPPORTED', 'what is claimed is not deleted as a span');
     this.buffer.deleteSpan(span);
+  }
+
+  claim(span: Span): void {
+    this.checkWritable();
+    this.claimed.claim(span);
+  }
+
+  hasClaimed(span: Span): boolean {
+    return !this.claimed.isEmpty && this.claimed.holdsSpan(span);
+  }
+
+  get claimedBytes(): number {
+    return this.claimed.isEmpty ? 0 : this.claimed.bytes;
+  }
+
+  async flush(signal?: AbortSignal): Promise<void> {
+    this.checkWritable();
+    await this.claimed.flush(signal);
+  }
+
+  async readSince(timestamp: number): Promise<void> {
+    this.checkOpen();
+    const { readTimestamp } = this.context;
+    if (readTimestamp === 0 || readTimestamp >= timestamp) return;
+    if (this.isPast)
+      throw new DbError('SNAPSHOT_TOO_OLD', 'what is read was not there yet at that time');
+    await this.reader.moveTo(timestamp);
   }
 
   savepoint(): Savepoint {
     this.checkOpen();
-    return { savepoint: this.buffer.mark() };
+    const mark: Mark = { buffer: this.buffer.mark(), claimed: this.claimed.mark() };
+    return { savepoint: mark };
   }
 
   rollbackTo(savepoint: Savepoint): void {
     this.checkOpen();
-    this.buffer.undoTo(savepoint.savepoint as number);
+    this.undoTo(savepoint.savepoint as Mark);
   }
 
-  release(_savepoint: Savepoint): void {
+  release(savepoint: Savepoint): void {
     this.checkOpen();
+    if (!this.claimed.isEmpty) this.claimed.release((savepoint.savepoint as Mark).claimed);
+  }
+
+  private undoTo(mark: Mark): void {
+    this.buffer.undoTo(mark.buffer);
+    if (!this.claimed.isEmpty) this.claimed.undoTo(mark.claimed);
   }
 
   beginStatement(): void {
     this.checkOpen();
-    this.statement = this.buffer.mark();
+    this.claimed.forget(this.statement?.claimed);
+    this.statement = { buffer: this.buffer.mark(), claimed: this.claimed.mark() };
     if (this.isPast) return;
     if (this.isolation === 'read committed') this.newSnapshot();
     else this.hasRead = !this.reads.isEmpty;
@@ -226,7 +259,7 @@ export class RangeTransaction implements KvTransaction {
     this.checkOpen();
     if (!this.restartable || this.statement === undefined)
       throw new DbError('INVALID_ARGUMENT', 'the statement cannot be run again by itself');
-    this.buffer.undoTo(this.statement);
+    this.undoTo(this.statement);
     if (!this.isPast) this.newSnapshot();
   }
 
@@ -237,6 +270,7 @@ export class RangeTransaction implements KvTransaction {
     let held = this.hasLocked;
     try {
       if (this.reader.isBroken) throw new DbError('CONFLICT', 'what was read has changed');
+      if (this.claimed.hasLeft) await this.claimed.flush(undefined);
       for (const span of this.buffer.deletedSpans) await this.expand(span);
       const mutations = this.mutations();
       if (mutations.length > 0) {
@@ -274,7 +308,7 @@ export class RangeTransaction implements KvTransaction {
     const options = { limit: Number.POSITIVE_INFINITY, reverse: false };
     for await (const rows of this.reader.scan(span, options))
       for (const { key } of rows) {
-        this.checkRoom(key, undefined);
+        this.checkRoom(this.buffer.growthOf(key, undefined));
         this.buffer.deleteOfSpan(key);
       }
   }
@@ -284,14 +318,32 @@ export class RangeTransaction implements KvTransaction {
     options: ReadOptions,
   ): Promise<readonly LockedValue[]> {
     this.checkOpen();
-    if (options.lock !== undefined) return this.lockMany(keys, options, options.lock);
-    const own = keys.map((key) => this.buffer.lookup(key));
-    const missing = keys.filter((_key, index) => own[index] === undefined);
-    if (missing.length === 0) return own.map((entry) => entry?.value);
-    const found = await this.reader.get(missing, options.signal);
-    this.checkBound(this.context.readTimestamp);
-    let next = 0;
-    return own.map((entry) => (entry === undefined ? found[next++]?.value : entry.value));
+    const { claimed } = this;
+    const isClaimed = keys.map((key) => !claimed.isEmpty && claimed.holds(key));
+    if (!isClaimed.includes(true)) return this.readShared(keys, options);
+    // Nobody else can lock those, nor write them.
+    const [own, shared] = await Promise.all([
+      claimed.reads.get(
+        keys.filter((_key, i) => isClaimed[i]),
+        options.signal,
+      ),
+      this.readShared(
+        keys.filter((_key, i) => !isClaimed[i]),
+        options,
+      ),
+    ]);
+    const next = { own: 0, shared: 0 };
+    return isClaimed.map((one) => (one ? own[next.own++] : shared[next.shared++]));
+  }
+
+  private async readShared(
+    keys: readonly Uint8Array[],
+    options: ReadOptions,
+  ): Promise<readonly LockedValue[]> {
+    if (keys.length === 0) return [];
+    return options.lock === undefined
+      ? this.ownReads.get(keys, options.signal)
+      : this.lockMany(keys, options, options.lock);
   }
 
   private async lockMany(
@@ -374,41 +426,16 @@ export class RangeTransaction implements KvTransaction {
       throw new DbError('TOO_LARGE', `a key has at most ${keyBytesMax} bytes`, { key });
     if (value !== undefined && value.length > valueBytesMax)
       throw new DbError('TOO_LARGE', `a value has at most ${valueBytesMax} bytes`, { key });
-    this.checkRoom(key, value);
-    this.buffer.write(key, value, mustBeAbsent);
+    const { claimed } = this;
+    const buffer = !claimed.isEmpty && claimed.holds(key) ? claimed : this.buffer;
+    this.checkRoom(buffer.growthOf(key, value));
+    buffer.write(key, value, mustBeAbsent);
   }
 
-  private async *scanPiece(
-    piece: Span,
-    own: readonly OwnWrite[],
-    options: ScanOptions & { readonly limit: number },
-  ): AsyncIterable<readonly KvPair[]> {
-    const reverse = options.reverse ?? false;
-    // Rows below that the transaction has deleted do not count towards the caller's limit.
-    const hidden = own.reduce((count, write) => count + (write.value === undefined ? 1 : 0), 0);
-    const { limit, signal } = options;
-    const rows = this.reader.scan(piece, { reverse, limit: limit + hidden, signal });
-    yield* this.withOwn(rows, own, { limit, reverse });
-  }
-
-  private async *withOwn(
-    rows: AsyncIterable<readonly KvPair[]>,
-    own: readonly OwnWrite[],
-    { limit, reverse }: { readonly limit: number; readonly reverse: boolean },
-  ): AsyncIterable<readonly KvPair[]> {
-    const merge = new ScanMerge(own, reverse);
-    let left = limit;
-    for await (const batch of rows) {
-      this.checkBound(this.context.readTimestamp);
-      const merged = merge.next(batch);
-      const pairs = merged.length > left ? merged.slice(0, left) : merged;
-      left -= pairs.length;
-      if (pairs.length > 0) yield pairs;
-      if (left <= 0) return;
-    }
-    this.checkBound(this.context.readTimestamp);
-    const rest = merge.rest();
-    if (rest.length > 0) yield rest.length > left ? rest.slice(0, left) : rest;
+  /** Undefined: it has no word about the key, or has sent it to the stores. */
+  private ownWrite(key: Uint8Array): { readonly value: Uint8Array | undefined } | undefined {
+    const { claimed } = this;
+    return !claimed.isEmpty && claimed.holds(key) ? claimed.lookup(key) : this.buffer.lookup(key);
   }
 
   /** What was read and is not written, and the snapshot, are forgotten. */
@@ -419,8 +446,10 @@ export class RangeTransaction implements KvTransaction {
 
   private mutations(): WriteMutation[] {
     const mutations: WriteMutation[] = [];
-    for (const { key, value } of this.buffer.values())
-      mutations.push(value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value });
+    const claimed = this.claimed.isEmpty ? [] : this.claimed.waiting();
+    for (const writes of [this.buffer.values(), claimed])
+      for (const { key, value } of writes)
+        mutations.push(value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value });
     return mutations;
   }
 
@@ -446,7 +475,7 @@ export class RangeTransaction implements KvTransaction {
         readChecks.push({ startKey: key, endKey: undefined, since: scanned });
     }
     // A read of a written key is itself what pushes the write above the snapshot.
-    const cheap = serializable && !readBeforeWritten && !this.hasLocked;
+    const cheap = serializable && !readBeforeWritten && !this.hasLocked && !this.claimed.hasLeft;
     return {
       context,
       conditions: [...unchanged, ...absent],
@@ -458,9 +487,9 @@ export class RangeTransaction implements KvTransaction {
     };
   }
 
-  private checkRoom(key: Uint8Array, value: Uint8Array | undefined): void {
-    if (this.buffer.requestBytes + this.buffer.growthOf(key, value) > transactionBytesMax)
-      throw new DbError('TOO_LARGE', `a transaction writes at most ${transactionBytesMax} bytes`);
+  private checkRoom(growth: number): void {
+    const bytes = this.buffer.requestBytes + this.claimedBytes;
+    if (bytes + growth > transactionBytesMax) throw new TransactionTooLarge(transactionBytesMax);
   }
 
   private checkOpen(): void {
@@ -475,10 +504,4 @@ export class RangeTransaction implements KvTransaction {
 
 function changed(key: Uint8Array): DbError {
   return new DbError('CONFLICT', 'a key was changed since it was read', { key });
-}
-
-/** What a part holds. Unit: bytes, about. */
-function weightOf({ result, pairs }: EvaluatedPart): number {
-  const own = 256 + (result?.length ?? 0);
-  return pairs.reduce((sum, { key, value }) => sum + key.length + value.length, own);
 }

@@ -19,8 +19,13 @@ export interface PointRead {
 interface SpanRead {
   readonly startKey: Uint8Array;
   readonly endKey: Uint8Array;
+  /** Batches of a scan that it is made of. */
+  readonly batches: number;
   since: number;
 }
+
+/** Batches that make one span: a store may have to look all of it up to check it, within one short request. */
+const batchesJoined = 4;
 
 /** Beyond this much of reads that need not be checked at commit, nothing more is remembered. Unit: keys. */
 const unlockedMax = 1_000_000;
@@ -69,17 +74,20 @@ export class ReadSet {
   addSpan(span: Span, since: number): void {
     const last = this.spans.at(-1);
     // Batches of one scan join on, upwards or downwards.
-    if (last !== undefined && last.since === since) {
-      if (sameKey(last.endKey, span.startKey)) {
-        this.spans[this.spans.length - 1] = { startKey: last.startKey, endKey: span.endKey, since };
+    const { startKey, endKey } = span;
+    if (last !== undefined && last.since === since && last.batches < batchesJoined) {
+      const at = this.spans.length - 1;
+      const batches = last.batches + 1;
+      if (sameKey(last.endKey, startKey)) {
+        this.spans[at] = { startKey: last.startKey, endKey, batches, since };
         return;
       }
-      if (sameKey(span.endKey, last.startKey)) {
-        this.spans[this.spans.length - 1] = { startKey: span.startKey, endKey: last.endKey, since };
+      if (sameKey(endKey, last.startKey)) {
+        this.spans[at] = { startKey, endKey: last.endKey, batches, since };
         return;
       }
     }
-    this.spans.push({ startKey: span.startKey, endKey: span.endKey, since });
+    this.spans.push({ startKey, endKey, batches: 1, since });
   }
 
   /** Everything that was read of the snapshot and is not known to hold at `to`. */
@@ -109,7 +117,9 @@ export class ReadSet {
     for (const [text, { key, since, locked }] of this.points)
       if ((everything || locked) && !isWritten(text))
         checks.push({ startKey: key, endKey: undefined, since });
-    if (everything) for (const span of this.spans) checks.push({ ...span });
+    if (everything)
+      for (const { startKey, endKey, since } of this.spans)
+        checks.push({ startKey, endKey, since });
     return checks;
   }
 

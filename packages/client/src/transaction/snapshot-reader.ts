@@ -28,7 +28,7 @@ export interface SnapshotReaderParts {
   readonly snapshots: SnapshotKeeper;
 }
 
-interface RowsOptions {
+export interface RowsOptions {
   readonly limit: number;
   readonly reverse: boolean;
   readonly signal?: AbortSignal | undefined;

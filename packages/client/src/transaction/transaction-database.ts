@@ -45,6 +45,7 @@ export class TransactionDatabase implements KvDatabase {
     return new RangeTransaction(
       {
         router: router.transactions,
+        stores: router,
         clock,
         keeper,
         queue,

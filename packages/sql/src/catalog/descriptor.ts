@@ -137,6 +137,8 @@ export interface TableDescriptor extends Named {
   readonly ranges: SpanConfiguration | undefined;
   /** Of a temporary table: what becomes of its rows, or of itself, when a transaction commits. Absent: nothing. */
   readonly onCommit?: 'delete' | 'drop';
+  /** Its rows were written before the change that gave it its storage: earlier snapshots may show some of them. A timestamp. */
+  readonly filledAt?: number;
 }
 
 export interface ViewColumn {

@@ -9,6 +9,7 @@
  *   03 "sql/schema/" name                   descriptor of a schema; `public` without one is there all the same
  *   03 "sql/schema/" oid 00 name            of a schema of another database than the initial one
  *   03 "sql/access/" kind "/" name          descriptor of a role or a database
+ *   03 "sql/loading/" start key             storage that is filled before a commit: see `loading/loading-rows.ts`
  *   03 "sql/login-secret"                   32 random bytes: what unknown names are answered from
  *
  * Relations and types of all databases lie among each other: their descriptors say which database they are of.

@@ -1,22 +1,19 @@
 /**
  * Makes the rows of a changed table fit it: checks them against new constraints, enters them into new indexes, or writes
- * all of them anew. Rows are read through the statement's transaction. What is written lies under prefixes that nobody else
- * knows before the change commits, so it is written in parts as it comes; if the change fails, it is garbage. In a block all of
- * it goes into the block's transaction.
+ * all of them anew. Rows are read and written through the statement's transaction. What is written lies under prefixes that
+ * nobody else knows before the change commits, so it leaves memory as it comes.
  */
 import { DbError } from '@flotilla/base';
-import { columnOffset, type TableDescriptor } from '../catalog/descriptor.ts';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { indexKeyText, keyText } from '../execute/constraint-errors.ts';
 import { type Evaluator, evaluatorOf, type Row } from '../execute/evaluate.ts';
 import { evaluateOnce } from '../execute/operator.ts';
-import { findTarget } from '../execute/references.ts';
 import { IndexRules, rowKeyOf, rulesOf } from '../execute/table-rules.ts';
-import type { KvTransaction } from '../kv-transaction.ts';
-import { backfillBytes } from '../limits.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import { TableStore } from '../storage/table-store.ts';
+import { indexSpan, storageSpan, TableStore } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
+import { ReferenceJudge } from './judge-references.ts';
 import type { TableDraft } from './table-draft.ts';
 
 /** @returns the table, with new storage where its rows were written anew. Throws 23502, 23505, 23514, 23503, DbError. */
@@ -27,7 +24,11 @@ export async function applyWork(
   const rewrites = draft.work.some((one) => one.kind === 'rewrite');
   if (draft.work.length === 0) return draft.table;
   const ddl = draft.context;
-  const after = rewrites ? { ...draft.table, storageId: await ddl.takeStorageId() } : draft.table;
+  const { filledAt: _, ...unfilled } = draft.table;
+  const after = rewrites ? { ...unfilled, storageId: await ddl.takeStorageId() } : draft.table;
+  if (rewrites) ddl.claim(storageSpan(after.storageId));
+  else
+    for (const one of draft.work) if (one.kind === 'index') ddl.claim(indexSpan(after, one.index));
   const job = new Job(draft, before, after, rewrites);
   await job.run();
   return after;
@@ -41,7 +42,10 @@ class Job {
   private readonly rewrites: boolean;
   private readonly values: readonly (Evaluator | undefined)[];
   private readonly indexes: readonly IndexRules[];
-  private readonly out: ChunkWriter;
+  private readonly references: readonly ReferenceJudge[];
+  private readonly out: PairWriter;
+  /** Of each column in the rows as they are; -1: they have not got it. */
+  private readonly offsets: readonly number[];
   private lastRowId = 0n;
 
   constructor(
@@ -63,7 +67,19 @@ class Job {
     this.indexes = (
       rewrites ? after.indexes : fresh.filter((one) => after.indexes.includes(one))
     ).map((index) => new IndexRules(after, index));
-    this.out = new ChunkWriter(this.ddl);
+    this.out = new PairWriter(this.ddl);
+    this.offsets = after.columns.map(({ attributeNumber }) =>
+      before.columns.findIndex((one) => one.attributeNumber === attributeNumber),
+    );
+    const { run } = this.ddl.options;
+    this.references = draft.work.flatMap((one) => {
+      if (one.kind !== 'foreign key') return [];
+      const { foreignKey } = one;
+      const target =
+        foreignKey.target === before.id ? before : this.ddl.snapshot.table(foreignKey.target);
+      if (target === undefined) throw new RangeError('a foreign key refers to a table');
+      return [new ReferenceJudge(run, this.after, foreignKey, target)];
+    });
   }
 
   async run(): Promise<void> {
@@ -71,29 +87,31 @@ class Job {
     const all = this.before.table.columns.map(() => true);
     for await (const batch of run.transaction.scan(this.before.rowsSpan())) {
       run.pace.check();
+      const rows: Datum[][] = [];
       for (const { key, value } of batch) {
-        const old = this.before.decodeRow(key, value, all);
-        const row = await this.convert(old);
+        const row = await this.convert(this.before.decodeRow(key, value, all));
         this.judge(row);
-        await this.judgeReferences(row);
-        this.write(key, row);
-        if (this.out.isFull) await this.flush();
+        rows.push(row);
         if (run.pace.due()) await run.pace.rest();
       }
+      for (const references of this.references) await references.judge(rows);
+      for (const [i, { key }] of batch.entries()) {
+        this.write(key, rows[i] ?? []);
+        if (run.pace.due()) await run.pace.rest();
+      }
+      await this.out.relieve();
     }
-    await this.flush();
+    await this.out.end();
   }
 
   private convert(old: Row): Promise<Datum[]> {
     const { columns } = this.after.table;
     const { run } = this.ddl.options;
     return evaluateOnce(run, () => {
-      const row = columns.map((column, i): Datum => {
+      const row = columns.map((_column, i): Datum => {
         const convert = this.values[i];
         if (convert !== undefined) return convert(old, run.evaluation);
-        const offset = this.before.table.columns.findIndex(
-          (one) => one.attributeNumber === column.attributeNumber,
-        );
+        const offset = this.offsets[i] ?? -1;
         return offset < 0 ? this.missing(i) : (old[offset] ?? null);
       });
       for (const { offset, evaluate } of rulesOf(this.after.table).generated)
@@ -139,35 +157,6 @@ class Job {
     }
   }
 
-  /** Throws 23503. */
-  private async judgeReferences(row: Row): Promise<void> {
-    const { run } = this.ddl.options;
-    for (const one of this.draft.work) {
-      if (one.kind !== 'foreign key') continue;
-      const { foreignKey } = one;
-      const target =
-        foreignKey.target === this.before.table.id
-          ? this.before.table
-          : this.ddl.snapshot.table(foreignKey.target);
-      if (target === undefined) throw new RangeError('a foreign key refers to a table');
-      const offsets = foreignKey.columns.map((number) => columnOffset(this.after.table, number));
-      const values = offsets.map((offset) => row[offset] ?? null);
-      if (values.includes(null)) continue;
-      if (await findTarget(run.transaction, target, foreignKey, values)) continue;
-      const { table } = this.after;
-      throw new SqlError(
-        '23503',
-        `insert or update on table "${table.name}" violates foreign key constraint "${foreignKey.name}"`,
-        {
-          detail: `Key ${keyText(this.after, offsets, row, run.evaluation)} is not present in table "${target.name}".`,
-          schema: table.schema,
-          table: table.name,
-          constraint: foreignKey.name,
-        },
-      );
-    }
-  }
-
   private write(oldKey: Uint8Array, row: Row): void {
     const { evaluation } = this.ddl.options.run;
     let key = oldKey;
@@ -201,10 +190,6 @@ class Job {
     if (this.before.keyColumns.length === 0) return this.before.hiddenRowId(oldKey);
     return ++this.lastRowId;
   }
-
-  private flush(): Promise<void> {
-    return this.out.flush();
-  }
 }
 
 interface Duplicate {
@@ -213,56 +198,52 @@ interface Duplicate {
   readonly table: TableDescriptor;
 }
 
-/** Writes pairs whose keys must be absent, some at a time. */
-class ChunkWriter {
+/** Writes pairs whose keys must be absent. */
+class PairWriter {
   private readonly ddl: DdlContext;
-  private pairs = new Map<
-    string,
-    { readonly key: Uint8Array; readonly value: Uint8Array; readonly twice: () => Duplicate }
-  >();
-  private bytes = 0;
+  /** What is not known to be alone, by key. */
+  private pairs = new Map<string, () => Duplicate>();
 
   constructor(ddl: DdlContext) {
     this.ddl = ddl;
   }
 
-  get isFull(): boolean {
-    return this.bytes >= backfillBytes;
-  }
-
   /** Throws 23505, DbError. */
   add(key: Uint8Array, value: Uint8Array, twice: () => Duplicate): void {
-    const { block, transaction } = this.ddl.options;
-    if (block) {
-      // A block has its snapshot: it sees nothing that others write from now on.
-      try {
-        transaction.insert(key, value);
-      } catch (error) {
-        throw isTaken(error) ? duplicate(twice()) : error;
-      }
-      return;
+    try {
+      this.ddl.options.transaction.insert(key, value);
+    } catch (error) {
+      throw isTaken(error) ? duplicate(twice()) : error;
     }
-    const text = Buffer.from(key).toString('latin1');
-    if (this.pairs.has(text)) throw duplicate(twice());
-    this.pairs.set(text, { key, value, twice });
-    this.bytes += key.length + value.length;
+    this.pairs.set(textOf(key), twice);
   }
 
-  /** Throws 23505, DbError. */
-  async flush(): Promise<void> {
-    if (this.pairs.size === 0) return;
-    const transaction: KvTransaction = this.ddl.options.database.begin();
-    for (const { key, value } of this.pairs.values()) transaction.insert(key, value);
+  /** Some leave memory if they are many. Throws 23505, DbError. */
+  async relieve(): Promise<void> {
+    const { claims, transaction, run } = this.ddl.options;
+    await this.leave(() => claims.relieve(transaction, run.pace.signal));
+  }
+
+  /** There are no more. Throws 23505, DbError. */
+  async end(): Promise<void> {
+    const { claims, transaction, run } = this.ddl.options;
+    await this.leave(() => claims.finish(transaction, run.pace.signal));
+  }
+
+  private async leave(work: () => Promise<void>): Promise<void> {
     try {
-      await transaction.commit();
+      await work();
     } catch (error) {
       if (!isTaken(error) || error.key === undefined) throw error;
-      const found = this.pairs.get(Buffer.from(error.key).toString('latin1'));
-      throw found === undefined ? error : duplicate(found.twice());
+      const found = this.pairs.get(textOf(error.key));
+      throw found === undefined ? error : duplicate(found());
     }
-    this.pairs = new Map();
-    this.bytes = 0;
+    if (this.ddl.options.transaction.claimedBytes === 0) this.pairs.clear();
   }
+}
+
+function textOf(key: Uint8Array): string {
+  return Buffer.from(key).toString('latin1');
 }
 
 function isTaken(error: unknown): error is DbError {

@@ -4,7 +4,6 @@ import { nameParts } from '../bind/ast.ts';
 import { bindClosedQuery } from '../bind/bind-query.ts';
 import { topLevel } from '../bind/level.ts';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
-import { backfillBytes } from '../limits.ts';
 import { planSelect } from '../plan/planner.ts';
 import { checkNeeds } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
@@ -70,25 +69,17 @@ async function fill(
   table: TableDescriptor,
   bound: ReturnType<typeof bindClosedQuery>,
 ): Promise<number> {
-  const { run, database, block } = ddl.options;
+  const { run, transaction } = ddl.options;
   const store = new TableStore(table);
-  // A block has its snapshot: it sees nothing that others write from now on.
-  let transaction = block ? ddl.options.transaction : database.begin();
-  let [count, bytes] = [0, 0];
+  let count = 0;
   let rowId = 0n;
   for await (const batch of planSelect(bound.relation).open(run)) {
     for (const row of batch) {
-      const value = store.codec.encode(row);
-      transaction.insert(store.hiddenKey(++rowId), value);
-      bytes += value.length + 32;
+      transaction.insert(store.hiddenKey(++rowId), store.codec.encode(row));
       count++;
-      if (block || bytes < backfillBytes) continue;
-      await transaction.commit();
-      transaction = database.begin();
-      bytes = 0;
     }
+    await ddl.relieve();
     if (run.pace.due()) await run.pace.rest();
   }
-  if (!block) await transaction.commit();
   return count;
 }

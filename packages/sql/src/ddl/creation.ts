@@ -4,6 +4,7 @@ import type { BindContext } from '../bind/context.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import { SqlError } from '../sql-error.ts';
+import { storageSpan } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { isRangeParameter } from './range-parameters.ts';
 
@@ -43,6 +44,8 @@ export async function emptyTable(
   name: string,
 ): Promise<TableDescriptor> {
   const id = await ddl.takeId();
+  const storageId = ddl.storageIdFor(id);
+  ddl.claim(storageSpan(storageId));
   return {
     kind: 'table',
     id,
@@ -52,7 +55,7 @@ export async function emptyTable(
     ...ddl.initialAcl('table', schema),
     version: 0,
     comments: {},
-    storageId: ddl.storageIdFor(id),
+    storageId,
     columns: [],
     dropped: [],
     primaryKey: undefined,

@@ -2,6 +2,7 @@
  * What one DDL statement works with: the catalog in the making, a transaction that sees the rows, and the session's names.
  * Made by run-ddl.ts.
  */
+import type { Span } from '@flotilla/base';
 import type { RangeVar } from 'libpg-query';
 import { BindContext } from '../bind/context.ts';
 import { judgeOf } from '../bind/stored-expression.ts';
@@ -22,6 +23,7 @@ import type { Run } from '../execute/run.ts';
 import { catalogOf } from '../functions/sequences.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
+import type { StorageClaims } from '../loading/storage-claims.ts';
 import type { SourceText } from '../parse/position.ts';
 import { requireOwner, requireSchema } from '../roles/access.ts';
 import type { Authority } from '../roles/authority.ts';
@@ -33,10 +35,10 @@ import type { TemporaryClaim } from '../temporary/temporary-schemas.ts';
 export interface DdlContextOptions {
   readonly editor: CatalogEditor;
   readonly ids: CatalogIds;
-  /** For rows under prefixes that nobody else can know of yet: they are written at once, in parts. */
+  /** For what stays whatever becomes of the transaction. */
   readonly database: KvDatabase;
-  /** The statement is a part of a transaction. */
-  readonly block: boolean;
+  /** Storage that nobody else can know of yet. */
+  readonly claims: StorageClaims;
   /** Sees the rows of tables as the statement sees them. */
   readonly transaction: KvTransaction;
   readonly source: SourceText;
@@ -131,6 +133,17 @@ export class DdlContext {
   /** The first place of what has just been given this id. */
   storageIdFor(id: number): number {
     return storageIdIn(this.snapshot.database.id, id);
+  }
+
+  /** Nobody knows of this span before the change commits, and nothing is in it. */
+  claim(span: Span): void {
+    this.options.claims.claim(this.options.transaction, span);
+  }
+
+  /** What was written to new storage leaves memory if it is much. Throws DbError. */
+  relieve(): Promise<void> {
+    const { claims, transaction, run } = this.options;
+    return claims.relieve(transaction, run.pace.signal);
   }
 
   /** For binding what the statement holds, by the names as they are now. */

@@ -11,8 +11,10 @@ import { NameResolver } from '../catalog/name-resolver.ts';
 import { MemoryAccount, type Pace, type Run, withCatalog } from '../execute/run.ts';
 import { catalogOf } from '../functions/sequences.ts';
 import type { EvalContext } from '../functions/signature.ts';
+import { isUnknown } from '../kv-errors.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import { conflictRunsMax, workMemoryBytes } from '../limits.ts';
+import type { StorageClaims } from '../loading/storage-claims.ts';
 import type { SourceText } from '../parse/position.ts';
 import { authorityOf } from '../roles/authority.ts';
 import { alterDefaultPrivileges, grant } from '../roles/grant.ts';
@@ -45,6 +47,7 @@ export interface DdlOptions {
   readonly catalog: DatabaseCatalog;
   readonly ids: CatalogIds;
   readonly afterChange: AfterChange;
+  readonly beginLoad: () => StorageClaims;
   readonly source: SourceText;
   /** The statement's own text. */
   readonly text: string;
@@ -59,7 +62,11 @@ export interface DdlOptions {
   readonly owesChecks: (table: number) => boolean;
   /** The open block's: what is changed is left there. */
   readonly block:
-    | { readonly editor: CatalogEditor; readonly transaction: KvTransaction }
+    | {
+        readonly editor: CatalogEditor;
+        readonly transaction: KvTransaction;
+        readonly claims: StorageClaims;
+      }
     | undefined;
 }
 
@@ -115,10 +122,11 @@ export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
   const change = changeOf(tree);
   if (change === undefined) throw new RangeError('the statement is DDL');
   if (options.block !== undefined) {
-    const { editor, transaction } = options.block;
+    const { block } = options;
+    const { editor } = block;
     const mark = editor.mark();
     try {
-      return await change(contextOf(options, editor, transaction, options.onNotice));
+      return await change(contextOf(options, block, options.onNotice));
     } catch (error) {
       editor.restore(mark);
       throw error;
@@ -128,19 +136,24 @@ export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
     const snapshot = await options.catalog.loadNewest();
     const editor = new CatalogEditor(snapshot);
     const transaction = options.database.begin();
+    const claims = options.beginLoad();
     const notices: Notice[] = [];
     try {
       const notify = (notice: Notice) => notices.push(notice);
-      const tag = await change(contextOf(options, editor, transaction, notify));
+      const tag = await change(contextOf(options, { editor, transaction, claims }, notify));
       dropAtCommit(editor);
       if (editor.changed) {
+        await claims.settle(transaction, editor, options.pace.signal);
         await options.catalog.change(editor, transaction);
+        claims.committed();
       } else transaction.rollback();
       for (const notice of notices) options.onNotice(notice);
       await options.afterChange(editor);
       return tag;
     } catch (error) {
       transaction.rollback();
+      // Where nobody knows, it is found out by those who look for what was left behind.
+      if (!isUnknown(error)) claims.rolledBack();
       const conflict = error instanceof DbError && error.code === 'CONFLICT';
       if (!conflict || attempt >= conflictRunsMax) throw error;
       await options.backOff(attempt);
@@ -150,8 +163,7 @@ export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
 
 function contextOf(
   options: DdlOptions,
-  editor: CatalogEditor,
-  transaction: KvTransaction,
+  { editor, transaction, claims }: NonNullable<DdlOptions['block']>,
   notify: (notice: Notice) => void,
 ): DdlContext {
   const { database, ids, source, text, searchPath, temporary, pace, owesChecks } = options;
@@ -187,7 +199,7 @@ function contextOf(
     editor,
     ids,
     database,
-    block: options.block !== undefined,
+    claims,
     transaction,
     source,
     text,

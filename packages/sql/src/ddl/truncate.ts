@@ -38,7 +38,10 @@ export async function truncate(ddl: DdlContext, statement: TruncateStmt): Promis
     const table = ddl.snapshot.table(id);
     if (table === undefined) continue;
     ddl.editor.addGarbage(storageSpan(table.storageId));
-    ddl.editor.put({ ...table, storageId: await ddl.takeStorageId() });
+    const { filledAt: _, ...rest } = table;
+    const storageId = await ddl.takeStorageId();
+    ddl.claim(storageSpan(storageId));
+    ddl.editor.put({ ...rest, storageId });
     if (statement.restart_seqs === true) await restartSequences(ddl, id);
   }
   return 'TRUNCATE TABLE';

@@ -201,6 +201,26 @@ export class RecordedTransaction implements KvTransaction {
     this.inner.deleteSpan(span);
   }
 
+  claim(span: Span): void {
+    this.inner.claim(span);
+  }
+
+  hasClaimed(span: Span): boolean {
+    return this.inner.hasClaimed(span);
+  }
+
+  get claimedBytes(): number {
+    return this.inner.claimedBytes;
+  }
+
+  flush(signal?: AbortSignal): Promise<void> {
+    return this.inner.flush(signal);
+  }
+
+  readSince(timestamp: number): Promise<void> {
+    return this.inner.readSince(timestamp);
+  }
+
   savepoint(): Savepoint {
     return this.inner.savepoint();
   }

@@ -37,6 +37,11 @@ export interface Run {
   readonly newest: (() => KvTransaction) | undefined;
   /** Of the open transaction. Undefined: nothing is put off. */
   readonly deferral: Deferral | undefined;
+  /**
+   * For a statement that only adds rows, which it does not read, to storage that its transaction alone knows of: hands on what it has
+   * written so far, if that is much. Undefined: all of it is kept till the end.
+   */
+  readonly pour?: (() => Promise<void>) | undefined;
   /** For EXPLAIN ANALYZE. */
   readonly recorder?: Recorder | undefined;
 }
@@ -202,6 +207,15 @@ export class MemoryAccount {
     let bytes = 0;
     for (const row of rows) bytes += rowBytes(row);
     this.add(bytes);
+  }
+
+  /** What it holds now. Unit: bytes. */
+  get held(): number {
+    return this.used;
+  }
+
+  releaseAll(): void {
+    this.used = 0;
   }
 
   releaseRow(row: readonly Datum[]): void {

@@ -26,7 +26,7 @@ import {
 import type { IndexTest } from '../plan/choose-path.ts';
 import type { PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
 import { SqlError } from '../sql-error.ts';
-import type { TableStore } from '../storage/table-store.ts';
+import { storageSpan, type TableStore } from '../storage/table-store.ts';
 import { duplicateOf, isUniqueKey } from './conflicts.ts';
 import type { Row } from './evaluate.ts';
 import { hasForeignKeys } from './foreign-keys.ts';
@@ -37,12 +37,20 @@ import { programOfRun } from './push/planned-program.ts';
 import { RecordedTransaction, type Recorder } from './recorder.ts';
 import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
 import type { SpillSpace } from './spill/spill-space.ts';
-import { isKeyExists, type Written } from './write.ts';
+import { InsertNode, isKeyExists, type Written } from './write.ts';
 import { type RowIds, WriteSet } from './write-set.ts';
 
 /** A prepared plan of a known kind. */
 export interface Prepared<P> extends PreparedPlan {
   readonly plan: P & PreparedPlan['plan'];
+}
+
+/** For statements that only add rows to storage which their transaction alone knows of. */
+export interface Relief {
+  /** What such a statement keeps before it hands it to the transaction. Unit: bytes, estimated. */
+  readonly pourBytes: number;
+  /** What the transaction has leaves memory, if that is much. Throws DbError. */
+  relieve(): Promise<void>;
 }
 
 export interface Statement<P> {
@@ -63,6 +71,8 @@ export interface Statement<P> {
   readonly lockTimeoutMs: number;
   /** What `within` puts off. Undefined: nothing is. */
   readonly deferral: Deferral | undefined;
+  /** How what was written to new storage leaves memory before the statement's end. Undefined: it does not. */
+  readonly relief?: Relief | undefined;
   /** Called before it runs again after a conflict. */
   readonly onRetry?: (() => void) | undefined;
   /** The same statement prepared on the catalog as it is now. Throws if that is no longer possible. */
@@ -206,7 +216,8 @@ export class Runner {
         const computed =
           attempt === 1 ? await this.compute(statement, run, prepared, grant) : undefined;
         if (computed !== undefined) return computed;
-        const written = await prepared.plan.root.run(run);
+        const pour = this.pourOf(run, statement, prepared);
+        const written = await prepared.plan.root.run(pour === undefined ? run : { ...run, pour });
         run.pace.check();
         await writes?.complete(run);
         if (within !== undefined) await this.checkUnique(run);
@@ -259,6 +270,36 @@ export class Runner {
       run.transaction.commitComputed(key, program),
     );
     return written ? { count: 1, returned: [], stores: [store] } : undefined;
+  }
+
+  /**
+   * As `Run.pour` says. The catalog is the transaction's own then, so that the plan cannot turn out to be stale; and what is run
+   * again, or fails, is taken back as a whole.
+   */
+  private pourOf(
+    run: Run,
+    { relief, deferral }: Statement<WritePlan>,
+    { plan, needs }: Prepared<WritePlan>,
+  ): Run['pour'] {
+    const { root } = plan;
+    const { writes, transaction, evaluation } = run;
+    const snapshot = evaluation.catalog?.names.snapshot;
+    if (relief === undefined || writes === undefined || snapshot === undefined) return undefined;
+    if (!(root instanceof InsertNode) || !root.onlyAdds) return undefined;
+    const { table } = root.store;
+    const isRead = needs.some(
+      (need) => need.kind === 'relation' && need.id === table.id && need.letter === 'r',
+    );
+    if (isRead || !transaction.hasClaimed(storageSpan(table.storageId))) return undefined;
+    if (hasForeignKeys(table, snapshot)) return undefined;
+    return async () => {
+      if (writes.memory.held < relief.pourBytes) return;
+      await writes.complete(run);
+      await this.checkUnique(run);
+      writes.apply(transaction, deferral);
+      writes.clear();
+      await relief.relieve();
+    };
   }
 
   /** @returns whether the plan is current; if not, nothing was written */

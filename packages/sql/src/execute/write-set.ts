@@ -26,9 +26,9 @@ export class WriteSet {
   readonly memory: MemoryAccount = new MemoryAccount(statementWriteBytes);
   /** One for each table that is written to. */
   readonly writers: RowWriter[] = [];
-  private readonly writes: Write[] = [];
+  private writes: Write[] = [];
   private readonly lookedAt = new Set<string>();
-  private readonly notes: CheckNote[] = [];
+  private notes: CheckNote[] = [];
 
   constructor(rowIds: RowIds) {
     this.rowIds = rowIds;
@@ -111,6 +111,13 @@ export class WriteSet {
         keys.push(key);
     }
     return keys;
+  }
+
+  /** Forgets what `apply` has handed on. */
+  clear(): void {
+    this.writes = [];
+    this.notes = [];
+    this.memory.releaseAll();
   }
 
   /**

@@ -159,6 +159,16 @@ export class InsertNode extends Node implements WriteNode {
   readonly inputs: readonly Operator[];
   private readonly options: InsertOptions;
 
+  get store(): TableStore {
+    return this.options.rows.store;
+  }
+
+  /** Whether it only adds rows, and keeps none of them. */
+  get onlyAdds(): boolean {
+    const { conflict, returning, ctes } = this.options;
+    return conflict === undefined && returning === undefined && ctes.length === 0;
+  }
+
   constructor(options: InsertOptions) {
     super(options);
     this.options = options;
@@ -179,6 +189,7 @@ export class InsertNode extends Node implements WriteNode {
         if (this.returning !== undefined) await returned.add(row);
         count++;
       }
+      await run.pour?.();
       if (run.pace.due()) await run.pace.rest();
     }
     return { count, returned: returned.rows };

@@ -125,6 +125,7 @@ export class SessionContext {
       shared: options.transactions !== undefined,
       catalog: this.catalog,
       afterChange: this.afterChange,
+      beginLoad: () => shared.loading.begin(),
       settle: (transaction, signal) => this.constraints.settle(transaction, signal),
       settings: this.settings,
       readAsOf: () => this.settingAsOf(),

@@ -11,6 +11,7 @@ import type { SessionClient, SessionRegistry } from '../cluster/session-facts.ts
 import type { AutoAnalyze } from '../execute/auto-analyze.ts';
 import type { Runner } from '../execute/runner.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
+import type { Loading } from '../loading/loading.ts';
 import type { NotificationHub } from '../notifications/notification-hub.ts';
 import type { Parser } from '../parse/parser.ts';
 import type { Preparer } from '../prepare.ts';
@@ -58,6 +59,7 @@ export interface SessionShared {
   readonly sequences: Sequences;
   readonly advisory: AdvisoryLocks;
   readonly temporary: TemporarySchemas;
+  readonly loading: Loading;
   readonly parser: Parser;
   readonly preparer: Preparer;
   readonly runner: Runner;

@@ -3,6 +3,7 @@
  * `execute/utility.ts`. Called by the session alone; never tells its activity nor sets deadlines.
  */
 
+import { DbError, timestampFromWallMs } from '@flotilla/base';
 import { normalizeParameter } from '../execute/parameter.ts';
 import { Recorder } from '../execute/recorder.ts';
 import {
@@ -105,7 +106,10 @@ export class StatementRunner {
         const running = await this.running<WritePlan>(preparation, evaluation, signal);
         const { count, returned, stores } = await this.context.shared.runner.write(running);
         if (open === undefined) await this.context.temporary.committed(stores);
-        else open.noteWrites(stores);
+        else {
+          open.noteWrites(stores);
+          await open.relieve(signal);
+        }
         this.context.shared.autoAnalyze?.note(stores, count);
         const tag = `${plan.tag} ${count}`;
         return columns === undefined ? emptyResult(tag) : listResult(columns, returned, tag, true);
@@ -149,6 +153,7 @@ export class StatementRunner {
           catalog: this.context.catalog,
           ids: this.context.shared.ids,
           afterChange: this.context.afterChange,
+          beginLoad: () => this.context.shared.loading.begin(),
           source: preparation.statement.node.source,
           text: preparation.statement.text,
           evaluation,
@@ -216,6 +221,7 @@ export class StatementRunner {
       const { stores, count } = await runner.write(of<WritePlan>());
       written = count;
       open?.noteWrites(stores);
+      await open?.relieve(signal);
     } else for await (const _batch of runner.select(of<SelectPlan>()));
     const ms = clock.nowMs() - begun;
     const { options, inner: plan } = shown ?? running.prepared.plan;
@@ -293,6 +299,8 @@ export class StatementRunner {
     // Indexes that came later lack what was there before them.
     const usable = asOf === undefined ? undefined : () => false;
     const alone = { preparation, evaluation, signal, asOf, usable, open, within: undefined };
+    if (asOf !== undefined && filledAtOf(preparation.prepared) > timestampFromWallMs(asOf))
+      throw new DbError('SNAPSHOT_TOO_OLD', 'a table was not there yet at that time');
     if (mayRead(preparation.prepared, usable))
       return this.begun(preparation.prepared as Prepared<P>, alone);
     return this.context
@@ -312,6 +320,8 @@ export class StatementRunner {
     const prepared = mayRead(preparation.prepared, usable)
       ? preparation.prepared
       : await this.context.prepareHere(preparation.statement, preparation.declared, usable);
+    const filledAt = filledAtOf(prepared);
+    if (filledAt > 0) await within.readSince(filledAt);
     return this.begun(prepared as Prepared<P>, {
       ...{ preparation, evaluation, signal, usable, open, within },
       asOf: undefined,
@@ -332,11 +342,20 @@ export class StatementRunner {
       asOf,
       lockTimeoutMs: this.context.settings.lockTimeoutMs,
       deferral: open?.deferral,
+      relief:
+        open === undefined
+          ? undefined
+          : {
+              pourBytes: this.context.shared.loading.pourBytes,
+              relieve: () => open.relieve(signal),
+            },
       onRetry: this.context.options.events?.onRetry,
       replan: async () => {
         const fresh = await this.replan<P>(preparation, usable);
         this.checkAccess(fresh);
         open?.useRelations(fresh);
+        const filledAt = filledAtOf(fresh);
+        if (filledAt > 0) await within?.readSince(filledAt);
         return fresh;
       },
     };
@@ -354,4 +373,13 @@ export class StatementRunner {
     preparation.prepared = fresh;
     return fresh as Prepared<P>;
   }
+}
+
+/** Before this, storage of the tables that a plan reads may show some of its rows. 0: there is none like that. */
+function filledAtOf({ dependencies }: PreparedPlan): number {
+  let latest = 0;
+  for (const { relation } of dependencies)
+    if (relation.kind === 'table' && relation.filledAt !== undefined)
+      latest = Math.max(latest, relation.filledAt);
+  return latest;
 }

@@ -36,6 +36,7 @@ export type KvOperation =
   | { readonly kind: 'get'; readonly keys: readonly Uint8Array[] }
   | { readonly kind: 'scan'; readonly span: Span }
   | { readonly kind: 'commit'; readonly keys: readonly Uint8Array[] }
+  | { readonly kind: 'flush'; readonly keys: readonly Uint8Array[] }
   /** After the writes were made: throwing here leaves them in place. */
   | { readonly kind: 'committed'; readonly keys: readonly Uint8Array[] };
 
@@ -71,7 +72,9 @@ export class MemoryKvDatabase implements KvDatabase {
   /** Runs before (or after, see `committed`) every operation; may throw or wait. */
   onOperation: ((operation: KvOperation) => Promise<void> | void) | undefined;
   /** Operations so far, by kind. A getMany counts once. */
-  readonly counts: { get: number; scan: number; commit: number } = { get: 0, scan: 0, commit: 0 };
+  readonly counts: { get: number; scan: number; commit: number; flush: number } = {
+    ...{ get: 0, scan: 0, commit: 0, flush: 0 },
+  };
   /** False: programs are not run here. */
   evaluates = true;
   /** Answers of programs, and rows that they have written. */
@@ -213,6 +216,7 @@ function pairOf(entry: Entry, snapshot: number): KvPair | undefined {
 interface Buffered {
   readonly writes: ReadonlyMap<string, Write>;
   readonly spans: readonly Span[];
+  readonly claimed: readonly Span[];
 }
 
 class MemoryTransaction implements KvTransaction, LockOwner {
@@ -232,6 +236,10 @@ class MemoryTransaction implements KvTransaction, LockOwner {
   private scanned: Span[] = [];
   private writes = new Map<string, Write>();
   private spans: readonly Span[] = [];
+  /** Among `spans`: what lies there in the database is this transaction's, and is written once more when it commits. */
+  private claimed: readonly Span[] = [];
+  /** Keys of claimed spans that have left. */
+  private readonly flushed = new Set<string>();
   private statement: Savepoint | undefined;
   private hasRead = false;
   private ended = false;
@@ -384,16 +392,61 @@ class MemoryTransaction implements KvTransaction, LockOwner {
     this.spans = [...this.spans, span];
   }
 
+  claim(span: Span): void {
+    this.deleteSpan(span);
+    this.claimed = [...this.claimed, span];
+  }
+
+  hasClaimed({ startKey, endKey }: Span): boolean {
+    return this.claimed.some(
+      (span) =>
+        compareBytes(span.startKey, startKey) <= 0 && compareBytes(endKey, span.endKey) <= 0,
+    );
+  }
+
+  get claimedBytes(): number {
+    let bytes = 0;
+    for (const [text, { key, value }] of this.writes)
+      if (!this.flushed.has(text) && this.isClaimed(key))
+        bytes += key.length + (value?.length ?? 0);
+    return bytes;
+  }
+
+  async flush(): Promise<void> {
+    const left = [...this.writes].filter(
+      ([text, { key }]) => !this.flushed.has(text) && this.isClaimed(key),
+    );
+    await this.database.operate({ kind: 'flush', keys: left.map(([, { key }]) => key) });
+    for (const [text] of left) this.flushed.add(text);
+    this.database.apply(
+      left.map(([, write]) => write),
+      [],
+    );
+  }
+
+  async readSince(_timestamp: number): Promise<void> {
+    // Versions of the database are no timestamps: it moves to now.
+    if (this.snapshot === undefined || this.snapshot === this.database.version) return;
+    if (!this.holdsNow()) throw new DbError('CONFLICT', 'what was read has changed');
+    this.snapshot = this.database.version;
+  }
+
+  private isClaimed(key: Uint8Array): boolean {
+    return this.claimed.some((span) => spanContains(span, key));
+  }
+
   savepoint(): Savepoint {
-    const buffered: Buffered = { writes: new Map(this.writes), spans: this.spans };
+    const { spans, claimed } = this;
+    const buffered: Buffered = { writes: new Map(this.writes), spans, claimed };
     return { savepoint: buffered };
   }
 
   rollbackTo(savepoint: Savepoint): void {
     this.checkOpen();
-    const { writes, spans } = savepoint.savepoint as Buffered;
+    const { writes, spans, claimed } = savepoint.savepoint as Buffered;
     this.writes = new Map(writes);
     this.spans = spans;
+    this.claimed = claimed;
   }
 
   release(_savepoint: Savepoint): void {
@@ -523,7 +576,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
     if (this.isolation === 'serializable' && !this.holdsNow())
       throw new DbError('CONFLICT', 'what was read has changed');
     for (const { key, mustBeAbsent } of this.writes.values())
-      if (mustBeAbsent && this.database.read(key).value !== undefined)
+      if (mustBeAbsent && !this.isClaimed(key) && this.database.read(key).value !== undefined)
         throw new DbError('KEY_EXISTS', 'the key is there already', { key });
   }
 
@@ -543,13 +596,13 @@ class MemoryTransaction implements KvTransaction, LockOwner {
   }
 
   private note(key: Uint8Array, version: number): void {
-    if (this.readOnly) return;
+    if (this.readOnly || this.isClaimed(key)) return;
     const text = keyText(key);
     if (!this.reads.has(text)) this.reads.set(text, { key, version });
   }
 
   private noteScan(span: Span, pairs: readonly KvPair[]): void {
-    this.scanned.push(span);
+    if (!this.hasClaimed(span)) this.scanned.push(span);
     for (const { key } of pairs) this.note(key, this.database.read(key, this.snapshot).version);
   }
 
@@ -593,6 +646,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
       throw new DbError('TOO_LARGE', `value has ${value.length} bytes`);
     const text = keyText(key);
     const before = this.writes.get(text);
+    this.flushed.delete(text);
     this.writes.set(text, { key, value, mustBeAbsent: before?.mustBeAbsent ?? mustBeAbsent });
   }
 

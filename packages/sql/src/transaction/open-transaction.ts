@@ -12,7 +12,9 @@ import { CatalogEditor, type EditorMark } from '../catalog/editor.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { AfterChange } from '../ddl/after-change.ts';
 import { Deferral, type DeferralMark } from '../deferred/deferral.ts';
+import { isUnknown } from '../kv-errors.ts';
 import type { IsolationLevel, KvDatabase, KvTransaction, Savepoint } from '../kv-transaction.ts';
+import type { StorageClaims } from '../loading/storage-claims.ts';
 import type { TransactionScope } from '../session-api.ts';
 import type { SettingsSnapshot } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
@@ -66,6 +68,7 @@ export interface OpenTransactionOptions {
   /** The catalog before the key-value transactions began, where they are a caller's; undefined: they begin here. */
   readonly catalogBefore?: CatalogSnapshot | undefined;
   readonly afterChange: AfterChange;
+  readonly beginLoad: () => StorageClaims;
   /** Checks what is deferred: it is about to commit. Throws what is violated, DbError. */
   readonly settle: (transaction: OpenTransaction, signal: AbortSignal | undefined) => Promise<void>;
   /** What now() is. */
@@ -82,6 +85,8 @@ export class OpenTransaction {
   private readonly options: OpenTransactionOptions;
   private readonly database: KvDatabase;
   private editor: CatalogEditor | undefined;
+  /** Storage that the transaction alone knows of. Made with the editor. */
+  private claims: StorageClaims | undefined;
   /** What was there before the transaction's own changes. */
   private base: CatalogSnapshot | undefined;
   /** The catalog as it was known here before the snapshot was taken that statements read. */
@@ -220,6 +225,7 @@ export class OpenTransaction {
   async beginDdl(): Promise<{
     readonly editor: CatalogEditor;
     readonly transaction: KvTransaction;
+    readonly claims: StorageClaims;
   }> {
     const transaction = await this.beginStatement();
     if (this.editor === undefined) {
@@ -227,7 +233,8 @@ export class OpenTransaction {
       this.editor = new CatalogEditor(this.base);
       for (const level of this.levels) level.catalog = this.editor.mark();
     }
-    return { editor: this.editor, transaction };
+    this.claims ??= this.options.beginLoad();
+    return { editor: this.editor, transaction, claims: this.claims };
   }
 
   /**
@@ -299,6 +306,11 @@ export class OpenTransaction {
     return level.settings;
   }
 
+  /** What a statement has written to new storage leaves memory if it is much. Throws DbError. */
+  async relieve(signal: AbortSignal | undefined): Promise<void> {
+    if (this.kv !== undefined) await this.claims?.relieve(this.kv, signal);
+  }
+
   /** A statement has written to these tables. */
   noteWrites(stores: readonly TableStore[]): void {
     for (const store of stores) this.insertedInto.add(store);
@@ -340,7 +352,15 @@ export class OpenTransaction {
     if (editor !== undefined) dropAtCommit(editor);
     if (editor?.changed === true) {
       if (this.base !== undefined) this.checkWrittenTables(this.base);
-      await catalog.change(editor, kv);
+      await this.claims?.settle(kv, editor, signal);
+      try {
+        await catalog.change(editor, kv);
+      } catch (error) {
+        // Whether its storage is in use is found out by those who look for what was left behind.
+        if (isUnknown(error)) this.claims = undefined;
+        throw error;
+      }
+      this.claims?.committed();
       await afterChange(editor);
       return;
     }
@@ -360,6 +380,7 @@ export class OpenTransaction {
   rollback(): void {
     this.endRows();
     this.kv?.rollback();
+    this.claims?.rolledBack();
   }
 
   private get innermost(): Level {

@@ -7,6 +7,7 @@ import type { DatabaseCatalog } from '../catalog/database-catalog.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import type { AfterChange } from '../ddl/after-change.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
+import type { StorageClaims } from '../loading/storage-claims.ts';
 import type { ImplicitKind, Notice, TransactionScope, TransactionStatus } from '../session-api.ts';
 import type { SettingChange, Settings } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
@@ -42,6 +43,7 @@ export interface SessionTransactionOptions {
   readonly shared: boolean;
   readonly catalog: DatabaseCatalog;
   readonly afterChange: AfterChange;
+  readonly beginLoad: () => StorageClaims;
   /** As OpenTransactionOptions has it. */
   readonly settle: (transaction: OpenTransaction, signal: AbortSignal | undefined) => Promise<void>;
   readonly settings: Settings;
@@ -289,12 +291,13 @@ export class SessionTransaction {
   }
 
   private begin(now: bigint, modes: Required<TransactionModes> = this.defaults()): OpenTransaction {
-    const { database, shared, catalog, afterChange, settings, settle } = this.options;
+    const { database, shared, catalog, afterChange, beginLoad, settings, settle } = this.options;
     return new OpenTransaction({
       database,
       catalog,
       catalogBefore: shared ? catalog.snapshot : undefined,
       afterChange,
+      beginLoad,
       settle,
       startedAt: now,
       modes,
