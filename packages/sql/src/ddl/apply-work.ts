@@ -4,7 +4,7 @@
  * nobody else knows before the change commits, so it leaves memory as it comes.
  */
 import { DbError } from '@flotilla/base';
-import type { TableDescriptor } from '../catalog/descriptor.ts';
+import { columnOffset, type TableDescriptor } from '../catalog/descriptor.ts';
 import { indexKeyText, keyText } from '../execute/constraint-errors.ts';
 import { type Evaluator, evaluatorOf, type Row } from '../execute/evaluate.ts';
 import { evaluateOnce } from '../execute/operator.ts';
