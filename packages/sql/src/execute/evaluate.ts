@@ -298,11 +298,11 @@ function inEvaluator(expression: Of<'in'>): Evaluator {
   }));
   return (row, context) => {
     const value = left(row, context);
-    if (value === null) return null;
     let result: boolean | null = negated;
     for (const { evaluate, compare } of all) {
+      // Also where the left side is NULL: an item may fail, as the arguments of any operator may.
       const item = evaluate(row, context);
-      if (item === null) result = null;
+      if (value === null || item === null) result = null;
       else if (compare(value, item, context) === 0) return !negated;
     }
     return result;
