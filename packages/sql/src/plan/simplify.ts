@@ -107,6 +107,7 @@ export class Simplifier {
   /** A constant item that is equal decides for all of them, as in a chain of OR. */
   private member(expression: Of<'in'>): Expression {
     const own = this.mapped(expression) as Of<'in'>;
+    if (isNullConstant(own.left)) return constantOf(own, null);
     const items = own.items.filter((item) => item.kind === 'constant');
     if (own.left.kind !== 'constant' || items.length === 0 || items.length === own.items.length)
       return this.computed(own);
