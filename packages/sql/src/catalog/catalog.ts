@@ -197,7 +197,10 @@ export class Catalog {
   async change(editor: CatalogEditor, transaction: KvTransaction): Promise<void> {
     let next: CatalogSnapshot | undefined;
     const install = (): void => {
-      if (next !== undefined) this.install(next);
+      if (next === undefined) return;
+      // Statistics may have come since the editor began.
+      const { statistics = none } = this.known.contents;
+      this.install(new CatalogSnapshot({ ...next.contents, statistics }));
     };
     await this.publish(
       transaction,
@@ -271,6 +274,14 @@ export class Catalog {
     const snapshot = await this.load(await this.readVersion());
     this.loaded = true;
     return snapshot;
+  }
+
+  /** The same catalog with the statistics that there are now, which change without it. */
+  async loadStatistics(): Promise<CatalogSnapshot> {
+    const transaction = this.database.begin({ readOnly: true });
+    const statistics = await readStatistics(transaction, this.known);
+    this.known = new CatalogSnapshot({ ...this.known.contents, statistics });
+    return this.known;
   }
 
   /** Takes note of a snapshot, unless a newer one is known. */
@@ -408,6 +419,8 @@ interface MutableContents {
   readonly relations: Map<number, RelationDescriptor>;
   readonly types: Map<number, TypeDescriptor>;
 }
+
+const none: ReadonlyMap<number, TableStatistics> = new Map();
 
 /** Those that are what they were stay the same objects. */
 async function readStatistics(

@@ -265,7 +265,6 @@ export class CatalogEditor {
     [before, after]: readonly [DatabaseContents, DatabaseContents],
   ): void {
     const database = id === initialDatabaseId ? undefined : id;
-    const { statistics } = this.base.contents;
     for (const [oid, relation] of after.relations)
       if (before.relations.get(oid) !== relation)
         transaction.put(descriptorKey(oid), encodeDescriptor(relation, database));
@@ -277,7 +276,8 @@ export class CatalogEditor {
     for (const oid of before.relations.keys())
       if (!after.relations.has(oid)) {
         transaction.delete(descriptorKey(oid));
-        if (statistics?.has(oid) === true) transaction.delete(statisticsKey(oid));
+        // Whether or not they are known here: they come without a change of the catalog.
+        transaction.delete(statisticsKey(oid));
       }
     for (const [name, schema] of after.schemas)
       if (before.schemas.get(name) !== schema)

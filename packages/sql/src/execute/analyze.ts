@@ -2,7 +2,13 @@
 import { type Clock, DbError, type Prng } from '@flotilla/base';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
-import { catalogVersionKey, decodeCounter, encodeCounter, statisticsKey } from '../catalog/keys.ts';
+import {
+  catalogVersionKey,
+  decodeCounter,
+  descriptorKey,
+  encodeCounter,
+  statisticsKey,
+} from '../catalog/keys.ts';
 import {
   type ColumnStatistics,
   encodeStatistics,
@@ -56,6 +62,24 @@ export async function analyze(table: TableDescriptor, options: AnalyzeOptions): 
       await pace.rest();
     }
   }
+}
+
+/**
+ * As `analyze`, but the catalog stays what it is: whoever changes it meanwhile is not in conflict with this, and plans elsewhere
+ * hear of it with the next change. Errors: those of KvTransaction; CONFLICT: the table was changed or dropped.
+ */
+export async function analyzeQuietly(
+  table: TableDescriptor,
+  options: AnalyzeOptions,
+): Promise<void> {
+  const { database, catalog } = options;
+  const before = database.begin();
+  // Statistics of a table that is dropped meanwhile would stay for ever.
+  const there = await before.get(descriptorKey(table.id));
+  if (there === undefined) return before.rollback();
+  before.put(statisticsKey(table.id), encodeStatistics(await describe(table, options)));
+  await before.commit();
+  await catalog.loadStatistics();
 }
 
 async function describe(table: TableDescriptor, options: AnalyzeOptions): Promise<TableStatistics> {

@@ -86,6 +86,28 @@ describe('tables that change', () => {
     expect(database.version).toBe(version + 1);
   });
 
+  it('without a conflict with whoever changes the catalog meanwhile', async () => {
+    const world = await start();
+    const { one, database } = world;
+    await one.query('insert into t select n, 1 from generate_series(1, 100) n');
+    await one.query('create table other (id int primary key); begin; truncate other');
+    await pass(world, naptimeMs * 2);
+    const { version } = database;
+    await one.query('alter table other add column n int; commit');
+    expect(database.version).toBeGreaterThan(version);
+    expect(await rowsOf(one)).toBe(100n);
+  });
+
+  it('in a way that plans hear of', async () => {
+    const world = await start();
+    const { one } = world;
+    const shown = async () => String((await one.query('explain select * from t'))[0]?.[0]);
+    await one.query('insert into t select n, 1 from generate_series(1, 77) n');
+    expect(await shown()).not.toContain('rows=77');
+    await pass(world, naptimeMs * 2);
+    expect(await shown()).toContain('rows=77');
+  });
+
   it('not if they are temporary or gone', async () => {
     const world = await start();
     const { one } = world;

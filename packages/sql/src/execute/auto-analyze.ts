@@ -8,7 +8,7 @@ import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { TableStatistics } from '../catalog/statistics.ts';
 import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
-import { analyze } from './analyze.ts';
+import { analyzeQuietly } from './analyze.ts';
 import { Pace } from './run.ts';
 
 /** autovacuum_naptime, autovacuum_analyze_threshold and autovacuum_analyze_scale_factor: PostgreSQL's defaults. */
@@ -88,7 +88,8 @@ export class AutoAnalyze {
     const before = catalog.snapshot.statisticsOf(id);
     if (changed < leastChanges(before)) return;
     // Somebody else may have looked meanwhile, or dropped it.
-    const snapshot = await catalog.loadNewest();
+    await catalog.loadNewest();
+    const snapshot = await catalog.loadStatistics();
     const table = snapshot.table(id);
     if (table === undefined) {
       this.changes.delete(id);
@@ -97,7 +98,7 @@ export class AutoAnalyze {
     const known = snapshot.statisticsOf(id);
     const isRecent = known?.at !== undefined && clock.wallMs() - known.at < naptimeMs / 2;
     if (!isRecent)
-      await analyze(table, { ...this.options, pace: new Pace(clock, this.stop.signal) });
+      await analyzeQuietly(table, { ...this.options, pace: new Pace(clock, this.stop.signal) });
     this.changes.set(id, (this.changes.get(id) ?? changed) - changed);
     if ((this.changes.get(id) ?? 0) <= 0) this.changes.delete(id);
   }
