@@ -73,12 +73,17 @@ export async function analyzeQuietly(
   options: AnalyzeOptions,
 ): Promise<void> {
   const { database, catalog } = options;
-  const before = database.begin();
-  // Statistics of a table that is dropped meanwhile would stay for ever.
-  const there = await before.get(descriptorKey(table.id));
-  if (there === undefined) return before.rollback();
-  before.put(statisticsKey(table.id), encodeStatistics(await describe(table, options)));
-  await before.commit();
+  const transaction = database.begin();
+  try {
+    // Statistics of a table that is dropped meanwhile would stay for ever.
+    const there = await transaction.get(descriptorKey(table.id));
+    if (there === undefined) return transaction.rollback();
+    transaction.put(statisticsKey(table.id), encodeStatistics(await describe(table, options)));
+    await transaction.commit();
+  } catch (error) {
+    transaction.rollback();
+    throw error;
+  }
   await catalog.loadStatistics();
 }
 

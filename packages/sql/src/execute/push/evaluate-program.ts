@@ -31,7 +31,7 @@ import {
 import { KeyFilter } from './key-filter.ts';
 import { type ComputedValue, type NewRow, newRowOf, newValue } from './new-row.ts';
 import { decodeProgram, type ProgramRun } from './program.ts';
-import { datumOfText, isPushableType, rowFormOf, valuesCodec } from './pushable.ts';
+import { bytesForm, datumOfText, isPushableType, rowFormOf, valuesCodec } from './pushable.ts';
 import { ResultWriter } from './result.ts';
 import { type SampleOutput, Sampling, sampleOutputOf } from './sampling.ts';
 
@@ -294,7 +294,12 @@ function outputOf(
     };
   }
   if (text.kind === 'sample') return sampleOutputOf(text);
-  if (text.kind === 'row') return newRowOf(text, { width, expression, formOf });
+  if (text.kind === 'row')
+    return newRowOf(text, {
+      expression,
+      formOf,
+      placeOf: (json, orNowhere) => placeOf(json, width, orNowhere),
+    });
   if (text.kind !== 'groups') throw new UnknownProgram('output');
   const keys = listOf(text.keys).map(expression);
   const all = listOf(text.aggregates).map((one) => {
@@ -402,10 +407,9 @@ const plainForms: ReadonlySet<unknown> = new Set([
   'bool',
   'int64',
 ]);
-const passing: RowForm = { encode: (value) => value as Uint8Array, decode: (bytes) => bytes };
 
 function formOf(json: unknown): RowForm {
-  if (json === 'own') return passing;
+  if (json === 'own') return bytesForm;
   return plainForms.has(json) ? (json as RowForm) : rowFormOf(typeOf(json));
 }
 

@@ -8,7 +8,7 @@ import type { Datum } from '../../session-api.ts';
 import { RowCodec } from '../../storage/row-codec.ts';
 import type { RowForm } from '../../types/codec.ts';
 import { type Evaluator, evaluatorOf } from '../evaluate.ts';
-import { countOf, listOf, UnknownProgram } from './expression-text.ts';
+import { listOf } from './expression-text.ts';
 
 /** As the stores' own interface has it. */
 export type ComputedValue =
@@ -34,42 +34,34 @@ export interface NewRow {
 }
 
 export interface ProgramScope {
-  readonly width: number;
+  /** @param orNowhere it may be -1 */
+  placeOf(json: unknown, orNowhere?: boolean): number;
   expression(json: unknown): Expression;
   formOf(json: unknown): RowForm;
 }
 
 /** @throws UnknownProgram */
 export function newRowOf(text: Readonly<Record<string, unknown>>, scope: ProgramScope): NewRow {
-  const place = (json: unknown): number => {
-    const index = countOf(json);
-    if (index >= scope.width) throw new UnknownProgram('place');
-    return index;
-  };
   const placed = (json: unknown): Placed[] =>
     listOf(json).map((one) => {
       const [at, expression] = listOf(one);
-      return { place: place(at), evaluate: evaluatorOf(scope.expression(expression)) };
+      return { place: scope.placeOf(at), evaluate: evaluatorOf(scope.expression(expression)) };
     });
   const stored = text.stored === null ? undefined : listOf(text.stored);
   return {
     kind: 'row',
-    codec: stored && new RowCodec(stored.map((one) => storedColumn(one, place, scope))),
+    codec: stored && new RowCodec(stored.map((one) => storedColumn(one, scope))),
     assignments: placed(text.assignments),
     generated: placed(text.generated),
-    notNull: listOf(text.notNull).map(place),
+    notNull: listOf(text.notNull).map((one) => scope.placeOf(one)),
     checks: listOf(text.checks).map((one) => evaluatorOf(scope.expression(one))),
   };
 }
 
 /** A column that is gone stays NULL in every row that is written. */
-function storedColumn(
-  json: unknown,
-  place: (json: unknown) => number,
-  scope: ProgramScope,
-): RowCodec['stored'][number] {
+function storedColumn(json: unknown, scope: ProgramScope): RowCodec['stored'][number] {
   const [at, form] = listOf(json);
-  return { index: at === -1 ? -1 : place(at), form: scope.formOf(form), missing: null };
+  return { index: scope.placeOf(at, true), form: scope.formOf(form), missing: null };
 }
 
 /** Undefined: the executor would refuse it. Throws what expressions throw. */

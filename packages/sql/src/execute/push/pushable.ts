@@ -74,6 +74,12 @@ export function rowFormOf(type: SqlType): RowForm {
   return form;
 }
 
+/** Of bytes that are handed on as they are. */
+export const bytesForm: RowForm = {
+  encode: (value) => value as Uint8Array,
+  decode: (bytes) => bytes,
+};
+
 /** Of values without keys: those of a program, and those of its results. */
 export function valuesCodec(forms: readonly RowForm[]): RowCodec {
   return new RowCodec(forms.map((form, index) => ({ index, form, missing: null })));

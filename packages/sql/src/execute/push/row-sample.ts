@@ -40,7 +40,7 @@ export class RowSample {
       this.dropAt(place);
       this.keep(key, value);
     }
-    if (this.bytes > this.bytesMax) this.shrinkTo(Math.floor(this.kept.length * 0.8));
+    this.fit();
   }
 
   /** @param other of rows that this one has not seen; a sample of `of` rows */
@@ -64,7 +64,7 @@ export class RowSample {
       if (place < from.length) from[place] = last;
       this.keep(row.key, row.value);
     }
-    if (this.bytes > this.bytesMax) this.shrinkTo(Math.floor(this.kept.length * 0.8));
+    this.fit();
   }
 
   private keep(key: Uint8Array, value: Uint8Array): void {
@@ -80,9 +80,10 @@ export class RowSample {
     this.bytes -= row.key.length + row.value.length;
   }
 
-  /** Any of the rows go, so that the rest is a sample still. */
-  private shrinkTo(rows: number): void {
-    this.capacity = Math.max(1, rows);
+  /** Where the rows are too large, any of them go, so that the rest is a sample still. */
+  private fit(): void {
+    if (this.bytes <= this.bytesMax) return;
+    this.capacity = Math.max(1, Math.floor(this.kept.length * 0.8));
     while (this.kept.length > this.capacity) this.dropAt(this.prng.nextBelow(this.kept.length));
   }
 }

@@ -4,7 +4,7 @@ import type { RowCodec } from '../../storage/row-codec.ts';
 import type { Pace } from '../run.ts';
 import { countOf, UnknownProgram } from './expression-text.ts';
 import { encodeProgram, type ProgramText } from './program.ts';
-import { valuesCodec } from './pushable.ts';
+import { bytesForm, valuesCodec } from './pushable.ts';
 import { ResultWriter, readResult } from './result.ts';
 import { RowSample } from './row-sample.ts';
 
@@ -21,14 +21,7 @@ export interface SampleOutput {
 }
 
 /** Key and value, as bytes. */
-const rowCodec: RowCodec = valuesCodec([bytesForm(), bytesForm()]);
-
-function bytesForm() {
-  return {
-    encode: (value: unknown) => value as Uint8Array,
-    decode: (bytes: Buffer) => bytes,
-  };
-}
+const rowCodec: RowCodec = valuesCodec([bytesForm, bytesForm]);
 
 /** @throws UnknownProgram */
 export function sampleOutputOf(text: Readonly<Record<string, unknown>>): SampleOutput {
