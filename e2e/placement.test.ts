@@ -14,7 +14,7 @@ import {
 } from '@flotilla/client/testing';
 import type { Router } from '@flotilla/router';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ReplicaView, viewCluster } from './harness/cluster-view.ts';
+import { isWhole, shapeOf, shapeText } from './harness/cluster-shape.ts';
 import { openRouter, openSdk, withPg } from './harness/connections.ts';
 import { DemoCluster, flotilla, startFlotilla } from './harness/demo-cluster.ts';
 import { eventually } from './harness/eventually.ts';
@@ -49,13 +49,6 @@ function readyFile(): string {
   return join(cluster.data, 'store-4.ready.json');
 }
 
-/** Of each store, in order. */
-function countsOf(view: readonly ReplicaView[], stores: readonly number[]) {
-  const count = (of: readonly ReplicaView[]): number[] =>
-    stores.map((id) => of.filter(({ storeId }) => storeId === id).length);
-  return { replicas: count(view), leases: count(view.filter((each) => each.isLeaseholder)) };
-}
-
 /** Three replicas of every range on these stores, as many on each as on the others, and leases too. */
 async function even(stores: readonly number[], timeoutMs: number): Promise<number> {
   let seen = '';
@@ -63,17 +56,14 @@ async function even(stores: readonly number[], timeoutMs: number): Promise<numbe
     `replicas are even on ${stores.join(', ')}`,
     { timeoutMs, everyMs: 500 },
     async () => {
-      const view = await viewCluster(router);
-      const { replicas, leases } = countsOf(view, stores);
-      const ranges = new Set(view.map(({ rangeId }) => rangeId)).size;
-      const total = replicas.reduce((sum, n) => sum + n, 0);
-      const now = `${replicas.join('/')} replicas, ${leases.join('/')} leases`;
+      const shape = await shapeOf(router, stores);
+      const now = shapeText(shape);
       if (now !== seen) figure('placement', { now });
       seen = now;
       const spread = (counts: readonly number[]): number =>
         Math.max(...counts) - Math.min(...counts);
-      const whole = total === 3 * ranges && leases.reduce((sum, n) => sum + n, 0) === ranges;
-      return whole && spread(replicas) <= 1 && spread(leases) <= 2 ? true : undefined;
+      const even = spread(shape.replicas) <= 1 && spread(shape.leases) <= 2;
+      return isWhole(shape) && even ? true : undefined;
     },
   );
   return tookMs;

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
+import { shapeOf, shapeText } from '../harness/cluster-shape.ts';
 /** A cluster grows from three stores to five, gives one back, and loses another for good, under load that must not notice. */
 import { openRouter, openSdk } from '../harness/connections.ts';
 import { eventually, sleep } from '../harness/eventually.ts';
 import { RegisterWorkload } from '../harness/register-workload.ts';
 import { runCampaign } from './campaign.ts';
-import { awaitEven, shapeOf } from './parts/cluster-shape.ts';
+import { awaitEven } from './parts/await-even.ts';
 import { ListLoad, regionIds } from './parts/list-load.ts';
 import { promiseLinearizable, spreadKeys } from './parts/registers.ts';
 import { RowLoad } from './parts/row-load.ts';
@@ -88,9 +89,9 @@ serializable, and replicas and leases must be even again within 10 % after every
     );
     const drained = await shapeOf(router, [2]);
     campaign.promise(
-      'a drained store leads nothing',
-      drained.leases[0] === 0,
-      `${drained.leases[0]} leases`,
+      'a drained store leads nothing, and holds what it held',
+      drained.silent.length === 0 && drained.leases[0] === 0 && drained.replicas[0] !== 0,
+      shapeText(drained),
     );
     campaign.figure('drained, s', (performance.now() - drainFrom) / 1000);
     const emptyFrom = performance.now();
@@ -103,8 +104,8 @@ serializable, and replicas and leases must be even again within 10 % after every
       's2 has let go of what it held',
       { timeoutMs: 60_000 },
       async () => {
-        const [count] = (await shapeOf(router, [2])).replicas;
-        return count === 0 ? count : undefined;
+        const { silent, replicas } = await shapeOf(router, [2]);
+        return silent.length === 0 && replicas[0] === 0 ? replicas[0] : undefined;
       },
     );
     campaign.promise('a decommissioned store holds nothing', left === 0, `${left} replicas`);

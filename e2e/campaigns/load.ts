@@ -9,7 +9,7 @@ import { eventually, sleep } from '../harness/eventually.ts';
 import type { ProcessCluster } from '../harness/process-cluster.ts';
 import { directoryUsage, percentile, usageOf } from '../harness/process-usage.ts';
 import { runCampaign } from './campaign.ts';
-import { awaitEven } from './parts/cluster-shape.ts';
+import { awaitEven } from './parts/await-even.ts';
 import { judgeSdkFailure } from './parts/sdk-outcome.ts';
 import { rowKeysOf } from './parts/table-keys.ts';
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
+import { shapeOf, shapeText } from '../harness/cluster-shape.ts';
 /** Five stores under load and every fault, for as long as one likes: nothing wrong, nothing lost, nothing leaks, all heals. */
 import { openRouter, openSdk } from '../harness/connections.ts';
 import { sleep } from '../harness/eventually.ts';
 import { PgWriters } from '../harness/pg-writer.ts';
 import { RegisterWorkload } from '../harness/register-workload.ts';
 import { runCampaign } from './campaign.ts';
-import { awaitEven, shapeOf, shapeText } from './parts/cluster-shape.ts';
+import { awaitEven } from './parts/await-even.ts';
 import { Faults } from './parts/faults.ts';
 import { ListLoad } from './parts/list-load.ts';
 import { promiseLinearizable, spreadKeys } from './parts/registers.ts';

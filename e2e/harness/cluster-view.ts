@@ -15,15 +15,26 @@ export interface ReplicaView {
   readonly commitIndex: number;
 }
 
-/** Every replica that a store which answers within `timeoutMs` holds. */
+/** Every replica that a store which answers within `timeoutMs` holds. Of a store that is silent there is nothing. */
 export async function viewCluster(router: Router, timeoutMs = 1000): Promise<ReplicaView[]> {
   const stores = await router.discover({ timeoutMs: 300 });
+  const ids = stores.filter(({ storeId }) => storeId > 0).map(({ storeId }) => toStoreId(storeId));
+  const views = await viewStores(router, ids, timeoutMs);
+  return views.flatMap((view) => view ?? []);
+}
+
+/** What each of these stores holds, in their order; undefined for one that does not answer within `timeoutMs`. */
+export async function viewStores(
+  router: Router,
+  stores: readonly StoreId[],
+  timeoutMs: number,
+): Promise<(ReplicaView[] | undefined)[]> {
   const answers = await Promise.allSettled(
-    stores
-      .filter((store) => store.storeId > 0)
-      .map((store) => router.status(toStoreId(store.storeId), { timeoutMs })),
+    stores.map((storeId) => router.status(storeId, { timeoutMs })),
   );
-  return answers.flatMap((answer) => (answer.status === 'fulfilled' ? replicas(answer.value) : []));
+  return answers.map((answer) =>
+    answer.status === 'fulfilled' ? replicas(answer.value) : undefined,
+  );
 }
 
 function replicas(status: StoreStatus): ReplicaView[] {

@@ -5,13 +5,13 @@
 import { concatBytes, kvPrefix, prefixSpan, spanContains, toStoreId } from '@flotilla/base';
 import type { Flotilla } from '@flotilla/client';
 import type { Router } from '@flotilla/router';
+import { isEven } from '../../harness/cluster-shape.ts';
 import { viewCluster } from '../../harness/cluster-view.ts';
 import { openRouter, openSdk } from '../../harness/connections.ts';
 import { eventually, sleep } from '../../harness/eventually.ts';
 import { type ProcessCluster, storeName, zoneName } from '../../harness/process-cluster.ts';
 import { cpuMsOf } from '../../harness/process-usage.ts';
 import type { Campaign } from '../campaign.ts';
-import { isEven } from './cluster-shape.ts';
 
 export type Leaders = 'one' | 'all';
 export type Operation = 'read' | 'write';
