@@ -4,10 +4,11 @@ import { expect, test } from 'vitest';
 import { runsAsProcess, treesOf, usageOf } from './process-tree.ts';
 
 test('a child counts for its parent, and a process that is not there for nothing', async () => {
-  const child = spawn('sh', ['-c', 'head -c 1 >/dev/null; :'], {
-    stdio: ['pipe', 'ignore', 'ignore'],
+  const child = spawn('sh', ['-c', 'echo up; head -c 1 >/dev/null; :'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
   });
-  await once(child, 'spawn');
+  // A process that is spawned has no memory of its own until it has become what it runs.
+  await once(child.stdout, 'data');
   const pid = child.pid ?? 0;
   const [own, ofChild, ofNobody] = usageOf([process.pid, pid, 2 ** 22 + 1]);
   expect(own?.cpuSeconds).toBeGreaterThan(0);
