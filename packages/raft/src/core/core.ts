@@ -212,6 +212,7 @@ export class RaftMachine implements RaftCore {
     assert(index <= state.handedOutIndex, 'only handed out entries are applied', { index });
     state.lastApplied = index;
     state.log.setEvictable(index);
+    state.log.release(state.replicatedIndex);
     if (state.role.kind !== 'leader') return;
     updateReplicatedIndex(state, state.role);
     if (state.role.commitIndexWanted) state.role.sendWanted = true;

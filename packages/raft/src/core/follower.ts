@@ -56,8 +56,10 @@ export function handleAppendEntriesRequest(
   );
   if (message.leaderCommit > state.commitIndex)
     state.commitIndex = toLogIndex(Math.min(message.leaderCommit, matchIndex));
-  if (message.replicatedIndex > state.replicatedIndex)
+  if (message.replicatedIndex > state.replicatedIndex) {
     state.replicatedIndex = message.replicatedIndex;
+    state.log.release(state.replicatedIndex);
+  }
   acknowledge(state, message, matchIndex);
 }
 

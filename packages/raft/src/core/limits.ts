@@ -28,7 +28,7 @@ export const defaultLimits: RaftLimits = {
   inflightBytesMax: mib,
   /** Cruel: 1. What a leader that lost its quorum may pile up before it steps down. */
   uncommittedBytesMax: 4 * mib,
-  /** Cruel: 0. Followers a little behind are served from memory; 1,000 groups use at most 256 MiB. */
+  /** Cruel: 0. A follower a little behind is served from memory; nothing is kept for those that are in step. */
   cachedBytesMax: 256 * kib,
   /** Cruel: 1. One batch of the state machine should take a few milliseconds. */
   applyBytesMax: mib,

@@ -13,7 +13,10 @@ function entry(index: number, term: number, bytes: number): LogEntry {
 
 type Operation =
   | { readonly kind: 'append'; readonly termStep: number; readonly bytes: number }
-  | { readonly kind: 'truncate' | 'persist' | 'apply' | 'compact'; readonly share: number };
+  | {
+      readonly kind: 'truncate' | 'persist' | 'apply' | 'release' | 'compact';
+      readonly share: number;
+    };
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   {
@@ -31,6 +34,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
         'truncate' as const,
         'persist' as const,
         'apply' as const,
+        'release' as const,
         'compact' as const,
       ),
       share: fc.double({ min: 0, max: 1, noNaN: true }),
@@ -84,6 +88,12 @@ class Model {
         this.applied = between(this.applied, this.persisted);
         this.log.setEvictable(toLogIndex(this.applied));
         return;
+      case 'release': {
+        const index = between(0, this.entries.length);
+        this.log.release(toLogIndex(index));
+        expect(this.log.cacheStartIndex).toBeGreaterThan(Math.min(index, this.applied));
+        return;
+      }
       case 'compact': {
         this.compacted = between(this.compacted, this.applied);
         const term = this.log.compact(toLogIndex(this.compacted));

@@ -1,6 +1,7 @@
 /**
  * One replica's log: a cached suffix in memory in front of the part on disk (`LogStorage`). Everything that is not yet
- * durable is in the cache; durable and applied entries stay there up to a budget, for followers that lag a little.
+ * durable is in the cache; durable and applied entries stay there up to a budget while a follower lags, and leave at once
+ * when everybody has them: a store of many groups that are all in step holds next to nothing, and entries die young.
  * Knows terms, indexes and bytes; knows no roles, messages or clocks. Raft §5.3.
  *
  *   compactedIndex < firstIndex <= … storage … < cacheStart <= … cache … <= lastIndex
@@ -10,13 +11,14 @@ import type { LogEntry } from '../messages.ts';
 import type { LogStorage } from './raft-core.ts';
 
 /** Dropped cache slots are given back in chunks of at least this many. Unit: entries. */
-const evictedSlotsMax = 1024;
+const evictedSlotsMax = 32;
+const noEntries: readonly LogEntry[] = [];
 
 export class RaftLog {
   private readonly storage: LogStorage;
   private readonly cachedBytesMax: number;
-  /** `cache[head]` is the entry at `cacheStart`; slots below `head` are evicted. */
-  private cache: LogEntry[] = [];
+  /** `cache[head]` is the entry at `cacheStart`; slots below `head` are evicted, and empty. */
+  private cache: (LogEntry | undefined)[] = [];
   private head = 0;
   private cacheStart: number;
   private last: LogIndex;
@@ -30,7 +32,7 @@ export class RaftLog {
   private sliceFrom = 0;
   private sliceTo = 0;
   private sliceBytesMax = 0;
-  private sliceEntries: readonly LogEntry[] = [];
+  private sliceEntries: readonly LogEntry[] = noEntries;
 
   constructor(storage: LogStorage, options: { cachedBytesMax: number; appliedIndex: LogIndex }) {
     this.storage = storage;
@@ -154,7 +156,7 @@ export class RaftLog {
       bytes += (this.cache[end] as LogEntry).data.length;
       if (bytes > bytesMax && end > start) break;
     }
-    const entries = this.cache.slice(start, end);
+    const entries = this.cache.slice(start, end) as LogEntry[];
     this.sliceFrom = from;
     this.sliceTo = to;
     this.sliceBytesMax = bytesMax;
@@ -200,6 +202,12 @@ export class RaftLog {
     while (this.evictableBytes > this.cachedBytesMax) this.evictFirst();
   }
 
+  /** Every member has the entries up to `index`: those of them that may be evicted are not kept. */
+  release(index: LogIndex): void {
+    const upTo = Math.min(index, this.evictableIndex);
+    while (this.cacheStart <= upTo) this.evictFirst();
+  }
+
   /** Forgets entries up to `index`; the caller guarantees that nobody needs them. Returns the term at `index`. */
   compact(index: LogIndex): Term {
     assert(index <= this.evictableIndex, 'only applied entries are compacted');
@@ -240,20 +248,18 @@ export class RaftLog {
 
   private forgetSlice(): void {
     this.sliceTo = 0;
-    this.sliceEntries = [];
+    this.sliceEntries = noEntries;
   }
 
   private evictFirst(): void {
     const entry = this.cache[this.head];
     assert(entry !== undefined && entry.index <= this.evictableIndex, 'first entry may be evicted');
     this.evictableBytes -= entry.data.length;
+    this.cache[this.head] = undefined;
     this.head++;
     this.cacheStart++;
     if (this.cacheStart > this.sliceFrom) this.forgetSlice();
-    if (this.head === this.cache.length) {
-      this.cache = [];
-      this.head = 0;
-    } else if (this.head >= evictedSlotsMax && this.head * 2 >= this.cache.length) {
+    if (this.head >= evictedSlotsMax && this.head * 2 >= this.cache.length) {
       this.cache = this.cache.slice(this.head);
       this.head = 0;
     }

@@ -1063,6 +1063,22 @@ describe('clients and limits', () => {
     expect(group.core(3).state.log.lastIndex).toBe(21);
   });
 
+  test('§5.3: what everybody has is not kept in memory, what one lacks is', () => {
+    const group = led();
+    for (let i = 0; i < 20; i++) group.propose(1, `${i}`);
+    group.settle([1, 2]);
+    group.drop();
+    // Behind the no-op of the term, which everybody had.
+    expect(group.core(1).state.log.cacheStartIndex).toBe(2);
+    for (let beat = 0; beat < 5; beat++) group.beat(1);
+    expect(group.core(3).state.log.lastIndex).toBe(21);
+    for (const id of [1, 2, 3]) expect(group.core(id).state.log.cacheStartIndex).toBe(22);
+    // The term of the last entry is known without it: the log goes on.
+    group.propose(1, 'and on');
+    group.settle();
+    for (const id of [1, 2, 3]) expect(group.core(id).state.log.lastIndex).toBe(22);
+  });
+
   test('messages for others or from oneself are ignored', () => {
     const group = led();
     const before = group.core(2).status(group.now);

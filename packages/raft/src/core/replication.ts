@@ -177,7 +177,9 @@ export function updateReplicatedIndex(state: RaftState, leader: LeaderRole): voi
   let least = Infinity;
   for (const record of leader.progress.values()) least = Math.min(least, record.matchIndex);
   least = Math.min(least, state.commitIndex);
-  if (least > state.replicatedIndex) state.replicatedIndex = toLogIndex(least);
+  if (least <= state.replicatedIndex) return;
+  state.replicatedIndex = toLogIndex(least);
+  state.log.release(state.replicatedIndex);
 }
 
 /** Where to go on after a refusal, skipping a whole term at a time (thesis §3.5). */

@@ -34,14 +34,13 @@ export class RangeLoad {
       load = { requests: 0, samples: [], rate: 0, rateBefore: 0, sampled: [] };
       this.ranges.set(rangeId, load);
     }
-    const place = load.requests++;
-    if (key === undefined || key.length === 0) return;
-    if (place < samplesMax) load.samples.push(Uint8Array.from(key));
-    // Rarely, so that the chance costs nothing where it matters: a window has thousands.
-    else if ((place & 15) === 0) {
-      const at = this.prng.nextBelow(place >> 4);
-      if (at < samplesMax) load.samples[at] = Uint8Array.from(key);
-    }
+    const request = load.requests++;
+    // One in sixteen: a range that is to be cut has thousands in a window, and those of a thousand calm ranges are not copied.
+    if ((request & 15) !== 0 || key === undefined || key.length === 0) return;
+    const { samples } = load;
+    const at =
+      samples.length < samplesMax ? samples.length : this.prng.nextBelow((request >> 4) + 1);
+    if (at < samplesMax) samples[at] = new Uint8Array(key);
   }
 
   endWindow(lengthMs: number): void {

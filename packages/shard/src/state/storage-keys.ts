@@ -50,39 +50,41 @@ export const transactionIdBytes = 16;
 /** Escaped keys end with two bytes, then the transaction's id. */
 const recordSuffixBytes: number = 2 + transactionIdBytes;
 
-function prefix(tag: number, storageId: number): Buffer {
+function assertStorageId(storageId: number): void {
   assert(
     Number.isInteger(storageId) && storageId >= 1 && storageId <= 0xffff_ffff,
     'storage id is a u32',
-    {
-      storageId,
-    },
+    { storageId },
   );
+}
+
+function prefix(tag: number, storageId: number): Buffer {
+  assertStorageId(storageId);
   const bytes = Buffer.allocUnsafe(dataPrefixBytes);
-  bytes[0] = tag;
-  bytes.writeUInt32BE(storageId, 1);
+  writePrefix(bytes, tag, storageId);
   return bytes;
+}
+
+/** By hand: a call for five bytes costs more than they do. */
+function writePrefix(bytes: Buffer, tag: number, storageId: number): void {
+  bytes[0] = tag;
+  bytes[1] = storageId >>> 24;
+  bytes[2] = storageId >>> 16;
+  bytes[3] = storageId >>> 8;
+  bytes[4] = storageId;
 }
 
 /** The engine keys of one storage id. Hot: one allocation per key. */
 export class StorageSpace {
-  private readonly dataPrefix: Buffer;
-  private readonly historyPrefix: Buffer;
-  private readonly intentPrefix: Buffer;
-  private readonly recordPrefix: Buffer;
+  private readonly storageId: number;
 
   constructor(storageId: number) {
-    this.dataPrefix = prefix(dataTag, storageId);
-    this.historyPrefix = prefix(historyTag, storageId);
-    this.intentPrefix = prefix(intentTag, storageId);
-    this.recordPrefix = prefix(recordTag, storageId);
+    assertStorageId(storageId);
+    this.storageId = storageId;
   }
 
   dataKey(key: Uint8Array): Buffer {
-    const bytes = Buffer.allocUnsafe(dataPrefixBytes + key.length);
-    bytes.set(this.dataPrefix, 0);
-    bytes.set(key, dataPrefixBytes);
-    return bytes;
+    return prefixed(dataTag, this.storageId, key);
   }
 
   dataSpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
@@ -103,7 +105,8 @@ export class StorageSpace {
   historyKey(key: Uint8Array, supersededAt: number): Buffer {
     const escaped = escapedLength(key);
     const bytes = Buffer.allocUnsafe(dataPrefixBytes + escaped + historySuffixBytes);
-    let at = writeEscaped(bytes, this.historyPrefix, key, escaped);
+    writePrefix(bytes, historyTag, this.storageId);
+    let at = writeEscaped(bytes, key, escaped);
     bytes[at++] = 0x00;
     bytes[at++] = 0x01;
     writeU64(bytes, at, supersededAt);
@@ -112,10 +115,9 @@ export class StorageSpace {
 
   /** The history of all keys of a span. */
   historySpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
-    const { historyPrefix } = this;
     return {
-      startKey: escapedBound(historyPrefix, startKey),
-      endKey: escapedBound(historyPrefix, endKey),
+      startKey: escapedBound(historyTag, this.storageId, startKey),
+      endKey: escapedBound(historyTag, this.storageId, endKey),
     };
   }
 
@@ -128,7 +130,7 @@ export class StorageSpace {
   }
 
   intentKey(key: Uint8Array): Buffer {
-    return joined(this.intentPrefix, key);
+    return prefixed(intentTag, this.storageId, key);
   }
 
   intentSpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
@@ -139,7 +141,8 @@ export class StorageSpace {
   recordKey(key: Uint8Array, transactionId: Uint8Array): Buffer {
     const escaped = escapedLength(key);
     const bytes = Buffer.allocUnsafe(dataPrefixBytes + escaped + recordSuffixBytes);
-    const at = writeEscaped(bytes, this.recordPrefix, key, escaped);
+    writePrefix(bytes, recordTag, this.storageId);
+    const at = writeEscaped(bytes, key, escaped);
     bytes[at] = 0x00;
     bytes[at + 1] = 0x01;
     bytes.set(transactionId, at + 2);
@@ -147,42 +150,41 @@ export class StorageSpace {
   }
 
   recordSpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
-    const { recordPrefix } = this;
     return {
-      startKey: escapedBound(recordPrefix, startKey),
-      endKey: escapedBound(recordPrefix, endKey),
+      startKey: escapedBound(recordTag, this.storageId, startKey),
+      endKey: escapedBound(recordTag, this.storageId, endKey),
     };
   }
 
   /** A record's key of any storage id, in this one. */
   adoptRecordKey(suffix: Uint8Array): Buffer {
-    return joined(this.recordPrefix, suffix);
+    return prefixed(recordTag, this.storageId, suffix);
   }
 
   /** A history key of any storage id, in this one. */
   adoptHistoryKey(suffix: Uint8Array): Buffer {
-    return joined(this.historyPrefix, suffix);
+    return prefixed(historyTag, this.storageId, suffix);
   }
 }
 
-function joined(start: Buffer, rest: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafe(start.length + rest.length);
-  bytes.set(start, 0);
-  bytes.set(rest, start.length);
+function prefixed(tag: number, storageId: number, rest: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(dataPrefixBytes + rest.length);
+  writePrefix(bytes, tag, storageId);
+  bytes.set(rest, dataPrefixBytes);
   return bytes;
 }
 
 /** Before every row of `key` and of what follows it, after every row of what is before it. */
-function escapedBound(start: Buffer, key: Uint8Array): Buffer {
+function escapedBound(tag: number, storageId: number, key: Uint8Array): Buffer {
   const escaped = escapedLength(key);
   const bytes = Buffer.allocUnsafe(dataPrefixBytes + escaped);
-  writeEscaped(bytes, start, key, escaped);
+  writePrefix(bytes, tag, storageId);
+  writeEscaped(bytes, key, escaped);
   return bytes;
 }
 
-/** @returns where the next byte goes */
-function writeEscaped(bytes: Buffer, start: Buffer, key: Uint8Array, escaped: number): number {
-  bytes.set(start, 0);
+/** Behind the prefix. @returns where the next byte goes */
+function writeEscaped(bytes: Buffer, key: Uint8Array, escaped: number): number {
   let at = dataPrefixBytes;
   if (escaped === key.length) {
     bytes.set(key, at);
