@@ -173,6 +173,7 @@ function bindAndPlan(options: {
     dependencies: names.dependencies,
     notices: context.notices,
     needs: context.access.needs,
+    unpopulated: context.access.unpopulated,
     database: names.snapshot.contents.database,
     catalogVersion: names.snapshot.version,
     access: names.snapshot.contents.access,

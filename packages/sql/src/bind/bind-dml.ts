@@ -11,6 +11,8 @@ import type {
   WithClause,
 } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import { isMaterialized } from '../catalog/relation-word.ts';
+import { SqlError } from '../sql-error.ts';
 import { int8Type } from '../types/type.ts';
 import { assigned, bindAssignments, columnByName, type Target } from './assignments.ts';
 import { locationOf, refuseOthers } from './ast.ts';
@@ -39,12 +41,20 @@ import { Scope, tableItem } from './scope.ts';
 import { type ListItem, listWithStars } from './star.ts';
 import { bindTargets, describe } from './target-list.ts';
 
-/** Undefined for a statement that is none of these. */
+/** Undefined for a statement that is none of these. Throws SqlError; 42809 for a table that is not written to. */
 export function bindWriteStatement(
   context: BindContext,
   tree: Node,
   level: Level,
 ): BoundWrite | undefined {
+  const bound = bindWrite(context, tree, level);
+  // As in PostgreSQL, all else that is wrong with the statement is told before this.
+  if (bound !== undefined && isMaterialized(bound.table))
+    throw new SqlError('42809', `cannot change materialized view "${bound.table.name}"`);
+  return bound;
+}
+
+function bindWrite(context: BindContext, tree: Node, level: Level): BoundWrite | undefined {
   if ('InsertStmt' in tree) return bindInsert(context, tree.InsertStmt, level);
   if ('UpdateStmt' in tree) return bindUpdate(context, tree.UpdateStmt, level);
   if ('DeleteStmt' in tree) return bindDelete(context, tree.DeleteStmt, level);
@@ -344,6 +354,10 @@ function bindMerge(context: BindContext, statement: MergeStmt, outer: Level): Bo
   if (relation === undefined || sourceRelation === undefined)
     throw context.unsupported('MERGE without a table');
   const table = findTable(context, relation);
+  if (isMaterialized(table))
+    throw new SqlError('0A000', `cannot execute MERGE on relation "${table.name}"`, {
+      detail: 'This operation is not supported for materialized views.',
+    });
   const alias = relation.alias?.aliasname;
   const from = bindFromBeside(context, level, [sourceRelation], targetPart(table, alias));
   const tree = treeOf(from);

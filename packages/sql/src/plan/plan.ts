@@ -117,6 +117,8 @@ export interface PreparedPlan extends CatalogDependent {
   readonly notices: readonly Notice[];
   /** What whoever runs it must be allowed. */
   readonly needs: readonly Need[];
+  /** A materialized view that it reads and that is not populated: it cannot be run. Undefined: there is none. */
+  readonly unpopulated: string | undefined;
   /** Secondary indexes that it reads. */
   readonly indexes: readonly IndexUse[];
   /** What it was planned by, by table; undefined: nothing was known. */

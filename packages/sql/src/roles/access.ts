@@ -6,6 +6,7 @@ import { allPrivileges, heldLetters, type ProtectedKind } from '../catalog/acl.t
 import { readAllRole, writeAllRole } from '../catalog/built-in-role-names.ts';
 import type { RelationDescriptor } from '../catalog/descriptor.ts';
 import { aclOf, schemaAclOf } from '../catalog/object-acl.ts';
+import { wordOf } from '../catalog/relation-word.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { SqlError } from '../sql-error.ts';
 import type { Authority } from './authority.ts';
@@ -35,10 +36,12 @@ const restrictedTables: ReadonlySet<string> = new Set(['pg_authid', 'pg_shadow']
 
 export class AccessLog {
   private readonly all: Map<string, Need>;
+  private readonly empty: Set<string>;
   private readonly as: string | undefined;
 
-  constructor(all: Map<string, Need> = new Map(), as?: string) {
+  constructor(all: Map<string, Need> = new Map(), empty: Set<string> = new Set(), as?: string) {
     this.all = all;
+    this.empty = empty;
     this.as = as;
   }
 
@@ -48,7 +51,7 @@ export class AccessLog {
 
   /** For what a view of this owner reads. */
   asOwner(owner: string): AccessLog {
-    return new AccessLog(this.all, owner);
+    return new AccessLog(this.all, this.empty, owner);
   }
 
   /** The relation stands in FROM. */
@@ -85,6 +88,17 @@ export class AccessLog {
     if (restrictedTables.has(name)) this.all.set(name, { kind: 'superuser', table: name });
   }
 
+  /** The rows of a materialized view that is not populated: nobody may read them, whatever he may do. */
+  readsUnpopulated(view: string): void {
+    this.empty.add(view);
+  }
+
+  /** The name of the first such view. */
+  get unpopulated(): string | undefined {
+    const [first] = this.empty;
+    return first;
+  }
+
   private columns(id: number, letter: string): Set<number> {
     const key = `${id} ${letter} ${this.as ?? ''}`;
     const before = this.all.get(key);
@@ -113,9 +127,17 @@ export function checkNeeds(
     else {
       const relation = snapshot.relations.get(need.id);
       if (relation === undefined || holds(relation, authority, need.letter, need.columns)) continue;
-      throw denied(`permission denied for ${relation.kind} ${relation.name}`);
+      throw denied(`permission denied for ${wordOf(relation)} ${relation.name}`);
     }
   }
+}
+
+/** Throws 55000 where there is such a view. */
+export function requirePopulated({ unpopulated }: Pick<AccessLog, 'unpopulated'>): void {
+  if (unpopulated === undefined) return;
+  throw new SqlError('55000', `materialized view "${unpopulated}" has not been populated`, {
+    hint: 'Use the REFRESH MATERIALIZED VIEW command.',
+  });
 }
 
 /** Whether this privilege is there, on the relation or on each of the columns; of no columns, on any. */

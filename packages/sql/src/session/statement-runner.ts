@@ -24,7 +24,7 @@ import type { IndexTest } from '../plan/choose-path.ts';
 import { explainLines } from '../plan/explain-node.ts';
 import type { ExplainPlan, PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
 import { mayRead } from '../prepare.ts';
-import { checkNeeds } from '../roles/access.ts';
+import { checkNeeds, type Need, requirePopulated } from '../roles/access.ts';
 import { authorityOf } from '../roles/authority.ts';
 import type { Datum, StatementResult } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
@@ -71,8 +71,9 @@ export class StatementRunner {
       if (type !== undefined)
         values.push(normalizeParameter(type, parameters[i] ?? null, evaluation));
     }
-    // What was prepared by another catalog than the transaction's own is prepared anew.
-    if (preparation.prepared.provisional === this.context.transaction.provisionalCatalog)
+    // What was prepared by another catalog than the transaction's own is prepared anew, and so is what could not be run then.
+    const { provisional, unpopulated } = preparation.prepared;
+    if (provisional === this.context.transaction.provisionalCatalog && unpopulated === undefined)
       return this.runPlan(preparation, evaluation, stream);
     return this.replan(preparation).then(() => this.runPlan(preparation, evaluation, stream));
   }
@@ -148,6 +149,9 @@ export class StatementRunner {
           cursors: this.context.cursors,
           notifications: this.context.notifications,
           block: plan.kind === 'ddl' ? await open?.beginDdl() : undefined,
+          workspace: () => this.context.shared.runner.workspace(),
+          usable: open === undefined ? undefined : this.context.usableIndexes(),
+          noteRows: (table, rows) => this.context.shared.autoAnalyze?.note([{ table }], rows),
           owesChecks: (table) => open?.deferral.checks.concerns(table) === true,
           database: this.context.shared.database,
           catalog: this.context.catalog,
@@ -252,9 +256,16 @@ export class StatementRunner {
       : toSqlError(error);
   }
 
-  /** Throws 42501. */
-  private checkAccess({ needs }: PreparedPlan): void {
+  /** Throws 42501, 55000. */
+  private checkAccess(prepared: PreparedPlan): void {
+    const { needs, plan } = prepared;
     if (needs.length === 0) return;
+    this.checkPrivileges(needs);
+    // What is only explained is not read.
+    if (plan.kind !== 'explain' || plan.options.analyze) requirePopulated(prepared);
+  }
+
+  private checkPrivileges(needs: readonly Need[]): void {
     const { authority, snapshot, trusted } = this.context;
     if (
       authority.superuser &&
