@@ -41,16 +41,15 @@ import { Scope, tableItem } from './scope.ts';
 import { type ListItem, listWithStars } from './star.ts';
 import { bindTargets, describe } from './target-list.ts';
 
-/** Undefined for a statement that is none of these. Throws SqlError; 42809 for a table that is not written to. */
+/** Undefined for a statement that is none of these. */
 export function bindWriteStatement(
   context: BindContext,
   tree: Node,
   level: Level,
 ): BoundWrite | undefined {
   const bound = bindWrite(context, tree, level);
-  // As in PostgreSQL, all else that is wrong with the statement is told before this.
   if (bound !== undefined && isMaterialized(bound.table))
-    throw new SqlError('42809', `cannot change materialized view "${bound.table.name}"`);
+    context.access.writesMaterialized(bound.table.name);
   return bound;
 }
 

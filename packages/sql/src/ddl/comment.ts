@@ -43,7 +43,7 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
             : 0;
       if (number === 0)
         throw new SqlError('42703', `column "${column}" of relation "${name}" does not exist`);
-      ddl.requireOwner(found);
+      requireOwner(ddl.authority, found.owner, `relation ${name}`);
       ddl.editor.put({ ...found, comments: withComment(found.comments, number, text) });
       return 'COMMENT';
     }
@@ -87,7 +87,7 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
       const [constraint = '', name = '', schema] = [...parts].reverse();
       const found = ddl.find(schema, name);
       if (found === undefined) throw missingRelation(ddl, schema, name, 'relation');
-      ddl.requireOwner(found);
+      requireOwner(ddl.authority, found.owner, `relation ${name}`);
       const oid = found.kind === 'table' ? constraintOid(found, constraint) : undefined;
       if (oid === undefined)
         throw new SqlError(

@@ -4,7 +4,7 @@ import { nameParts } from '../bind/ast.ts';
 import { bindClosedQuery } from '../bind/bind-query.ts';
 import { topLevel } from '../bind/level.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
-import { checkNeeds, requirePopulated } from '../roles/access.ts';
+import { checkNeeds } from '../roles/access.ts';
 import { checkStorage, emptyTable, onCommitOf, refuseTaken, storageOf } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { columnsOfQuery, fillTable } from './fill-table.ts';
@@ -27,7 +27,7 @@ export async function createTableAs(
   const bound = bindClosedQuery(context, query.SelectStmt, topLevel());
   const { access } = context;
   checkNeeds(access.needs, ddl.snapshot, ddl.authority, (role) => ddl.authorityOf(role));
-  if (into.skipData !== true) requirePopulated(access);
+  if (into.skipData !== true && access.refusal !== undefined) throw access.refusal.error();
   const columns = columnsOfQuery(context, bound.columns, nameParts(into.colNames));
   const ranges = setRangeParameters(undefined, into.options ?? []);
   const empty = await emptyTable(ddl, schema, name);

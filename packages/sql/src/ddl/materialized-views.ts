@@ -18,7 +18,7 @@ import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import type { Row } from '../execute/evaluate.ts';
 import { asRole } from '../execute/run.ts';
 import { scanTokens, type Token } from '../parse/grammar.ts';
-import { checkNeeds, requirePopulated } from '../roles/access.ts';
+import { checkNeeds } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageSpan } from '../storage/table-store.ts';
 import { quoteIdentifier } from '../types/identifier.ts';
@@ -194,7 +194,7 @@ async function fill(
   const query = bindViewQuery(context, { ...view, ...materialized, columns });
   const { access } = context;
   checkNeeds(access.needs, ddl.snapshot, ddl.authority, (role) => ddl.authorityOf(role));
-  requirePopulated(access);
+  if (access.refusal !== undefined) throw access.refusal.error();
   return fillTable(ddl, view, query, {
     run: { ...run, evaluation },
     // A snapshot from before may not see some of the rows.

@@ -32,16 +32,23 @@ export type Need =
   /** A system table that not everybody may read. */
   | { readonly kind: 'superuser'; readonly table: string };
 
+/** Why nobody may run a statement, whatever he may do: told once it is known that he may. */
+export interface Refusal {
+  readonly error: () => SqlError;
+  /** Nor may it be explained. */
+  readonly explained: boolean;
+}
+
 const restrictedTables: ReadonlySet<string> = new Set(['pg_authid', 'pg_shadow']);
 
 export class AccessLog {
   private readonly all: Map<string, Need>;
-  private readonly empty: Set<string>;
+  private readonly refusals: Refusal[];
   private readonly as: string | undefined;
 
-  constructor(all: Map<string, Need> = new Map(), empty: Set<string> = new Set(), as?: string) {
+  constructor(all: Map<string, Need> = new Map(), refusals: Refusal[] = [], as?: string) {
     this.all = all;
-    this.empty = empty;
+    this.refusals = refusals;
     this.as = as;
   }
 
@@ -51,7 +58,7 @@ export class AccessLog {
 
   /** For what a view of this owner reads. */
   asOwner(owner: string): AccessLog {
-    return new AccessLog(this.all, this.empty, owner);
+    return new AccessLog(this.all, this.refusals, owner);
   }
 
   /** The relation stands in FROM. */
@@ -88,15 +95,28 @@ export class AccessLog {
     if (restrictedTables.has(name)) this.all.set(name, { kind: 'superuser', table: name });
   }
 
-  /** The rows of a materialized view that is not populated: nobody may read them, whatever he may do. */
+  /** The rows of a materialized view that is not populated. */
   readsUnpopulated(view: string): void {
-    this.empty.add(view);
+    this.refusals.push({
+      error: () =>
+        new SqlError('55000', `materialized view "${view}" has not been populated`, {
+          hint: 'Use the REFRESH MATERIALIZED VIEW command.',
+        }),
+      explained: false,
+    });
   }
 
-  /** The name of the first such view. */
-  get unpopulated(): string | undefined {
-    const [first] = this.empty;
-    return first;
+  /** A materialized view is to be written to. */
+  writesMaterialized(view: string): void {
+    this.refusals.unshift({
+      error: () => new SqlError('42809', `cannot change materialized view "${view}"`),
+      explained: true,
+    });
+  }
+
+  /** What is told first. Undefined: nothing is in the way. */
+  get refusal(): Refusal | undefined {
+    return this.refusals[0];
   }
 
   private columns(id: number, letter: string): Set<number> {
@@ -130,14 +150,6 @@ export function checkNeeds(
       throw denied(`permission denied for ${wordOf(relation)} ${relation.name}`);
     }
   }
-}
-
-/** Throws 55000 where there is such a view. */
-export function requirePopulated({ unpopulated }: Pick<AccessLog, 'unpopulated'>): void {
-  if (unpopulated === undefined) return;
-  throw new SqlError('55000', `materialized view "${unpopulated}" has not been populated`, {
-    hint: 'Use the REFRESH MATERIALIZED VIEW command.',
-  });
 }
 
 /** Whether this privilege is there, on the relation or on each of the columns; of no columns, on any. */

@@ -12,7 +12,6 @@ import {
 } from '../catalog/acl.ts';
 import type { RelationDescriptor } from '../catalog/descriptor.ts';
 import { aclOf, databaseAclOf, schemaAclOf } from '../catalog/object-acl.ts';
-import { wordOf } from '../catalog/relation-word.ts';
 import type { DefaultPrivileges } from '../catalog/role.ts';
 import { databaseNamed } from '../ddl/databases.ts';
 import { type DdlContext, missingRelation } from '../ddl/ddl-context.ts';
@@ -24,8 +23,6 @@ import { roleNameOf, roleNamesOf } from './role-names.ts';
 /** One object, or one column, whose privileges are to change. */
 interface Target {
   readonly kind: ProtectedKind;
-  /** What messages call it, or what it is a column of. */
-  readonly word: string;
   readonly name: string;
   readonly owner: string;
   readonly acl: Acl;
@@ -66,7 +63,6 @@ export function grant(ddl: DdlContext, statement: GrantStmt): string {
         if (schema === undefined) throw new SqlError('3F000', `schema "${name}" does not exist`);
         const target: Target = {
           kind: 'schema',
-          word: 'schema',
           name,
           owner: schema.owner,
           acl: schemaAclOf(schema),
@@ -80,7 +76,7 @@ export function grant(ddl: DdlContext, statement: GrantStmt): string {
         const database = databaseNamed(ddl, name);
         const { owner } = database;
         const before = databaseAclOf(database);
-        const target: Target = { kind: 'database', word: 'database', name, owner, acl: before };
+        const target: Target = { kind: 'database', name, owner, acl: before };
         const acl = change(ddl, target, lettersOf(ddl, 'database', privileges), request);
         ddl.editor.putAccess({ ...database, acl });
         break;
@@ -165,7 +161,7 @@ function onRelation(
   const { kind, name, owner } = relation;
   const letters = lettersOf(ddl, kind, nodes);
   if (letters !== '') {
-    const target: Target = { kind, word: wordOf(given), name, owner, acl: aclOf(relation) };
+    const target: Target = { kind, name, owner, acl: aclOf(relation) };
     const acl = change(ddl, target, letters, request);
     relation = ddl.editor.put({ ...relation, acl });
     // Who loses a privilege on the table loses it on each of its columns.
@@ -202,7 +198,6 @@ function onColumn(
   const { [number]: before = [], ...others } = relation.columnAcls ?? {};
   const target: Target = {
     kind: 'column',
-    word: wordOf(relation),
     name: relation.name,
     owner: relation.owner,
     acl: before,
@@ -215,7 +210,7 @@ function onColumn(
 /** The privileges afterwards. Throws 42501, 2BP01. */
 function change(ddl: DdlContext, target: Target, letters: string, request: Request): Acl {
   const { authority } = ddl;
-  const { owner, name } = target;
+  const { owner, name, kind } = target;
   const { isGrant, grantees, option, cascade } = request;
   let grantor = owner;
   let allowed = letters;
@@ -227,7 +222,9 @@ function change(ddl: DdlContext, target: Target, letters: string, request: Reque
     const grantable = heldLetters(mine, () => true, true);
     allowed = [...letters].filter((letter) => grantable.includes(letter)).join('');
     if (allowed === '' && heldLetters(target.acl, (role) => authority.roles.has(role)) === '')
-      throw denied(`permission denied for ${target.word} ${name}`);
+      throw denied(
+        `permission denied for ${['column', 'view'].includes(kind) ? 'table' : kind} ${name}`,
+      );
     const verb = isGrant ? 'granted' : 'revoked';
     const code = isGrant ? '01007' : '01006';
     if (allowed === '') ddl.warning(code, `no privileges were ${verb} for "${name}"`);

@@ -24,7 +24,7 @@ import type { IndexTest } from '../plan/choose-path.ts';
 import { explainLines } from '../plan/explain-node.ts';
 import type { ExplainPlan, PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
 import { mayRead } from '../prepare.ts';
-import { checkNeeds, type Need, requirePopulated } from '../roles/access.ts';
+import { checkNeeds, type Need } from '../roles/access.ts';
 import { authorityOf } from '../roles/authority.ts';
 import type { Datum, StatementResult } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
@@ -72,8 +72,8 @@ export class StatementRunner {
         values.push(normalizeParameter(type, parameters[i] ?? null, evaluation));
     }
     // What was prepared by another catalog than the transaction's own is prepared anew, and so is what could not be run then.
-    const { provisional, unpopulated } = preparation.prepared;
-    if (provisional === this.context.transaction.provisionalCatalog && unpopulated === undefined)
+    const { provisional, refusal } = preparation.prepared;
+    if (provisional === this.context.transaction.provisionalCatalog && refusal === undefined)
       return this.runPlan(preparation, evaluation, stream);
     return this.replan(preparation).then(() => this.runPlan(preparation, evaluation, stream));
   }
@@ -256,13 +256,11 @@ export class StatementRunner {
       : toSqlError(error);
   }
 
-  /** Throws 42501, 55000. */
-  private checkAccess(prepared: PreparedPlan): void {
-    const { needs, plan } = prepared;
+  /** Throws 42501, and what is said to everybody. */
+  private checkAccess({ needs, plan, refusal }: PreparedPlan): void {
     if (needs.length === 0) return;
     this.checkPrivileges(needs);
-    // What is only explained is not read.
-    if (plan.kind !== 'explain' || plan.options.analyze) requirePopulated(prepared);
+    if (refusal !== undefined && (isRun(plan) || refusal.explained)) throw refusal.error();
   }
 
   private checkPrivileges(needs: readonly Need[]): void {
@@ -384,6 +382,11 @@ export class StatementRunner {
     preparation.prepared = fresh;
     return fresh as Prepared<P>;
   }
+}
+
+/** Not so where the statement is only explained. */
+function isRun(plan: PreparedPlan['plan']): boolean {
+  return plan.kind !== 'explain' || plan.options.analyze;
 }
 
 /** Before this, storage of the tables that a plan reads may show some of its rows. 0: there is none like that. */
