@@ -33,6 +33,7 @@ import type { Notice } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageIdIn } from '../storage/table-store.ts';
 import type { TemporaryClaim } from '../temporary/temporary-schemas.ts';
+import type { Rebasable } from './rebase.ts';
 
 export interface DdlContextOptions {
   readonly editor: CatalogEditor;
@@ -62,6 +63,8 @@ export interface DdlContextOptions {
 
 export class DdlContext {
   readonly options: DdlContextOptions;
+  /** All that the statement changes, where it may be changed of a newer catalog. Undefined: it may not. */
+  rebasable: Rebasable | undefined;
 
   constructor(options: DdlContextOptions) {
     this.options = options;

@@ -12,6 +12,7 @@ import { topLevel } from '../bind/level.ts';
 import { judgeOf } from '../bind/stored-expression.ts';
 import type { Dependency } from '../catalog/catalog.ts';
 import type { MaterializedQuery, TableDescriptor } from '../catalog/descriptor.ts';
+import type { CatalogEditor } from '../catalog/editor.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
 import { isMaterialized } from '../catalog/relation-word.ts';
 import { isTemporarySchema } from '../catalog/temporary-schema.ts';
@@ -26,7 +27,7 @@ import { recordCodec } from '../types/record.ts';
 import { RecordValue } from '../types/values.ts';
 import { checkStorage, emptyTable, refuseTaken, storageOf } from './creation.ts';
 import type { DdlContext } from './ddl-context.ts';
-import { columnsOfQuery, type FillOptions, fillTable } from './fill-table.ts';
+import { columnsOfQuery, fillTable } from './fill-table.ts';
 import type { RefuseDuplicate } from './pair-writer.ts';
 import { setRangeParameters } from './range-parameters.ts';
 import { textBehindAs } from './views.ts';
@@ -70,7 +71,7 @@ export async function createMaterializedView(
       populated: skipData !== true,
     },
   };
-  const count = skipData === true ? 0 : await fill(ddl, view);
+  const count = skipData === true ? 0 : await fill(ddl, view, { names: context.names });
   ddl.editor.put<TableDescriptor>(view);
   return skipData === true ? createTag : `SELECT ${count}`;
 }
@@ -129,11 +130,31 @@ export async function refreshMaterializedView(
   const { filledAt: _, ...rest } = view;
   const storageId = await ddl.takeStorageId();
   ddl.claim(storageSpan(storageId));
-  ddl.editor.addGarbage(storageSpan(view.storageId));
   const populated = skipData !== true;
   const next: Materialized = { ...rest, storageId, materialized: { ...materialized, populated } };
-  if (populated) await fill(ddl, next, concurrent === true ? refuseAsAdded(ddl, next) : undefined);
-  ddl.editor.put<TableDescriptor>(next);
+  const names = new NameResolver(ddl.snapshot, ddl.options.searchPath);
+  names.note(view);
+  if (populated)
+    await fill(ddl, next, {
+      names,
+      ...(concurrent === true && { refuse: refuseAsAdded(ddl, next) }),
+    });
+  const apply = (editor: CatalogEditor): void => {
+    editor.addGarbage(storageSpan(view.storageId));
+    editor.put<TableDescriptor>(next);
+  };
+  apply(ddl.editor);
+  const { version, contents } = ddl.snapshot;
+  ddl.rebasable = {
+    on: {
+      dependencies: names.dependencies,
+      database: contents.database,
+      catalogVersion: version,
+      access: contents.access,
+      provisional: undefined,
+    },
+    apply,
+  };
   return refreshTag;
 }
 
@@ -176,16 +197,15 @@ function requireUniqueIndex({ schema, name, indexes }: TableDescriptor): void {
   });
 }
 
-/** Runs the query. @returns how many rows there are. Throws what the query throws, 42501, 23505. */
+/** Runs the query. @param names what it rests on is noted there. @returns how many rows there are. Throws what the query throws, 42501, 23505. */
 async function fill(
   ddl: DdlContext,
   view: Materialized,
-  refuse?: FillOptions['refuse'],
+  { names, refuse }: { readonly names: NameResolver; readonly refuse?: RefuseDuplicate },
 ): Promise<number> {
   const { materialized, owner } = view;
-  const { source, run, searchPath } = ddl.options;
+  const { source, run } = ddl.options;
   const evaluation = asRole(run.evaluation, owner);
-  const names = new NameResolver(ddl.snapshot, searchPath);
   const context = new BindContext({ source, parameterTypes: [], evaluation, names, judgeOf });
   const columns = view.columns.map((column, i) => ({
     ...column,

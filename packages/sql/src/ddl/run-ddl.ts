@@ -38,6 +38,7 @@ import { alterDomain, createDomain } from './domains.ts';
 import { drop } from './drop.ts';
 import { createExtension } from './extensions.ts';
 import { createMaterializedView, refreshMaterializedView } from './materialized-views.ts';
+import { rebased } from './rebase.ts';
 import { rename } from './rename.ts';
 import { alterObjectSchema, createSchema } from './schemas.ts';
 import { alterSequence, createSequence } from './sequences.ts';
@@ -130,12 +131,15 @@ function changeOf(tree: Node): Change | undefined {
   return undefined;
 }
 
-/** What a materialized view shows is the result of a snapshot, whatever has become of it by the commit. */
+/**
+ * What a materialized view shows is the result of a snapshot, whatever has become of that by the commit. After it a refresh
+ * looks at the catalog anew, see `rebased`.
+ */
 function isolationOf(tree: Node): IsolationLevel {
-  const materializes =
-    'RefreshMatViewStmt' in tree ||
-    ('CreateTableAsStmt' in tree && tree.CreateTableAsStmt.objtype === 'OBJECT_MATVIEW');
-  return materializes ? 'repeatable read' : 'serializable';
+  if ('RefreshMatViewStmt' in tree) return 'read committed';
+  const creates =
+    'CreateTableAsStmt' in tree && tree.CreateTableAsStmt.objtype === 'OBJECT_MATVIEW';
+  return creates ? 'repeatable read' : 'serializable';
 }
 
 /** @returns the command tag. Throws SqlError, DbError. */
@@ -161,15 +165,22 @@ export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
     const notices: Notice[] = [];
     try {
       const notify = (notice: Notice) => notices.push(notice);
-      const tag = await change(contextOf(options, { editor, transaction, claims }, notify));
+      const context = contextOf(options, { editor, transaction, claims }, notify);
+      const tag = await change(context);
       dropAtCommit(editor);
-      if (editor.changed) {
-        await claims.settle(transaction, editor, options.pace.signal);
-        await options.catalog.change(editor, transaction);
+      const { rebasable } = context;
+      const { catalog } = options;
+      const made =
+        rebasable === undefined
+          ? editor
+          : await rebased(editor, rebasable, { catalog, transaction });
+      if (made.changed) {
+        await claims.settle(transaction, made, options.pace.signal);
+        await catalog.change(made, transaction);
         claims.committed();
       } else transaction.rollback();
       for (const notice of notices) options.onNotice(notice);
-      await options.afterChange(editor);
+      await options.afterChange(made);
       return tag;
     } catch (error) {
       transaction.rollback();

@@ -71,11 +71,16 @@ export class StatementRunner {
       if (type !== undefined)
         values.push(normalizeParameter(type, parameters[i] ?? null, evaluation));
     }
-    // What was prepared by another catalog than the transaction's own is prepared anew, and so is what could not be run then.
+    // What was prepared by another catalog than the transaction's own is prepared anew.
     const { provisional, refusal } = preparation.prepared;
-    if (provisional === this.context.transaction.provisionalCatalog && refusal === undefined)
-      return this.runPlan(preparation, evaluation, stream);
-    return this.replan(preparation).then(() => this.runPlan(preparation, evaluation, stream));
+    if (provisional !== this.context.transaction.provisionalCatalog)
+      return this.replan(preparation).then(() => this.runPlan(preparation, evaluation, stream));
+    if (refusal === undefined) return this.runPlan(preparation, evaluation, stream);
+    // And so is what could not be run, by the catalog as it is now.
+    const newest = this.context.catalog.loadNewest();
+    return newest
+      .then(() => this.replan(preparation))
+      .then(() => this.runPlan(preparation, evaluation, stream));
   }
 
   private runPlan(
