@@ -57,7 +57,7 @@ prepare q as select n from by_kind where kind = $1;
 execute q('pen');
 refresh materialized view by_kind;
 execute q('pen');
-alter materialized view by_kind rename column total to worth;
+alter materialized view by_kind rename column latest to newest;
 select attname from pg_attribute where attrelid = 'pairs'::regclass and attnum > 0 order by attnum;
 drop materialized view pairs;
 drop materialized view by_kind;
