@@ -41,6 +41,30 @@ describe('connect({ embedded: true })', () => {
     }
   });
 
+  it('refreshes a materialized view while others write, read it and change the catalog', async () => {
+    const db = await connect({ embedded: true });
+    try {
+      await db.sql`CREATE TABLE boats (id int PRIMARY KEY, length int)`;
+      await db.sql`INSERT INTO boats SELECT i, i % 50 FROM generate_series(1, 2000) AS i`;
+      await db.sql`CREATE MATERIALIZED VIEW lengths AS SELECT id, length FROM boats`;
+      await db.sql`CREATE UNIQUE INDEX ON lengths (id)`;
+      const [, , , seen] = await Promise.all([
+        db.sql`REFRESH MATERIALIZED VIEW CONCURRENTLY lengths`,
+        db.sql`UPDATE boats SET length = length + 1`,
+        db.sql`CREATE TABLE crews (id int PRIMARY KEY)`,
+        db.sql`SELECT count(*) AS n FROM lengths`,
+      ]);
+      expect(seen.rows).toEqual([{ n: 2000n }]);
+      await db.sql`REFRESH MATERIALIZED VIEW lengths`;
+      const both = await db.sql`
+        SELECT count(*) AS n, count(*) FILTER (WHERE l.length = b.length) AS same
+        FROM lengths l JOIN boats b USING (id)`;
+      expect(both.rows).toEqual([{ n: 2000n, same: 2000n }]);
+    } finally {
+      await db.close();
+    }
+  });
+
   it('hears its own NOTIFY', async () => {
     const db = await connect({ embedded: true });
     try {

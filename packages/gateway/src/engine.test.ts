@@ -70,6 +70,42 @@ describe('over the SQL engine', () => {
     expect(failed.stderr).toMatch(/\n {24,26}\^/);
   });
 
+  test('psql: materialized views are described and listed as such', async () => {
+    const client = await connect();
+    await client.query(
+      `create schema s; create table s.t (id int primary key, name text);
+       create materialized view s.m as select id, name from s.t;
+       create unique index m_id on s.m (id);
+       create materialized view s.e as select id from s.t with no data`,
+    );
+    await client.end();
+    const { port } = world.gateway;
+    const args = ['-X', '-A', '-h', '127.0.0.1', '-p', String(port), '-U', 'alice'];
+    const psql = async (command: string) =>
+      (await promisify(execFile)('psql', [...args, '-c', command])).stdout;
+    const m = `Materialized view "s.m"
+Column|Type|Collation|Nullable|Default
+id|integer|||
+name|text|||
+Indexes:
+    "m_id" UNIQUE, btree (id)
+`;
+    expect(await psql('\\d s.m')).toBe(m);
+    expect(await psql('\\d s.*')).toContain(m);
+    expect(await psql('\\d+ s.m')).toContain('View definition:\n select id, name from s.t;\n');
+    expect(await psql('\\dm s.*')).toBe(`List of relations
+Schema|Name|Type|Owner
+s|e|materialized view|alice
+s|m|materialized view|alice
+(2 rows)
+`);
+    expect(await psql('\\dt s.*')).toBe(`List of relations
+Schema|Name|Type|Owner
+s|t|table|alice
+(1 row)
+`);
+  });
+
   test('rows of an INSERT fetched one by one are all there after Sync', async () => {
     const { client } = await RawClient.ready(world.gateway.port);
     const admin = await connect();

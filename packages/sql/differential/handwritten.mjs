@@ -3,7 +3,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Those that need more than one session, roles of a whole server, or clocks. */
-const apart = ['privileges', 'roles', 'locking', 'settings', 'catalog', 'prepared', 'transactions'];
+const apart = [
+  'privileges',
+  'materialized-rights',
+  'roles',
+  'locking',
+  'settings',
+  'catalog',
+  'prepared',
+  'transactions',
+];
 
 /** The statements of a file of recorded cases that take no parameters. */
 function recorded(text) {

@@ -173,6 +173,7 @@ function bindAndPlan(options: {
     dependencies: names.dependencies,
     notices: context.notices,
     needs: context.access.needs,
+    refusal: context.access.refusal,
     database: names.snapshot.contents.database,
     catalogVersion: names.snapshot.version,
     access: names.snapshot.contents.access,

@@ -11,6 +11,8 @@ import type {
   WithClause,
 } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import { isMaterialized } from '../catalog/relation-word.ts';
+import { SqlError } from '../sql-error.ts';
 import { int8Type } from '../types/type.ts';
 import { assigned, bindAssignments, columnByName, type Target } from './assignments.ts';
 import { locationOf, refuseOthers } from './ast.ts';
@@ -45,6 +47,13 @@ export function bindWriteStatement(
   tree: Node,
   level: Level,
 ): BoundWrite | undefined {
+  const bound = bindWrite(context, tree, level);
+  if (bound !== undefined && isMaterialized(bound.table))
+    context.access.writesMaterialized(bound.table.name);
+  return bound;
+}
+
+function bindWrite(context: BindContext, tree: Node, level: Level): BoundWrite | undefined {
   if ('InsertStmt' in tree) return bindInsert(context, tree.InsertStmt, level);
   if ('UpdateStmt' in tree) return bindUpdate(context, tree.UpdateStmt, level);
   if ('DeleteStmt' in tree) return bindDelete(context, tree.DeleteStmt, level);
@@ -344,6 +353,10 @@ function bindMerge(context: BindContext, statement: MergeStmt, outer: Level): Bo
   if (relation === undefined || sourceRelation === undefined)
     throw context.unsupported('MERGE without a table');
   const table = findTable(context, relation);
+  if (isMaterialized(table))
+    throw new SqlError('0A000', `cannot execute MERGE on relation "${table.name}"`, {
+      detail: 'This operation is not supported for materialized views.',
+    });
   const alias = relation.alias?.aliasname;
   const from = bindFromBeside(context, level, [sourceRelation], targetPart(table, alias));
   const tree = treeOf(from);

@@ -131,6 +131,8 @@ class FromBinder {
     if (table.kind === 'virtual') this.context.access.readsSystemTable(table.name);
     else this.context.access.reads(table.id);
     if (table.kind === 'view') return this.bindView(table, alias);
+    if (table.kind === 'table' && table.materialized?.populated === false)
+      this.context.access.readsUnpopulated(table.name);
     if (table.kind === 'virtual') {
       const types = table.columns.map((column) => column.type);
       const columns = table.columns.map(

@@ -1,6 +1,8 @@
 /** FOR UPDATE and its kin: which tables of FROM are locked, how, and what is done about rows that others have locked. */
 import type { LockingClause, Node, SelectStmt } from 'libpg-query';
+import { isMaterialized } from '../catalog/relation-word.ts';
 import type { LockMode, LockWait } from '../kv-transaction.ts';
+import { SqlError } from '../sql-error.ts';
 import type { BindContext } from './context.ts';
 import type { FromTree, LockStrength, Source } from './relation.ts';
 
@@ -58,7 +60,7 @@ export function strengthOf(clause: LockingClause): LockStrength {
   return strengths[clause.strength ?? ''] ?? 'FOR UPDATE';
 }
 
-/** Throws 42P01 for a name that FROM does not have, 0A000 for what cannot be locked. */
+/** Throws 42P01 for a name that FROM does not have, 0A000 and 42809 for what cannot be locked. */
 export function lockedTables(
   context: BindContext,
   clauses: readonly LockingClause[],
@@ -72,6 +74,8 @@ export function lockedTables(
     for (const item of chosen(context, clause, items)) {
       const { source, offset } = item;
       if (source.kind !== 'table') continue;
+      if (isMaterialized(source.table))
+        throw new SqlError('42809', `cannot lock rows in materialized view "${source.table.name}"`);
       if (item.nullable)
         throw context.error(
           '0A000',

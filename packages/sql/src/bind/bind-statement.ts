@@ -1,6 +1,7 @@
 /** The door of the binder: which statement it is. */
 import type { Node } from 'libpg-query';
 import type { ExplainOptions } from '../plan/explain-node.ts';
+import { SqlError } from '../sql-error.ts';
 import { describeKind, kindOf } from './ast.ts';
 import { bindWriteStatement } from './bind-dml.ts';
 import { bindClosedQuery } from './bind-query.ts';
@@ -42,6 +43,7 @@ const ddlStatements: ReadonlySet<string> = new Set([
   'GrantStmt',
   'IndexStmt',
   'ReassignOwnedStmt',
+  'RefreshMatViewStmt',
   'RenameStmt',
   'TruncateStmt',
   'ViewStmt',
@@ -111,7 +113,7 @@ function bindExplain(
 ): BoundExplain {
   const chosen = explainOptions(context, options ?? []);
   if (query === undefined) throw context.unsupported('EXPLAIN of nothing');
-  const statement = bindStatement(context, query);
+  const statement = bindStatement(context, chosen.analyze ? query : queryInside(context, query));
   switch (statement.kind) {
     case 'select':
     case 'insert':
@@ -120,8 +122,19 @@ function bindExplain(
     case 'merge':
       return { kind: 'explain', options: chosen, statement };
     default:
-      throw context.unsupported(`EXPLAIN ${describeKind(kindOf(query))}`);
+      throw context.unsupported(`EXPLAIN ${statementName(query)}`);
   }
+}
+
+/** Of what makes a table or a materialized view the query, if there is none of the name. Throws 42P07. */
+function queryInside(context: BindContext, tree: Node): Node {
+  if (!('CreateTableAsStmt' in tree)) return tree;
+  const { query, into, if_not_exists: ifNotExists } = tree.CreateTableAsStmt;
+  const { schemaname, relname = '' } = into?.rel ?? {};
+  const schema = context.names.schemaOf(schemaname) ?? context.names.schemas[0];
+  if (schema !== undefined && context.names.snapshot.isTaken(schema, relname) && !ifNotExists)
+    throw new SqlError('42P07', `relation "${relname}" already exists`);
+  return query ?? tree;
 }
 
 /** Throws 22023, 0A000. */
@@ -165,6 +178,8 @@ function statementName(tree: Node): string {
     RuleStmt: 'CREATE RULE',
     DefineStmt: 'CREATE',
     CopyStmt: 'COPY',
+    CreateTableAsStmt: 'CREATE TABLE AS',
+    RefreshMatViewStmt: 'REFRESH MATERIALIZED VIEW',
     DeclareCursorStmt: 'DECLARE CURSOR',
     FetchStmt: 'FETCH',
     ClosePortalStmt: 'CLOSE',

@@ -10,8 +10,14 @@ import type { Relation } from './relation.ts';
 
 const parser = new Parser();
 
+/** What a view, materialized or not, has to be bound. */
+export type BindableView = Pick<
+  ViewDescriptor,
+  'name' | 'owner' | 'query' | 'searchPath' | 'columns'
+>;
+
 /** Its columns have the view's types. Throws as any query does. */
-export function bindViewQuery(outer: BindContext, view: ViewDescriptor): Relation {
+export function bindViewQuery(outer: BindContext, view: BindableView): Relation {
   const [statement] = parser.parse(view.query);
   const tree = statement?.node.tree;
   if (statement === undefined || tree === undefined || !('SelectStmt' in tree))
@@ -44,7 +50,7 @@ export function bindViewQuery(outer: BindContext, view: ViewDescriptor): Relatio
 /** Where the view's columns are among the query's: a star in it may have come to mean more. Throws 0A000. */
 function placesOf(
   context: BindContext,
-  view: ViewDescriptor,
+  view: BindableView,
   columns: readonly { readonly name: string }[],
 ): number[] {
   if (columns.length === view.columns.length) return view.columns.map((_column, i) => i);

@@ -139,6 +139,16 @@ export interface TableDescriptor extends Named {
   readonly onCommit?: 'delete' | 'drop';
   /** Its rows were written before the change that gave it its storage: earlier snapshots may show some of them. A timestamp. */
   readonly filledAt?: number;
+  /** It is a materialized view: only CREATE and REFRESH write its rows. Absent: it is none. */
+  readonly materialized?: MaterializedQuery;
+}
+
+/** What the rows of a materialized view are the result of. */
+export interface MaterializedQuery extends StoredQuery {
+  /** What the query itself calls its columns, in their order. */
+  readonly outputs: readonly string[];
+  /** Whether it may be read: WITH NO DATA it may not. */
+  readonly populated: boolean;
 }
 
 export interface ViewColumn {
@@ -149,15 +159,19 @@ export interface ViewColumn {
   readonly modifier: number;
 }
 
-export interface ViewDescriptor extends Named {
-  readonly kind: 'view';
-  /** The query as it was written. */
+/** A query that is kept as text. */
+export interface StoredQuery {
+  /** As it was written. */
   readonly query: string;
   /** What names in the query were looked up by. */
   readonly searchPath: readonly string[];
-  readonly columns: readonly ViewColumn[];
   /** Ids of what the query reads: they cannot be dropped without it. */
   readonly uses: readonly number[];
+}
+
+export interface ViewDescriptor extends Named, StoredQuery {
+  readonly kind: 'view';
+  readonly columns: readonly ViewColumn[];
 }
 
 export interface SequenceOptions {

@@ -1,6 +1,7 @@
 /** COPY … FROM STDIN and COPY … TO STDOUT as the queries and inserts that they come down to. */
 import type { CopyStmt, Node, RangeVar } from 'libpg-query';
 import type { NameResolver } from '../catalog/name-resolver.ts';
+import { storedQueryOf, wordOf } from '../catalog/relation-word.ts';
 import type { Statement } from '../parse/parser.ts';
 import type { ColumnDescription, Oid, PreparedStatement } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
@@ -51,14 +52,12 @@ export function copyQuery(statement: CopyStmt, names: NameResolver): Node {
   const { query, relation, attlist = [] } = statement;
   if (query !== undefined) return query;
   const found = names.find(relation?.schemaname, relation?.relname ?? '');
-  if (found?.kind === 'view')
-    throw new SqlError(
-      '42809',
-      statement.is_from === true
-        ? `cannot copy to view "${found.name}"`
-        : `cannot copy from view "${found.name}"`,
-      statement.is_from === true ? {} : { hint: 'Try the COPY (SELECT ...) TO variant.' },
-    );
+  if (found !== undefined && found.kind !== 'virtual' && storedQueryOf(found) !== undefined) {
+    const shown = `${wordOf(found)} "${found.name}"`;
+    if (statement.is_from === true) throw new SqlError('42809', `cannot copy to ${shown}`);
+    const hint = 'Try the COPY (SELECT ...) TO variant.';
+    throw new SqlError('42809', `cannot copy from ${shown}`, { hint });
+  }
   let columns = attlist.map((node) => ('String' in node ? (node.String.sval ?? '') : ''));
   if (columns.length === 0 && found?.kind === 'table')
     columns = found.columns.flatMap((column) =>

@@ -11,6 +11,7 @@ import {
   primaryColumns,
   type TableDescriptor,
 } from '../catalog/descriptor.ts';
+import { isMaterialized, wordOf } from '../catalog/relation-word.ts';
 import { evaluatorOf } from '../execute/evaluate.ts';
 import { checkNewOwner, giveRelation } from '../roles/owned.ts';
 import { newOwner } from '../roles/role-names.ts';
@@ -21,9 +22,11 @@ import { storedText } from '../types/stored-text.ts';
 import { formatText } from '../types/text-codec.ts';
 import { displayType } from '../types/type.ts';
 import { alterConstraint } from './alter-constraint.ts';
+import { alterMaterializedView } from './alter-materialized-view.ts';
 import { applyWork } from './apply-work.ts';
 import { checkStorage } from './creation.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
+import { objectWord } from './ddl-tag.ts';
 import { dropColumn, dropConstraint } from './drop-parts.ts';
 import { lockReferenced } from './locks.ts';
 import { resetRangeParameters, setRangeParameters } from './range-parameters.ts';
@@ -33,8 +36,7 @@ import { viewsUsing } from './view-uses.ts';
 
 export async function alterTable(ddl: DdlContext, statement: AlterTableStmt): Promise<string> {
   const { relation, cmds = [], objtype = 'OBJECT_TABLE', missing_ok: ifExists } = statement;
-  const word = objtype.replace('OBJECT_', '');
-  const tag = `ALTER ${word}`;
+  const tag = `ALTER ${objectWord(objtype)}`;
   const { schemaname, relname = '' } = relation ?? {};
   const commands = cmds.flatMap((node) => ('AlterTableCmd' in node ? [node.AlterTableCmd] : []));
   const found = ddl.find(schemaname, relname);
@@ -44,17 +46,24 @@ export async function alterTable(ddl: DdlContext, statement: AlterTableStmt): Pr
     return tag;
   }
   ddl.requireOwner(found);
+  const word = objectWord(objtype).toLowerCase();
+  if (['view', 'materialized view', 'sequence'].includes(word) && wordOf(found) !== word)
+    throw new SqlError('42809', `"${relname}" is not a ${word}`);
   if (found.kind === 'table') ddl.requireSettled(found, 'ALTER TABLE');
   if (commands.every((one) => one.subtype === 'AT_ChangeOwner')) {
     const owner = newOwner(ddl, commands[0]?.newowner);
-    const { kind, name, schema } = found;
-    checkNewOwner(ddl, { owner: found.owner, what: `${kind} ${name}`, schema }, owner);
+    const { name, schema } = found;
+    checkNewOwner(ddl, { owner: found.owner, what: `${wordOf(found)} ${name}`, schema }, owner);
     giveRelation(ddl, found, owner);
     return tag;
   }
   if (found.kind !== 'table') {
     if (objtype === 'OBJECT_TABLE') throw new SqlError('42809', `"${relname}" is not a table`);
     throw ddl.binder().unsupported(tag);
+  }
+  if (isMaterialized(found)) {
+    alterMaterializedView(ddl, found, commands);
+    return tag;
   }
   const before = found;
   const draft = new TableDraft(ddl, before);
@@ -254,7 +263,7 @@ class Alteration {
     const [view] = viewsUsing(ddl, draft.table.id, name);
     if (view !== undefined)
       throw new SqlError('0A000', 'cannot alter type of a column used by a view or rule', {
-        detail: `rule _RETURN on view ${view.name} depends on column "${name}"`,
+        detail: `rule _RETURN on ${wordOf(view)} ${view.name} depends on column "${name}"`,
       });
     if (column.generated !== undefined)
       throw context.unsupported('type change of a generated column');

@@ -3,7 +3,6 @@
  * all of them anew. Rows are read and written through the statement's transaction. What is written lies under prefixes that
  * nobody else knows before the change commits, so it leaves memory as it comes.
  */
-import { DbError } from '@flotilla/base';
 import { columnOffset, type TableDescriptor } from '../catalog/descriptor.ts';
 import { indexKeyText, keyText } from '../execute/constraint-errors.ts';
 import { type Evaluator, evaluatorOf, type Row } from '../execute/evaluate.ts';
@@ -14,6 +13,7 @@ import { SqlError } from '../sql-error.ts';
 import { indexSpan, storageSpan, TableStore } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { ReferenceJudge } from './judge-references.ts';
+import { PairWriter } from './pair-writer.ts';
 import type { TableDraft } from './table-draft.ts';
 
 /** @returns the table, with new storage where its rows were written anew. Throws 23502, 23505, 23514, 23503, DbError. */
@@ -170,6 +170,7 @@ class Job {
         index: table.primaryKey?.constraint ?? '',
         key: keyText(this.after, table.primaryKey?.columns ?? [], row, evaluation),
         table,
+        row,
       }));
     }
     const rowKey = rowKeyOf(this.after, key);
@@ -181,6 +182,7 @@ class Job {
         index: index.name,
         key: indexKeyText(this.after, index, rules.valuesOf(row, evaluation), evaluation),
         table: this.after.table,
+        row,
       }));
     }
   }
@@ -190,71 +192,4 @@ class Job {
     if (this.before.keyColumns.length === 0) return this.before.hiddenRowId(oldKey);
     return ++this.lastRowId;
   }
-}
-
-interface Duplicate {
-  readonly index: string;
-  readonly key: string;
-  readonly table: TableDescriptor;
-}
-
-/** Writes pairs whose keys must be absent. */
-class PairWriter {
-  private readonly ddl: DdlContext;
-  /** What is not known to be alone, by key. */
-  private pairs = new Map<string, () => Duplicate>();
-
-  constructor(ddl: DdlContext) {
-    this.ddl = ddl;
-  }
-
-  /** Throws 23505, DbError. */
-  add(key: Uint8Array, value: Uint8Array, twice: () => Duplicate): void {
-    try {
-      this.ddl.options.transaction.insert(key, value);
-    } catch (error) {
-      throw isTaken(error) ? duplicate(twice()) : error;
-    }
-    this.pairs.set(textOf(key), twice);
-  }
-
-  /** Some leave memory if they are many. Throws 23505, DbError. */
-  async relieve(): Promise<void> {
-    const { claims, transaction, run } = this.ddl.options;
-    await this.leave(() => claims.relieve(transaction, run.pace.signal));
-  }
-
-  /** There are no more. Throws 23505, DbError. */
-  async end(): Promise<void> {
-    const { claims, transaction, run } = this.ddl.options;
-    await this.leave(() => claims.finish(transaction, run.pace.signal));
-  }
-
-  private async leave(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (!isTaken(error) || error.key === undefined) throw error;
-      const found = this.pairs.get(textOf(error.key));
-      throw found === undefined ? error : duplicate(found());
-    }
-    if (this.ddl.options.transaction.claimedBytes === 0) this.pairs.clear();
-  }
-}
-
-function textOf(key: Uint8Array): string {
-  return Buffer.from(key).toString('latin1');
-}
-
-function isTaken(error: unknown): error is DbError {
-  return error instanceof DbError && error.code === 'KEY_EXISTS';
-}
-
-function duplicate({ index, key, table }: Duplicate): SqlError {
-  return new SqlError('23505', `could not create unique index "${index}"`, {
-    detail: `Key ${key} is duplicated.`,
-    schema: table.schema,
-    table: table.name,
-    constraint: index,
-  });
 }

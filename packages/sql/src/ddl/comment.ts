@@ -2,11 +2,13 @@
 import type { CommentStmt } from 'libpg-query';
 import { describeKind, listItems, nameParts, stringOf } from '../bind/ast.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
+import { wordOf } from '../catalog/relation-word.ts';
 import type { DatabaseDescriptor, RoleDescriptor } from '../catalog/role.ts';
 import { requireOwner } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { findDatabase } from './databases.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
+import { objectWord } from './ddl-tag.ts';
 import { requireDomain } from './domains.ts';
 import { findType, requireTypeOwner, typeNameParts } from './types.ts';
 
@@ -18,12 +20,13 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
   switch (objtype) {
     case 'OBJECT_TABLE':
     case 'OBJECT_VIEW':
+    case 'OBJECT_MATVIEW':
     case 'OBJECT_SEQUENCE': {
       const [name = '', schema] = [...parts].reverse();
       const found = ddl.find(schema, name);
       if (found === undefined) throw missingRelation(ddl, schema, name, 'relation');
-      const word = objtype.replace('OBJECT_', '').toLowerCase();
-      if (found.kind !== word) throw new SqlError('42809', `"${name}" is not a ${word}`);
+      const word = objectWord(objtype).toLowerCase();
+      if (wordOf(found) !== word) throw new SqlError('42809', `"${name}" is not a ${word}`);
       ddl.requireOwner(found);
       ddl.editor.put({ ...found, comments: withComment(found.comments, 0, text) });
       return 'COMMENT';
@@ -40,7 +43,7 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
             : 0;
       if (number === 0)
         throw new SqlError('42703', `column "${column}" of relation "${name}" does not exist`);
-      ddl.requireOwner(found);
+      requireOwner(ddl.authority, found.owner, `relation ${name}`);
       ddl.editor.put({ ...found, comments: withComment(found.comments, number, text) });
       return 'COMMENT';
     }
@@ -84,7 +87,7 @@ export async function comment(ddl: DdlContext, statement: CommentStmt): Promise<
       const [constraint = '', name = '', schema] = [...parts].reverse();
       const found = ddl.find(schema, name);
       if (found === undefined) throw missingRelation(ddl, schema, name, 'relation');
-      ddl.requireOwner(found);
+      requireOwner(ddl.authority, found.owner, `relation ${name}`);
       const oid = found.kind === 'table' ? constraintOid(found, constraint) : undefined;
       if (oid === undefined)
         throw new SqlError(

@@ -32,7 +32,7 @@ export async function createIndex(ddl: DdlContext, statement: IndexStmt): Promis
     { options, ...(tablespacename !== undefined && { tablespacename }) },
     'index',
   );
-  const table = ddl.table(relation);
+  const table = ddl.rowsOf(relation);
   ddl.requireOwner(table);
   ddl.requireSettled(table, 'CREATE INDEX');
   if (idxname !== undefined && ddl.snapshot.isTaken(table.schema, idxname)) {

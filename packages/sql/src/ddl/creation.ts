@@ -1,5 +1,5 @@
 /** What statements that create something share: names that are taken, storage parameters, the empty table. */
-import type { Node } from 'libpg-query';
+import type { IntoClause, Node } from 'libpg-query';
 import type { BindContext } from '../bind/context.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { isTemporarySchema } from '../catalog/temporary-schema.ts';
@@ -63,6 +63,19 @@ export async function emptyTable(
     checks: [],
     foreignKeys: [],
     ranges: undefined,
+  };
+}
+
+/** What `checkStorage` asks of CREATE TABLE AS and its kin. */
+export function storageOf({
+  options = [],
+  tableSpaceName: tablespacename,
+  accessMethod,
+}: IntoClause): Parameters<typeof checkStorage>[1] {
+  return {
+    options,
+    ...(tablespacename === undefined ? {} : { tablespacename }),
+    ...(accessMethod === undefined ? {} : { accessMethod }),
   };
 }
 

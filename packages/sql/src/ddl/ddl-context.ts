@@ -16,6 +16,7 @@ import type { CatalogEditor } from '../catalog/editor.ts';
 import type { CatalogIds } from '../catalog/ids.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
 import { databaseAclOf } from '../catalog/object-acl.ts';
+import { isMaterialized, wordOf } from '../catalog/relation-word.ts';
 import { type CatalogSnapshot, catalogSchema, isSystemSchema } from '../catalog/snapshot.ts';
 import { temporaryAlias } from '../catalog/temporary-schema.ts';
 import { roleNames } from '../catalog/virtual/system-oids.ts';
@@ -25,12 +26,14 @@ import type { EvalContext } from '../functions/signature.ts';
 import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
 import type { StorageClaims } from '../loading/storage-claims.ts';
 import type { SourceText } from '../parse/position.ts';
+import type { IndexTest } from '../plan/choose-path.ts';
 import { requireOwner, requireSchema } from '../roles/access.ts';
 import type { Authority } from '../roles/authority.ts';
 import type { Notice } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageIdIn } from '../storage/table-store.ts';
 import type { TemporaryClaim } from '../temporary/temporary-schemas.ts';
+import type { Rebasable } from './rebase.ts';
 
 export interface DdlContextOptions {
   readonly editor: CatalogEditor;
@@ -51,11 +54,17 @@ export interface DdlContextOptions {
   readonly run: Run;
   /** Whether the transaction has still to check rows of a table. */
   readonly owesChecks: (table: number) => boolean;
+  /** Which secondary indexes a query of the statement may read; undefined: all of them. */
+  readonly usable: IndexTest | undefined;
+  /** So many rows were written to the table: what is known of them is out of date. */
+  readonly noteRows: (table: TableDescriptor, rows: number) => void;
   readonly notify: (notice: Notice) => void;
 }
 
 export class DdlContext {
   readonly options: DdlContextOptions;
+  /** All that the statement changes, where it may be changed of a newer catalog. Undefined: it may not. */
+  rebasable: Rebasable | undefined;
 
   constructor(options: DdlContextOptions) {
     this.options = options;
@@ -89,7 +98,7 @@ export class DdlContext {
 
   /** Throws 42501. */
   requireOwner(relation: RelationDescriptor): void {
-    requireOwner(this.authority, relation.owner, `${relation.kind} ${relation.name}`);
+    requireOwner(this.authority, relation.owner, `${wordOf(relation)} ${relation.name}`);
   }
 
   /** Throws 55006 where rows of it are still to be checked. @param command `ALTER TABLE` */
@@ -239,10 +248,17 @@ export class DdlContext {
   }
 
   /** Throws 42P01, 42809 where the relation is of another kind. */
-  table(variable: RangeVar, word = 'relation'): TableDescriptor {
+  table(variable: RangeVar): TableDescriptor {
+    const found = this.rowsOf(variable);
+    if (isMaterialized(found)) throw new SqlError('42809', `"${found.name}" is not a table`);
+    return found;
+  }
+
+  /** A table or a materialized view. Throws as `table`. */
+  rowsOf(variable: RangeVar): TableDescriptor {
     const { schemaname, relname = '' } = variable;
     const found = this.find(schemaname, relname);
-    if (found === undefined) throw missingRelation(this, schemaname, relname, word);
+    if (found === undefined) throw missingRelation(this, schemaname, relname, 'relation');
     if (found.kind !== 'table') throw new SqlError('42809', `"${relname}" is not a table`);
     return found;
   }

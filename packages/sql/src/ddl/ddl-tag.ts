@@ -4,7 +4,11 @@ import { describeKind, kindOf } from '../bind/ast.ts';
 
 export function ddlTag(tree: Node): string {
   if ('CreateStmt' in tree) return 'CREATE TABLE';
-  if ('CreateTableAsStmt' in tree) return 'CREATE TABLE AS';
+  if ('CreateTableAsStmt' in tree)
+    return tree.CreateTableAsStmt.objtype === 'OBJECT_MATVIEW'
+      ? 'CREATE MATERIALIZED VIEW'
+      : 'CREATE TABLE AS';
+  if ('RefreshMatViewStmt' in tree) return 'REFRESH MATERIALIZED VIEW';
   if ('DropStmt' in tree) return `DROP ${objectWord(tree.DropStmt.removeType)}`;
   if ('TruncateStmt' in tree) return 'TRUNCATE TABLE';
   if ('IndexStmt' in tree) return 'CREATE INDEX';
@@ -42,6 +46,8 @@ export function ddlTag(tree: Node): string {
   return describeKind(kindOf(tree));
 }
 
-function objectWord(type: string | undefined): string {
+/** As tags have the kind of an object. @param type as the grammar has it: `OBJECT_TABLE` */
+export function objectWord(type: string | undefined): string {
+  if (type === 'OBJECT_MATVIEW') return 'MATERIALIZED VIEW';
   return (type ?? '').replace('OBJECT_', '').replaceAll('_', ' ');
 }

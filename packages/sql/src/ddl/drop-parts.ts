@@ -1,12 +1,14 @@
 /** ALTER TABLE … DROP COLUMN and DROP CONSTRAINT, with what goes along. */
 import { markColumns } from '../bind/expression.ts';
 import { bindStored } from '../bind/stored-expression.ts';
-import type { TableDescriptor } from '../catalog/descriptor.ts';
+import type { RelationDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { wordOf } from '../catalog/relation-word.ts';
 import { SqlError } from '../sql-error.ts';
-import { indexSpan } from '../storage/table-store.ts';
+import { indexSpan, storageSpan } from '../storage/table-store.ts';
 import { byteaType } from '../types/type.ts';
+import type { DdlContext } from './ddl-context.ts';
 import type { TableDraft } from './table-draft.ts';
-import { viewsUsing } from './view-uses.ts';
+import { viewsUsing, withViewsOver } from './view-uses.ts';
 
 interface DropOptions {
   readonly cascade: boolean;
@@ -27,9 +29,11 @@ export function dropColumn(draft: TableDraft, name: string, options: DropOptions
   }
   const { attributeNumber } = column;
   const offset = table.columns.indexOf(column);
-  const dependents: string[] = [];
-  const views = viewsUsing(context, table.id, name);
-  for (const view of views) dependents.push(`view ${view.name}`);
+  const what = `column ${name} of table ${table.name}`;
+  const dependents: Dependent[] = [];
+  const views = withViewsOver(context, viewsUsing(context, table.id, name));
+  for (const { view, over } of views)
+    dependents.push({ what: shown(view), on: over === undefined ? what : shown(over) });
   const references = context.snapshot
     .referencing(table.id)
     .filter(
@@ -37,19 +41,35 @@ export function dropColumn(draft: TableDraft, name: string, options: DropOptions
         other.id !== table.id && foreignKey.targetColumns.includes(attributeNumber),
     );
   for (const { foreignKey, table: other } of references)
-    dependents.push(`constraint ${foreignKey.name} on table ${other.name}`);
+    dependents.push({ what: `constraint ${foreignKey.name} on table ${other.name}`, on: what });
   const generated = table.columns.filter(
     (one) => one.generated !== undefined && reads(table, one.generated, offset),
   );
   for (const one of generated)
-    if (one !== column) dependents.push(`column ${one.name} of table ${table.name}`);
-  if (options.quiet !== true)
-    refuseDependents(draft, `column ${name} of table ${table.name}`, dependents, options.cascade);
-  for (const view of views) context.editor.remove(view.id);
+    if (one !== column)
+      dependents.push({ what: `column ${one.name} of table ${table.name}`, on: what });
+  if (options.quiet !== true) refuseDependents(draft, what, dependents, options.cascade);
+  for (const { view } of views) removeView(context, view);
   for (const { foreignKey, table: other } of references)
     removeForeignKey(draft, other.id, foreignKey.oid);
   for (const one of generated) if (one !== column) dropColumn(draft, one.name, options);
   dropWithColumn(draft, attributeNumber);
+}
+
+/** What goes along, and what it cannot be without: both as messages have them. */
+interface Dependent {
+  readonly what: string;
+  readonly on: string;
+}
+
+function shown(relation: RelationDescriptor): string {
+  return `${wordOf(relation)} ${relation.name}`;
+}
+
+/** With the rows that it keeps. */
+function removeView(ddl: DdlContext, view: RelationDescriptor): void {
+  ddl.editor.remove(view.id);
+  if (view.kind !== 'view') ddl.editor.addGarbage(storageSpan(view.storageId));
 }
 
 /** Keys, checks and indexes that have the column in them go with it. */
@@ -145,11 +165,11 @@ export function dropConstraint(draft: TableDraft, name: string, options: DropOpt
   refuseDependents(
     draft,
     `constraint ${name} on table ${table.name}`,
-    references.map(
-      ({ foreignKey: one, table: other }) => `constraint ${one.name} on table ${other.name}`,
-    ),
+    references.map(({ foreignKey: one, table: other }) => ({
+      what: `constraint ${one.name} on table ${other.name}`,
+      on: `index ${name}`,
+    })),
     options.cascade,
-    `index ${name}`,
   );
   for (const { foreignKey: one, table: other } of references)
     removeForeignKey(draft, other.id, one.oid);
@@ -177,21 +197,20 @@ function removeForeignKey(draft: TableDraft, tableId: number, oid: number): void
 function refuseDependents(
   draft: TableDraft,
   what: string,
-  dependents: readonly string[],
+  dependents: readonly Dependent[],
   cascade: boolean,
-  on = what,
 ): void {
   const [only] = dependents;
   if (only === undefined) return;
   if (!cascade)
     throw new SqlError('2BP01', `cannot drop ${what} because other objects depend on it`, {
-      detail: dependents.map((one) => `${one} depends on ${on}`).join('\n'),
+      detail: dependents.map((one) => `${one.what} depends on ${one.on}`).join('\n'),
       hint: 'Use DROP ... CASCADE to drop the dependent objects too.',
     });
   draft.context.notice(
     '00000',
     dependents.length === 1
-      ? `drop cascades to ${only}`
+      ? `drop cascades to ${only.what}`
       : `drop cascades to ${dependents.length} other objects`,
   );
 }

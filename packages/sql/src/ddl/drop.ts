@@ -1,4 +1,4 @@
-/** DROP TABLE, VIEW, SEQUENCE, INDEX, SCHEMA, TYPE: what else depends on them goes too (CASCADE) or keeps them (RESTRICT). */
+/** DROP TABLE, VIEW, MATERIALIZED VIEW, SEQUENCE, INDEX, SCHEMA, TYPE: what else depends on them goes too (CASCADE) or keeps them (RESTRICT). */
 import type { DropStmt } from 'libpg-query';
 import { listItems, nameParts } from '../bind/ast.ts';
 import type {
@@ -8,28 +8,29 @@ import type {
   TableDescriptor,
   TypeDescriptor,
 } from '../catalog/descriptor.ts';
+import { type RelationWord, storedQueryOf, wordOf } from '../catalog/relation-word.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
 import { temporaryAlias } from '../catalog/temporary-schema.ts';
 import { requireOwner } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import { indexSpan, storageSpan } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
+import { objectWord } from './ddl-tag.ts';
 import { dropAbsent } from './extensions.ts';
 import { columnsOf, dropColumnOf, typeText } from './type-uses.ts';
 import { lookUpType, requireTypeOwner, typeNameParts } from './types.ts';
 
-const words: Readonly<
-  Record<string, { readonly word: string; readonly kind: RelationDescriptor['kind'] }>
-> = {
-  OBJECT_TABLE: { word: 'table', kind: 'table' },
-  OBJECT_VIEW: { word: 'view', kind: 'view' },
-  OBJECT_SEQUENCE: { word: 'sequence', kind: 'sequence' },
+const words: Readonly<Record<string, RelationWord>> = {
+  OBJECT_TABLE: 'table',
+  OBJECT_VIEW: 'view',
+  OBJECT_MATVIEW: 'materialized view',
+  OBJECT_SEQUENCE: 'sequence',
 };
 
 export async function drop(ddl: DdlContext, statement: DropStmt): Promise<string> {
   const { removeType = '', objects = [], behavior, missing_ok: ifExists } = statement;
   const cascade = behavior === 'DROP_CASCADE';
-  const shown = removeType.replace('OBJECT_', '').replaceAll('_', ' ');
+  const shown = objectWord(removeType);
   const dropping = new Dropping(ddl);
   if (removeType === 'OBJECT_TYPE' || removeType === 'OBJECT_DOMAIN') {
     const domains = removeType === 'OBJECT_DOMAIN';
@@ -47,9 +48,9 @@ export async function drop(ddl: DdlContext, statement: DropStmt): Promise<string
   } else if (removeType === 'OBJECT_INDEX') {
     for (const parts of names) dropping.addIndex(parts, ifExists === true);
   } else {
-    const what = words[removeType];
-    if (what === undefined) throw ddl.binder().unsupported(`DROP ${shown}`);
-    for (const parts of names) dropping.addRelation(parts, what, ifExists === true);
+    const word = words[removeType];
+    if (word === undefined) throw ddl.binder().unsupported(`DROP ${shown}`);
+    for (const parts of names) dropping.addRelation(parts, word, ifExists === true);
   }
   await dropping.finish(cascade);
   return `DROP ${shown}`;
@@ -114,12 +115,12 @@ class Dropping {
       return;
     }
     const relation = ddl.find(schema, name);
-    if (relation !== undefined)
-      throw new SqlError(
-        '2BP01',
-        `cannot drop type ${name} because ${relation.kind} ${name} requires it`,
-        { hint: `You can drop ${relation.kind} ${name} instead.` },
-      );
+    if (relation !== undefined) {
+      const own = `${wordOf(relation)} ${name}`;
+      throw new SqlError('2BP01', `cannot drop type ${name} because ${own} requires it`, {
+        hint: `You can drop ${own} instead.`,
+      });
+    }
     const type = lookUpType(ddl, parts);
     if (type === undefined) {
       if (!ifExists) throw new SqlError('42704', `type "${shown}" does not exist`);
@@ -134,11 +135,7 @@ class Dropping {
     this.asked.push(`type ${name}`);
   }
 
-  addRelation(
-    parts: readonly string[],
-    what: { readonly word: string; readonly kind: RelationDescriptor['kind'] },
-    ifExists: boolean,
-  ): void {
+  addRelation(parts: readonly string[], word: RelationWord, ifExists: boolean): void {
     const [name = '', written] = [...parts].reverse();
     const schema = this.ddl.binder().names.schemaOf(written);
     const { snapshot } = this.ddl;
@@ -149,18 +146,18 @@ class Dropping {
     }
     const found = this.ddl.find(schema, name);
     if (found === undefined) {
-      this.refuseIndex(schema, name, what.word);
+      this.refuseIndex(schema, name, word);
       const bare = schema === undefined || written === temporaryAlias;
       const shown = bare ? name : parts.join('.');
-      if (!ifExists) throw new SqlError('42P01', `${what.word} "${shown}" does not exist`);
-      this.ddl.notice('00000', `${what.word} "${shown}" does not exist, skipping`);
+      if (!ifExists) throw new SqlError('42P01', `${word} "${shown}" does not exist`);
+      this.ddl.notice('00000', `${word} "${shown}" does not exist, skipping`);
       return;
     }
-    if (found.kind !== what.kind) throw wrongKind(name, what.word, found.kind);
+    if (wordOf(found) !== word) throw wrongKind(name, word, wordOf(found));
     this.requireOwner(found);
     this.refuseOwned(found);
     this.relations.set(found.id, found);
-    this.asked.push(`${what.word} ${name}`);
+    this.asked.push(`${word} ${name}`);
   }
 
   /** Whoever owns the schema may drop what is in it. Throws 42501. */
@@ -214,7 +211,7 @@ class Dropping {
     const found = this.findIndex(schema, name);
     if (found === undefined) {
       const relation = this.ddl.find(schema, name);
-      if (relation !== undefined) throw wrongKind(name, 'index', relation.kind);
+      if (relation !== undefined) throw wrongKind(name, 'index', wordOf(relation));
       if (!ifExists) throw new SqlError('42704', `index "${name}" does not exist`);
       this.ddl.notice('00000', `index "${name}" does not exist, skipping`);
       return;
@@ -241,7 +238,7 @@ class Dropping {
       if (this.schemas.has(relation.schema) && !this.relations.has(relation.id)) {
         const owned = relation.kind === 'sequence' && relation.ownedBy !== undefined;
         this.relations.set(relation.id, relation);
-        if (!owned) dependents.push(`${relation.kind} ${describe(this.ddl, relation)}`);
+        if (!owned) dependents.push(`${wordOf(relation)} ${describe(this.ddl, relation)}`);
       }
     for (const type of snapshot.types())
       if (this.schemas.has(type.schema) && !this.types.has(type.id)) {
@@ -273,10 +270,13 @@ class Dropping {
         this.relations.set(relation.id, relation);
         grown = true;
         if (relation.kind === 'sequence') continue; // goes with its column, by itself
-        dependents.push(`view ${describe(this.ddl, relation)}`);
+        const one = `${wordOf(relation)} ${describe(this.ddl, relation)}`;
         const what =
-          needed.kind === 'type' ? typeText(this.ddl, needed) : describe(this.ddl, needed);
-        details.push(`view ${describe(this.ddl, relation)} depends on ${needed.kind} ${what}`);
+          needed.kind === 'type'
+            ? `type ${typeText(this.ddl, needed)}`
+            : `${wordOf(needed)} ${describe(this.ddl, needed)}`;
+        dependents.push(one);
+        details.push(`${one} depends on ${what}`);
       }
     }
     const keys = [...this.relations.keys()].flatMap((id) => snapshot.referencing(id));
@@ -355,8 +355,9 @@ class Dropping {
 
   /** Views over what goes, and sequences of tables that go. */
   private neededBy(relation: RelationDescriptor): RelationDescriptor | TypeDescriptor | undefined {
-    if (relation.kind === 'view')
-      return relation.uses
+    const stored = storedQueryOf(relation);
+    if (stored !== undefined)
+      return stored.uses
         .map((id) => this.relations.get(id) ?? this.types.get(id))
         .find((one) => one !== undefined);
     if (relation.kind === 'sequence' && relation.ownedBy !== undefined)
@@ -383,7 +384,8 @@ class Dropping {
 }
 
 function removeRelation(ddl: DdlContext, relation: RelationDescriptor): void {
-  if (relation.kind === 'table') ddl.requireSettled(relation, 'DROP TABLE');
+  if (relation.kind === 'table')
+    ddl.requireSettled(relation, `DROP ${wordOf(relation).toUpperCase()}`);
   // What foreign keys of it referred to is written to by plans that know of them.
   if (relation.kind === 'table')
     for (const { target } of relation.foreignKeys) {

@@ -44,12 +44,6 @@ const kinds: Readonly<Record<string, Kind>> = {
   OBJECT_FOREIGN_TABLE: { word: 'foreign table', code: '42P01', form: 'name' },
   OBJECT_FUNCTION: { word: 'function', code: '42883', form: 'call' },
   OBJECT_LANGUAGE: { word: 'language', code: '42704', form: 'name' },
-  OBJECT_MATVIEW: {
-    word: 'materialized view',
-    code: '42P01',
-    form: 'name',
-    tag: 'MATERIALIZED VIEW',
-  },
   OBJECT_POLICY: { word: 'policy', code: '42704', form: 'of relation' },
   OBJECT_PROCEDURE: { word: 'procedure', code: '42883', form: 'call' },
   OBJECT_PUBLICATION: { word: 'publication', code: '42704', form: 'name' },

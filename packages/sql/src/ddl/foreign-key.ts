@@ -7,6 +7,7 @@ import type {
   ReferentialAction,
   TableDescriptor,
 } from '../catalog/descriptor.ts';
+import { isMaterialized } from '../catalog/relation-word.ts';
 import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import { operators } from '../functions/operators.ts';
 import { resolveOperator } from '../functions/resolve.ts';
@@ -98,7 +99,7 @@ function targetTable(draft: Referring, schema: string | undefined, name: string)
   if (name === table.name && (schema === undefined || schema === table.schema)) return table;
   const found = context.find(schema, name);
   if (found === undefined) throw missingRelation(context, schema, name, 'relation');
-  if (found.kind !== 'table')
+  if (found.kind !== 'table' || isMaterialized(found))
     throw new SqlError('42809', `referenced relation "${name}" is not a table`);
   if (!holds(found, context.authority, 'x', new Set()))
     throw denied(`permission denied for table ${name}`);

@@ -1,8 +1,9 @@
-/** ALTER … RENAME: tables, views, sequences, indexes, schemas, columns, constraints. */
+/** ALTER … RENAME: tables, views, materialized or not, sequences, indexes, schemas, columns, constraints. */
 import type { RenameStmt } from 'libpg-query';
 import { type Expression, mapChildren } from '../bind/expression.ts';
 import { bindStored } from '../bind/stored-expression.ts';
 import type { RelationDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import { isMaterialized, type RelationWord, wordOf } from '../catalog/relation-word.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
 import { print } from '../plan/explain.ts';
 import { requireOwner } from '../roles/access.ts';
@@ -15,9 +16,10 @@ import { renameDomainConstraint, requireDomain } from './domains.ts';
 import { refuseTypeUses, renameType as renameUserType, typeNameParts } from './types.ts';
 import { viewsUsing } from './view-uses.ts';
 
-const kinds: Readonly<Record<string, RelationDescriptor['kind']>> = {
+const words: Readonly<Record<string, RelationWord>> = {
   OBJECT_TABLE: 'table',
   OBJECT_VIEW: 'view',
+  OBJECT_MATVIEW: 'materialized view',
   OBJECT_SEQUENCE: 'sequence',
 };
 
@@ -63,10 +65,10 @@ export async function rename(ddl: DdlContext, statement: RenameStmt): Promise<st
   if (renameType === 'OBJECT_COLUMN') renameColumn(ddl, found, subname, newname);
   else if (renameType === 'OBJECT_TABCONSTRAINT') renameConstraint(ddl, found, subname, newname);
   else {
-    const kind = kinds[renameType];
-    if (kind === undefined) throw ddl.binder().unsupported(`${tag} RENAME`);
-    if (found.kind !== kind && kind !== 'table')
-      throw new SqlError('42809', `"${relname}" is not a ${kind}`);
+    const word = words[renameType];
+    if (word === undefined) throw ddl.binder().unsupported(`${tag} RENAME`);
+    if (wordOf(found) !== word && word !== 'table')
+      throw new SqlError('42809', `"${relname}" is not a ${word}`);
     refuseTaken(ddl, found.schema, newname);
     refuseViews(ddl, found.id, undefined, 'relation');
     ddl.editor.put({ ...found, name: newname });
@@ -83,8 +85,9 @@ function refuseTaken(ddl: DdlContext, schema: string, name: string): void {
 function refuseViews(ddl: DdlContext, id: number, column: string | undefined, what: string): void {
   const [view] = viewsUsing(ddl, id, column);
   if (view === undefined) return;
+  const word = isMaterialized(view) ? 'Materialized view' : 'View';
   throw new SqlError('0A000', `renaming a ${what} that a view uses is not supported yet`, {
-    detail: `View "${view.name}" uses it.`,
+    detail: `${word} "${view.name}" uses it.`,
   });
 }
 

@@ -5,17 +5,19 @@
 import { DbError } from '@flotilla/base';
 import type { Node } from 'libpg-query';
 import type { DatabaseCatalog } from '../catalog/database-catalog.ts';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { CatalogEditor } from '../catalog/editor.ts';
 import type { CatalogIds } from '../catalog/ids.ts';
 import { NameResolver } from '../catalog/name-resolver.ts';
-import { MemoryAccount, type Pace, type Run, withCatalog } from '../execute/run.ts';
+import { type Pace, type Run, withCatalog } from '../execute/run.ts';
 import { catalogOf } from '../functions/sequences.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { isUnknown } from '../kv-errors.ts';
-import type { KvDatabase, KvTransaction } from '../kv-transaction.ts';
-import { conflictRunsMax, workMemoryBytes } from '../limits.ts';
+import type { IsolationLevel, KvDatabase, KvTransaction } from '../kv-transaction.ts';
+import { conflictRunsMax } from '../limits.ts';
 import type { StorageClaims } from '../loading/storage-claims.ts';
 import type { SourceText } from '../parse/position.ts';
+import type { IndexTest } from '../plan/choose-path.ts';
 import { authorityOf } from '../roles/authority.ts';
 import { alterDefaultPrivileges, grant } from '../roles/grant.ts';
 import { alterOwner, dropOwned, reassignOwned } from '../roles/owned.ts';
@@ -35,6 +37,8 @@ import { DdlContext } from './ddl-context.ts';
 import { alterDomain, createDomain } from './domains.ts';
 import { drop } from './drop.ts';
 import { createExtension } from './extensions.ts';
+import { createMaterializedView, refreshMaterializedView } from './materialized-views.ts';
+import { rebased } from './rebase.ts';
 import { rename } from './rename.ts';
 import { alterObjectSchema, createSchema } from './schemas.ts';
 import { alterSequence, createSequence } from './sequences.ts';
@@ -58,6 +62,12 @@ export interface DdlOptions {
   /** Pauses before run `attempt` of a change that met a conflict. */
   readonly backOff: (attempt: number) => Promise<void>;
   readonly onNotice: (notice: Notice) => void;
+  /** For the query of a statement that makes a table of its rows. */
+  readonly workspace: () => Pick<Run, 'memory' | 'spill'>;
+  /** Which secondary indexes such a query may read; undefined: all of them. */
+  readonly usable: IndexTest | undefined;
+  /** So many rows were written to the table. */
+  readonly noteRows: (table: TableDescriptor, rows: number) => void;
   /** Whether the open block has still to check rows of a table. */
   readonly owesChecks: (table: number) => boolean;
   /** The open block's: what is changed is left there. */
@@ -76,7 +86,11 @@ type Change = (context: DdlContext) => Promise<string>;
 function changeOf(tree: Node): Change | undefined {
   if ('CreateStmt' in tree) return (context) => createTable(context, tree.CreateStmt);
   if ('CreateTableAsStmt' in tree)
-    return (context) => createTableAs(context, tree.CreateTableAsStmt);
+    return tree.CreateTableAsStmt.objtype === 'OBJECT_MATVIEW'
+      ? (context) => createMaterializedView(context, tree.CreateTableAsStmt)
+      : (context) => createTableAs(context, tree.CreateTableAsStmt);
+  if ('RefreshMatViewStmt' in tree)
+    return (context) => refreshMaterializedView(context, tree.RefreshMatViewStmt);
   if ('DropStmt' in tree) return (context) => drop(context, tree.DropStmt);
   if ('TruncateStmt' in tree) return (context) => truncate(context, tree.TruncateStmt);
   if ('AlterTableStmt' in tree) return (context) => alterTable(context, tree.AlterTableStmt);
@@ -117,6 +131,17 @@ function changeOf(tree: Node): Change | undefined {
   return undefined;
 }
 
+/**
+ * What a materialized view shows is the result of a snapshot, whatever has become of that by the commit. After it a refresh
+ * looks at the catalog anew, see `rebased`.
+ */
+function isolationOf(tree: Node): IsolationLevel {
+  if ('RefreshMatViewStmt' in tree) return 'read committed';
+  const creates =
+    'CreateTableAsStmt' in tree && tree.CreateTableAsStmt.objtype === 'OBJECT_MATVIEW';
+  return creates ? 'repeatable read' : 'serializable';
+}
+
 /** @returns the command tag. Throws SqlError, DbError. */
 export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
   const change = changeOf(tree);
@@ -135,20 +160,27 @@ export async function runDdl(tree: Node, options: DdlOptions): Promise<string> {
   for (let attempt = 1; ; attempt++) {
     const snapshot = await options.catalog.loadNewest();
     const editor = new CatalogEditor(snapshot);
-    const transaction = options.database.begin();
+    const transaction = options.database.begin({ isolation: isolationOf(tree) });
     const claims = options.beginLoad();
     const notices: Notice[] = [];
     try {
       const notify = (notice: Notice) => notices.push(notice);
-      const tag = await change(contextOf(options, { editor, transaction, claims }, notify));
+      const context = contextOf(options, { editor, transaction, claims }, notify);
+      const tag = await change(context);
       dropAtCommit(editor);
-      if (editor.changed) {
-        await claims.settle(transaction, editor, options.pace.signal);
-        await options.catalog.change(editor, transaction);
+      const { rebasable } = context;
+      const { catalog } = options;
+      const made =
+        rebasable === undefined
+          ? editor
+          : await rebased(editor, rebasable, { catalog, transaction });
+      if (made.changed) {
+        await claims.settle(transaction, made, options.pace.signal);
+        await catalog.change(made, transaction);
         claims.committed();
       } else transaction.rollback();
       for (const notice of notices) options.onNotice(notice);
-      await options.afterChange(editor);
+      await options.afterChange(made);
       return tag;
     } catch (error) {
       transaction.rollback();
@@ -166,7 +198,8 @@ function contextOf(
   { editor, transaction, claims }: NonNullable<DdlOptions['block']>,
   notify: (notice: Notice) => void,
 ): DdlContext {
-  const { database, ids, source, text, searchPath, temporary, pace, owesChecks } = options;
+  const { database, ids, source, text, searchPath, temporary, pace } = options;
+  const { owesChecks, noteRows, usable } = options;
   const { sequences, authority, backend } = catalogOf(options.evaluation);
   const { user } = options.evaluation;
   const { trusted } = authority;
@@ -185,8 +218,7 @@ function contextOf(
     transaction,
     evaluation,
     pace,
-    memory: new MemoryAccount(workMemoryBytes),
-    spill: undefined,
+    ...options.workspace(),
     ctes: undefined,
     writes: undefined,
     lockRows: false,
@@ -208,6 +240,8 @@ function contextOf(
     temporary,
     run,
     owesChecks,
+    noteRows,
+    usable,
     notify,
   });
 }

@@ -3,12 +3,14 @@ import type { AlterObjectSchemaStmt, CreateSchemaStmt } from 'libpg-query';
 import { describeKind, kindOf } from '../bind/ast.ts';
 import { heldLetters } from '../catalog/acl.ts';
 import { databaseAclOf } from '../catalog/object-acl.ts';
+import { wordOf } from '../catalog/relation-word.ts';
 import { isTemporarySchema, temporaryAlias } from '../catalog/temporary-schema.ts';
 import { denied } from '../roles/role-errors.ts';
 import { newOwner } from '../roles/role-names.ts';
 import { SqlError } from '../sql-error.ts';
 import { createTable } from './create-table.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
+import { objectWord } from './ddl-tag.ts';
 import { requireDomain } from './domains.ts';
 import { moveType, typeNameParts } from './types.ts';
 
@@ -56,7 +58,7 @@ export async function alterObjectSchema(
   statement: AlterObjectSchemaStmt,
 ): Promise<string> {
   const { relation, newschema = '', objectType = '', missing_ok: ifExists } = statement;
-  const tag = `ALTER ${objectType.replace('OBJECT_', '')}`;
+  const tag = `ALTER ${objectWord(objectType)}`;
   if (objectType === 'OBJECT_DOMAIN') requireDomain(ddl, typeNameParts(statement.object));
   if (objectType === 'OBJECT_TYPE' || objectType === 'OBJECT_DOMAIN') {
     moveType(ddl, statement.object, newschema);
@@ -71,6 +73,9 @@ export async function alterObjectSchema(
     ddl.notice('00000', `relation "${relname}" does not exist, skipping`);
     return tag;
   }
+  const word = objectWord(objectType).toLowerCase();
+  if (word !== 'table' && wordOf(found) !== word)
+    throw new SqlError('42809', `"${relname}" is not a ${word}`);
   if (
     newschema === temporaryAlias ||
     isTemporarySchema(newschema) !== isTemporarySchema(found.schema)

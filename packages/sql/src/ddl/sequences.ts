@@ -8,6 +8,7 @@ import type {
   SequenceOptions,
   TableDescriptor,
 } from '../catalog/descriptor.ts';
+import { isMaterialized, wordOf } from '../catalog/relation-word.ts';
 import { sequenceStart } from '../catalog/sequences.ts';
 import { SqlError } from '../sql-error.ts';
 import { int2Type, int4Type, int8Type, type SqlType } from '../types/type.ts';
@@ -229,7 +230,11 @@ function ownerColumn(ddl: DdlContext, parts: readonly string[]): SequenceDescrip
   }
   const [table = '', schema] = parts.slice(0, -1).reverse();
   const found = ddl.find(schema, table);
-  if (found?.kind !== 'table') throw missingRelation(ddl, schema, table, 'relation');
+  if (found === undefined) throw missingRelation(ddl, schema, table, 'relation');
+  if (found.kind !== 'table' || isMaterialized(found))
+    throw new SqlError('42809', `sequence cannot be owned by relation "${table}"`, {
+      detail: `This operation is not supported for ${wordOf(found)}s.`,
+    });
   const own = found.columns.find((one) => one.name === column);
   if (own === undefined)
     throw new SqlError('42703', `column "${column}" of relation "${table}" does not exist`);

@@ -1,6 +1,7 @@
 /** What rests on types that users made: columns, and what DROP TYPE … CASCADE does to them. Called by drop.ts. */
 import type { ColumnDescriptor, TableDescriptor, TypeDescriptor } from '../catalog/descriptor.ts';
 import { displayOf } from '../catalog/descriptor.ts';
+import { isMaterialized } from '../catalog/relation-word.ts';
 import { storageSpan } from '../storage/table-store.ts';
 import { applyWork } from './apply-work.ts';
 import type { DdlContext } from './ddl-context.ts';
@@ -24,7 +25,9 @@ export function columnsOf(
   readonly type: TypeDescriptor;
 }[] {
   if (types.size === 0) return [];
-  return ddl.snapshot.tables().flatMap((table) =>
+  // Of a materialized view the query uses the type, and goes as a whole.
+  const tables = ddl.snapshot.tables().filter((table) => !isMaterialized(table));
+  return tables.flatMap((table) =>
     table.columns.flatMap((column) => {
       const type = types.get(column.type.element?.oid ?? column.type.oid);
       return type === undefined ? [] : [{ table, column, type }];

@@ -5,6 +5,7 @@
 import type { AlterEnumStmt, CreateEnumStmt, Node, TypeName } from 'libpg-query';
 import { listItems, nameParts } from '../bind/ast.ts';
 import { displayOf, type TypeDescriptor } from '../catalog/descriptor.ts';
+import { storedQueryOf, wordOf } from '../catalog/relation-word.ts';
 import { requireOwner } from '../roles/access.ts';
 import { SqlError } from '../sql-error.ts';
 import type { EnumLabel } from '../types/enum.ts';
@@ -179,8 +180,8 @@ export function refuseTypeUses(ddl: DdlContext, type: TypeDescriptor, doing: str
     throw new SqlError('0A000', `${doing} a type that ${what} uses is not supported yet`);
   };
   for (const relation of ddl.snapshot.sorted()) {
-    if (relation.kind === 'view' && relation.uses.includes(type.id))
-      refuse(`view ${relation.name}`);
+    if (storedQueryOf(relation)?.uses.includes(type.id) === true)
+      refuse(`${wordOf(relation)} ${relation.name}`);
     if (relation.kind !== 'table') continue;
     const texts = [
       ...relation.checks.map((one) => one.expression),

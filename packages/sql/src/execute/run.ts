@@ -92,6 +92,23 @@ export function withCatalog(outer: EvalContext, catalog: EvalContext['catalog'])
   return Object.assign(evaluation, { root: evaluation });
 }
 
+/** The same evaluation as if another role had asked for it. */
+export function asRole(outer: EvalContext, role: string): EvalContext {
+  const { catalog } = outer;
+  const own =
+    catalog === undefined
+      ? undefined
+      : {
+          sequences: catalog.sequences,
+          backend: catalog.backend,
+          authority: catalog.authorityOf(role),
+          authorityOf: (other: string) => catalog.authorityOf(other),
+          names: catalog.names,
+        };
+  const evaluation = { ...withArguments(outer, outer.arguments), catalog: own, user: role };
+  return Object.assign(evaluation, { root: evaluation });
+}
+
 /** Of each signal one listener, whatever waits under it: listening costs more than most waits. */
 const waitsBySignal = new WeakMap<AbortSignal, Set<(reason: SqlError) => void>>();
 

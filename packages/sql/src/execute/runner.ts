@@ -416,8 +416,7 @@ export class Runner {
       recorder,
       evaluation,
       pace: new Pace(this.options.clock, signal),
-      memory: new MemoryAccount(workMemoryBytes, this.options.spillAtBytes),
-      spill: this.options.spill,
+      ...this.workspace(),
       ctes: undefined,
       writes: purpose === 'write' ? new WriteSet(this.options.rowIds) : undefined,
       lockRows: within !== undefined || attempt > 1,
@@ -429,6 +428,12 @@ export class Runner {
           : () => database.begin({ readOnly: true }),
       deferral,
     };
+  }
+
+  /** What one statement may hold, and where it puts what is more. */
+  workspace(): Pick<Run, 'memory' | 'spill'> {
+    const { spill, spillAtBytes } = this.options;
+    return { memory: new MemoryAccount(workMemoryBytes, spillAtBytes), spill };
   }
 
   private async replan<P>(statement: Statement<P>, attempt: number): Promise<Prepared<P>> {

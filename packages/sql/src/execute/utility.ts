@@ -1,11 +1,17 @@
 /** Runs statements that are no queries: settings, DDL, and those that have nothing to do. */
 import { assertNever, type Clock, type Prng } from '@flotilla/base';
 import type { BoundUtility, TransactionModes } from '../bind/bound.ts';
+import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { SessionCursors } from '../cursors/session-cursors.ts';
 import { ddlTag } from '../ddl/ddl-tag.ts';
 import { type DdlOptions, runDdl } from '../ddl/run-ddl.ts';
 import type { SessionNotifications } from '../notifications/session-notifications.ts';
-import type { ColumnDescription, NamedStatements, StatementResult } from '../session-api.ts';
+import type {
+  ColumnDescription,
+  NamedStatements,
+  Notice,
+  StatementResult,
+} from '../session-api.ts';
 import { type SettingChange, type Settings, settingNames } from '../settings.ts';
 import { SqlError } from '../sql-error.ts';
 import type { SessionTransaction, TransactionControl } from '../transaction/session-transaction.ts';
@@ -91,13 +97,30 @@ export async function runUtility(
     case 'analyze': {
       if (plan.tag === 'VACUUM') options.transaction.requireNoBlock(plan.tag);
       const all = plan.tables ?? options.catalog.snapshot.tables();
-      for (const table of all)
+      for (const table of all) {
+        if (!mayTend(table, options)) {
+          if (plan.tables !== undefined) options.onNotice(skipped(table, plan.tag));
+          continue;
+        }
         await analyze(table, { ...options, catalog: options.catalog.cluster });
+      }
       return emptyResult(plan.tag);
     }
     default:
       return assertNever(plan);
   }
+}
+
+/** Of a table, or of the database that it lies in, he must be the owner. */
+function mayTend({ owner }: TableDescriptor, { catalog, evaluation }: UtilityOptions): boolean {
+  const authority = evaluation.catalog?.authority;
+  return authority?.has(owner) === true || authority?.has(catalog.snapshot.database.owner) === true;
+}
+
+function skipped({ name }: TableDescriptor, tag: string): Notice {
+  const verb = tag.toLowerCase();
+  const message = `skipping "${name}" --- only table or database owner can ${verb} it`;
+  return { severity: 'WARNING', code: '01000', message };
 }
 
 function runSet(

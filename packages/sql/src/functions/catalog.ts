@@ -13,6 +13,7 @@ import {
 } from '../catalog/definitions.ts';
 import type { IndexDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { parseQualifiedName } from '../catalog/qualified-name.ts';
+import { isMaterialized, storedQueryOf, wordOf } from '../catalog/relation-word.ts';
 import { relationOid, sessionNames, userTypeText } from '../catalog/session-names.ts';
 import { isSystemSchema } from '../catalog/snapshot.ts';
 import { isTemporarySchema, temporaryAlias } from '../catalog/temporary-schema.ts';
@@ -163,7 +164,8 @@ function sharedComment(oid: Datum, kind: string, context: EvalContext): Datum {
 
 const viewDefinition: Implementation = (oid, _b, _c, context) => {
   const found = catalogOf(context).names.snapshot.relations.get(Number(oid));
-  return found?.kind === 'view' ? ` ${found.query};` : null;
+  const stored = found && storedQueryOf(found);
+  return stored === undefined ? null : ` ${stored.query};`;
 };
 
 /** By the name of a relation in text. Throws 42P01. */
@@ -209,7 +211,7 @@ const describeObject: Implementation = (_class, oid, column, context) => {
   const { names } = catalogOf(context);
   const found = names.snapshot.relations.get(Number(oid));
   if (found === undefined) return null;
-  const own = `${found.kind} ${shownRelation(found, names)}`;
+  const own = `${wordOf(found)} ${shownRelation(found, names)}`;
   if (column === 0 || found.kind !== 'table') return own;
   const part = found.columns.find((one) => one.attributeNumber === column);
   return part === undefined ? null : `column ${quoteIdentifier(part.name)} of ${own}`;
@@ -302,7 +304,7 @@ export const catalogFunctions: readonly Signature[] = [
   ),
   stableFunction('pg_relation_is_publishable', [regclassType], boolType, (oid, _b, _c, context) => {
     const found = catalogOf(context).names.snapshot.relations.get(Number(oid));
-    return found?.kind === 'table' && !isSystemSchema(found.schema);
+    return found?.kind === 'table' && !isMaterialized(found) && !isSystemSchema(found.schema);
   }),
   stableFunction('pg_is_in_recovery', [], boolType, () => false),
   stableFunction('pg_my_temp_schema', [], oidType, (_a, _b, _c, context) => {

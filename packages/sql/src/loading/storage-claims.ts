@@ -51,6 +51,26 @@ export class StorageClaims {
     if (this.hasFlushed && transaction.claimedBytes > 0) await this.flush(transaction, signal);
   }
 
+  /** All that was written leaves memory, little as it may be. Throws DbError as `finish`. */
+  async flush(transaction: KvTransaction, signal: AbortSignal | undefined): Promise<void> {
+    const live = this.spans.filter((span) => transaction.hasClaimed(span));
+    await this.note(live);
+    const lock = { lock: 'exclusive', beside: true } as const;
+    const keys = live.map(loadingKey);
+    const rows = await transaction.getMany(keys, signal === undefined ? lock : { ...lock, signal });
+    // Whoever took the transaction for dead has been deleting what it wrote.
+    const isTaken = (key: Uint8Array, i: number): boolean => {
+      const row = rows[i];
+      return row === undefined || decodeLoading(key, row).reclaimedAtMs !== undefined;
+    };
+    if (keys.some(isTaken))
+      throw new DbError(
+        'CONFLICT',
+        'the transaction was taken for dead, and what it wrote deleted',
+      );
+    await transaction.flush(signal);
+  }
+
   /** The transaction is about to commit the editor's changes. Throws DbError. */
   async settle(
     transaction: KvTransaction,
@@ -84,25 +104,6 @@ export class StorageClaims {
   private giveUp(spans: readonly Span[]): void {
     this.noted.clear();
     if (spans.length > 0) this.options.reclaim(spans);
-  }
-
-  private async flush(transaction: KvTransaction, signal: AbortSignal | undefined): Promise<void> {
-    const live = this.spans.filter((span) => transaction.hasClaimed(span));
-    await this.note(live);
-    const lock = { lock: 'exclusive', beside: true } as const;
-    const keys = live.map(loadingKey);
-    const rows = await transaction.getMany(keys, signal === undefined ? lock : { ...lock, signal });
-    // Whoever took the transaction for dead has been deleting what it wrote.
-    const isTaken = (key: Uint8Array, i: number): boolean => {
-      const row = rows[i];
-      return row === undefined || decodeLoading(key, row).reclaimedAtMs !== undefined;
-    };
-    if (keys.some(isTaken))
-      throw new DbError(
-        'CONFLICT',
-        'the transaction was taken for dead, and what it wrote deleted',
-      );
-    await transaction.flush(signal);
   }
 
   private async note(spans: readonly Span[]): Promise<void> {

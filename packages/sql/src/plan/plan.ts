@@ -11,7 +11,7 @@ import type { RowLock } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
 import type { Recorder } from '../execute/recorder.ts';
 import type { WriteNode } from '../execute/write.ts';
-import type { Need } from '../roles/access.ts';
+import type { Need, Refusal } from '../roles/access.ts';
 import type { ColumnDescription, Notice } from '../session-api.ts';
 import type { IndexStore } from '../storage/index-store.ts';
 import type { TableStore } from '../storage/table-store.ts';
@@ -117,6 +117,8 @@ export interface PreparedPlan extends CatalogDependent {
   readonly notices: readonly Notice[];
   /** What whoever runs it must be allowed. */
   readonly needs: readonly Need[];
+  /** Why it cannot be run by anybody. Undefined: it can. */
+  readonly refusal: Refusal | undefined;
   /** Secondary indexes that it reads. */
   readonly indexes: readonly IndexUse[];
   /** What it was planned by, by table; undefined: nothing was known. */

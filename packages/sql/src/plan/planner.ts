@@ -101,10 +101,13 @@ function textOf({ inputs, text }: Operator): Pick<Operator, 'inputs' | 'text'> {
   return { inputs, text };
 }
 
-/** A query by itself, without EXPLAIN. It reads no secondary indexes: nobody would check that it may. */
-export function planSelect(relation: Relation): Operator {
-  const planner = new StatementPlanner({ usable: () => false });
-  const plan = planner.plan({ kind: 'select', relation, columns: [] });
+/** A query by itself, without EXPLAIN. @param evaluation as for `planStatement` */
+export function planSelect(
+  relation: Relation,
+  evaluation: EvalContext,
+  sources: PlanSources,
+): Operator {
+  const { plan } = planStatement({ kind: 'select', relation, columns: [] }, evaluation, sources);
   if (plan.kind !== 'select') throw new RangeError('the query does not write');
   return plan.root;
 }

@@ -6,6 +6,7 @@ import { allPrivileges, heldLetters, type ProtectedKind } from '../catalog/acl.t
 import { readAllRole, writeAllRole } from '../catalog/built-in-role-names.ts';
 import type { RelationDescriptor } from '../catalog/descriptor.ts';
 import { aclOf, schemaAclOf } from '../catalog/object-acl.ts';
+import { wordOf } from '../catalog/relation-word.ts';
 import type { CatalogSnapshot } from '../catalog/snapshot.ts';
 import { SqlError } from '../sql-error.ts';
 import type { Authority } from './authority.ts';
@@ -31,14 +32,23 @@ export type Need =
   /** A system table that not everybody may read. */
   | { readonly kind: 'superuser'; readonly table: string };
 
+/** Why nobody may run a statement, whatever he may do: told once it is known that he may. */
+export interface Refusal {
+  readonly error: () => SqlError;
+  /** Nor may it be explained. */
+  readonly explained: boolean;
+}
+
 const restrictedTables: ReadonlySet<string> = new Set(['pg_authid', 'pg_shadow']);
 
 export class AccessLog {
   private readonly all: Map<string, Need>;
+  private readonly refusals: Refusal[];
   private readonly as: string | undefined;
 
-  constructor(all: Map<string, Need> = new Map(), as?: string) {
+  constructor(all: Map<string, Need> = new Map(), refusals: Refusal[] = [], as?: string) {
     this.all = all;
+    this.refusals = refusals;
     this.as = as;
   }
 
@@ -48,7 +58,7 @@ export class AccessLog {
 
   /** For what a view of this owner reads. */
   asOwner(owner: string): AccessLog {
-    return new AccessLog(this.all, owner);
+    return new AccessLog(this.all, this.refusals, owner);
   }
 
   /** The relation stands in FROM. */
@@ -85,6 +95,30 @@ export class AccessLog {
     if (restrictedTables.has(name)) this.all.set(name, { kind: 'superuser', table: name });
   }
 
+  /** The rows of a materialized view that is not populated. */
+  readsUnpopulated(view: string): void {
+    this.refusals.push({
+      error: () =>
+        new SqlError('55000', `materialized view "${view}" has not been populated`, {
+          hint: 'Use the REFRESH MATERIALIZED VIEW command.',
+        }),
+      explained: false,
+    });
+  }
+
+  /** A materialized view is to be written to. */
+  writesMaterialized(view: string): void {
+    this.refusals.unshift({
+      error: () => new SqlError('42809', `cannot change materialized view "${view}"`),
+      explained: true,
+    });
+  }
+
+  /** What is told first. Undefined: nothing is in the way. */
+  get refusal(): Refusal | undefined {
+    return this.refusals[0];
+  }
+
   private columns(id: number, letter: string): Set<number> {
     const key = `${id} ${letter} ${this.as ?? ''}`;
     const before = this.all.get(key);
@@ -113,7 +147,7 @@ export function checkNeeds(
     else {
       const relation = snapshot.relations.get(need.id);
       if (relation === undefined || holds(relation, authority, need.letter, need.columns)) continue;
-      throw denied(`permission denied for ${relation.kind} ${relation.name}`);
+      throw denied(`permission denied for ${wordOf(relation)} ${relation.name}`);
     }
   }
 }

@@ -1,6 +1,7 @@
 /** Where the catalog names a role: what keeps it from being dropped, and what follows when it is renamed. */
 import { type Acl, aclNames, aclRenamed } from '../catalog/acl.ts';
 import type { CatalogEditor } from '../catalog/editor.ts';
+import { wordOf } from '../catalog/relation-word.ts';
 import { type CatalogSnapshot, databasesIn } from '../catalog/snapshot.ts';
 
 /** One line for each, in PostgreSQL's words; of other databases only how many. */
@@ -30,7 +31,7 @@ function usesWithin(snapshot: CatalogSnapshot, role: string): string[] {
     add(`schema ${schema.name}`, schema.owner, [schema.acl]);
   for (const type of snapshot.types()) add(`type ${type.name}`, type.owner, []);
   for (const relation of snapshot.sorted())
-    add(`${relation.kind} ${relation.name}`, relation.owner, [
+    add(`${wordOf(relation)} ${relation.name}`, relation.owner, [
       relation.acl,
       ...Object.values(relation.columnAcls ?? {}),
     ]);

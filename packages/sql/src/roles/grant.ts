@@ -75,7 +75,8 @@ export function grant(ddl: DdlContext, statement: GrantStmt): string {
         const [name = ''] = nameParts([object]);
         const database = databaseNamed(ddl, name);
         const { owner } = database;
-        const target: Target = { kind: 'database', name, owner, acl: databaseAclOf(database) };
+        const before = databaseAclOf(database);
+        const target: Target = { kind: 'database', name, owner, acl: before };
         const acl = change(ddl, target, lettersOf(ddl, 'database', privileges), request);
         ddl.editor.putAccess({ ...database, acl });
         break;
@@ -160,7 +161,8 @@ function onRelation(
   const { kind, name, owner } = relation;
   const letters = lettersOf(ddl, kind, nodes);
   if (letters !== '') {
-    const acl = change(ddl, { kind, name, owner, acl: aclOf(relation) }, letters, request);
+    const target: Target = { kind, name, owner, acl: aclOf(relation) };
+    const acl = change(ddl, target, letters, request);
     relation = ddl.editor.put({ ...relation, acl });
     // Who loses a privilege on the table loses it on each of its columns.
     if (!request.isGrant && relation.columnAcls !== undefined)
@@ -220,7 +222,9 @@ function change(ddl: DdlContext, target: Target, letters: string, request: Reque
     const grantable = heldLetters(mine, () => true, true);
     allowed = [...letters].filter((letter) => grantable.includes(letter)).join('');
     if (allowed === '' && heldLetters(target.acl, (role) => authority.roles.has(role)) === '')
-      throw denied(`permission denied for ${kind === 'column' ? 'table' : kind} ${name}`);
+      throw denied(
+        `permission denied for ${['column', 'view'].includes(kind) ? 'table' : kind} ${name}`,
+      );
     const verb = isGrant ? 'granted' : 'revoked';
     const code = isGrant ? '01007' : '01006';
     if (allowed === '') ddl.warning(code, `no privileges were ${verb} for "${name}"`);

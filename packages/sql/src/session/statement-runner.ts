@@ -24,7 +24,7 @@ import type { IndexTest } from '../plan/choose-path.ts';
 import { explainLines } from '../plan/explain-node.ts';
 import type { ExplainPlan, PreparedPlan, SelectPlan, WritePlan } from '../plan/plan.ts';
 import { mayRead } from '../prepare.ts';
-import { checkNeeds } from '../roles/access.ts';
+import { checkNeeds, type Need } from '../roles/access.ts';
 import { authorityOf } from '../roles/authority.ts';
 import type { Datum, StatementResult } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
@@ -72,9 +72,15 @@ export class StatementRunner {
         values.push(normalizeParameter(type, parameters[i] ?? null, evaluation));
     }
     // What was prepared by another catalog than the transaction's own is prepared anew.
-    if (preparation.prepared.provisional === this.context.transaction.provisionalCatalog)
-      return this.runPlan(preparation, evaluation, stream);
-    return this.replan(preparation).then(() => this.runPlan(preparation, evaluation, stream));
+    const { provisional, refusal } = preparation.prepared;
+    if (provisional !== this.context.transaction.provisionalCatalog)
+      return this.replan(preparation).then(() => this.runPlan(preparation, evaluation, stream));
+    if (refusal === undefined) return this.runPlan(preparation, evaluation, stream);
+    // And so is what could not be run, by the catalog as it is now.
+    const newest = this.context.catalog.loadNewest();
+    return newest
+      .then(() => this.replan(preparation))
+      .then(() => this.runPlan(preparation, evaluation, stream));
   }
 
   private runPlan(
@@ -148,6 +154,9 @@ export class StatementRunner {
           cursors: this.context.cursors,
           notifications: this.context.notifications,
           block: plan.kind === 'ddl' ? await open?.beginDdl() : undefined,
+          workspace: () => this.context.shared.runner.workspace(),
+          usable: open === undefined ? undefined : this.context.usableIndexes(),
+          noteRows: (table, rows) => this.context.shared.autoAnalyze?.note([{ table }], rows),
           owesChecks: (table) => open?.deferral.checks.concerns(table) === true,
           database: this.context.shared.database,
           catalog: this.context.catalog,
@@ -252,9 +261,14 @@ export class StatementRunner {
       : toSqlError(error);
   }
 
-  /** Throws 42501. */
-  private checkAccess({ needs }: PreparedPlan): void {
+  /** Throws 42501, and what is said to everybody. */
+  private checkAccess({ needs, plan, refusal }: PreparedPlan): void {
     if (needs.length === 0) return;
+    this.checkPrivileges(needs);
+    if (refusal !== undefined && (isRun(plan) || refusal.explained)) throw refusal.error();
+  }
+
+  private checkPrivileges(needs: readonly Need[]): void {
     const { authority, snapshot, trusted } = this.context;
     if (
       authority.superuser &&
@@ -373,6 +387,11 @@ export class StatementRunner {
     preparation.prepared = fresh;
     return fresh as Prepared<P>;
   }
+}
+
+/** Not so where the statement is only explained. */
+function isRun(plan: PreparedPlan['plan']): boolean {
+  return plan.kind !== 'explain' || plan.options.analyze;
 }
 
 /** Before this, storage of the tables that a plan reads may show some of its rows. 0: there is none like that. */

@@ -2,6 +2,7 @@
 import { baseModifier, baseType } from '../../types/domain.ts';
 import { defaultText } from '../definitions.ts';
 import type { DomainDescriptor, TypeDescriptor } from '../descriptor.ts';
+import { isMaterialized } from '../relation-word.ts';
 import { typeFacts } from './information-types.ts';
 import type { RowsOf, SystemRow } from './layout.ts';
 import type { VirtualSource } from './virtual-table.ts';
@@ -65,7 +66,7 @@ function* domainTypeUsage(source: VirtualSource): Iterable<SystemRow> {
 function* columnDomainUsage(source: VirtualSource): Iterable<SystemRow> {
   const { snapshot, database } = source;
   for (const relation of snapshot.sorted())
-    if (relation.kind !== 'sequence')
+    if (relation.kind !== 'sequence' && !isMaterialized(relation))
       for (const { name, type } of relation.columns) {
         const descriptor = type.domain && snapshot.descriptorOf(type);
         if (descriptor !== undefined)

@@ -8,6 +8,7 @@ import {
   type ReferentialAction,
   type TableDescriptor,
 } from '../descriptor.ts';
+import { isMaterialized } from '../relation-word.ts';
 import { flotillaSchema } from '../snapshot.ts';
 import { isTemporarySchema } from '../temporary-schema.ts';
 import { domainTables } from './information-domains.ts';
@@ -17,7 +18,7 @@ import type { VirtualSource } from './virtual-table.ts';
 
 function* tables({ snapshot, database }: VirtualSource): Iterable<SystemRow> {
   for (const relation of snapshot.sorted()) {
-    if (relation.kind === 'sequence') continue;
+    if (relation.kind === 'sequence' || isMaterialized(relation)) continue;
     yield {
       table_catalog: database,
       table_schema: relation.schema,
@@ -63,7 +64,7 @@ function refusesNull({ domain }: SqlType): boolean {
 
 function* columns({ snapshot, database, names }: VirtualSource): Iterable<SystemRow> {
   for (const relation of snapshot.sorted()) {
-    if (relation.kind === 'sequence') continue;
+    if (relation.kind === 'sequence' || isMaterialized(relation)) continue;
     const common = {
       table_catalog: database,
       table_schema: relation.schema,

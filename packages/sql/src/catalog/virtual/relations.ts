@@ -5,6 +5,7 @@ import { boolType, type SqlType } from '../../types/type.ts';
 import { ArrayValue } from '../../types/values.ts';
 import { allIndexes, defaultText, indexText, rangeOptionTexts } from '../definitions.ts';
 import { columnAt, type RelationDescriptor, type TableDescriptor } from '../descriptor.ts';
+import { isMaterialized, storedQueryOf } from '../relation-word.ts';
 import type { CatalogSnapshot } from '../snapshot.ts';
 import { isTemporarySchema } from '../temporary-schema.ts';
 import { aclArray, systemTableAcl } from './acl-array.ts';
@@ -33,7 +34,7 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       relowner: ownerOid(snapshot, relation),
       relam: table === undefined ? 0 : heap,
       relfilenode: relation.kind === 'view' ? 0 : relation.storageId,
-      relkind: kinds[relation.kind],
+      relkind: isMaterialized(relation) ? 'm' : kinds[relation.kind],
       reltuples: snapshot.statisticsOf(id)?.rows ?? -1,
       relacl: aclArray(relation.acl),
       reloptions:
@@ -41,7 +42,8 @@ function* classes({ snapshot }: VirtualSource): Iterable<SystemRow> {
       relnatts: widthOf(relation),
       relchecks: table?.checks.length ?? 0,
       relhasindex: table !== undefined && allIndexes(table).length > 0,
-      relhasrules: relation.kind === 'view',
+      relhasrules: storedQueryOf(relation) !== undefined,
+      relispopulated: table?.materialized?.populated !== false,
       relhastriggers: table !== undefined && hasForeignKeys(table, snapshot),
       relreplident: table === undefined ? 'n' : 'd',
     };
@@ -230,7 +232,8 @@ function userTables({ snapshot }: VirtualSource): TableDescriptor[] {
 }
 
 function* tablesView(source: VirtualSource): Iterable<SystemRow> {
-  for (const table of userTables(source))
+  for (const table of userTables(source)) {
+    if (isMaterialized(table)) continue;
     yield {
       schemaname: table.schema,
       tablename: table.name,
@@ -238,6 +241,7 @@ function* tablesView(source: VirtualSource): Iterable<SystemRow> {
       hasindexes: allIndexes(table).length > 0,
       hastriggers: hasForeignKeys(table, source.snapshot),
     };
+  }
   for (const shape of systemShapes)
     if (shape.relkind === 'r')
       yield {
@@ -267,6 +271,19 @@ function* viewsView({ snapshot }: VirtualSource): Iterable<SystemRow> {
         viewname: view.name,
         viewowner: view.owner,
         definition: ` ${view.query};`,
+      };
+}
+
+function* materializedViews({ snapshot }: VirtualSource): Iterable<SystemRow> {
+  for (const view of snapshot.tables())
+    if (view.materialized !== undefined)
+      yield {
+        schemaname: view.schema,
+        matviewname: view.name,
+        matviewowner: view.owner,
+        hasindexes: view.indexes.length > 0,
+        ispopulated: view.materialized.populated,
+        definition: ` ${view.materialized.query};`,
       };
 }
 
@@ -377,6 +394,7 @@ export const relationTables: Readonly<Record<string, RowsOf>> = {
   pg_tables: tablesView,
   pg_indexes: indexesView,
   pg_views: viewsView,
+  pg_matviews: materializedViews,
   pg_sequence: sequences,
   pg_sequences: sequencesView,
   pg_stats: columnStatistics,
