@@ -57,8 +57,9 @@ import type { PlanSources } from './choose-path.ts';
 import { Compiler, type Layout } from './compile.ts';
 import { filterText, print, sortKeyText } from './explain.ts';
 import type { NamedPlan } from './explain-node.ts';
+import type { Ordering } from './from-part.ts';
 import type { SortColumn } from './plan.ts';
-import { type Ordering, planFrom } from './plan-from.ts';
+import { planFrom } from './plan-from.ts';
 import { storeOf } from './plan-table.ts';
 import { pushGroups, type ScanQuestion } from './push.ts';
 
