@@ -124,7 +124,7 @@ export class ItemPlanner {
     const operator: Operator = {
       inputs: inner.inputs,
       text,
-      open: (run) => filter.open(run),
+      open: (run, ...hints) => filter.open(run, ...hints),
     };
     return { ...part, operator, rows: Math.max(1, part.rows / 3) };
   }
