@@ -1,16 +1,14 @@
 /** What the planner of FROM hands on: parts of FROM's row that are planned, and orders that are asked of them. */
-import type { Expression } from '../bind/expression.ts';
-import type { SortKey } from '../bind/relation.ts';
 import type { Planned } from './plan-relation.ts';
+import type { AskedOrder } from './plan-table.ts';
 
 /** An order that a single table may give by itself. `found` is set if it does. */
-export interface Ordering {
-  readonly keys: readonly SortKey[];
-  /** What the keys' offsets count. */
-  readonly outputs: readonly Expression[];
+export interface Ordering extends AskedOrder {
   /** Rows that are enough; undefined: all. */
   readonly limit: number | undefined;
   found: boolean;
+  /** Nothing else will do. */
+  readonly must?: boolean;
 }
 
 /** A planned part of FROM. The layout has a place for each column of FROM that the part holds. */

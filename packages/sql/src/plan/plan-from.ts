@@ -20,9 +20,12 @@ import {
   touches,
 } from './from-tree.ts';
 import { JoinSearch } from './join-search.ts';
+import { LeafEstimates } from './leaf-estimates.ts';
 import { ItemPlanner } from './plan-item.ts';
 import { JoinPlanner, type JoinRequest, neededColumns } from './plan-join.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
+import type { AskedOrder } from './plan-table.ts';
+import { givesOrder } from './row-order.ts';
 
 export function planFrom(
   planner: RelationPlanner,
@@ -31,7 +34,10 @@ export function planFrom(
   ordering?: Ordering,
 ): Planned {
   const builder = new FromPlanner(planner, from.types.length);
-  return builder.region(from.tree, conjuncts(from.where), required, ordering);
+  const part = builder.region(from.tree, conjuncts(from.where), required, ordering);
+  if (ordering !== undefined && part.order !== undefined)
+    ordering.found ||= givesOrder(part.order, ordering);
+  return part;
 }
 
 class FromPlanner {
@@ -44,9 +50,10 @@ class FromPlanner {
   constructor(planner: RelationPlanner, total: number) {
     this.planner = planner;
     this.total = total;
-    this.search = new JoinSearch(planner.sources);
+    const estimates = new LeafEstimates(planner.sources);
+    this.search = new JoinSearch(estimates);
     this.items = new ItemPlanner(planner, total);
-    this.joins = new JoinPlanner(planner, total, { items: this.items, search: this.search });
+    this.joins = new JoinPlanner(planner, total, { items: this.items, estimates });
   }
 
   /** Inner joins, in whatever order, and the predicates over them. */
@@ -67,13 +74,14 @@ class FromPlanner {
     const [only] = leaves;
     if (only !== undefined && leaves.length === 1)
       return this.leaf(only, [...pending], required, ordering);
-    return this.joinAll(leaves, pending, required);
+    return this.joinAll(leaves, pending, required, ordering);
   }
 
   private joinAll(
     leaves: readonly Leaf[],
     pending: Set<Expression>,
     required: readonly boolean[],
+    ordering: Ordering | undefined,
   ): Part {
     const own = new Map<Leaf, Expression[]>();
     for (const leaf of leaves) own.set(leaf, []);
@@ -89,10 +97,16 @@ class FromPlanner {
     const left = new Set(leaves);
     let current: Part | undefined;
     const done: Leaf[] = [];
-    const order = this.search.order(leaves, [...pending], conditionsOf);
+    const conditions = [...pending];
+    const read = neededColumns(required, conditions, leaves);
+    const decision = this.search.decide(
+      { leaves, conditions, conditionsOf, needed: read, type: 'inner' },
+      ordering,
+    );
     while (left.size > 0) {
       const next =
-        order?.[done.length] ?? this.search.choose(left, done, pending, conditionsOf, current);
+        decision?.leaves[done.length] ??
+        this.search.choose(left, done, pending, conditionsOf, current);
       left.delete(next);
       done.push(next);
       const usable = [...pending].filter((one) => isCovered(one, done));
@@ -104,8 +118,17 @@ class FromPlanner {
         current =
           next.tree.kind === 'item' && next.tree.arguments.length > 0
             ? this.join(this.nothing(), next, { type: 'inner', own, conditions: usable, needed })
-            : this.leaf(next, own, needed);
-      else current = this.join(current, next, { type: 'inner', own, conditions: usable, needed });
+            : this.leaf(next, own, needed, decision?.first && inOrder(decision.first));
+      else {
+        const step = decision?.steps.get(next);
+        current = this.join(current, next, {
+          type: 'inner',
+          own,
+          conditions: usable,
+          needed,
+          step,
+        });
+      }
     }
     if (current === undefined) throw new RangeError('FROM has an item');
     return current;
@@ -124,7 +147,7 @@ class FromPlanner {
     ordering?: Ordering,
   ): Part {
     const { tree } = leaf;
-    if (tree.kind === 'join') return this.outerJoin(tree, conditions, required);
+    if (tree.kind === 'join') return this.outerJoin(tree, conditions, required, ordering);
     if (tree.arguments.length > 0) {
       const needed = [...required];
       return this.join(this.nothing(), leaf, {
@@ -142,6 +165,7 @@ class FromPlanner {
     tree: Extract<FromTree, { kind: 'join' }>,
     above: readonly Expression[],
     required: readonly boolean[],
+    ordering: Ordering | undefined,
   ): Part {
     // A RIGHT join is a LEFT join the other way round.
     const swapped = tree.type === 'right';
@@ -158,24 +182,49 @@ class FromPlanner {
     const below = neededColumns(needed, on);
     const leaf: Leaf = { tree: inner, ...innerSpan, needs: lateralNeeds(inner, innerSpan) };
     for (const column of leaf.needs) below[column] = true;
-    const first = this.region(outer, early, below);
+    const outerLeaf: Leaf = { tree: outer, ...outerSpan, needs: lateralNeeds(outer, outerSpan) };
+    const decision = this.search.decide(
+      {
+        leaves: [outerLeaf, leaf],
+        conditions,
+        conditionsOf: (one) => (one === leaf ? own : early),
+        needed: below,
+        type,
+      },
+      type === 'left' ? ordering : undefined,
+    );
+    const first = this.region(outer, early, below, decision?.first && inOrder(decision.first));
     if (!leaf.needs.every((column) => (first.layout[column] ?? -1) >= 0))
       throw new SqlError('0A000', 'LATERAL reference across an outer join is not supported yet');
-    const joined = this.join(first, leaf, { type, own, conditions, needed });
+    const joined = this.join(first, leaf, {
+      type,
+      own,
+      conditions,
+      needed,
+      step: decision?.steps.get(leaf),
+    });
     return this.items.filtered(joined, late);
   }
 
   /** One more leaf. */
   private join(left: Part, leaf: Leaf, request: JoinRequest): Part {
-    const { own, conditions, needed } = request;
+    const { own, conditions, needed, step } = request;
     const { tree } = leaf;
     if (tree.kind === 'item' && tree.arguments.length > 0)
       return this.joins.lateral(left, tree, request);
     this.planner.noted(left);
-    const lookup = this.joins.lookup(left, leaf, request);
+    const merges = step?.method === 'merge' || step?.method === 'sort-merge';
+    const lookup = merges ? undefined : this.joins.lookup(left, leaf, request);
     if (lookup !== undefined) return lookup;
-    const right = this.planner.noted(this.region(tree, own, neededColumns(needed, conditions)));
+    const below = neededColumns(needed, conditions);
+    const wanted = this.joins.orderOfRight(left, leaf, request);
+    const right = this.planner.noted(this.region(tree, own, below, wanted));
     this.planner.noted(left);
     return this.joins.join(left, right, request);
   }
+}
+
+/** That order and no other. */
+function inOrder(asked: AskedOrder): Ordering {
+  return { ...asked, limit: undefined, found: false, must: true };
 }

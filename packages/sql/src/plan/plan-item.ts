@@ -12,6 +12,7 @@ import { type Item, shifted } from './from-tree.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
 import { compileScan } from './plan-table.ts';
 import { type PushedScan, pushScan } from './push.ts';
+import { movedOrder, scanOrder, withConditions } from './row-order.ts';
 
 export class ItemPlanner {
   private readonly planner: RelationPlanner;
@@ -33,7 +34,7 @@ export class ItemPlanner {
     const layout = placed(this.total, offset, width, (i) => i);
     const local = conditions.map((one) => shifted(one, -offset));
     if (source.kind === 'table')
-      return this.tableScan(item, source, local, { required, layout, ordering });
+      return this.tableScan(item, source, local, { required, layout, ordering, conditions });
     const needed = source.types.map((_type, i) => required[offset + i] === true);
     for (const one of local) markColumns(one, needed);
     const planned: Planned =
@@ -46,7 +47,7 @@ export class ItemPlanner {
       planned.layout === undefined
         ? layout
         : placed(this.total, offset, width, (i) => planned.layout?.[i] ?? -1);
-    const part: Part = { ...planned, layout: places };
+    const part: Part = { ...planned, layout: places, order: movedOrder(planned.order, offset) };
     return this.filtered(part, conditions);
   }
 
@@ -77,15 +78,17 @@ export class ItemPlanner {
       readonly required: readonly boolean[];
       readonly layout: readonly number[];
       readonly ordering: Ordering | undefined;
+      /** As `local`, over FROM's row. */
+      readonly conditions: readonly Expression[];
     },
   ): Part {
-    const { ordering, required, layout } = options;
+    const { ordering, required, layout, conditions } = options;
     const { table } = source;
     const { compiler, sources } = this.planner;
     const needed = table.columns.map((_column, i) => required[item.offset + i] === true);
     const where = conjunction(local);
-    const order = ordering && { ...ordering, offset: item.offset };
-    const path = choosePath({ table, where, needed, order, sources });
+    const wanted = ordering && { ...ordering, offset: item.offset };
+    const path = choosePath({ table, where, needed, order: wanted, sources });
     const filter = path.filter === undefined ? undefined : compiler.planned(path.filter);
     const above = [...needed];
     if (filter !== undefined) markColumns(filter, needed);
@@ -106,7 +109,13 @@ export class ItemPlanner {
       pushed && { program: pushed.program, rest: compiler.maybe(pushed.rest) },
     );
     this.planner.scans.set(operator, { ...question, offset: item.offset });
-    return { operator, layout, width: source.types.length, rows: path.rows };
+    const order = scanOrder(table, path, {
+      reverse: scan.reverse,
+      offset: item.offset,
+      end: item.offset + source.types.length,
+    });
+    const width = source.types.length;
+    return { operator, layout, width, rows: path.rows, order: withConditions(order, conditions) };
   }
 
   /** With what is left of the conditions over it. */
@@ -126,7 +135,8 @@ export class ItemPlanner {
       text,
       open: (run, ...hints) => filter.open(run, ...hints),
     };
-    return { ...part, operator, rows: Math.max(1, part.rows / 3) };
+    const rows = Math.max(1, part.rows / 3);
+    return { ...part, operator, rows, order: withConditions(part.order, conditions) };
   }
 }
 

@@ -1,6 +1,11 @@
 /** Joins of two parts that are planned, or of a part and a table by a key: a key lookup, a hash join, a lateral or a nested loop. */
 import { conjunction } from '../bind/conjuncts.ts';
-import { type ComparisonExpression, type Expression, markColumns } from '../bind/expression.ts';
+import {
+  type ComparisonExpression,
+  type Expression,
+  expressionKey,
+  markColumns,
+} from '../bind/expression.ts';
 import { sharedHashKey } from '../execute/hash-key.ts';
 import {
   HashJoinOperator,
@@ -10,18 +15,26 @@ import {
   type PhysicalJoinType,
 } from '../execute/join.ts';
 import { LookupJoinOperator } from '../execute/lookup-join.ts';
+import { MergeJoinOperator, type MergeKey } from '../execute/merge-join.ts';
+import { SortOperator } from '../execute/relational.ts';
 import { ScanOperator } from '../execute/sources.ts';
 import { SqlError } from '../sql-error.ts';
-import { fullScan } from './access-path.ts';
-import { filterText, tableText } from './explain.ts';
-import { type Part, placed } from './from-part.ts';
+import { columnOf, fullScan } from './access-path.ts';
+import { filterText, print, sortKeyText, tableText } from './explain.ts';
+import { type Ordering, type Part, placed } from './from-part.ts';
 import { columnsOf, type Item, type Leaf, localConditions, shifted } from './from-tree.ts';
-import { hashCost, type JoinSearch } from './join-search.ts';
+import { hashJoinCost, mergeJoinCost } from './join-cost.ts';
+import { pairsOf } from './join-region.ts';
+import type { DecidedStep } from './join-search.ts';
+import type { LeafEstimates } from './leaf-estimates.ts';
 import { lookupCost, lookupKey } from './lookup-key.ts';
+import { type CommonOrder, commonOrder, orderForRight, sharedComparator } from './merge-keys.ts';
+import type { SortColumn } from './plan.ts';
 import type { ItemPlanner } from './plan-item.ts';
 import type { RelationPlanner } from './plan-relation.ts';
 import { compileScan } from './plan-table.ts';
 import { pushScan } from './push.ts';
+import { type RowOrder, withConditions } from './row-order.ts';
 
 export interface JoinRequest {
   readonly type: PhysicalJoinType;
@@ -31,27 +44,32 @@ export interface JoinRequest {
   readonly conditions: readonly Expression[];
   /** By offset into FROM's row: what is read above. */
   readonly needed: readonly boolean[];
+  /** What the search has decided, if it has. */
+  readonly step?: DecidedStep | undefined;
 }
 
 export class JoinPlanner {
   private readonly planner: RelationPlanner;
   private readonly items: ItemPlanner;
-  private readonly search: JoinSearch;
+  private readonly estimates: LeafEstimates;
   private readonly total: number;
 
   constructor(
     planner: RelationPlanner,
     total: number,
-    parts: { readonly items: ItemPlanner; readonly search: JoinSearch },
+    parts: { readonly items: ItemPlanner; readonly estimates: LeafEstimates },
   ) {
     this.planner = planner;
     this.total = total;
     this.items = parts.items;
-    this.search = parts.search;
+    this.estimates = parts.estimates;
   }
 
   /** Two parts that are there. */
-  join(left: Part, right: Part, { type, conditions, needed }: JoinRequest): Part {
+  join(left: Part, right: Part, request: JoinRequest): Part {
+    const { type, conditions, needed } = request;
+    const merged = this.merge(left, right, request);
+    if (merged !== undefined) return merged;
     const hashed: ComparisonExpression[] = [];
     const rest: Expression[] = [];
     for (const one of conditions) {
@@ -101,7 +119,115 @@ export class JoinPlanner {
       head: `Nested Loop${word === 'Join' ? '' : ` ${word}`}`,
       details: filterText(conjunction(rest), 'Join Filter'),
     }));
-    return { operator, layout, width, rows: left.rows * right.rows };
+    const order = orderAfter(type, probe.order, rest);
+    return { operator, layout, width, rows: left.rows * right.rows, order };
+  }
+
+  /**
+   * What a right side would have to be in order of, to be merged: the order that a table comes in, where that was decided for or
+   * is less work than a hash join.
+   */
+  orderOfRight(left: Part, leaf: Leaf, request: JoinRequest): Ordering | undefined {
+    const { type, own, conditions, needed, step } = request;
+    const method = step?.method ?? 'any';
+    if (left.order === undefined || method === 'sort-merge') return undefined;
+    // Of inner joins the search knows more.
+    if (type === 'inner' && method !== 'merge') return undefined;
+    const asked = orderForRight(left.order, pairsOf(conditions, leaf));
+    if (asked === undefined) return undefined;
+    const below = neededColumns(needed, conditions);
+    for (let length = asked.keys.length; length > 0; length--) {
+      const order = { ...asked, keys: asked.keys.slice(0, length) };
+      const path = this.estimates.orderedPath(leaf, own, { asked: order, needed: below });
+      if (path === undefined) continue;
+      const plain = this.estimates.leafCost(leaf, own);
+      const size = { type, left: left.rows, right: plain.rows, rows: left.rows };
+      const isLess = path.cost + mergeJoinCost(size) < plain.cost + hashJoinCost(size);
+      if (method !== 'merge' && !isLess) return undefined;
+      return { ...order, limit: undefined, found: false, must: true };
+    }
+    return undefined;
+  }
+
+  /** Side by side, where both sides come in the same order, or the search has decided that it pays to sort the right one. */
+  private merge(left: Part, right: Part, request: JoinRequest): Part | undefined {
+    const { type, conditions, step } = request;
+    const method = step?.method ?? 'any';
+    if (left.order === undefined) return undefined;
+    const pairs = conditions.flatMap((one) => equality(one, left.layout, right.layout) ?? []);
+    const common = right.order && commonOrder(left.order, right.order, pairs);
+    if (common !== undefined) {
+      const size = { type, left: left.rows, right: right.rows, rows: step?.rows ?? 0 };
+      const isLess = mergeJoinCost(size) < hashJoinCost(size);
+      if (method === 'any' && !isLess) return undefined;
+      return this.merged(left, right, request, common);
+    }
+    if (method !== 'sort-merge') return undefined;
+    const asked = orderForRight(left.order, pairs);
+    const columns = asked?.keys.flatMap((key): SortColumn[] => {
+      const one = asked.outputs[key.output];
+      const output = right.layout[(one && columnOf(one)) ?? -1] ?? -1;
+      return one === undefined || output < 0 ? [] : [{ ...key, output, type: one.type }];
+    });
+    if (asked === undefined || columns?.length !== asked.keys.length) return undefined;
+    const operator = new SortOperator(right.operator, columns, () => ({
+      head: 'Sort',
+      details: [
+        `Sort Key: ${asked.keys.map((key) => sortKeyText(key, print(asked.outputs[key.output] as Expression, true))).join(', ')}`,
+      ],
+    }));
+    const sorted = this.planner.noted({ ...right, operator, order: undefined });
+    const first = asked.pairs[0]?.descending === true;
+    const nullsLast = { left: left.order.columns[0]?.nullsFirst === false, right: !first };
+    return this.merged(left, sorted, request, {
+      pairs: asked.pairs,
+      left: asked.pairs.length,
+      right: asked.pairs.length,
+      nullsLast,
+    });
+  }
+
+  private merged(left: Part, right: Part, request: JoinRequest, common: CommonOrder): Part {
+    const { type, conditions, needed } = request;
+    const { compiler } = this.planner;
+    const used = new Set(common.pairs.map(({ condition }) => conditionKey(condition)));
+    const rest = conditions.filter((one) => {
+      const pair = equality(one, left.layout, right.layout);
+      return pair === undefined || !used.has(conditionKey(pair));
+    });
+    const { shape, layout, width } = this.shape(type, left, right, rest, needed);
+    const columns = common.pairs.map(({ condition, descending }): MergeKey => {
+      const [a, b] = [condition.left, condition.right];
+      const [both, own] = [sharedComparator(a.type, b.type), sharedComparator(b.type, b.type)];
+      return {
+        left: compiler.evaluator(a, left.layout),
+        right: compiler.evaluator(b, right.layout),
+        compare: descending ? (x, y) => both(y, x) : both,
+        compareRight: own,
+      };
+    });
+    const text = () => ({
+      head: `Merge ${joinWord(type)}`,
+      details: [
+        ...filterText(conjunction(common.pairs.map(({ condition }) => condition)), 'Merge Cond'),
+        ...filterText(conjunction(rest), 'Join Filter'),
+      ],
+    });
+    const { nullsLast } = common;
+    const operator = new MergeJoinOperator(
+      [left.operator, right.operator],
+      shape,
+      { columns, nullsLast },
+      text,
+    );
+    const rows = Math.max(left.rows, right.rows);
+    return {
+      operator,
+      layout,
+      width,
+      rows,
+      order: orderOfMerged(type, left, right, common, conditions),
+    };
   }
 
   /** Whether the scan of the probing side leaves out rows by a filter of the other side's keys. */
@@ -168,9 +294,10 @@ export class JoinPlanner {
     const found = lookupKey(leaf, [...conditions, ...own], conditions, local, this.planner.sources);
     if (found === undefined) return undefined;
     const { index, values, used, single, matches } = found;
-    const whole = this.search.tablePath(source, local);
-    if (lookupCost(found, left.rows) > whole.cost + (left.rows + whole.rows) * hashCost)
-      return undefined;
+    const whole = this.estimates.tablePath(source, local);
+    const size = { type, left: left.rows, right: whole.rows };
+    const isLess = lookupCost(found, left.rows) <= whole.cost + hashJoinCost(size);
+    if (!isLess && request.step?.method !== 'lookup') return undefined;
     const { compiler } = this.planner;
     const rest = conditions.filter((one) => !used.has(one));
     const plain = conjunction(local.filter((_one, i) => !used.has(own[i] as Expression)));
@@ -200,7 +327,8 @@ export class JoinPlanner {
         ],
       }),
     );
-    return { operator, layout, width, rows: Math.max(1, left.rows * matches) };
+    const order = orderAfter(type, left.order, [...conditions, ...own]);
+    return { operator, layout, width, rows: Math.max(1, left.rows * matches), order };
   }
 
   lateral(left: Part, item: Item, request: JoinRequest): Part {
@@ -224,8 +352,38 @@ export class JoinPlanner {
         details: filterText(conjunction(outside), 'Join Filter'),
       }),
     );
-    return { operator, layout, width, rows: left.rows * Math.min(right.rows, 100) };
+    const order = orderAfter(type, left.order, outside);
+    return { operator, layout, width, rows: left.rows * Math.min(right.rows, 100), order };
   }
+}
+
+/** The left side's order, where its rows go on one after the other. */
+function orderAfter(
+  type: PhysicalJoinType,
+  order: RowOrder | undefined,
+  conditions: readonly Expression[],
+): RowOrder | undefined {
+  if (type === 'full' || type === 'right') return undefined;
+  return type === 'inner' ? withConditions(order, conditions) : order;
+}
+
+function orderOfMerged(
+  type: PhysicalJoinType,
+  left: Part,
+  right: Part,
+  common: CommonOrder,
+  conditions: readonly Expression[],
+): RowOrder | undefined {
+  const order = orderAfter(type, left.order, conditions);
+  if (order === undefined || type !== 'inner') return order;
+  // Rows that are equal in what is merged have one partner, if that is a key of it.
+  const isKey = right.order?.keys.filter((key) => key.columns <= common.right) ?? [];
+  const keys = isKey.map(({ span }) => ({ columns: common.left, span }));
+  return { ...order, keys: [...order.keys, ...keys] };
+}
+
+function conditionKey({ left, right }: ComparisonExpression): string {
+  return `${expressionKey(left)}=${expressionKey(right)}`;
 }
 
 function joinWord(type: PhysicalJoinType): string {
