@@ -20,9 +20,11 @@ import {
   touches,
 } from './from-tree.ts';
 import { JoinSearch } from './join-search.ts';
+import { type JoinRequest, neededColumns } from './join-shape.ts';
 import { LeafEstimates } from './leaf-estimates.ts';
 import { ItemPlanner } from './plan-item.ts';
-import { JoinPlanner, type JoinRequest, neededColumns } from './plan-join.ts';
+import { JoinPlanner } from './plan-join.ts';
+import { MergePlanner } from './plan-merge.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
 import type { AskedOrder } from './plan-table.ts';
 import { givesOrder } from './row-order.ts';
@@ -46,6 +48,7 @@ class FromPlanner {
   private readonly search: JoinSearch;
   private readonly items: ItemPlanner;
   private readonly joins: JoinPlanner;
+  private readonly merges: MergePlanner;
 
   constructor(planner: RelationPlanner, total: number) {
     this.planner = planner;
@@ -54,6 +57,7 @@ class FromPlanner {
     this.search = new JoinSearch(estimates);
     this.items = new ItemPlanner(planner, total);
     this.joins = new JoinPlanner(planner, total, { items: this.items, estimates });
+    this.merges = new MergePlanner(planner, estimates);
   }
 
   /** Inner joins, in whatever order, and the predicates over them. */
@@ -217,10 +221,10 @@ class FromPlanner {
     const lookup = merges ? undefined : this.joins.lookup(left, leaf, request);
     if (lookup !== undefined) return lookup;
     const below = neededColumns(needed, conditions);
-    const wanted = this.joins.orderOfRight(left, leaf, request);
+    const wanted = this.merges.orderOfRight(left, leaf, request);
     const right = this.planner.noted(this.region(tree, own, below, wanted));
     this.planner.noted(left);
-    return this.joins.join(left, right, request);
+    return this.merges.merge(left, right, request) ?? this.joins.join(left, right, request);
   }
 }
 

@@ -1,52 +1,35 @@
 /** Joins of two parts that are planned, or of a part and a table by a key: a key lookup, a hash join, a lateral or a nested loop. */
 import { conjunction } from '../bind/conjuncts.ts';
-import {
-  type ComparisonExpression,
-  type Expression,
-  expressionKey,
-  markColumns,
-} from '../bind/expression.ts';
+import { type ComparisonExpression, type Expression, markColumns } from '../bind/expression.ts';
 import { sharedHashKey } from '../execute/hash-key.ts';
 import {
   HashJoinOperator,
-  type JoinShape,
   LateralOperator,
   NestedLoopOperator,
   type PhysicalJoinType,
 } from '../execute/join.ts';
 import { LookupJoinOperator } from '../execute/lookup-join.ts';
-import { MergeJoinOperator, type MergeKey } from '../execute/merge-join.ts';
-import { SortOperator } from '../execute/relational.ts';
 import { ScanOperator } from '../execute/sources.ts';
 import { SqlError } from '../sql-error.ts';
-import { columnOf, fullScan } from './access-path.ts';
-import { filterText, print, sortKeyText, tableText } from './explain.ts';
-import { type Ordering, type Part, placed } from './from-part.ts';
-import { columnsOf, type Item, type Leaf, localConditions, shifted } from './from-tree.ts';
-import { hashJoinCost, mergeJoinCost } from './join-cost.ts';
-import { pairsOf } from './join-region.ts';
-import type { DecidedStep } from './join-search.ts';
+import { fullScan } from './access-path.ts';
+import { filterText, tableText } from './explain.ts';
+import { type Part, placed } from './from-part.ts';
+import { type Item, type Leaf, localConditions, shifted } from './from-tree.ts';
+import { hashJoinCost } from './join-cost.ts';
+import {
+  equality,
+  type JoinRequest,
+  joinShape,
+  joinWord,
+  neededColumns,
+  orderAfter,
+} from './join-shape.ts';
 import type { LeafEstimates } from './leaf-estimates.ts';
 import { lookupCost, lookupKey } from './lookup-key.ts';
-import { type CommonOrder, commonOrder, orderForRight, sharedComparator } from './merge-keys.ts';
-import type { SortColumn } from './plan.ts';
 import type { ItemPlanner } from './plan-item.ts';
 import type { RelationPlanner } from './plan-relation.ts';
 import { compileScan } from './plan-table.ts';
 import { pushScan } from './push.ts';
-import { type RowOrder, withConditions } from './row-order.ts';
-
-export interface JoinRequest {
-  readonly type: PhysicalJoinType;
-  /** Predicates on the right side alone. */
-  readonly own: readonly Expression[];
-  /** Those that connect it with the left side. */
-  readonly conditions: readonly Expression[];
-  /** By offset into FROM's row: what is read above. */
-  readonly needed: readonly boolean[];
-  /** What the search has decided, if it has. */
-  readonly step?: DecidedStep | undefined;
-}
 
 export class JoinPlanner {
   private readonly planner: RelationPlanner;
@@ -65,11 +48,9 @@ export class JoinPlanner {
     this.estimates = parts.estimates;
   }
 
-  /** Two parts that are there. */
+  /** Two parts that are there, in whatever order. */
   join(left: Part, right: Part, request: JoinRequest): Part {
     const { type, conditions, needed } = request;
-    const merged = this.merge(left, right, request);
-    if (merged !== undefined) return merged;
     const hashed: ComparisonExpression[] = [];
     const rest: Expression[] = [];
     for (const one of conditions) {
@@ -79,8 +60,14 @@ export class JoinPlanner {
     }
     const swap = type === 'inner' && left.rows < right.rows;
     const [probe, build] = swap ? [right, left] : [left, right];
-    const { shape, layout, width } = this.shape(type, probe, build, rest, needed);
     const { compiler } = this.planner;
+    const { shape, layout, width } = joinShape(compiler, {
+      type,
+      left: probe,
+      right: build,
+      conditions: rest,
+      needed,
+    });
     const sides = hashed.map((one) =>
       swap ? { probe: one.right, build: one.left } : { probe: one.left, build: one.right },
     );
@@ -123,113 +110,6 @@ export class JoinPlanner {
     return { operator, layout, width, rows: left.rows * right.rows, order };
   }
 
-  /**
-   * What a right side would have to be in order of, to be merged: the order that a table comes in, where that was decided for or
-   * is less work than a hash join.
-   */
-  orderOfRight(left: Part, leaf: Leaf, request: JoinRequest): Ordering | undefined {
-    const { type, own, conditions, needed, step } = request;
-    const method = step?.method ?? 'any';
-    if (left.order === undefined || method === 'sort-merge') return undefined;
-    // Of inner joins the search knows more.
-    if (type === 'inner' && method !== 'merge') return undefined;
-    const asked = orderForRight(left.order, pairsOf(conditions, leaf));
-    if (asked === undefined) return undefined;
-    const below = neededColumns(needed, conditions);
-    for (let length = asked.keys.length; length > 0; length--) {
-      const order = { ...asked, keys: asked.keys.slice(0, length) };
-      const path = this.estimates.orderedPath(leaf, own, { asked: order, needed: below });
-      if (path === undefined) continue;
-      const plain = this.estimates.leafCost(leaf, own);
-      const size = { type, left: left.rows, right: plain.rows, rows: left.rows };
-      const isLess = path.cost + mergeJoinCost(size) < plain.cost + hashJoinCost(size);
-      if (method !== 'merge' && !isLess) return undefined;
-      return { ...order, limit: undefined, found: false, must: true };
-    }
-    return undefined;
-  }
-
-  /** Side by side, where both sides come in the same order, or the search has decided that it pays to sort the right one. */
-  private merge(left: Part, right: Part, request: JoinRequest): Part | undefined {
-    const { type, conditions, step } = request;
-    const method = step?.method ?? 'any';
-    if (left.order === undefined) return undefined;
-    const pairs = conditions.flatMap((one) => equality(one, left.layout, right.layout) ?? []);
-    const common = right.order && commonOrder(left.order, right.order, pairs);
-    if (common !== undefined) {
-      const size = { type, left: left.rows, right: right.rows, rows: step?.rows ?? 0 };
-      const isLess = mergeJoinCost(size) < hashJoinCost(size);
-      if (method === 'any' && !isLess) return undefined;
-      return this.merged(left, right, request, common);
-    }
-    if (method !== 'sort-merge') return undefined;
-    const asked = orderForRight(left.order, pairs);
-    const columns = asked?.keys.flatMap((key): SortColumn[] => {
-      const one = asked.outputs[key.output];
-      const output = right.layout[(one && columnOf(one)) ?? -1] ?? -1;
-      return one === undefined || output < 0 ? [] : [{ ...key, output, type: one.type }];
-    });
-    if (asked === undefined || columns?.length !== asked.keys.length) return undefined;
-    const operator = new SortOperator(right.operator, columns, () => ({
-      head: 'Sort',
-      details: [
-        `Sort Key: ${asked.keys.map((key) => sortKeyText(key, print(asked.outputs[key.output] as Expression, true))).join(', ')}`,
-      ],
-    }));
-    const sorted = this.planner.noted({ ...right, operator, order: undefined });
-    const first = asked.pairs[0]?.descending === true;
-    const nullsLast = { left: left.order.columns[0]?.nullsFirst === false, right: !first };
-    return this.merged(left, sorted, request, {
-      pairs: asked.pairs,
-      left: asked.pairs.length,
-      right: asked.pairs.length,
-      nullsLast,
-    });
-  }
-
-  private merged(left: Part, right: Part, request: JoinRequest, common: CommonOrder): Part {
-    const { type, conditions, needed } = request;
-    const { compiler } = this.planner;
-    const used = new Set(common.pairs.map(({ condition }) => conditionKey(condition)));
-    const rest = conditions.filter((one) => {
-      const pair = equality(one, left.layout, right.layout);
-      return pair === undefined || !used.has(conditionKey(pair));
-    });
-    const { shape, layout, width } = this.shape(type, left, right, rest, needed);
-    const columns = common.pairs.map(({ condition, descending }): MergeKey => {
-      const [a, b] = [condition.left, condition.right];
-      const [both, own] = [sharedComparator(a.type, b.type), sharedComparator(b.type, b.type)];
-      return {
-        left: compiler.evaluator(a, left.layout),
-        right: compiler.evaluator(b, right.layout),
-        compare: descending ? (x, y) => both(y, x) : both,
-        compareRight: own,
-      };
-    });
-    const text = () => ({
-      head: `Merge ${joinWord(type)}`,
-      details: [
-        ...filterText(conjunction(common.pairs.map(({ condition }) => condition)), 'Merge Cond'),
-        ...filterText(conjunction(rest), 'Join Filter'),
-      ],
-    });
-    const { nullsLast } = common;
-    const operator = new MergeJoinOperator(
-      [left.operator, right.operator],
-      shape,
-      { columns, nullsLast },
-      text,
-    );
-    const rows = Math.max(left.rows, right.rows);
-    return {
-      operator,
-      layout,
-      width,
-      rows,
-      order: orderOfMerged(type, left, right, common, conditions),
-    };
-  }
-
   /** Whether the scan of the probing side leaves out rows by a filter of the other side's keys. */
   private probe(
     type: PhysicalJoinType,
@@ -255,34 +135,6 @@ export class JoinPlanner {
     return true;
   }
 
-  /** Which columns of both sides the joined row takes, and where they then are. */
-  private shape(
-    type: PhysicalJoinType,
-    left: Part,
-    right: Pick<Part, 'layout'>,
-    conditions: readonly Expression[],
-    needed: readonly boolean[],
-  ): { readonly shape: JoinShape; readonly layout: number[]; readonly width: number } {
-    const wanted = neededColumns(needed, conditions);
-    const layout = new Array<number>(this.total).fill(-1);
-    let width = 0;
-    const take = (from: readonly number[]): number[] => {
-      const columns: number[] = [];
-      for (let i = 0; i < this.total; i++) {
-        const place = from[i] ?? -1;
-        if (place < 0 || wanted[i] !== true) continue;
-        layout[i] = width++;
-        columns.push(place);
-      }
-      return columns;
-    };
-    const shape = { type, left: take(left.layout), right: take(right.layout) };
-    const condition = conjunction(conditions);
-    const evaluator =
-      condition === undefined ? undefined : this.planner.compiler.evaluator(condition, layout);
-    return { shape: { ...shape, condition: evaluator }, layout, width };
-  }
-
   /** Rows of a table by keys that the left side has, where that is less than reading the table. */
   lookup(left: Part, leaf: Leaf, request: JoinRequest): Part | undefined {
     const { type, own, conditions, needed } = request;
@@ -303,7 +155,13 @@ export class JoinPlanner {
     const plain = conjunction(local.filter((_one, i) => !used.has(own[i] as Expression)));
     const filter = plain && compiler.planned(plain);
     const right = { layout: placed(this.total, offset, source.types.length, (i) => i) };
-    const { shape, layout, width } = this.shape(type, left, right, rest, needed);
+    const { shape, layout, width } = joinShape(compiler, {
+      type,
+      left,
+      right,
+      conditions: rest,
+      needed,
+    });
     const read = neededColumns(needed, rest);
     const columns = source.types.map((_type, i) => read[offset + i] === true);
     if (filter !== undefined) markColumns(filter, columns);
@@ -341,8 +199,14 @@ export class JoinPlanner {
     const outside = withArguments ? [...own, ...conditions] : conditions;
     const below = neededColumns(needed, outside);
     const right = this.items.item({ ...item, arguments: [] }, inside, below);
-    const { shape, layout, width } = this.shape(type, left, right, outside, needed);
     const { compiler } = this.planner;
+    const { shape, layout, width } = joinShape(compiler, {
+      type,
+      left,
+      right,
+      conditions: outside,
+      needed,
+    });
     const operator = new LateralOperator(
       [left.operator, right.operator],
       shape,
@@ -355,80 +219,4 @@ export class JoinPlanner {
     const order = orderAfter(type, left.order, outside);
     return { operator, layout, width, rows: left.rows * Math.min(right.rows, 100), order };
   }
-}
-
-/** The left side's order, where its rows go on one after the other. */
-function orderAfter(
-  type: PhysicalJoinType,
-  order: RowOrder | undefined,
-  conditions: readonly Expression[],
-): RowOrder | undefined {
-  if (type === 'full' || type === 'right') return undefined;
-  return type === 'inner' ? withConditions(order, conditions) : order;
-}
-
-function orderOfMerged(
-  type: PhysicalJoinType,
-  left: Part,
-  right: Part,
-  common: CommonOrder,
-  conditions: readonly Expression[],
-): RowOrder | undefined {
-  const order = orderAfter(type, left.order, conditions);
-  if (order === undefined || type !== 'inner') return order;
-  // Rows that are equal in what is merged have one partner, if that is a key of it.
-  const isKey = right.order?.keys.filter((key) => key.columns <= common.right) ?? [];
-  const keys = isKey.map(({ span }) => ({ columns: common.left, span }));
-  return { ...order, keys: [...order.keys, ...keys] };
-}
-
-function conditionKey({ left, right }: ComparisonExpression): string {
-  return `${expressionKey(left)}=${expressionKey(right)}`;
-}
-
-function joinWord(type: PhysicalJoinType): string {
-  switch (type) {
-    case 'inner':
-      return 'Join';
-    case 'left':
-      return 'Left Join';
-    case 'right':
-      return 'Right Join';
-    case 'full':
-      return 'Full Join';
-    case 'semi':
-      return 'Semi Join';
-    case 'anti':
-      return 'Anti Join';
-  }
-}
-
-/** `left = right` with one side over either part: sides in the order of the parts. */
-function equality(
-  one: Expression,
-  left: readonly number[],
-  right: readonly number[],
-): ComparisonExpression | undefined {
-  if (one.kind !== 'comparison' || one.operator !== '=') return undefined;
-  const over = (side: Expression, layout: readonly number[]) => {
-    const columns = columnsOf(side);
-    return columns.length > 0 && columns.every((column) => (layout[column] ?? -1) >= 0);
-  };
-  if (sharedHashKey([one.left.type], [one.right.type]) === undefined) return undefined;
-  if (over(one.left, left) && over(one.right, right)) return one;
-  if (over(one.left, right) && over(one.right, left))
-    return { ...one, left: one.right, right: one.left };
-  return undefined;
-}
-
-/** What is read above, and by what has not been applied yet. */
-export function neededColumns(
-  required: readonly boolean[],
-  pending: Iterable<Expression>,
-  left: Iterable<Leaf> = [],
-): boolean[] {
-  const needed = [...required];
-  for (const one of pending) markColumns(one, needed);
-  for (const leaf of left) for (const column of leaf.needs) needed[column] = true;
-  return needed;
 }

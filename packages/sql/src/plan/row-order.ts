@@ -71,7 +71,7 @@ export function scanOrder(
 }
 
 /** Whether both are the same value in each row. */
-export function isSameValue(a: Expression, b: Expression): boolean {
+function isSameValue(a: Expression, b: Expression): boolean {
   const [x, y] = [columnOf(a), columnOf(b)];
   if (x !== undefined || y !== undefined) return x === y;
   return expressionKey(a) === expressionKey(b) && !dependsOnSession(a);
@@ -117,7 +117,9 @@ export function withConditions(
     (one) =>
       one.kind === 'comparison' &&
       one.operator === '=' &&
-      sharesKeys(one.left.type, one.right.type),
+      sharesKeys(one.left.type, one.right.type) &&
+      // What is not even the same as itself would be added again and again.
+      !dependsOnSession(one),
   );
   if (pairs.length === 0) return order;
   const columns = order.columns.map((column) => {
@@ -146,13 +148,6 @@ function grow(expressions: Expression[], pairs: readonly Expression[]): boolean 
     }
   }
   return found;
-}
-
-/** Of the first columns alone. */
-export function firstColumns(order: RowOrder | undefined, count: number): RowOrder | undefined {
-  if (order === undefined) return undefined;
-  const keys = order.keys.filter((key) => key.columns <= count);
-  return { columns: order.columns.slice(0, count), fixed: order.fixed, keys };
 }
 
 /** The order of a row that is computed from one in this order. */
