@@ -28,7 +28,7 @@ select m.id, w.id from m full join w on m.x = w.x and m.y = w.y where m.id is nu
 select m.id, w.id from m left join w on m.x = w.x and m.id < w.id order by 1, 2;
 select m.id, w.id from m left join w on m.x = w.x and m.y > 1 order by 1, 2;
 select m.id, w.id from m full join w on m.x = w.x and m.y = w.y and m.id <> w.id order by 1, 2;
-select m.id, w.id from m join w using (id) order by id;
+select id, m.x, w.x from m join w using (id) order by id;
 select id, m.t, w.t from m full join w using (id) order by id;
 select id from m natural join w order by id;
 select m.x, w.x from m join w on m.x = w.x order by m.x desc limit 4;
