@@ -174,7 +174,7 @@ describe('statements with merge joins', () => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
     // Otherwise this shows nothing.
     expect(merged / runs).toBeGreaterThan(0.4);

@@ -44,12 +44,16 @@ export interface Wish extends AskedOrder {
 const leastStartup = 5;
 /** Orders that are tried beside that of the result. */
 const candidatesMax = 4;
+/** Of more leaves than this one such order is tried: each costs a search. */
+const fewLeaves = 5;
 /** Rows that are looked up at once. */
 const lookedUpAtOnce = 512;
 
 /** What connects a leaf with others. */
 interface Link {
   readonly conditions: readonly Expression[];
+  /** Of all combinations, those that the conditions let through. */
+  readonly share: number;
   readonly isEqual: boolean;
   readonly key: LookupKey | undefined;
   /** Equalities of a column of the leaf, on the right, with something else. */
@@ -59,11 +63,19 @@ interface Link {
 export class RegionProblem {
   private readonly estimates: LeafEstimates;
   private readonly region: JoinRegion;
-  private readonly bits: readonly { readonly one: Expression; readonly bits: number }[];
+  private readonly bits: readonly {
+    readonly one: Expression;
+    readonly bits: number;
+    readonly share: number;
+    /** By leaf: as `pairsOf` has it. */
+    readonly pairs: readonly (ComparisonExpression | undefined)[];
+  }[];
   private readonly needs: readonly number[];
   private readonly costs: readonly Estimated[];
   private readonly classes = new Map<string, string>();
   private readonly links = new Map<number, Link>();
+  private readonly paths = new Map<string, { readonly path: ChosenPath | undefined }>();
+  private readonly names = new Map<Expression, string>();
 
   constructor(estimates: LeafEstimates, region: JoinRegion) {
     const { leaves, conditions, conditionsOf } = region;
@@ -74,7 +86,12 @@ export class RegionProblem {
         (bits, leaf, i) => (columns.some((one) => holds(leaf, one)) ? bits | (1 << i) : bits),
         0,
       );
-    this.bits = conditions.map((one) => ({ one, bits: bitOf(columnsOf(one)) }));
+    this.bits = conditions.map((one) => ({
+      one,
+      bits: bitOf(columnsOf(one)),
+      share: estimates.shareOf(leaves, [one]),
+      pairs: leaves.map((leaf) => pairsOf([one], leaf)[0]),
+    }));
     this.needs = leaves.map((leaf) => bitOf(leaf.needs));
     this.costs = leaves.map((leaf) => estimates.leafCost(leaf, conditionsOf(leaf)));
     for (const one of conditions) if (isEquality(one)) this.unite(one.left, one.right);
@@ -84,7 +101,7 @@ export class RegionProblem {
   get rows(): number {
     const { leaves, conditions } = this.region;
     const all = this.costs.reduce((product, { rows }) => product * rows, 1);
-    return this.estimates.joinRows(leaves, all, conditions);
+    return Math.max(1, all * this.estimates.shareOf(leaves, conditions));
   }
 
   /** @param fraction of the rows in order that are read */
@@ -133,13 +150,12 @@ export class RegionProblem {
     const [leaf, own] = [leaves[i], this.costs[i]];
     if (leaf === undefined || own === undefined || ((this.needs[i] ?? 0) & ~done) !== 0) return [];
     const link = this.link(done, i);
-    const { conditions, isEqual, key } = link;
-    let rows = this.estimates.joinRows(leaves, there.rows * own.rows, conditions);
+    const { conditions, share, isEqual, key } = link;
+    let rows = Math.max(1, there.rows * own.rows * share);
     if (type !== 'inner') rows = Math.max(rows, there.rows);
-    const base = { relation: i, rows };
     if (leaf.needs.length > 0) {
       const cost = there.cost + there.rows * own.cost;
-      return [{ ...base, method: 'any', cost, startup: cost, ordered: there.ordered }];
+      return [{ relation: i, rows, method: 'any', cost, startup: cost, ordered: there.ordered }];
     }
     const size = { type, left: there.rows, right: own.rows, rows };
     const looping = own.cost + there.rows * own.rows * (conditions.length === 0 ? 2 : 1);
@@ -147,17 +163,31 @@ export class RegionProblem {
     const looking = key === undefined ? Number.POSITIVE_INFINITY : lookupCost(key, there.rows);
     const cost = there.cost + Math.min(hashing, looking);
     const all: JoinStep<JoinMethod>[] = [
-      { ...base, method: 'any', cost, startup: cost, ordered: false },
+      { relation: i, rows, method: 'any', cost, startup: cost, ordered: false },
     ];
     if (!there.ordered || wish === undefined) return all;
     // Without a limit a sort is not worth more than it costs: what is cheapest anyway may keep the order.
     if (key !== undefined && (looking <= hashing || fraction < 1)) {
       const first = lookupCost(key, Math.min(there.rows, lookedUpAtOnce));
       const startup = there.startup + first;
-      all.push({ ...base, method: 'lookup', cost: there.cost + looking, startup, ordered: true });
+      all.push({
+        relation: i,
+        rows,
+        method: 'lookup',
+        cost: there.cost + looking,
+        startup,
+        ordered: true,
+      });
     } else if (!isEqual && there.rows >= own.rows) {
       const startup = there.startup + own.cost;
-      all.push({ ...base, method: 'any', cost: there.cost + looping, startup, ordered: true });
+      all.push({
+        relation: i,
+        rows,
+        method: 'any',
+        cost: there.cost + looping,
+        startup,
+        ordered: true,
+      });
     }
     const keys = this.mergeKeys(link, wish);
     if (keys === undefined) return all;
@@ -166,12 +196,12 @@ export class RegionProblem {
     if (path !== undefined) {
       const total = there.cost + path.cost + mergeJoinCost(size);
       const startup = there.startup + leastStartup;
-      all.push({ ...base, method: 'merge', cost: total, startup, ordered });
+      all.push({ relation: i, rows, method: 'merge', cost: total, startup, ordered });
     }
     const sorted = own.cost + sortingCost(own.rows);
     const total = there.cost + sorted + mergeJoinCost(size);
     const startup = there.startup + sorted;
-    all.push({ ...base, method: 'sort-merge', cost: total, startup, ordered });
+    all.push({ relation: i, rows, method: 'sort-merge', cost: total, startup, ordered });
     return all;
   }
 
@@ -181,9 +211,10 @@ export class RegionProblem {
     const { leaves, conditionsOf, type } = this.region;
     const leaf = leaves[i] as Leaf;
     const both = done | (1 << i);
-    const conditions = this.bits.flatMap(({ one, bits }) =>
-      (bits & (1 << i)) !== 0 && (bits & ~both) === 0 ? [one] : [],
+    const connecting = this.bits.filter(
+      ({ bits }) => (bits & (1 << i)) !== 0 && (bits & ~both) === 0,
     );
+    const conditions = connecting.map(({ one }) => one);
     const isEqual = conditions.some((one) => one.kind === 'comparison' && one.operator === '=');
     const asked = conditionsOf(leaf);
     const local = localConditions(leaf, asked);
@@ -192,7 +223,9 @@ export class RegionProblem {
       type === 'full' || leaf.needs.length > 0
         ? undefined
         : lookupKey(leaf, [...conditions, ...asked], conditions, local, sources);
-    const link = { conditions, isEqual, key, pairs: pairsOf(conditions, leaf) };
+    const share = connecting.reduce((all, one) => all * one.share, 1);
+    const pairs = connecting.flatMap((one) => one.pairs[i] ?? []);
+    const link = { conditions, share, isEqual, key, pairs };
     this.links.set(done * 64 + i, link);
     return link;
   }
@@ -223,7 +256,13 @@ export class RegionProblem {
 
   private path(leaf: Leaf, asked: AskedOrder): ChosenPath | undefined {
     const { conditionsOf, needed } = this.region;
-    return this.estimates.orderedPath(leaf, conditionsOf(leaf), { asked, needed });
+    const name = `${leaf.from} ${asked.nullsAnywhere} ${asked.keys.map((key) => keyName(key, asked)).join()}`;
+    let found = this.paths.get(name);
+    if (found === undefined) {
+      found = { path: this.estimates.orderedPath(leaf, conditionsOf(leaf), { asked, needed }) };
+      this.paths.set(name, found);
+    }
+    return found.path;
   }
 
   /** The wished order, or one that is that order as soon as all is joined, as far as it is the leaf's own. */
@@ -288,7 +327,8 @@ export class RegionProblem {
             return `${one && this.classOf(one)}${descending === first?.descending}`;
           })
           .join();
-        if (found.size < candidatesMax && !found.has(name)) found.set(name, wish);
+        const most = leaves.length > fewLeaves ? 1 : candidatesMax;
+        if (found.size < most && !found.has(name)) found.set(name, wish);
       }
     return type === 'inner' || leaves.length === 2 ? [...found.values()] : [];
   }
@@ -328,7 +368,11 @@ export class RegionProblem {
   }
 
   private classOf(expression: Expression): string {
-    let name = nameOf(expression);
+    let name = this.names.get(expression);
+    if (name === undefined) {
+      name = nameOf(expression);
+      this.names.set(expression, name);
+    }
     for (let next = this.classes.get(name); next !== undefined; next = this.classes.get(name))
       name = next;
     return name;
@@ -338,6 +382,11 @@ export class RegionProblem {
     const [a, b] = [this.classOf(left), this.classOf(right)];
     if (a !== b) this.classes.set(a, b);
   }
+}
+
+function keyName({ output, descending, nullsFirst }: SortKey, { outputs }: AskedOrder): string {
+  const one = outputs[output];
+  return `${one && nameOf(one)}/${descending}/${nullsFirst}`;
 }
 
 function nameOf(expression: Expression): string {

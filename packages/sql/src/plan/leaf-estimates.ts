@@ -18,14 +18,9 @@ export class LeafEstimates {
     this.sources = sources;
   }
 
-  /** Rows that are left of all combinations. */
-  joinRows(
-    leaves: readonly Leaf[],
-    combinations: number,
-    conditions: readonly Expression[],
-  ): number {
-    const share = conditions.reduce((all, one) => all * this.joinSelectivity(leaves, one), 1);
-    return Math.max(1, combinations * share);
+  /** Of all combinations of rows, those that are left. */
+  shareOf(leaves: readonly Leaf[], conditions: readonly Expression[]): number {
+    return conditions.reduce((all, one) => all * this.joinSelectivity(leaves, one), 1);
   }
 
   private joinSelectivity(leaves: readonly Leaf[], condition: Expression): number {
