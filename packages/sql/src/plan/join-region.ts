@@ -6,8 +6,9 @@ import type { ComparisonExpression, Expression } from '../bind/expression.ts';
 import { column, expressionKey } from '../bind/expression.ts';
 import type { SortKey } from '../bind/relation.ts';
 import type { PhysicalJoinType } from '../execute/join.ts';
-import { columnOf, isOn, type KeyPart, keyTest, sharesKeys } from './access-path.ts';
+import { columnOf, isOn, type KeyPart, keyTest } from './access-path.ts';
 import type { ChosenPath } from './choose-path.ts';
+import { isEquality, pairsOf } from './equalities.ts';
 import { columnsOf, holds, isWithin, type Leaf, localConditions, touches } from './from-tree.ts';
 import { hashJoinCost, mergeJoinCost, sortingCost } from './join-cost.ts';
 import type { Estimated, Joined, JoinProblem, JoinStep } from './join-order.ts';
@@ -392,32 +393,4 @@ function keyName({ output, descending, nullsFirst }: SortKey, { outputs }: Asked
 function nameOf(expression: Expression): string {
   const offset = columnOf(expression);
   return offset === undefined ? expressionKey(expression) : `#${offset}`;
-}
-
-/** Whether both sides are equal as far as any order is concerned. */
-export function isEquality(one: Expression): one is ComparisonExpression {
-  return (
-    one.kind === 'comparison' && one.operator === '=' && sharesKeys(one.left.type, one.right.type)
-  );
-}
-
-/** Equalities of a column of the leaf with something else, turned so that the leaf's is on the right. */
-export function pairsOf(
-  conditions: readonly Expression[],
-  leaf: Pick<Leaf, 'from' | 'end'>,
-): ComparisonExpression[] {
-  const isOwn = (one: Expression) => {
-    const offset = columnOf(one);
-    return offset !== undefined && holds(leaf, offset);
-  };
-  const isOther = (one: Expression) => {
-    const columns = columnsOf(one);
-    return columns.length > 0 && !columns.some((offset) => holds(leaf, offset));
-  };
-  return conditions.filter(isEquality).flatMap((one): ComparisonExpression[] => {
-    if (isOwn(one.right) && isOther(one.left)) return [one];
-    if (isOwn(one.left) && isOther(one.right))
-      return [{ ...one, left: one.right, right: one.left }];
-    return [];
-  });
 }

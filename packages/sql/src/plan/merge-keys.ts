@@ -4,7 +4,7 @@ import type { SortKey } from '../bind/relation.ts';
 import { type Comparator, compareOrdinary } from '../types/codec.ts';
 import { comparatorOf } from '../types/compare.ts';
 import { isText, type SqlType, textType } from '../types/type.ts';
-import { isEquality } from './join-region.ts';
+import { isEquality } from './equalities.ts';
 import type { AskedOrder } from './plan-table.ts';
 import { holdsValue, type OrderColumn, type RowOrder } from './row-order.ts';
 

@@ -5,11 +5,11 @@ import type { PhysicalJoinType } from '../execute/join.ts';
 import { MergeJoinOperator, type MergeKey } from '../execute/merge-join.ts';
 import { SortOperator } from '../execute/relational.ts';
 import { columnOf } from './access-path.ts';
+import { pairsOf } from './equalities.ts';
 import { filterText, print, sortKeyText } from './explain.ts';
 import type { Ordering, Part } from './from-part.ts';
 import type { Leaf } from './from-tree.ts';
 import { hashJoinCost, mergeJoinCost } from './join-cost.ts';
-import { pairsOf } from './join-region.ts';
 import {
   equality,
   type JoinRequest,
