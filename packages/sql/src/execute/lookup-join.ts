@@ -46,13 +46,18 @@ export class LookupJoinOperator implements Operator {
     this.text = text;
   }
 
-  async *open(run: Run, enough?: number): Batches {
+  async *open(
+    run: Run,
+    enough?: number,
+    _keys?: Uint8Array,
+    expected: number | undefined = enough,
+  ): Batches {
     const { type } = this.shape;
     const { single } = this.options;
     const hint = (type === 'left' || type === 'semi') && enough !== undefined ? enough : undefined;
     // Of keys that lead to many rows fewer are looked up at once.
     const most = single ? batchRows : lookupRows;
-    for await (const batch of this.left.open(run, hint))
+    for await (const batch of this.left.open(run, hint, undefined, expected))
       for (let at = 0; at < batch.length; at += most)
         yield* this.join(run, batch.length <= most ? batch : batch.slice(at, at + most));
   }

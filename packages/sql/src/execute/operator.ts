@@ -26,8 +26,9 @@ export interface Operator {
   /**
    * @param enough the consumer surely stops after that many rows
    * @param keys a filter of what a join looks for: the consumer has no use for rows that it leaves out, nor harm from them
+   * @param expected the consumer may well stop after about that many rows: not much more should be under way
    */
-  open(run: Run, enough?: number, keys?: Uint8Array): Batches;
+  open(run: Run, enough?: number, keys?: Uint8Array, expected?: number): Batches;
 }
 
 /** Lets others run when the turn's budget is spent. Throws 57014. */

@@ -15,7 +15,6 @@ import type {
   TimeBound,
 } from '../kv-transaction.ts';
 import type { Batches, Operator } from './operator.ts';
-import type { Run } from './run.ts';
 
 export interface NodeRecord {
   rows: number;
@@ -96,10 +95,10 @@ export class Recorder {
 /** Lets runs with a recorder be recorded: all operators of a tree. */
 export function instrument(operator: Operator): void {
   const open = operator.open.bind(operator);
-  const recorded = (run: Run, enough?: number, keys?: Uint8Array): Batches =>
+  const recorded: Operator['open'] = (run, ...hints) =>
     run.recorder === undefined
-      ? open(run, enough, keys)
-      : counted(run.recorder.begin(operator), open(run, enough, keys));
+      ? open(run, ...hints)
+      : counted(run.recorder.begin(operator), open(run, ...hints));
   Object.assign(operator, { open: recorded });
   for (const input of operator.inputs) instrument(input);
 }

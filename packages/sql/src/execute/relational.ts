@@ -38,8 +38,8 @@ export class FilterOperator extends Unary implements Operator {
     this.text = text;
   }
 
-  async *open(run: Run): Batches {
-    for await (const batch of this.input.open(run)) {
+  async *open(run: Run, _enough?: number, _keys?: Uint8Array, expected?: number): Batches {
+    for await (const batch of this.input.open(run, undefined, undefined, expected)) {
       const rows = await filterRows(run, batch, this.condition);
       if (rows.length > 0) yield rows;
     }
@@ -56,10 +56,10 @@ export class ProjectOperator extends Unary implements Operator {
     this.outputs = outputs;
   }
 
-  async *open(run: Run, enough?: number): Batches {
+  async *open(run: Run, enough?: number, _keys?: Uint8Array, expected?: number): Batches {
     const { outputs } = this;
     const { length } = outputs;
-    for await (const batch of this.input.open(run, enough)) {
+    for await (const batch of this.input.open(run, enough, undefined, expected)) {
       const rows: Row[] = [];
       await forEachRow(run, batch, (row) => {
         const output = new Array<Datum>(length);
@@ -83,9 +83,9 @@ export class PickOperator extends Unary implements Operator {
     this.columns = columns;
   }
 
-  async *open(run: Run, enough?: number): Batches {
+  async *open(run: Run, enough?: number, _keys?: Uint8Array, expected?: number): Batches {
     const { columns } = this;
-    for await (const batch of this.input.open(run, enough))
+    for await (const batch of this.input.open(run, enough, undefined, expected))
       yield batch.map((row) => columns.map((column) => row[column] ?? null));
   }
 }

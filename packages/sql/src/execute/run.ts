@@ -220,6 +220,11 @@ export class MemoryAccount {
       });
   }
 
+  /** Nobody need put anything elsewhere. */
+  get hasRoom(): boolean {
+    return this.used <= this.spillAt;
+  }
+
   addRows(rows: readonly (readonly Datum[])[]): void {
     let bytes = 0;
     for (const row of rows) bytes += rowBytes(row);

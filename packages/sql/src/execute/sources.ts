@@ -56,7 +56,12 @@ export class ScanOperator implements Operator {
     this.pushed = pushed;
   }
 
-  async *open(run: Run, enough?: number, keys?: Uint8Array): Batches {
+  async *open(
+    run: Run,
+    enough?: number,
+    keys?: Uint8Array,
+    expected: number | undefined = enough,
+  ): Batches {
     const { scan, filter } = this;
     if (enough !== undefined && enough <= 0) return;
     const probes = keys !== undefined && this.probed !== undefined;
@@ -66,7 +71,7 @@ export class ScanOperator implements Operator {
         ? undefined
         : await openPushed(pushed.program, run, {
             limit: pushed.rest === undefined ? enough : undefined,
-            inTurn: enough !== undefined,
+            inTurn: expected !== undefined,
             keys: probes ? keys : undefined,
           });
     if (results !== undefined) {
@@ -75,7 +80,7 @@ export class ScanOperator implements Operator {
     }
     for await (const batch of scanTable(scan, run, {
       limit: filter === undefined ? enough : undefined,
-      expected: enough,
+      expected,
     })) {
       let rows: Row[] = [...batch.rows];
       if (filter !== undefined) rows = await filterRows(run, rows, filter);

@@ -5,13 +5,12 @@
 
 import { conjuncts } from '../bind/conjuncts.ts';
 import { type Expression, markColumns } from '../bind/expression.ts';
-import type { SortKey } from '../bind/relation.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { StatisticsOf } from '../catalog/statistics.ts';
 import { type AccessPath, isPointAccess, isRestricted, Predicate } from './access-path.ts';
 import { accessRows, type KnownTable, pointsOf, selectivityOf } from './estimate.ts';
 import { impliedBy, indexesOf, type ReadableIndex } from './index-path.ts';
-import { keyOrder, primaryPartsOf, type TablePath } from './plan-table.ts';
+import { type AskedOrder, keyOrder, primaryPartsOf, type TablePath } from './plan-table.ts';
 
 export interface ChosenPath extends TablePath {
   /** What is left to check on each row. */
@@ -23,11 +22,11 @@ export interface ChosenPath extends TablePath {
   readonly cost: number;
 }
 
-export interface WantedOrder {
-  readonly keys: readonly SortKey[];
-  /** What the keys' offsets count; over a row in which the table begins at `offset`. */
-  readonly outputs: readonly Expression[];
+/** The outputs are over a row in which the table begins at `offset`. */
+export interface WantedOrder extends AskedOrder {
   readonly offset: number;
+  /** Paths without that order are no paths. */
+  readonly must?: boolean;
   /** Rows that are enough; undefined: all. */
   readonly limit: number | undefined;
 }
@@ -73,7 +72,7 @@ export function choosePath(question: PathQuestion): ChosenPath {
   const parts = primaryPartsOf(table);
   const own = predicate.access(parts);
   let best = priced(question, { ...own, index: undefined });
-  if (isPointAccess(own.access, parts.length)) return best;
+  if (isPointAccess(own.access, parts.length) && Number.isFinite(best.cost)) return best;
   for (const index of indexesOf(table)) {
     const said = impliedBy(index.predicate, predicate.all);
     if (said === undefined) continue;
@@ -116,11 +115,13 @@ function priced(
     // Between equals the table itself is simpler.
     if (!isRestricted(access)) cost += 1;
   }
-  if (wanted !== undefined && order === undefined) cost += sortCost(rows, wanted.limit);
+  if (wanted !== undefined && order === undefined)
+    cost += wanted.must === true ? Number.POSITIVE_INFINITY : sortCost(rows, wanted.limit);
   return { ...path, order, rows, cost };
 }
 
-function sortCost(rows: number, limit: number | undefined): number {
+/** @param limit rows that are enough */
+export function sortCost(rows: number, limit: number | undefined): number {
   const kept = Math.max(2, Math.min(rows, limit ?? rows));
   return rows * Math.log2(kept) * compareCost;
 }

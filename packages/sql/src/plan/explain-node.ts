@@ -122,11 +122,20 @@ function numbersOf({ rows, record }: ExplainNode, { analyze, costs }: ExplainOpt
   return `${estimate} ${actual}`;
 }
 
+/** A join's node and its type, as PostgreSQL has them. */
+function joinOf(head: string): Record<string, unknown> | undefined {
+  if (!/(?:Loop|Join)$/.test(head)) return undefined;
+  const [, outer] = / (Left|Right|Full|Semi|Anti) Join$/.exec(head) ?? [];
+  const plain = outer === undefined ? head : head.slice(0, -` ${outer} Join`.length);
+  const type = outer === undefined || plain.endsWith('Loop') ? plain : `${plain} Join`;
+  return { 'Node Type': type, 'Join Type': outer ?? 'Inner' };
+}
+
 function jsonOf(node: ExplainNode, title: string | undefined, options: ExplainOptions): object {
   const { head, details, rows, record, plans } = node;
   const parts = /^(.*?)(?: using (\S+))?(?: on (\S+)(?: (\S+))?)?$/.exec(head);
   const [, type = head, index, relation, alias] = parts ?? [];
-  const shown: Record<string, unknown> = { 'Node Type': type };
+  const shown: Record<string, unknown> = joinOf(type) ?? { 'Node Type': type };
   if (title !== undefined) shown['Subplan Name'] = title;
   if (index !== undefined) shown['Index Name'] = index;
   if (relation !== undefined) shown['Relation Name'] = relation;

@@ -57,10 +57,12 @@ import type { PlanSources } from './choose-path.ts';
 import { Compiler, type Layout } from './compile.ts';
 import { filterText, print, sortKeyText } from './explain.ts';
 import type { NamedPlan } from './explain-node.ts';
+import type { Ordering } from './from-part.ts';
 import type { SortColumn } from './plan.ts';
-import { type Ordering, planFrom } from './plan-from.ts';
+import { planFrom } from './plan-from.ts';
 import { storeOf } from './plan-table.ts';
 import { pushGroups, type ScanQuestion } from './push.ts';
+import { projectedOrder, type RowOrder, sortedOrder } from './row-order.ts';
 
 /** A planned relation: its physical row, and how many rows it may have. */
 export interface Planned {
@@ -70,6 +72,8 @@ export interface Planned {
   readonly width: number;
   /** A guess, by statistics where there are some. */
   readonly rows: number;
+  /** Over the relation's columns. Undefined: none is known. */
+  readonly order?: RowOrder | undefined;
 }
 
 export class RelationPlanner {
@@ -177,13 +181,15 @@ export class RelationPlanner {
           mode,
           wait,
         }));
-        return { ...input, operator: new LockRowsOperator(input.operator, locks) };
+        // A row that was changed meanwhile is locked as it is now.
+        const operator = new LockRowsOperator(input.operator, locks);
+        return { ...input, operator, order: undefined };
       }
       case 'narrow': {
         const input = this.dense(relation.input);
         const columns = relation.types.map((_type, i) => i);
         const operator = new PickOperator(input.operator, columns);
-        return { ...input, operator, width: columns.length };
+        return { ...input, operator, width: columns.length, order: undefined };
       }
       case 'set-operation': {
         const left = this.dense(relation.left);
@@ -286,16 +292,17 @@ export class RelationPlanner {
         ? this.plan(input, needed)
         : planFrom(this, input, needed, ordering);
     const { layout, width, rows } = planned;
+    const order = projectedOrder(planned.order, outputs);
     const places = outputs.map((output) =>
       output.kind === 'column' ? (layout === undefined ? output.index : layout[output.index]) : -1,
     );
     if (width === outputs.length && places.every((place, i) => place === i))
-      return { ...planned, layout: undefined };
+      return { ...planned, layout: undefined, order };
     const compiled = outputs.map((output, i) =>
       required[i] === true ? this.compiler.evaluator(output, layout) : () => null,
     );
     const operator = new ProjectOperator(planned.operator, compiled);
-    return { operator, layout: undefined, width: outputs.length, rows };
+    return { operator, layout: undefined, width: outputs.length, rows, order };
   }
 
   /**
@@ -490,7 +497,7 @@ export class RelationPlanner {
       planned = this.windowGroup(planned, members, layout);
     }
     const all = [...layout, ...functions.map((one) => places.get(one) ?? -1)];
-    return { ...planned, layout: all };
+    return { ...planned, layout: all, order: undefined };
   }
 
   private windowGroup(
@@ -574,7 +581,7 @@ export class RelationPlanner {
             ],
           }))
         : new UniqueOperator(planned.operator, types, on);
-    return { ...planned, operator };
+    return { ...planned, operator, order: on === undefined ? undefined : planned.order };
   }
 
   /** @param limit rows that are enough; undefined: all */
@@ -596,7 +603,7 @@ export class RelationPlanner {
         `Sort Key: ${keys.map((key) => sortKeyText(key, print(outputOf(input, key.output)))).join(', ')}`,
       ],
     }));
-    return { ...planned, operator };
+    return { ...planned, operator, order: sortedOrder(keys, types) };
   }
 }
 

@@ -44,6 +44,15 @@ export function primaryPartsOf(table: TableDescriptor): readonly KeyPart[] {
   return preparedOf(table).parts;
 }
 
+/** An order that is asked for. */
+export interface AskedOrder {
+  readonly keys: readonly SortKey[];
+  /** What the keys' offsets count. */
+  readonly outputs: readonly Expression[];
+  /** NULLs may be wherever they are. */
+  readonly nullsAnywhere?: boolean;
+}
+
 /** A way to read a table. */
 export interface TablePath {
   readonly access: AccessPath;
@@ -119,7 +128,7 @@ export function isUniqueAccess({ equals }: AccessPath, { store }: ReadableIndex)
  * @param whole after all parts no two rows are equal
  */
 export function keyOrder(
-  wanted: { readonly keys: readonly SortKey[]; readonly outputs: readonly Expression[] },
+  wanted: AskedOrder,
   key: { readonly parts: readonly KeyPart[]; readonly whole: boolean },
   access: AccessPath,
   offset: number,
@@ -127,11 +136,7 @@ export function keyOrder(
   const { keys, outputs } = wanted;
   const { parts, whole } = key;
   if (keys.length === 0 || parts.length === 0) return undefined;
-  const isFixed = (i: number) => {
-    const one = access.equals[i];
-    return one?.kind === 'null' || (one?.kind === 'values' && one.values.length === 1);
-  };
-  const fixed = parts.filter((_part, i) => isFixed(i));
+  const fixed = parts.filter((_part, i) => isFixed(access, i));
   let position = 0;
   let reverse: boolean | undefined;
   for (const sort of keys) {
@@ -139,14 +144,15 @@ export function keyOrder(
     if (output === undefined) return undefined;
     const operand = over(output, offset);
     if (operand === undefined) return undefined;
-    while (isFixed(position)) position++;
+    while (isFixed(access, position)) position++;
     const part = parts[position];
     if (part === undefined && whole) break; // nothing after it matters
     if (fixed.some((one) => isOn(operand, one))) continue;
     if (part === undefined || !isOn(operand, part)) return undefined;
     const backwards = sort.descending !== part.descending;
     const mayBeNull = part.nullable && !refusesNull(access, position);
-    if (mayBeNull && (sort.nullsFirst !== part.nullsFirst) !== backwards) return undefined;
+    const isPlaced = mayBeNull && wanted.nullsAnywhere !== true;
+    if (isPlaced && (sort.nullsFirst !== part.nullsFirst) !== backwards) return undefined;
     if (reverse !== undefined && reverse !== backwards) return undefined;
     reverse = backwards;
     position++;
@@ -154,8 +160,14 @@ export function keyOrder(
   return reverse === true ? 'reverse' : 'forward';
 }
 
+/** Whether the access leaves this column of the key one value. */
+export function isFixed({ equals }: AccessPath, position: number): boolean {
+  const one = equals[position];
+  return one?.kind === 'null' || (one?.kind === 'values' && one.values.length === 1);
+}
+
 /** Whether the access leaves out rows where this column of the key is NULL. */
-function refusesNull(access: AccessPath, position: number): boolean {
+export function refusesNull(access: AccessPath, position: number): boolean {
   if (position < access.equals.length) return access.equals[position]?.kind !== 'null';
   const { equals, lower, upper, pattern, notNull } = access;
   return (

@@ -42,7 +42,11 @@ beforeAll(async () => {
       timestamptz '2024-01-01 00:00Z' + make_interval(hours => i * 37 % 1000), ARRAY[i % 5, i % 3]
       FROM generate_series(1, 3000) i;
     INSERT INTO b SELECT i, CASE WHEN i % 13 > 0 THEN i * 31 % 900 END, 'text ' || i % 50
-      FROM generate_series(1, 1500) i;`);
+      FROM generate_series(1, 1500) i;
+    CREATE TABLE c (k int, id int, t text, PRIMARY KEY (k, id));
+    CREATE TABLE d (k int, id int, t text, PRIMARY KEY (k, id));
+    INSERT INTO c SELECT i % 3, i, 'text ' || i % 97 FROM generate_series(1, 120) i;
+    INSERT INTO d SELECT i % 4, i, repeat('text ' || i % 50, 5) FROM generate_series(1, 1200) i;`);
 });
 
 function textOf(rows: readonly (readonly unknown[])[]): string[] {
@@ -57,6 +61,9 @@ const queries = [
   'SELECT a.id, b.id FROM a LEFT JOIN b ON a.k = b.k AND b.id % 2 = 0',
   'SELECT a.id, b.id FROM a RIGHT JOIN b ON a.k = b.k',
   'SELECT a.id, b.id FROM a FULL JOIN b ON a.k = b.k',
+  // Merged: rows of one key are too many.
+  'SELECT c.id, d.id, d.t FROM c JOIN d ON c.k = d.k AND c.id < d.id AND d.id < 400',
+  'SELECT c.id, d.id, d.t FROM c FULL JOIN d ON c.k = d.k AND c.id > d.id',
   'SELECT id FROM a WHERE k IN (SELECT k FROM b WHERE k IS NOT NULL)',
   'SELECT id FROM a WHERE NOT EXISTS (SELECT FROM b WHERE b.k = a.k)',
   'SELECT count(*), sum(a.n), count(b.t) FROM a JOIN b ON a.t = b.t WHERE b.id < 200',
