@@ -68,10 +68,12 @@ describe('an embedded cluster', () => {
       process.getActiveResourcesInfo().filter((each) => each === 'Timeout').length;
     const before = alive();
     const { cluster, router } = await open();
-    expect(alive()).toBeGreaterThan(before);
+    const opened = alive();
     await router.close();
     await cluster.close();
-    expect(alive()).toBe(before);
+    // The test runner has timers too, which may end meanwhile.
+    expect(alive()).toBeLessThan(opened);
+    expect(alive()).toBeLessThanOrEqual(before);
   });
 
   it('refuses an empty path, and leaves nothing behind when it fails', async () => {

@@ -17,7 +17,7 @@ export class AnswerWatch {
   /** The error that holds the mark has come, and ReadyForQuery after it. */
   answered = false;
   /** What is wrong with the server's messages. Nothing is looked at behind it. */
-  defect: string | undefined;
+  defect: string | undefined = undefined;
 
   /** @param mark only the last question is answered with an error that holds it */
   constructor(mark: string) {
