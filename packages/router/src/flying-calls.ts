@@ -2,11 +2,12 @@
  * Attempts under way, by their request ids: the newest of each call, and the last few before it, whose answers may still
  * come and are good. Sends nothing, waits for nothing.
  */
+import { IdTable } from './id-table.ts';
 import type { RangeCall } from './range-call.ts';
 
 export class FlyingCalls {
   private readonly earlierMax: number;
-  private readonly byId = new Map<number, RangeCall>();
+  private readonly byId = new IdTable<RangeCall>();
   /** Newest attempts. */
   private readonly perStore = new Map<number, number>();
 
@@ -30,7 +31,7 @@ export class FlyingCalls {
   /** Calls whose newest attempt is at the store; as each comes up, since what is done with one may end others. */
   *at(storeId: number): Iterable<RangeCall> {
     if ((this.perStore.get(storeId) ?? 0) === 0) return;
-    for (const call of new Set(this.byId.values()))
+    for (const call of new Set(this.byId.all()))
       if (call.requestId !== 0 && call.storeId === storeId) yield call;
   }
 

@@ -32,6 +32,7 @@ export type CallRangeState = RangeState<RangeCall>;
 
 export abstract class RangeCall implements Timed {
   wakeAtMs = 0;
+  timedAt = -1;
   phase: CallPhase = 'new';
   readonly deadlineAtMs: number;
 

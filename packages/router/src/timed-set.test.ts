@@ -12,12 +12,12 @@ it('wakes every entry once, not early, at most a scan late, and only if it is st
     fc.property(entries, (plan) => {
       const clock = new ManualClock();
       const woken = new Map<number, number>();
-      const set = new TimedSet<{ id: number; wakeAtMs: number }>(clock, ({ id }) => {
+      const set = new TimedSet<{ id: number; wakeAtMs: number; timedAt: number }>(clock, ({ id }) => {
         expect(woken.has(id)).toBe(false);
         woken.set(id, clock.nowMs());
       });
       plan.forEach(({ at, change, removed }, id) => {
-        const entry = { id, wakeAtMs: 0 };
+        const entry = { id, wakeAtMs: 0, timedAt: -1 };
         set.set(entry, at);
         if (change !== null) set.set(entry, change);
         if (removed) set.remove(entry);
@@ -47,6 +47,6 @@ it('runs one timer, however many entries', () => {
     },
   });
   const set = new TimedSet(counting, () => {});
-  for (let i = 0; i < 1000; i++) set.set({ wakeAtMs: 0 }, 300 + i);
+  for (let i = 0; i < 1000; i++) set.set({ wakeAtMs: 0, timedAt: -1 }, 300 + i);
   expect(timers).toBe(1);
 });

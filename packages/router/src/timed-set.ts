@@ -1,13 +1,19 @@
 /**
  * Everything that waits for an answer or a pause to end, under one timer. Made for many entries of similar, mostly
- * distant times that nearly all leave early: entering and leaving cost a Set operation, a scan happens when the
- * earliest time comes. Knows nothing about what the entries are.
+ * distant times that nearly all leave early: entering and leaving are a few stores, a scan happens when the earliest
+ * time comes. Knows nothing about what the entries are.
+ *
+ * No `Set` is beneath: one that is filled and emptied all the time changes its table with every batch, and each table
+ * that V8 gives up points to the next one. As soon as one of them has grown old, all that come after it are kept until
+ * the next full collection, with all that was in them.
  */
 import type { Clock, Timer } from '@flotilla/base';
 
 export interface Timed {
   /** Written by `TimedSet` alone. Unit: ms of the clock. */
   wakeAtMs: number;
+  /** As that: where it is; -1: nowhere. It is in one set at most. */
+  timedAt: number;
 }
 
 /** Scans are at least this far apart, so that many short pauses cannot make them frequent. Unit: ms. */
@@ -16,7 +22,8 @@ const scanEveryMs = 2;
 export class TimedSet<Entry extends Timed> {
   private readonly clock: Clock;
   private readonly onDue: (entry: Entry) => void;
-  private readonly entries = new Set<Entry>();
+  /** In no order. */
+  private readonly entries: Entry[] = [];
   private timer: Timer | undefined;
   private armedAtMs = Number.POSITIVE_INFINITY;
   private readonly fire = (): void => this.scan();
@@ -29,16 +36,25 @@ export class TimedSet<Entry extends Timed> {
   /** Enters, or changes the time of an entry. */
   set(entry: Entry, atMs: number): void {
     entry.wakeAtMs = atMs;
-    this.entries.add(entry);
+    if (entry.timedAt < 0) {
+      entry.timedAt = this.entries.length;
+      this.entries.push(entry);
+    }
     if (atMs < this.armedAtMs) this.arm(atMs);
   }
 
   remove(entry: Entry): void {
-    this.entries.delete(entry);
+    const at = entry.timedAt;
+    if (at < 0) return;
+    entry.timedAt = -1;
+    const last = this.entries.pop();
+    if (last === undefined || last === entry) return;
+    last.timedAt = at;
+    this.entries[at] = last;
   }
 
   get size(): number {
-    return this.entries.size;
+    return this.entries.length;
   }
 
   snapshot(): Entry[] {
@@ -46,7 +62,8 @@ export class TimedSet<Entry extends Timed> {
   }
 
   close(): void {
-    this.entries.clear();
+    for (const entry of this.entries) entry.timedAt = -1;
+    this.entries.length = 0;
     this.timer?.cancel();
     this.timer = undefined;
     this.armedAtMs = Number.POSITIVE_INFINITY;
@@ -71,8 +88,8 @@ export class TimedSet<Entry extends Timed> {
     if (next !== Number.POSITIVE_INFINITY) this.arm(Math.max(next, now + scanEveryMs));
     for (const entry of due) {
       // An earlier one may have settled this one or given it another time.
-      if (!this.entries.has(entry) || entry.wakeAtMs > now) continue;
-      this.entries.delete(entry);
+      if (entry.timedAt < 0 || entry.wakeAtMs > now) continue;
+      this.remove(entry);
       this.onDue(entry);
     }
   }
