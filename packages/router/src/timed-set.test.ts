@@ -12,10 +12,13 @@ it('wakes every entry once, not early, at most a scan late, and only if it is st
     fc.property(entries, (plan) => {
       const clock = new ManualClock();
       const woken = new Map<number, number>();
-      const set = new TimedSet<{ id: number; wakeAtMs: number; timedAt: number }>(clock, ({ id }) => {
-        expect(woken.has(id)).toBe(false);
-        woken.set(id, clock.nowMs());
-      });
+      const set = new TimedSet<{ id: number; wakeAtMs: number; timedAt: number }>(
+        clock,
+        ({ id }) => {
+          expect(woken.has(id)).toBe(false);
+          woken.set(id, clock.nowMs());
+        },
+      );
       plan.forEach(({ at, change, removed }, id) => {
         const entry = { id, wakeAtMs: 0, timedAt: -1 };
         set.set(entry, at);

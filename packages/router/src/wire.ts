@@ -2,6 +2,16 @@
  * Requests of the hot path as protobuf bytes, written by hand into one buffer of the exact size: the same bytes that
  * the generated code makes (a test compares them), in a fraction of its time. Everything else uses the generated code.
  */
+import {
+  bytesFieldSize,
+  optionalBytesSize,
+  varintFieldSize,
+  varintSize,
+  writeBytes,
+  writeBytesField,
+  writeVarint,
+  writeVarintField,
+} from '@flotilla/shard/protocol';
 import type { WriteBatch } from './router-api.ts';
 
 /** Fields that every request to a range carries. */
@@ -99,11 +109,6 @@ export function encodeWrite(head: RequestHead, ids: WriteFields, batch: WriteBat
   return buffer;
 }
 
-function writeBytes(buffer: Buffer, at: number, bytes: Uint8Array): number {
-  buffer.set(bytes, at);
-  return at + bytes.length;
-}
-
 function writeBodySize(ids: WriteIds, batch: WriteBatch): number {
   let size =
     varintFieldSize(ids.sessionId) + varintFieldSize(ids.serial) + varintFieldSize(ids.ackedUpTo);
@@ -142,57 +147,4 @@ function writeHead(buffer: Buffer, head: RequestHead): number {
   at = writeVarintField(buffer, at, timeoutTag, head.timeoutMs);
   at = writeVarintField(buffer, at, rangeIdTag, head.rangeId);
   return writeVarintField(buffer, at, generationTag, head.generation);
-}
-
-/** Zero is the default and is left out. */
-function varintFieldSize(value: number): number {
-  return value === 0 ? 0 : 1 + varintSize(value);
-}
-
-function bytesFieldSize(length: number): number {
-  return 1 + varintSize(length) + length;
-}
-
-function optionalBytesSize(bytes: Uint8Array): number {
-  return bytes.length === 0 ? 0 : bytesFieldSize(bytes.length);
-}
-
-/** Bytes of a safe integer >= 0 as a varint. */
-function varintSize(value: number): number {
-  if (value < 0x80) return 1;
-  if (value < 0x4000) return 2;
-  if (value < 0x20_0000) return 3;
-  if (value < 0x1000_0000) return 4;
-  if (value < 0x8_0000_0000) return 5;
-  if (value < 0x400_0000_0000) return 6;
-  if (value < 0x2_0000_0000_0000) return 7;
-  return 8;
-}
-
-function writeVarint(buffer: Buffer, start: number, value: number): number {
-  let at = start;
-  let rest = value;
-  while (rest >= 0x1000_0000) {
-    buffer[at++] = (rest & 0x7f) | 0x80; // `&` sees the low 32 bits, which is enough for the low 7
-    rest = Math.floor(rest / 0x80);
-  }
-  while (rest >= 0x80) {
-    buffer[at++] = (rest & 0x7f) | 0x80;
-    rest >>>= 7;
-  }
-  buffer[at++] = rest;
-  return at;
-}
-
-function writeVarintField(buffer: Buffer, start: number, tag: number, value: number): number {
-  if (value === 0) return start;
-  buffer[start] = tag;
-  return writeVarint(buffer, start + 1, value);
-}
-
-function writeBytesField(buffer: Buffer, start: number, tag: number, bytes: Uint8Array): number {
-  buffer[start] = tag;
-  const at = writeVarint(buffer, start + 1, bytes.length);
-  buffer.set(bytes, at);
-  return at + bytes.length;
 }

@@ -12,7 +12,7 @@ import { compareBytes, DbError, type Span, spanContains } from '@flotilla/base';
 import type { KvRow, Router } from '@flotilla/router';
 import { OwnReads, type SnapshotSource } from './own-reads.ts';
 import { ReadSet } from './read-set.ts';
-import { SnapshotReader, type SnapshotReaderParts } from './snapshot-reader.ts';
+import { readerParts, SnapshotReader, type SnapshotReaderParts } from './snapshot-reader.ts';
 import { type OwnWrite, subtractSpan } from './write-buffer.ts';
 import { isUnknown, writeDirectly } from './write-directly.ts';
 import { type Layer, WriteLayers } from './write-layers.ts';
@@ -249,7 +249,7 @@ export class ClaimedSpans {
       observed: new Map<number, number>(),
       stores: new Set<number>(),
     };
-    return new SnapshotReader({ ...this.parts, reads: new ReadSet() }, context);
+    return new SnapshotReader(readerParts(this.parts, new ReadSet()), context);
   }
 }
 

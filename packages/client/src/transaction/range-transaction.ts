@@ -39,7 +39,7 @@ import { Commit, type CommitParts } from './commit.ts';
 import { OwnReads } from './own-reads.ts';
 import { ReadSet } from './read-set.ts';
 import type { SnapshotKeeper } from './snapshot-keeper.ts';
-import { SnapshotReader } from './snapshot-reader.ts';
+import { readerParts, SnapshotReader } from './snapshot-reader.ts';
 import { keyText, WriteBuffer } from './write-buffer.ts';
 
 /** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
@@ -97,8 +97,7 @@ export class RangeTransaction implements KvTransaction {
       observed: new Map(),
       stores: new Set(),
     };
-    const { reads } = this;
-    this.reader = new SnapshotReader({ ...parts, reads }, context);
+    this.reader = new SnapshotReader(readerParts(parts, this.reads), context);
     this.ownReads = new OwnReads(this.buffer, this.reader, () =>
       this.checkBound(this.context.readTimestamp),
     );
@@ -113,8 +112,24 @@ export class RangeTransaction implements KvTransaction {
     return this.isolation === 'read committed' || !this.hasRead;
   }
 
-  async get(key: Uint8Array, options?: ReadOptions): Promise<Uint8Array | undefined> {
-    const [value] = await this.readMany([key], options ?? {});
+  get(key: Uint8Array, options?: ReadOptions): Promise<Uint8Array | undefined> {
+    const isPlain = this.buffer.isEmpty && this.claimed.isEmpty && options?.lock === undefined;
+    return isPlain ? this.readOne(key, options?.signal) : this.getOne(key, options ?? {});
+  }
+
+  /** What has nothing of its own in the way needs no step in between: most keys are read so. */
+  private async readOne(
+    key: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array | undefined> {
+    this.checkOpen();
+    const [found] = await this.reader.get([key], signal);
+    this.checkBound(this.context.readTimestamp);
+    return found?.value;
+  }
+
+  private async getOne(key: Uint8Array, options: ReadOptions): Promise<Uint8Array | undefined> {
+    const [value] = await this.readMany([key], options);
     if (value === lockedByOther)
       throw new DbError('INVALID_ARGUMENT', 'locked keys are skipped by getMany alone');
     return value;

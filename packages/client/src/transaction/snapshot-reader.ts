@@ -42,6 +42,17 @@ export interface Pieces {
   evaluate(piece: Span, program: Uint8Array, reverse: boolean): AsyncIterable<EvaluatedPart>;
 }
 
+/**
+ * The parts that a reader takes of all that its owner has. Written out, as are others where every statement comes by: of an
+ * object that is spread and then added to, V8 makes a shape of its own each time, and whoever reads it has to look it up.
+ */
+export function readerParts(
+  { router, keeper, clock, snapshots }: Omit<SnapshotReaderParts, 'reads'>,
+  reads: ReadSet,
+): SnapshotReaderParts {
+  return { router, keeper, reads, clock, snapshots };
+}
+
 /** Times that one read may move the snapshot before it gives up. */
 const movesMax = 20;
 
@@ -50,7 +61,7 @@ interface Snapshot {
   /** When it was first asked for. Unit: ms. */
   readonly sinceMs: number;
   /** The read that chooses it is under way: others wait for what it finds. */
-  choosing: Promise<void> | undefined;
+  choosing: Promise<unknown> | undefined;
   /** Reads did not hold at the timestamp that it was moved to: only another snapshot helps. */
   broken: boolean;
 }
@@ -75,10 +86,16 @@ export class SnapshotReader {
 
   /** The next read chooses another snapshot. */
   reset(uncertaintyLimit: number): void {
-    const { context } = this.snapshot;
-    // What a store's clock said before does not bound what was committed before this snapshot.
-    const observed = new Map<number, number>();
-    this.snapshot = this.begin({ ...context, readTimestamp: 0, uncertaintyLimit, observed });
+    const { id, startedAt, stores } = this.snapshot.context;
+    this.snapshot = this.begin({
+      id,
+      startedAt,
+      readTimestamp: 0,
+      uncertaintyLimit,
+      // What a store's clock said before does not bound what was committed before this snapshot.
+      observed: new Map(),
+      stores,
+    });
   }
 
   private begin(context: TransactionContext): Snapshot {
@@ -274,18 +291,20 @@ export class SnapshotReader {
     const { context } = snapshot;
     for (let moves = 0; ; ) {
       while (context.readTimestamp === 0 && snapshot.choosing !== undefined)
-        await snapshot.choosing;
+        await snapshot.choosing.then(ignore, ignore);
       if (snapshot.broken) throw new DbError('CONFLICT', 'what was read has changed');
       const reading = attempt();
-      if (context.readTimestamp === 0) choose(snapshot, reading);
+      if (context.readTimestamp === 0) snapshot.choosing = reading;
       try {
         const result = await reading;
+        if (snapshot.choosing === reading) snapshot.choosing = undefined;
         if (context.readTimestamp === 0) context.readTimestamp = result.readTimestamp;
         if (result.readTimestamp === context.readTimestamp) {
           if (snapshot === this.snapshot) this.count(result, note);
           return result;
         }
       } catch (error) {
+        if (snapshot.choosing === reading) snapshot.choosing = undefined;
         if (!(error instanceof TransactionRefused) || error.reason !== 'uncertain') throw error;
         // What it has read is forgotten: nothing shows that it holds later.
         if (snapshot !== this.snapshot)
@@ -305,12 +324,7 @@ export class SnapshotReader {
   }
 }
 
-function choose(snapshot: Snapshot, reading: Promise<unknown>): void {
-  const end = (): void => {
-    snapshot.choosing = undefined;
-  };
-  snapshot.choosing = reading.then(end, end);
-}
+function ignore(): void {}
 
 /** Rows per request of a scan. */
 const scanBatchRows = 1000;

@@ -43,3 +43,13 @@ export {
   type StoreIntent,
   type StoreReport,
 } from '../placement/cluster-rows.ts';
+export {
+  bytesFieldSize,
+  optionalBytesSize,
+  varintFieldSize,
+  varintSize,
+  writeBytes,
+  writeBytesField,
+  writeVarint,
+  writeVarintField,
+} from './wire-format.ts';

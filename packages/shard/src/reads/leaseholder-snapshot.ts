@@ -51,13 +51,17 @@ export function snapshotOf(
   return { transaction, readTimestamp, uncertaintyLimit, storeTimestamp };
 }
 
+/** Says of an answer which snapshot it is of. The answer is the caller's own, and becomes the result: nothing is copied. */
 export function answerOfSnapshot(
-  { get, scan }: Answer,
+  answer: Answer,
   { readTimestamp, storeTimestamp }: Snapshot,
 ): Answer {
-  return get
-    ? { get: { ...get, readTimestamp, storeTimestamp } }
-    : { scan: { ...scan, readTimestamp, storeTimestamp } };
+  const of = answer.get ?? answer.scan;
+  if (of) {
+    of.readTimestamp = readTimestamp;
+    of.storeTimestamp = storeTimestamp;
+  }
+  return answer;
 }
 
 /** What the reader hears instead of values. */

@@ -4,8 +4,8 @@
  */
 import { assert, type Outbox } from '@flotilla/base';
 import type { StoreLimits } from '../limits.ts';
-import { kv } from '../protocol/index.ts';
 import type { Answer, Answers, Caller } from '../replica/answers.ts';
+import { encodeAnswer } from './answer-encoding.ts';
 
 export class Admission implements Answers {
   private readonly outbox: Outbox;
@@ -62,8 +62,7 @@ export class Admission implements Answers {
   /** For requests that were never admitted. Nobody waits for the answer to request 0. */
   sendUncounted(clientId: string, requestId: number, answer: Answer): void {
     if (requestId === 0) return;
-    const response = kv.Response.encode({ requestId, ...answer }).finish();
-    this.outbox.enqueue({ kind: 'client', clientId }, response);
+    this.outbox.enqueue({ kind: 'client', clientId }, encodeAnswer(requestId, answer));
   }
 
   /** Resolves when nothing admitted is unanswered. */
