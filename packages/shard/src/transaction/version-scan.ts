@@ -8,7 +8,8 @@ import type { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineIterator, EngineRow } from '../engine/engine.ts';
 import { type StorageSpace, supersededAtOf, userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
-import { checkHistory, historyAt, keyOfHistory, type OldVersion } from './history.ts';
+import { checkHistory, keyOfHistory, type OldVersion } from './history.ts';
+import { HistoryCursor } from './history-cursor.ts';
 
 type Row = flotilla.kv.Row.$Properties;
 
@@ -78,7 +79,10 @@ export function visibleAt(
 export class VersionScan {
   private readonly options: VersionScanOptions;
   private readonly data: Chunks;
+  /** Of all keys, read beside the data; undefined: nothing deleted is in it that counts. */
   private readonly history: Chunks | undefined;
+  /** Of keys that are too new. */
+  private readonly older: HistoryCursor;
 
   /** Takes the state of this moment: data first, so that what is replaced in between is in the history. */
   constructor(options: VersionScanOptions) {
@@ -89,6 +93,7 @@ export class VersionScan {
       new Chunks(engine.iterate(of, { reverse }), chunkRows);
     this.data = open(space.dataSpan(startKey, endKey));
     this.history = withDeleted ? open(space.historySpan(startKey, endKey)) : undefined;
+    this.older = new HistoryCursor(options);
   }
 
   /** Rows up to the bounds of the options. */
@@ -134,6 +139,7 @@ export class VersionScan {
   async close(): Promise<void> {
     await this.data.close();
     await this.history?.close();
+    await this.older.close();
   }
 
   /** As `next`, if that takes no waiting. */
@@ -178,13 +184,10 @@ export class VersionScan {
 
   /** Without deleted keys in the way, the history is asked only where the newest version is too new. */
   private async newestOf(row: EngineRow): Promise<{ key: Buffer; visible: Visible }> {
-    const { engine, space, readTimestamp, uncertaintyLimit } = this.options;
     const key = userKeyOf(row.key);
     const newest = checkStored(key, row.value);
-    const old =
-      storedTimestamp(newest) > uncertaintyLimit
-        ? await historyAt(engine, space, key, readTimestamp)
-        : undefined;
+    const isTooNew = storedTimestamp(newest) > this.options.uncertaintyLimit;
+    const old = isTooNew ? await this.older.at(key) : undefined;
     return { key, visible: visibleAt(newest, old, this.options) };
   }
 
