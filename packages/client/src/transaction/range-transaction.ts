@@ -69,8 +69,10 @@ export class RangeTransaction implements KvTransaction {
   private readonly buffer = new WriteBuffer();
   private readonly reads = new ReadSet();
   private readonly reader: SnapshotReader;
-  private readonly ownReads: OwnReads;
-  private readonly claimed: ClaimedSpans;
+  /** Made when it is first needed, as the next: most transactions read a key or two, and that is all. */
+  private own: OwnReads | undefined = undefined;
+  /** Undefined: nothing has been claimed. */
+  private claimed: ClaimedSpans | undefined = undefined;
   /** When the statement began that began last. */
   private statement: Mark | undefined;
   /** An earlier statement has read something. */
@@ -98,10 +100,13 @@ export class RangeTransaction implements KvTransaction {
       stores: new Set(),
     };
     this.reader = new SnapshotReader(readerParts(parts, this.reads), context);
-    this.ownReads = new OwnReads(this.buffer, this.reader, () =>
+  }
+
+  private get ownReads(): OwnReads {
+    this.own ??= new OwnReads(this.buffer, this.reader, () =>
       this.checkBound(this.context.readTimestamp),
     );
-    this.claimed = new ClaimedSpans(parts);
+    return this.own;
   }
 
   private get context(): TransactionContext {
@@ -113,7 +118,8 @@ export class RangeTransaction implements KvTransaction {
   }
 
   get(key: Uint8Array, options?: ReadOptions): Promise<Uint8Array | undefined> {
-    const isPlain = this.buffer.isEmpty && this.claimed.isEmpty && options?.lock === undefined;
+    const isPlain =
+      this.buffer.isEmpty && this.claimed === undefined && options?.lock === undefined;
     return isPlain ? this.readOne(key, options?.signal) : this.getOne(key, options ?? {});
   }
 
@@ -176,7 +182,7 @@ export class RangeTransaction implements KvTransaction {
     reverse: boolean,
   ): readonly { readonly reads: OwnReads; readonly spans: readonly Span[] }[] {
     const { claimed, ownReads } = this;
-    if (claimed.isEmpty || !spans.some((span) => claimed.meets(span)))
+    if (claimed === undefined || !spans.some((span) => claimed.meets(span)))
       return [{ reads: ownReads, spans }];
     const { reads } = claimed;
     if (spans.every((span) => claimed.holdsSpan(span))) return [{ reads, spans }];
@@ -208,27 +214,28 @@ export class RangeTransaction implements KvTransaction {
     this.checkWritable();
     if (compareBytes(span.startKey, span.endKey) >= 0)
       throw new DbError('INVALID_ARGUMENT', 'a span begins before it ends');
-    if (this.claimed.meets(span))
+    if (this.claimed?.meets(span) === true)
       throw new DbError('NOT_SUPPORTED', 'what is claimed is not deleted as a span');
     this.buffer.deleteSpan(span);
   }
 
   claim(span: Span): void {
     this.checkWritable();
+    this.claimed ??= new ClaimedSpans(this.parts);
     this.claimed.claim(span);
   }
 
   hasClaimed(span: Span): boolean {
-    return !this.claimed.isEmpty && this.claimed.holdsSpan(span);
+    return this.claimed?.holdsSpan(span) === true;
   }
 
   get claimedBytes(): number {
-    return this.claimed.isEmpty ? 0 : this.claimed.bytes;
+    return this.claimed?.bytes ?? 0;
   }
 
   async flush(signal?: AbortSignal): Promise<void> {
     this.checkWritable();
-    await this.claimed.flush(signal);
+    await this.claimed?.flush(signal);
   }
 
   async readSince(timestamp: number): Promise<void> {
@@ -242,7 +249,7 @@ export class RangeTransaction implements KvTransaction {
 
   savepoint(): Savepoint {
     this.checkOpen();
-    const mark: Mark = { buffer: this.buffer.mark(), claimed: this.claimed.mark() };
+    const mark: Mark = { buffer: this.buffer.mark(), claimed: this.claimed?.mark() };
     return { savepoint: mark };
   }
 
@@ -253,18 +260,19 @@ export class RangeTransaction implements KvTransaction {
 
   release(savepoint: Savepoint): void {
     this.checkOpen();
-    if (!this.claimed.isEmpty) this.claimed.release((savepoint.savepoint as Mark).claimed);
+    if (this.claimed?.isEmpty === false)
+      this.claimed.release((savepoint.savepoint as Mark).claimed);
   }
 
   private undoTo(mark: Mark): void {
     this.buffer.undoTo(mark.buffer);
-    if (!this.claimed.isEmpty) this.claimed.undoTo(mark.claimed);
+    if (this.claimed?.isEmpty === false) this.claimed.undoTo(mark.claimed);
   }
 
   beginStatement(): void {
     this.checkOpen();
-    this.claimed.forget(this.statement?.claimed);
-    this.statement = { buffer: this.buffer.mark(), claimed: this.claimed.mark() };
+    this.claimed?.forget(this.statement?.claimed);
+    this.statement = { buffer: this.buffer.mark(), claimed: this.claimed?.mark() };
     if (this.isPast) return;
     if (this.isolation === 'read committed') this.newSnapshot();
     else this.hasRead = !this.reads.isEmpty;
@@ -285,7 +293,7 @@ export class RangeTransaction implements KvTransaction {
     let held = this.hasLocked;
     try {
       if (this.reader.isBroken) throw new DbError('CONFLICT', 'what was read has changed');
-      if (this.claimed.hasLeft) await this.claimed.flush(undefined);
+      if (this.claimed?.hasLeft === true) await this.claimed.flush(undefined);
       for (const span of this.buffer.deletedSpans) await this.expand(span);
       const mutations = this.mutations();
       if (mutations.length > 0) {
@@ -334,7 +342,8 @@ export class RangeTransaction implements KvTransaction {
   ): Promise<readonly LockedValue[]> {
     this.checkOpen();
     const { claimed } = this;
-    const isClaimed = keys.map((key) => !claimed.isEmpty && claimed.holds(key));
+    if (claimed === undefined) return this.readShared(keys, options);
+    const isClaimed = keys.map((key) => claimed.holds(key));
     if (!isClaimed.includes(true)) return this.readShared(keys, options);
     // Nobody else can lock those, nor write them.
     const [own, shared] = await Promise.all([
@@ -442,7 +451,7 @@ export class RangeTransaction implements KvTransaction {
     if (value !== undefined && value.length > valueBytesMax)
       throw new DbError('TOO_LARGE', `a value has at most ${valueBytesMax} bytes`, { key });
     const { claimed } = this;
-    const buffer = !claimed.isEmpty && claimed.holds(key) ? claimed : this.buffer;
+    const buffer = claimed?.holds(key) === true ? claimed : this.buffer;
     this.checkRoom(buffer.growthOf(key, value));
     buffer.write(key, value, mustBeAbsent);
   }
@@ -450,7 +459,7 @@ export class RangeTransaction implements KvTransaction {
   /** Undefined: it has no word about the key, or has sent it to the stores. */
   private ownWrite(key: Uint8Array): { readonly value: Uint8Array | undefined } | undefined {
     const { claimed } = this;
-    return !claimed.isEmpty && claimed.holds(key) ? claimed.lookup(key) : this.buffer.lookup(key);
+    return claimed?.holds(key) === true ? claimed.lookup(key) : this.buffer.lookup(key);
   }
 
   /** What was read and is not written, and the snapshot, are forgotten. */
@@ -461,7 +470,7 @@ export class RangeTransaction implements KvTransaction {
 
   private mutations(): WriteMutation[] {
     const mutations: WriteMutation[] = [];
-    const claimed = this.claimed.isEmpty ? [] : this.claimed.waiting();
+    const claimed = this.claimed?.waiting() ?? [];
     for (const writes of [this.buffer.values(), claimed])
       for (const { key, value } of writes)
         mutations.push(value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value });
@@ -490,7 +499,8 @@ export class RangeTransaction implements KvTransaction {
         readChecks.push({ startKey: key, endKey: undefined, since: scanned });
     }
     // A read of a written key is itself what pushes the write above the snapshot.
-    const cheap = serializable && !readBeforeWritten && !this.hasLocked && !this.claimed.hasLeft;
+    const cheap =
+      serializable && !readBeforeWritten && !this.hasLocked && this.claimed?.hasLeft !== true;
     return {
       context,
       conditions: [...unchanged, ...absent],
