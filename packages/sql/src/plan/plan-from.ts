@@ -24,7 +24,9 @@ import type { NodeText, Operator } from '../execute/operator.ts';
 import { FilterOperator } from '../execute/relational.ts';
 import {
   FunctionOperator,
+  type JoinedSource,
   OneRowOperator,
+  type PushedSource,
   ScanOperator,
   VirtualScanOperator,
 } from '../execute/sources.ts';
@@ -37,9 +39,11 @@ import { accessRows, distinctOf, selectivityOf, unknownTableRows } from './estim
 import { filterText, scanText, tableText } from './explain.ts';
 import { impliedBy, indexesOf, type ReadableIndex } from './index-path.ts';
 import { bestOrder, type Estimated } from './join-order.ts';
+import type { TableScan } from './plan.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
 import { compileScan, isUniqueAccess, primaryPartsOf } from './plan-table.ts';
-import { type PushedScan, pushScan } from './push.ts';
+import { type Probe, type PushedScan, pushScan, type ScanQuestion } from './push.ts';
+import { type PushedJoin, pushFetch, pushIndexJoin } from './push-join.ts';
 
 /** An order that a single table may give by itself. `found` is set if it does. */
 export interface Ordering {
@@ -408,15 +412,28 @@ class FromPlanner {
     const enough = path.order === undefined ? undefined : ordering?.limit;
     const rows = Math.min(path.cost, enough ?? Number.POSITIVE_INFINITY);
     const question = { scan, filter, above, rows };
-    const pushed = this.planner.locks === undefined ? pushScan(question) : undefined;
+    const pushed = this.pushed(question);
     const operator = new ScanOperator(
       scan,
       compiler.maybe(filter),
       () => withPushed(scanText(scan, item.alias, filter), pushed),
-      pushed && { program: pushed.program, rest: compiler.maybe(pushed.rest) },
+      pushed && this.source(pushed),
     );
     this.planner.scans.set(operator, { ...question, offset: item.offset });
     return { operator, layout, width: source.types.length, rows: path.rows };
+  }
+
+  private pushed(
+    question: ScanQuestion,
+    probes?: readonly Probe[],
+  ): PushedScan | PushedJoin | undefined {
+    if (this.planner.locks !== undefined) return undefined;
+    return pushScan(question, probes) ?? pushIndexJoin(question, probes);
+  }
+
+  private source(pushed: PushedScan | PushedJoin): PushedSource | JoinedSource {
+    const rest = this.planner.compiler.maybe(pushed.rest);
+    return 'join' in pushed ? { join: pushed.join, rest } : { program: pushed.program, rest };
   }
 
   private placed(offset: number, width: number, place: (i: number) => number): number[] {
@@ -553,9 +570,8 @@ class FromPlanner {
   ): boolean {
     const question = this.planner.scans.get(operator);
     if (question === undefined || !(operator instanceof ScanOperator)) return false;
-    if (this.planner.locks !== undefined) return false;
     if (type !== 'inner' && type !== 'semi' && type !== 'right') return false;
-    const pushed = pushScan(
+    const pushed = this.pushed(
       question,
       sides.map(({ probe, build }) => ({
         key: shifted(probe, -question.offset),
@@ -563,10 +579,7 @@ class FromPlanner {
       })),
     );
     if (pushed === undefined) return false;
-    operator.probed = {
-      program: pushed.program,
-      rest: this.planner.compiler.maybe(pushed.rest),
-    };
+    operator.probed = this.source(pushed);
     return true;
   }
 
@@ -671,9 +684,15 @@ class FromPlanner {
     const { shape, layout, width } = this.shape(type, left, right, rest, needed);
     const read = this.neededColumns(needed, rest, []);
     const columns = source.types.map((_type, i) => read[offset + i] === true);
+    const above = [...columns];
     if (filter !== undefined) markColumns(filter, columns);
     const path = { access: fullScan, index };
     const scan = compileScan(compiler, source, path, { needed: columns, reverse: false });
+    const looked = Math.max(1, left.rows * matches);
+    const pushed =
+      this.planner.locks === undefined && fetchesRows(scan, single)
+        ? pushFetch({ scan, filter, above, rows: looked })
+        : undefined;
     const operator = new LookupJoinOperator(
       left.operator,
       shape,
@@ -682,6 +701,7 @@ class FromPlanner {
         keys: values.map((one) => compiler.evaluator(one, left.layout)),
         single,
         filter: compiler.maybe(filter),
+        pushed: pushed && { rows: pushed.rows, rest: compiler.maybe(pushed.rest) },
       },
       () => ({
         head: `${index === undefined ? 'Key' : 'Index'} Lookup ${joinWord(type)}${index === undefined ? '' : ` using ${index.store.index.name}`} on ${tableText(source.table.name, alias)}`,
@@ -689,10 +709,11 @@ class FromPlanner {
           ...filterText(conjunction([...used]), index === undefined ? 'Key Cond' : 'Index Cond'),
           ...filterText(filter),
           ...filterText(conjunction(rest), 'Join Filter'),
+          ...(pushed === undefined ? [] : [`At Stores: ${pushed.words}`]),
         ],
       }),
     );
-    return { operator, layout, width, rows: Math.max(1, left.rows * matches) };
+    return { operator, layout, width, rows: looked };
   }
 
   private lateral(
@@ -729,11 +750,18 @@ class FromPlanner {
   }
 }
 
+/** Whether a lookup fetches rows by their whole keys. */
+function fetchesRows({ index }: TableScan, single: boolean): boolean {
+  return index === undefined ? single : !index.covering;
+}
+
 /** What of a scan the stores do. */
-function withPushed({ head, details }: NodeText, pushed: PushedScan | undefined): NodeText {
+function withPushed(
+  { head, details }: NodeText,
+  pushed: { readonly words: string } | undefined,
+): NodeText {
   if (pushed === undefined) return { head, details };
-  const what = pushed.filter === undefined ? 'columns' : 'filter, columns';
-  return { head, details: [...details, `At Stores: ${what}`] };
+  return { head, details: [...details, `At Stores: ${pushed.words}`] };
 }
 
 function undefinedText(): NodeText {
