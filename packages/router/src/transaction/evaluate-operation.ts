@@ -9,7 +9,7 @@ import type { Dispatcher } from '../dispatcher.ts';
 import { Operation } from '../operation.ts';
 import { type CallPiece, RangeCall } from '../range-call.ts';
 import type { OperationOptions } from '../router-api.ts';
-import { headerFields, observe } from './header.ts';
+import { headerFields, mayFollow, observe } from './header.ts';
 import type { TransactionParts } from './spread-operation.ts';
 import type { EvaluatedKeys, KeyEvaluation, TransactionContext } from './transaction-api.ts';
 
@@ -21,12 +21,12 @@ export class EvaluateOperation extends Operation<EvaluatedKeys> {
   private readonly dispatcher: Dispatcher;
   private readonly call: EvaluateCall;
 
-  /** @param request in key order; at least one key */
+  /** @param request in key order; at least one key @param options with the time, HLC */
   constructor(
     { dispatcher, admission, coordinator }: TransactionParts,
     context: TransactionContext,
     request: KeyEvaluation,
-    options: OperationOptions,
+    { now, ...options }: OperationOptions & { readonly now: number },
   ) {
     const timeoutMs = options.timeoutMs ?? dispatcher.timings.operationTimeoutMs;
     super(admission, dispatcher.clock.nowMs() + timeoutMs, options.signal);
@@ -35,6 +35,7 @@ export class EvaluateOperation extends Operation<EvaluatedKeys> {
     for (const key of request.keys) bytes += key.length;
     this.bytes = bytes;
     this.call = new EvaluateCall(this, request, { context, coordinator });
+    this.call.mayFollow = mayFollow(context, now, dispatcher.timings.followerReadLagMs);
   }
 
   override begin(): void {
@@ -89,8 +90,9 @@ class EvaluateCall extends RangeCall {
       coordinator: this.asking.coordinator,
       storeId: this.storeId,
     });
+    const { following: followerRead } = this;
     const get = { keys: keys.slice(0, this.asked), program };
-    const request = { requestId, timeoutMs, rangeId, generation, get, transaction };
+    const request = { requestId, timeoutMs, rangeId, generation, followerRead, get, transaction };
     return kv.Request.encode(request).finish();
   }
 

@@ -137,7 +137,8 @@ export class RangeTransactionRouter implements TransactionRouter {
     for (const key of evaluation.keys) checkKey(key);
     if (evaluation.keys.length === 0)
       throw new DbError('INVALID_ARGUMENT', 'an evaluation names at least one key');
-    return new EvaluateOperation(this.base, context, evaluation, options).start();
+    const now = this.now();
+    return new EvaluateOperation(this.base, context, evaluation, { ...options, now }).start();
   }
 
   async locate(

@@ -1,10 +1,11 @@
 /** The programs of a store's reads: started, given their turns, and refused where nobody knows them. */
-import type { Clock } from '@flotilla/base';
+import { type Clock, probe } from '@flotilla/base';
+import type { flotilla } from '../../gen/kv.js';
 import type { StoreLimits } from '../limits.ts';
 import { type Answer, RefusalReason, refusal } from '../replica/answers.ts';
 import { ProgramSlots } from './program-slots.ts';
 import type { ReadProgram, ReadPrograms } from './read-programs.ts';
-import type { RowSource } from './row-sources.ts';
+import { GottenRows, type RowSource } from './row-sources.ts';
 import { type ProgramOutcome, runProgram } from './run-program.ts';
 
 export interface EvaluatedReadsOptions {
@@ -43,6 +44,20 @@ export class EvaluatedReads {
   run(rows: RowSource, program: ReadProgram): Promise<ProgramOutcome> {
     const { clock, limits } = this.options;
     return runProgram(clock, limits, this.slots, { rows, program });
+  }
+
+  /** The answer of a get: what the program makes of values, which are as of when they were taken, however long that lasts. */
+  async ofValues(
+    keys: readonly Uint8Array[],
+    values: readonly flotilla.kv.Value.$Properties[],
+    program: ReadProgram,
+  ): Promise<Answer> {
+    const rows = new GottenRows(keys, values);
+    const outcome = await this.run(rows, program);
+    if (outcome.kind !== 'done') return programRefused();
+    probe('keysEvaluated');
+    const { result, rowsRead } = outcome;
+    return { get: { evaluated: true, result, rowsRead, keysDone: rows.done } };
   }
 }
 

@@ -15,6 +15,7 @@ import {
 import type { MultiRaft } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineIterator } from '../engine/engine.ts';
+import { EvaluatedReads } from '../evaluation/evaluated-reads.ts';
 import type { ReadPrograms } from '../evaluation/read-programs.ts';
 import type { StoreLimits } from '../limits.ts';
 import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
@@ -63,12 +64,15 @@ const begins: Progress = { confirmed: false, waitUntilMs: 0 };
 
 export class Reads {
   readonly barriers: ReadBarriers;
+  /** Of transactions, here and at followers. */
+  readonly evaluation: EvaluatedReads;
   private readonly options: ReadsOptions;
   private scans = 0;
 
   constructor(options: ReadsOptions) {
     this.options = options;
     this.barriers = new ReadBarriers(options);
+    this.evaluation = new EvaluatedReads(options);
   }
 
   /** @returns the answer if there is one at once; otherwise it is sent later */

@@ -4,9 +4,8 @@
  * read-timestamp cache keeps later ones above it.
  */
 import type { flotilla } from '../../gen/kv.js';
-import { EvaluatedReads, programRefused } from '../evaluation/evaluated-reads.ts';
+import { programRefused } from '../evaluation/evaluated-reads.ts';
 import type { ReadProgram } from '../evaluation/read-programs.ts';
-import { GottenRows } from '../evaluation/row-sources.ts';
 import type { Answer, Caller } from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Replica } from '../replica/replica.ts';
@@ -35,7 +34,6 @@ const noBytes = Buffer.alloc(0);
 export class TransactionReads {
   private readonly options: ReadsOptions;
   private readonly reads: Reads;
-  private readonly evaluation: EvaluatedReads;
   private readonly attempts: ReadAttempts;
   private readonly locked: LockedGets;
   private readonly scans: TransactionScans;
@@ -43,12 +41,10 @@ export class TransactionReads {
   constructor(options: ReadsOptions, reads: Reads) {
     this.options = options;
     this.reads = reads;
-    const evaluation = new EvaluatedReads(options);
     const attempts = new ReadAttempts(options, reads);
-    this.evaluation = evaluation;
     this.attempts = attempts;
     this.locked = new LockedGets(options, reads, attempts);
-    this.scans = new TransactionScans(options, { reads, attempts, evaluation });
+    this.scans = new TransactionScans(options, reads, attempts);
   }
 
   /** @returns the answer if there is one at once; otherwise it is sent later */
@@ -94,7 +90,7 @@ export class TransactionReads {
     if (refused !== undefined) return { kind: 'refused', answer: refused };
     const snapshot = snapshotOf(leaseholder, header, { askedAt: read.askedAt, protectedSnapshots });
     if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
-    const program = this.evaluation.programOf(request);
+    const program = this.reads.evaluation.programOf(request);
     if (program === 'refused') return { kind: 'refused', answer: programRefused() };
     const firstWillDo = program !== undefined;
     const busy = firstWillDo ? this.reads.checkRoom() : undefined;
@@ -141,7 +137,6 @@ export class TransactionReads {
     };
   }
 
-  /** What the program makes of the values, which are as of when they were taken, however long that lasts. */
   private async evaluated(
     keys: readonly Uint8Array[],
     { values, older }: SnapshotValues & { readonly kind: 'values' },
@@ -150,11 +145,7 @@ export class TransactionReads {
   ): Promise<Answer> {
     const why = await older?.();
     if (why !== undefined) return answerWithout(why);
-    const rows = new GottenRows(keys, values);
-    const outcome = await this.evaluation.run(rows, program);
-    if (outcome.kind !== 'done') return programRefused();
-    const { result, rowsRead } = outcome;
-    const found = { evaluated: true, result, rowsRead, keysDone: rows.done };
-    return answerOfSnapshot({ get: found }, snapshot);
+    const answer = await this.reads.evaluation.ofValues(keys, values, program);
+    return answer.refusal ? answer : answerOfSnapshot(answer, snapshot);
   }
 }

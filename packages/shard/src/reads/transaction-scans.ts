@@ -1,6 +1,6 @@
 /** Scans of transactions at the leaseholder: rows of a snapshot, or what a program makes of them. */
 import type { flotilla } from '../../gen/kv.js';
-import { type EvaluatedReads, programRefused } from '../evaluation/evaluated-reads.ts';
+import { programRefused } from '../evaluation/evaluated-reads.ts';
 import type { ReadProgram } from '../evaluation/read-programs.ts';
 import { scannedRows } from '../evaluation/row-sources.ts';
 import type { Answer } from '../replica/answers.ts';
@@ -34,24 +34,11 @@ export class TransactionScans {
   private readonly options: ReadsOptions;
   private readonly reads: Reads;
   private readonly attempts: ReadAttempts;
-  private readonly evaluation: EvaluatedReads;
 
-  constructor(
-    options: ReadsOptions,
-    {
-      reads,
-      attempts,
-      evaluation,
-    }: {
-      readonly reads: Reads;
-      readonly attempts: ReadAttempts;
-      readonly evaluation: EvaluatedReads;
-    },
-  ) {
+  constructor(options: ReadsOptions, reads: Reads, attempts: ReadAttempts) {
     this.options = options;
     this.reads = reads;
     this.attempts = attempts;
-    this.evaluation = evaluation;
   }
 
   /** One try on the state of this moment. */
@@ -68,7 +55,7 @@ export class TransactionScans {
     if (refused !== undefined) return { kind: 'refused', answer: refused };
     const snapshot = snapshotOf(leaseholder, header, { askedAt: read.askedAt, protectedSnapshots });
     if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
-    const program = this.evaluation.programOf(request);
+    const program = this.reads.evaluation.programOf(request);
     if (program === 'refused') return { kind: 'refused', answer: programRefused() };
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
@@ -115,7 +102,7 @@ export class TransactionScans {
 
   /** What the program makes of the scan. */
   private async evaluated(scan: VersionScan, program: ReadProgram): Promise<Found> {
-    const outcome = await this.evaluation.run(scannedRows(scan), program);
+    const outcome = await this.reads.evaluation.run(scannedRows(scan), program);
     if (outcome.kind === 'uncertain') return outcome;
     if (outcome.kind === 'refused') return { kind: 'answer', answer: programRefused() };
     const { result, rowsRead, last, complete } = outcome;

@@ -18,8 +18,8 @@ export function startReading(program: Uint8Array): ReadProgram | undefined {
   return {
     take: (_key, value, position) => {
       values.push({ position, value: Buffer.from(value).toString() });
-      // Answers end early, so that what is left has to be asked for again.
-      return values.length < 2;
+      // An answer ends with its first row, so that what is left has to be asked for again.
+      return false;
     },
     finish: () => Buffer.from(JSON.stringify(values)),
   };
