@@ -171,7 +171,7 @@ function questionsOf(rows: number): readonly Question[] {
       sql: `select g, sum(v) as s from facts where w < ${rows / 20} group by g`,
       // A key for each row, and groups of each answer.
       rowsMax: rows / 20 + (groups * rows) / 20 / 128 + 400 * groups,
-      bytesMax: 16 * (rows / 20 + (groups * rows) / 20 / 128 + 400 * groups) + 64 * 1024,
+      bytesMax: 24 * (rows / 20 + (groups * rows) / 20 / 128 + 400 * groups) + 64 * 1024,
       readsAll: false,
       check: (found) => {
         const sums = new Map<number, number>();
@@ -247,7 +247,7 @@ async function load(campaign: Campaign, client: pg.Client, rows: number): Promis
   }
   for (const sql of [
     `insert into names select i, 'name ' || i from generate_series(0, ${joinedRows - 1}) i on conflict do nothing`,
-    'create index if not exists facts_w on facts (w) include (x)',
+    'create index if not exists facts_w on facts (w, x)',
     'analyze facts',
     'analyze names',
   ])

@@ -109,10 +109,10 @@ export const spansAhead: number = 32;
 export const scramIterations = 4096;
 /** Length of a password, characters: PostgreSQL's bound for what clients send. */
 export const passwordLengthMax = 1024;
-/** Rows of one index scan that are fetched by their keys at once: so many first, then more and more. As many as there are keys
- *  in a few ranges' answers. */
+/** Rows of one index scan that are fetched by their keys at once: so many first, which shows how large they are, and at most.
+ *  As many as some ranges take in one request each. */
 export const fetchKeys: { readonly first: number; readonly most: number } = {
-  first: 256,
+  first: 64,
   most: 2_048,
 };
 /** What the rows of one such batch should hold, by what those before it held. Unit: bytes. */

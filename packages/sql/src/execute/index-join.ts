@@ -7,6 +7,7 @@ import { keySuccessor, type Span } from '@flotilla/base';
 import type { KvPair } from '../kv-transaction.ts';
 import { batchRows, fetchAhead, fetchBytes, fetchKeys } from '../limits.ts';
 import type { TableScan } from '../plan/plan.ts';
+import type { Datum } from '../session-api.ts';
 import { keySpans } from './key-spans.ts';
 import { evaluateOnce } from './operator.ts';
 import { pipelined } from './pipeline.ts';
@@ -48,25 +49,12 @@ export async function* openIndexJoin(
 ): AsyncGenerator<JoinedBatch, void, undefined> {
   const fetcher = new RowFetcher(join.scan, run, join.rows, options.filterOfKeys);
   const batches = new BatchSizes(options.limit ?? options.expected);
-  const held = new HeldBatches(run);
-  const fetch = async (keys: readonly Uint8Array[]): Promise<JoinedBatch> => {
+  yield* fetched(join, run, options, batches, async (keys) => {
     const found = await fetcher.fetch(keys);
-    const batch = { ...found, keys };
-    held.add(batch);
-    batches.note(keys.length, held.bytesOf(batch));
-    return batch;
-  };
-  try {
-    const keys = batches.cut(rowKeys(join, run, options));
-    for await (const batch of pipelined(keys, fetch, (taken) => batches.ahead(taken))) {
-      run.pace.check();
-      if (run.pace.due()) await run.pace.rest();
-      yield batch;
-      held.release(batch);
-    }
-  } finally {
-    held.end();
-  }
+    const bytes = bytesOf(found.rows) + keys.reduce((sum, key) => sum + 32 + key.length, 0);
+    batches.note(keys.length, bytes);
+    return { batch: { ...found, keys }, bytes };
+  });
 }
 
 /**
@@ -81,13 +69,53 @@ export async function openIndexGroups(
   const program = await programOfRun(groups, run);
   if (program === undefined) return undefined;
   const batches = new BatchSizes(undefined);
-  const fetch = async (keys: readonly Uint8Array[]): Promise<readonly ProgramResult[]> => {
-    const results: ProgramResult[] = [];
-    for await (const one of evaluatedKeys(groups, run, keys, program)) results.push(one);
-    return results;
+  const parts = fetched(join, run, {}, batches, async (keys) => {
+    const batch: ProgramResult[] = [];
+    for await (const one of evaluatedKeys(groups, run, keys, program)) batch.push(one);
+    return { batch, bytes: batch.reduce((sum, { rows }) => sum + bytesOf(rows), 0) };
+  });
+  return flat(parts);
+}
+
+/** What is made of batches of keys, in order. What waits is counted in the run's memory. */
+async function* fetched<Batch>(
+  join: IndexJoin,
+  run: Run,
+  options: IndexJoinRun,
+  batches: BatchSizes,
+  fetch: (keys: readonly Uint8Array[]) => Promise<Held<Batch>>,
+): AsyncGenerator<Batch, void, undefined> {
+  let held = 0;
+  let ended = false;
+  const work = async (keys: readonly Uint8Array[]): Promise<Held<Batch>> => {
+    const one = await fetch(keys);
+    if (ended) return one;
+    held += one.bytes;
+    run.memory.add(one.bytes);
+    return one;
   };
-  const work = pipelined(batches.cut(rowKeys(join, run, {})), fetch, (n) => batches.ahead(n));
-  return flat(work);
+  try {
+    const keys = batches.cut(rowKeys(join, run, options));
+    for await (const one of pipelined(keys, work, (taken) => batches.ahead(taken))) {
+      run.pace.check();
+      if (run.pace.due()) await run.pace.rest();
+      yield one.batch;
+      held -= one.bytes;
+      run.memory.release(one.bytes);
+    }
+  } finally {
+    ended = true;
+    run.memory.release(held);
+  }
+}
+
+interface Held<Batch> {
+  readonly batch: Batch;
+  readonly bytes: number;
+}
+
+function bytesOf(rows: readonly (readonly Datum[])[]): number {
+  return rows.reduce((sum, row) => sum + rowBytes(row), 0);
 }
 
 async function* flat<Item>(source: AsyncIterable<readonly Item[]>): AsyncGenerator<Item> {
@@ -171,7 +199,10 @@ function restOf(span: Span, last: Uint8Array, reverse: boolean): Span {
   return reverse ? { ...span, endKey: last } : { ...span, startKey: keySuccessor(last) };
 }
 
-/** How many keys are looked up at once: more and more, as long as their rows are small. */
+/**
+ * How many keys are looked up at once. Where few rows may do: as many, then twice as many, and so on. Otherwise a first batch
+ * says how large rows are; then as many as are worth a message to each of some ranges, unless they are large.
+ */
 class BatchSizes {
   private readonly few: number | undefined;
   private size: number;
@@ -184,15 +215,13 @@ class BatchSizes {
 
   /** Batches under way before the next is taken. */
   ahead(taken: number): number {
-    return this.few !== undefined && taken < 3 ? 1 : fetchAhead;
+    return taken < (this.few === undefined ? 1 : 3) ? 1 : fetchAhead;
   }
 
   /** Rows of so many keys held so much. */
   note(keys: number, bytes: number): void {
-    this.most = Math.max(
-      1,
-      Math.min(fetchKeys.most, Math.floor((fetchBytes * keys) / (bytes + 1))),
-    );
+    const fitting = Math.floor((fetchBytes * keys) / Math.max(1, bytes));
+    this.most = Math.max(1, Math.min(fetchKeys.most, fitting));
   }
 
   /** Batches of that size, and a last one. */
@@ -203,7 +232,7 @@ class BatchSizes {
       for (let size = this.next; waiting.length >= size; size = this.next) {
         yield waiting.slice(0, size);
         waiting = waiting.slice(size);
-        this.size = Math.min(2 * this.size, fetchKeys.most);
+        this.size = this.few === undefined ? fetchKeys.most : 2 * this.size;
       }
     }
     if (waiting.length > 0) yield waiting;
@@ -211,39 +240,5 @@ class BatchSizes {
 
   private get next(): number {
     return Math.min(this.size, this.most);
-  }
-}
-
-/** What batches hold that were fetched and are not handed on yet. */
-class HeldBatches {
-  private readonly run: Run;
-  private readonly bytes = new Map<JoinedBatch, number>();
-  private ended = false;
-
-  constructor(run: Run) {
-    this.run = run;
-  }
-
-  bytesOf(batch: JoinedBatch): number {
-    return this.bytes.get(batch) ?? 0;
-  }
-
-  /** Throws 53200. */
-  add(batch: JoinedBatch): void {
-    if (this.ended) return;
-    const keys = batch.keys.reduce((sum, key) => sum + 32 + key.length, 0);
-    const bytes = batch.rows.reduce((sum, row) => sum + rowBytes(row), keys);
-    this.bytes.set(batch, bytes);
-    this.run.memory.add(bytes);
-  }
-
-  release(batch: JoinedBatch): void {
-    this.run.memory.release(this.bytesOf(batch));
-    this.bytes.delete(batch);
-  }
-
-  end(): void {
-    this.ended = true;
-    for (const batch of this.bytes.keys()) this.release(batch);
   }
 }
