@@ -105,6 +105,18 @@ it('goes on where an answer ended', async () => {
   expect(await ask(question)).toEqual(answer);
 });
 
+it('asks for fewer rows where they are too much for an answer', async () => {
+  const limits = { getBytesMax: 700 };
+  for (const options of [{ limits }, { ...everywhere(), limits }]) {
+    await start(options);
+    expect(await ask(question)).toEqual(answer);
+    const ids = Array.from({ length: 40 }, (_, id) => id);
+    const points = await ask(`select id, body from t where id in (${ids.join()}) order by id`);
+    expect(points.map(([id]) => id)).toEqual(ids);
+    if (!('programs' in options)) await world.end();
+  }
+});
+
 it('reads rows where stores know no programs', async () => {
   await start({});
   expect(await ask(question)).toEqual(answer);

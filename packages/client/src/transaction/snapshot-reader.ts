@@ -100,7 +100,22 @@ export class SnapshotReader {
     return { context, sinceMs, choosing: undefined, broken: false };
   }
 
+  /** Where the values of one range are too much for an answer, fewer are asked for at once. */
   async get(
+    keys: readonly Uint8Array[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly (KvValue | undefined)[]> {
+    try {
+      return await this.getAtOnce(keys, signal);
+    } catch (error) {
+      if (!isTooLarge(error) || keys.length < 2) throw error;
+      const half = keys.length >> 1;
+      const first = await this.get(keys.slice(0, half), signal);
+      return [...first, ...(await this.get(keys.slice(half), signal))];
+    }
+  }
+
+  private async getAtOnce(
     keys: readonly Uint8Array[],
     signal: AbortSignal | undefined,
   ): Promise<readonly (KvValue | undefined)[]> {
@@ -202,9 +217,10 @@ export class SnapshotReader {
     const options = signal === undefined ? {} : { signal };
     let program: Uint8Array | undefined = asked;
     let left = keys;
+    let most = getBatchKeys;
     const attempt = async (): Promise<KeysRead> => {
       if (program !== undefined) return router.evaluate(context, { keys: left, program }, options);
-      const first = left.slice(0, getBatchKeys);
+      const first = left.slice(0, most);
       const found = await router.get(context, first, options);
       return { ...found, done: first.length, evaluated: undefined, from: undefined };
     };
@@ -220,7 +236,8 @@ export class SnapshotReader {
           }
         });
       } catch (error) {
-        if (!isProgramRefused(error) || program === undefined) throw error;
+        if (isTooLarge(error) && most > 1) most >>= 1;
+        else if (!isProgramRefused(error) || program === undefined) throw error;
         program = undefined;
         continue;
       }
@@ -388,6 +405,10 @@ function choose(snapshot: Snapshot, reading: Promise<unknown>): void {
 /** What a read of some of the keys has found. */
 interface KeysRead extends Pick<KeysEvaluated, 'done' | 'evaluated' | 'values' | 'readTimestamp'> {
   readonly from: KeysEvaluated['from'] | undefined;
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof DbError && error.code === 'TOO_LARGE';
 }
 
 function isProgramRefused(error: unknown): boolean {

@@ -68,7 +68,8 @@ export async function openIndexGroups(
 ): Promise<AsyncIterable<ProgramResult> | undefined> {
   const program = await programOfRun(groups, run);
   if (program === undefined) return undefined;
-  const batches = new BatchSizes(undefined);
+  // Whatever rows hold, groups are what comes back.
+  const batches = new BatchSizes(undefined, fetchKeys.most);
   const parts = fetched(join, run, {}, batches, async (keys) => {
     const batch: ProgramResult[] = [];
     for await (const one of evaluatedKeys(groups, run, keys, program)) batch.push(one);
@@ -208,14 +209,15 @@ class BatchSizes {
   private size: number;
   private most: number = fetchKeys.most;
 
-  constructor(few: number | undefined) {
+  constructor(few: number | undefined, first: number = fetchKeys.first) {
     this.few = few;
-    this.size = few === undefined ? fetchKeys.first : Math.max(1, Math.min(few, fetchKeys.first));
+    this.size = few === undefined ? first : Math.max(1, Math.min(few, first));
   }
 
   /** Batches under way before the next is taken. */
   ahead(taken: number): number {
-    return taken < (this.few === undefined ? 1 : 3) ? 1 : fetchAhead;
+    if (this.few !== undefined) return taken < 3 ? 1 : fetchAhead;
+    return taken === 0 && this.size < fetchKeys.most ? 1 : fetchAhead;
   }
 
   /** Rows of so many keys held so much. */
