@@ -111,6 +111,7 @@ export const probeNames = [
   /** A write came over the intent of a transaction that was announced to be committed. */
   'announcedResolved',
   'historyRead',
+  'keysEvaluated',
   /** The first range's leaseholder sent a report to where the row is. */
   'rangeReportSentOn',
   /** A new leaseholder heard from the one before up to when it had served. */

@@ -10,7 +10,7 @@
  *   replica/   one range: evaluation, exactly-once, application of log entries
  *   transaction/ intents, records, snapshots at a timestamp, read checks, locks
  *   reads/     gets and scans: newest versions, snapshots at the leaseholder and at followers; leases and confirmations
- *   evaluation/ programs that scans carry, in short turns of the loop
+ *   evaluation/ programs that scans and gets carry, in short turns of the loop
  *   split/     a range is cut in two: when, where, and how the right half begins
  *   snapshot/  a range's whole state from one store to another
  *   membership/ replicas come, move and go
@@ -35,8 +35,8 @@ export type {
 } from './engine/engine.ts';
 export { openLevelEngine } from './engine/level-engine.ts';
 export { VolatileEngine } from './engine/volatile-engine.ts';
+export type { ReadProgram, ReadPrograms } from './evaluation/read-programs.ts';
 export type { ComputedValue, RowPrograms, StorePrograms } from './evaluation/row-programs.ts';
-export type { ScanProgram, ScanPrograms } from './evaluation/scan-programs.ts';
 export {
   foundingRangesDefault,
   foundingRangesMax,

@@ -31,7 +31,7 @@ export interface StoreLimits {
   readonly scanChunkRows: number;
   /** Scans running at once per store: each holds an iterator and a pool thread. Above it: BUSY. */
   readonly scansMax: number;
-  /** Programs of scans that read more than `programRowsFree` keys: how many run at once, how many wait for it, and how long;
+  /** Programs that read more than `programRowsFree` keys: how many run at once, how many wait for it, and how long;
    *  then they answer with what they have done. Few, so that others' reads get their turns; a wait below what a router takes
    *  for silence. Unit: ms. */
   readonly programRowsFree: number;
@@ -41,6 +41,8 @@ export interface StoreLimits {
   /** One answer of a program: rows that it reads, and how long it may take, about. Unit: ms. */
   readonly programRowsMax: number;
   readonly programMs: number;
+  /** Keys of a get with a program that count, the others are for another answer: they are looked up in one turn. */
+  readonly programKeysMax: number;
   /** A program lets others run after so long. Unit: ms. */
   readonly programSliceMs: number;
   /** Largest program. Unit: bytes. */
@@ -145,6 +147,7 @@ export const defaultStoreLimits: StoreLimits = {
   programWaitMs: 200,
   programRowsMax: 50_000,
   programMs: 100,
+  programKeysMax: 256,
   programSliceMs: 2,
   programBytesMax: 1024 * 1024,
   entryBytesTarget: 1024 * 1024,

@@ -72,6 +72,19 @@ export interface EvaluatedPart {
   readonly from: { readonly rangeId: number; readonly storeId: number } | undefined;
 }
 
+/** What became of some of the keys whose rows a program was sent to. Parts come in an order of their own. */
+export interface EvaluatedKeys {
+  /** Of these keys, among those that were asked for. The program counted them from 0. */
+  readonly positions: readonly number[];
+  /** What a store's program made of their rows. Undefined: `values` are the rows themselves, not evaluated yet. */
+  readonly result: Uint8Array | undefined;
+  /** One for each position; undefined = absent. */
+  readonly values: readonly (Uint8Array | undefined)[];
+  /** Rows that were read for it. */
+  readonly rowsRead: number;
+  readonly from: { readonly rangeId: number; readonly storeId: number } | undefined;
+}
+
 /** A moment in the writes of one transaction. Opaque. */
 export interface Savepoint {
   readonly savepoint: unknown;
@@ -120,6 +133,17 @@ export interface KvTransaction {
     program: Uint8Array,
     options?: EvaluateOptions,
   ): AsyncIterable<EvaluatedPart> | undefined;
+
+  /**
+   * As `getMany` without locks, but with the rows evaluated where they are, on all ranges at once. Each key is in one part. Where a
+   * store does not know the program, and of keys that the transaction has written, the rows themselves come back. Undefined:
+   * nothing below evaluates.
+   */
+  evaluateKeys(
+    keys: readonly Uint8Array[],
+    program: Uint8Array,
+    signal?: AbortSignal,
+  ): AsyncIterable<EvaluatedKeys> | undefined;
 
   /** Buffers a write. Synchronous: nothing leaves before `commit`. Throws DbError TOO_LARGE. */
   put(key: Uint8Array, value: Uint8Array): void;

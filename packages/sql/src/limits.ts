@@ -109,6 +109,18 @@ export const spansAhead: number = 32;
 export const scramIterations = 4096;
 /** Length of a password, characters: PostgreSQL's bound for what clients send. */
 export const passwordLengthMax = 1024;
+/** Rows of one index scan that are fetched by their keys at once: so many first, which shows how large they are, and at most.
+ *  As many as some ranges take in one request each. */
+export const fetchKeys: { readonly first: number; readonly most: number } = {
+  first: 64,
+  most: 2_048,
+};
+/** What the rows of one such batch should hold, by what those before it held. Unit: bytes. */
+export const fetchBytes: number = 1024 * 1024;
+/** Such batches under way at once. */
+export const fetchAhead: number = 4;
+/** Fewer rows than this are fetched as they are: a program costs as much as some of them. */
+export const keysWorthProgram: number = 8;
 /** Rows of one side whose partners are looked up at once, where each may have many. */
 export const lookupRows: number = 128;
 /** Rows that ANALYZE keeps of a table to describe its columns. */

@@ -289,4 +289,12 @@ const nothingThere: SnapshotSource = {
   scan: none,
   inPieces: (spans) =>
     Promise.resolve({ pieces: spans, rows: () => none(), evaluate: () => none() }),
+  keysInPieces: (keys) =>
+    Promise.resolve({
+      counts: [keys.length],
+      evaluate: async function* (piece) {
+        const values = piece.map(() => undefined);
+        yield { done: piece.length, result: undefined, values, rowsRead: 0, from: undefined };
+      },
+    }),
 };

@@ -1,5 +1,6 @@
 /** Reads of the past at whichever store is asked: one message to one store, also where the leaseholder is not to be had. */
 import { type Address, SystemClock, timestampToWallMs, toTimestamp } from '@flotilla/base';
+import type { StorePrograms } from '@flotilla/shard';
 import { createSqlEngine, type SqlSession } from '@flotilla/sql';
 import { MemoryKvDatabase } from '@flotilla/sql/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -11,6 +12,21 @@ import type { TestClient } from './transaction.test-kit.ts';
 const key = keyOf(1);
 /** Until what is written now is closed everywhere. Unit: ms. */
 const untilClosed = 5000;
+
+/** Hands back the last value. */
+const programs: StorePrograms = {
+  compute: () => undefined,
+  start: () => {
+    let last: Uint8Array = Buffer.alloc(0);
+    return {
+      take: (_key, value) => {
+        last = value;
+        return true;
+      },
+      finish: () => Buffer.concat([Buffer.from('evaluated '), last]),
+    };
+  },
+};
 
 let world: StoreWorld;
 let writer: TestClient;
@@ -28,7 +44,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  world = await StoreWorld.start(91);
+  world = await StoreWorld.start(91, { programs: () => ({ programs }) });
   writer = world.client('writer');
   reader = world.client('reader');
   await put('old');
@@ -112,6 +128,22 @@ describe('a read of the past', () => {
     const { asked } = watch();
     expect(await readAt(past)).toBe('old');
     expect(asked).toEqual([other]);
+  });
+
+  it('is evaluated by a program, too', async () => {
+    const evaluated = async (): Promise<string> => {
+      const transaction = reader.database.begin({ readOnly: true, asOf: past });
+      let found = '';
+      for await (const { result } of transaction.evaluateKeys([key], Buffer.from('any')) ?? [])
+        found += Buffer.from(result ?? []);
+      return found;
+    };
+    const { asked } = watch();
+    for (let i = 0; i < 3; i++) expect(await world.run(evaluated())).toBe('evaluated old');
+    expect([...asked].sort()).toEqual([1, 2, 3]);
+    const holder = await leaseholder();
+    world.cluster.network.isolate(`store-${holder}`);
+    expect(await world.run(evaluated())).toBe('evaluated old');
   });
 
   it('scans, too', async () => {

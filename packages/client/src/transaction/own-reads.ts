@@ -2,12 +2,18 @@
  * Reads of a snapshot with a transaction's own writes in them, which win. Knows neither where the snapshot comes from nor
  * what becomes of the writes. Used by the transactions alone.
  */
-import { type Span, spanContains } from '@flotilla/base';
+import { compareBytes, type Span, spanContains } from '@flotilla/base';
 import type { KvRow, KvValue } from '@flotilla/router';
-import type { EvaluatedPart, EvaluateOptions, KvPair, ScanOptions } from '@flotilla/sql/protocol';
+import type {
+  EvaluatedKeys,
+  EvaluatedPart,
+  EvaluateOptions,
+  KvPair,
+  ScanOptions,
+} from '@flotilla/sql/protocol';
 import { inOrder } from './in-order.ts';
 import { ScanMerge } from './scan-merge.ts';
-import type { Pieces, RowsOptions } from './snapshot-reader.ts';
+import type { KeyPieces, Pieces, RowsOptions } from './snapshot-reader.ts';
 import type { OwnWrite } from './write-buffer.ts';
 
 /** Ranges whose rows are evaluated at once, and what may wait of each before its last answer, which may be half a MiB. */
@@ -33,6 +39,7 @@ export interface SnapshotSource {
   ): Promise<readonly (KvValue | undefined)[]>;
   scan(span: Span, options: RowsOptions): AsyncIterable<readonly KvRow[]>;
   inPieces(spans: readonly Span[], signal: AbortSignal | undefined): Promise<Pieces>;
+  keysInPieces(keys: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<KeyPieces>;
 }
 
 export class OwnReads {
@@ -106,6 +113,52 @@ export class OwnReads {
     this.onRead();
   }
 
+  /** Keys that the transaction has written come first, with their own values; the others by range. */
+  async *evaluateKeys(
+    keys: readonly Uint8Array[],
+    program: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<EvaluatedKeys, void, void> {
+    const positions: number[] = [];
+    const values: (Uint8Array | undefined)[] = [];
+    const missing: number[] = [];
+    for (let i = 0; i < keys.length; i++) {
+      const own = this.writes.lookup(keys[i] ?? noBytes);
+      if (own === undefined) missing.push(i);
+      else {
+        positions.push(i);
+        values.push(own.value);
+      }
+    }
+    if (positions.length > 0)
+      yield { positions, result: undefined, values, rowsRead: 0, from: undefined };
+    if (missing.length === 0) return;
+    missing.sort((a, b) => compareBytes(keys[a] ?? noBytes, keys[b] ?? noBytes));
+    const keyAt = (position: number): Uint8Array => keys[position] ?? noBytes;
+    const reading = await this.source.keysInPieces(missing.map(keyAt), signal);
+    const pieces: (readonly number[])[] = [];
+    let from = 0;
+    for (const count of reading.counts) {
+      pieces.push(missing.slice(from, from + count));
+      from += count;
+    }
+    const open = async function* (piece: readonly number[]): AsyncGenerator<EvaluatedKeys> {
+      let at = 0;
+      for await (const part of reading.evaluate(piece.map(keyAt), program)) {
+        const { done, result, rowsRead, from: where } = part;
+        const some = piece.slice(at, at + done);
+        at += done;
+        const found = part.values.map((one) => one?.value);
+        yield { positions: some, result, values: found, rowsRead, from: where };
+      }
+    };
+    const limits = { sources: piecesAhead, weight: bytesAhead, weigh: weightOfKeys };
+    for await (const part of inOrder(pieces, open, limits)) {
+      this.onRead();
+      yield part;
+    }
+  }
+
   private async *rowsOf(
     reading: Pieces,
     piece: Span,
@@ -152,8 +205,15 @@ export class OwnReads {
   }
 }
 
+const noBytes = new Uint8Array(0);
+
 /** What a part holds. Unit: bytes, about. */
 function weightOf({ result, pairs }: EvaluatedPart): number {
   const own = 256 + (result?.length ?? 0);
   return pairs.reduce((sum, { key, value }) => sum + key.length + value.length, own);
+}
+
+function weightOfKeys({ positions, result, values }: EvaluatedKeys): number {
+  const own = 256 + 8 * positions.length + (result?.length ?? 0);
+  return values.reduce((sum, value) => sum + (value?.length ?? 0), own);
 }

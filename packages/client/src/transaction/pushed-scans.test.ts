@@ -1,102 +1,33 @@
 /** Programs of scans over real stores: the same rows, whatever is in the way of them. */
-import { concatBytes, DbError, KeyWriter, SeededPrng, tablePrefix } from '@flotilla/base';
-import {
-  createSqlEngine,
-  createStorePrograms,
-  type SqlEngine,
-  type SqlSession,
-} from '@flotilla/sql';
 import { afterEach, expect, it } from 'vitest';
-import { StoreWorld, type StoreWorldOptions } from './store-world.test-kit.ts';
-import type { TestClient } from './transaction.test-kit.ts';
+import {
+  everywhere,
+  notEverywhere,
+  pieces,
+  type Row,
+  rows,
+  SqlWorld,
+} from './sql-world.test-kit.ts';
+import type { StoreWorldOptions } from './store-world.test-kit.ts';
 
-const rows = 240;
-const pieces = 6;
+let world: SqlWorld;
 
-let world: StoreWorld;
-let client: TestClient;
-let engine: SqlEngine;
-let session: SqlSession;
-
-afterEach(async () => {
-  await world.run(engine.close());
-  await world.end();
-});
-
-type Row = readonly unknown[];
-
-function newSession(): SqlSession {
-  return engine.createSession({ user: 'postgres', database: 'flotilla' });
-}
-
-async function ask(sql: string, within: SqlSession = session): Promise<readonly Row[]> {
-  const work = async (): Promise<readonly Row[]> => {
-    let found: Row[] = [];
-    for (const statement of within.parse(sql)) {
-      const result = await within.execute(await within.prepare(statement, []), []);
-      found = [];
-      for await (const batch of result.rows ?? []) found.push(...batch);
-    }
-    return found;
-  };
-  return world.run(work(), 60_000);
-}
+afterEach(() => world.end());
 
 async function start(options: StoreWorldOptions): Promise<void> {
-  world = await StoreWorld.start(91, options);
-  client = world.client('sql');
-  const { clock } = world.cluster;
-  engine = await world.run(
-    createSqlEngine({ database: client.database, clock, prng: new SeededPrng(5) }),
-    60_000,
-  );
-  session = newSession();
-  await ask('create table t (id int primary key, g int, v int, body text)');
-  const [[place] = []] = await ask("select relfilenode::int8 from pg_class where relname = 't'");
-  const prefix = Buffer.alloc(4);
-  prefix.writeUInt32BE(Number(place));
-  for (let i = 1; i < pieces; i++) {
-    const key = new KeyWriter()
-      .begin(concatBytes(tablePrefix, prefix))
-      .integer(0)
-      .integer((i * rows) / pieces)
-      .finish();
-    await world.run(cut(key), 60_000);
-  }
-  await ask(
+  world = await SqlWorld.start(
+    options,
+    'create table t (id int primary key, g int, v int, body text)',
     `insert into t select i, i % 7, i, repeat('x', 50) from generate_series(0, ${rows - 1}) i`,
   );
 }
 
-/** Again while the range cannot be cut just then. */
-async function cut(key: Uint8Array): Promise<void> {
-  for (let tries = 0; ; tries++)
-    try {
-      await client.router.split(key, { timeoutMs: 20_000 });
-      return;
-    } catch (error) {
-      if (!(error instanceof DbError) || tries === 20) throw error;
-      await world.sleep(200);
-    }
-}
-
-const everywhere = (): StoreWorldOptions => ({
-  programs: () => ({ programs: createStorePrograms() }),
-});
-
-function facts(lines: readonly Row[]): Record<string, number> {
-  const found: Record<string, number> = {};
-  for (const [line] of lines)
-    for (const [, word, number] of String(line).matchAll(/(\w+)=(\d+)/g))
-      if (/^(Storage|Evaluated)/.test(String(line)))
-        found[`${String(line).split(/[ :]/)[0]} ${word}`] = Number(number);
-  return found;
-}
+const ask = (...asked: Parameters<SqlWorld['ask']>): Promise<readonly Row[]> => world.ask(...asked);
 
 it('is evaluated on all ranges', async () => {
   await start(everywhere());
   expect(await ask('select count(*) from t')).toEqual([[BigInt(rows)]]);
-  const told = facts(await ask('explain (analyze) select g, sum(v) from t group by g'));
+  const told = await world.told('select g, sum(v) from t group by g');
   expect(told).toMatchObject({
     'Evaluated rows': rows,
     'Evaluated ranges': pieces,
@@ -109,7 +40,7 @@ it('is evaluated on all ranges', async () => {
     [103],
     [3],
   ]);
-  const limited = facts(await ask('explain (analyze) select id from t where v > 5 limit 3'));
+  const limited = await world.told('select id from t where v > 5 limit 3');
   expect(limited).toMatchObject({ 'Evaluated requests': 1, 'Storage rows': 3 });
 });
 
@@ -121,7 +52,7 @@ it('goes on where an answer ended', async () => {
   expect(await ask('select sum(v) from t where g < 7')).toEqual([
     [BigInt((rows * (rows - 1)) / 2)],
   ]);
-  const told = facts(await ask('explain (analyze) select count(*) from t'));
+  const told = await world.told('select count(*) from t');
   expect(told['Evaluated rows']).toBe(rows);
   expect(told['Evaluated requests']).toBeGreaterThan(rows / 8);
 });
@@ -131,7 +62,7 @@ it('reads rows where stores know no programs', async () => {
   expect(await ask('select g, count(*) from t where v < 100 group by g order by g')).toHaveLength(
     7,
   );
-  const told = facts(await ask('explain (analyze) select count(*) from t'));
+  const told = await world.told('select count(*) from t');
   expect(told).toEqual({
     'Storage requests': pieces,
     'Storage rows': rows,
@@ -140,8 +71,7 @@ it('reads rows where stores know no programs', async () => {
 });
 
 it('reads rows of the stores that know no programs', async () => {
-  const some = (storeId: number) => (storeId === 1 ? {} : { programs: createStorePrograms() });
-  await start({ programs: some });
+  await start(notEverywhere());
   expect(await ask('select count(*), sum(v) from t')).toEqual([
     [BigInt(rows), BigInt((rows * (rows - 1)) / 2)],
   ]);
@@ -160,7 +90,7 @@ it('shows the writes of its own transaction', async () => {
 
 it('is a read of every row of the span', async () => {
   await start(everywhere());
-  const other = newSession();
+  const other = world.newSession();
   await ask('begin isolation level serializable');
   expect(await ask('select count(*) from t where v > 1000')).toEqual([[0n]]);
   await ask('insert into t values (2000, 0, 2000, null)', other);
@@ -170,7 +100,7 @@ it('is a read of every row of the span', async () => {
 
 it('sees one snapshot of all ranges', async () => {
   await start(everywhere());
-  const other = newSession();
+  const other = world.newSession();
   await ask('begin isolation level repeatable read');
   const [[before] = []] = await ask('select sum(v) from t');
   await ask('update t set v = v + 1 where id in (1, 239)', other);

@@ -21,6 +21,7 @@ import type {
 } from '@flotilla/router';
 import {
   type BeginOptions,
+  type EvaluatedKeys,
   type EvaluatedPart,
   type EvaluateOptions,
   type IsolationLevel,
@@ -37,7 +38,7 @@ import {
 import { type ClaimedMark, ClaimedSpans } from './claimed-spans.ts';
 import { Commit, type CommitParts } from './commit.ts';
 import { OwnReads } from './own-reads.ts';
-import { ReadSet } from './read-set.ts';
+import { isChanged, ReadSet } from './read-set.ts';
 import type { SnapshotKeeper } from './snapshot-keeper.ts';
 import { readerParts, SnapshotReader } from './snapshot-reader.ts';
 import { keyText, WriteBuffer } from './write-buffer.ts';
@@ -174,6 +175,31 @@ export class RangeTransaction implements KvTransaction {
     this.checkOpen();
     for (const { reads, spans: some } of this.parted(spans, options.reverse === true))
       yield* reads.evaluate(some, program, options);
+  }
+
+  async *evaluateKeys(
+    keys: readonly Uint8Array[],
+    program: Uint8Array,
+    signal?: AbortSignal,
+  ): AsyncIterable<EvaluatedKeys> {
+    this.checkOpen();
+    const { claimed, ownReads } = this;
+    const places = keys.map((_key, i) => i);
+    const isClaimed = (i: number): boolean => claimed?.holds(keys[i] ?? noBytes) === true;
+    const parts =
+      claimed === undefined || !places.some(isClaimed)
+        ? [{ reads: ownReads, places }]
+        : [
+            { reads: claimed.reads, places: places.filter(isClaimed) },
+            { reads: ownReads, places: places.filter((i) => !isClaimed(i)) },
+          ];
+    for (const { reads, places: some } of parts)
+      for await (const part of reads.evaluateKeys(
+        some.map((i) => keys[i] ?? noBytes),
+        program,
+        signal,
+      ))
+        yield { ...part, positions: part.positions.map((i) => some[i] ?? 0) };
   }
 
   /** What is claimed and what is not, in scan order: as it is now. */
@@ -422,14 +448,14 @@ export class RangeTransaction implements KvTransaction {
       if (skipped.has(index)) continue;
       const version = values[index]?.timestamp ?? 0;
       const before = reads.point(keyText(key));
+      const isOther = before !== undefined && isChanged(before, version);
       newest = Math.max(newest, version);
       if (unchanged && snapshot > 0) {
         // A row that only a scan has seen was there: absent now, it was deleted.
-        const known = before === undefined ? version : before.version;
         const wasThere =
           before !== undefined || version > 0 || this.buffer.lookup(key) !== undefined;
-        if (version > snapshot || known !== version || !wasThere) throw changed(key);
-      } else if (before !== undefined && before.version !== version) {
+        if (version > snapshot || isOther || !wasThere) throw changed(key);
+      } else if (before !== undefined && isOther) {
         // Under read committed a lock shows what is newest. But what was locked before was to stay as it was, and the lock
         // is lost; and what was written rests on what had been read.
         const counts = before.locked || this.buffer.writes(keyText(key));
@@ -493,8 +519,10 @@ export class RangeTransaction implements KvTransaction {
       const scanned = read === undefined ? reads.scannedSince(key) : undefined;
       if (read !== undefined || scanned !== undefined) readBeforeWritten = true;
       if (mustBeAbsent) absent.push({ kind: 'absent', key });
-      else if (read !== undefined)
+      else if (read?.version !== undefined)
         unchanged.push({ kind: 'unchanged', key, timestamp: read.version });
+      else if (read !== undefined)
+        readChecks.push({ startKey: key, endKey: undefined, since: read.since });
       else if (scanned !== undefined && !serializable && ofSpan !== true)
         readChecks.push({ startKey: key, endKey: undefined, since: scanned });
     }
@@ -526,6 +554,8 @@ export class RangeTransaction implements KvTransaction {
     if (this.readOnly) throw new DbError('INVALID_ARGUMENT', 'the transaction is read-only');
   }
 }
+
+const noBytes = new Uint8Array(0);
 
 function changed(key: Uint8Array): DbError {
   return new DbError('CONFLICT', 'a key was changed since it was read', { key });

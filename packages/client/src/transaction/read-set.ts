@@ -8,12 +8,19 @@ import { keyText } from './write-buffer.ts';
 
 export interface PointRead {
   readonly key: Uint8Array;
-  /** 0 = absent. */
-  readonly version: number;
+  /** 0 = absent. Undefined: the reader was not told, because a store has evaluated the row. */
+  readonly version: number | undefined;
   /** When that was the newest version. */
   readonly since: number;
   /** Read under a lock: checked at commit in every isolation, since locks may be lost. */
   readonly locked: boolean;
+}
+
+/** Whether a key has another version now than when it was read. What was evaluated and is gone may have been there. */
+export function isChanged(read: PointRead, version: number): boolean {
+  return read.version === undefined
+    ? version === 0 || version > read.since
+    : version !== read.version;
 }
 
 interface SpanRead {
@@ -57,7 +64,7 @@ export class ReadSet {
     return this.points.get(text);
   }
 
-  addPoint(key: Uint8Array, version: number, since: number): void {
+  addPoint(key: Uint8Array, version: number | undefined, since: number): void {
     const text = keyText(key);
     const before = this.points.get(text);
     // The first version seen is the one that counts: whatever was computed may rest on it.

@@ -6,6 +6,7 @@
  */
 import { type Clock, DbError, probe, type Span } from '@flotilla/base';
 import {
+  type EvaluatedKeys as KeysEvaluated,
   type KvRow,
   type KvValue,
   type LockOptions,
@@ -15,7 +16,7 @@ import {
   TransactionRefused,
   type TransactionRouter,
 } from '@flotilla/router';
-import type { EvaluatedPart } from '@flotilla/sql/protocol';
+import type { EvaluatedKeys, EvaluatedPart } from '@flotilla/sql/protocol';
 import type { LockKeeper } from './lock-keeper.ts';
 import type { ReadSet } from './read-set.ts';
 import { keptAfterMs, type SnapshotKeeper } from './snapshot-keeper.ts';
@@ -35,6 +36,19 @@ export interface RowsOptions {
 }
 
 /** Pieces of spans, in key order, and how they are read: of the snapshot that was there when they were asked for. */
+/** Keys in key order, and how many of them lie in each range, as far as is known. */
+export interface KeyPieces {
+  readonly counts: readonly number[];
+  /** What a program makes of the rows of keys of one piece, or the values themselves where stores do not know it. */
+  evaluate(keys: readonly Uint8Array[], program: Uint8Array): AsyncIterable<EvaluatedPiece>;
+}
+
+/** Of the next `done` keys. */
+export interface EvaluatedPiece extends Pick<EvaluatedKeys, 'result' | 'rowsRead' | 'from'> {
+  readonly done: number;
+  readonly values: readonly (KvValue | undefined)[];
+}
+
 export interface Pieces {
   readonly pieces: readonly Span[];
   rows(piece: Span, options: RowsOptions): AsyncIterable<readonly KvRow[]>;
@@ -103,7 +117,22 @@ export class SnapshotReader {
     return { context, sinceMs, choosing: undefined, broken: false };
   }
 
+  /** Where the values of one range are too much for an answer, fewer are asked for at once. */
   async get(
+    keys: readonly Uint8Array[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly (KvValue | undefined)[]> {
+    try {
+      return await this.getAtOnce(keys, signal);
+    } catch (error) {
+      if (!isTooLarge(error) || keys.length < 2) throw error;
+      const half = keys.length >> 1;
+      const first = await this.get(keys.slice(0, half), signal);
+      return [...first, ...(await this.get(keys.slice(half), signal))];
+    }
+  }
+
+  private async getAtOnce(
     keys: readonly Uint8Array[],
     signal: AbortSignal | undefined,
   ): Promise<readonly (KvValue | undefined)[]> {
@@ -164,15 +193,77 @@ export class SnapshotReader {
     const pieces = located.flatMap(({ readChecks }) =>
       readChecks.map(({ startKey, endKey = startKey }) => ({ startKey, endKey })),
     );
-    const { context, choosing } = snapshot;
-    if (pieces.length > 1 && context.readTimestamp === 0 && choosing === undefined)
-      context.readTimestamp = router.now();
+    if (pieces.length > 1) this.chooseFor(snapshot);
     return {
       pieces: pieces.sort((a, b) => Buffer.compare(a.startKey, b.startKey)),
       rows: (piece, options) => this.rowsOf(snapshot, piece, options),
       evaluate: (piece, program, reverse) =>
         this.evaluated(snapshot, piece, { program, reverse, signal }),
     };
+  }
+
+  /** As `inPieces`. @param keys in key order */
+  async keysInPieces(
+    keys: readonly Uint8Array[],
+    signal: AbortSignal | undefined,
+  ): Promise<KeyPieces> {
+    const { snapshot } = this;
+    const options = signal === undefined ? {} : { signal };
+    const located = await this.parts.router.locate(keys, [], options);
+    if (located.length > 1) this.chooseFor(snapshot);
+    return {
+      counts: located.map((piece) => piece.keys.length),
+      evaluate: (piece, program) => this.evaluatedKeys(snapshot, piece, program, signal),
+    };
+  }
+
+  /** Several ranges are about to be read: none of them can choose for all. */
+  private chooseFor({ context, choosing }: Snapshot): void {
+    if (context.readTimestamp === 0 && choosing === undefined)
+      context.readTimestamp = this.parts.router.now();
+  }
+
+  private async *evaluatedKeys(
+    snapshot: Snapshot,
+    keys: readonly Uint8Array[],
+    asked: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<EvaluatedPiece, void, void> {
+    const { router, reads } = this.parts;
+    const { context } = snapshot;
+    const options = signal === undefined ? {} : { signal };
+    let program: Uint8Array | undefined = asked;
+    let left = keys;
+    let most = getBatchKeys;
+    const attempt = async (): Promise<KeysRead> => {
+      if (program !== undefined) return router.evaluate(context, { keys: left, program }, options);
+      const first = left.slice(0, most);
+      const found = await router.get(context, first, options);
+      return { ...found, done: first.length, evaluated: undefined, from: undefined };
+    };
+    while (left.length > 0) {
+      const of = left;
+      let batch: KeysRead;
+      try {
+        batch = await this.read(snapshot, attempt, ({ done, evaluated, values, readTimestamp }) => {
+          for (let i = 0; i < done; i++) {
+            const key = of[i];
+            const version = evaluated === undefined ? (values[i]?.timestamp ?? 0) : undefined;
+            if (key !== undefined) reads.addPoint(key, version, readTimestamp);
+          }
+        });
+      } catch (error) {
+        if (isTooLarge(error) && most > 1) most >>= 1;
+        else if (!isProgramRefused(error) || program === undefined) throw error;
+        program = undefined;
+        continue;
+      }
+      const { done, evaluated, values, from } = batch;
+      left = left.slice(done);
+      yield evaluated === undefined
+        ? { done, result: undefined, values, rowsRead: done, from }
+        : { done, result: evaluated.result, values: [], rowsRead: evaluated.rowsRead, from };
+    }
   }
 
   private async *evaluated(
@@ -200,8 +291,7 @@ export class SnapshotReader {
           ({ covered, readTimestamp }) => reads.addSpan(covered, readTimestamp),
         );
       } catch (error) {
-        const refused = error instanceof TransactionRefused && error.reason === 'program-refused';
-        if (!refused || program === undefined) throw error;
+        if (!isProgramRefused(error) || program === undefined) throw error;
         program = undefined;
         continue;
       }
@@ -326,5 +416,20 @@ export class SnapshotReader {
 
 function ignore(): void {}
 
+/** What a read of some of the keys has found. */
+interface KeysRead extends Pick<KeysEvaluated, 'done' | 'evaluated' | 'values' | 'readTimestamp'> {
+  readonly from: KeysEvaluated['from'] | undefined;
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof DbError && error.code === 'TOO_LARGE';
+}
+
+function isProgramRefused(error: unknown): boolean {
+  return error instanceof TransactionRefused && error.reason === 'program-refused';
+}
+
 /** Rows per request of a scan. */
 const scanBatchRows = 1000;
+/** Keys per request where rows are to be evaluated by whoever asks. */
+const getBatchKeys = 256;

@@ -10,6 +10,7 @@ import { ScanOperation } from '../scan.ts';
 import type { StoreRequests } from '../store-requests.ts';
 import { hullOf, WriteOperation, type WriteParts } from '../write-operation.ts';
 import { computationBytes } from './computation.ts';
+import { EvaluateOperation } from './evaluate-operation.ts';
 import { LocateOperation } from './locate-operation.ts';
 import { PrepareOperation } from './prepare-operation.ts';
 import { Pusher } from './pusher.ts';
@@ -26,6 +27,8 @@ import type { TransactionParts } from './spread-operation.ts';
 import type {
   DecidedState,
   Decision,
+  EvaluatedKeys,
+  KeyEvaluation,
   LiveTransaction,
   Located,
   LockOptions,
@@ -123,6 +126,19 @@ export class RangeTransactionRouter implements TransactionRouter {
     ).start();
     const covered = reverse ? { startKey: next, endKey } : { startKey, endKey: next };
     return { rows, evaluated, from, covered, readTimestamp };
+  }
+
+  async evaluate(
+    context: TransactionContext,
+    evaluation: KeyEvaluation,
+    options: OperationOptions = {},
+  ): Promise<EvaluatedKeys> {
+    this.parts.checkOpen();
+    for (const key of evaluation.keys) checkKey(key);
+    if (evaluation.keys.length === 0)
+      throw new DbError('INVALID_ARGUMENT', 'an evaluation names at least one key');
+    const now = this.now();
+    return new EvaluateOperation(this.base, context, evaluation, { ...options, now }).start();
   }
 
   async locate(

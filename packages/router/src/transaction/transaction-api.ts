@@ -86,6 +86,24 @@ export interface SnapshotRows {
   readonly readTimestamp: number;
 }
 
+export interface KeyEvaluation {
+  /** In key order, without locks. */
+  readonly keys: readonly Uint8Array[];
+  /** What stores are to make of their rows, up to bounds of their own. */
+  readonly program: Uint8Array;
+}
+
+export interface EvaluatedKeys {
+  /** How many of the keys, from the first, this is about: at least one. The others lie elsewhere, or were too much at once. */
+  readonly done: number;
+  /** What the program made of their rows, and how many these were; it counts the keys from 0. Undefined: the store knows of no programs. */
+  readonly evaluated: { readonly result: Uint8Array; readonly rowsRead: number } | undefined;
+  /** One for each, where no program was run; undefined = absent. */
+  readonly values: readonly (KvValue | undefined)[];
+  readonly from: { readonly rangeId: number; readonly storeId: number };
+  readonly readTimestamp: number;
+}
+
 /** Nothing in it was written after `since`. `endKey` undefined: one key. */
 export interface ReadCheck {
   readonly startKey: Uint8Array;
@@ -186,7 +204,7 @@ export interface LiveTransaction {
 }
 
 /**
- * `program-refused`: the store cannot run what the scan carries along. `uncertain`: read at `timestamp` or above. `pushed`: write at `timestamp` or above. `several-ranges`: what must be in
+ * `program-refused`: the store cannot run what the read carries along. `uncertain`: read at `timestamp` or above. `pushed`: write at `timestamp` or above. `several-ranges`: what must be in
  * one range is not. `aborted`: others have recovered it. `too-old`: the snapshot is older than the history. `too-late`: the
  * write could only be made at `timestamp`, which is above its greatest.
  */
@@ -219,7 +237,7 @@ const textOf: Readonly<Record<RefusedReason, string>> = {
   aborted: 'the transaction was given up by others',
   'too-old': 'the snapshot is older than the history that is kept',
   'too-late': 'the time in which the transaction may commit is over',
-  'program-refused': 'the store cannot run the program of the scan',
+  'program-refused': 'the store cannot run the program of the read',
 };
 
 function codeOf(reason: RefusedReason): ErrorCode {
@@ -263,6 +281,12 @@ export interface TransactionRouter {
     scan: SnapshotScan,
     options?: TransactionReadOptions,
   ): Promise<SnapshotRows>;
+  /** What a program makes of the rows of the first of the keys. Refused: uncertain, too-old, program-refused. */
+  evaluate(
+    context: TransactionContext,
+    evaluation: KeyEvaluation,
+    options?: OperationOptions,
+  ): Promise<EvaluatedKeys>;
 
   /** Which ranges hold these, in key order. May be out of date at once. */
   locate(

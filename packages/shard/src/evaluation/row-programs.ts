@@ -1,9 +1,9 @@
 /**
- * What a write may carry along in place of a value: a program, opaque here as those of scans are, that makes the new version
+ * What a write may carry along in place of a value: a program, opaque here as those of reads are, that makes the new version
  * of a key of its newest one. The leaseholder runs it where it evaluates the write, over what is proposed and not applied yet,
  * so that any number of them follow each other within one round of consensus. What goes into the log is the value.
  */
-import type { ScanPrograms } from './scan-programs.ts';
+import type { ReadPrograms } from './read-programs.ts';
 
 export type ComputedValue =
   | { readonly kind: 'put'; readonly value: Uint8Array }
@@ -18,4 +18,4 @@ export interface RowPrograms {
 }
 
 /** All that a store runs for those who ask it. */
-export interface StorePrograms extends ScanPrograms, RowPrograms {}
+export interface StorePrograms extends ReadPrograms, RowPrograms {}

@@ -6,19 +6,20 @@ import { flotilla } from '../../gen/kv.js';
 import { rangesOn } from '../testing/ranges-on.ts';
 import { StoreCluster } from '../testing/store-cluster.ts';
 import { ProgramSlots } from './program-slots.ts';
+import type { ReadProgram } from './read-programs.ts';
 import type { StorePrograms } from './row-programs.ts';
-import type { ScanProgram } from './scan-programs.ts';
 
 const { RefusalReason } = flotilla.kv;
 const storeIds = [1, 2, 3].map(toStoreId);
 const ranges = rangesOn(storeIds, [Buffer.alloc(0), Buffer.from(keyMax)]);
 const timeoutMs = 20_000;
 
-/** `count`: how many rows; `two`: no more than two of them; `fails`: gives up at the first. */
+/** `count`: how many rows; `two`: no more than two of them; `fails`: gives up at the first; `list`: keys and their positions. */
 const programs: StorePrograms = {
   compute: () => undefined,
-  start(bytes): ScanProgram | undefined {
+  start(bytes): ReadProgram | undefined {
     const name = Buffer.from(bytes).toString();
+    if (name === 'list') return new Listing();
     if (name !== 'count' && name !== 'two' && name !== 'fails') return undefined;
     let rows = 0;
     return {
@@ -28,11 +29,28 @@ const programs: StorePrograms = {
   },
 };
 
+class Listing implements ReadProgram {
+  private readonly found: string[] = [];
+
+  take(key: Uint8Array, value: Uint8Array, position: number): boolean {
+    this.found.push(`${position}:${Buffer.from(key)}=${Buffer.from(value)}`);
+    return true;
+  }
+
+  finish(): Uint8Array {
+    return Buffer.from(this.found.join(' '));
+  }
+}
+
 let cluster: StoreCluster | undefined;
 afterEach(() => cluster?.stopAll());
 
-async function started(
-  options: Partial<ConstructorParameters<typeof StoreCluster>[0]> = {},
+const header = { id: Buffer.alloc(16, 7), coordinator: 'test', startedAt: 1 };
+
+type Options = Partial<ConstructorParameters<typeof StoreCluster>[0]>;
+
+async function running(
+  options: Options = {},
   keys: readonly string[] = ['k1', 'k2', 'k3', 'k4', 'k5'],
 ) {
   const stores = new StoreCluster({ seed: 3, ranges, programs: () => ({ programs }), ...options });
@@ -40,16 +58,20 @@ async function started(
   await stores.start();
   const client = stores.client();
   for (const key of keys) await stores.until(client.put(Buffer.from(key), 'value'));
+  return { stores, client };
+}
+
+async function started(options?: Options, keys?: readonly string[]) {
+  const { stores, client } = await running(options, keys);
   const scan = async (
     program: string,
     { startKey = 'k', reverse = false, transactional = true } = {},
   ) => {
-    const transaction = { id: Buffer.alloc(16, 7), coordinator: 'test', startedAt: 1 };
     const span = { startKey: Buffer.from(startKey), endKey: Buffer.from('l'), reverse };
     const request = { scan: { ...span, program: Buffer.from(program) } };
     const answer = client.ask(
       client.rangeOf(span.startKey),
-      transactional ? { ...request, transaction } : request,
+      transactional ? { ...request, transaction: header } : request,
       timeoutMs,
     );
     return present(await stores.until(answer, timeoutMs), 'an answer');
@@ -111,6 +133,126 @@ describe('a program of a scan', () => {
     expect((await scan('count', { transactional: false })).refusal?.reason).toBe(
       RefusalReason.INVALID,
     );
+  });
+});
+
+describe('a program of a get', () => {
+  async function ready(options?: Options) {
+    const { stores, client } = await running(options);
+    const ask = async (request: Parameters<typeof client.ask>[1]) =>
+      present(
+        await stores.until(
+          client.ask(client.rangeOf(Buffer.from('k')), request, timeoutMs),
+          timeoutMs,
+        ),
+        'an answer',
+      );
+    const get = (
+      program: string,
+      keys: readonly string[],
+      transaction: flotilla.kv.TransactionHeader.$Properties = header,
+    ) =>
+      ask({
+        get: { keys: keys.map((key) => Buffer.from(key)), program: Buffer.from(program) },
+        transaction,
+      });
+    return { stores, client, ask, get };
+  }
+
+  it('sees the rows of the keys in their order, with their positions', async () => {
+    const { get } = await ready();
+    const { get: found } = await get('list', ['k4', 'nothing', 'k1', 'k2']);
+    expect(String(found?.result)).toBe('0:k4=value 2:k1=value 3:k2=value');
+    expect(found).toMatchObject({ evaluated: true, rowsRead: 3, keysDone: 4 });
+    expect(found?.values ?? []).toEqual([]);
+    expect(found?.readTimestamp).toBeGreaterThan(0);
+  });
+
+  it('ends an answer, which says how many keys it is about', async () => {
+    const { get } = await ready();
+    const { get: found } = await get('two', ['k5', 'nothing', 'k4', 'k3', 'k2']);
+    expect(found).toMatchObject({ rowsRead: 2, keysDone: 3 });
+  });
+
+  it('is cut by the keys of one answer, and by their bytes', async () => {
+    const { get } = await ready({ limits: { programKeysMax: 2 } });
+    expect((await get('count', ['k1', 'k2', 'k3'])).get).toMatchObject({ keysDone: 2 });
+    await cluster?.stopAll();
+    const wide = await ready({ limits: { getBytesMax: 50 } });
+    const { get: found } = await wide.get('count', ['k1', 'k2', 'k3', 'k4']);
+    expect(found?.keysDone).toBeGreaterThan(0);
+    expect(found?.keysDone).toBeLessThan(4);
+  });
+
+  it('that is long and gets no turn answers with what it has done', async () => {
+    const limits = { programRowsFree: 32, programsRunningMax: 0, programsWaitingMax: 0 };
+    const { get } = await ready({ limits });
+    const keys = Array.from({ length: 40 }, (_, i) => `k${1 + (i % 5)}`);
+    expect((await get('count', keys)).get).toMatchObject({ rowsRead: 33, keysDone: 33 });
+  });
+
+  it('is refused where it is not known, gives up, or there is no transaction', async () => {
+    const { get, ask } = await ready();
+    for (const program of ['another', 'fails'])
+      expect((await get(program, ['k1'])).refusal?.reason).toBe(RefusalReason.PROGRAM_REFUSED);
+    const plain = { get: { keys: [Buffer.from('k1')], program: Buffer.from('count') } };
+    expect((await ask(plain)).refusal?.reason).toBe(RefusalReason.INVALID);
+  });
+
+  it('keeps writes above what it has read', async () => {
+    const { client, stores, get, ask } = await ready();
+    const { get: first } = await get('list', ['k1', 'gone']);
+    const readTimestamp = present(first?.readTimestamp, 'a snapshot');
+    const other = { id: Buffer.alloc(16, 8), coordinator: 'other', startedAt: 1 };
+    for (const key of ['k1', 'gone']) {
+      const { refusal } = await ask({
+        prepare: {
+          anchorKey: Buffer.from(key),
+          commitTimestamp: readTimestamp,
+          mutations: [{ key: Buffer.from(key), value: Buffer.from('new') }],
+        },
+        transaction: other,
+      });
+      expect(refusal?.reason).toBe(RefusalReason.PUSHED);
+      expect(refusal?.timestamp).toBeGreaterThan(readTimestamp);
+    }
+    await stores.until(client.put(Buffer.from('k1'), 'newer'));
+    const again = await get('list', ['k1'], { ...header, readTimestamp });
+    expect(String(again.get?.result)).toBe('0:k1=value');
+    expect(String((await get('list', ['k1'])).get?.result)).toBe('0:k1=newer');
+  });
+
+  it('does not pass by an intent of its time', async () => {
+    const { get, ask } = await ready();
+    const { get: first } = await get('list', ['k2']);
+    const commitTimestamp = present(first?.readTimestamp, 'a snapshot') + 1;
+    const anchorKey = Buffer.from('k1');
+    const laid = await ask({
+      prepare: { anchorKey, commitTimestamp, mutations: [{ key: anchorKey, value: anchorKey }] },
+      transaction: { id: Buffer.alloc(16, 8), coordinator: 'other', startedAt: 1 },
+    });
+    expect(laid.prepare?.prepared).toBe(true);
+    const later = { ...header, readTimestamp: commitTimestamp + 1 };
+    const blocked = await get('list', ['k3', 'k1'], later);
+    expect(blocked.refusal?.reason).toBe(RefusalReason.BLOCKED);
+    const earlier = { ...header, readTimestamp: commitTimestamp - 1 };
+    expect(String((await get('list', ['k3', 'k1'], earlier)).get?.result)).toBe(
+      '0:k3=value 1:k1=value',
+    );
+  });
+
+  it('may be uncertain', async () => {
+    const { client, stores, get } = await ready();
+    const { get: first } = await get('list', ['k1']);
+    const readTimestamp = present(first?.readTimestamp, 'a snapshot');
+    const put = present(await stores.until(client.put(Buffer.from('k1'), 'newer')), 'an answer');
+    const written = present(put.write?.timestamp, 'a timestamp');
+    const { refusal } = await get('list', ['k1'], {
+      ...header,
+      readTimestamp,
+      uncertaintyLimit: written + 1,
+    });
+    expect(refusal).toMatchObject({ reason: RefusalReason.UNCERTAIN, timestamp: written });
   });
 });
 

@@ -1,13 +1,13 @@
 /**
- * Runs the program of a scan over what a snapshot shows of a span: a slice of the loop's time after the other, up to the
- * bounds of one answer. The lease, the snapshot and what is in the way of it are the business of whoever calls.
+ * Runs the program of a read over what a snapshot shows of a span or of keys: a slice of the loop's time after the other, up
+ * to the bounds of one answer. The lease, the snapshot and what is in the way of it are the business of whoever calls.
  */
 import type { Clock } from '@flotilla/base';
 import type { StoreLimits } from '../limits.ts';
-import { storedPayload } from '../state/stored-value.ts';
-import type { ScanEnd, VersionScan } from '../transaction/version-scan.ts';
+import type { ScanEnd } from '../transaction/version-scan.ts';
 import type { ProgramSlots } from './program-slots.ts';
-import type { ScanProgram } from './scan-programs.ts';
+import type { ReadProgram } from './read-programs.ts';
+import type { RowSource } from './row-sources.ts';
 
 type Limits = Pick<
   StoreLimits,
@@ -33,21 +33,19 @@ export async function runProgram(
   clock: Clock,
   limits: Limits,
   slots: ProgramSlots,
-  { scan, program }: { readonly scan: VersionScan; readonly program: ScanProgram },
+  { rows, program }: { readonly rows: RowSource; readonly program: ReadProgram },
 ): Promise<ProgramOutcome> {
   const turns = new Turns(clock, limits, slots);
   let rowsRead = 0;
   let last: Uint8Array | undefined;
   let end: ScanEnd;
   try {
-    end = await scan.each(
-      (key, stored) => {
+    end = await rows.each(
+      (key, value, position) => {
         rowsRead++;
         last = key;
         return (
-          program.take(key, storedPayload(stored)) &&
-          rowsRead < limits.programRowsMax &&
-          !turns.areOver
+          program.take(key, value, position) && rowsRead < limits.programRowsMax && !turns.areOver
         );
       },
       { rows: rowsPerLook, rest: () => turns.rest() },

@@ -8,6 +8,7 @@
 import { type HybridLogicalClock, probe, type Span } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import type { ClosedTimestamps } from '../closed/closed-timestamps.ts';
+import { programRefused } from '../evaluation/evaluated-reads.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import type { Replica } from '../replica/replica.ts';
 import { namesWithin, orderedByName } from '../state/ordered-by-name.ts';
@@ -66,12 +67,18 @@ export class FollowerReads {
     header: TransactionHeader,
   ): Answer | undefined {
     if (request.lock) return replica.notLeaseholder();
-    const keys = request.keys ?? [];
+    const all = request.keys ?? [];
     const { engine, limits, answers, onFatal } = this.options;
-    const refused = checkKeys(replica, keys, limits);
+    const refused = checkKeys(replica, all, limits);
     if (refused !== undefined) return refused;
     const snapshot = this.snapshotOf(replica, header);
     if (!('uncertaintyLimit' in snapshot)) return snapshot;
+    const program = this.reads.evaluation.programOf(request);
+    if (program === 'refused') return programRefused();
+    const firstWillDo = program !== undefined;
+    const busy = firstWillDo ? this.reads.checkRoom() : undefined;
+    if (busy !== undefined) return busy;
+    const keys = firstWillDo ? all.slice(0, limits.programKeysMax) : all;
     const { readTimestamp, uncertaintyLimit } = snapshot;
     const { intents } = replica.transactions;
     if (intents.size > 0)
@@ -79,9 +86,18 @@ export class FollowerReads {
         if ((intents.get(nameOf(key))?.timestamp ?? Infinity) <= uncertaintyLimit)
           return this.behind(replica, 'an intent is in the way');
     const { lastDeletion } = replica;
-    const found = valuesAt({ engine, limits, replica, keys, snapshot, lastDeletion });
+    const found = valuesAt({ engine, limits, replica, keys, snapshot, lastDeletion, firstWillDo });
     if (found.kind !== 'values') return this.without(replica, found);
     const { values, older } = found;
+    if (program !== undefined) {
+      this.reads.runScan(caller, async () => {
+        const why = await older?.();
+        if (why !== undefined) return this.without(replica, why);
+        const answer = await this.reads.evaluation.ofValues(keys, values, program);
+        return answer.get ? this.serve({ get: { ...answer.get, readTimestamp } }) : answer;
+      });
+      return undefined;
+    }
     const answer: Answer = { get: { values, readTimestamp } };
     if (older === undefined) return this.serve(answer);
     const complete = async (): Promise<Answer> => {

@@ -15,7 +15,8 @@ import {
 import type { MultiRaft } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineIterator } from '../engine/engine.ts';
-import type { ScanPrograms } from '../evaluation/scan-programs.ts';
+import { EvaluatedReads } from '../evaluation/evaluated-reads.ts';
+import type { ReadPrograms } from '../evaluation/read-programs.ts';
 import type { StoreLimits } from '../limits.ts';
 import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
 import {
@@ -44,7 +45,7 @@ export interface ReadsOptions {
   readonly answers: Answers;
   readonly limits: StoreLimits;
   /** Undefined: none can be run here. */
-  readonly programs: ScanPrograms | undefined;
+  readonly programs: ReadPrograms | undefined;
   /** Snapshots that are read for long. Undefined: not known. */
   readonly protectedSnapshots: () => ProtectedSnapshots | undefined;
   readonly onFatal: (error: unknown) => void;
@@ -63,12 +64,15 @@ const begins: Progress = { confirmed: false, waitUntilMs: 0 };
 
 export class Reads {
   readonly barriers: ReadBarriers;
+  /** Of transactions, here and at followers. */
+  readonly evaluation: EvaluatedReads;
   private readonly options: ReadsOptions;
   private scans = 0;
 
   constructor(options: ReadsOptions) {
     this.options = options;
     this.barriers = new ReadBarriers(options);
+    this.evaluation = new EvaluatedReads(options);
   }
 
   /** @returns the answer if there is one at once; otherwise it is sent later */
@@ -138,15 +142,19 @@ export class Reads {
 
   /** Why the span cannot be scanned now. */
   checkScan(replica: Replica, span: Span): Answer | undefined {
-    const { limits } = this.options;
     if (compareBytes(span.startKey, span.endKey) >= 0)
       return refusal(RefusalReason.INVALID, 'the span is empty');
     if (!spanContainsSpan(replica.descriptor, span)) return replica.keyMismatch(span);
-    if (this.scans >= limits.scansMax) return busyRefusal(limits, 'too many scans');
-    return undefined;
+    return this.checkRoom();
   }
 
-  /** Counts a scan while it runs, and sends what it yields. */
+  /** Why there is no room now for one more read of several turns. */
+  checkRoom(): Answer | undefined {
+    const { limits } = this.options;
+    return this.scans >= limits.scansMax ? busyRefusal(limits, 'too many scans') : undefined;
+  }
+
+  /** Counts a scan, or a get with a program, while it runs, and sends what it yields. */
   runScan(caller: Caller, run: () => Promise<Answer | undefined>): void {
     this.scans++;
     run()

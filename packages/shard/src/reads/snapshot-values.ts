@@ -27,10 +27,12 @@ export interface SnapshotGet {
   readonly lastDeletion: number;
   /** Of some keys, by their index: the stored form of a version that is newer than the state's. */
   readonly announced?: readonly (Buffer | undefined)[];
+  /** The first keys will do, if the values of all are more than an answer holds. Default: all or none. */
+  readonly firstWillDo?: boolean;
 }
 
 export type SnapshotValues =
-  /** One value per key. Those that `older` names are not known yet. */
+  /** One value per key, or of the first keys. Those that `older` names are not known yet. */
   | {
       readonly kind: 'values';
       readonly values: Value[];
@@ -47,7 +49,7 @@ const noBytes = Buffer.alloc(0);
 
 /** Takes the newest versions now. */
 export function valuesAt(get: SnapshotGet): SnapshotValues {
-  const { engine, limits, replica, keys, snapshot, lastDeletion, announced } = get;
+  const { engine, limits, replica, keys, snapshot, lastDeletion, announced, firstWillDo } = get;
   const { space } = replica;
   const newest = engine.getMany(keys.map((key) => space.dataKey(key)));
   const values: Value[] = [];
@@ -60,6 +62,7 @@ export function valuesAt(get: SnapshotGet): SnapshotValues {
       if (lastDeletion > snapshot.readTimestamp) fromHistory.push(i);
       continue;
     }
+    if (firstWillDo === true && i > 0 && bytes + stored.length > limits.getBytesMax) break;
     const visible = visibleAt(checkStored(keys[i] ?? noBytes, stored), undefined, snapshot);
     if (visible.kind === 'uncertain') return visible;
     values.push(visible.kind === 'version' ? presentValue(visible.stored) : {});

@@ -4,19 +4,26 @@
  * read-timestamp cache keeps later ones above it.
  */
 import type { flotilla } from '../../gen/kv.js';
+import { programRefused } from '../evaluation/evaluated-reads.ts';
+import type { ReadProgram } from '../evaluation/read-programs.ts';
 import type { Answer, Caller } from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import type { Replica } from '../replica/replica.ts';
 import { transactionIdBytes } from '../state/storage-keys.ts';
 import { encodeStored } from '../state/stored-value.ts';
 import { nameOf } from '../state/transaction-rows.ts';
-import { answerOfSnapshot, answerWithout, snapshotOf } from './leaseholder-snapshot.ts';
+import {
+  answerOfSnapshot,
+  answerWithout,
+  type Snapshot,
+  snapshotOf,
+} from './leaseholder-snapshot.ts';
 import { LockedGets, locks } from './locked-gets.ts';
 import { type Outcome, type Read, ReadAttempts } from './read-attempts.ts';
 import { checkKeys, invalidId, type ScanRequest } from './read-bounds.ts';
 import { announcedOn, obstacleOn } from './read-obstacles.ts';
 import type { Reads, ReadsOptions } from './reads.ts';
-import { valuesAt } from './snapshot-values.ts';
+import { type SnapshotValues, valuesAt } from './snapshot-values.ts';
 import { TransactionScans } from './transaction-scans.ts';
 
 type GetRequest = flotilla.kv.GetRequest.$Properties;
@@ -26,15 +33,18 @@ const noBytes = Buffer.alloc(0);
 
 export class TransactionReads {
   private readonly options: ReadsOptions;
+  private readonly reads: Reads;
   private readonly attempts: ReadAttempts;
   private readonly locked: LockedGets;
   private readonly scans: TransactionScans;
 
   constructor(options: ReadsOptions, reads: Reads) {
     this.options = options;
-    this.attempts = new ReadAttempts(options, reads);
-    this.locked = new LockedGets(options, reads, this.attempts);
-    this.scans = new TransactionScans(options, reads, this.attempts);
+    this.reads = reads;
+    const attempts = new ReadAttempts(options, reads);
+    this.attempts = attempts;
+    this.locked = new LockedGets(options, reads, attempts);
+    this.scans = new TransactionScans(options, reads, attempts);
   }
 
   /** @returns the answer if there is one at once; otherwise it is sent later */
@@ -50,7 +60,7 @@ export class TransactionReads {
       replica,
       locks(request)
         ? (read, leaseholder) => this.locked.attempt(read, leaseholder, request, header)
-        : (read, leaseholder) => this.tryGet(read, leaseholder, request.keys ?? [], header),
+        : (read, leaseholder) => this.tryGet(read, leaseholder, request, header),
     );
   }
 
@@ -70,15 +80,22 @@ export class TransactionReads {
   private tryGet(
     read: Read,
     leaseholder: Leaseholder,
-    keys: readonly Uint8Array[],
+    request: GetRequest,
     header: TransactionHeader,
   ): Outcome {
     const { caller, replica } = read;
     const { engine, limits, answers, protectedSnapshots, onFatal } = this.options;
-    const refused = checkKeys(replica, keys, limits);
+    const all = request.keys ?? [];
+    const refused = checkKeys(replica, all, limits);
     if (refused !== undefined) return { kind: 'refused', answer: refused };
     const snapshot = snapshotOf(leaseholder, header, { askedAt: read.askedAt, protectedSnapshots });
     if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
+    const program = this.reads.evaluation.programOf(request);
+    if (program === 'refused') return { kind: 'refused', answer: programRefused() };
+    const firstWillDo = program !== undefined;
+    const busy = firstWillDo ? this.reads.checkRoom() : undefined;
+    if (busy !== undefined) return { kind: 'refused', answer: busy };
+    const keys = firstWillDo ? all.slice(0, limits.programKeysMax) : all;
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
     const announced: (Buffer | undefined)[] = [];
@@ -91,10 +108,23 @@ export class TransactionReads {
       announced[i] = encodeStored(intent.key, intent.timestamp, intent.value);
     }
     const { lastDeletion } = memory;
-    const found = valuesAt({ engine, limits, replica, keys, snapshot, lastDeletion, announced });
+    const found = valuesAt({
+      engine,
+      limits,
+      replica,
+      keys,
+      snapshot,
+      lastDeletion,
+      announced,
+      firstWillDo,
+    });
     if (found.kind !== 'values') return { kind: 'refused', answer: answerWithout(found) };
     const { values, older } = found;
     for (const key of keys) memory.reads.bumpKey(nameOf(key), readTimestamp, transaction);
+    if (program !== undefined) {
+      const run = () => this.evaluated(keys, found, program, snapshot);
+      return { kind: 'taken', finish: () => this.reads.runScan(caller, run) };
+    }
     const answer = answerOfSnapshot({ get: { values } }, snapshot);
     if (older === undefined) return { kind: 'taken', finish: () => answers.send(caller, answer) };
     const complete = async (): Promise<Answer> => {
@@ -105,5 +135,17 @@ export class TransactionReads {
       kind: 'taken',
       finish: () => void complete().then((whole) => answers.send(caller, whole), onFatal),
     };
+  }
+
+  private async evaluated(
+    keys: readonly Uint8Array[],
+    { values, older }: SnapshotValues & { readonly kind: 'values' },
+    program: ReadProgram,
+    snapshot: Snapshot,
+  ): Promise<Answer> {
+    const why = await older?.();
+    if (why !== undefined) return answerWithout(why);
+    const answer = await this.reads.evaluation.ofValues(keys, values, program);
+    return answer.refusal ? answer : answerOfSnapshot(answer, snapshot);
   }
 }

@@ -1,9 +1,9 @@
 /** Scans of transactions at the leaseholder: rows of a snapshot, or what a program makes of them. */
 import type { flotilla } from '../../gen/kv.js';
-import { ProgramSlots } from '../evaluation/program-slots.ts';
-import { runProgram } from '../evaluation/run-program.ts';
-import type { ScanProgram } from '../evaluation/scan-programs.ts';
-import { type Answer, RefusalReason, refusal } from '../replica/answers.ts';
+import { programRefused } from '../evaluation/evaluated-reads.ts';
+import type { ReadProgram } from '../evaluation/read-programs.ts';
+import { scannedRows } from '../evaluation/row-sources.ts';
+import type { Answer } from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import { nameOf } from '../state/transaction-rows.ts';
 import { VersionScan } from '../transaction/version-scan.ts';
@@ -34,18 +34,11 @@ export class TransactionScans {
   private readonly options: ReadsOptions;
   private readonly reads: Reads;
   private readonly attempts: ReadAttempts;
-  private readonly slots: ProgramSlots;
 
   constructor(options: ReadsOptions, reads: Reads, attempts: ReadAttempts) {
     this.options = options;
     this.reads = reads;
     this.attempts = attempts;
-    const { programsRunningMax, programsWaitingMax, programWaitMs } = options.limits;
-    this.slots = new ProgramSlots(options.clock, {
-      runningMax: programsRunningMax,
-      waitingMax: programsWaitingMax,
-      waitMs: programWaitMs,
-    });
   }
 
   /** One try on the state of this moment. */
@@ -62,7 +55,7 @@ export class TransactionScans {
     if (refused !== undefined) return { kind: 'refused', answer: refused };
     const snapshot = snapshotOf(leaseholder, header, { askedAt: read.askedAt, protectedSnapshots });
     if (!('transaction' in snapshot)) return { kind: 'refused', answer: snapshot };
-    const program = this.programOf(request);
+    const program = this.reads.evaluation.programOf(request);
     if (program === 'refused') return { kind: 'refused', answer: programRefused() };
     const { transaction, readTimestamp, uncertaintyLimit } = snapshot;
     const { memory } = leaseholder;
@@ -107,17 +100,9 @@ export class TransactionScans {
     };
   }
 
-  private programOf({ program }: ScanRequest): ScanProgram | 'refused' | undefined {
-    if (!program?.length) return undefined;
-    const { programs, limits } = this.options;
-    if (program.length > limits.programBytesMax) return 'refused';
-    return programs?.start(program) ?? 'refused';
-  }
-
   /** What the program makes of the scan. */
-  private async evaluated(scan: VersionScan, program: ScanProgram): Promise<Found> {
-    const { clock, limits } = this.options;
-    const outcome = await runProgram(clock, limits, this.slots, { scan, program });
+  private async evaluated(scan: VersionScan, program: ReadProgram): Promise<Found> {
+    const outcome = await this.reads.evaluation.run(scannedRows(scan), program);
     if (outcome.kind === 'uncertain') return outcome;
     if (outcome.kind === 'refused') return { kind: 'answer', answer: programRefused() };
     const { result, rowsRead, last, complete } = outcome;
@@ -130,8 +115,4 @@ async function collected(scan: VersionScan): Promise<Found> {
   if (result.kind === 'uncertain') return result;
   const { rows, complete } = result;
   return { kind: 'found', found: { rows }, last: rows.at(-1)?.key ?? undefined, complete };
-}
-
-function programRefused(): Answer {
-  return refusal(RefusalReason.PROGRAM_REFUSED, 'this store cannot run the program');
 }

@@ -213,9 +213,9 @@ export class RequestServer {
     const header = request.transaction ?? undefined;
     if (header === undefined) {
       if (request.get?.lock) return refusal(RefusalReason.INVALID, 'only transactions hold locks');
+      if ((request.get ?? request.scan)?.program?.length)
+        return refusal(RefusalReason.INVALID, 'only reads of transactions carry programs');
       if (request.get) return reads.get(caller, replica, request.get.keys ?? []);
-      if (request.scan?.program?.length)
-        return refusal(RefusalReason.INVALID, 'only scans of transactions carry programs');
       if (request.scan) return reads.scan(caller, replica, request.scan);
     }
     if (leaseholder === undefined)

@@ -5,6 +5,7 @@ import { computed } from './bugs/computed.ts';
 import { coordinators } from './bugs/coordinating.ts';
 import { disk } from './bugs/disk.ts';
 import { elections } from './bugs/elections.ts';
+import { evaluations } from './bugs/evaluating.ts';
 import { loads } from './bugs/loads.ts';
 import { memberships } from './bugs/membership.ts';
 import { placements } from './bugs/placement.ts';
@@ -31,5 +32,6 @@ export const mutants: readonly Mutant[] = [
   ...coordinators,
   ...closings,
   ...computed,
+  ...evaluations,
   ...loads,
 ];

@@ -5,14 +5,16 @@
 import { prefixSpan, toHex } from '@flotilla/base';
 import type { KvPair } from '../kv-transaction.ts';
 import { batchRows, lookupRows, spansAhead } from '../limits.ts';
-import type { IndexScan, TableScan } from '../plan/plan.ts';
+import type { TableScan } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
 import type { Evaluator, Row } from './evaluate.ts';
-import { entriesOf, rowsOfEntries } from './index-rows.ts';
+import { coveredRows, entriesOf } from './index-rows.ts';
 import { holdsFor, type JoinShape, joined } from './join.ts';
 import { type Batches, forEachRow, type NodeText, type Operator } from './operator.ts';
+import type { PushedRows } from './push/pushed-rows.ts';
+import { readAhead } from './read-spans.ts';
+import { RowFetcher } from './row-fetcher.ts';
 import { type Run, rowBytes } from './run.ts';
-import { readAhead } from './scan.ts';
 
 export interface LookupOptions {
   /** The table, how its rows are read, and by which key. Its access says nothing. */
@@ -23,6 +25,8 @@ export interface LookupOptions {
   readonly single: boolean;
   /** Over the table's own row. */
   readonly filter: Evaluator | undefined;
+  /** What stores make of rows that are fetched by their keys, and what is left to ask of these. */
+  readonly pushed: { readonly rows: PushedRows; readonly rest: Evaluator | undefined } | undefined;
 }
 
 /** What one key leads to. */
@@ -57,12 +61,14 @@ export class LookupJoinOperator implements Operator {
     const hint = (type === 'left' || type === 'semi') && enough !== undefined ? enough : undefined;
     // Of keys that lead to many rows fewer are looked up at once.
     const most = single ? batchRows : lookupRows;
+    const { scan, pushed } = this.options;
+    const fetcher = new RowFetcher(scan, run, pushed?.rows);
     for await (const batch of this.left.open(run, hint, undefined, expected))
       for (let at = 0; at < batch.length; at += most)
-        yield* this.join(run, batch.length <= most ? batch : batch.slice(at, at + most));
+        yield* this.join(run, fetcher, batch.length <= most ? batch : batch.slice(at, at + most));
   }
 
-  private async *join(run: Run, lefts: readonly Row[]): Batches {
+  private async *join(run: Run, fetcher: RowFetcher, lefts: readonly Row[]): Batches {
     const { scan, keys } = this.options;
     const wanted = new Map<string, Wanted>();
     const own: (Wanted | undefined)[] = [];
@@ -79,7 +85,7 @@ export class LookupJoinOperator implements Operator {
       own[i] = one;
     });
     run.pace.check();
-    const bytes = await this.look(run, [...wanted.values()]);
+    const bytes = await this.look(run, fetcher, [...wanted.values()]);
     try {
       yield* this.combine(run, lefts, own);
     } finally {
@@ -121,21 +127,29 @@ export class LookupJoinOperator implements Operator {
   }
 
   /** Fills in the rows. @returns what they hold, counted in the run's memory */
-  private async look(run: Run, wanted: readonly Wanted[]): Promise<number> {
+  private async look(run: Run, fetcher: RowFetcher, wanted: readonly Wanted[]): Promise<number> {
     if (wanted.length === 0) return 0;
     const { single } = this.options;
-    return single ? this.lookSingly(run, wanted) : this.lookBySpans(run, wanted);
+    return single ? this.lookSingly(run, fetcher, wanted) : this.lookBySpans(run, fetcher, wanted);
   }
 
-  private async lookSingly(run: Run, wanted: readonly Wanted[]): Promise<number> {
-    const { scan } = this.options;
+  private async lookSingly(
+    run: Run,
+    fetcher: RowFetcher,
+    wanted: readonly Wanted[],
+  ): Promise<number> {
     const keys = wanted.map(({ key }) => key);
+    if (this.options.scan.index === undefined) return this.fetch(run, fetcher, keys, wanted);
     const values = await run.pace.unlessCancelled(run.transaction.getMany(keys));
     const there = wanted.filter((_one, i) => values[i] !== undefined);
-    return this.add(run, entriesOf(keys, values), there, scan.index);
+    return this.ofEntries(run, fetcher, entriesOf(keys, values), there);
   }
 
-  private async lookBySpans(run: Run, wanted: readonly Wanted[]): Promise<number> {
+  private async lookBySpans(
+    run: Run,
+    fetcher: RowFetcher,
+    wanted: readonly Wanted[],
+  ): Promise<number> {
     const { scan } = this.options;
     const { signal } = run.pace;
     const open = async function* (
@@ -151,7 +165,15 @@ export class LookupJoinOperator implements Operator {
     let pairs: KvPair[] = [];
     let owners: Wanted[] = [];
     const flush = async (): Promise<void> => {
-      bytes += await this.add(run, pairs, owners, scan.index);
+      bytes +=
+        scan.index === undefined
+          ? await this.add(
+              run,
+              pairs.map(({ key, value }) => scan.store.decodeRow(key, value, scan.needed)),
+              owners,
+              this.options.filter,
+            )
+          : await this.ofEntries(run, fetcher, pairs, owners);
       pairs = [];
       owners = [];
     };
@@ -167,18 +189,41 @@ export class LookupJoinOperator implements Operator {
     return bytes;
   }
 
-  /** @param owners one for each pair */
-  private async add(
+  /** @param owners one for each entry */
+  private ofEntries(
     run: Run,
-    pairs: readonly KvPair[],
+    fetcher: RowFetcher,
+    entries: readonly KvPair[],
     owners: readonly Wanted[],
-    index: IndexScan | undefined,
   ): Promise<number> {
     const { scan, filter } = this.options;
-    const rows =
-      index === undefined
-        ? pairs.map(({ key, value }) => scan.store.decodeRow(key, value, scan.needed))
-        : await this.fetch(run, pairs);
+    if (scan.index?.covering === true)
+      return this.add(run, coveredRows(scan, entries).rows, owners, filter);
+    const keys = entries.map(({ value }) => scan.store.keyOf(value));
+    return this.fetch(run, fetcher, keys, owners);
+  }
+
+  /** @param owners one for each key */
+  private async fetch(
+    run: Run,
+    fetcher: RowFetcher,
+    keys: readonly Uint8Array[],
+    owners: readonly Wanted[],
+  ): Promise<number> {
+    const { filter, pushed } = this.options;
+    const { rows, positions, evaluated, error } = await fetcher.fetch(keys);
+    if (error !== undefined) throw error;
+    const found = positions.map((position) => owners[position]);
+    return this.add(run, rows, found, evaluated ? pushed?.rest : filter);
+  }
+
+  /** @param owners one for each row */
+  private async add(
+    run: Run,
+    rows: readonly Row[],
+    owners: readonly (Wanted | undefined)[],
+    filter: Evaluator | undefined,
+  ): Promise<number> {
     let bytes = 0;
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i];
@@ -191,18 +236,6 @@ export class LookupJoinOperator implements Operator {
       owners[i]?.rows.push(row);
     }
     return bytes;
-  }
-
-  /** The rows of entries, each in its place. */
-  private async fetch(
-    run: Run,
-    entries: readonly KvPair[],
-  ): Promise<readonly (Datum[] | undefined)[]> {
-    const { keys, rows, missing } = await rowsOfEntries(this.options.scan, run, entries);
-    if (missing === 0) return rows;
-    const { store } = this.options.scan;
-    const byKey = new Map(keys.map((key, i) => [toHex(key), rows[i]]));
-    return entries.map(({ value }) => byKey.get(toHex(store.keyOf(value))));
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Span } from '@flotilla/base';
 import type {
+  EvaluatedKeys,
   EvaluatedPart,
   EvaluateOptions,
   KvPair,
@@ -69,12 +70,16 @@ export class Recorder {
     this.storage.rows += rows;
   }
 
-  part({ result, pairs, rowsRead, from }: EvaluatedPart): void {
+  part(part: EvaluatedPart): void {
     this.storage.requests++;
-    if (result === undefined) {
-      this.pairs(pairs);
-      return;
-    }
+    if (part.result === undefined) this.pairs(part.pairs);
+    else this.result(part.result, part);
+  }
+
+  private result(
+    result: Uint8Array,
+    { rowsRead, from }: Pick<EvaluatedPart, 'rowsRead' | 'from'>,
+  ): void {
     const { evaluated } = this;
     this.storage.bytes += result.length;
     evaluated.requests++;
@@ -82,6 +87,21 @@ export class Recorder {
     if (from === undefined) return;
     evaluated.ranges.add(from.rangeId);
     evaluated.stores.add(from.storeId);
+  }
+
+  /** @param keys that were asked for */
+  keys(keys: readonly Uint8Array[], part: EvaluatedKeys): void {
+    const { result, positions, values } = part;
+    // For keys that the transaction has written nothing is read.
+    if (part.rowsRead > 0 || result !== undefined) this.storage.requests++;
+    if (result !== undefined) this.result(result, part);
+    else
+      this.pairs(
+        positions.flatMap((position, i) => {
+          const [key, value] = [keys[position], values[i]];
+          return key === undefined || value === undefined ? [] : [{ key, value }];
+        }),
+      );
   }
 
   pairs(values: Iterable<KvPair>): void {
@@ -180,6 +200,25 @@ export class RecordedTransaction implements KvTransaction {
   private async *counted(parts: AsyncIterable<EvaluatedPart>): AsyncGenerator<EvaluatedPart> {
     for await (const part of parts) {
       this.recorder.part(part);
+      yield part;
+    }
+  }
+
+  evaluateKeys(
+    keys: readonly Uint8Array[],
+    program: Uint8Array,
+    signal?: AbortSignal,
+  ): AsyncIterable<EvaluatedKeys> | undefined {
+    const parts = this.inner.evaluateKeys(keys, program, signal);
+    return parts && this.countedKeys(keys, parts);
+  }
+
+  private async *countedKeys(
+    keys: readonly Uint8Array[],
+    parts: AsyncIterable<EvaluatedKeys>,
+  ): AsyncGenerator<EvaluatedKeys> {
+    for await (const part of parts) {
+      this.recorder.keys(keys, part);
       yield part;
     }
   }

@@ -1,16 +1,17 @@
 /**
  * Reads a table along its access path: points by `getMany`, spans by `scan`, rows decoded as far as they are needed. By a
- * secondary index: its entries first, then, a batch at a time, the rows that they name, unless the entries hold all that is
- * needed.
+ * secondary index: its entries, and the rows that they name, unless the entries hold all that is needed.
  */
-import type { Span } from '@flotilla/base';
-import type { KvPair, ReadOptions } from '../kv-transaction.ts';
-import { batchRows, spansAhead } from '../limits.ts';
+import type { ReadOptions } from '../kv-transaction.ts';
+import { batchRows } from '../limits.ts';
 import type { TableScan } from '../plan/plan.ts';
 import type { Datum } from '../session-api.ts';
-import { entriesOf, rowsOfEntries } from './index-rows.ts';
+import { type IndexJoinRun, openIndexJoin } from './index-join.ts';
+import { coveredRows, entriesOf } from './index-rows.ts';
 import { keySpans, pointKeys } from './key-spans.ts';
 import { evaluateOnce } from './operator.ts';
+import { pairsOf } from './read-spans.ts';
+import { RowFetcher } from './row-fetcher.ts';
 import type { Run } from './run.ts';
 
 export interface ScannedBatch {
@@ -65,13 +66,21 @@ async function* scanPoints(
 
 /** Entries of a unique index by all of its columns. */
 async function* scanEntryPoints(scan: TableScan, run: Run): AsyncGenerator<ScannedBatch> {
+  const fetcher = new RowFetcher(scan, run, undefined);
   const keys = await evaluateOnce(run, () => pointKeys(scan, run.evaluation));
   for (let at = 0; at < keys.length; at += batchRows) {
     run.pace.check();
     const chunk = keys.slice(at, at + batchRows);
     const values = await run.pace.unlessCancelled(run.transaction.getMany(chunk));
-    const batch = await rowsOfEntries(scan, run, entriesOf(chunk, values));
-    yield { ...batch, missing: batch.missing + values.filter((one) => one === undefined).length };
+    const entries = entriesOf(chunk, values);
+    if (scan.index?.covering === true) {
+      yield { ...coveredRows(scan, entries), missing: chunk.length - entries.length };
+      continue;
+    }
+    const wanted = entries.map(({ value }) => scan.store.keyOf(value));
+    const { rows, positions } = await fetcher.fetch(wanted);
+    const found = positions.flatMap((position) => wanted[position] ?? []);
+    yield { keys: found, rows, missing: chunk.length - found.length };
   }
 }
 
@@ -80,87 +89,39 @@ async function* scanSpans(
   run: Run,
   { limit, expected }: ScanTableOptions,
 ): AsyncGenerator<ScannedBatch> {
+  if (scan.index?.covering === false) {
+    yield* scanIndexJoin(scan, run, { limit, expected });
+    return;
+  }
   let left = limit;
-  // Rows are fetched beside the entries: not more than the consumer is likely to take, at first.
-  let most = scan.index === undefined ? batchRows : firstFetch(limit ?? expected);
   const spans = await evaluateOnce(run, () => keySpans(scan, run.evaluation));
   for await (const batch of pairsOf(spans, scan, run, limit)) {
     for (let at = 0; at < batch.length; ) {
       run.pace.check();
       if (run.pace.due()) await run.pace.rest();
-      const size = left === undefined ? most : Math.min(left, most);
+      const size = left === undefined ? batchRows : Math.min(left, batchRows);
       const part = at === 0 && batch.length <= size ? batch : batch.slice(at, at + size);
       at += part.length;
-      if (scan.index !== undefined) yield await rowsOfEntries(scan, run, part);
+      if (scan.index !== undefined) yield coveredRows(scan, part);
       else {
         const rows = part.map((pair) => decoded(scan, pair.key, pair.value));
         yield { keys: part.map((pair) => pair.key), rows, missing: 0 };
       }
-      most = Math.min(batchRows, most * 2);
       if (left !== undefined) left -= part.length;
       if (left !== undefined && left <= 0) return;
     }
   }
 }
 
-function firstFetch(expected: number | undefined): number {
-  return expected === undefined ? batchRows : Math.max(1, Math.min(batchRows, expected));
-}
-
-/** Pairs of one span after the other; the next ones are asked for while the first is read. */
-async function* pairsOf(
-  spans: readonly Span[],
+async function* scanIndexJoin(
   scan: TableScan,
   run: Run,
-  limit: number | undefined,
-): AsyncGenerator<readonly KvPair[]> {
-  const options = {
-    reverse: scan.reverse,
-    ...(limit === undefined ? {} : { limit }),
-    ...(run.pace.signal === undefined ? {} : { signal: run.pace.signal }),
-  };
-  const [only] = spans;
-  if (only !== undefined && spans.length === 1) {
-    yield* run.transaction.scan(only, options);
-    return;
-  }
-  yield* readAhead(
-    spans,
-    (span) => run.transaction.scan(span, options),
-    limit === undefined ? spansAhead : 1,
-  );
-}
-
-/** What each source gives, in order, with the first results of the next sources under way. */
-export async function* readAhead<Source, Result>(
-  sources: readonly Source[],
-  open: (source: Source) => AsyncIterable<Result>,
-  ahead: number,
-): AsyncGenerator<Result> {
-  const opened: {
-    readonly results: AsyncIterator<Result>;
-    readonly first: Promise<IteratorResult<Result>>;
-  }[] = [];
-  let next = 0;
-  try {
-    for (;;) {
-      for (; opened.length < ahead && next < sources.length; next++) {
-        const results = open(sources[next] as Source)[Symbol.asyncIterator]();
-        const first = results.next();
-        first.catch(() => undefined); // reported where it is awaited
-        opened.push({ results, first });
-      }
-      const [head] = opened;
-      if (head === undefined) return;
-      let result = await head.first;
-      while (result.done !== true) {
-        yield result.value;
-        result = await head.results.next();
-      }
-      opened.shift();
-    }
-  } finally {
-    for (const { results } of opened) results.return?.().then(undefined, () => undefined);
+  options: IndexJoinRun,
+): AsyncGenerator<ScannedBatch> {
+  const join = { scan, entries: undefined, rows: undefined };
+  for await (const { keys, rows, positions } of openIndexJoin(join, run, options)) {
+    const found = positions.flatMap((position) => keys[position] ?? []);
+    yield { keys: found, rows, missing: keys.length - found.length };
   }
 }
 

@@ -11,6 +11,7 @@ import type { Authority } from '../roles/authority.ts';
 import { settingFacts, settingNames } from '../settings.ts';
 import type { SqlType } from '../types/type.ts';
 import type { Evaluator, Row } from './evaluate.ts';
+import { type IndexJoin, openIndexJoin } from './index-join.ts';
 import {
   type Batches,
   evaluateOnce,
@@ -40,15 +41,15 @@ export class ScanOperator implements Operator {
   readonly scan: TableScan;
   private readonly filter: Evaluator | undefined;
   /** Undefined: rows are read as they are. */
-  readonly pushed: PushedSource | undefined;
+  readonly pushed: PushedSource | JoinedSource | undefined;
   /** As `pushed`, with a place for a filter of keys. Set when the scan is joined. */
-  probed: PushedSource | undefined;
+  probed: PushedSource | JoinedSource | undefined;
 
   constructor(
     scan: TableScan,
     filter: Evaluator | undefined,
     text: () => NodeText,
-    pushed?: PushedSource,
+    pushed?: PushedSource | JoinedSource,
   ) {
     this.scan = scan;
     this.filter = filter;
@@ -66,6 +67,10 @@ export class ScanOperator implements Operator {
     if (enough !== undefined && enough <= 0) return;
     const probes = keys !== undefined && this.probed !== undefined;
     const pushed = probes ? this.probed : this.pushed;
+    if (pushed !== undefined && 'join' in pushed) {
+      yield* this.joined(run, pushed, enough, probes ? keys : undefined);
+      return;
+    }
     const results =
       pushed === undefined
         ? undefined
@@ -89,6 +94,27 @@ export class ScanOperator implements Operator {
     }
   }
 
+  private async *joined(
+    run: Run,
+    { join, rest }: JoinedSource,
+    enough: number | undefined,
+    filterOfKeys: Uint8Array | undefined,
+  ): Batches {
+    const { filter } = this;
+    const batches = openIndexJoin(join, run, {
+      limit: filter === undefined && filterOfKeys === undefined ? enough : undefined,
+      expected: enough,
+      filterOfKeys,
+    });
+    for await (const { rows, evaluated, error } of batches) {
+      const asked = evaluated ? rest : filter;
+      const kept = asked === undefined ? [...rows] : await filterRows(run, rows, asked);
+      for (let at = 0; at < kept.length; at += batchRows)
+        yield kept.length <= batchRows ? kept : kept.slice(at, at + batchRows);
+      if (error !== undefined) throw error;
+    }
+  }
+
   private async *evaluated(
     run: Run,
     results: AsyncIterable<ProgramResult>,
@@ -104,6 +130,13 @@ export class ScanOperator implements Operator {
       if (error !== undefined) throw error;
     }
   }
+}
+
+/** As `PushedSource`, of a scan by an index whose entries do not hold all that is needed. */
+export interface JoinedSource {
+  readonly join: IndexJoin;
+  /** Of rows that were evaluated. */
+  readonly rest: Evaluator | undefined;
 }
 
 /** What of a scan stores evaluate, and what is left to ask of the rows that come back. */

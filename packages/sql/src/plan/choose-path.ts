@@ -111,7 +111,8 @@ function priced(
   const scanned = isRestricted(access) ? enough : Math.max(enough, leastScan);
   let cost = tripCost + scanned + (points - 1) * spanCost;
   if (index !== undefined) {
-    cost += covers(question, index, filter) ? 0 : tripCost + enough * fetchCost;
+    const fetched = enough * entryShare(index, filter, known);
+    cost += covers(question, index, filter) ? 0 : tripCost + fetched * fetchCost;
     // Between equals the table itself is simpler.
     if (!isRestricted(access)) cost += 1;
   }
@@ -124,6 +125,20 @@ function priced(
 export function sortCost(rows: number, limit: number | undefined): number {
   const kept = Math.max(2, Math.min(rows, limit ?? rows));
   return rows * Math.log2(kept) * compareCost;
+}
+
+/** The part of the entries whose rows are fetched: the others are left out by what they hold. */
+function entryShare(
+  { holds }: ReadableIndex,
+  filter: Expression | undefined,
+  known: KnownTable,
+): number {
+  return conjuncts(filter).reduce((part, one) => {
+    const read: boolean[] = [];
+    markColumns(one, read);
+    const isHeld = read.every((needed, column) => !needed || holds[column] === true);
+    return isHeld ? part * selectivityOf(one, known) : part;
+  }, 1);
 }
 
 function partialShare(index: ReadableIndex | undefined): number {

@@ -4,14 +4,21 @@ import { type Expression, markColumns } from '../bind/expression.ts';
 import type { TableSource, VirtualSourceTable } from '../bind/relation.ts';
 import type { NodeText, Operator } from '../execute/operator.ts';
 import { FilterOperator } from '../execute/relational.ts';
-import { FunctionOperator, ScanOperator, VirtualScanOperator } from '../execute/sources.ts';
+import {
+  FunctionOperator,
+  type JoinedSource,
+  type PushedSource,
+  ScanOperator,
+  VirtualScanOperator,
+} from '../execute/sources.ts';
 import { choosePath } from './choose-path.ts';
 import { filterText, scanText, tableText } from './explain.ts';
 import { type Ordering, type Part, placed } from './from-part.ts';
 import { type Item, shifted } from './from-tree.ts';
 import type { Planned, RelationPlanner } from './plan-relation.ts';
 import { compileScan } from './plan-table.ts';
-import { type PushedScan, pushScan } from './push.ts';
+import { type Probe, type PushedScan, pushScan, type ScanQuestion } from './push.ts';
+import { type PushedJoin, pushIndexJoin } from './push-join.ts';
 import { movedOrder, scanOrder, withConditions } from './row-order.ts';
 
 export class ItemPlanner {
@@ -101,12 +108,12 @@ export class ItemPlanner {
     const enough = path.order === undefined ? undefined : ordering?.limit;
     const rows = Math.min(path.cost, enough ?? Number.POSITIVE_INFINITY);
     const question = { scan, filter, above, rows };
-    const pushed = this.planner.locks === undefined ? pushScan(question) : undefined;
+    const pushed = this.pushed(question);
     const operator = new ScanOperator(
       scan,
       compiler.maybe(filter),
       () => withPushed(scanText(scan, item.alias, filter), pushed),
-      pushed && { program: pushed.program, rest: compiler.maybe(pushed.rest) },
+      pushed && this.pushedSource(pushed),
     );
     this.planner.scans.set(operator, { ...question, offset: item.offset });
     const order = scanOrder(table, path, {
@@ -116,6 +123,17 @@ export class ItemPlanner {
     });
     const width = source.types.length;
     return { operator, layout, width, rows: path.rows, order: withConditions(order, conditions) };
+  }
+
+  /** What stores do of a scan, if they do any of it. @param probes as of `pushScan` */
+  pushed(question: ScanQuestion, probes?: readonly Probe[]): PushedScan | PushedJoin | undefined {
+    if (this.planner.locks !== undefined) return undefined;
+    return pushScan(question, probes) ?? pushIndexJoin(question, probes);
+  }
+
+  pushedSource(pushed: PushedScan | PushedJoin): PushedSource | JoinedSource {
+    const rest = this.planner.compiler.maybe(pushed.rest);
+    return 'join' in pushed ? { join: pushed.join, rest } : { program: pushed.program, rest };
   }
 
   /** With what is left of the conditions over it. */
@@ -141,10 +159,12 @@ export class ItemPlanner {
 }
 
 /** What of a scan the stores do. */
-function withPushed({ head, details }: NodeText, pushed: PushedScan | undefined): NodeText {
+function withPushed(
+  { head, details }: NodeText,
+  pushed: { readonly words: string } | undefined,
+): NodeText {
   if (pushed === undefined) return { head, details };
-  const what = pushed.filter === undefined ? 'columns' : 'filter, columns';
-  return { head, details: [...details, `At Stores: ${what}`] };
+  return { head, details: [...details, `At Stores: ${pushed.words}`] };
 }
 
 function undefinedText(): NodeText {

@@ -26,10 +26,11 @@ import {
 } from './join-shape.ts';
 import type { LeafEstimates } from './leaf-estimates.ts';
 import { lookupCost, lookupKey } from './lookup-key.ts';
+import type { TableScan } from './plan.ts';
 import type { ItemPlanner } from './plan-item.ts';
 import type { RelationPlanner } from './plan-relation.ts';
 import { compileScan } from './plan-table.ts';
-import { pushScan } from './push.ts';
+import { pushFetch } from './push-join.ts';
 
 export class JoinPlanner {
   private readonly planner: RelationPlanner;
@@ -118,9 +119,8 @@ export class JoinPlanner {
   ): boolean {
     const question = this.planner.scans.get(operator);
     if (question === undefined || !(operator instanceof ScanOperator)) return false;
-    if (this.planner.locks !== undefined) return false;
     if (type !== 'inner' && type !== 'semi' && type !== 'right') return false;
-    const pushed = pushScan(
+    const pushed = this.items.pushed(
       question,
       sides.map(({ probe, build }) => ({
         key: shifted(probe, -question.offset),
@@ -128,10 +128,7 @@ export class JoinPlanner {
       })),
     );
     if (pushed === undefined) return false;
-    operator.probed = {
-      program: pushed.program,
-      rest: this.planner.compiler.maybe(pushed.rest),
-    };
+    operator.probed = this.items.pushedSource(pushed);
     return true;
   }
 
@@ -164,9 +161,15 @@ export class JoinPlanner {
     });
     const read = neededColumns(needed, rest);
     const columns = source.types.map((_type, i) => read[offset + i] === true);
+    const above = [...columns];
     if (filter !== undefined) markColumns(filter, columns);
     const path = { access: fullScan, index };
     const scan = compileScan(compiler, source, path, { needed: columns, reverse: false });
+    const rows = Math.max(1, left.rows * matches);
+    const pushed =
+      this.planner.locks === undefined && fetchesRows(scan, single)
+        ? pushFetch({ scan, filter, above, rows })
+        : undefined;
     const operator = new LookupJoinOperator(
       left.operator,
       shape,
@@ -175,6 +178,7 @@ export class JoinPlanner {
         keys: values.map((one) => compiler.evaluator(one, left.layout)),
         single,
         filter: compiler.maybe(filter),
+        pushed: pushed && { rows: pushed.rows, rest: compiler.maybe(pushed.rest) },
       },
       () => ({
         head: `${index === undefined ? 'Key' : 'Index'} Lookup ${joinWord(type)}${index === undefined ? '' : ` using ${index.store.index.name}`} on ${tableText(source.table.name, alias)}`,
@@ -182,11 +186,12 @@ export class JoinPlanner {
           ...filterText(conjunction([...used]), index === undefined ? 'Key Cond' : 'Index Cond'),
           ...filterText(filter),
           ...filterText(conjunction(rest), 'Join Filter'),
+          ...(pushed === undefined ? [] : [`At Stores: ${pushed.words}`]),
         ],
       }),
     );
     const order = orderAfter(type, left.order, [...conditions, ...own]);
-    return { operator, layout, width, rows: Math.max(1, left.rows * matches), order };
+    return { operator, layout, width, rows, order };
   }
 
   lateral(left: Part, item: Item, request: JoinRequest): Part {
@@ -219,4 +224,9 @@ export class JoinPlanner {
     const order = orderAfter(type, left.order, outside);
     return { operator, layout, width, rows: left.rows * Math.min(right.rows, 100), order };
   }
+}
+
+/** Whether a lookup fetches rows by their whole keys. */
+function fetchesRows({ index }: TableScan, single: boolean): boolean {
+  return index === undefined ? single : !index.covering;
 }

@@ -34,6 +34,7 @@ import {
 import { DistinctOperator, UniqueOperator } from '../execute/distinct.ts';
 import { AggregateOperator } from '../execute/group.ts';
 import type { GroupingPlan } from '../execute/group-table.ts';
+import { openIndexGroups } from '../execute/index-join.ts';
 import { LockRowsOperator } from '../execute/lock-rows.ts';
 import type { NodeText, Operator } from '../execute/operator.ts';
 import { ProjectSetOperator } from '../execute/project-set.ts';
@@ -62,6 +63,7 @@ import type { SortColumn } from './plan.ts';
 import { planFrom } from './plan-from.ts';
 import { storeOf } from './plan-table.ts';
 import { pushGroups, type ScanQuestion } from './push.ts';
+import { pushIndexGroups } from './push-join.ts';
 import { projectedOrder, type RowOrder, sortedOrder } from './row-order.ts';
 
 /** A planned relation: its physical row, and how many rows it may have. */
@@ -400,10 +402,11 @@ export class RelationPlanner {
     if (facts === undefined || !(input instanceof ScanOperator) || this.locks !== undefined)
       return undefined;
     const own = (one: Expression): Expression => placedBy(one, -facts.offset);
-    const { scan, filter } = facts;
-    const program = pushGroups({
+    const { scan, filter, rows } = facts;
+    const question = {
       scan,
       filter,
+      rows,
       keys: keys.map(own),
       aggregates: aggregates.map((one) => ({
         ...one,
@@ -411,7 +414,10 @@ export class RelationPlanner {
         filter: one.filter && own(one.filter),
       })),
       plan,
-    });
+    };
+    const joined = pushIndexGroups(question);
+    if (joined !== undefined) return (run) => openIndexGroups(joined.join, joined.groups, run);
+    const program = pushGroups(question);
     if (program === undefined) return undefined;
     return (run) => openPushed(program, run, { limit: undefined, inTurn: false });
   }

@@ -83,6 +83,7 @@ export function compileScan(
       store: index.store,
       single: isUniqueAccess(access, index),
       covering: needed.every((one, i) => !one || index.holds[i] === true),
+      holds: index.holds,
     },
     equals: access.equals.map((one): CompiledValues => {
       if (one.kind === 'null') return one;

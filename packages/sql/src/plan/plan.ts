@@ -39,6 +39,8 @@ export interface IndexScan {
   readonly single: boolean;
   /** The entries hold all that is needed: rows are not read. */
   readonly covering: boolean;
+  /** By offset into the table's columns: what entries hold. */
+  readonly holds: readonly boolean[];
 }
 
 export interface TableScan {

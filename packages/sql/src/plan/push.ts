@@ -6,7 +6,7 @@
 import { conjunction, conjuncts } from '../bind/conjuncts.ts';
 import { type Expression, markColumns } from '../bind/expression.ts';
 import type { GroupingPlan } from '../execute/group-table.ts';
-import { nameOfAggregate, partialCodec } from '../execute/push/evaluate-program.ts';
+import { nameOfAggregate, partialCodec } from '../execute/push/compile-program.ts';
 import { cannotFail, encodeExpression, type Json } from '../execute/push/expression-text.ts';
 import type { ProgramText } from '../execute/push/program.ts';
 import { isPushableType, rowFormOf } from '../execute/push/pushable.ts';
@@ -22,12 +22,12 @@ export interface PushedScan {
   readonly program: PushedProgram;
   /** What is left to ask of these rows. */
   readonly rest: Expression | undefined;
-  /** For EXPLAIN: the conditions that go. */
-  readonly filter: Expression | undefined;
+  /** For EXPLAIN: what is done there. */
+  readonly words: string;
 }
 
 /** Of fewer rows than this it does not pay to send less of each. A guess. */
-const rowsWorthNarrowing = 500;
+export const rowsWorthNarrowing = 500;
 
 export interface ScanQuestion {
   readonly scan: TableScan;
@@ -54,11 +54,9 @@ export function pushScan(
 ): PushedScan | undefined {
   if (!isPushableScan(scan)) return undefined;
   const draft = new ProgramDraft(scan);
-  const probe = probes.map(({ key }) => encodeExpression(key, draft));
-  if (probe.includes(undefined) || !probes.every(({ against }) => isPushableType(against)))
-    return undefined;
-  if (probes.length > 0 && rows < rowsWorthNarrowing) return undefined;
-  const { pushed, conditions, rest } = split(draft, filter);
+  const keys = encodeProbes(draft, probes, rows);
+  if (keys === undefined) return undefined;
+  const { pushed, rest } = split(draft, filter);
   const wanted = [...above];
   for (const one of rest) markColumns(one, wanted);
   const columns = scan.store.table.columns.flatMap((_column, i) => (wanted[i] === true ? [i] : []));
@@ -72,17 +70,28 @@ export function pushScan(
     kind: 'columns',
     columns: columns.map((column) => [draft.place(column), draft.formOf(column)]),
   });
-  const keys = { probe: probe as Json[], against: probes.map(({ against }) => against.oid) };
   const planned = draft.finish(pushed, output, keys);
   if (planned === undefined) return undefined;
   const program = { ...planned, scan, result: { codec, width: all.length } };
-  return { program, rest: conjunction(rest), filter: conjunction(conditions) };
+  const words = pushed.length === 0 ? 'columns' : 'filter, columns';
+  return { program, rest: conjunction(rest), words };
+}
+
+/** Undefined: they cannot go, or the rows are too few for them. */
+export function encodeProbes(
+  draft: ProgramDraft,
+  probes: readonly Probe[],
+  rows: number,
+): Pick<ProgramText, 'probe' | 'against'> | undefined {
+  const probe = probes.map(({ key }) => encodeExpression(key, draft));
+  if (probe.includes(undefined) || !probes.every(({ against }) => isPushableType(against)))
+    return undefined;
+  if (probes.length > 0 && rows < rowsWorthNarrowing) return undefined;
+  return { probe: probe as Json[], against: probes.map(({ against }) => against.oid) };
 }
 
 /** A grouping over a scan of one table. Expressions are over the table's own row. */
-export interface GroupQuestion {
-  readonly scan: TableScan;
-  readonly filter: Expression | undefined;
+export interface GroupQuestion extends Pick<ScanQuestion, 'scan' | 'filter' | 'rows'> {
   readonly keys: readonly Expression[];
   readonly aggregates: readonly {
     readonly signature: AggregateSignature;
@@ -96,9 +105,19 @@ export interface GroupQuestion {
 
 /** Undefined: something in it has to be done here. */
 export function pushGroups(question: GroupQuestion): PushedProgram | undefined {
-  const { scan, filter, keys, aggregates, plan } = question;
-  if (!isPushableScan(scan) || plan.sets !== undefined) return undefined;
-  const draft = new ProgramDraft(scan);
+  const { scan } = question;
+  const program = isPushableScan(scan) ? groupProgram(question, scan) : undefined;
+  return program && { ...program, scan };
+}
+
+/** @param rows how the rows are read */
+export function groupProgram(
+  question: GroupQuestion,
+  rows: TableScan,
+): Omit<PushedProgram, 'scan'> | undefined {
+  const { filter, keys, aggregates, plan } = question;
+  if (plan.sets !== undefined) return undefined;
+  const draft = new ProgramDraft(rows);
   const { pushed, rest } = split(draft, filter);
   if (rest.length > 0) return undefined;
   const encoded = keys.map((key) => encodeExpression(key, draft));
@@ -123,7 +142,7 @@ export function pushGroups(question: GroupQuestion): PushedProgram | undefined {
   };
   const codec = partialCodec(plan);
   const planned = draft.finish(pushed, () => output);
-  return planned && { ...planned, scan, result: { codec, width: codec.stored.length } };
+  return planned && { ...planned, result: { codec, width: codec.stored.length } };
 }
 
 /** Whether rows are read by spans, and by keys that say themselves what is in them. */
@@ -131,32 +150,25 @@ function isPushableScan({ points, index, withRowId }: TableScan): boolean {
   return !points && !withRowId && (index === undefined || (index.covering && !index.single));
 }
 
-/** Which conditions go. */
-function split(
+/** Which conditions go. @param isHeld the rows have all that the condition reads */
+export function split(
   draft: ProgramDraft,
   filter: Expression | undefined,
-): {
-  readonly pushed: Json[];
-  readonly conditions: Expression[];
-  readonly rest: Expression[];
-} {
+  isHeld: (condition: Expression) => boolean = () => true,
+): { readonly pushed: Json[]; readonly rest: Expression[] } {
   const pushed: Json[] = [];
-  const conditions: Expression[] = [];
   const rest: Expression[] = [];
   for (const one of conjuncts(filter)) {
-    const mayGo = rest.length === 0 || cannotFail(one);
+    const mayGo = isHeld(one) && (rest.length === 0 || cannotFail(one));
     const encoded = mayGo ? draft.tryEncode(one) : undefined;
     if (encoded === undefined) rest.push(one);
-    else {
-      pushed.push(encoded);
-      conditions.push(one);
-    }
+    else pushed.push(encoded);
   }
-  return { pushed, conditions, rest };
+  return { pushed, rest };
 }
 
 /** Whether a good part of each row is not wanted. */
-function narrows({ store, index }: TableScan, wanted: readonly boolean[]): boolean {
+export function narrows({ store, index }: TableScan, wanted: readonly boolean[]): boolean {
   if (index !== undefined) return false;
   return store.codec.stored.some(
     ({ index: column, form }) =>

@@ -16,6 +16,7 @@ import {
 import { createStorePrograms } from '../execute/push/evaluate-program.ts';
 import {
   type BeginOptions,
+  type EvaluatedKeys,
   type EvaluatedPart,
   type EvaluateOptions,
   type IsolationLevel,
@@ -62,6 +63,8 @@ interface Write {
 const programs = createStorePrograms();
 /** Rows of one answer of a program: few, so that answers have to be put together. */
 const evaluatedRows = 100;
+/** Keys of one answer of a program over keys. */
+const evaluatedKeys = 5;
 /** Pairs that a scan hands out at once. */
 const defaultBatchPairs = 1_000;
 /** Versions of one key that are kept. A snapshot that needs an older one meets a CONFLICT. */
@@ -77,8 +80,10 @@ export class MemoryKvDatabase implements KvDatabase {
   };
   /** False: programs are not run here. */
   evaluates = true;
-  /** Answers of programs, and rows that they have written. */
-  readonly evaluated: { parts: number; writes: number } = { parts: 0, writes: 0 };
+  /** Answers of programs, those of them over rows of keys, and rows that they have written. */
+  readonly evaluated: { parts: number; ofKeys: number; writes: number } = {
+    ...{ parts: 0, ofKeys: 0, writes: 0 },
+  };
   readonly locks: MemoryLocks = new MemoryLocks();
   private readonly batchPairs: number;
   private readonly entries: Entry[] = [];
@@ -353,7 +358,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
           let next = at;
           while (running !== undefined && next < pairs.length) {
             const pair = pairs[next++];
-            if (pair === undefined || !running.take(pair.key, pair.value)) break;
+            if (pair === undefined || !running.take(pair.key, pair.value, next - at - 1)) break;
             if (next - at >= evaluatedRows) break;
           }
           const result = running?.finish();
@@ -368,6 +373,55 @@ class MemoryTransaction implements KvTransaction, LockOwner {
             from: { rangeId: 1, storeId: 1 },
           };
         }
+  }
+
+  /** As two ranges do it, which have every other key in no order that the caller knows. */
+  evaluateKeys(
+    keys: readonly Uint8Array[],
+    program: Uint8Array,
+  ): AsyncIterable<EvaluatedKeys> | undefined {
+    return this.database.evaluates ? this.evaluatedKeys(keys, program) : undefined;
+  }
+
+  private async *evaluatedKeys(
+    keys: readonly Uint8Array[],
+    program: Uint8Array,
+  ): AsyncGenerator<EvaluatedKeys> {
+    const values = await this.getMany(keys);
+    const { evaluated } = this.database;
+    const isOwn = (key: Uint8Array): boolean =>
+      this.writes.has(keyText(key)) || this.spans.some((hole) => spanContains(hole, key));
+    const places: [number[], number[], number[]] = [[], [], []];
+    keys.forEach((key, i) => {
+      places[isOwn(key) ? 0 : 1 + ((key.at(-1) ?? 0) % 2)]?.push(i);
+    });
+    for (const [range, positions] of places.entries())
+      for (let at = 0; at < positions.length; ) {
+        const running = range === 0 ? undefined : programs.start(program);
+        const from = at;
+        let rowsRead = 0;
+        while (at < positions.length && at - from < evaluatedKeys) {
+          const position = positions[at] ?? 0;
+          const [key, value] = [keys[position], values[position]];
+          const place = at++ - from;
+          if (key === undefined || value === undefined) continue;
+          rowsRead++;
+          if (running?.take(key, value, place) === false) break;
+        }
+        const result = running?.finish();
+        if (result !== undefined) {
+          evaluated.parts++;
+          evaluated.ofKeys++;
+        }
+        const some = positions.slice(from, at);
+        yield {
+          positions: some,
+          result,
+          values: result === undefined ? some.map((position) => values[position]) : [],
+          rowsRead: range === 0 ? 0 : rowsRead,
+          from: range === 0 ? undefined : { rangeId: range, storeId: range },
+        };
+      }
   }
 
   put(key: Uint8Array, value: Uint8Array): void {

@@ -17,6 +17,9 @@ import {
 } from '../../workload/transactions/trace.ts';
 import type { Version, VersionHistory } from './versions.ts';
 
+/** A read with the version that it saw. */
+type SeenRead = ReadTrace & { readonly version: number };
+
 /** Of a hybrid timestamp. */
 const countersPerMs = 4096;
 
@@ -44,6 +47,7 @@ class TimestampCheck {
   private readonly history: VersionHistory;
   private readonly options: TimestampOptions;
   private readonly byName: ReadonlyMap<string, TransactionTrace>;
+  private readonly reads = new Map<TransactionTrace, readonly SeenRead[]>();
   /** By writer: keys and timestamps of what is there of it. */
   private readonly written = new Map<TransactionTrace, Map<string, number>>();
   /** By key: versions whose writer was told, by when; the newest of them so far. */
@@ -66,7 +70,13 @@ class TimestampCheck {
         known.set(key, version.timestamp);
         this.written.set(writer, known);
       }
-    for (const trace of traces) this.noteAcknowledged(trace);
+    for (const trace of traces) {
+      this.noteAcknowledged(trace);
+      this.reads.set(
+        trace,
+        trace.reads.map((read) => this.resolved(trace, read)),
+      );
+    }
     for (const list of this.acknowledged.values()) {
       list.sort((a, b) => a.at - b.at);
       let newest = 0;
@@ -78,7 +88,8 @@ class TimestampCheck {
   }
 
   ofOne(trace: TransactionTrace): void {
-    for (const read of trace.reads) this.checkRead(trace, read);
+    const reads = this.reads.get(trace) ?? [];
+    for (const read of reads) this.checkRead(trace, read);
     for (const span of trace.spans) this.checkSpan(trace, span);
     const timestamp = this.commitTimestampOf(trace);
     if (timestamp === 0) {
@@ -86,7 +97,7 @@ class TimestampCheck {
       return;
     }
     this.checkTime(trace, timestamp);
-    for (const read of trace.reads) {
+    for (const read of reads) {
       if (!this.isChecked(trace, read)) continue;
       const there = this.beforeCommit(trace, read.key, timestamp);
       if ((there?.timestamp ?? 0) !== read.version)
@@ -97,6 +108,19 @@ class TimestampCheck {
         this.compareSpan(trace, span, `commits at ${timestamp}`, (key) =>
           this.beforeCommit(trace, key, timestamp),
         );
+  }
+
+  /** A program hands back values, which nobody writes twice to a key: the version is the one that has it. */
+  private resolved(trace: TransactionTrace, read: ReadTrace): SeenRead {
+    const { version, value, key } = read;
+    if (version !== undefined) return { ...read, version };
+    if (value === undefined) return { ...read, version: 0 };
+    const there = this.history.at(key, read.at);
+    const seen =
+      there?.value === value ? there : this.history.of(key).find((one) => one.value === value);
+    if (seen === undefined)
+      throw failed(trace, `read ${printKey(key)} = ${value}, which nobody has written`);
+    return { ...read, version: seen.timestamp };
   }
 
   /** Every version of a transaction's key is somebody's. */
@@ -159,9 +183,9 @@ class TimestampCheck {
   /** Also what wrote nothing has a moment at which all was so that it read, under locks and without. */
   private checkMoment(trace: TransactionTrace): void {
     if (trace.fate !== 'committed' || trace.isolation === 'read committed') return;
-    let last: ReadTrace | undefined;
-    let first: { readonly read: ReadTrace; readonly until: number } | undefined;
-    for (const read of trace.reads) {
+    let last: SeenRead | undefined;
+    let first: { readonly read: SeenRead; readonly until: number } | undefined;
+    for (const read of this.reads.get(trace) ?? []) {
       // Of what was absent no version says until when.
       const seen = this.history.of(read.key).find(({ timestamp }) => timestamp === read.version);
       if (seen === undefined) continue;
@@ -176,7 +200,7 @@ class TimestampCheck {
     );
   }
 
-  private checkRead(trace: TransactionTrace, read: ReadTrace): void {
+  private checkRead(trace: TransactionTrace, read: SeenRead): void {
     this.judged++;
     const { key, version, at, locked } = read;
     if (!locked) {
@@ -217,7 +241,7 @@ class TimestampCheck {
   /** What was acknowledged before it asked is seen, or something newer. */
   private checkFresh(
     trace: TransactionTrace,
-    { key, version, askedAt }: Pick<ReadTrace, 'key' | 'version' | 'askedAt'>,
+    { key, version, askedAt }: Pick<SeenRead, 'key' | 'version' | 'askedAt'>,
   ): void {
     // Whoever chooses a time wants to see that, whatever came later.
     if (trace.workload === 'past') return;
@@ -238,10 +262,10 @@ class TimestampCheck {
    * READ COMMITTED checks what was locked, and what a statement has both read and written: workloads write a key in the
    * statement that read it last.
    */
-  private isChecked({ isolation, reads, writes }: TransactionTrace, read: ReadTrace): boolean {
-    if (isolation === 'serializable') return true;
-    if (!read.locked && !writes.has(read.key)) return false;
-    return reads.findLast(({ key }) => key === read.key) === read;
+  private isChecked(trace: TransactionTrace, read: SeenRead): boolean {
+    if (trace.isolation === 'serializable') return true;
+    if (!read.locked && !trace.writes.has(read.key)) return false;
+    return this.reads.get(trace)?.findLast(({ key }) => key === read.key) === read;
   }
 
   private isEverDeleted(key: string): boolean {
@@ -268,7 +292,7 @@ class TimestampCheck {
   }
 
   private sawInstead(
-    { key, version }: Pick<ReadTrace, 'key' | 'version'>,
+    { key, version }: Pick<SeenRead, 'key' | 'version'>,
     there: Version | undefined,
   ): string {
     const found =

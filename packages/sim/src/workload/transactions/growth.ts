@@ -1,5 +1,6 @@
 /** A program that workloads send along with a write: a value grows by an element. Stores run it beside those of SQL. */
 import type { StorePrograms } from '@flotilla/shard';
+import { startReading } from './reading.ts';
 
 /** Longer values do not grow. Unit: bytes. */
 const valueBytesMax = 400;
@@ -12,7 +13,7 @@ export function growth({ name, element }: { name: string; element: string }): Bu
 /** Programs of a simulated store. */
 export function withGrowth(programs: StorePrograms): StorePrograms {
   return {
-    start: (program) => programs.start(program),
+    start: (program) => startReading(program) ?? programs.start(program),
     compute: (program, _key, value) => {
       const [name = '', element = ''] = Buffer.from(program).toString().split('|');
       const before = Buffer.from(value).toString();

@@ -11,8 +11,9 @@ export type Fate = 'open' | 'committed' | 'aborted' | 'unknown';
 /** Keys are latin-1 strings of their bytes: they compare as the bytes do. */
 export interface ReadTrace {
   readonly key: string;
-  /** Timestamp of the version; 0 = absent. */
-  readonly version: number;
+  /** Timestamp of the version; 0 = absent. Undefined: a program has read `value`, and was not told. */
+  readonly version: number | undefined;
+  readonly value?: string | undefined;
   /** The snapshot. Of a locked read, when this was the newest version. */
   readonly at: number;
   readonly locked: boolean;

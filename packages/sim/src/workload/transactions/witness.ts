@@ -5,11 +5,15 @@
 import { toHex } from '@flotilla/base';
 import type { TransactionContext, TransactionRouter } from '@flotilla/router';
 import type { CommitStep } from '../../faults.ts';
+import { valuesRead } from './reading.ts';
 import { keyText, type TransactionTrace } from './trace.ts';
+
+const noBytes = new Uint8Array(0);
+const noValues = Buffer.from('[]');
 
 type Steps = Pick<
   TransactionRouter,
-  'get' | 'lock' | 'scan' | 'write' | 'prepare' | 'decide' | 'resolve' | 'recover'
+  'get' | 'lock' | 'scan' | 'evaluate' | 'write' | 'prepare' | 'decide' | 'resolve' | 'recover'
 >;
 
 export class Witness {
@@ -69,6 +73,25 @@ export class Witness {
           at: found.readTimestamp,
           askedAt,
         });
+        return found;
+      },
+      evaluate: async (context, evaluation, options) => {
+        const askedAt = trace(context)?.seesFrom ?? 0;
+        const found = await router.evaluate(context, evaluation, options);
+        const { done, evaluated, values, readTimestamp: at } = found;
+        const texts = new Map(
+          valuesRead(evaluated?.result ?? noValues).map(({ position, value }) => [position, value]),
+        );
+        for (let i = 0; i < done; i++)
+          trace(context)?.reads.push({
+            key: keyText(evaluation.keys[i] ?? noBytes),
+            ...(evaluated === undefined
+              ? { version: values[i]?.timestamp ?? 0 }
+              : { version: undefined, value: texts.get(i) }),
+            at,
+            locked: false,
+            askedAt,
+          });
         return found;
       },
       write: async (context, write, options) => {

@@ -36,6 +36,7 @@ class State {
       get,
       getMany: ((keys: readonly Uint8Array[]) =>
         Promise.all(keys.map(get))) as unknown as KvTransaction['getMany'],
+      evaluateKeys: () => undefined,
       async *scan({ startKey, endKey }) {
         const [start, end] = [keyText(startKey), keyText(endKey)];
         for (const [key, value] of [...values].sort())

@@ -1,5 +1,5 @@
 /**
- * A program: what a scan is to make of rows, in bytes. A fixed part, the same for every run of a plan, so that a store
+ * A program: what a scan or a get is to make of rows, in bytes. A fixed part, the same for every run of a plan, so that a store
  * compiles it once: where the columns are, a filter, and what goes out; and beside it the values of one run. The format has
  * a version: whoever knows another one refuses, and is asked for rows. It rises with any change of what a program means,
  * also where that lies in a function that it names.
@@ -47,7 +47,11 @@ export interface ProgramText {
     | {
         readonly kind: 'columns';
         readonly columns: readonly (readonly [place: number, form: FormText])[];
+        /** Behind them, of a get: which of its keys the row is of. */
+        readonly positions?: true;
       }
+    /** Of entries: the keys of their rows. */
+    | { readonly kind: 'keys' }
     | {
         readonly kind: 'groups';
         readonly keys: readonly Json[];

@@ -3,21 +3,20 @@
  * evaluated here, by the same program. What cannot be sent for a run — a value that cannot be computed beforehand, a program
  * that grew too large — is not: the caller reads rows then.
  */
+import type { Span } from '@flotilla/base';
 import type { EvaluatedPart } from '../../kv-transaction.ts';
 import type { TableScan } from '../../plan/plan.ts';
-import type { Datum } from '../../session-api.ts';
-import type { RowCodec } from '../../storage/row-codec.ts';
 import { keySpans } from '../key-spans.ts';
 import { evaluateOnce } from '../operator.ts';
-import { type Run, withArguments } from '../run.ts';
-import { ProgramCache, type RunningProgram, startProgram } from './evaluate-program.ts';
+import type { Run } from '../run.ts';
+import { evaluateHere } from './evaluate-here.ts';
 import { type PlannedProgram, programOfRun } from './planned-program.ts';
-import { type ProgramResult, readResult } from './result.ts';
+import { type ProgramResult, type ResultShape, readResult } from './result.ts';
 
 export interface PushedProgram extends PlannedProgram {
   readonly scan: TableScan;
   /** Of a result's rows: columns in their places, others NULL. */
-  readonly result: { readonly codec: RowCodec; readonly width: number };
+  readonly result: ResultShape;
 }
 
 export interface PushedRun {
@@ -27,20 +26,20 @@ export interface PushedRun {
   readonly inTurn: boolean;
   /** A filter of keys, if the program has a place for one. */
   readonly keys?: Uint8Array | undefined;
+  /** What is left of the scan, in its order. Default: all of it. */
+  readonly spans?: readonly Span[];
 }
-
-const cache = new ProgramCache();
 
 /** Results in scan order. Undefined: this run cannot be pushed. */
 export async function openPushed(
   program: PushedProgram,
   run: Run,
-  { limit, inTurn, keys }: PushedRun,
+  { limit, inTurn, keys, spans: left }: PushedRun,
 ): Promise<AsyncGenerator<ProgramResult, void, undefined> | undefined> {
   const { scan } = program;
   const bytes = await programOfRun(program, run, { limit, keys });
   if (bytes === undefined) return undefined;
-  const spans = await evaluateOnce(run, () => keySpans(scan, run.evaluation));
+  const spans = left ?? (await evaluateOnce(run, () => keySpans(scan, run.evaluation)));
   const { signal } = run.pace;
   const parts = run.transaction.evaluate(spans, bytes, {
     reverse: scan.reverse,
@@ -56,10 +55,6 @@ async function* resultsOf(
   parts: AsyncIterable<EvaluatedPart>,
   bytes: Uint8Array,
 ): AsyncGenerator<ProgramResult, void, undefined> {
-  const context = (parameters: readonly Datum[]) => ({
-    ...withArguments(run.evaluation, []),
-    parameters,
-  });
   for await (const { result, pairs } of parts) {
     run.pace.check();
     if (run.pace.due()) await run.pace.rest();
@@ -69,20 +64,7 @@ async function* resultsOf(
       yield read;
       continue;
     }
-    let own: RunningProgram | undefined;
-    const finished = (): ProgramResult => {
-      const evaluated = own?.finish();
-      own = undefined;
-      if (evaluated === undefined) throw new RangeError('a program runs where it was made');
-      return readResult(shape, evaluated);
-    };
-    for (let i = 0; i < pairs.length; i++) {
-      const pair = pairs[i];
-      if (pair === undefined) continue;
-      own ??= startProgram(cache, bytes, context);
-      if (!own.take(pair.key, pair.value)) yield finished();
-      if ((i & 63) === 63 && run.pace.due()) await run.pace.rest();
-    }
-    if (own !== undefined) yield finished();
+    const rows = pairs.map(({ key, value }, position) => ({ key, value, position }));
+    yield* evaluateHere(shape, run, bytes, rows);
   }
 }

@@ -49,11 +49,14 @@ export interface ProgramResult {
   readonly error: SqlError | undefined;
 }
 
+/** Where the values of a result's rows belong. */
+export interface ResultShape {
+  readonly codec: RowCodec;
+  readonly width: number;
+}
+
 /** @throws DbError CORRUPTION */
-export function readResult(
-  { codec, width }: { readonly codec: RowCodec; readonly width: number },
-  bytes: Uint8Array,
-): ProgramResult {
+export function readResult({ codec, width }: ResultShape, bytes: Uint8Array): ProgramResult {
   const result = asBuffer(bytes);
   if (result.length < headBytes || result[0] !== version)
     throw new DbError('CORRUPTION', 'what a store has computed has no valid version');
