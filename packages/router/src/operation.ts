@@ -6,22 +6,28 @@ import { DbError, type ErrorCode } from '@flotilla/base';
 import type { Admission } from './admission.ts';
 
 export abstract class Operation<Result> {
-  readonly promise: Promise<Result>;
-  readonly deadlineAtMs: number;
+  // Declared here and assigned in the constructor: see `RangeCall`.
+  declare readonly promise: Promise<Result>;
+  declare readonly deadlineAtMs: number;
   /** Keys and values: what admission counts. */
   abstract readonly bytes: number;
-  admitted = false;
-  settled = false;
-  private readonly admission: Admission;
-  private readonly signal: AbortSignal | undefined;
-  private onAbort: (() => void) | undefined;
-  private resolve: (result: Result) => void = unset;
-  private reject: (error: Error) => void = unset;
+  declare admitted: boolean;
+  declare settled: boolean;
+  declare private readonly admission: Admission;
+  declare private readonly signal: AbortSignal | undefined;
+  declare private onAbort: (() => void) | undefined;
+  declare private resolve: (result: Result) => void;
+  declare private reject: (error: Error) => void;
 
   constructor(admission: Admission, deadlineAtMs: number, signal: AbortSignal | undefined) {
-    this.admission = admission;
     this.deadlineAtMs = deadlineAtMs;
+    this.admitted = false;
+    this.settled = false;
+    this.admission = admission;
     this.signal = signal;
+    this.onAbort = undefined;
+    this.resolve = unset;
+    this.reject = unset;
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;

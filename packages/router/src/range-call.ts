@@ -31,43 +31,62 @@ export type CallRange = CachedRange<RangeCall>;
 export type CallRangeState = RangeState<RangeCall>;
 
 export abstract class RangeCall implements Timed {
-  wakeAtMs = 0;
-  phase: CallPhase = 'new';
-  readonly deadlineAtMs: number;
+  // Declared here and assigned in the constructor. What a class that many others extend defines as fields, V8 defines one by
+  // one in its runtime, however warm the code is: 2 us for these, where assignments take 0.1 us.
+  declare wakeAtMs: number;
+  declare phase: CallPhase;
+  declare readonly deadlineAtMs: number;
 
   // ---- the attempt under way; 0 = none
-  requestId = 0;
-  storeId = 0;
-  sentAtMs = 0;
+  declare requestId: number;
+  declare storeId: number;
+  declare sentAtMs: number;
   /** The store is slow, not silent: the attempt was given more time once. */
-  extended = false;
+  declare extended: boolean;
   /** Where the latest attempt went. */
-  range: CallRange | undefined;
+  declare range: CallRange | undefined;
 
   // ---- reads of the past
   /** Any replica may be asked: the snapshot is old enough to be closed everywhere. */
-  mayFollow = false;
+  declare mayFollow: boolean;
   /** A replica could not tell. Until the leaseholder is silent, it is asked. */
-  notClosed = false;
+  declare notClosed: boolean;
   /** The attempt under way went to any replica, and says so. */
-  following = false;
+  declare following: boolean;
 
   // ---- the search for a leaseholder
   /** The range whose leaseholder this call looks for, on behalf of all that wait. */
-  scouting: CallRangeState | undefined;
-  waitingOn: CallRangeState | undefined;
+  declare scouting: CallRangeState | undefined;
+  declare waitingOn: CallRangeState | undefined;
 
   // ---- history
   /** Request ids of attempts that were given up; their answers are still welcome. */
-  earlierIds: number[] | undefined;
+  declare earlierIds: number[] | undefined;
   /** Refusals and redirects since the last pause. */
-  tries = 0;
-  pauses = 0;
-  notFound = 0;
-  answered = false;
+  declare tries: number;
+  declare pauses: number;
+  declare notFound: number;
+  declare answered: boolean;
 
   constructor(deadlineAtMs: number) {
+    this.wakeAtMs = 0;
+    this.phase = 'new';
     this.deadlineAtMs = deadlineAtMs;
+    this.requestId = 0;
+    this.storeId = 0;
+    this.sentAtMs = 0;
+    this.extended = false;
+    this.range = undefined;
+    this.mayFollow = false;
+    this.notClosed = false;
+    this.following = false;
+    this.scouting = undefined;
+    this.waitingOn = undefined;
+    this.earlierIds = undefined;
+    this.tries = 0;
+    this.pauses = 0;
+    this.notFound = 0;
+    this.answered = false;
   }
 
   /** A key of the range that this call is for; with `routeBefore`, the range directly below it. */

@@ -36,20 +36,23 @@ export interface TransactionParts extends SpreadParts {
 const messagesUnderWayMax = 4;
 
 export abstract class SpreadOperation<P extends Part, Result> extends Operation<Result> {
-  override readonly bytes: number;
-  protected readonly dispatcher: Dispatcher;
-  protected readonly calls: Set<SpreadCall<P, Result>> = new Set();
-  private readonly parts: readonly P[];
+  // Declared here and assigned in the constructor: see `RangeCall`.
+  declare readonly bytes: number;
+  declare protected readonly dispatcher: Dispatcher;
+  declare protected readonly calls: Set<SpreadCall<P, Result>>;
+  declare private readonly parts: readonly P[];
   /** Groups of parts, a message each, that wait until others are answered. */
-  private queued: (readonly P[])[] = [];
+  declare private queued: (readonly P[])[];
 
   constructor(base: SpreadParts, parts: readonly P[], bytes: number, options?: OperationOptions) {
     const { clock, timings } = base.dispatcher;
     const timeoutMs = options?.timeoutMs ?? timings.operationTimeoutMs;
     super(base.admission, clock.nowMs() + timeoutMs, options?.signal);
-    this.dispatcher = base.dispatcher;
-    this.parts = parts;
     this.bytes = bytes;
+    this.dispatcher = base.dispatcher;
+    this.calls = new Set();
+    this.parts = parts;
+    this.queued = [];
   }
 
   /** The body for these parts of one range. */
