@@ -27,4 +27,5 @@ export * from './probe.ts';
 export * from './span.ts';
 export * from './system-clock.ts';
 export * from './transport.ts';
+export * from './turn-end.ts';
 export * from './volatile-disk.ts';

@@ -10,6 +10,7 @@ import {
   type StoreId,
   silentLogger,
   type Transport,
+  TurnEnd,
 } from '@flotilla/base';
 import { kv, type RangeInfo, type StoreReport } from '@flotilla/shard/protocol';
 import { Admission } from './admission.ts';
@@ -95,9 +96,10 @@ class RouterOfRanges implements Router {
     this.dispatcher = new Dispatcher({ clock, prng, timings, limits, distance });
     this.admission = new Admission(limits);
     this.requests = new StoreRequests(clock, kv.Request.encode);
+    const turnEnd = new TurnEnd(clock, ['announce', 'send'] as const);
     this.link = new ClientLink({
       transport,
-      clock,
+      clock: turnEnd.clockOf('send'),
       prng,
       logger,
       onResponse: (response, fromStore) => this.onResponse(response, fromStore),
@@ -119,6 +121,7 @@ class RouterOfRanges implements Router {
       ...this.writeParts,
       link: this.link,
       requests: this.requests,
+      afterTurn: turnEnd.clockOf('announce').afterTurn,
       checkOpen: () => this.checkOpen(),
       isOpen: () => !this.isClosed,
     });

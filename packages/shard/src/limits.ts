@@ -184,6 +184,6 @@ export const defaultStoreLimits: StoreLimits = {
   leaderlessMs: 4000,
   strayLearnerMs: 60_000,
   splitsMax: 4,
-  splitBytes: 64 * 1024 * 1024,
+  splitBytes: 512 * 1024 * 1024,
   splitRequestsPerSecond: 20_000,
 };

@@ -41,7 +41,7 @@ describe('loadConfig', () => {
       zone: undefined,
       placement: {
         ...{ deadStoreAfterSeconds: 300, storeReportSeconds: 5 },
-        ...{ splitBytes: 64 * 1024 * 1024, splitRequestsPerSecond: 20_000, gcTtlSeconds: 600 },
+        ...{ splitBytes: 512 * 1024 * 1024, splitRequestsPerSecond: 20_000, gcTtlSeconds: 600 },
         ...{ snapshotsAtOnce: 2, leaseMovesAtOnce: 4, closedTimestampLagSeconds: 3 },
       },
       http: undefined,

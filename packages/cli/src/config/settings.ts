@@ -254,7 +254,7 @@ export const settings: readonly Setting[] = [
     key: 'split-bytes',
     argument: '<size>',
     description: 'a range that holds more is cut in the middle; 0 is never',
-    defaultText: '64MiB',
+    defaultText: '512MiB',
     expected: '0, or a size from 64KiB to 64GiB, like 16MiB or 16777216',
     schema: z.preprocess(
       byteCount,

@@ -54,6 +54,8 @@ import type {
 export interface TransactionRouterParts extends WriteParts {
   readonly link: ClientLink;
   readonly requests: StoreRequests;
+  /** At the end of the turn, before its frames leave. */
+  readonly afterTurn: (callback: () => void) => void;
   /** @throws DbError CLOSED */
   readonly checkOpen: () => void;
   readonly isOpen: () => boolean;
@@ -230,8 +232,7 @@ export class RangeTransactionRouter implements TransactionRouter {
     if (keys.length === 0) return;
     const { announcements } = this;
     announcements.push({ transactionId, committed: true, commitTimestamp, keys, undecided: true });
-    if (announcements.length === 1)
-      this.parts.dispatcher.clock.afterTurn(() => this.sendAnnouncements());
+    if (announcements.length === 1) this.parts.afterTurn(() => this.sendAnnouncements());
   }
 
   /** One message per range, to whoever leads it as far as is known. A lost one costs a wait. */

@@ -1,5 +1,12 @@
 /** What every part of a running store may use: made once by `running-store.ts`, handed to the rooms beside it. */
-import type { FrameHeader, HybridLogicalClock, Logger, Outbox, StoreId } from '@flotilla/base';
+import type {
+  FrameHeader,
+  HybridLogicalClock,
+  Logger,
+  Outbox,
+  StoreId,
+  TurnEnd,
+} from '@flotilla/base';
 import type { WriteAheadLog } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
@@ -16,6 +23,8 @@ export interface StoreContext {
   readonly logger: Logger;
   readonly engine: Engine;
   readonly turns: EngineTurns;
+  /** Evaluated commands are proposed, then consensus looks at its groups, then frames leave. */
+  readonly turnEnd: TurnEnd<'propose' | 'consensus' | 'send'>;
   readonly wal: WriteAheadLog;
   readonly hlc: HybridLogicalClock;
   readonly outbox: Outbox;

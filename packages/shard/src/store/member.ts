@@ -106,8 +106,13 @@ export class Member {
     this.context = options.context;
     const { storeId, limits, engine, turns, wal, hlc, replicas, admission, fail, logger } =
       this.context;
+    const { turnEnd } = this.context;
     const { clock, prng, timings, raftLimits, driverLimits } = this.context.options;
-    this.proposer = new Proposer({ clock, hasFailed: this.context.hasFailed, onFatal: fail });
+    this.proposer = new Proposer({
+      clock: turnEnd.clockOf('propose'),
+      hasFailed: this.context.hasFailed,
+      onFatal: fail,
+    });
     this.waitingClock = new WaitingClock(clock, fail);
     this.live = new LiveTransactions({
       clock,
@@ -171,7 +176,7 @@ export class Member {
     this.raft = createMultiRaft({
       storeId,
       incarnation: this.context.identity().incarnation,
-      clock,
+      clock: turnEnd.clockOf('consensus'),
       prng,
       wal,
       send: (to, message) => {

@@ -13,6 +13,7 @@ import {
   present,
   type StoreId,
   silentLogger,
+  TurnEnd,
   timestampSpan,
 } from '@flotilla/base';
 import type { MultiRaft } from '@flotilla/raft';
@@ -178,7 +179,9 @@ export class RunningStore implements Store {
     const { transport, clock, directory, disk } = options;
     const { engine, wal, hlc } = this.foundation;
     const limits = { ...defaultStoreLimits, ...options.limits };
-    const outbox = new Outbox({ transport, clock, header: () => this.header() });
+    const turnEnd = new TurnEnd(clock, ['propose', 'consensus', 'send'] as const);
+    const sending = turnEnd.clockOf('send');
+    const outbox = new Outbox({ transport, clock: sending, header: () => this.header() });
     return {
       options,
       storeId: this.storeId,
@@ -186,6 +189,7 @@ export class RunningStore implements Store {
       logger: (options.logger ?? silentLogger).child({ store: this.storeId }),
       engine,
       turns: new EngineTurns(engine),
+      turnEnd,
       wal,
       hlc,
       outbox,
