@@ -24,6 +24,7 @@ export * from './node-disk.ts';
 export * from './outbox.ts';
 export * from './prng.ts';
 export * from './probe.ts';
+export * from './protobuf-integers.ts';
 export * from './span.ts';
 export * from './system-clock.ts';
 export * from './transport.ts';

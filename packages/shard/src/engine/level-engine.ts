@@ -7,8 +7,11 @@ import { assert, ExitCode, FatalError, fatalDiskError } from '@flotilla/base';
 import { ClassicLevel } from 'classic-level';
 import type { Engine, EngineIterator, EngineOperation, EngineRow, EngineSpan } from './engine.ts';
 
-/** Fewer, larger tables; the memtable bounds what replay must redo. Unit: bytes. */
-const writeBufferBytes = 32 * 1024 * 1024;
+/**
+ * Of a memtable. A larger one makes fewer and larger tables, and yet costs more: rows are put into a list whose nodes lie all
+ * over it, and with 32 MiB nearly every step is a miss of the processor's caches. Unit: bytes.
+ */
+const writeBufferBytes = 8 * 1024 * 1024;
 const cacheBytes = 64 * 1024 * 1024;
 const iteratorChunkBytes = 256 * 1024;
 /** Below every key that a store writes, so that compacting it touches no table. */
