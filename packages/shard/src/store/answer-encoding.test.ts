@@ -32,6 +32,15 @@ it('answers to gets are what the generated code writes', () => {
   );
 });
 
+it('all fields of the message are known here: those of values are written by hand, the others not', () => {
+  const byHand = ['values', 'readTimestamp', 'storeTimestamp'];
+  const ofPrograms = ['evaluated', 'result', 'rowsRead', 'keysDone'];
+  expect(Object.keys(kv.GetResponse.prototype).sort()).toEqual([...byHand, ...ofPrograms].sort());
+  const get = { evaluated: true, result: Buffer.of(1, 2), rowsRead: 3, keysDone: 4 };
+  const decoded = kv.Response.decode(encodeAnswer(7, { get: { ...get, readTimestamp: 9 } }));
+  expect(decoded.get).toMatchObject({ ...get, readTimestamp: 9 });
+});
+
 it('other answers are encoded whole', () => {
   const answer = refusal(RefusalReason.BUSY, 'later', { retryAfterMs: 20 });
   const decoded = kv.Response.decode(encodeAnswer(7, answer));
