@@ -35,7 +35,7 @@ describe('kill -9 of all processes at once', () => {
     const writers = new PgWriters({
       url: cluster.gatewayUrl,
       connections: 8,
-      perSecond: 200,
+      perSecond: 800,
       statement,
     });
     try {
@@ -70,7 +70,7 @@ describe('kill -9 of all processes at once', () => {
       failures: JSON.stringify([...writers.failures]),
     });
     expect(writers.impossible).toEqual([]);
-    // Writing at 200/s by 8 connections, a cut must have caught something under way.
+    // Writing at 800/s by 8 connections, a cut must have caught something under way.
     expect(writers.unknown.length).toBeGreaterThan(0);
     const { rows } = await withPg(cluster, (client) => client.query('SELECT n, part FROM marks'));
     const parts = new Map<number, number[]>();

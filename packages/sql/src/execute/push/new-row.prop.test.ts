@@ -186,7 +186,7 @@ describe('rows that are written where they lie', () => {
           }
         },
       ),
-      { numRuns: 120 },
+      { numRuns: 160 },
     );
     expect(written).toBeGreaterThan(150);
   });
