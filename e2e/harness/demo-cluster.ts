@@ -45,6 +45,8 @@ export class DemoCluster {
     options: {
       readonly stores?: number;
       readonly data?: string;
+      /** Every store is a gateway too. */
+      readonly together?: boolean;
       /** Settings for all of its processes. */
       readonly environment?: Readonly<Record<string, string>>;
     } = {},
@@ -52,6 +54,7 @@ export class DemoCluster {
     const data = options.data ?? (await mkdtemp(join(tmpdir(), 'flotilla-e2e-')));
     const args = ['--background', '--json', '--data', data, '--port', '0'];
     if (options.stores !== undefined) args.push('--stores', String(options.stores));
+    if (options.together === true) args.push('--together');
     try {
       const { stdout } = await run(demo, args, 60_000, options.environment);
       return new DemoCluster(data, JSON.parse(stdout) as DemoDescription);
@@ -65,6 +68,11 @@ export class DemoCluster {
 
   get gatewayUrl(): string {
     return first(this.description.gateways, 'gateway');
+  }
+
+  /** With `together`: the gateway in the process of a store. */
+  gatewayUrlOf(storeId: number): string {
+    return first(this.description.gateways.slice(storeId - 1), `gateway ${storeId}`);
   }
 
   get natsUrl(): string {

@@ -76,6 +76,19 @@ export function isClientId(text: string): boolean {
   return /^[A-Za-z0-9_-]{1,64}$/.test(text);
 }
 
+/** The id of a client that lives in the process of a store tells which: stores lead what they are asked from their own process. */
+export function clientIdAt(id: string, home: StoreId | undefined): string {
+  return home === undefined ? id : `${id}-s${home}`;
+}
+
+/** The store in whose process a client lives. 0: none, or nobody knows. */
+export function homeOfClient(clientId: string): number {
+  const at = clientId.lastIndexOf('-s');
+  if (at < 0) return 0;
+  const home = Number(clientId.slice(at + 2));
+  return Number.isSafeInteger(home) && home > 0 ? home : 0;
+}
+
 /** One string per sender: for maps. */
 export function senderKey(sender: Sender): string {
   return sender.kind === 'store' ? `s${sender.storeId}` : `c${sender.clientId}`;

@@ -18,6 +18,7 @@ export * from './ids.ts';
 export * from './key-encoding.ts';
 export * from './key-space.ts';
 export * from './key-text.ts';
+export * from './local-transport.ts';
 export * from './logger.ts';
 export * from './memory-transport.ts';
 export * from './node-disk.ts';

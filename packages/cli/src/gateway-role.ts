@@ -1,5 +1,5 @@
 /** The gateway of a process: finds its cluster, then listens. Called by `start-process.ts`. */
-import { DbError, NodeDisk, systemPrefix } from '@flotilla/base';
+import { DbError, NodeDisk, type StoreId, systemPrefix } from '@flotilla/base';
 import { createFlotilla, type Flotilla } from '@flotilla/client';
 import { type Gateway, startGateway } from '@flotilla/gateway';
 import { createRouter, followerReadLagMs } from '@flotilla/router';
@@ -17,6 +17,11 @@ const probeKey = '\u0000probe';
 /** Between two attempts. Unit: ms. */
 const retryMs = 250;
 
+type GatewayParts = RoleParts & {
+  /** The store of the same process. */
+  readonly home: StoreId | undefined;
+};
+
 export interface GatewayRole {
   readonly address: { readonly host: string; readonly port: number };
   readonly gateway: Gateway;
@@ -28,7 +33,7 @@ export interface GatewayRole {
 /** @throws UsageError if the address cannot be listened on; whatever `signal` was aborted with */
 export async function startGatewayRole(
   config: ProcessConfig,
-  parts: RoleParts,
+  parts: GatewayParts,
 ): Promise<GatewayRole> {
   const flotilla = await joinCluster(config, parts);
   try {
@@ -49,7 +54,7 @@ export async function startGatewayRole(
 }
 
 /** Waits as long as it takes for a cluster to be there, or until the signal: gateways may start before it is founded. */
-async function joinCluster(config: ProcessConfig, parts: RoleParts): Promise<Flotilla> {
+async function joinCluster(config: ProcessConfig, parts: GatewayParts): Promise<Flotilla> {
   const logger = parts.logger.child({ part: 'client' });
   const { transport, clock, prng, signal } = parts;
   for (;;) {
@@ -62,6 +67,7 @@ async function joinCluster(config: ProcessConfig, parts: RoleParts): Promise<Flo
       prng,
       logger,
       place: { machine, zone },
+      home: parts.home,
       timings: { followerReadLagMs: followerReadLagMs(closedTimestampLagMs) },
     });
     const giveUp = (): void => void router.close(); // ends what is under way

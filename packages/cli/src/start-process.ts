@@ -6,6 +6,7 @@
 import {
   ClosingSteps,
   DbError,
+  LocalTransport,
   type Logger,
   osPrng,
   type StoreId,
@@ -26,8 +27,10 @@ export async function startProcess(
 ): Promise<RunningProcess> {
   const closing = new ClosingSteps();
   try {
-    const transport = parts.transport ?? (await connect(config, parts));
-    if (parts.transport === undefined) closing.add(() => transport.close());
+    const network = parts.transport ?? (await connect(config, parts));
+    if (parts.transport === undefined) closing.add(() => network.close());
+    // A gateway speaks to the store of its own process without the network.
+    const transport = config.roles.length > 1 ? new LocalTransport(network) : network;
     const clock = parts.clock ?? new SystemClock();
     const prng = parts.prng ?? osPrng();
     const roleParts: RoleParts = { ...parts, transport, clock, prng };
@@ -47,7 +50,7 @@ export async function startProcess(
     let gateway: RunningProcess['gateway'];
     if (config.roles.includes('gateway')) {
       const { startGatewayRole } = await import('./gateway-role.ts');
-      const role = await startGatewayRole(config, roleParts);
+      const role = await startGatewayRole(config, { ...roleParts, home: storeId });
       closing.add(() => role.stop());
       gateway = role.address;
       sources.gateway = role.gateway;

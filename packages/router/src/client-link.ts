@@ -5,6 +5,7 @@
 import {
   type Address,
   type Clock,
+  clientIdAt,
   clusterIdBytes,
   equalBytes,
   type FrameHeader,
@@ -28,6 +29,8 @@ export interface ClientLinkOptions {
   readonly clock: Clock;
   readonly prng: Prng;
   readonly logger: Logger;
+  /** The store that runs in this process. */
+  readonly home?: StoreId | undefined;
   /** @param fromStore 0: the sender does not know its store id yet */
   readonly onResponse: (response: Response, fromStore: number) => void;
   /** @returns false: it cannot be read */
@@ -57,7 +60,8 @@ export class ClientLink {
   constructor(options: ClientLinkOptions) {
     const { transport, clock, prng } = options;
     this.options = options;
-    this.clientId = `r${Array.from({ length: 4 }, () => prng.nextUint32().toString(36)).join('')}`;
+    const random = Array.from({ length: 4 }, () => prng.nextUint32().toString(36)).join('');
+    this.clientId = clientIdAt(`r${random}`, options.home);
     this.hlc = new HybridLogicalClock(clock, { maxOffsetMs: maxClockOffsetMs });
     this.reader = new FrameReader({ clock });
     const sender = { kind: 'client', clientId: this.clientId } as const;

@@ -64,6 +64,8 @@ export interface RouterOptions {
   readonly limits?: Partial<RouterLimits>;
   /** Where this process runs: reads of the past go to the nearest stores. Default: not known. */
   readonly place?: Place;
+  /** The store that runs in this process: it comes to lead what is asked here most. */
+  readonly home?: StoreId | undefined;
 }
 
 /** The transport stays the caller's: `close` leaves it open. */
@@ -102,6 +104,7 @@ class RouterOfRanges implements Router {
       clock: turnEnd.clockOf('send'),
       prng,
       logger,
+      home: options.home,
       onResponse: (response, fromStore) => this.onResponse(response, fromStore),
       onPeerMessage: (message, from) => this.peers.onMessage(from, message),
       onHeard: (storeId) => this.dispatcher.onHeard(storeId),

@@ -1,4 +1,4 @@
-/** Flotilla as the demo starts it: nats-server, three stores and a gateway, each its own process. */
+/** Flotilla as the demo starts it: nats-server and three stores that are gateways too, each its own process. */
 import { execFile } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,7 +26,7 @@ interface Description {
 
 export async function startFlotilla({ directory }: StartOptions): Promise<System> {
   const data = join(directory, 'demo');
-  const start = ['--background', '--json', '--data', data];
+  const start = ['--background', '--json', '--data', data, '--together'];
   const { stdout } = await run(demo, [...start, '--port', '0'], { timeout: 300_000 });
   let description = JSON.parse(stdout) as Description;
   return {

@@ -9,6 +9,7 @@ export interface DemoOptions {
   readonly stores: number | undefined;
   readonly port: number | undefined;
   readonly transport: 'nats' | 'memory' | undefined;
+  readonly together: boolean;
   readonly json: boolean;
 }
 
@@ -24,12 +25,15 @@ export function parseDemoOptions(args: readonly string[], root: string): DemoOpt
   if (transport !== undefined && transport !== 'nats' && transport !== 'memory') {
     throw new UsageError(`--transport is "${transport}": expected nats or memory`);
   }
+  if (values.together === true && transport === 'memory')
+    throw new UsageError('--together needs processes of their own: not with --transport memory');
   return {
     action: action(values),
     data: isAbsolute(data) ? data : resolve(data),
     stores: wholeNumber('--stores', values.stores, 1, 9),
     port: wholeNumber('--port', values.port, 0, 65_535),
     transport,
+    together: values.together ?? false,
     json: values.json ?? false,
   };
 }
@@ -42,6 +46,7 @@ interface RawOptions {
   readonly data?: string | undefined;
   readonly port?: string | undefined;
   readonly transport?: string | undefined;
+  readonly together?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -59,6 +64,7 @@ function parse(args: readonly string[]): RawOptions {
         data: { type: 'string' },
         port: { type: 'string' },
         transport: { type: 'string' },
+        together: { type: 'boolean' },
         json: { type: 'boolean' },
       },
     }).values;

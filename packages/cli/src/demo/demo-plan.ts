@@ -26,6 +26,7 @@ export interface DemoPlaces {
 export function planProcesses(places: DemoPlaces, state: DemoState): readonly ProcessPlan[] {
   if (state.transport === 'memory') return [inProcess(places, state)];
   const stores = Array.from({ length: state.stores }, (_, i) => store(places, state, i + 1));
+  if (state.storeGatewayPorts !== undefined) return [nats(places, state), ...stores];
   return [nats(places, state), ...stores, gateway(places, state)];
 }
 
@@ -33,8 +34,10 @@ export function natsUrl(state: DemoState): string {
   return `nats://127.0.0.1:${state.natsPort ?? 4222}`;
 }
 
-export function gatewayUrl(state: DemoState): string {
-  return `postgres://flotilla@127.0.0.1:${state.gatewayPort}/flotilla`;
+/** At least one. */
+export function gatewayUrls(state: DemoState): string[] {
+  const ports = state.storeGatewayPorts ?? [state.gatewayPort];
+  return ports.map((port) => `postgres://flotilla@127.0.0.1:${port}/flotilla`);
 }
 
 export function flotillaProgram(places: DemoPlaces): string {
@@ -68,13 +71,19 @@ function nats(places: DemoPlaces, state: DemoState): ProcessPlan {
 function store(places: DemoPlaces, state: DemoState, id: number): ProcessPlan {
   const name = `store-${id}`;
   const readyFile = join(places.data, 'run', `${name}.json`);
+  const port = state.storeGatewayPorts?.[id - 1];
+  const roles =
+    port === undefined
+      ? ['--roles', 'store']
+      : ['--roles', 'store,gateway', '--listen', `127.0.0.1:${port}`];
   return {
     name,
     role: 'store',
     command: flotillaProgram(places),
     args: [
       'start',
-      ...['--roles', 'store', '--store-id', String(id), '--data', join(places.data, name)],
+      ...roles,
+      ...['--store-id', String(id), '--data', join(places.data, name)],
       ...['--nats', natsUrl(state), '--cluster', clusterName, '--machine', `machine-${id}`],
       ...['--ready-file', readyFile],
     ],

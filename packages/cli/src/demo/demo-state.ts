@@ -20,6 +20,8 @@ export interface DemoState {
   readonly stores: number;
   readonly transport: 'nats' | 'memory';
   readonly gatewayPort: number;
+  /** Every store's process is a gateway too, and there is no other: their ports, of store 1 first (`gatewayPort`). */
+  readonly storeGatewayPorts?: readonly number[] | undefined;
   /** Undefined over the in-memory transport. */
   readonly natsPort?: number | undefined;
   /** Path of the nats-server program. */
@@ -34,6 +36,7 @@ const demoState: z.ZodType<DemoState> = z.object({
   stores: z.int().min(1),
   transport: z.enum(['nats', 'memory']),
   gatewayPort: z.int(),
+  storeGatewayPorts: z.array(z.int()).optional(),
   natsPort: z.int().optional(),
   natsServer: z.string().optional(),
   founded: z.boolean(),

@@ -112,6 +112,19 @@ describe('demo plan', () => {
     expect(store?.args.join(' ')).toContain('--machine machine-2');
   });
 
+  it('has no gateway of its own where every store is one', () => {
+    const together = { ...state, storeGatewayPorts: [26_432, 5001, 5002] };
+    const plans = planProcesses(places, together);
+    expect(plans.map((plan) => plan.name)).toEqual(['nats', 'store-1', 'store-2', 'store-3']);
+    expect(plans[2]?.args.join(' ')).toContain('--roles store,gateway --listen 127.0.0.1:5001');
+    expect(describeForPrograms(places, together).gateways.map((url) => new URL(url).port)).toEqual([
+      ...['26432', '5001', '5002'],
+    ]);
+    expect(() => parseDemoOptions(['--together', '--transport', 'memory'], '/')).toThrow(
+      '--together',
+    );
+  });
+
   it('is one process over the in-memory transport', () => {
     const plans = planProcesses(places, { ...state, transport: 'memory' });
     expect(plans.map((plan) => plan.name)).toEqual(['cluster']);
@@ -142,7 +155,7 @@ describe('demo plan', () => {
 describe('demo options', () => {
   it('have defaults, and a data directory that does not depend on where one stands', () => {
     expect(parseDemoOptions([], '/co')).toEqual({
-      ...{ action: 'foreground', data: '/co/.flotilla/demo', json: false },
+      ...{ action: 'foreground', data: '/co/.flotilla/demo', json: false, together: false },
       ...{ stores: undefined, port: undefined, transport: undefined },
     });
   });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import {
   clusterName,
   type DemoPlaces,
-  gatewayUrl,
+  gatewayUrls,
   natsUrl,
   planProcesses,
   restartCommand,
@@ -24,7 +24,7 @@ export interface DemoDescription {
 
 export function describeForPrograms(places: DemoPlaces, state: DemoState): DemoDescription {
   return {
-    gateways: [gatewayUrl(state)],
+    gateways: gatewayUrls(state),
     nats: state.transport === 'nats' ? [natsUrl(state)] : [],
     processes: planProcesses(places, state).flatMap(({ name }) =>
       state.processes
@@ -35,10 +35,10 @@ export function describeForPrograms(places: DemoPlaces, state: DemoState): DemoD
 }
 
 export function describeForPeople(places: DemoPlaces, state: DemoState): string {
-  const url = gatewayUrl(state);
+  const [url = '', ...others] = gatewayUrls(state);
   const lines = [
     '',
-    `Flotilla is up: ${state.stores} stores, gateway on port ${state.gatewayPort}.`,
+    `Flotilla is up: ${state.stores} stores, gateway${others.length > 0 ? 's' : ''} on port ${(state.storeGatewayPorts ?? [state.gatewayPort]).join(', ')}.`,
     '',
     '  psql:',
     `    psql '${url}'`,

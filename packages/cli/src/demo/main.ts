@@ -47,6 +47,7 @@ async function start(places: DemoPlaces, options: DemoOptions): Promise<number> 
       stores: options.stores,
       port: options.port,
       transport: options.transport,
+      together: options.together,
       natsServer: natsServer === '' ? undefined : natsServer,
       say,
     }),

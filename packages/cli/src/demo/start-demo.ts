@@ -26,6 +26,7 @@ export interface StartOptions {
   readonly stores: number | undefined;
   readonly port: number | undefined;
   readonly transport: 'nats' | 'memory' | undefined;
+  readonly together: boolean;
   /** Path of the nats-server found by bin/demo; undefined = there is none. */
   readonly natsServer: string | undefined;
   readonly say: (line: string) => void;
@@ -44,35 +45,41 @@ export async function startDemo(options: StartOptions): Promise<StartedDemo> {
   saveState(places.data, state);
   const plans = planProcesses(places, state);
   const missing = plans.filter((plan) => !runs(state, plan));
-  const [gateway] = plans.slice(-1);
   if (missing.length === 0) return { state, wasRunning: true };
 
+  const launchAll = async (group: readonly ProcessPlan[]): Promise<void> => {
+    for (const plan of group) {
+      state = withProcess(state, await launch(plan));
+      saveState(places.data, state); // at once: a demo that fails half-way can still be stopped
+    }
+  };
+  const areReady = async (group: readonly ProcessPlan[]): Promise<void> => {
+    await Promise.all(group.map((plan) => ready(state, plan)));
+  };
   const start = async (group: readonly ProcessPlan[], what: string): Promise<void> => {
     if (group.length === 0) return;
     await timed(options, what, async () => {
-      for (const plan of group) {
-        state = withProcess(state, await launch(plan));
-        saveState(places.data, state); // at once: a demo that fails half-way can still be stopped
-      }
-      await Promise.all(group.map((plan) => ready(state, plan)));
+      await launchAll(group);
+      await areReady(group);
     });
   };
-  const below = missing.filter((plan) => plan !== gateway);
-  await start(
-    below.filter((plan) => plan.role === 'nats'),
-    `nats-server on port ${state.natsPort}`,
-  );
-  const stores = below.filter((plan) => plan.role === 'store');
-  await start(stores, stores.map((plan) => plan.name).join(', '));
-  if (state.transport === 'nats' && !state.founded) {
+  const of = (role: ProcessPlan['role']): ProcessPlan[] =>
+    missing.filter((plan) => plan.role === role);
+  const found = async (): Promise<void> => {
+    if (state.transport !== 'nats' || state.founded) return;
     await timed(options, `cluster of ${state.stores} stores founded`, () => init(places, state));
     state = { ...state, founded: true };
     saveState(places.data, state);
-  }
-  await start(
-    missing.filter((plan) => plan === gateway),
-    `gateway on port ${state.gatewayPort}`,
-  );
+  };
+  await start(of('nats'), `nats-server on port ${state.natsPort}`);
+  const stores = of('store');
+  const names = stores.map((plan) => plan.name).join(', ');
+  if (state.storeGatewayPorts === undefined) await start(stores, names);
+  else await launchAll(stores); // with gateways in them they serve when the cluster is founded
+  await found();
+  if (state.storeGatewayPorts !== undefined && stores.length > 0)
+    await timed(options, `${names} with gateways`, () => areReady(stores));
+  await start(of('gateway'), `gateway on port ${state.gatewayPort}`);
   return { state, wasRunning: false };
 }
 
@@ -117,13 +124,21 @@ async function prepareState(options: StartOptions): Promise<DemoState> {
   const natsServer = known.natsServer ?? options.natsServer;
   let state: DemoState = natsServer === undefined ? known : { ...known, natsServer };
   const alive = state.processes.filter((entry) => isAlive(entry));
-  if (!alive.some((entry) => entry.role === 'gateway')) {
+  if (!alive.some(({ role, name }) => role === 'gateway' || servesFirst(state, name))) {
     const wanted = options.port ?? state.gatewayPort;
     state = { ...state, gatewayPort: await choosePort(wanted, options.port, options) };
   } else if (options.port !== undefined && options.port !== state.gatewayPort) {
     throw new UsageError(
       `the gateway already serves on port ${state.gatewayPort}; ./bin/demo --stop first`,
     );
+  }
+  if (state.storeGatewayPorts !== undefined) {
+    const ports = [state.gatewayPort];
+    for (const [i, port] of state.storeGatewayPorts.slice(1).entries()) {
+      const isUp = alive.some(({ name }) => name === `store-${i + 2}`);
+      ports.push(isUp || (await portIsFree(port)) ? port : await freePort());
+    }
+    state = { ...state, storeGatewayPorts: ports };
   }
   if (state.natsPort !== undefined && !alive.some((entry) => entry.role === 'nats')) {
     if (!(await portIsFree(state.natsPort))) {
@@ -136,6 +151,11 @@ async function prepareState(options: StartOptions): Promise<DemoState> {
     }
   }
   return state;
+}
+
+/** The process has the gateway on the port that the user chose. */
+function servesFirst(state: DemoState, name: string): boolean {
+  return state.storeGatewayPorts !== undefined && name === 'store-1';
 }
 
 async function newState(options: StartOptions): Promise<DemoState> {
@@ -156,11 +176,23 @@ async function newState(options: StartOptions): Promise<DemoState> {
     founded: false,
     processes: [],
   };
-  if (transport === 'memory') return base;
-  return { ...base, natsPort: await freePort(), natsServer: options.natsServer };
+  if (transport === 'memory') {
+    if (!options.together) return base;
+    throw new UsageError('--together needs processes of their own, so a nats-server');
+  }
+  const nats = { natsPort: await freePort(), natsServer: options.natsServer };
+  if (!options.together) return { ...base, ...nats };
+  const storeGatewayPorts = [base.gatewayPort];
+  while (storeGatewayPorts.length < base.stores) storeGatewayPorts.push(await freePort());
+  return { ...base, ...nats, storeGatewayPorts };
 }
 
 function refuseChanges(known: DemoState, options: StartOptions): void {
+  if (options.together && known.storeGatewayPorts === undefined) {
+    throw new UsageError(
+      `the demo in ${options.places.data} has a gateway of its own; use another --data directory for --together`,
+    );
+  }
   if (options.stores !== undefined && options.stores !== known.stores) {
     throw new UsageError(
       `the demo in ${options.places.data} was founded with ${known.stores} stores; ` +

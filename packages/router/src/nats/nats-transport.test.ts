@@ -2,7 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { MemoryNetwork, SystemClock, type Transport, toStoreId } from '@flotilla/base';
+import {
+  LocalTransport,
+  MemoryNetwork,
+  SystemClock,
+  type Transport,
+  toStoreId,
+} from '@flotilla/base';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { TestNatsServer } from '../testing/nats-server.ts';
 import { eventually, transportCases } from '../testing/transport-suite.ts';
@@ -23,6 +29,22 @@ describe('MemoryTransport', () => {
       await run({
         connect: (process) => {
           const transport = network.connect(process);
+          open.push(transport);
+          return Promise.resolve(transport);
+        },
+        settle: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
+      });
+    });
+  }
+});
+
+describe('LocalTransport', () => {
+  for (const { name, run } of transportCases) {
+    it(name, async () => {
+      const network = new MemoryNetwork({ clock: new SystemClock() });
+      await run({
+        connect: (process) => {
+          const transport = new LocalTransport(network.connect(process));
           open.push(transport);
           return Promise.resolve(transport);
         },

@@ -1,8 +1,8 @@
 /**
- * Evening out, when nothing is wrong: replicas by count, then by bytes; leases to where they should be, then by count, then
- * by requests. Each step makes something strictly smaller (the sum of squares of what the stores have, or the leases that
- * are not where they should be) and nothing that comes before it larger, so that for given figures the steps come to an end
- * and never go round in circles. None of them begins until the difference is worth it. Pure.
+ * Evening out, when nothing is wrong: replicas by count, then by bytes; leases to where they should be, then to who asks for
+ * the range, then by count, then by requests. Each step makes something strictly smaller (the sum of squares of what the
+ * stores have, or the leases that are not where they should be) and nothing that comes before it larger, so that for given
+ * figures the steps come to an end and never go round in circles. None of them begins until the difference is worth it. Pure.
  */
 import type { StoreId } from '@flotilla/base';
 import { type Board, maybeGiven, type RangeCell, type StoreCell } from './board.ts';
@@ -100,6 +100,19 @@ export function preferLeases(board: Board): void {
   }
 }
 
+/** Leases go to the stores whose own gateways ask for them. */
+export function followLoad(board: Board): void {
+  for (const cell of board.ranges) {
+    const { leaseholder, requests } = cell.range;
+    const to = board.followed(cell);
+    if (leaseholder === undefined || to === undefined || to === leaseholder) continue;
+    const taker = board.takers([leaseholder]).find((each) => idOf(each) === to);
+    if (taker === undefined || !mayLead(board, cell, taker)) continue;
+    const reason = `the gateway of s${to} asks for most of its ${requests} requests a second`;
+    handOver(board, cell, to, 'lease-follows', reason);
+  }
+}
+
 export function balanceLeases(board: Board): void {
   while (handOne(board)) {
     // As above.
@@ -161,6 +174,7 @@ export function balanceLoad(board: Board): void {
 function isFreeToLead(board: Board, cell: RangeCell, from: StoreCell, to: StoreCell): boolean {
   return (
     mayLead(board, cell, to) &&
+    board.followed(cell) !== idOf(from) &&
     (board.isPreferred(cell, idOf(to)) || !board.isPreferred(cell, idOf(from)))
   );
 }

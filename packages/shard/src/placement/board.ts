@@ -16,6 +16,9 @@ import {
   voterStores,
 } from './picture.ts';
 
+/** What a gateway asks less often does not bring it the lease. Unit: requests/s. */
+const followedLeast = 100;
+
 /** A store, with what it will have. */
 export interface StoreCell {
   readonly store: StorePicture;
@@ -113,6 +116,16 @@ export class Board {
     return (
       leasePreference === undefined || this.byStore.get(storeId)?.store.zone === leasePreference
     );
+  }
+
+  /**
+   * The store that should lead the range because the gateway in its process asks for most of it: what it asks then stays
+   * within the process. Where somebody has said which zone should lead, only there.
+   */
+  followed(cell: RangeCell): StoreId | undefined {
+    const { asker, requests } = cell.range;
+    if (asker === undefined || requests < followedLeast) return undefined;
+    return cell.voters.includes(asker) && this.isPreferred(cell, asker) ? asker : undefined;
   }
 
   /** A majority of the voters lives: what changes them can be committed. */

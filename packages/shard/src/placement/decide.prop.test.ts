@@ -37,6 +37,7 @@ const setting: fc.Arbitrary<Setting> = fc
         learner: fc.nat(30),
         requests: fc.nat({ max: 5000 }),
         preference: fc.nat(12),
+        asker: fc.nat(12),
       }),
       { minLength: 1, maxLength: 30 },
     ),
@@ -57,12 +58,13 @@ const setting: fc.Arbitrary<Setting> = fc
     );
     return {
       stores,
-      ranges: ranges.map(({ at, step, bytes, learner, requests, preference }, i) => {
+      ranges: ranges.map(({ at, step, bytes, learner, requests, preference, asker: drawn }, i) => {
         const all = Array.from({ length: count }, (_, k) => ((at + k) % count) + 1);
         const rotated = [...all.slice(step % count), ...all.slice(0, step % count)];
         const learners = learner === 0 && count > 3 ? rotated.slice(3, 4) : [];
         const wish = preference < 3 ? { leasePreference: `z${preference}` } : {};
-        return range(i + 1, rotated.slice(0, 3), { bytes, learners, requests, ...wish });
+        const asker = drawn >= 1 && drawn <= count ? drawn : undefined;
+        return range(i + 1, rotated.slice(0, 3), { bytes, learners, requests, asker, ...wish });
       }),
     };
   });
@@ -158,6 +160,29 @@ it('goes from any number of replicas to any other, and leads where it is wanted'
       }
     }),
     { numRuns: 100 },
+  );
+});
+
+it('ends with leases where they are asked for', () => {
+  const stores = Array.from({ length: 5 }, (_, i) => store(i + 1));
+  const any = fc.record({
+    at: fc.nat(4),
+    requests: fc.integer({ min: 100, max: 5000 }),
+    asker: fc.integer({ min: 1, max: 5 }),
+  });
+  fc.assert(
+    fc.property(fc.array(any, { minLength: 1, maxLength: 30 }), (drawn) => {
+      const ranges = drawn.map(({ at, requests, asker }, i) => {
+        const voters = [0, 1, 2].map((k) => ((at + k) % 5) + 1);
+        return range(i + 1, voters, { requests, asker });
+      });
+      const end = run({ stores, ranges }, () => {});
+      expect(end.rounds).toBeLessThan(roundsMax);
+      for (const { descriptor, leaseholder, asker } of end.ranges)
+        if (asker !== undefined && voterStores(descriptor).includes(asker))
+          expect(leaseholder).toBe(asker);
+    }),
+    { numRuns: 60 },
   );
 });
 

@@ -244,6 +244,40 @@ const cases: readonly Case[] = [
     expected: [],
   },
   {
+    name: 'lets the store lead whose own gateway asks, and keeps it from what evens out leases and requests',
+    given: picture(three, [
+      range(1, [2, 1, 3], { requests: 3000, asker: 1 }),
+      range(2, [1, 2, 3], { requests: 4000, asker: 1 }),
+      range(3, [1, 2, 3], { requests: 100, asker: 1 }),
+    ]),
+    expected: ['r1 lease 2>1 lease-follows'],
+  },
+  {
+    name: 'evens out other leases for those that follow',
+    given: picture(three, [
+      range(1, [1, 2, 3], { requests: 3000, asker: 1 }),
+      range(2, [1, 2, 3], { requests: 4000, asker: 1 }),
+      ...[range(3, [1, 2, 3]), range(4, [2, 1, 3]), range(5, [3, 1, 2])],
+    ]),
+    expected: ['r3 lease 1>2 balance-leases'],
+  },
+  {
+    name: 'lets no lease follow what is asked seldom, to a store without a replica or that goes, or out of its zone',
+    given: picture(
+      [
+        ...[store(1, { zone: 'a' }), store(2, { zone: 'b' }), store(3, { zone: 'c' })],
+        store(4, { zone: 'c', draining: true }),
+      ],
+      [
+        range(1, [1, 2, 3], { requests: 99, asker: 2 }),
+        range(2, [2, 1, 3], { requests: 400, asker: 4 }),
+        range(3, [3, 1, 2], { requests: 400, asker: 1, leasePreference: 'c' }),
+        range(4, [1, 2, 4], { requests: 400, asker: 4 }),
+      ],
+    ),
+    expected: [],
+  },
+  {
     name: 'lets the zone lead that should, and keeps it from what evens out leases',
     given: picture(
       [store(1, { zone: 'a' }), store(2, { zone: 'b' }), store(3, { zone: 'c' })],

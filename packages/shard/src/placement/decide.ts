@@ -8,6 +8,7 @@ import {
   balanceCounts,
   balanceLeases,
   balanceLoad,
+  followLoad,
   preferLeases,
 } from './balance-rules.ts';
 import { Board } from './board.ts';
@@ -37,6 +38,7 @@ export function decide(picture: PlacementPicture): PlacementDecision {
     if (board.actions.every(({ kind }) => kind === 'transfer') && !moving(picture))
       balanceBytes(board);
     preferLeases(board);
+    followLoad(board);
     balanceLeases(board);
     if (board.actions.length === 0 && picture.underWay.length === 0) balanceLoad(board);
   }

@@ -125,12 +125,15 @@ export function pictureOf(
 ): RangePicture | undefined {
   const { descriptor, picture } = row;
   if (descriptor === undefined) return undefined;
-  const { bytes = 0, requestsPerSecond: requests = 0 } = figures.of(descriptor.rangeId) ?? {};
+  const figure = figures.of(descriptor.rangeId);
+  const { bytes = 0, requestsPerSecond: requests = 0, askerStoreId } = figure ?? {};
+  const asker = askerStoreId ? toStoreId(askerStoreId) : undefined;
   if (
     picture !== undefined &&
     row.configurations === configurations &&
     picture.bytes === bytes &&
-    picture.requests === requests
+    picture.requests === requests &&
+    picture.asker === asker
   )
     return picture;
   const { leaseholderStoreId } = row.info;
@@ -140,6 +143,7 @@ export function pictureOf(
     leaseholder,
     bytes,
     requests,
+    asker,
     ...wishesFor(configurations, descriptor),
   };
   row.picture = made;

@@ -37,6 +37,8 @@ export interface RangePicture {
   readonly bytes: number;
   /** Of its leaseholder. 0: not known. Unit: requests/s. */
   readonly requests: number;
+  /** The store whose process asks for most of it: a gateway runs there. */
+  readonly asker?: StoreId | undefined;
   /** Voters that it should have. Undefined: as many as all. */
   readonly replicas?: number | undefined;
   /** The zone that should lead it. */
@@ -76,6 +78,7 @@ export type PlacementRule =
   | 'balance-count'
   | 'balance-bytes'
   | 'lease-preference'
+  | 'lease-follows'
   | 'balance-leases'
   | 'balance-load';
 

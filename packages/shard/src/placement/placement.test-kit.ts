@@ -39,6 +39,7 @@ export function range(
     readonly leader?: number;
     readonly bytes?: number;
     readonly requests?: number;
+    readonly asker?: number | undefined;
     readonly replicas?: number;
     readonly leasePreference?: string;
     readonly joint?: boolean;
@@ -46,6 +47,7 @@ export function range(
 ): RangePicture {
   const { learners = [], leader = voters[0], bytes = 0, requests = 0, joint = false } = options;
   const { replicas: wanted, leasePreference } = options;
+  const asker = options.asker === undefined ? undefined : toStoreId(options.asker);
   const replicas = [...voters, ...learners].map((storeId, i) => ({
     replicaId: toReplicaId(i + 1),
     storeId: toStoreId(storeId),
@@ -64,7 +66,7 @@ export function range(
     nextReplicaId: toReplicaId(replicas.length + 1),
   };
   const leaseholder = leader === undefined ? undefined : toStoreId(leader);
-  return { descriptor, leaseholder, bytes, requests, replicas: wanted, leasePreference };
+  return { descriptor, leaseholder, bytes, requests, asker, replicas: wanted, leasePreference };
 }
 
 export function picture(

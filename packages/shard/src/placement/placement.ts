@@ -38,6 +38,7 @@ export interface PlacementOptions {
   readonly figures: RangeFigures;
   /** Of the ranges that this store leads. Unit: requests/s. */
   readonly requestRate: (rangeId: number) => number;
+  readonly asker: (rangeId: number) => number;
   /** To the stores of the first range. */
   readonly tellFigures: (figures: readonly flotilla.kv.RangeFigures.$Properties[]) => void;
   readonly join: (clusterId: Uint8Array, meta: RangeDescriptor) => Promise<void>;
@@ -86,6 +87,7 @@ export class Placement {
     this.watch = new Watch({
       ...{ clock, replicas, firstRange: this.firstRange, everyMs: reportEveryMs, onFatal: fail },
       requestRate: options.requestRate,
+      asker: options.asker,
       tell: options.tellFigures,
     });
     this.allocator = new Allocator({

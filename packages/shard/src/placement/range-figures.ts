@@ -10,6 +10,8 @@ type Told = flotilla.kv.RangeFigures.$Properties;
 export interface RangeFigure {
   readonly bytes: number;
   readonly requestsPerSecond: number;
+  /** The store whose process asks for most of it. 0: none does. */
+  readonly askerStoreId: number;
 }
 
 /** Unit: ms. */
@@ -27,12 +29,13 @@ export class RangeFigures {
 
   take(told: readonly Told[]): void {
     const atMs = this.clock.nowMs();
-    for (const { rangeId, bytes, requestsPerSecond } of told) {
+    for (const { rangeId, bytes, requestsPerSecond, askerStoreId } of told) {
       if (!rangeId || (this.known.size >= rangesMax && !this.known.has(rangeId))) continue;
-      if (!isFigure(bytes) || !isFigure(requestsPerSecond)) continue;
+      if (![bytes, requestsPerSecond, askerStoreId].every(isFigure)) continue;
       this.known.set(rangeId, {
         bytes: bytes ?? 0,
         requestsPerSecond: requestsPerSecond ?? 0,
+        askerStoreId: askerStoreId ?? 0,
         atMs,
       });
     }

@@ -27,6 +27,8 @@ export interface WatchOptions {
   readonly replicas: ReadonlyMap<number, Replica>;
   /** Unit: requests/s. */
   readonly requestRate: (rangeId: number) => number;
+  /** The store whose process asks for most of it. 0: none does. */
+  readonly asker: (rangeId: number) => number;
   /** To the stores of the first range. */
   readonly tell: (figures: readonly Told[]) => void;
   readonly onFatal: (error: unknown) => void;
@@ -70,7 +72,7 @@ export class Watch {
   }
 
   private async round(): Promise<void> {
-    const { firstRange, replicas, requestRate, tell } = this.options;
+    const { firstRange, replicas, requestRate, asker, tell } = this.options;
     const figures: Told[] = [];
     for (const { leaseholder, rangeId, liveBytes } of replicas.values())
       if (leaseholder?.isReady === true)
@@ -78,6 +80,7 @@ export class Watch {
           rangeId,
           bytes: Math.max(0, Math.round(liveBytes)),
           requestsPerSecond: Math.round(requestRate(rangeId)),
+          askerStoreId: asker(rangeId),
         });
     if (figures.length > 0) tell(figures);
     await this.readProtections();

@@ -1,23 +1,29 @@
 /**
  * How much each range is asked, and for which keys: a count and a few samples per range and window. Fed with every request
- * by the request server, so it costs a map look-up and an addition; read by the split triggers.
+ * by the request server, so it costs a map look-up and an addition; read by the split triggers and, for placement, by the watch.
  */
-import { compareBytes, type Prng, type Span, spanContains } from '@flotilla/base';
+import { compareBytes, homeOfClient, type Prng, type Span, spanContains } from '@flotilla/base';
 
 interface Load {
   requests: number;
   /** Keys of this window's requests, chosen evenly. */
   samples: Uint8Array[];
+  /** Of the same requests: the stores in whose processes their clients live; 0: none. */
+  homes: number[];
   /** Of the last two windows that are over. Unit: requests/s. */
   rate: number;
   rateBefore: number;
   /** Of the last window. */
   sampled: readonly Uint8Array[];
+  sampledHomes: readonly number[];
 }
 
 const samplesMax = 32;
 /** A key divides the load if each side has at least this part of the samples. */
 const leastShare = 0.25;
+/** A store's process asks for a range if it makes at least this part of the samples, of at least so many. */
+const askerShare = 0.75;
+const askerSamplesLeast = 8;
 
 export class RangeLoad {
   private readonly prng: Prng;
@@ -28,19 +34,21 @@ export class RangeLoad {
   }
 
   /** A request was admitted. @param key any that it names; copied if it is kept */
-  note(rangeId: number, key: Uint8Array | undefined): void {
+  note(rangeId: number, key: Uint8Array | undefined, clientId: string): void {
     let load = this.ranges.get(rangeId);
     if (load === undefined) {
-      load = { requests: 0, samples: [], rate: 0, rateBefore: 0, sampled: [] };
+      load = newLoad();
       this.ranges.set(rangeId, load);
     }
     const request = load.requests++;
     // One in sixteen: a range that is to be cut has thousands in a window, and those of a thousand calm ranges are not copied.
     if ((request & 15) !== 0 || key === undefined || key.length === 0) return;
-    const { samples } = load;
+    const { samples, homes } = load;
     const at =
       samples.length < samplesMax ? samples.length : this.prng.nextBelow((request >> 4) + 1);
-    if (at < samplesMax) samples[at] = new Uint8Array(key);
+    if (at >= samplesMax) return;
+    samples[at] = new Uint8Array(key);
+    homes[at] = homeOfClient(clientId);
   }
 
   endWindow(lengthMs: number): void {
@@ -53,6 +61,8 @@ export class RangeLoad {
       load.rate = (load.requests * 1000) / lengthMs;
       load.sampled = load.samples;
       load.samples = [];
+      load.sampledHomes = load.homes;
+      load.homes = [];
       load.requests = 0;
     }
   }
@@ -66,6 +76,16 @@ export class RangeLoad {
   steadyRate(rangeId: number): number {
     const load = this.ranges.get(rangeId);
     return load === undefined ? 0 : Math.min(load.rate, load.rateBefore);
+  }
+
+  /** The store whose process made most of the last window's requests, by far. 0: there is none. */
+  asker(rangeId: number): number {
+    const homes = this.ranges.get(rangeId)?.sampledHomes ?? [];
+    if (homes.length < askerSamplesLeast) return 0;
+    const counts = new Map<number, number>();
+    for (const home of homes) counts.set(home, (counts.get(home) ?? 0) + 1);
+    for (const [home, count] of counts) if (count >= homes.length * askerShare) return home;
+    return 0;
   }
 
   /** A key such that both sides of it are asked about as much; undefined: one key, or hardly more, is all they want. */
@@ -83,4 +103,11 @@ export class RangeLoad {
     }
     return best?.key;
   }
+}
+
+function newLoad(): Load {
+  return {
+    ...{ requests: 0, samples: [], homes: [] },
+    ...{ rate: 0, rateBefore: 0, sampled: [], sampledHomes: [] },
+  };
 }

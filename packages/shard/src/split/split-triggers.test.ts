@@ -1,4 +1,4 @@
-import { SeededPrng } from '@flotilla/base';
+import { clientIdAt, SeededPrng, toStoreId } from '@flotilla/base';
 import { describe, expect, it } from 'vitest';
 import { StorageSpace } from '../state/storage-keys.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
@@ -43,7 +43,7 @@ describe('what a range is asked', () => {
   function asked(keys: readonly Buffer[], windows = 2): RangeLoad {
     const load = new RangeLoad(new SeededPrng(1));
     for (let window = 0; window < windows; window++) {
-      for (const each of keys) load.note(3, each);
+      for (const each of keys) load.note(3, each, 'r0');
       load.endWindow(1000);
     }
     return load;
@@ -57,6 +57,23 @@ describe('what a range is asked', () => {
     load.endWindow(1000);
     expect(load.steadyRate(3)).toBe(0);
     expect(load.steadyRate(4)).toBe(0);
+  });
+
+  it('is asked by the store in whose process by far the most clients live', () => {
+    const asker = (idOf: (n: number) => string, requests = 2000): number => {
+      const load = new RangeLoad(new SeededPrng(1));
+      for (let n = 0; n < requests; n++) load.note(3, key(n), idOf(n >> 4));
+      load.endWindow(1000);
+      return load.asker(3);
+    };
+    const two = clientIdAt('rabc', toStoreId(2));
+    expect(asker(() => two)).toBe(2);
+    expect(asker((n) => (n % 10 === 0 ? 'rxyz' : two))).toBe(2);
+    expect(asker((n) => (n % 2 === 0 ? clientIdAt('rabc', toStoreId(1)) : two))).toBe(0);
+    expect(asker(() => 'rxyz')).toBe(0);
+    expect(asker(() => two, 100)).toBe(0);
+    const idle = new RangeLoad(new SeededPrng(1));
+    expect(idle.asker(3)).toBe(0);
   });
 
   it('is divided by a key with enough on both sides', () => {

@@ -62,7 +62,7 @@ export interface RequestServerOptions {
     request: flotilla.kv.ChangeReplicasRequest.$Properties,
   ) => Answer | undefined;
   /** A request of a range was admitted. @param key one that it names */
-  readonly onRequest: (rangeId: number, key: Uint8Array | undefined) => void;
+  readonly onRequest: (rangeId: number, key: Uint8Array | undefined, clientId: string) => void;
   /** Asked of the leaseholder. Answers later. */
   readonly split: (
     caller: Caller,
@@ -176,7 +176,7 @@ export class RequestServer {
       admission.sendUncounted(clientId, request.requestId, busy);
       return;
     }
-    this.options.onRequest(request.rangeId, keyOf(request));
+    this.options.onRequest(request.rangeId, keyOf(request), clientId);
     const answer = this.dispatch(caller, target, request);
     if (answer !== undefined) admission.send(caller, answer);
   }

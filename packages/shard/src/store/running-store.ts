@@ -100,7 +100,7 @@ export class RunningStore implements Store {
         present(this.member, 'membership').transferLease(replica, request),
       changeReplicas: (caller, replica, request) =>
         present(this.member, 'membership').membership.changeReplicas(caller, replica, request),
-      onRequest: (rangeId, key) => this.member?.load.note(rangeId, key),
+      onRequest: (rangeId, key, clientId) => this.member?.load.note(rangeId, key, clientId),
       split: (caller, replica, request) =>
         present(this.member, 'membership').split(caller, replica, request),
       onPeerRequest: (from, request) => this.member?.onPeerRequest(from, request),
@@ -116,6 +116,7 @@ export class RunningStore implements Store {
             metaDescriptor: () => this.meta.descriptor(),
             figures: this.meta.figures,
             requestRate: (rangeId) => this.member?.load.steadyRate(rangeId) ?? 0,
+            asker: (rangeId) => this.member?.load.asker(rangeId) ?? 0,
             tellFigures: (figures) => this.meta.tellFigures(figures),
             join: (clusterId, meta) => this.requests.join(clusterId, meta),
           });
