@@ -53,7 +53,8 @@ export const clockCases: readonly ClockCase[] = [
       const ran: number[] = [];
       clock.setTimer(20, () => ran.push(clock.nowMs() - start));
       await pass(5);
-      deepStrictEqual(ran, []);
+      // A machine that is busy may be late by more than what was waited for, but never early.
+      if (clock.nowMs() - start < 19) deepStrictEqual(ran, []);
       await pass(60);
       strictEqual(ran.length, 1);
       ok((ran[0] ?? 0) >= 20 - roundingMs, `after ${ran[0]} ms`);
