@@ -89,6 +89,7 @@ class Life {
   readonly wal: WriteAheadLog;
   private readonly reclaimer: StorageReclaimer;
   groups: number[] = [];
+  readonly received: unknown[] = [];
 
   constructor(
     clock: ManualClock,
@@ -168,6 +169,7 @@ class Life {
         this.groups.push(options.self);
         this.wal.group(options.rangeId);
       },
+      receive: (_from, messages) => void this.received.push(...messages),
       installSnapshot: async (id, point) => {
         const snapshot = { index: point.lastIncludedIndex, term: point.lastIncludedTerm };
         await this.wal.append([{ rangeId: id, snapshot, hardState, entries: [] }]);
@@ -417,6 +419,20 @@ describe('power loss at every operation', () => {
 });
 
 describe('a replica', () => {
+  it('stays where a split has made it between a call for it and the end of the turn', async () => {
+    const machine = new Machine(1);
+    const life = await machine.open();
+    const call = { kind: 'preVoteRequest', rangeId, to: toReplicaId(3) } as never;
+    life.lifecycle.onUnknownGroup(toStoreId(2), call);
+    expect(life.lifecycle.expect(rangeId, toReplicaId(3))).toBe(true);
+    life.lifecycle.deliver(stateAt(10, life.lifecycle.newStorageId()));
+    await machine.settle();
+    expect(life.replicas.get(rangeId)?.replicaId).toBe(3);
+    expect(life.lifecycle.isAnyLeaving).toBe(false);
+    expect(life.groups).toEqual([]);
+    expect(life.received).toEqual([call]);
+  });
+
   it('comes by what leaders and candidates say, and gives way to a newer one of the same range', async () => {
     const machine = new Machine(1);
     await machine.found();
