@@ -84,10 +84,8 @@ export class ScanOperation extends Operation<ScanBatch> {
     this.bytes = request.span.startKey.length + request.span.endKey.length;
     this.call = new ScanCall(this, request, transaction);
     const { followerReadLagMs } = dispatcher.timings;
-    // Programs are run where the leaseholder is: followers send rows.
     this.call.mayFollow =
       transaction !== undefined &&
-      request.program === undefined &&
       mayFollow(transaction.context, transaction.now, followerReadLagMs);
   }
 

@@ -146,6 +146,23 @@ describe('a read of the past', () => {
     expect(await world.run(evaluated())).toBe('evaluated old');
   });
 
+  it('scans with a program, too', async () => {
+    const evaluated = async (): Promise<string> => {
+      const transaction = reader.database.begin({ readOnly: true, asOf: past });
+      const span = { startKey: key, endKey: Buffer.concat([key, Buffer.of(0)]) };
+      let found = '';
+      for await (const { result } of transaction.evaluate([span], Buffer.from('any')) ?? [])
+        found += Buffer.from(result ?? []);
+      return found;
+    };
+    const { asked } = watch();
+    for (let i = 0; i < 3; i++) expect(await world.run(evaluated())).toBe('evaluated old');
+    expect([...asked].sort()).toEqual([1, 2, 3]);
+    const holder = await leaseholder();
+    world.cluster.network.isolate(`store-${holder}`);
+    expect(await world.run(evaluated())).toBe('evaluated old');
+  });
+
   it('scans, too', async () => {
     const transaction = reader.database.begin({ readOnly: true, asOf: past });
     const span = { startKey: keyOf(0), endKey: keyOf(3) };

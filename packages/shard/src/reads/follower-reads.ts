@@ -25,6 +25,7 @@ import {
   spanOf,
 } from './read-bounds.ts';
 import type { Reads, ReadsOptions } from './reads.ts';
+import { outcomeOf } from './scan-outcome.ts';
 import { refuseTooOld } from './snapshot-age.ts';
 import { type NoValues, valuesAt } from './snapshot-values.ts';
 
@@ -121,6 +122,8 @@ export class FollowerReads {
     if (refused !== undefined) return refused;
     const snapshot = this.snapshotOf(replica, header);
     if (!('uncertaintyLimit' in snapshot)) return snapshot;
+    const program = this.reads.evaluation.programOf(request);
+    if (program === 'refused') return programRefused();
     const { readTimestamp, uncertaintyLimit } = snapshot;
     const reverse = request.reverse === true;
     const obstacle = this.firstIntent(replica, span, { upTo: uncertaintyLimit, reverse });
@@ -138,17 +141,16 @@ export class FollowerReads {
       chunkRows: limits.scanChunkRows,
     });
     this.reads.runScan(caller, async () => {
-      const result = await scan.run();
+      const result = await outcomeOf(scan, program, this.reads.evaluation);
       const gone = goneMeanwhile(replica, space, free.span);
       if (gone !== undefined) return gone;
-      if (result.kind === 'uncertain') return this.behind(replica, 'a version is uncertain');
-      const { rows, complete } = result;
-      const last = rows.at(-1);
+      if (result.kind !== 'found') return this.without(replica, result);
+      const { found, complete, last } = result;
       if (!complete && last !== undefined)
-        return this.serve(resumeAfter({ rows }, last.key ?? noBytes, reverse), readTimestamp);
-      const whole: Answer = { scan: { rows, resumeKey: noBytes } };
+        return this.serve(resumeAfter(found, last, reverse), readTimestamp);
+      const whole: Answer = { scan: { ...found, resumeKey: noBytes } };
       if (obstacle === undefined) return this.serve(whole, readTimestamp);
-      if (rows.length === 0) return this.behind(replica, 'an intent is in the way');
+      if (last === undefined) return this.behind(replica, 'an intent is in the way');
       return this.serve(resumeAt(whole, obstacle, reverse), readTimestamp);
     });
     return undefined;

@@ -1,8 +1,6 @@
 /** Scans of transactions at the leaseholder: rows of a snapshot, or what a program makes of them. */
 import type { flotilla } from '../../gen/kv.js';
 import { programRefused } from '../evaluation/evaluated-reads.ts';
-import type { ReadProgram } from '../evaluation/read-programs.ts';
-import { scannedRows } from '../evaluation/row-sources.ts';
 import type { Answer } from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
 import { nameOf } from '../state/transaction-rows.ts';
@@ -13,22 +11,10 @@ import type { Outcome, Read, ReadAttempts } from './read-attempts.ts';
 import { goneMeanwhile, type ScanRequest, scanBounds, spanOf } from './read-bounds.ts';
 import { obstaclesIn } from './read-obstacles.ts';
 import type { Reads, ReadsOptions } from './reads.ts';
-import type { NoValues } from './snapshot-values.ts';
+import { outcomeOf } from './scan-outcome.ts';
 
 type TransactionHeader = flotilla.kv.TransactionHeader.$Properties;
-type ScanFields = flotilla.kv.ScanResponse.$Properties;
-
 const noBytes = Buffer.alloc(0);
-
-/** What a scan came to. `last` is the last key that counts; undefined: there was none. */
-type Found =
-  | {
-      readonly kind: 'found';
-      readonly found: ScanFields;
-      readonly last: Uint8Array | undefined;
-      readonly complete: boolean;
-    }
-  | NoValues;
 
 export class TransactionScans {
   private readonly options: ReadsOptions;
@@ -79,8 +65,7 @@ export class TransactionScans {
     const { startKey, endKey } = free.span;
     memory.reads.bumpSpan(nameOf(startKey), nameOf(endKey), readTimestamp, transaction);
     const run = async (): Promise<Answer | undefined> => {
-      const result =
-        program === undefined ? await collected(scan) : await this.evaluated(scan, program);
+      const result = await outcomeOf(scan, program, this.reads.evaluation);
       const gone = goneMeanwhile(replica, space, free.span);
       if (gone !== undefined) return gone;
       if (result.kind !== 'found') return answerWithout(result);
@@ -99,20 +84,4 @@ export class TransactionScans {
       cancel: () => void scan.close().catch(onFatal),
     };
   }
-
-  /** What the program makes of the scan. */
-  private async evaluated(scan: VersionScan, program: ReadProgram): Promise<Found> {
-    const outcome = await this.reads.evaluation.run(scannedRows(scan), program);
-    if (outcome.kind === 'uncertain') return outcome;
-    if (outcome.kind === 'refused') return { kind: 'answer', answer: programRefused() };
-    const { result, rowsRead, last, complete } = outcome;
-    return { kind: 'found', found: { evaluated: true, result, rowsRead }, last, complete };
-  }
-}
-
-async function collected(scan: VersionScan): Promise<Found> {
-  const result = await scan.run();
-  if (result.kind === 'uncertain') return result;
-  const { rows, complete } = result;
-  return { kind: 'found', found: { rows }, last: rows.at(-1)?.key ?? undefined, complete };
 }

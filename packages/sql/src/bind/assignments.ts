@@ -1,7 +1,7 @@
 /** SET clauses: `column = value`, `column = DEFAULT`, `(a, b) = (1, 2)`, `(a, b) = (SELECT …)`. */
 import type { Node } from 'libpg-query';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
-import { baseModifier, baseType } from '../types/domain.ts';
+import { baseModifier, baseType, isOfDomain } from '../types/domain.ts';
 import { locationOf } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
 import { bindRowSubquery } from './bind-subquery.ts';
@@ -98,7 +98,7 @@ export function bindAssignments(
         indirection,
         { value, location },
       );
-      const whole = column.type.domain === undefined ? part : coerceToColumn(context, part, column);
+      const whole = isOfDomain(column.type) ? coerceToColumn(context, part, column) : part;
       done[earlier?.at ?? done.length] = { column: index, value: whole };
     } else if (value === undefined)
       done.push({ column: index, value: defaultExpression(context, column) });

@@ -61,7 +61,7 @@ export function bindArray(
   const { context } = binder;
   const { location, elements = [] } = node;
   const bound = elements.map((one) =>
-    'A_ArrayExpr' in one ? bindArray(binder, one.A_ArrayExpr, target) : binder.bind(one),
+    'A_ArrayExpr' in one ? bindArray(binder, one.A_ArrayExpr, target) : bindElement(binder, one),
   );
   if (bound.length === 0) {
     if (target === undefined)
@@ -95,6 +95,12 @@ export function bindArray(
   return call(context, signature, coerced, type, location);
 }
 
+/** A domain's value stays one where there are arrays of the domain. */
+function bindElement(binder: Binder, node: Node): Expression {
+  const bound = binder.bindAsIs(node);
+  return arrayTypeOf(bound.type) === undefined ? ofBaseType(bound) : bound;
+}
+
 /** What the row is called where it stands. */
 function rowName(node: Node | undefined): string {
   const fields = node !== undefined && 'ColumnRef' in node ? node.ColumnRef.fields : undefined;
@@ -105,7 +111,9 @@ function rowName(node: Node | undefined): string {
 export function bindIndirection(binder: Binder, node: A_Indirection): Expression {
   const { context } = binder;
   const steps = node.indirection ?? [];
-  let value = resolveUnknown(context, binder.bind(node.arg));
+  const whole = binder.bindAsIs(node.arg);
+  // What an array of a domain has are values of the domain.
+  let value = resolveUnknown(context, whole.type.domain === undefined ? whole : ofBaseType(whole));
   const indices: A_Indices[] = [];
   for (const step of steps) {
     const name = stringOf(step);

@@ -1,6 +1,7 @@
 /** From the grammar's expression tree to typed expressions. One binder per clause: it knows what that clause allows. */
 import type { A_Expr, CaseExpr, ColumnRef, GroupingFunc, Node, SubLink } from 'libpg-query';
 import type { ComparisonOperator } from '../functions/signature.ts';
+import { baseType, isOfDomain } from '../types/domain.ts';
 import {
   boolType,
   int4Type,
@@ -100,7 +101,11 @@ export class ExpressionBinder implements Binder {
     if ('ParamRef' in node) {
       const { number = 0, location } = node.ParamRef;
       const type = this.context.parameterType(number, location);
-      return { kind: 'parameter', type, modifier: -1, location, index: number - 1 };
+      const own = { kind: 'parameter', modifier: -1, location, index: number - 1 } as const;
+      // Only clients say of a parameter that it is of a domain; what they send has yet to be judged.
+      if (isOfDomain(type))
+        return castTo(this.context, { ...own, type: baseType(type) }, type, -1, location);
+      return { ...own, type };
     }
     if ('A_Expr' in node) return this.bindOperatorNode(node.A_Expr);
     if ('SubLink' in node) return this.bindSubLink(node.SubLink);

@@ -85,7 +85,7 @@ function bindArrayQuery(
   if (output === undefined || second !== undefined)
     throw context.error('42601', 'subquery must return only one column', location);
   const own = baseType(output.type);
-  const type = own.element === undefined ? arrayTypeOf(own) : own;
+  const type = arrayTypeOf(output.type) ?? (own.element === undefined ? arrayTypeOf(own) : own);
   if (type === undefined)
     throw context.error(
       '42704',

@@ -4,7 +4,7 @@ import { typedSignature } from '../functions/signature.ts';
 import type { Datum } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
 import { type CastContext, castAllowed, findCast, implicitlyCasts } from '../types/cast.ts';
-import { baseModifier, baseType } from '../types/domain.ts';
+import { baseModifier, baseType, isOfDomain } from '../types/domain.ts';
 import { parseText } from '../types/text-codec.ts';
 import {
   anyType,
@@ -28,8 +28,8 @@ export function tryCoerce(
   how: CastContext,
   modifier = -1,
 ): Expression | undefined {
-  if (expression.type === target && target.domain !== undefined) return expression;
-  if (target.domain !== undefined) {
+  if (isOfDomain(target)) {
+    if (expression.type === target) return expression;
     const value = tryCoerce(context, expression, baseType(target), how, baseModifier(target, -1));
     return value === undefined ? undefined : intoDomain(context, value, target);
   }
@@ -40,11 +40,12 @@ export function tryCoerce(
 /** The same value by the type that a domain is over, which is how everything computes with it. */
 export function ofBaseType(expression: Expression): Expression {
   const { type, modifier } = expression;
-  if (type.domain === undefined) return expression;
-  return { ...expression, type: baseType(type), modifier: baseModifier(type, modifier) };
+  const base = baseType(type);
+  if (base === type) return expression;
+  return { ...expression, type: base, modifier: baseModifier(type, modifier) };
 }
 
-/** A value of what a domain is over, checked. Its evaluation throws 23502, 23514. */
+/** A value of what a domain is over, or an array of such, checked. Its evaluation throws 23502, 23514. */
 function intoDomain(context: BindContext, value: Expression, target: SqlType): Expression {
   const signature = typedSignature(
     domainCall,

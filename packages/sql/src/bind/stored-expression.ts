@@ -14,7 +14,8 @@ import { SqlError } from '../sql-error.ts';
 import { compareOrdinary } from '../types/codec.ts';
 import { baseModifier, baseType, type Domain } from '../types/domain.ts';
 import { utcZone } from '../types/time-zone.ts';
-import type { SqlType } from '../types/type.ts';
+import { plainType, type SqlType } from '../types/type.ts';
+import { ArrayValue } from '../types/values.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import type { Clause } from './binder.ts';
 import { type AssignmentTarget, coerceToColumn } from './coerce.ts';
@@ -166,13 +167,18 @@ function refusesNull({ domain }: SqlType): boolean {
   return domain !== undefined && (domain.notNull || refusesNull(domain.type));
 }
 
+/** What a domain, or an array type over one, asks of its values. */
 export function judgeOf(type: SqlType): DomainJudge {
   const known = judges.get(type);
   if (known !== undefined) return known;
   const { schema, name, display } = type;
   const notNull = refusesNull(type);
   const checks = checksOf(type);
+  const { element } = plainType(type);
+  const judgeElement = element?.domain === undefined ? undefined : judgeOf(element);
   const judge: DomainJudge = (value, context) => {
+    if (judgeElement !== undefined && value instanceof ArrayValue)
+      for (const one of value.elements) judgeElement(one, context);
     if (notNull && value === null)
       throw new SqlError('23502', `domain ${display} does not allow null values`, {
         schema,

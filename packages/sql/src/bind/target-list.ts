@@ -2,8 +2,8 @@
 import type { Node } from 'libpg-query';
 import { targetColumnsMax } from '../limits.ts';
 import type { ColumnDescription } from '../session-api.ts';
-import { baseModifier, baseType } from '../types/domain.ts';
-import { recordType } from '../types/type.ts';
+import { baseModifier } from '../types/domain.ts';
+import { plainType, recordType } from '../types/type.ts';
 import { nameParts } from './ast.ts';
 import type { ExpressionBinder } from './bind-expression.ts';
 import type { BindContext } from './context.ts';
@@ -53,12 +53,13 @@ export function describe(target: Target): QueryColumn {
 /** What the client is told of a result's columns. */
 export function columnDescription(column: QueryColumn): ColumnDescription {
   // As PostgreSQL: clients are told of what a domain is over.
-  const type = baseType(column.type);
+  const type = plainType(column.type);
+  const hasModifier = type !== recordType && type.element?.domain === undefined;
   return {
     name: column.name,
     typeOid: type.oid,
     typeLength: type.length,
-    typeModifier: type === recordType ? -1 : baseModifier(column.type, column.modifier),
+    typeModifier: hasModifier ? baseModifier(column.type, column.modifier) : -1,
     tableOid: column.tableOid,
     attributeNumber: column.attributeNumber,
   };

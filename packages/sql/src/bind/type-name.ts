@@ -27,9 +27,9 @@ export function bindTypeName(context: BindContext, typeName: TypeName): BoundTyp
     throw context.error('42704', `type "${shown}" does not exist`, location);
   }
   const element = type;
-  if ((typeName.arrayBounds ?? []).length > 0 && type.domain !== undefined)
-    throw context.unsupported(`array of domain ${type.display}`, location);
   if ((typeName.arrayBounds ?? []).length > 0 && type.supported) type = arrayTypeOf(type);
+  if (type === undefined && element.domain !== undefined)
+    throw context.unsupported(`array of domain ${element.display}`, location);
   if (type?.supported !== true) throw context.unsupported(`type ${element.display}`, location);
   if (type.category === 'P' && type !== voidType && element.category === 'P')
     throw context.unsupported(`type ${type.display}`, location);

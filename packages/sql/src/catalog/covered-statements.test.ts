@@ -5,8 +5,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { createSqlEngine } from '../engine.ts';
 import { catalogLease } from '../limits.ts';
 import { type Harness, harnessOver } from '../testing/harness.ts';
-import { type KvOperation, MemoryKvDatabase } from '../testing/memory-kv-database.ts';
+import { MemoryKvDatabase } from '../testing/memory-kv-database.ts';
 import { MemoryPeers } from '../testing/memory-peers.ts';
+import type { KvOperation } from '../testing/memory-store.ts';
 
 let clock: ManualClock;
 let database: MemoryKvDatabase;

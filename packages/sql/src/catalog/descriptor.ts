@@ -228,7 +228,7 @@ export function sqlTypeOf(descriptor: TypeDescriptor): SqlType {
     type =
       domain === undefined
         ? enumType({ ...named, arrayOid, labels })
-        : domainType({ ...domain, ...named });
+        : domainType({ ...domain, ...named, arrayOid });
     sqlTypes.set(descriptor, type);
   }
   return type;

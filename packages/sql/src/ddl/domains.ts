@@ -13,6 +13,7 @@ import type { ColumnDefault, DomainDescriptor, TypeDescriptor } from '../catalog
 import { evaluatorOf } from '../execute/evaluate.ts';
 import { SqlError } from '../sql-error.ts';
 import { baseType, type Domain, type DomainCheck } from '../types/domain.ts';
+import { arrayTypeOf, plainType, type SqlType } from '../types/type.ts';
 import { applyWork } from './apply-work.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { chooseName } from './object-names.ts';
@@ -53,6 +54,8 @@ async function create(ddl: DdlContext, statement: CreateDomainStmt): Promise<str
       undefined,
     );
   const id = await ddl.takeId();
+  // Elements that are arrays themselves would be told from dimensions by nothing.
+  const arrayOid = arrayTypeOf(baseType(type)) === undefined ? 0 : await ddl.takeId();
   const inherited = ddl.snapshot.descriptorOf(type)?.domain?.default;
   let domain: DomainDescriptor = { type, modifier, notNull: false, checks: [], default: inherited };
   let [hasDefault, nullability]: [boolean, boolean | undefined] = [false, undefined];
@@ -86,7 +89,7 @@ async function create(ddl: DdlContext, statement: CreateDomainStmt): Promise<str
   ddl.editor.putType({
     kind: 'type',
     id,
-    arrayOid: 0,
+    arrayOid,
     schema,
     name,
     owner: ddl.user,
@@ -285,18 +288,30 @@ function judgeByCheck(ddl: DdlContext, type: TypeDescriptor, check: DomainCheck)
   });
 }
 
-/** Reads all rows of tables with columns of the domain, or of domains over it. */
+/** Whether values of the type are of the domain, or of domains over it. */
+function isOver(type: SqlType, domain: TypeDescriptor): boolean {
+  let own = type;
+  while (own.oid !== domain.id && own.domain !== undefined) own = own.domain.type;
+  return own.oid === domain.id;
+}
+
+/** Reads all rows of tables with columns of the domain, or of domains over it. Throws 0A000 where one has arrays of them. */
 async function judgeColumns(
   ddl: DdlContext,
   type: TypeDescriptor,
   judge: ValueWork['judge'],
 ): Promise<void> {
+  for (const table of ddl.snapshot.tables())
+    for (const column of table.columns) {
+      const { element } = plainType(column.type);
+      if (element !== undefined && isOver(element, type))
+        throw new SqlError(
+          '0A000',
+          `cannot alter type "${type.name}" because column "${table.name}.${column.name}" uses it`,
+        );
+    }
   for (const table of ddl.snapshot.tables()) {
-    const columns = table.columns.filter((column) => {
-      let own = column.type;
-      while (own.oid !== type.id && own.domain !== undefined) own = own.domain.type;
-      return own.oid === type.id;
-    });
+    const columns = table.columns.filter((column) => isOver(column.type, type));
     if (columns.length === 0) continue;
     const draft = new TableDraft(ddl, table);
     for (const { attributeNumber } of columns)

@@ -137,40 +137,40 @@ const tables = fc.constantFrom(['x', 'y'] as const, ['xh', 'yh'] as const);
 
 describe('with indexes and without', () => {
   it('queries find the same rows in the same order', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        tables,
-        rows,
-        fc.array(
-          fc.tuple(
-            where,
-            order,
-            fc.constantFrom('', ' limit 2', ' limit 3 offset 1'),
-            fc.constantFrom('id', 'id, n', '*', 'g, id, f'),
-          ),
-          { minLength: 8, maxLength: 8 },
+    const property = fc.asyncProperty(
+      tables,
+      rows,
+      fc.array(
+        fc.tuple(
+          where,
+          order,
+          fc.constantFrom('', ' limit 2', ' limit 3 offset 1'),
+          fc.constantFrom('id', 'id, n', '*', 'g, id, f'),
         ),
-        async (both, all, queries) => {
-          for (const table of both) await load(table, all);
-          for (const [{ sql, parameters }, keys, limit, columns] of queries) {
-            const sorted = ` order by ${[...keys, 'id'].join(', ')}${limit}`;
-            await same(both, `select ${columns} from @ where ${sql}${sorted}`, parameters);
-            const joins = 'select a.id, b.id, b.g from @ a';
-            const on = `on b.n = a.n where a.id < 3 order by 1, 2`;
-            await same(both, `${joins} join @ b ${on}`, []);
-            await same(
-              both,
-              `${joins} left join @ b on lower(b.g) = a.v where a.id = 2 order by 1, 2`,
-              [],
-            );
-            const extremes = 'count(*), min(n), max(n), min(g), max(f)';
-            await same(both, `select ${extremes} from @ where ${sql}`, parameters);
-          }
-        },
+        { minLength: 8, maxLength: 8 },
       ),
-      { numRuns: 4 },
+      async (both, all, queries) => {
+        for (const table of both) await load(table, all);
+        for (const [{ sql, parameters }, keys, limit, columns] of queries) {
+          const sorted = ` order by ${[...keys, 'id'].join(', ')}${limit}`;
+          await same(both, `select ${columns} from @ where ${sql}${sorted}`, parameters);
+          const joins = 'select a.id, b.id, b.g from @ a';
+          const on = `on b.n = a.n where a.id < 3 order by 1, 2`;
+          await same(both, `${joins} join @ b ${on}`, []);
+          await same(
+            both,
+            `${joins} left join @ b on lower(b.g) = a.v where a.id = 2 order by 1, 2`,
+            [],
+          );
+          const extremes = 'count(*), min(n), max(n), min(g), max(f)';
+          await same(both, `select ${extremes} from @ where ${sql}`, parameters);
+        }
+      },
     );
+    // How often an index is asked depends on the statements: these are always the same ones.
+    await fc.assert(property, { seed: 1, numRuns: 2 });
     expect(indexed / asking).toBeGreaterThan(0.3);
+    await fc.assert(property, { numRuns: 3 });
   });
 
   it('writes change the same rows, and a block sees its own', async () => {

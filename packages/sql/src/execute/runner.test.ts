@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { createSqlEngine } from '../engine.ts';
 import { SqlError } from '../sql-error.ts';
 import { allRows, createHarness, type Harness, harnessOver } from '../testing/harness.ts';
-import type { KvOperation } from '../testing/memory-kv-database.ts';
+import type { KvOperation } from '../testing/memory-store.ts';
 
 let one: Harness;
 let other: Harness;

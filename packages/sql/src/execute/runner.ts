@@ -30,6 +30,7 @@ import { storageSpan, type TableStore } from '../storage/table-store.ts';
 import { duplicateOf, isUniqueKey } from './conflicts.ts';
 import type { Row } from './evaluate.ts';
 import { hasForeignKeys } from './foreign-keys.ts';
+import { InsertNode, isKeyExists } from './insert-node.ts';
 import { pointKey } from './key-spans.ts';
 import { lockKeys, type RowLock } from './lock-rows.ts';
 import { evaluateOnce } from './operator.ts';
@@ -37,7 +38,7 @@ import { programOfRun } from './push/planned-program.ts';
 import { RecordedTransaction, type Recorder } from './recorder.ts';
 import { lockOptions, MemoryAccount, Pace, type Run } from './run.ts';
 import type { SpillSpace } from './spill/spill-space.ts';
-import { InsertNode, isKeyExists, type Written } from './write.ts';
+import type { Written } from './write-node.ts';
 import { type RowIds, WriteSet } from './write-set.ts';
 
 /** A prepared plan of a known kind. */

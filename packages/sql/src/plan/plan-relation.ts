@@ -2,14 +2,7 @@
 
 import type { BoundWrite } from '../bind/bound.ts';
 import { conjunction, conjuncts } from '../bind/conjuncts.ts';
-import {
-  column,
-  type Expression,
-  mapChildren,
-  markColumns,
-  type WindowExpression,
-  windowOrderKey,
-} from '../bind/expression.ts';
+import { column, type Expression, markColumns } from '../bind/expression.ts';
 import type {
   Aggregate,
   Cte,
@@ -21,10 +14,8 @@ import type {
   Relation,
   Sort,
   SortKey,
-  Window,
   With,
 } from '../bind/relation.ts';
-import type { AggregatePlan } from '../execute/aggregate-runner.ts';
 import {
   CteScanOperator,
   type PlannedCte,
@@ -32,13 +23,9 @@ import {
   WithOperator,
 } from '../execute/cte.ts';
 import { DistinctOperator, UniqueOperator } from '../execute/distinct.ts';
-import { AggregateOperator } from '../execute/group.ts';
-import type { GroupingPlan } from '../execute/group-table.ts';
-import { openIndexGroups } from '../execute/index-join.ts';
 import { LockRowsOperator } from '../execute/lock-rows.ts';
-import type { NodeText, Operator } from '../execute/operator.ts';
+import type { Operator } from '../execute/operator.ts';
 import { ProjectSetOperator } from '../execute/project-set.ts';
-import { openPushed } from '../execute/push/pushed-scan.ts';
 import {
   AppendOperator,
   FilterOperator,
@@ -49,10 +36,8 @@ import {
   SortOperator,
 } from '../execute/relational.ts';
 import { SetOperationOperator } from '../execute/set-operation.ts';
-import { OneRowOperator, ScanOperator, ValuesOperator } from '../execute/sources.ts';
-import { WindowOperator } from '../execute/window.ts';
-import type { FramePlan } from '../execute/window-frames.ts';
-import { type WriteNode, WriteOperator } from '../execute/write.ts';
+import { OneRowOperator, ValuesOperator } from '../execute/sources.ts';
+import { type WriteNode, WriteOperator } from '../execute/write-node.ts';
 import { boolType } from '../types/type.ts';
 import type { PlanSources } from './choose-path.ts';
 import { Compiler, type Layout } from './compile.ts';
@@ -61,9 +46,10 @@ import type { NamedPlan } from './explain-node.ts';
 import type { Ordering } from './from-part.ts';
 import type { SortColumn } from './plan.ts';
 import { planFrom } from './plan-from.ts';
+import { planGroups } from './plan-groups.ts';
 import { storeOf } from './plan-table.ts';
-import { pushGroups, type ScanQuestion } from './push.ts';
-import { pushIndexGroups } from './push-join.ts';
+import { planWindows } from './plan-window.ts';
+import type { ScanQuestion } from './push.ts';
 import { projectedOrder, type RowOrder, sortedOrder } from './row-order.ts';
 
 /** A planned relation: its physical row, and how many rows it may have. */
@@ -152,7 +138,7 @@ export class RelationPlanner {
       case 'aggregate':
         return this.aggregate(relation, undefined);
       case 'window':
-        return this.window(relation, required);
+        return planWindows(this, relation, required);
       case 'project':
         return this.project(relation, required);
       case 'project-set':
@@ -352,106 +338,15 @@ export class RelationPlanner {
           return value === undefined ? each : { ...each, arguments: [column(value.type, i)] };
         }),
       };
-      return this.aggregateOver(one, extremes, having, types.length);
+      return planGroups(this, one, extremes, { having, width: types.length });
     }
     const { input, keys, aggregates } = relation;
     const needed = input.types.map(() => false);
     for (const one of [...keys, ...aggregates]) markColumns(one, needed);
-    return this.aggregateOver(relation, this.plan(input, needed), having, relation.types.length);
-  }
-
-  private aggregateOver(
-    relation: Pick<Aggregate, 'keys' | 'aggregates' | 'sets'>,
-    planned: Planned,
-    having: Expression | undefined,
-    width: number,
-  ): Planned {
-    const { keys, aggregates, sets } = relation;
-    const { layout } = planned;
-    const head =
-      keys.length === 0 ? 'Aggregate' : sets === undefined ? 'HashAggregate' : 'MixedAggregate';
-    const text = (): NodeText => ({
-      head,
-      details: [
-        ...groupKeyText(keys, sets),
-        ...filterText(having),
-        ...(parts === undefined ? [] : ['At Stores: groups of each range']),
-      ],
+    return planGroups(this, relation, this.plan(input, needed), {
+      having,
+      width: relation.types.length,
     });
-    const plan: GroupingPlan = {
-      keys: keys.map((key) => this.compiler.evaluator(key, layout)),
-      keyTypes: keys.map((key) => key.type),
-      aggregates: aggregates.map((one) => this.aggregatePlan(one, layout)),
-      sets,
-    };
-    const parts = this.pushedGroups(planned.operator, relation, plan);
-    let operator: Operator = new AggregateOperator(planned.operator, plan, text, parts);
-    if (having !== undefined)
-      operator = withoutText(new FilterOperator(operator, this.compiler.evaluator(having), text));
-    const rows = keys.length === 0 ? 1 : Math.ceil(planned.rows / 10);
-    return { operator, layout: undefined, width, rows };
-  }
-
-  /** Groups of parts of a scan, made where its rows are. */
-  private pushedGroups(
-    input: Operator,
-    { keys, aggregates }: Pick<Aggregate, 'keys' | 'aggregates'>,
-    plan: GroupingPlan,
-  ): ConstructorParameters<typeof AggregateOperator>[3] {
-    const facts = this.scans.get(input);
-    if (facts === undefined || !(input instanceof ScanOperator) || this.locks !== undefined)
-      return undefined;
-    const own = (one: Expression): Expression => placedBy(one, -facts.offset);
-    const { scan, filter, rows } = facts;
-    const question = {
-      scan,
-      filter,
-      rows,
-      keys: keys.map(own),
-      aggregates: aggregates.map((one) => ({
-        ...one,
-        arguments: one.arguments.map(own),
-        filter: one.filter && own(one.filter),
-      })),
-      plan,
-    };
-    const joined = pushIndexGroups(question);
-    if (joined !== undefined) return (run) => openIndexGroups(joined.join, joined.groups, run);
-    const program = pushGroups(question);
-    if (program === undefined) return undefined;
-    return (run) => openPushed(program, run, { limit: undefined, inTurn: false });
-  }
-
-  private aggregatePlan(
-    one: {
-      readonly signature: AggregatePlan['signature'];
-      readonly arguments: readonly Expression[];
-      readonly distinct: boolean;
-      readonly filter: Expression | undefined;
-      readonly order: readonly {
-        readonly expression: Expression;
-        readonly descending: boolean;
-        readonly nullsFirst: boolean;
-      }[];
-    },
-    layout: Layout,
-  ): AggregatePlan {
-    return {
-      signature: one.signature,
-      arguments: one.arguments.map((argument) => this.compiler.evaluator(argument, layout)),
-      argumentTypes: one.arguments.map((argument) => argument.type),
-      distinct: one.distinct,
-      filter: this.compiler.maybe(one.filter, layout),
-      order: one.order.map(({ expression, descending, nullsFirst }, i) => ({
-        key: this.compiler.evaluator(expression, layout),
-        column: {
-          output: one.arguments.length + i,
-          type: expression.type,
-          descending,
-          nullsFirst,
-        },
-      })),
-    };
   }
 
   private projectSet(relation: ProjectSet, required: readonly boolean[]): Planned {
@@ -482,97 +377,6 @@ export class RelationPlanner {
       width: width + added,
       rows: planned.rows * 10,
     };
-  }
-
-  private window(relation: Window, required: readonly boolean[]): Planned {
-    const { input, functions } = relation;
-    const needed = input.types.map((_type, i) => required[i] === true);
-    for (const one of functions) markColumns(one, needed);
-    let planned = this.plan(input, needed);
-    const layout = input.types.map((_type, i) =>
-      planned.layout === undefined ? i : (planned.layout[i] ?? -1),
-    );
-    const groups = new Map<string, WindowExpression[]>();
-    for (const one of functions) {
-      const key = windowOrderKey(one.window);
-      groups.set(key, [...(groups.get(key) ?? []), one]);
-    }
-    const places = new Map<WindowExpression, number>();
-    for (const members of groups.values()) {
-      for (const one of members) places.set(one, planned.width + members.indexOf(one));
-      planned = this.windowGroup(planned, members, layout);
-    }
-    const all = [...layout, ...functions.map((one) => places.get(one) ?? -1)];
-    return { ...planned, layout: all, order: undefined };
-  }
-
-  private windowGroup(
-    input: Planned,
-    members: readonly WindowExpression[],
-    layout: readonly number[],
-  ): Planned {
-    const [first] = members;
-    if (first === undefined) return input;
-    const { partition, order } = first.window;
-    const compiled = (one: Expression) => this.compiler.evaluator(one, layout);
-    const plan = {
-      keys: [...partition, ...order.map((item) => item.expression)].map(compiled),
-      partition: partition.map((one, i) => ({
-        output: input.width + i,
-        type: one.type,
-        descending: false,
-        nullsFirst: false,
-      })),
-      order: order.map(({ expression, descending, nullsFirst }, i) => ({
-        output: input.width + partition.length + i,
-        type: expression.type,
-        descending,
-        nullsFirst,
-      })),
-      functions: members.map((one) => ({
-        arguments: one.arguments.map(compiled),
-        frame: this.framePlan(one),
-        function:
-          one.function.kind === 'window'
-            ? { kind: 'window' as const, name: one.function.signature.name }
-            : {
-                kind: 'aggregate' as const,
-                aggregate: this.aggregatePlan(
-                  {
-                    signature: one.function.signature,
-                    arguments: one.arguments,
-                    distinct: false,
-                    filter: one.filter,
-                    order: [],
-                  },
-                  layout,
-                ),
-              },
-      })),
-    };
-    const operator = new WindowOperator(input.operator, plan, input.width, () => ({
-      head: 'WindowAgg',
-      details: [
-        ...(partition.length === 0
-          ? []
-          : [`Partition By: ${partition.map((one) => print(one)).join(', ')}`]),
-        ...(order.length === 0
-          ? []
-          : [
-              `Order By: ${order.map((item) => sortKeyText(item, print(item.expression))).join(', ')}`,
-            ]),
-      ],
-    }));
-    return { ...input, operator, width: input.width + members.length };
-  }
-
-  private framePlan({ window }: WindowExpression): FramePlan {
-    const { mode, start, end, exclude } = window.frame;
-    const bound = (one: typeof start) => ({
-      kind: one.kind,
-      offset: 'offset' in one ? this.compiler.evaluator(one.offset) : undefined,
-    });
-    return { mode, start: bound(start), end: bound(end), exclude };
   }
 
   private distinct(relation: Extract<Relation, { kind: 'distinct' }>): Planned {
@@ -613,12 +417,6 @@ export class RelationPlanner {
   }
 }
 
-function placedBy(expression: Expression, by: number): Expression {
-  if (by === 0) return expression;
-  if (expression.kind === 'column') return { ...expression, index: expression.index + by };
-  return mapChildren(expression, (child) => placedBy(child, by));
-}
-
 function isNotNull(argument: Expression): Expression {
   const { location } = argument;
   return { kind: 'is-null', type: boolType, modifier: -1, location, negated: true, argument };
@@ -638,14 +436,6 @@ function sortColumns(keys: readonly SortKey[], types: Relation['types']): SortCo
 
 function appended(operator: Operator): readonly Operator[] {
   return operator instanceof AppendOperator ? operator.inputs : [operator];
-}
-
-function groupKeyText(keys: readonly Expression[], sets: Aggregate['sets']): string[] {
-  const list = (some: readonly Expression[]) => some.map((key) => print(key)).join(', ');
-  if (sets === undefined) return keys.length === 0 ? [] : [`Group Key: ${list(keys)}`];
-  return sets.map((set) =>
-    set.length === 0 ? 'Group Key: ()' : `Group Key: ${list(set.flatMap((i) => keys[i] ?? []))}`,
-  );
 }
 
 /** What a column of a relation is computed from, for EXPLAIN. */
@@ -691,13 +481,5 @@ function hideInput(operator: FilterOperator): Operator {
     inputs: node?.inputs ?? [],
     text: operator.text,
     open: (run) => operator.open(run),
-  };
-}
-
-function withoutText(operator: Operator): Operator {
-  return {
-    inputs: operator.inputs,
-    text: undefined,
-    open: (run, enough) => operator.open(run, enough),
   };
 }

@@ -10,7 +10,7 @@ import type { Evaluator } from '../execute/evaluate.ts';
 import type { RowLock } from '../execute/lock-rows.ts';
 import type { Operator } from '../execute/operator.ts';
 import type { Recorder } from '../execute/recorder.ts';
-import type { WriteNode } from '../execute/write.ts';
+import type { WriteNode } from '../execute/write-node.ts';
 import type { Need, Refusal } from '../roles/access.ts';
 import type { ColumnDescription, Notice } from '../session-api.ts';
 import type { IndexStore } from '../storage/index-store.ts';

@@ -14,21 +14,15 @@ import type { Cte, Relation } from '../bind/relation.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { PlannedCte } from '../execute/cte.ts';
 import type { Evaluator } from '../execute/evaluate.ts';
+import { type CompiledConflict, InsertNode } from '../execute/insert-node.ts';
+import type { CompiledAssignments, RowMaker } from '../execute/made-rows.ts';
+import { MergeNode } from '../execute/merge-node.ts';
 import type { NodeText, Operator } from '../execute/operator.ts';
 import { instrument } from '../execute/recorder.ts';
 import { ScanOperator } from '../execute/sources.ts';
-import {
-  type CompiledAssignments,
-  type CompiledConflict,
-  DeleteNode,
-  InsertNode,
-  MergeNode,
-  type RowMaker,
-  SelectNode,
-  type TargetRows,
-  UpdateNode,
-  type WriteNode,
-} from '../execute/write.ts';
+import type { TargetRows } from '../execute/target-rows.ts';
+import { DeleteNode, UpdateNode } from '../execute/update-node.ts';
+import { SelectNode, type WriteNode } from '../execute/write-node.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import type { SqlError } from '../sql-error.ts';
 import { chooseAccess, isPointAccess, isSingle } from './access-path.ts';

@@ -4,6 +4,7 @@
  */
 
 import { DbError, timestampFromWallMs } from '@flotilla/base';
+import { isKeyExists } from '../execute/insert-node.ts';
 import { normalizeParameter } from '../execute/parameter.ts';
 import { Recorder } from '../execute/recorder.ts';
 import {
@@ -16,7 +17,6 @@ import {
 import { Pace } from '../execute/run.ts';
 import { duplicateIn, type Prepared, type Statement as Running } from '../execute/runner.ts';
 import { runUtility } from '../execute/utility.ts';
-import { isKeyExists } from '../execute/write.ts';
 import type { EvalContext } from '../functions/signature.ts';
 import { toSqlError } from '../kv-errors.ts';
 import type { KvTransaction } from '../kv-transaction.ts';

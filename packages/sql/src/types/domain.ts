@@ -1,8 +1,9 @@
 /**
  * Domains: a type with conditions on its values. A value of a domain is one of its base type, and everything but the way into
- * it (bind/coerce.ts) treats it as such: it is stored, compared, printed and sent as the base type is.
+ * it (bind/coerce.ts) treats it as such: it is stored, compared, printed and sent as the base type is. So are arrays of a domain, but for the oids of
+ * the array type and of its elements, which clients see.
  */
-import type { SqlType } from './type.ts';
+import { arrayTypeOf, plainType, type SqlType } from './type.ts';
 
 export interface DomainCheck {
   readonly oid: number;
@@ -23,36 +24,46 @@ export interface Domain {
 
 export interface DomainFacts extends Domain {
   readonly oid: number;
+  /** 0: there is none. */
+  readonly arrayOid: number;
   readonly schema: string;
   readonly name: string;
   readonly display: string;
 }
 
 export function domainType(facts: DomainFacts): SqlType {
-  const { oid, schema, name, display, type, modifier, notNull, checks } = facts;
+  const { oid, arrayOid, schema, name, display, type, modifier, notNull, checks } = facts;
   const { labels: _, ...base } = type;
   const domain = { type, modifier, notNull, checks };
-  const own = { oid, arrayOid: 0, schema, name, display, preferred: false, element: undefined };
+  const own = { oid, arrayOid, schema, name, display, preferred: false, element: undefined };
   return { ...base, ...own, domain };
 }
 
-/** The type that values of a type are of: for all but domains the type itself. */
+/** The type that values of a type are of: what a domain is over, of arrays of a domain arrays of that; others themselves. */
 export function baseType(type: SqlType): SqlType {
-  let base = type;
-  while (base.domain !== undefined) base = base.domain.type;
-  return base;
+  const plain = plainType(type);
+  const { element } = plain;
+  return element?.domain === undefined ? plain : (arrayTypeOf(baseType(element)) ?? plain);
+}
+
+/** Whether a value on its way into the type must be judged: a domain, or an array of one. */
+export function isOfDomain(type: SqlType): boolean {
+  return baseType(type) !== type;
 }
 
 /** The modifier of the base type's values. @param modifier of a type that is no domain */
 export function baseModifier(type: SqlType, modifier: number): number {
   let [base, own] = [type, modifier];
-  while (base.domain !== undefined) [base, own] = [base.domain.type, base.domain.modifier];
-  return own;
+  for (;;) {
+    if (base.domain !== undefined) [base, own] = [base.domain.type, base.domain.modifier];
+    else if (base.element?.domain !== undefined) base = base.element;
+    else return own;
+  }
 }
 
-/** Whether any value of the base type might not be one of the domain; false for other types. */
+/** Whether any value of the base type might not be one of the domain, or of arrays of it; false for other types. */
 export function isConstrained(type: SqlType): boolean {
-  const { domain } = type;
-  if (domain === undefined) return false;
+  const { domain, element } = type;
+  if (domain === undefined) return element?.domain !== undefined && isConstrained(element);
   return domain.notNull || domain.checks.length > 0 || isConstrained(domain.type);
 }

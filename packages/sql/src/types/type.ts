@@ -374,12 +374,26 @@ define(3615, ['tsquery', 'tsquery'], -1, 'U', undefined);
 
 const arrays = new WeakMap<SqlType, SqlType>();
 
+/** What a domain is over, down to what is no domain; arrays may still be of one (`baseType`). For other types the type itself. */
+export function plainType(type: SqlType): SqlType {
+  let plain = type;
+  while (plain.domain !== undefined) plain = plain.domain.type;
+  return plain;
+}
+
+/** Rows have arrays of a domain as they have those of what it is over. */
+function codecOfArrays(element: SqlType): TypeCodec {
+  const codec = arrayCodec(element);
+  const plain = element.domain === undefined ? undefined : arrayTypeOf(plainType(element));
+  return plain?.codec === undefined ? codec : { ...codec, row: plain.codec.row };
+}
+
 /** The type of arrays over a type; undefined where it has none. */
 export function arrayTypeOf(element: SqlType): SqlType | undefined {
   if (element.arrayOid === 0 || element.codec === undefined) return undefined;
   let type = arrays.get(element);
   if (type === undefined) {
-    const codec = arrayCodec(element);
+    const codec = codecOfArrays(element);
     type = {
       oid: element.arrayOid,
       arrayOid: 0,
