@@ -237,7 +237,7 @@ export interface KvDatabase {
   readonly followerReadLagMs?: number;
   /**
    * Deletes every key of a span that nothing refers to any more, however many there are: a part at a time, outside of
-   * transactions. After an error some of them are gone.
+   * transactions. After an error some of them are gone. Errors: those of a write; CANCELLED.
    */
-  discard(span: Span): Promise<void>;
+  discard(span: Span, signal?: AbortSignal): Promise<void>;
 }

@@ -160,6 +160,10 @@ export const referencesKnownMax: number = 100_000;
 export const pourBytes: number = 1024 * 1024;
 /** What a transaction keeps in memory of its writes to storage that it alone knows of. Unit: bytes. */
 export const loadFlushBytes: number = 4 * 1024 * 1024;
+/** How often each process looks for dropped storage that another one has not cleared, and how long it goes on clearing when it is
+ *  closed. Unit: ms. */
+export const droppedSweepMs: number = 60_000;
+export const droppedCloseMs: number = 1_000;
 /** How often each process looks for storage that was filled by a transaction which is gone, and how long after that was
  *  deleted it is looked at once more, for what came late. Unit: ms. */
 export const loadSweep: { readonly everyMs: number; readonly lateMs: number } = {
