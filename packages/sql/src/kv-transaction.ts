@@ -93,6 +93,11 @@ export interface Savepoint {
 /** The last moment of something. May move, either way, while it is relied on. Unit: that of `KvDatabase.now`. */
 export interface TimeBound {
   readonly timestamp: number;
+  /**
+   * Moves the bound to a moment that has passed, if what it stands for still holds: whoever was slow need not fail for that.
+   * @returns whether it is there, or beyond. Never rejects. Absent: it is not moved for anybody.
+   */
+  reach?(timestamp: number): Promise<boolean>;
 }
 
 /** A transaction has more writes waiting for its commit than it may have. */
@@ -104,8 +109,9 @@ export class TransactionTooLarge extends DbError {
 
 export interface KvTransaction {
   /**
-   * Whatever is read or locked from now on, and the commit, is as of this moment or earlier: otherwise CONFLICT. A commit
-   * holds to the bound as it is when it begins, or to a later one, however late its messages arrive. Undefined: there is none.
+   * Whatever is read or locked from now on, and the commit, is as of this moment or earlier: otherwise CONFLICT, unless it can be
+   * moved. A commit holds to the bound as it is when it begins, or to a later one, however late its messages arrive. Undefined:
+   * there is none.
    */
   bound: TimeBound | undefined;
 

@@ -145,6 +145,8 @@ export const catalogLease = {
   idleMs: 10_000,
   /** After one that was not to be had. */
   retryMs: 50,
+  /** So often for whoever was slow, and waits for it, where other processes write the row at the same time. */
+  reachRunsMax: 20,
   /** How often its holder is asked to give it up. */
   askMs: 200,
   /** How far clocks of processes may be apart: what transactions allow for. */

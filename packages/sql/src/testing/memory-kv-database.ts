@@ -286,13 +286,13 @@ class MemoryTransaction implements KvTransaction, LockOwner {
     this.checkOpen();
     await this.database.operate({ kind: 'get', keys });
     const { lock } = options;
-    this.checkBound();
+    await this.checkBound();
     if (lock === undefined) return keys.map((key) => this.readSnapshot(key));
     if (this.readOnly) throw new DbError('INVALID_ARGUMENT', 'the transaction is read-only');
     const values: LockedValue[] = [];
     for (const key of keys) {
       const free = await this.lock(key, lock, options);
-      this.checkBound();
+      await this.checkBound();
       values.push(free ? this.readLocked(key, options) : lockedByOther);
     }
     return values;
@@ -315,7 +315,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
         throw new DbError('CANCELLED', 'the scan was cancelled');
       const rest = { startKey, endKey };
       await this.database.operate({ kind: 'scan', span: rest });
-      this.checkBound();
+      await this.checkBound();
       const pairs = this.merged(rest, snapshot, { own, holes, reverse });
       const batch = pairs.slice(0, Math.min(this.batchPairs, left));
       left -= batch.length;
@@ -533,7 +533,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
         for (const key of keys.sort(compareBytes))
           if (!this.database.locks.available(keyText(key), this, 'exclusive'))
             await this.lock(key, 'exclusive', {});
-        this.checkBound(latest);
+        await this.checkBound(latest);
         this.validate();
         this.database.apply(this.writes.values(), this.spans);
       }
@@ -551,7 +551,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
     const latest = this.bound?.timestamp;
     await database.operate({ kind: 'commit', keys: [key] });
     if (!database.locks.available(keyText(key), this, 'exclusive')) return false;
-    this.checkBound(latest);
+    await this.checkBound(latest);
     const { value: before } = database.read(key);
     const computed = before && programs.compute(program, key, before);
     if (computed === undefined) return false;
@@ -704,9 +704,10 @@ class MemoryTransaction implements KvTransaction, LockOwner {
     this.writes.set(text, { key, value, mustBeAbsent: before?.mustBeAbsent ?? mustBeAbsent });
   }
 
-  private checkBound(latest: number | undefined = this.bound?.timestamp): void {
-    if (latest !== undefined && this.database.now() > latest)
-      throw new DbError('CONFLICT', 'the time of the transaction is over');
+  private async checkBound(latest: number | undefined = this.bound?.timestamp): Promise<void> {
+    const now = this.database.now();
+    if (latest === undefined || now <= latest || (await this.bound?.reach?.(now))) return;
+    throw new DbError('CONFLICT', 'the time of the transaction is over');
   }
 
   private checkOpen(): void {
