@@ -70,6 +70,8 @@ export interface EvaluatedPart {
   /** Rows that were read for it. */
   readonly rowsRead: number;
   readonly from: { readonly rangeId: number; readonly storeId: number } | undefined;
+  /** What lies before it in scan order is in this part or those before: who stops here can go on from it. Undefined: not known. */
+  readonly next: Uint8Array | undefined;
 }
 
 /** What became of some of the keys whose rows a program was sent to. Parts come in an order of their own. */

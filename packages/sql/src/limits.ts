@@ -162,6 +162,8 @@ export const referencesKnownMax: number = 100_000;
 export const pourBytes: number = 1024 * 1024;
 /** What a transaction keeps in memory of its writes to storage that it alone knows of. Unit: bytes. */
 export const loadFlushBytes: number = 4 * 1024 * 1024;
+/** How long ANALYZE reads one snapshot of a table before it takes a later one: as history is kept for so long anyway. Unit: ms. */
+export const sampleSnapshotMs: number = 15_000;
 /** How often each process looks for dropped storage that another one has not cleared, and how long it goes on clearing when it is
  *  closed. Unit: ms. */
 export const droppedSweepMs: number = 60_000;

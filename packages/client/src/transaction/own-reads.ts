@@ -174,7 +174,10 @@ export class OwnReads {
     const limit = Number.POSITIVE_INFINITY;
     const rows = reading.rows(piece, { limit, reverse, signal });
     for await (const pairs of this.withOwn(rows, own, { limit, reverse }))
-      yield { result: undefined, pairs, rowsRead: pairs.length, from: undefined };
+      yield {
+        ...{ result: undefined, pairs, rowsRead: pairs.length },
+        ...{ from: undefined, next: undefined },
+      };
   }
 
   private async *scanPiece(

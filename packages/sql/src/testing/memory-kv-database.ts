@@ -8,6 +8,7 @@ import {
   DbError,
   HybridLogicalClock,
   keyBytesMax,
+  keySuccessor,
   type Span,
   SystemClock,
   spanContains,
@@ -371,6 +372,7 @@ class MemoryTransaction implements KvTransaction, LockOwner {
             pairs: result === undefined ? part : [],
             rowsRead: part.length,
             from: { rangeId: 1, storeId: 1 },
+            next: nextOf(part, options.reverse === true),
           };
         }
   }
@@ -713,6 +715,11 @@ class MemoryTransaction implements KvTransaction, LockOwner {
   private checkOpen(): void {
     if (this.ended) throw new DbError('CLOSED', 'the transaction has ended');
   }
+}
+
+function nextOf(part: readonly KvPair[], reverse: boolean): Uint8Array | undefined {
+  const key = part[part.length - 1]?.key;
+  return key === undefined || reverse ? key : keySuccessor(key);
 }
 
 function changed(key: Uint8Array): DbError {
