@@ -12,10 +12,24 @@ export class ClosingSteps {
     this.steps.push(step);
   }
 
-  /** The same promise for everybody. Rejects with the first error after the last step. */
+  /** The same promise for everybody. Rejects with the first error after the last step; later ones go along with it. */
   run(): Promise<void> {
     this.running ??= this.runAll();
     return this.running;
+  }
+
+  /**
+   * As `run`, because of an error: it is what whoever waits must hear, whatever becomes of the steps.
+   * @returns never; rejects with the error, along with what the steps failed with
+   */
+  async runAfter(error: unknown): Promise<never> {
+    let first = error;
+    try {
+      await this.run();
+    } catch (closing) {
+      first = withErrors(error, [closing]);
+    }
+    throw first;
   }
 
   private async runAll(): Promise<void> {
@@ -27,6 +41,25 @@ export class ClosingSteps {
         errors.push(error);
       }
     }
-    if (errors.length > 0) throw errors[0];
+    const [first, ...others] = errors;
+    if (errors.length > 0) throw others.length === 0 ? first : withErrors(first, others);
   }
+}
+
+/**
+ * The same error, since callers act on its class and code, with others at the end of its chain of causes: there logs and
+ * `console.error` show them.
+ */
+function withErrors(first: unknown, others: readonly unknown[]): unknown {
+  const message = 'closing failed as well';
+  if (!(first instanceof Error)) return new AggregateError([first, ...others], String(first));
+  const seen = new Set<Error>([first]);
+  let last = first;
+  while (last.cause instanceof Error && !seen.has(last.cause)) {
+    last = last.cause;
+    seen.add(last);
+  }
+  const before = last.cause === undefined ? [] : [last.cause];
+  last.cause = new AggregateError([...before, ...others], message);
+  return first;
 }

@@ -4,7 +4,7 @@
  * everything with it.
  */
 import { join } from 'node:path';
-import { type Logger, MemoryNetwork, osPrng, SystemClock } from '@flotilla/base';
+import { ClosingSteps, type Logger, MemoryNetwork, osPrng, SystemClock } from '@flotilla/base';
 import type { ProcessConfig } from './config/settings.ts';
 import { foundCluster } from './init-command.ts';
 import type { RunningProcess } from './process-parts.ts';
@@ -25,10 +25,10 @@ export async function startInProcessCluster(
   const clock = new SystemClock();
   const network = new MemoryNetwork({ clock });
   const running: RunningProcess[] = [];
-  const stop = async (): Promise<void> => {
-    for (const gateway of running.filter((one) => one.gateway !== undefined)) await gateway.stop();
+  const closing = new ClosingSteps();
+  closing.add(async () => {
     await Promise.all(running.map((one) => one.stop()));
-  };
+  });
   try {
     for (let id = 1; id <= options.stores; id++) {
       const store = {
@@ -56,10 +56,9 @@ export async function startInProcessCluster(
       { ...config, roles: ['gateway'] },
       { ...options, clock, transport: network.connect('gateway') },
     );
-    running.push(gateway);
-    return { storeId: undefined, gateway: gateway.gateway, stop };
+    closing.add(() => gateway.stop());
+    return { storeId: undefined, gateway: gateway.gateway, stop: () => closing.run() };
   } catch (error) {
-    await stop();
-    throw error;
+    return closing.runAfter(error);
   }
 }

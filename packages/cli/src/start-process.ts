@@ -61,8 +61,9 @@ export async function startProcess(
     const address = http === undefined ? {} : { http: http.address };
     return { storeId, gateway, ...address, stop: () => closing.run() };
   } catch (error) {
-    await closing.run();
-    throw error;
+    // Now, since closing may take long, or hang where it is what cannot be reached that is to be closed.
+    if (parts.signal?.aborted !== true) parts.logger.warn({ error }, 'not_started_closing');
+    return closing.runAfter(error);
   }
 }
 

@@ -32,7 +32,7 @@ export async function createFlotilla(options: CreateFlotillaOptions): Promise<Fl
   const { spill } = options;
   const parts = {
     ...{ database, clock, prng, logger, cluster, peers },
-    ...{ catalogLease: true, autoAnalyze: true, sweepsLoads: true },
+    ...{ catalogLease: true, autoAnalyze: true, sweeps: true },
     ...(spill === undefined ? {} : { spill }),
   };
   const engine = await createSqlEngine(parts);

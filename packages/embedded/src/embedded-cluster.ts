@@ -97,8 +97,8 @@ export async function openEmbeddedCluster(options: EmbeddedOptions = {}): Promis
     steps.add(() => transport.close());
     return { clock, prng, transport, close: () => steps.run() };
   } catch (error) {
-    await steps.run();
-    throw error;
+    logger.warn({ error }, 'embedded_cluster_not_opened');
+    return steps.runAfter(error);
   }
 }
 

@@ -77,6 +77,25 @@ describe('a clock that stands still with its process', () => {
     clock.close();
   });
 
+  it('never goes back, whenever in a stall somebody asks', () => {
+    const machine = new Machine();
+    const clock = new StallFreeClock(machine);
+    machine.run(1000);
+    let before = clock.nowMs();
+    for (let asked = 0; asked < 50; asked++) {
+      machine.stall(290);
+      const now = clock.nowMs();
+      expect(now).toBeGreaterThanOrEqual(before);
+      before = now;
+    }
+    const told = before;
+    machine.run(5000);
+    // Of the stall at most the first second was told as time.
+    expect(clock.nowMs()).toBeGreaterThan(told + 3000);
+    expect(clock.nowMs()).toBeLessThanOrEqual(told + 5000);
+    clock.close();
+  });
+
   it('fires timers when their time has passed, not while it stood still', () => {
     const machine = new Machine();
     const clock = new StallFreeClock(machine);

@@ -14,6 +14,8 @@ export class StallFreeClock implements Clock {
   private readonly clock: Clock;
   private beatAtMs: number;
   private stalledMs = 0;
+  /** What was answered last. */
+  private lastMs = Number.NEGATIVE_INFINITY;
   private beating: Timer;
 
   constructor(clock: Clock) {
@@ -29,7 +31,9 @@ export class StallFreeClock implements Clock {
       this.stalledMs += sinceBeatMs - beatMs;
       this.beatAtMs = now;
     }
-    return now - this.stalledMs;
+    // Whoever asked while the stall was still too short to be one has been told more: it stays at that until it is true.
+    this.lastMs = Math.max(this.lastMs, now - this.stalledMs);
+    return this.lastMs;
   }
 
   wallMs(): number {

@@ -11,6 +11,7 @@ import { ProcessDirectory } from './cluster/process-directory.ts';
 import { type RemoteCancels, remoteCancels } from './cluster/remote-cancels.ts';
 import { SessionDirectory } from './cluster/session-directory.ts';
 import { SessionRegistry } from './cluster/session-facts.ts';
+import { DroppedStorage } from './dropped/dropped-storage.ts';
 import { AutoAnalyze, defaultNaptimeMs } from './execute/auto-analyze.ts';
 import { ClockRowIds } from './execute/row-ids.ts';
 import { Runner } from './execute/runner.ts';
@@ -49,8 +50,8 @@ export interface SqlEngineOptions {
   readonly autoAnalyze?: boolean | { readonly naptimeMs: number };
   /** What a transaction keeps in memory of its writes to storage that it alone knows of. Unit: bytes. Default: 4 MiB. */
   readonly loadFlushBytes?: number;
-  /** Whether it looks for what loads of processes that died have left. Default: false. */
-  readonly sweepsLoads?: boolean;
+  /** Whether it looks for what processes have left that died: loads, and dropped storage. Default: false. */
+  readonly sweeps?: boolean;
   /** Other processes that run SQL. Default: nobody is heard of; whoever changes the catalog waits for their leases. */
   readonly peers?: Peers;
 }
@@ -78,7 +79,11 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
   const ids = new CatalogIds(database);
   const flushBytes = options.loadFlushBytes ?? loadFlushBytes;
   const loading = new Loading({ database, catalog, clock, prng, logger, flushBytes });
-  if (options.sweepsLoads === true) loading.watch();
+  const dropped = new DroppedStorage({ database, catalog, clock, prng, logger });
+  if (options.sweeps === true) {
+    loading.watch();
+    dropped.watch();
+  }
   const shared: SessionShared = {
     database,
     clock,
@@ -94,7 +99,8 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     sequences: new Sequences(database),
     advisory: new AdvisoryLocks({ database, clock, prng, logger }),
     loading,
-    temporary: new TemporarySchemas({ database, catalog, ids, clock, prng, logger }),
+    dropped,
+    temporary: new TemporarySchemas({ database, catalog, ids, dropped, clock, prng, logger }),
     parser: new Parser(),
     preparer: new Preparer(catalog),
     autoAnalyze: autoAnalyzeOf(catalog, options),
@@ -113,6 +119,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
       await shared.autoAnalyze?.close();
       await shared.temporary.close();
       await loading.close();
+      await dropped.close();
       await lease?.close();
       await shared.advisory.close();
       await processes.leave();

@@ -23,6 +23,7 @@
  *   deferred/   constraints that are checked when a transaction commits
  *   catalog/    the catalog in memory: snapshots, changes in the making, names, sequences; catalog/virtual/: system tables
  *   ddl/        CREATE, ALTER, DROP, TRUNCATE: changes of the catalog and of rows that have to fit them
+ *   dropped/    what was dropped is deleted behind everybody's back
  *   copy/       COPY in text and CSV
  *   roles/      who may do what: roles, verifiers of passwords, logins
  *   storage/    rows as keys and values

@@ -70,6 +70,8 @@ export interface EvaluatedPart {
   /** Rows that were read for it. */
   readonly rowsRead: number;
   readonly from: { readonly rangeId: number; readonly storeId: number } | undefined;
+  /** What lies before it in scan order is in this part or those before: who stops here can go on from it. Undefined: not known. */
+  readonly next: Uint8Array | undefined;
 }
 
 /** What became of some of the keys whose rows a program was sent to. Parts come in an order of their own. */
@@ -93,6 +95,11 @@ export interface Savepoint {
 /** The last moment of something. May move, either way, while it is relied on. Unit: that of `KvDatabase.now`. */
 export interface TimeBound {
   readonly timestamp: number;
+  /**
+   * Moves the bound to a moment that has passed, if what it stands for still holds: whoever was slow need not fail for that.
+   * @returns whether it is there, or beyond. Never rejects. Absent: it is not moved for anybody.
+   */
+  reach?(timestamp: number): Promise<boolean>;
 }
 
 /** A transaction has more writes waiting for its commit than it may have. */
@@ -104,8 +111,9 @@ export class TransactionTooLarge extends DbError {
 
 export interface KvTransaction {
   /**
-   * Whatever is read or locked from now on, and the commit, is as of this moment or earlier: otherwise CONFLICT. A commit
-   * holds to the bound as it is when it begins, or to a later one, however late its messages arrive. Undefined: there is none.
+   * Whatever is read or locked from now on, and the commit, is as of this moment or earlier: otherwise CONFLICT, unless it can be
+   * moved. A commit holds to the bound as it is when it begins, or to a later one, however late its messages arrive. Undefined:
+   * there is none.
    */
   bound: TimeBound | undefined;
 
@@ -237,7 +245,7 @@ export interface KvDatabase {
   readonly followerReadLagMs?: number;
   /**
    * Deletes every key of a span that nothing refers to any more, however many there are: a part at a time, outside of
-   * transactions. After an error some of them are gone.
+   * transactions. After an error some of them are gone. Errors: those of a write; CANCELLED.
    */
-  discard(span: Span): Promise<void>;
+  discard(span: Span, signal?: AbortSignal): Promise<void>;
 }

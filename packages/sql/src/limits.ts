@@ -145,6 +145,8 @@ export const catalogLease = {
   idleMs: 10_000,
   /** After one that was not to be had. */
   retryMs: 50,
+  /** So often for whoever was slow, and waits for it, where other processes write the row at the same time. */
+  reachRunsMax: 20,
   /** How often its holder is asked to give it up. */
   askMs: 200,
   /** How far clocks of processes may be apart: what transactions allow for. */
@@ -160,6 +162,12 @@ export const referencesKnownMax: number = 100_000;
 export const pourBytes: number = 1024 * 1024;
 /** What a transaction keeps in memory of its writes to storage that it alone knows of. Unit: bytes. */
 export const loadFlushBytes: number = 4 * 1024 * 1024;
+/** How long ANALYZE reads one snapshot of a table before it takes a later one: as history is kept for so long anyway. Unit: ms. */
+export const sampleSnapshotMs: number = 15_000;
+/** How often each process looks for dropped storage that another one has not cleared, and how long it goes on clearing when it is
+ *  closed. Unit: ms. */
+export const droppedSweepMs: number = 60_000;
+export const droppedCloseMs: number = 1_000;
 /** How often each process looks for storage that was filled by a transaction which is gone, and how long after that was
  *  deleted it is looked at once more, for what came late. Unit: ms. */
 export const loadSweep: { readonly everyMs: number; readonly lateMs: number } = {

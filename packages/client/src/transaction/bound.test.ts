@@ -59,6 +59,75 @@ describe('a bound', () => {
     expect((await failureOf(kit.run(scanned()))).code).toBe('CONFLICT');
   });
 
+  /** As one that can be had for as long as is needed: how often it was moved. */
+  function movable(timestamp: number) {
+    return {
+      ...{ timestamp, moved: 0 },
+      async reach(to: number): Promise<boolean> {
+        this.moved++;
+        this.timestamp = Math.max(this.timestamp, to + timestampSpan(20));
+        return true;
+      },
+    };
+  }
+
+  it('moves for reads, locks and scans that were slow', async () => {
+    const kit = setUpTransactions();
+    const { database } = kit.client('one');
+    const bound = movable(0);
+    const late = () => {
+      const transaction = database.begin();
+      transaction.bound = bound;
+      return transaction;
+    };
+    const scanned = async (): Promise<void> => {
+      for await (const _batch of late().scan({ startKey: bytes('a'), endKey: bytes('d') }));
+    };
+    await kit.run(late().get(bytes('a1')));
+    expect(bound.moved).toBe(1);
+    await kit.pass(100);
+    const locked = late();
+    await kit.run(locked.get(bytes('a1'), { lock: 'share' }));
+    locked.rollback();
+    expect(bound.moved).toBe(2);
+    await kit.pass(100);
+    await kit.run(scanned());
+    expect(bound.moved).toBe(3);
+  });
+
+  it.each([
+    ['one range', ['a1']],
+    ['several ranges', ['a1', 'c1']],
+  ])('moves for a commit to %s that was slow', async (_name, keys) => {
+    const kit = setUpTransactions();
+    const { database } = kit.client('one');
+    const writer = database.begin();
+    for (const key of keys) writer.put(bytes(key), bytes('late'));
+    const bound = movable(database.now());
+    writer.bound = bound;
+    await kit.pass(10_000);
+    await kit.run(writer.commit());
+    const found = await kit.run(database.begin({ readOnly: true }).getMany(keys.map(bytes)));
+    expect([bound.moved > 0, found.map(text)]).toEqual([true, keys.map(() => 'late')]);
+  });
+
+  it('that never moves far enough ends a commit when its time is over', async () => {
+    const kit = setUpTransactions();
+    const { database } = kit.client('one');
+    const writer = database.begin();
+    writer.put(bytes('a1'), bytes('late'));
+    let moved = 0;
+    writer.bound = {
+      timestamp: database.now() - timestampSpan(1),
+      reach: async () => {
+        moved++;
+        return true;
+      },
+    };
+    expect((await failureOf(kit.run(writer.commit()))).code).toBe('CONFLICT');
+    expect(moved).toBeGreaterThan(10);
+  });
+
   it('does not hinder what is older than it', async () => {
     const kit = setUpTransactions();
     const { database } = kit.client('one');

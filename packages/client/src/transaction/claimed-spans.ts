@@ -167,7 +167,7 @@ export class ClaimedSpans {
   get reads(): OwnReads {
     if (this.broken !== undefined) throw this.broken;
     this.reader ??= this.stored.writes === 0 ? nothingThere : this.readerAt(this.stored.timestamp);
-    return new OwnReads(this.own, this.reader, () => {});
+    return new OwnReads(this.own, this.reader, () => undefined);
   }
 
   /**

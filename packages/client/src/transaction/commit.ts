@@ -185,9 +185,10 @@ export class Commit {
           { timeoutMs: this.leftMs(1), onWaiting },
         );
       } catch (error) {
-        // It may have waited long for somebody, and the bound have moved on meanwhile.
+        // It was slow, or has waited long for somebody: nothing is wrong where the bound has moved on meanwhile, or can.
         const isLate = error instanceof TransactionRefused && error.reason === 'too-late';
-        if (!isLate || this.latest < error.timestamp) throw error;
+        if (!isLate || this.parts.clock.nowMs() >= this.deadlineAtMs) throw error;
+        if (!(await this.reaches(error.timestamp))) throw error;
       }
     }
   }
@@ -196,7 +197,8 @@ export class Commit {
   private async promise(firstTimestamp: number): Promise<CommitEnd> {
     const { keeper, queue } = this.parts;
     await queue.room();
-    if (firstTimestamp > this.latest) throw new TransactionRefused('too-late', firstTimestamp);
+    if (firstTimestamp > this.latest && !(await this.reaches(firstTimestamp)))
+      throw new TransactionRefused('too-late', firstTimestamp);
     keeper.enter(this.work.context);
     let timestamp = firstTimestamp;
     for (let pushes = 0; ; pushes++) {
@@ -207,7 +209,7 @@ export class Commit {
       }
       if (typeof end === 'number' && pushes < pushesMax) {
         const next = this.later(end);
-        if (next <= this.latest) {
+        if (await this.reaches(next)) {
           timestamp = next;
           continue;
         }
@@ -377,6 +379,10 @@ export class Commit {
   /** Clocks only need to be past the minimum; the present is less likely to be pushed again. */
   private later(minimum: number): number {
     return Math.max(minimum, this.parts.router.now());
+  }
+
+  private async reaches(timestamp: number): Promise<boolean> {
+    return timestamp <= this.latest || (await this.work.bound?.reach?.(timestamp)) === true;
   }
 
   private get latest(): number {

@@ -42,13 +42,15 @@ export interface SnapshotSource {
   keysInPieces(keys: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<KeyPieces>;
 }
 
+/** Called when something has been read: throws, or rejects, where it may not be used. Undefined: it may, at once. */
+export type OnRead = () => Promise<void> | undefined;
+
 export class OwnReads {
   private readonly writes: OwnWrites;
   private readonly source: SnapshotSource;
-  /** Called when something has been read. Throws where it may not be used. */
-  private readonly onRead: () => void;
+  private readonly onRead: OnRead;
 
-  constructor(writes: OwnWrites, source: SnapshotSource, onRead: () => void) {
+  constructor(writes: OwnWrites, source: SnapshotSource, onRead: OnRead) {
     this.writes = writes;
     this.source = source;
     this.onRead = onRead;
@@ -62,7 +64,8 @@ export class OwnReads {
     const missing = keys.filter((_key, index) => own[index] === undefined);
     if (missing.length === 0) return own.map((entry) => entry?.value);
     const found = await this.source.get(missing, signal);
-    this.onRead();
+    const late = this.onRead();
+    if (late !== undefined) await late;
     let next = 0;
     return own.map((entry) => (entry === undefined ? found[next++]?.value : entry.value));
   }
@@ -107,10 +110,12 @@ export class OwnReads {
     const ordered = reverse ? [...pieces].reverse() : pieces;
     const limits = { sources: ahead, weight: bytesAhead, weigh: weightOf };
     for await (const part of inOrder(ordered, open, limits)) {
-      this.onRead();
+      const late = this.onRead();
+      if (late !== undefined) await late;
       yield part;
     }
-    this.onRead();
+    const late = this.onRead();
+    if (late !== undefined) await late;
   }
 
   /** Keys that the transaction has written come first, with their own values; the others by range. */
@@ -154,7 +159,8 @@ export class OwnReads {
     };
     const limits = { sources: piecesAhead, weight: bytesAhead, weigh: weightOfKeys };
     for await (const part of inOrder(pieces, open, limits)) {
-      this.onRead();
+      const late = this.onRead();
+      if (late !== undefined) await late;
       yield part;
     }
   }
@@ -168,7 +174,10 @@ export class OwnReads {
     const limit = Number.POSITIVE_INFINITY;
     const rows = reading.rows(piece, { limit, reverse, signal });
     for await (const pairs of this.withOwn(rows, own, { limit, reverse }))
-      yield { result: undefined, pairs, rowsRead: pairs.length, from: undefined };
+      yield {
+        ...{ result: undefined, pairs, rowsRead: pairs.length },
+        ...{ from: undefined, next: undefined },
+      };
   }
 
   private async *scanPiece(
@@ -192,14 +201,16 @@ export class OwnReads {
     const merge = new ScanMerge(own, reverse);
     let left = limit;
     for await (const batch of rows) {
-      this.onRead();
+      const late = this.onRead();
+      if (late !== undefined) await late;
       const merged = merge.next(batch);
       const pairs = merged.length > left ? merged.slice(0, left) : merged;
       left -= pairs.length;
       if (pairs.length > 0) yield pairs;
       if (left <= 0) return;
     }
-    this.onRead();
+    const late = this.onRead();
+    if (late !== undefined) await late;
     const rest = merge.rest();
     if (rest.length > 0) yield rest.length > left ? rest.slice(0, left) : rest;
   }

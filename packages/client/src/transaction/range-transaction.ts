@@ -131,7 +131,8 @@ export class RangeTransaction implements KvTransaction {
   ): Promise<Uint8Array | undefined> {
     this.checkOpen();
     const [found] = await this.reader.get([key], signal);
-    this.checkBound(this.context.readTimestamp);
+    const late = this.checkBound(this.context.readTimestamp);
+    if (late !== undefined) await late;
     return found?.value;
   }
 
@@ -420,7 +421,7 @@ export class RangeTransaction implements KvTransaction {
   ): Promise<readonly LockedValue[]> {
     const found = await this.reader.lock(keys, lock);
     // Nothing in the answer is newer than what its frame has told this clock.
-    if (this.bound !== undefined) this.checkBound(this.parts.router.now());
+    if (this.bound !== undefined) await this.checkBound(this.parts.router.now());
     const skipped = new Set(found.skipped);
     await this.judge(keys, found.values, skipped, options);
     return keys.map((key, index) => {
@@ -465,8 +466,16 @@ export class RangeTransaction implements KvTransaction {
     if (isolation !== 'read committed' && snapshot > 0 && !beside) await this.reader.moveTo(newest);
   }
 
-  private checkBound(readTimestamp: number): void {
-    if (this.bound !== undefined && readTimestamp > this.bound.timestamp)
+  /** Throws CONFLICT where what was read may not be used. Undefined: it may, at once. */
+  private checkBound(readTimestamp: number): Promise<void> | undefined {
+    const { bound } = this;
+    if (bound === undefined || readTimestamp <= bound.timestamp) return undefined;
+    return this.reachBound(bound, readTimestamp);
+  }
+
+  /** Whoever is at a moment after the bound was slow, or nobody relies on what it stands for any more. */
+  private async reachBound(bound: TimeBound, readTimestamp: number): Promise<void> {
+    if ((await bound.reach?.(readTimestamp)) !== true)
       throw new DbError('CONFLICT', 'the time in which the transaction may read is over');
   }
 

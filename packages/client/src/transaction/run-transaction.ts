@@ -140,7 +140,7 @@ export class TransactionRunner {
           return kv;
         },
         now: () => this.parts.database.now(),
-        discard: (span) => this.parts.database.discard(span),
+        discard: (span, signal) => this.parts.database.discard(span, signal),
       },
     });
     const check = (): void => {

@@ -298,9 +298,10 @@ export class SnapshotReader {
       const { evaluated, rows, from } = batch;
       if (reverse) endKey = batch.covered.startKey;
       else startKey = batch.covered.endKey;
+      const next = reverse ? endKey : startKey;
       yield evaluated === undefined
-        ? { result: undefined, pairs: rows, rowsRead: rows.length, from }
-        : { result: evaluated.result, pairs: [], rowsRead: evaluated.rowsRead, from };
+        ? { result: undefined, pairs: rows, rowsRead: rows.length, from, next }
+        : { result: evaluated.result, pairs: [], rowsRead: evaluated.rowsRead, from, next };
     }
   }
 

@@ -65,8 +65,8 @@ export class TransactionDatabase implements KvDatabase {
     return this.options.router.transactions.followerReadLagMs;
   }
 
-  discard(span: Span): Promise<void> {
-    return deleteInChunks(this.options.router, span);
+  discard(span: Span, signal?: AbortSignal): Promise<void> {
+    return deleteInChunks(this.options.router, span, signal);
   }
 
   /** Resolves when no commit has anything left to do. */

@@ -3,6 +3,7 @@ import type { AdvisoryAccess, AdvisoryFacts } from '../advisory/advisory-facts.t
 import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../cluster/session-facts.ts';
 import type { CursorFacts } from '../cursors/cursor-facts.ts';
+import type { DroppedRow } from '../dropped/dropped-rows.ts';
 import type { PreparedFacts } from '../named-statements.ts';
 import type { NotificationAccess } from '../notifications/notification-access.ts';
 import type { Authority } from '../roles/authority.ts';
@@ -33,6 +34,8 @@ export interface BackendAccess {
   readonly advisory: AdvisoryAccess;
   /** Of the cluster. */
   advisoryLocks(): Promise<AdvisoryFacts[]>;
+  /** Of the cluster: what is not deleted yet. Throws DbError. */
+  droppedStorage(): Promise<readonly DroppedRow[]>;
   /** Of all processes that answer. Throws DbError. */
   sessions(): Promise<readonly SessionFacts[]>;
   /** @returns whether the session was there to be told. Throws DbError. */

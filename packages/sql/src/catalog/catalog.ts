@@ -205,7 +205,7 @@ export class Catalog {
     await this.publish(
       transaction,
       async () => {
-        next = await editor.flush(transaction);
+        next = await editor.flush(transaction, this.database.now());
         return next.version;
       },
       install,

@@ -130,6 +130,34 @@ describe('statements under a lease', () => {
   });
 });
 
+describe('a block that is slow', () => {
+  const stall = (kind: KvOperation['kind']): void =>
+    before(
+      (operation) => operation.kind === kind,
+      async () => clock.advance(10_000),
+    );
+
+  it.each([
+    ['a read', 'get', 'select n from t where id = 1'],
+    ['a scan', 'scan', 'select n from t where id > 0'],
+    ['a write', 'get', 'update t set n = n + 1 where id = 1'],
+  ] as const)('goes on after %s that took longer than a lease lasts', async (_name, kind, sql) => {
+    await two.query('begin; select n from t where id = 1');
+    stall(kind);
+    await ended(two.query(sql));
+    await ended(two.query('update t set n = 20 where id = 1; commit'));
+    expect(await two.query('select n from t')).toEqual([[20]]);
+  });
+
+  it('commits though that takes longer than a lease lasts', async () => {
+    await two.query('begin; update t set n = 20 where id = 1');
+    await covered(two);
+    stall('commit');
+    await ended(two.query('commit'));
+    expect(await two.query('select n from t')).toEqual([[20]]);
+  });
+});
+
 describe('a write that is late', () => {
   /** Whatever way a row is found, it is the same row. */
   async function consistent(): Promise<unknown> {

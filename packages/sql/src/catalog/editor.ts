@@ -3,9 +3,11 @@
  * or one transaction block with DDL in it. Reads nothing and writes nothing before `flush`; the version key is read and
  * written there, so that of two changes at once one conflicts.
  */
-import { DbError, type Span } from '@flotilla/base';
+import { DbError, type Span, timestampToWallMs, toTimestamp } from '@flotilla/base';
 import type { SpanConfiguration } from '../cluster/cluster-inspector.ts';
+import { droppedKey, encodeDropped } from '../dropped/dropped-rows.ts';
 import type { KvTransaction } from '../kv-transaction.ts';
+import { storedText } from '../types/stored-text.ts';
 import { arrayTypeOf, type SqlType } from '../types/type.ts';
 import {
   type RelationDescriptor,
@@ -15,6 +17,7 @@ import {
   type TypeDescriptor,
 } from './descriptor.ts';
 import { encodeDescriptor } from './descriptor-codec.ts';
+import { KeyNames } from './key-names.ts';
 import {
   accessKey,
   catalogVersionKey,
@@ -240,9 +243,10 @@ export class CatalogEditor {
 
   /**
    * Leaves the changes in the transaction, which must see all of the catalog's keys as the base has them.
+   * @param now of the database, as `KvDatabase.now`
    * @returns the catalog as it is once the transaction has committed. Throws DbError CONFLICT.
    */
-  async flush(transaction: KvTransaction): Promise<CatalogSnapshot> {
+  async flush(transaction: KvTransaction, now: number): Promise<CatalogSnapshot> {
     const version = decodeCounter(await transaction.get(catalogVersionKey));
     if (version !== this.base.version)
       throw new DbError('CONFLICT', 'the catalog was changed meanwhile');
@@ -256,7 +260,20 @@ export class CatalogEditor {
       if (before.access.get(name) !== one) transaction.put(accessKey(name), encodeDescriptor(one));
     for (const name of before.access.keys())
       if (!after.access.has(name)) transaction.delete(accessKey(name));
+    this.listGarbage(transaction, now);
     return new CatalogSnapshot({ ...after, version: version + 1 });
+  }
+
+  /** Whoever finds the list deletes what is in the spans, whatever becomes of this process. */
+  private listGarbage(transaction: KvTransaction, now: number): void {
+    if (this.spans.length === 0) return;
+    const names = new KeyNames(this.base, storedText);
+    const droppedAtMs = timestampToWallMs(toTimestamp(now));
+    for (const span of this.spans) {
+      const { schema, relation, index } = names.placeOf(span.startKey);
+      const name = [schema, relation, index].filter((part) => part !== undefined).join('.');
+      transaction.put(droppedKey(span), encodeDropped({ span, name, droppedAtMs }));
+    }
   }
 
   private flushDatabase(

@@ -12,15 +12,27 @@ export class Grant implements TimeBound {
   timestamp: number;
   /** The latest moment that a commit may have been told. */
   private promised: number;
+  private readonly renew: (timestamp: number) => Promise<void>;
   private commits = 0;
   private runs = 0;
   private inDoubt = false;
   private onIdle: (() => void) | undefined;
 
-  constructor(version: number, timestamp: number) {
+  /** @param renew extends it beyond the moment, if that can be had; resolves when it is known. Never rejects */
+  constructor(
+    version: number,
+    timestamp: number,
+    renew: (timestamp: number) => Promise<void> = async () => {},
+  ) {
     this.version = version;
     this.timestamp = timestamp;
     this.promised = timestamp;
+    this.renew = renew;
+  }
+
+  async reach(timestamp: number): Promise<boolean> {
+    if (timestamp > this.timestamp) await this.renew(timestamp);
+    return timestamp <= this.timestamp;
   }
 
   extend(timestamp: number): void {

@@ -328,11 +328,68 @@ describe('what rests on a lease', () => {
     return transaction;
   }
 
-  it('is refused when its process was stopped past the end of it', async () => {
-    const lease = process('b');
-    const transaction = await begun(await grantOf(lease));
+  it('goes on when its process was stopped past the end of it, and nothing was changed', async () => {
+    const transaction = await begun(await grantOf(process('b')));
+    clock.advance(2.5 * lastsMs);
+    expect(await transaction.get(rowKey)).toEqual(Buffer.from('x'));
+    await transaction.commit();
+    expect(database.read(rowKey).value).toEqual(Buffer.from('x'));
+  });
+
+  it('goes on where others renew theirs at the same moment', async () => {
+    const transactions: KvTransaction[] = [];
+    for (const id of ['a', 'b', 'c', 'd'])
+      transactions.push(await begun(await grantOf(process(id))));
+    clock.advance(2.5 * lastsMs);
+    const reads = Promise.all(transactions.map((one) => one.get(rowKey)));
+    await pass(1000);
+    expect((await reads).length).toBe(4);
+    for (const one of transactions) one.rollback();
+  });
+
+  it('is refused when its process was stopped past the end of it, and the catalog was changed', async () => {
+    const [a, b] = [process('a'), process('b')];
+    const [reader, writer] = [await begun(await grantOf(b)), await begun(await grantOf(b))];
+    peers.cut.add('b');
+    clock.advance(2.5 * lastsMs);
+    const made = change(a);
+    await pass(200);
+    expect(made.state).toBe('made');
+    await expect(reader.get(rowKey)).rejects.toMatchObject({ code: 'CONFLICT' });
+    await expect(writer.commit()).rejects.toMatchObject({ code: 'CONFLICT' });
+  });
+
+  it('is refused where the lease cannot be renewed', async () => {
+    let reached = true;
+    const begin: KvDatabase['begin'] = (options) => {
+      if (!reached) throw new DbError('UNAVAILABLE', 'nobody answers');
+      return database.begin(options);
+    };
+    const transaction = await begun(await grantOf(process('b', { begin })));
+    reached = false;
     clock.advance(lastsMs + 1);
     await expect(transaction.commit()).rejects.toMatchObject({ code: 'CONFLICT' });
+  });
+
+  it('does not wait for a renewal while a change that waits for it is being made', async () => {
+    const [a, b] = [process('a'), process('b')];
+    const transaction = await begun(await grantOf(b));
+    clock.advance(2.5 * lastsMs);
+    const changing = database.begin();
+    // It has the row, whose lock a renewal waits for.
+    const clearing = await a.clear(changing);
+    let end: unknown;
+    const reading = transaction.get(rowKey).catch((error: unknown) => {
+      end = error;
+    });
+    await rest();
+    expect(end).toBeUndefined();
+    peers.of('a').send('b', 'catalog-lease', Buffer.from('give up\ntoken'));
+    await rest();
+    expect(end).toMatchObject({ code: 'CONFLICT' });
+    changing.rollback();
+    clearing.end();
+    await reading;
   });
 
   it('is refused once it was given up', async () => {

@@ -36,8 +36,11 @@ export interface Clearing {
   end(): void;
 }
 
+/** What came of asking for a lease. `conflict`: others wrote the row at the same time. */
+type Taken = 'had' | 'conflict' | 'not had';
+
 const topic = 'catalog-lease';
-const { lastsMs, renewMs, idleMs, askMs, retryMs, offsetMs } = catalogLease;
+const { lastsMs, renewMs, idleMs, askMs, retryMs, reachRunsMax, offsetMs } = catalogLease;
 
 export class CatalogLease {
   private readonly options: CatalogLeaseOptions;
@@ -50,7 +53,9 @@ export class CatalogLease {
   private epoch = 0;
   /** Changes that this process is making. */
   private changing = 0;
-  private taking = false;
+  private taking: Promise<Taken> | undefined;
+  /** Called when the grant is given up, and nobody is to wait for it any more. */
+  private readonly onGivenUp = new Set<() => void>();
   private closed = false;
   private usedAtMs = 0;
   private notBeforeMs = 0;
@@ -71,7 +76,7 @@ export class CatalogLease {
     const { grant, options } = this;
     this.usedAtMs = options.clock.nowMs();
     if (grant !== undefined && options.database.now() <= grant.timestamp) return grant;
-    if (!this.taking && this.usedAtMs >= this.notBeforeMs) this.take();
+    if (this.taking === undefined && this.usedAtMs >= this.notBeforeMs) void this.take();
     return undefined;
   }
 
@@ -129,6 +134,7 @@ export class CatalogLease {
     const { database, clock } = this.options;
     this.epoch++;
     this.grant = undefined;
+    for (const wake of this.onGivenUp) wake();
     this.timer?.cancel();
     if (grant !== undefined) {
       const closing = grant.close(database.now(), clock, offsetMs);
@@ -138,19 +144,56 @@ export class CatalogLease {
   }
 
   /** In the background, one at a time. What fails is tried again when a statement asks. */
-  private take(): void {
-    if (this.closed || this.changing > 0) return;
-    this.taking = true;
-    const end = (): void => {
-      this.taking = false;
-    };
-    this.takeOnce().then(end, (error: unknown) => {
-      const { clock, logger, prng } = this.options;
-      this.notBeforeMs = clock.nowMs() + retryMs * (0.5 + prng.nextFloat());
-      const isUsual = error instanceof DbError && error.code === 'CONFLICT';
-      if (!isUsual) logger.warn({ error: String(error) }, 'catalog_lease_not_had');
-      end();
-      this.renewLater(retryMs);
+  private take(): Promise<Taken> {
+    if (this.closed || this.changing > 0) return Promise.resolve('not had');
+    this.taking ??= this.takeOnce()
+      .then(
+        (): Taken => 'had',
+        (error: unknown): Taken => {
+          const { clock, logger, prng } = this.options;
+          this.notBeforeMs = clock.nowMs() + retryMs * (0.5 + prng.nextFloat());
+          const isUsual = error instanceof DbError && error.code === 'CONFLICT';
+          if (!isUsual) logger.warn({ error: String(error) }, 'catalog_lease_not_had');
+          this.renewLater(retryMs);
+          return isUsual ? 'conflict' : 'not had';
+        },
+      )
+      .finally(() => {
+        this.taking = undefined;
+      });
+    return this.taking;
+  }
+
+  /**
+   * Somebody who relies on the grant was slow, and is at a later moment by now: renews it, again where others wrote the row
+   * meanwhile. Not beyond its being given up: the catalog is being changed then.
+   */
+  private async reach(version: number, timestamp: number): Promise<void> {
+    const { epoch } = this;
+    let wake = (): void => {};
+    const givenUp = new Promise<'not had'>((resolve) => {
+      wake = () => resolve('not had');
+    });
+    this.onGivenUp.add(wake);
+    const needed = (): boolean =>
+      epoch === this.epoch && this.grant?.version === version && this.grant.timestamp < timestamp;
+    try {
+      for (let run = 1; needed() && run <= reachRunsMax; run++) {
+        const isJoined = this.taking !== undefined;
+        const taken = await Promise.race([this.take(), givenUp]);
+        // One that was under way was asked for before the moment, perhaps. Any other one that does not reach it never will.
+        if (taken === 'not had' || (taken === 'had' && !isJoined)) return;
+        if (taken === 'conflict') await Promise.race([this.pause(), givenUp]);
+      }
+    } finally {
+      this.onGivenUp.delete(wake);
+    }
+  }
+
+  private pause(): Promise<void> {
+    const { clock, prng } = this.options;
+    return new Promise((resolve) => {
+      clock.setTimer(retryMs * (0.5 + prng.nextFloat()), resolve);
     });
   }
 
@@ -169,7 +212,7 @@ export class CatalogLease {
 
   private adopt(version: number, until: number): void {
     if (this.grant?.version === version) this.grant.extend(until);
-    else this.grant = new Grant(version, until);
+    else this.grant = new Grant(version, until, (timestamp) => this.reach(version, timestamp));
     this.options.onVersion(version);
     this.renewLater(renewMs);
   }
@@ -180,9 +223,9 @@ export class CatalogLease {
     this.timer?.cancel();
     if (this.closed) return;
     this.timer = clock.setTimer(ms, () => {
-      if (this.grant === undefined || this.taking) return;
+      if (this.grant === undefined || this.taking !== undefined) return;
       if (!this.grant.isInUse && clock.nowMs() - this.usedAtMs > idleMs) return;
-      this.take();
+      void this.take();
     });
   }
 

@@ -327,7 +327,7 @@ describe('tables', () => {
         where table_schema = 'flotilla' and table_type = 'VIEW' group by 1 order by 1 limit 2`),
     ).toEqual([
       ['contended_keys', 11n],
-      ['events', 6n],
+      ['dropped_storage', 5n],
     ]);
     expect(await failure('delete from flotilla.events')).toMatchObject({ code: '42501' });
     expect(await failure('create table flotilla.t (a int)')).toMatchObject({ code: '42501' });

@@ -3,7 +3,7 @@ import { SystemClock } from '@flotilla/base';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createSqlEngine } from '../engine.ts';
 import type { SqlSession } from '../session-api.ts';
-import { allRows, createHarness, type Harness } from '../testing/harness.ts';
+import { allRows, cleared, createHarness, type Harness } from '../testing/harness.ts';
 import { answerSqlCase } from '../testing/sql-cases.ts';
 
 let harness: Harness;
@@ -183,6 +183,7 @@ describe('DROP DATABASE', () => {
     await shop.query('analyze app.t');
     await first("comment on database shop is 'x'");
     await first('drop database shop');
+    await cleared(harness);
     expect(harness.database.size).toBe(size - 1);
     expect(await codeOf(shop.query('select * from app.t'))).toMatch(/^3D000/);
     expect(await first(listed)).toEqual([['main'], ['postgres']]);

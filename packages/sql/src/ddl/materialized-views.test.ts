@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createSqlEngine, type SqlEngine, type SqlEngineOptions } from '../engine.ts';
 import { loadingSpan } from '../loading/loading-rows.ts';
 import { SqlError } from '../sql-error.ts';
-import { type Harness, harnessOver } from '../testing/harness.ts';
+import { cleared, type Harness, harnessOver } from '../testing/harness.ts';
 import { MemoryKvDatabase } from '../testing/memory-kv-database.ts';
 
 let database: MemoryKvDatabase;
@@ -79,6 +79,7 @@ describe.each(['', 'concurrently '])('refresh materialized view %s', (how) => {
     expect((await errorOf(one.query(`refresh materialized view ${how}q`))).code).toBe('22012');
     expect(await one.query('select * from q')).toEqual([]);
     await one.query('drop table z cascade');
+    await cleared(one);
     await one.engine.close();
     expect(size).toBeGreaterThan(before);
     expect(database.size).toBe(before);
@@ -86,8 +87,10 @@ describe.each(['', 'concurrently '])('refresh materialized view %s', (how) => {
 
   it('takes the storage of before away, and leaves no note of its own', async () => {
     await one.query(`refresh materialized view ${how}m`);
+    await cleared(one);
     const before = database.size;
     await one.query(`refresh materialized view ${how}m; refresh materialized view ${how}m`);
+    await cleared(one);
     expect(database.size).toBe(before);
     expect(database.range(loadingSpan, Number.MAX_SAFE_INTEGER, 10, false)).toEqual([]);
   });

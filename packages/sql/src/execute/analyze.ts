@@ -1,5 +1,5 @@
 /** ANALYZE: counts a table's rows, and describes the columns by a random sample of them. */
-import { type Clock, DbError, type Prng } from '@flotilla/base';
+import { type Clock, compareBytes, DbError, type Prng } from '@flotilla/base';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import {
@@ -38,7 +38,7 @@ export interface AnalyzeOptions {
   readonly clock: Clock;
 }
 
-/** Reads the table in a snapshot of its own, and writes what it found. Errors: those of KvTransaction. */
+/** Reads the table in snapshots of its own, and writes what it found. Errors: those of KvTransaction. */
 export async function analyze(table: TableDescriptor, options: AnalyzeOptions): Promise<void> {
   const statistics = await describe(table, options);
   const { database, catalog, pace } = options;
@@ -50,7 +50,9 @@ export async function analyze(table: TableDescriptor, options: AnalyzeOptions): 
       await catalog.publish(transaction, async () => {
         version = decodeCounter(await transaction.get(catalogVersionKey)) + 1;
         transaction.put(catalogVersionKey, encodeCounter(version));
-        transaction.put(statisticsKey(table.id), encodeStatistics(statistics));
+        // Statistics of a table that was dropped meanwhile would stay for ever.
+        if ((await transaction.get(descriptorKey(table.id))) !== undefined)
+          transaction.put(statisticsKey(table.id), encodeStatistics(statistics));
         return version;
       });
       await catalog.load(version);
@@ -73,12 +75,17 @@ export async function analyzeQuietly(
   options: AnalyzeOptions,
 ): Promise<void> {
   const { database, catalog } = options;
+  const key = descriptorKey(table.id);
+  const before = await database.begin({ readOnly: true }).get(key);
+  if (before === undefined) return;
+  const statistics = await describe(table, options);
+  // Begins after what may have taken longer than any transaction may.
   const transaction = database.begin();
   try {
-    // Statistics of a table that is dropped meanwhile would stay for ever.
-    const there = await transaction.get(descriptorKey(table.id));
-    if (there === undefined) return transaction.rollback();
-    transaction.put(statisticsKey(table.id), encodeStatistics(await describe(table, options)));
+    const now = await transaction.get(key);
+    if (now === undefined || compareBytes(now, before) !== 0)
+      throw new DbError('CONFLICT', 'the table was changed while it was analyzed');
+    transaction.put(statisticsKey(table.id), encodeStatistics(statistics));
     await transaction.commit();
   } catch (error) {
     transaction.rollback();
@@ -88,13 +95,14 @@ export async function analyzeQuietly(
 }
 
 async function describe(table: TableDescriptor, options: AnalyzeOptions): Promise<TableStatistics> {
-  const { database, pace, prng } = options;
+  const { database, pace, prng, clock } = options;
   const store = new TableStore(table);
   const all = table.columns.map(() => true);
-  const sample = await sampleOf(database.begin({ readOnly: true }), store.rowsSpan(), {
+  const sample = await sampleOf(store.rowsSpan(), {
     rows: statisticsSampleRows,
     seed: prng.nextBelow(2 ** 31),
-    pace,
+    ...{ pace, clock },
+    begin: () => database.begin({ readOnly: true }),
   });
   const rows = sample.of;
   const decoded: Row[] = [];

@@ -3,7 +3,7 @@ import { DbError, SystemClock, type Timer } from '@flotilla/base';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { createSqlEngine } from '../engine.ts';
 import { SqlError } from '../sql-error.ts';
-import { allRows, createHarness, type Harness, harnessOver } from '../testing/harness.ts';
+import { allRows, cleared, createHarness, type Harness, harnessOver } from '../testing/harness.ts';
 import type { KvOperation } from '../testing/memory-store.ts';
 
 let one: Harness;
@@ -259,6 +259,7 @@ describe('a catalog that changes', () => {
       .find(({ value }) => Buffer.from(value).includes('"name":"gone"'));
     const size = one.database.size;
     await one.query('drop table gone');
+    await cleared(one);
     expect(one.database.size).toBe(size - 3001);
     expect(stored).toBeDefined();
     expect(one.database.read(stored?.key ?? new Uint8Array()).value).toBeUndefined();

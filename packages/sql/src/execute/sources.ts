@@ -209,6 +209,7 @@ function virtualSource(evaluation: EvalContext): VirtualSource {
     cluster: backend.cluster,
     sessions: async () => visibleSessions(await backend.sessions(), authority),
     advisoryLocks: () => backend.advisoryLocks(),
+    droppedStorage: () => backend.droppedStorage(),
     cursors: () => backend.cursors(),
     statements: () => backend.statements(),
     text: evaluation,

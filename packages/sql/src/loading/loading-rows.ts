@@ -43,18 +43,18 @@ export function decodeLoading(key: Uint8Array, value: Uint8Array): LoadingRow {
   return { span, reclaimedAtMs: row.reclaimedAtMs };
 }
 
-/** Whether a table of any database keeps its rows, or those of an index, in the span. */
+/** Whether a table of any database keeps its rows, or those of an index, in the span, or a sequence its state. */
 export function isInUse(catalog: CatalogSnapshot, { startKey }: Span): boolean {
   const begins = (span: Span): boolean => Buffer.compare(span.startKey, startKey) === 0;
   return catalog
     .everywhere()
-    .some((database) =>
-      database
-        .tables()
-        .some(
-          (table) =>
-            begins(storageSpan(table.storageId)) ||
-            table.indexes.some((index) => begins(indexSpan(table, index))),
-        ),
+    .some(({ relations }) =>
+      [...relations.values()].some(
+        (relation) =>
+          relation.kind !== 'view' &&
+          (begins(storageSpan(relation.storageId)) ||
+            (relation.kind === 'table' &&
+              relation.indexes.some((index) => begins(indexSpan(relation, index))))),
+      ),
     );
 }

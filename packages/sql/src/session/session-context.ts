@@ -108,7 +108,7 @@ export class SessionContext {
       database: () => this.catalog.id,
     });
     this.afterChange = afterChange({
-      database: shared.database,
+      dropped: shared.dropped,
       cluster: shared.cluster,
       logger: shared.logger,
       onNotice: (notice) => this.notify(notice),
@@ -256,6 +256,7 @@ export class SessionContext {
       processId: this.processId,
       advisory: this.advisory,
       advisoryLocks: () => shared.advisory.list(),
+      droppedStorage: () => shared.dropped.list(),
       startedAt: shared.startedAt,
       sessions: () => shared.allSessions.all(),
       signal: (processId, kind) => shared.allSessions.signal(processId, kind),

@@ -8,6 +8,7 @@ import type { Sequences } from '../catalog/sequences.ts';
 import type { ClusterInspector } from '../cluster/cluster-inspector.ts';
 import type { SessionDirectory } from '../cluster/session-directory.ts';
 import type { SessionClient, SessionRegistry } from '../cluster/session-facts.ts';
+import type { DroppedStorage } from '../dropped/dropped-storage.ts';
 import type { AutoAnalyze } from '../execute/auto-analyze.ts';
 import type { Runner } from '../execute/runner.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
@@ -60,6 +61,7 @@ export interface SessionShared {
   readonly advisory: AdvisoryLocks;
   readonly temporary: TemporarySchemas;
   readonly loading: Loading;
+  readonly dropped: DroppedStorage;
   readonly parser: Parser;
   readonly preparer: Preparer;
   readonly runner: Runner;

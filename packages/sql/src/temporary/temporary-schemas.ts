@@ -12,7 +12,7 @@ import type { SchemaDescriptor, TableDescriptor } from '../catalog/descriptor.ts
 import { CatalogEditor } from '../catalog/editor.ts';
 import type { CatalogIds } from '../catalog/ids.ts';
 import { isTemporarySchema, temporarySchemaName } from '../catalog/temporary-schema.ts';
-import { deleteGarbage } from '../ddl/garbage.ts';
+import type { DroppedStorage } from '../dropped/dropped-storage.ts';
 import type { KvDatabase } from '../kv-transaction.ts';
 import { conflictRunsMax, presence } from '../limits.ts';
 import { storageSpan } from '../storage/table-store.ts';
@@ -22,6 +22,7 @@ export interface TemporarySchemasOptions {
   readonly database: KvDatabase;
   readonly catalog: Catalog;
   readonly ids: CatalogIds;
+  readonly dropped: DroppedStorage;
   readonly clock: Clock;
   readonly prng: Prng;
   readonly logger: Logger;
@@ -100,7 +101,7 @@ export class TemporarySchemas {
 
   /** All that is in the schema, and the schema. Throws DbError. */
   async drop(name: string, withSchema = true): Promise<void> {
-    const { database, catalog, logger } = this.options;
+    const { database, catalog, dropped } = this.options;
     for (let run = 1; ; run++) {
       const newest = await catalog.loadNewest();
       // Their names are given out once, whatever the database.
@@ -113,7 +114,7 @@ export class TemporarySchemas {
       const transaction = database.begin();
       try {
         await catalog.change(editor, transaction);
-        await deleteGarbage(database, editor.garbage, logger);
+        if (editor.garbage.length > 0) dropped.wake();
         return;
       } catch (error) {
         transaction.rollback();

@@ -64,6 +64,12 @@ export function harnessOver(database: MemoryKvDatabase, engine: SqlEngine): Harn
   return { database, engine, session, notices, statuses, query };
 }
 
+/** Resolves when what was dropped is gone, as it is in the background. */
+export async function cleared({ query }: Pick<Harness, 'query'>): Promise<void> {
+  while ((await query('select name from flotilla.dropped_storage')).length > 0)
+    await new Promise((resolve) => setImmediate(resolve));
+}
+
 export async function allRows(result: StatementResult): Promise<(readonly Datum[])[]> {
   const rows: (readonly Datum[])[] = [];
   for await (const batch of result.rows ?? []) rows.push(...batch);

@@ -1,4 +1,6 @@
 /** Programs of stores over the rows of a KvDatabase in memory, in answers that are small, so that they have to be put together. */
+
+import { keySuccessor } from '@flotilla/base';
 import { createStorePrograms } from '../execute/push/evaluate-program.ts';
 import type { EvaluatedKeys, EvaluatedPart, KvPair } from '../kv-transaction.ts';
 import type { MemoryStore } from './memory-store.ts';
@@ -17,10 +19,15 @@ export interface OwnScan {
   readonly scan: AsyncIterable<readonly KvPair[]>;
 }
 
+interface ProgramScans {
+  readonly program: Uint8Array;
+  readonly reverse: boolean;
+  readonly evaluated: Counts;
+}
+
 export async function* evaluateScans(
   begun: readonly OwnScan[],
-  program: Uint8Array,
-  evaluated: Counts,
+  { program, reverse, evaluated }: ProgramScans,
 ): AsyncGenerator<EvaluatedPart> {
   for (const { isOwn, scan } of begun)
     for await (const pairs of scan)
@@ -42,6 +49,7 @@ export async function* evaluateScans(
           pairs: result === undefined ? part : [],
           rowsRead: part.length,
           from: { rangeId: 1, storeId: 1 },
+          next: nextOf(part, reverse),
         };
       }
 }
@@ -93,4 +101,10 @@ export async function* evaluateKeys(
         from: range === 0 ? undefined : { rangeId: range, storeId: range },
       };
     }
+}
+
+/** Where what follows a part begins, or ends where the scan goes backwards. */
+function nextOf(part: readonly KvPair[], reverse: boolean): Uint8Array | undefined {
+  const key = part[part.length - 1]?.key;
+  return key === undefined || reverse ? key : keySuccessor(key);
 }

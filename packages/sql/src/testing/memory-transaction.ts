@@ -91,13 +91,13 @@ export class MemoryTransaction implements KvTransaction, LockOwner {
     this.checkOpen();
     await this.database.operate({ kind: 'get', keys });
     const { lock } = options;
-    this.checkBound();
+    await this.checkBound();
     if (lock === undefined) return keys.map((key) => this.readSnapshot(key));
     if (this.readOnly) throw new DbError('INVALID_ARGUMENT', 'the transaction is read-only');
     const values: LockedValue[] = [];
     for (const key of keys) {
       const free = await this.lock(key, lock, options);
-      this.checkBound();
+      await this.checkBound();
       values.push(free ? this.readLocked(key, options) : lockedByOther);
     }
     return values;
@@ -120,7 +120,7 @@ export class MemoryTransaction implements KvTransaction, LockOwner {
         throw new DbError('CANCELLED', 'the scan was cancelled');
       const rest = { startKey, endKey };
       await this.database.operate({ kind: 'scan', span: rest });
-      this.checkBound();
+      await this.checkBound();
       const pairs = this.merged(rest, snapshot, { own, holes, reverse });
       const batch = pairs.slice(0, Math.min(this.batchPairs, left));
       left -= batch.length;
@@ -145,7 +145,8 @@ export class MemoryTransaction implements KvTransaction, LockOwner {
   ): AsyncIterable<EvaluatedPart> | undefined {
     const { evaluates, evaluated } = this.database;
     if (!evaluates) return undefined;
-    return evaluateScans([...this.scans(spans, options)], program, evaluated);
+    const reverse = options.reverse === true;
+    return evaluateScans([...this.scans(spans, options)], { program, reverse, evaluated });
   }
 
   private *scans(spans: readonly Span[], options: EvaluateOptions): Iterable<OwnScan> {
@@ -278,7 +279,7 @@ export class MemoryTransaction implements KvTransaction, LockOwner {
         for (const key of keys.sort(compareBytes))
           if (!this.database.locks.available(keyText(key), this, 'exclusive'))
             await this.lock(key, 'exclusive', {});
-        this.checkBound(latest);
+        await this.checkBound(latest);
         this.validate();
         this.database.apply(this.writes.values(), this.spans);
       }
@@ -296,7 +297,7 @@ export class MemoryTransaction implements KvTransaction, LockOwner {
     const latest = this.bound?.timestamp;
     await database.operate({ kind: 'commit', keys: [key] });
     if (!database.locks.available(keyText(key), this, 'exclusive')) return false;
-    this.checkBound(latest);
+    await this.checkBound(latest);
     const { value: before } = database.read(key);
     const computed = before && programs.compute(program, key, before);
     if (computed === undefined) return false;
@@ -449,9 +450,10 @@ export class MemoryTransaction implements KvTransaction, LockOwner {
     this.writes.set(text, { key, value, mustBeAbsent: before?.mustBeAbsent ?? mustBeAbsent });
   }
 
-  private checkBound(latest: number | undefined = this.bound?.timestamp): void {
-    if (latest !== undefined && this.database.now() > latest)
-      throw new DbError('CONFLICT', 'the time of the transaction is over');
+  private async checkBound(latest: number | undefined = this.bound?.timestamp): Promise<void> {
+    const now = this.database.now();
+    if (latest === undefined || now <= latest || (await this.bound?.reach?.(now))) return;
+    throw new DbError('CONFLICT', 'the time of the transaction is over');
   }
 
   private checkOpen(): void {

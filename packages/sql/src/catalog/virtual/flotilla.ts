@@ -173,8 +173,21 @@ async function* sessions(source: VirtualSource): AsyncIterable<SystemRow> {
     };
 }
 
+async function* droppedStorage(source: VirtualSource): AsyncIterable<SystemRow> {
+  const names = new KeyNames(source.snapshot, source.text);
+  for (const { name, span, droppedAtMs } of await source.droppedStorage())
+    yield {
+      name,
+      start_key: span.startKey,
+      end_key: span.endKey,
+      start_text: names.textOf(span.startKey),
+      dropped_at: moment(droppedAtMs),
+    };
+}
+
 export const flotillaTables: Readonly<Record<string, RowsOf>> = {
   contended_keys: contendedKeys,
+  dropped_storage: droppedStorage,
   events,
   locks,
   ranges,

@@ -7,6 +7,7 @@ import type { AdvisoryFacts } from '../../advisory/advisory-facts.ts';
 import type { ClusterInspector } from '../../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../../cluster/session-facts.ts';
 import type { CursorFacts } from '../../cursors/cursor-facts.ts';
+import type { DroppedRow } from '../../dropped/dropped-rows.ts';
 import type { PreparedFacts } from '../../named-statements.ts';
 import type { Datum } from '../../session-api.ts';
 import type { TextContext } from '../../types/text-codec.ts';
@@ -47,6 +48,8 @@ export interface VirtualSource {
   readonly cluster: ClusterInspector | undefined;
   /** Of the cluster. */
   advisoryLocks(): Promise<AdvisoryFacts[]>;
+  /** Of the cluster. */
+  droppedStorage(): Promise<readonly DroppedRow[]>;
   /** Of all processes that answer. */
   sessions(): Promise<Iterable<SessionFacts>>;
   /** Of this session. */

@@ -1,5 +1,7 @@
 /** A program that sends a random sample of the rows of a scan, and says of how many: what ANALYZE asks of a table of any size. */
+import { type Clock, compareBytes, DbError, keySuccessor, type Span } from '@flotilla/base';
 import type { EvaluatedPart, KvTransaction } from '../../kv-transaction.ts';
+import { sampleSnapshotMs } from '../../limits.ts';
 import type { RowCodec } from '../../storage/row-codec.ts';
 import type { Pace } from '../run.ts';
 import { countOf, UnknownProgram } from './expression-text.ts';
@@ -50,44 +52,84 @@ export class Sampling {
   }
 }
 
-/** A sample of all rows of a span, as one snapshot shows them, and how many there are. */
-export async function sampleOf(
-  transaction: KvTransaction,
-  span: Parameters<KvTransaction['scan']>[0],
-  { rows, seed, pace }: { readonly rows: number; readonly seed: number; readonly pace: Pace },
-): Promise<RowSample> {
-  const sample = new RowSample(rows, sampleBytesMax, seed);
+export interface SampleOptions {
+  readonly rows: number;
+  readonly seed: number;
+  readonly pace: Pace;
+  readonly clock: Clock;
+  /** A snapshot of its own. */
+  readonly begin: () => KvTransaction;
+}
+
+/**
+ * A sample of all rows of a span, and how many there are, about: rows that are read late are those of a later snapshot. With one
+ * snapshot the cluster had to keep all history for as long as a table of any size takes, or it was too old before the end.
+ */
+export async function sampleOf(span: Span, options: SampleOptions): Promise<RowSample> {
+  const sample = new RowSample(options.rows, sampleBytesMax, options.seed);
+  let rest: Span | undefined = span;
+  while (rest !== undefined && compareBytes(rest.startKey, rest.endKey) < 0)
+    rest = await addOfOneSnapshot(sample, rest, options);
+  return sample;
+}
+
+/** @returns what is left of the span. Undefined: nothing */
+async function addOfOneSnapshot(
+  sample: RowSample,
+  span: Span,
+  { rows, seed, pace, clock, begin }: SampleOptions,
+): Promise<Span | undefined> {
+  const { endKey } = span;
+  const untilMs = clock.nowMs() + sampleSnapshotMs;
+  const transaction = begin();
+  const program = programOf(Math.min(rows, partRowsMax), seed);
+  const parts = transaction.evaluate([span], program) ?? plain(transaction, span);
+  let startKey: Uint8Array | undefined;
+  try {
+    for await (const { result, pairs, next } of parts) {
+      pace.check();
+      if (result === undefined) for (const { key, value } of pairs) sample.add(key, value);
+      else sample.merge(sampleIn(result));
+      startKey = next;
+      if (startKey !== undefined && clock.nowMs() >= untilMs) return { startKey, endKey };
+      if (pace.due()) await pace.rest();
+    }
+  } catch (error) {
+    // It took longer than history is kept. Where nothing was read of this snapshot, the next one does not help either.
+    const isOld = error instanceof DbError && error.code === 'SNAPSHOT_TOO_OLD';
+    if (!isOld || startKey === undefined) throw error;
+    return { startKey, endKey };
+  }
+  return undefined;
+}
+
+function programOf(rows: number, seed: number): Uint8Array {
   const text: ProgramText = {
     source: { kind: 'rows', prefix: 0, key: [], stored: [] },
     ...{ width: 0, parameters: [], filter: null, probe: [], against: [] },
-    output: { kind: 'sample', rows: Math.min(rows, partRowsMax), seed },
+    output: { kind: 'sample', rows, seed },
   };
   const nothing = new Uint8Array(0);
   const fixed = Buffer.from(JSON.stringify(text), 'utf8');
   const parameters = valuesCodec([]).encode([]);
-  const program = encodeProgram({ fixed, limit: 0, parameters, keys: nothing });
-  const parts = transaction.evaluate([span], program) ?? plain(transaction, span);
-  for await (const { result, pairs } of parts) {
-    pace.check();
-    if (result === undefined) for (const { key, value } of pairs) sample.add(key, value);
-    else {
-      const found = readResult({ codec: rowCodec, width: 2 }, result);
-      sample.merge({
-        of: found.taken,
-        rows: found.rows.map(([key, value]) => ({
-          key: key as Uint8Array,
-          value: value as Uint8Array,
-        })),
-      });
-    }
-    if (pace.due()) await pace.rest();
-  }
-  return sample;
+  return encodeProgram({ fixed, limit: 0, parameters, keys: nothing });
+}
+
+function sampleIn(result: Uint8Array): Parameters<RowSample['merge']>[0] {
+  const found = readResult({ codec: rowCodec, width: 2 }, result);
+  const rows = found.rows.map(([key, value]) => ({
+    key: key as Uint8Array,
+    value: value as Uint8Array,
+  }));
+  return { of: found.taken, rows };
 }
 
 async function* plain(
   transaction: KvTransaction,
-  span: Parameters<KvTransaction['scan']>[0],
-): AsyncGenerator<Pick<EvaluatedPart, 'result' | 'pairs'>> {
-  for await (const pairs of transaction.scan(span)) yield { result: undefined, pairs };
+  span: Span,
+): AsyncGenerator<Pick<EvaluatedPart, 'result' | 'pairs' | 'next'>> {
+  for await (const pairs of transaction.scan(span)) {
+    const last = pairs[pairs.length - 1];
+    yield { result: undefined, pairs, next: last && keySuccessor(last.key) };
+  }
 }
