@@ -21,6 +21,7 @@ export * from './key-text.ts';
 export * from './logger.ts';
 export * from './memory-transport.ts';
 export * from './node-disk.ts';
+export * from './number-table.ts';
 export * from './outbox.ts';
 export * from './prng.ts';
 export * from './probe.ts';
