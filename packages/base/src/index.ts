@@ -22,6 +22,7 @@ export * from './local-transport.ts';
 export * from './logger.ts';
 export * from './memory-transport.ts';
 export * from './node-disk.ts';
+export * from './number-table.ts';
 export * from './outbox.ts';
 export * from './prng.ts';
 export * from './probe.ts';

@@ -5,6 +5,7 @@
  */
 import { compareBytes, type Span } from '@flotilla/base';
 import { kv, type RangeInfo } from '@flotilla/shard/protocol';
+import { StartKeys } from './start-keys.ts';
 
 const { ReplicaRole } = kv;
 
@@ -36,10 +37,17 @@ export interface Piece<Waiter> extends Span {
   readonly range: CachedRange<Waiter>;
 }
 
+/** Start keys are laid out anew after so many searches per piece: while pieces are learned one by one it would not pay. */
+const searchesPerPiece = 0.25;
+
 export class RangeCache<Waiter> {
   private readonly onLeaseholder: (state: RangeState<Waiter>) => void;
   /** Disjoint, ascending. */
   private readonly pieces: Piece<Waiter>[] = [];
+  /** Undefined: some time after `pieces` has changed. */
+  private startKeys: StartKeys | undefined;
+  /** Since `pieces` has changed. */
+  private searches = 0;
   private readonly states = new Map<number, RangeState<Waiter>>();
   private readonly newest = new Map<number, CachedRange<Waiter>>();
 
@@ -50,8 +58,10 @@ export class RangeCache<Waiter> {
 
   /** The piece that holds `key`, if any. */
   find(key: Uint8Array): Piece<Waiter> | undefined {
-    const piece = this.pieces[this.lastStartingAtOrBefore(key)];
-    return piece !== undefined && compareBytes(key, piece.endKey) < 0 ? piece : undefined;
+    const index = this.lastStartingAtOrBefore(key);
+    const piece = this.pieces[index];
+    if (piece === undefined || this.startKeys?.reachesNext(index) === true) return piece;
+    return compareBytes(key, piece.endKey) < 0 ? piece : undefined;
   }
 
   /** The piece that holds the keys directly below `key`, if any. */
@@ -107,6 +117,7 @@ export class RangeCache<Waiter> {
       const piece = this.pieces[i];
       if (piece !== undefined && isSame(piece.range, range)) this.pieces.splice(i, 1);
     }
+    this.forgetStartKeys();
     const newest = this.newest.get(range.rangeId);
     if (newest !== undefined && isSame(newest, range)) this.newest.delete(range.rangeId);
   }
@@ -159,6 +170,9 @@ export class RangeCache<Waiter> {
 
   /** Index of the last piece whose startKey <= key, or -1. */
   private lastStartingAtOrBefore(key: Uint8Array): number {
+    if (this.startKeys === undefined && ++this.searches > this.pieces.length * searchesPerPiece)
+      this.startKeys = new StartKeys(this.pieces);
+    if (this.startKeys !== undefined) return this.startKeys.lastAtOrBefore(key);
     let low = 0;
     let high = this.pieces.length;
     while (low < high) {
@@ -204,7 +218,13 @@ export class RangeCache<Waiter> {
     }
     if (rest !== undefined) replacement.push(rest);
     this.pieces.splice(first, end - first, ...replacement);
+    this.forgetStartKeys();
     return changed;
+  }
+
+  private forgetStartKeys(): void {
+    this.startKeys = undefined;
+    this.searches = 0;
   }
 }
 

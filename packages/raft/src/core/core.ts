@@ -27,7 +27,7 @@ import {
 import { handleAppendEntriesRequest, refuseOldTerm } from './follower.ts';
 import { initialState } from './initial-state.ts';
 import { leaderDeadline, propose, tickLeader } from './leader.ts';
-import { leaseRemainingMs } from './lease.ts';
+import { updateLease } from './lease.ts';
 import { leaderHeard, peerHeard, setCoverage } from './liveness.ts';
 import { changeConfiguration } from './membership.ts';
 import type {
@@ -169,7 +169,7 @@ export class RaftMachine implements RaftCore {
   }
 
   leaseValid(now: number): boolean {
-    return leaseRemainingMs(this.state, now) > 0;
+    return this.state.leaseUntilMs > now;
   }
 
   announceCommit(): void {
@@ -211,6 +211,7 @@ export class RaftMachine implements RaftCore {
     assert(index >= state.lastApplied, 'lastApplied does not fall', { index });
     assert(index <= state.handedOutIndex, 'only handed out entries are applied', { index });
     state.lastApplied = index;
+    updateLease(state);
     state.log.setEvictable(index);
     state.log.release(state.replicatedIndex);
     if (state.role.kind !== 'leader') return;

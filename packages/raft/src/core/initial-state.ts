@@ -80,5 +80,7 @@ export function initialState(options: RaftCoreOptions, prng: Prng): RaftState {
     // Another life of this replica may still be answered: contexts of one life are not those of another.
     lastContext: prng.nextUint32() * contextsPerLife,
     softState: { role: 'follower', term: hardState.currentTerm, leader: undefined },
+    leaseUntilMs: -Infinity,
+    onLease: options.onLease ?? (() => {}),
   };
 }

@@ -5,6 +5,7 @@
  */
 import { assert, type LogIndex, type ReplicaId, type Term } from '@flotilla/base';
 import { RaftMachine } from './core.ts';
+import { leaseEndMs } from './lease.ts';
 import type { RaftCore, Role } from './raft-core.ts';
 import { isInitialized, type LeaderRole, mayCampaign, type RaftState } from './state.ts';
 import { compactableIndex } from './status.ts';
@@ -77,6 +78,7 @@ export function checkTransition(before: Moment, after: Moment): void {
 export function checkInvariants(core: RaftCore): void {
   const state = stateOf(core);
   const { log, persistence } = state;
+  assert(state.leaseUntilMs === leaseEndMs(state), 'everybody knows of the lease as it is');
   assert(log.firstIndex <= log.lastIndex + 1, 'the log is a range');
   assert(state.lastApplied <= state.handedOutIndex, 'applied was handed out');
   assert(state.handedOutIndex <= state.commitIndex, 'only committed entries are handed out');

@@ -24,19 +24,30 @@ export function isHeard(state: RaftState, peer: Progress, now: number): boolean 
 }
 
 /** A member echoed a newer send time. L1: the send time counts, never the time of receipt; only voters'. */
-export function renewLease(leader: LeaderRole): void {
+export function renewLease(state: RaftState, leader: LeaderRole): void {
   leader.leaseStartMs = jointQuorumValue(leader.voterSets, ackedSentAtMs);
+  updateLease(state);
+}
+
+/** Called wherever one of the things that `leaseEndMs` looks at has changed. */
+export function updateLease(state: RaftState): void {
+  const untilMs = leaseEndMs(state);
+  if (untilMs === state.leaseUntilMs) return;
+  state.leaseUntilMs = untilMs;
+  state.onLease(untilMs);
 }
 
 /**
- * Milliseconds of lease left at `now`; 0 if none. The whole duration for a voter that is its own quorum: nobody else
- * can ever be elected.
+ * The end of the lease, exclusive; -Infinity if there is none. Infinity for a voter that is its own quorum: nobody else can
+ * ever be elected.
  */
-export function leaseRemainingMs(state: RaftState, now: number): number {
-  const leader = state.role;
-  if (leader.kind !== 'leader' || leader.leaseForfeited) return 0;
-  if (state.lastApplied < leader.termStartIndex) return 0; // L4: own-term entry applied
-  const { leaseDurationMs } = state.timings;
-  if (leader.leaseStartMs === Infinity) return leaseDurationMs;
-  return Math.max(0, leader.leaseStartMs + leaseDurationMs - now);
+export function leaseEndMs({ role, lastApplied, timings }: RaftState): number {
+  if (role.kind !== 'leader' || role.leaseForfeited) return -Infinity;
+  if (lastApplied < role.termStartIndex) return -Infinity; // L4: own-term entry applied
+  return role.leaseStartMs + timings.leaseDurationMs;
+}
+
+/** Milliseconds of lease left at `now`; 0 if none. The whole duration where it never ends. */
+export function leaseRemainingMs({ leaseUntilMs, timings }: RaftState, now: number): number {
+  return leaseUntilMs === Infinity ? timings.leaseDurationMs : Math.max(0, leaseUntilMs - now);
 }

@@ -35,7 +35,7 @@ export function peerHeard(state: RaftState, heard: PeerHeard): void {
   if (heard.heardAtMs > peer.lastHeardMs) peer.lastHeardMs = heard.heardAtMs;
   if (heard.sentAtMs <= peer.ackedSentAtMs) return;
   peer.ackedSentAtMs = heard.sentAtMs;
-  renewLease(leader);
+  renewLease(state, leader);
 }
 
 /** Who speaks for `peer` from now on. What its store answered last must have been told by `peerHeard` before. */

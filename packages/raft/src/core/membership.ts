@@ -233,6 +233,6 @@ function rebuildRecords(state: RaftState, leader: LeaderRole, now: number): void
     ? Infinity
     : Math.min(leader.heartbeatDueMs, now + heartbeatIntervalMs);
   leader.checkQuorumDueMs = alone ? Infinity : quorumHeardUntilMs(state, leader);
-  renewLease(leader);
+  renewLease(state, leader);
   confirmRounds(state, leader);
 }

@@ -8,6 +8,7 @@ import type { RaftMessage, SnapshotPoint } from '../messages.ts';
 import type { Sabotage } from '../testing/cluster-node.ts';
 import { RaftCluster, type RaftClusterOptions } from '../testing/raft-cluster.ts';
 import { RaftMachine } from './core.ts';
+import { leaseEndMs } from './lease.ts';
 import type { Progress } from './progress.ts';
 import { jointQuorumValue, quorumValue } from './quorum.ts';
 
@@ -64,7 +65,7 @@ function keepLease(core: RaftMachine): void {
     if (role.kind !== 'leader') return false;
     const { leaseForfeited } = role;
     role.leaseForfeited = false;
-    const valid = RaftMachine.prototype.leaseValid.call(core, now);
+    const valid = now < leaseEndMs(core.state);
     role.leaseForfeited = leaseForfeited;
     return valid;
   };

@@ -279,6 +279,11 @@ export interface RaftCoreOptions {
   readonly freshGroup: boolean;
   /** Campaigns as it is made, without asking first: only for a fresh group that somebody has reason to lead. */
   readonly campaigns?: boolean;
+  /**
+   * Told whenever it changes until when this replica holds the lease, exclusive: `leaseValid(now)` is `now < untilMs`.
+   * -Infinity: it holds none, as at first. Called inside of any method; must not call back.
+   */
+  readonly onLease?: (untilMs: number) => void;
   readonly timings: RaftTimings;
   readonly limits: RaftLimits;
 }

@@ -117,7 +117,7 @@ export function handleAppendEntriesResponse(
   if (message.commitIndex > peer.commitIndex) peer.commitIndex = message.commitIndex;
   if (message.sentAtMs > peer.ackedSentAtMs) {
     peer.ackedSentAtMs = message.sentAtMs;
-    renewLease(leader);
+    renewLease(state, leader);
   }
   if (message.readSequence > peer.ackedReadSequence) {
     peer.ackedReadSequence = message.readSequence;

@@ -11,7 +11,7 @@ import {
   type ReplicaId,
   type Term,
 } from '@flotilla/base';
-import { renewLease } from './lease.ts';
+import { renewLease, updateLease } from './lease.ts';
 import { memberRecords } from './member-records.ts';
 import { Progress } from './progress.ts';
 import { failReads } from './read-index.ts';
@@ -61,6 +61,7 @@ export function becomeFollower(
     state.outbox.ack = undefined; // its leader is gone
   }
   state.role = { kind: 'follower', leader, asked: [] };
+  updateLease(state);
   resetElectionTimer(state, now);
   failReads(state, before);
 }
@@ -72,6 +73,7 @@ export function becomePreCandidate(state: RaftState, now: number): void {
   assert(now >= state.promisedUntilMs, 'a promise is kept (L2, L3)');
   const before = state.role;
   state.role = { kind: 'preCandidate', votes: new Map([[state.self, true]]) };
+  updateLease(state);
   state.triesInVain++;
   armRetry(state, state.timings.heartbeatIntervalMs, now);
   failReads(state, before);
@@ -97,6 +99,7 @@ export function becomeCandidate(
     votes: new Map(),
     leadershipTransfer: options.leadershipTransfer,
   };
+  updateLease(state);
   armRetry(state, state.timings.electionTimeoutMs / 2, now);
   failReads(state, before);
 }
@@ -136,8 +139,8 @@ export function becomeLeader(state: RaftState, now: number): void {
     reelectionDueMs: Infinity,
     reads: { pending: [], sentSequence: 0, forcedSequence: 0, confirmedSequence: 0 },
   };
-  renewLease(role);
   state.role = role;
+  renewLease(state, role);
   state.triesInVain = 0;
   state.log.append({
     index: firstIndex,

@@ -158,6 +158,9 @@ export interface RaftState {
   /** Never reset: a context is never used again. */
   lastContext: number;
   softState: SoftState;
+  /** What `leaseEndMs` gives, as it was told to `onLease`. Changed by `updateLease` alone. */
+  leaseUntilMs: number;
+  readonly onLease: (untilMs: number) => void;
 }
 
 export function leaderOf(state: RaftState): ReplicaId | undefined {

@@ -6,6 +6,7 @@
 import { assert, probe, type ReplicaId } from '@flotilla/base';
 import type { TimeoutNow } from '../messages.ts';
 import { campaign } from './election.ts';
+import { updateLease } from './lease.ts';
 import { isVoter } from './quorum.ts';
 import type { TransferResult } from './raft-core.ts';
 import type { LeaderRole, RaftState } from './state.ts';
@@ -23,6 +24,7 @@ export function transferLeadership(
   if (leader.transfer !== undefined) return { ok: false, reason: 'inProgress' };
   if (leader.progress.get(target)?.state === 'snapshot') return { ok: false, reason: 'notReady' };
   leader.leaseForfeited = true;
+  updateLease(state);
   leader.reelectionDueMs = Infinity;
   leader.transfer = {
     target,

@@ -149,8 +149,8 @@ export class Driver implements MultiRaft, DriverShell {
 
   /** Nothing reaches the group any more, and nothing comes of it. */
   private detach(group: Group): void {
-    this.groups.delete(group);
     group.isRemoved = true;
+    this.groups.delete(group);
     group.deadline = Number.POSITIVE_INFINITY;
     this.liveness.remove(group);
     group.failWaiters('noSuchGroup');
@@ -205,8 +205,11 @@ export class Driver implements MultiRaft, DriverShell {
   }
 
   leaseValid(rangeId: RangeId): boolean {
+    const now = this.clock.nowMs();
+    if (!this.reads.mayTrustLeases(now)) return false;
+    if (now < this.groups.leasedUntil(rangeId)) return true;
     const group = this.groups.get(rangeId);
-    return group !== undefined && this.reads.leaseValid(group);
+    return group !== undefined && this.reads.renewedLease(group, now);
   }
 
   readBarrier(rangeId: RangeId): Promise<ReadGrant> {

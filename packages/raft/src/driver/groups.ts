@@ -1,5 +1,5 @@
 /** The groups of a store: who is here, how one is made, what people may see of them. */
-import { assert, type RangeId } from '@flotilla/base';
+import { assert, NumberTable, type RangeId } from '@flotilla/base';
 import { createRaftCore } from '../core/core.ts';
 import type { DriverShell } from './driver-options.ts';
 import { Group } from './group.ts';
@@ -8,6 +8,11 @@ import type { GroupOptions } from './multi-raft.ts';
 export class Groups {
   private readonly shell: DriverShell;
   private readonly byRange = new Map<RangeId, Group>();
+  /**
+   * Until when this store holds the lease of each group, as the cores say: asked at every read, and apart from the cores
+   * because those of many groups are in no cache.
+   */
+  private readonly leases = new NumberTable(Number.NEGATIVE_INFINITY);
 
   constructor(shell: DriverShell) {
     this.shell = shell;
@@ -22,6 +27,12 @@ export class Groups {
 
   delete(group: Group): void {
     this.byRange.delete(group.rangeId);
+    this.leases.delete(group.rangeId);
+  }
+
+  /** Monotonic ms, exclusive; -Infinity: not leased here. */
+  leasedUntil(rangeId: RangeId): number {
+    return this.leases.get(rangeId);
   }
 
   /** Makes the replica as its log left it. Throws for a group that is here already. */
@@ -37,6 +48,7 @@ export class Groups {
       appliedIndex,
       firstIndex,
     });
+    let group: Group | undefined;
     const core = createRaftCore(
       {
         rangeId,
@@ -48,12 +60,16 @@ export class Groups {
         now: this.shell.clock.nowMs(),
         freshGroup: options.freshGroup,
         campaigns: options.campaigns === true,
+        // A group that has left may still be told of what it had begun; another may be in its place by then.
+        onLease: (untilMs) => {
+          if (group?.isRemoved !== true) this.leases.set(rangeId, untilMs);
+        },
         timings,
         limits,
       },
       prng,
     );
-    const group = new Group(core, log, appliedIndex);
+    group = new Group(core, log, appliedIndex);
     this.byRange.set(rangeId, group);
     return group;
   }

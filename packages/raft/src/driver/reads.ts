@@ -30,19 +30,23 @@ export class Reads {
     this.clockGuard.trusted(now, this.shell.clock.wallMs());
   }
 
-  leaseValid(group: Group): boolean {
+  /** Whether a lease means anything at `now`, whatever group has it. */
+  mayTrustLeases(now: number): boolean {
     const { clock } = this.shell;
-    const now = clock.nowMs();
-    if (!this.clockGuard.trusted(now, clock.wallMs()) || !this.log.provesProgress(now))
-      return false;
+    return this.clockGuard.trusted(now, clock.wallMs()) && this.log.provesProgress(now);
+  }
+
+  /** An idle group is not told of every heartbeat of its stores: only when somebody asks. True if it is leased at `now`. */
+  renewedLease(group: Group, now: number): boolean {
     if (group.core.leaseValid(now)) return true;
-    // An idle group is not told of every heartbeat of its stores: only when somebody asks.
     this.liveness.sync(group);
     return group.core.leaseValid(now);
   }
 
   barrier(group: Group): Promise<ReadGrant> {
-    if (this.leaseValid(group)) return Promise.resolve({ ok: true });
+    const now = this.shell.clock.nowMs();
+    if (this.mayTrustLeases(now) && this.renewedLease(group, now))
+      return Promise.resolve({ ok: true });
     return new Promise((resolve) => {
       group.askingReads.push(resolve);
       this.shell.touch(group);

@@ -9,6 +9,7 @@ import {
   compareBytes,
   keySuccessor,
   probe,
+  type RangeId,
   type Span,
   spanContainsSpan,
 } from '@flotilla/base';
@@ -30,7 +31,7 @@ import {
 import { blockedBy } from '../replica/leaseholder.ts';
 import { overlayKey } from '../replica/overlay.ts';
 import type { Replica } from '../replica/replica.ts';
-import { userKeyOf } from '../state/storage-keys.ts';
+import { dataKeyOf, userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import type { Intent } from '../state/transaction-rows.ts';
 import { beforeObstacle, resumeAt } from './free-part.ts';
@@ -98,6 +99,18 @@ export class Reads {
     if (intent !== undefined) return this.wait(caller, replica, { intent, progress, again });
     this.confirm(caller, replica, progress, again);
     return undefined;
+  }
+
+  /**
+   * A get of one key of a range that this store leads and that has no intents (`ServedRanges`).
+   * @returns undefined: it is for `get` to answer, because the lease is in doubt or the value too large
+   */
+  getOne(rangeId: RangeId, storageId: number, key: Uint8Array): Answer | undefined {
+    const { engine, consensus, limits } = this.options;
+    const stored = engine.get(dataKeyOf(storageId, key));
+    if (stored !== undefined && stored.length > limits.getBytesMax) return undefined;
+    const value = stored === undefined ? {} : presentValue(checkStored(key, stored));
+    return consensus.leaseValid(rangeId) ? { get: { values: [value] } } : undefined;
   }
 
   /** @returns as `get` */

@@ -21,6 +21,7 @@ import type { flotilla } from '../../gen/kv.js';
 import { EngineTurns } from '../engine/engine-turns.ts';
 import { defaultStoreLimits } from '../limits.ts';
 import { kv } from '../protocol/index.ts';
+import { ServedRanges } from '../reads/served-ranges.ts';
 import { loadRanges, rangeCheckpointRow } from '../state/range-checkpoint.ts';
 import { SessionTable } from '../state/session-table.ts';
 import { allHistory, supersededAtOf, userKeyOf } from '../state/storage-keys.ts';
@@ -101,6 +102,7 @@ class Harness {
   private replica: Replica;
   private machine: StoreStateMachine;
   private checkpointer: Checkpointer;
+  private served = new ServedRanges();
   private log: LogEntry[] = [];
   private committed = 0;
   private checkpointedIndex = 0;
@@ -137,6 +139,7 @@ class Harness {
     };
     const waitingClock = new WaitingClock(this.clock, unused);
     const replica: Replica = new Replica(state, {
+      served: this.served,
       covering: () => [],
       newWaitingRoom: () => new WaitingRoom(waitingClock, 100),
       observe: (timestamp) => void hlc.observe(toTimestamp(timestamp)),
@@ -218,6 +221,7 @@ class Harness {
   private softState(role: 'leader' | 'follower'): void {
     this.leading = role === 'leader';
     this.machine.onSoftState(rangeId, { role, term: toTerm(this.term), leader: undefined });
+    this.checkServed();
   }
 
   /** Leadership goes; of the uncommitted entries the first `keep` survive in the log of the next leader. */
@@ -251,6 +255,13 @@ class Harness {
     this.committed = upTo;
     for (const entry of batch) this.follow(entry);
     await this.machine.apply([{ rangeId, snapshot: undefined, entries: batch }]);
+    this.checkServed();
+  }
+
+  /** Gets pass the replica by exactly while it leads. */
+  private checkServed(): void {
+    const storageId = this.served.storageOf(rangeId, 1, Buffer.from('b'));
+    expect(storageId).toBe(this.leading ? this.replica.storageId : 0);
   }
 
   /** The model executes the requests of a committed entry. */
@@ -306,6 +317,7 @@ class Harness {
     const loaded = await loadRanges(this.engine, new Map([[rangeId, this.checkpointedIndex]]), 1);
     const [state] = loaded.ranges;
     if (state === undefined) throw new Error('the checkpoint row is there');
+    this.served = new ServedRanges();
     [this.replica, this.machine, this.checkpointer] = this.wire(state);
     const entries = this.log.slice(state.appliedIndex, this.committed);
     // In pieces, as the driver would hand them over.

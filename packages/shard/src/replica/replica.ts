@@ -23,6 +23,7 @@ import { decodeConfiguration, type LogEntry, type SoftState } from '@flotilla/ra
 import type { EngineOperation } from '../engine/engine.ts';
 import { descriptorAfter } from '../membership/configuration.ts';
 import { boundsGeneration, type RangeDescriptor } from '../range-descriptor.ts';
+import type { ServedRanges } from '../reads/served-ranges.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import type { SessionTable } from '../state/session-table.ts';
 import { StorageSpace } from '../state/storage-keys.ts';
@@ -38,6 +39,8 @@ import type { TakeOver } from './take-over.ts';
 export interface ReplicaContext {
   /** Undefined: it will never lead, because it only replays. */
   readonly leaseholder: LeaseholderContext | undefined;
+  /** Where gets look first. Undefined: nobody asks anything of it. */
+  readonly served: ServedRanges | undefined;
   /** Descriptors of this store that overlap a span, for redirects. */
   readonly covering: (span: Span) => ReturnType<typeof rangeInfo>[];
   readonly newWaitingRoom: () => WaitingRoom;
@@ -166,6 +169,7 @@ export class Replica implements LeaseholderReplica {
         this.takeOver(state.term),
       );
     if (state.term > splitPoint.term + 1) this.dropInheritance();
+    this.noteServed();
   }
 
   /** It arose by a split, beside the leaseholder that knows what was read and locked there. */
@@ -199,6 +203,7 @@ export class Replica implements LeaseholderReplica {
   /** The range goes on without this replica. What is under way is answered; nothing is served any more. */
   retire(): void {
     this.gone = true;
+    this.context.served?.hide(this.rangeId);
     this.dropInheritance();
     this.leaseholder?.resign();
     this.leaseholder = undefined;
@@ -227,6 +232,7 @@ export class Replica implements LeaseholderReplica {
     this.liveBytes = state.liveBytes;
     this.lastDeletion = state.lastDeletion;
     this.transactions = state.transactions;
+    this.noteServed();
     this.context.observe(this.lastTimestamp);
     if (state.transactions.intents.size > 0) probe('snapshotHadIntents');
     this.waitingRoom.wakeAll();
@@ -318,6 +324,7 @@ export class Replica implements LeaseholderReplica {
     probe('rangeSplit');
     const transactions = this.transactions.splitAt(right.startKey);
     if (transactions.intents.size > 0) probe('splitMovedIntents');
+    this.noteServed();
     const liveBytes = Math.floor(this.liveBytes / 2);
     this.liveBytes -= liveBytes;
     return {
@@ -341,6 +348,7 @@ export class Replica implements LeaseholderReplica {
       for (const change of intents) transactions.applyIntent(change);
       for (const change of records) transactions.applyRecord(change);
     }
+    if (applied.transactional.length > 0) this.noteServed();
     this.visibleIndex = applied.index;
     for (const { leaseholder, batch } of applied.batches) leaseholder.publish(batch);
     if (waitingRoom.size > 0)
@@ -360,6 +368,17 @@ export class Replica implements LeaseholderReplica {
     const decoded = decodeConfiguration(entry.data);
     assert(decoded.ok, 'a committed configuration decodes', { rangeId: this.rangeId });
     this.descriptor = descriptorAfter(this.descriptor, decoded.configuration);
+    this.noteServed();
+  }
+
+  /** Whether gets may pass this replica by, and what they must know of it. After anything of that has changed. */
+  private noteServed(): void {
+    const { served } = this.context;
+    // Somebody else may be in its place.
+    if (served === undefined || this.gone) return;
+    if (this.leaseholder !== undefined && this.transactions.intents.size === 0)
+      served.show(this.descriptor, this.storageId);
+    else served.hide(this.rangeId);
   }
 
   private applyBatch(

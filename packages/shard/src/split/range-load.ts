@@ -1,11 +1,18 @@
 /**
  * How much each range is asked, and for which keys: a count and a few samples per range and window. Fed with every request
- * by the request server, so it costs a map look-up and an addition; read by the split triggers and, for placement, by the watch.
+ * by the request server, so it costs an addition in a table, and nothing else of the range is looked at but once in a while;
+ * read by the split triggers and, for placement, by the watch.
  */
-import { compareBytes, homeOfClient, type Prng, type Span, spanContains } from '@flotilla/base';
+import {
+  compareBytes,
+  homeOfClient,
+  NumberTable,
+  type Prng,
+  type Span,
+  spanContains,
+} from '@flotilla/base';
 
 interface Load {
-  requests: number;
   /** Keys of this window's requests, chosen evenly. */
   samples: Uint8Array[];
   /** Of the same requests: the stores in whose processes their clients live; 0: none. */
@@ -27,6 +34,8 @@ const askerSamplesLeast = 8;
 
 export class RangeLoad {
   private readonly prng: Prng;
+  /** Requests of this window. */
+  private readonly requests = new NumberTable(0);
   private readonly ranges = new Map<number, Load>();
 
   constructor(prng: Prng) {
@@ -35,14 +44,16 @@ export class RangeLoad {
 
   /** A request was admitted. @param key any that it names; copied if it is kept */
   note(rangeId: number, key: Uint8Array | undefined, clientId: string): void {
+    const request = this.requests.get(rangeId);
+    this.requests.set(rangeId, request + 1);
+    // One in sixteen: a range that is to be cut has thousands in a window, and those of a thousand calm ranges are not copied.
+    if ((request & 15) !== 0) return;
     let load = this.ranges.get(rangeId);
     if (load === undefined) {
       load = newLoad();
       this.ranges.set(rangeId, load);
     }
-    const request = load.requests++;
-    // One in sixteen: a range that is to be cut has thousands in a window, and those of a thousand calm ranges are not copied.
-    if ((request & 15) !== 0 || key === undefined || key.length === 0) return;
+    if (key === undefined || key.length === 0) return;
     const { samples, homes } = load;
     const at =
       samples.length < samplesMax ? samples.length : this.prng.nextBelow((request >> 4) + 1);
@@ -53,18 +64,19 @@ export class RangeLoad {
 
   endWindow(lengthMs: number): void {
     for (const [rangeId, load] of this.ranges) {
-      if (load.requests === 0 && load.rate === 0) {
+      const requests = this.requests.get(rangeId);
+      if (requests === 0 && load.rate === 0) {
         this.ranges.delete(rangeId);
         continue;
       }
       load.rateBefore = load.rate;
-      load.rate = (load.requests * 1000) / lengthMs;
+      load.rate = (requests * 1000) / lengthMs;
       load.sampled = load.samples;
       load.samples = [];
       load.sampledHomes = load.homes;
       load.homes = [];
-      load.requests = 0;
     }
+    this.requests.clear();
   }
 
   /** What the range was asked in the last window. Unit: requests/s. */
@@ -107,7 +119,7 @@ export class RangeLoad {
 
 function newLoad(): Load {
   return {
-    ...{ requests: 0, samples: [], homes: [] },
+    ...{ samples: [], homes: [] },
     ...{ rate: 0, rateBefore: 0, sampled: [], sampledHomes: [] },
   };
 }

@@ -42,6 +42,7 @@ export async function replaySplits(options: ReplayOptions): Promise<readonly Ran
     if (upTo === 0) continue;
     const replica = new Replica(parent, {
       leaseholder: undefined,
+      served: undefined,
       covering: () => [],
       // Nobody asks anything of it.
       newWaitingRoom: () => new WaitingRoom(undefined, 1),

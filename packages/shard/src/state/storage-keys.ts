@@ -84,7 +84,7 @@ export class StorageSpace {
   }
 
   dataKey(key: Uint8Array): Buffer {
-    return prefixed(dataTag, this.storageId, key);
+    return dataKeyOf(this.storageId, key);
   }
 
   dataSpan(startKey: Uint8Array, endKey: Uint8Array): EngineSpan {
@@ -165,6 +165,11 @@ export class StorageSpace {
   adoptHistoryKey(suffix: Uint8Array): Buffer {
     return prefixed(historyTag, this.storageId, suffix);
   }
+}
+
+/** As `StorageSpace.dataKey`. */
+export function dataKeyOf(storageId: number, key: Uint8Array): Buffer {
+  return prefixed(dataTag, storageId, key);
 }
 
 function prefixed(tag: number, storageId: number, rest: Uint8Array): Buffer {

@@ -11,6 +11,7 @@ import type { WriteAheadLog } from '@flotilla/raft';
 import type { Engine } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
 import type { StoreLimits } from '../limits.ts';
+import type { ServedRanges } from '../reads/served-ranges.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Admission } from './admission.ts';
 import type { Identity } from './identity.ts';
@@ -31,6 +32,8 @@ export interface StoreContext {
   readonly admission: Admission;
   /** Replicas that hold state, by range. */
   readonly replicas: Map<number, Replica>;
+  /** Those of them that gets of one key need not ask. */
+  readonly served: ServedRanges;
   readonly identity: () => Identity;
   /** Durable when it resolves. */
   readonly saveIdentity: (changes: Partial<Identity>) => Promise<void>;

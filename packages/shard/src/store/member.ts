@@ -386,6 +386,7 @@ export class Member {
       }
     };
     const replica: Replica = new Replica(state, {
+      served: this.context.served,
       covering: (span) => this.covering(span),
       newWaitingRoom: () => new WaitingRoom(this.waitingClock, limits.parkedMax),
       // A committed timestamp is passed whatever the wall clock says: the range's own order keeps above it.

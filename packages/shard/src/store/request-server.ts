@@ -8,16 +8,19 @@ import {
   compareBytes,
   type FrameHeader,
   FrameReader,
+  keyBytesMax,
   keySuccessor,
   type Logger,
   type Span,
   type StoreId,
+  toRangeId,
 } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import type { StoreLimits } from '../limits.ts';
 import { boundsGeneration } from '../range-descriptor.ts';
 import type { FollowerReads } from '../reads/follower-reads.ts';
 import type { Reads } from '../reads/reads.ts';
+import type { ServedRanges } from '../reads/served-ranges.ts';
 import {
   type Answer,
   busyRefusal,
@@ -40,6 +43,7 @@ export interface RequestServerOptions {
   readonly admission: Admission;
   readonly logger: Logger;
   readonly replicas: ReadonlyMap<number, Replica>;
+  readonly served: ServedRanges;
   /** Undefined until the store is founded. */
   readonly reads: () => Reads | undefined;
   /** As `reads`. */
@@ -163,8 +167,9 @@ export class RequestServer {
       this.doubledWrites++;
       return;
     }
-    const target = this.targetOf(header, request);
-    if (!target.ok) {
+    const storageId = this.storageOfGet(header, request);
+    const target = storageId === 0 ? this.targetOf(header, request) : undefined;
+    if (target?.ok === false) {
       admission.sendUncounted(clientId, request.requestId, target.refused);
       return;
     }
@@ -177,8 +182,30 @@ export class RequestServer {
       return;
     }
     this.options.onRequest(request.rangeId, keyOf(request), clientId);
-    const answer = this.dispatch(caller, target, request);
+    const answer =
+      this.getOne(storageId, request) ??
+      this.dispatch(caller, target ?? this.targetOf(header, request), request);
     if (answer !== undefined) admission.send(caller, answer);
+  }
+
+  /** Where the key of a get lies that need not ask the replica; 0: the request is none of these. */
+  private storageOfGet(
+    header: FrameHeader,
+    { rangeId, generation, get, transaction }: Request,
+  ): number {
+    const { served, reads, isOurs } = this.options;
+    if (!get || transaction || get.lock || get.program?.length || get.keys?.length !== 1) return 0;
+    const [key] = get.keys;
+    if (key === undefined || key.length > keyBytesMax || this.stopping) return 0;
+    if (reads() === undefined || !isOurs(header)) return 0;
+    return served.storageOf(rangeId, generation, key);
+  }
+
+  /** @param storageId of `storageOfGet` */
+  private getOne(storageId: number, { rangeId, get }: Request): Answer | undefined {
+    const key = get?.keys?.[0];
+    if (storageId === 0 || key === undefined) return undefined;
+    return this.options.reads()?.getOne(toRangeId(rangeId), storageId, key);
   }
 
   /** What serves the request, or why nothing here does. */
@@ -204,11 +231,8 @@ export class RequestServer {
     return { ok: true, replica, leaseholder, reads };
   }
 
-  private dispatch(
-    caller: Caller,
-    target: Target & { readonly ok: true },
-    request: Request,
-  ): Answer | undefined {
+  private dispatch(caller: Caller, target: Target, request: Request): Answer | undefined {
+    if (!target.ok) return target.refused;
     const { replica, leaseholder, reads } = target;
     const header = request.transaction ?? undefined;
     if (header === undefined) {

@@ -23,6 +23,7 @@ import type { Membership } from '../membership/membership.ts';
 import { leasesOf, Placement } from '../placement/placement.ts';
 import type { StoreFigures, WriteHealth } from '../placement/settings.ts';
 import { noConfigurations } from '../protocol/range-configuration.ts';
+import { ServedRanges } from '../reads/served-ranges.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
@@ -88,6 +89,7 @@ export class RunningStore implements Store {
       admission: this.context.admission,
       logger: this.context.logger,
       replicas: this.context.replicas,
+      served: this.context.served,
       reads: () => this.member?.reads,
       transactions: () => this.member?.transactions,
       followerReads: () => this.member?.followerReads,
@@ -196,6 +198,7 @@ export class RunningStore implements Store {
       outbox,
       admission: new Admission(outbox, limits, () => this.member?.raft.overload() === 'busy'),
       replicas: new Map(),
+      served: new ServedRanges(),
       identity: () => this.identity,
       saveIdentity: (changes) => {
         this.identity = { ...this.identity, ...changes };

@@ -7,7 +7,7 @@ import type { Coverage } from '../../core/raft-core.ts';
 import type { Leadership } from '../../store-messages.ts';
 import type { Group } from '../group.ts';
 import type { LedMember } from './group-liveness.ts';
-import type { LeaderSide } from './leader-side.ts';
+import type { AnswerSession, LeaderSide } from './leader-side.ts';
 import { says } from './versioned-set.ts';
 
 export interface LeadingOptions {
@@ -74,6 +74,13 @@ function newMember(item: Leadership, side: LeaderSide): LedMember {
   return { item, side, coverage: 'none', ...unread, session: undefined, syncedSentAtMs };
 }
 
+/** True if the session supports the member. */
+function isSupportedIn(session: AnswerSession, member: LedMember): boolean {
+  const { item, isSupported, readSession, readVersion } = member;
+  if (session === readSession && session.supported.version === readVersion) return isSupported;
+  return says(session.supported.get(item.rangeId), item);
+}
+
 /** Looked up only when the other store's words have changed: groups are reviewed far more often. */
 function coverageOf(member: LedMember): Coverage {
   const { item, side } = member;
@@ -107,7 +114,7 @@ function reviewMember(group: Group, member: LedMember, now: number): boolean {
 function syncMember(group: Group, member: LedMember): void {
   const { session, item } = member;
   if (session === undefined || session.ackedSentAtMs <= member.syncedSentAtMs) return;
-  if (!says(session.supported.get(item.rangeId), item)) return;
+  if (!isSupportedIn(session, member)) return;
   member.syncedSentAtMs = session.ackedSentAtMs;
   group.core.peerHeard({
     peer: item.follower,
