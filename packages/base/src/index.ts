@@ -32,3 +32,4 @@ export * from './system-clock.ts';
 export * from './transport.ts';
 export * from './turn-end.ts';
 export * from './volatile-disk.ts';
+export * from './wire-format.ts';

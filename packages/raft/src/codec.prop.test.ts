@@ -10,7 +10,8 @@ import {
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { flotilla } from '../gen/raft.js';
-import { decodeRaftMessage, encodeRaftMessage } from './codec.ts';
+import { decodeAppend, decodeAppendAnswer } from './append-codec.ts';
+import { decodeAnyMessage, decodeRaftMessage, encodeRaftMessage } from './codec.ts';
 import { decodeConfiguration, encodeConfiguration } from './configuration-codec.ts';
 import type { Configuration, LogEntry, RaftMessage } from './messages.ts';
 import type { PeerMessage } from './store-messages.ts';
@@ -114,22 +115,33 @@ const storeMessage: fc.Arbitrary<PeerMessage> = fc.record({
     .map((delta) => ({ ...delta, version: delta.base + delta.version })),
 });
 
+const answer: fc.Arbitrary<RaftMessage> = fc.record({
+  ...response,
+  kind: fc.constant('appendEntriesResponse' as const),
+  success: fc.boolean(),
+  matchIndex: index,
+  rejectedIndex: index,
+  conflictTerm: term,
+  conflictIndex: index,
+  sentAtMs: time,
+  readSequence: count,
+  needsSnapshot: fc.boolean(),
+  commitIndex: index,
+});
+
+const [noIndex, noTerm] = [toLogIndex(0), toTerm(0)];
+const noRefusal = { rejectedIndex: noIndex, conflictTerm: noTerm, conflictIndex: noIndex };
+const success = answer.map(
+  (each): RaftMessage =>
+    each.kind === 'appendEntriesResponse'
+      ? { ...each, ...noRefusal, success: true, needsSnapshot: false }
+      : each,
+);
+
 const message: fc.Arbitrary<PeerMessage> = fc.oneof(
   append,
   storeMessage,
-  fc.record({
-    ...response,
-    kind: fc.constant('appendEntriesResponse' as const),
-    success: fc.boolean(),
-    matchIndex: index,
-    rejectedIndex: index,
-    conflictTerm: term,
-    conflictIndex: index,
-    sentAtMs: time,
-    readSequence: count,
-    needsSnapshot: fc.boolean(),
-    commitIndex: index,
-  }),
+  answer,
   fc.record({
     ...campaign,
     term: campaignTerm,
@@ -192,6 +204,87 @@ describe('codec', () => {
       }),
       { numRuns: 400 },
     );
+  });
+
+  test('appends and answers are the bytes of the generated code, which knows no other field', () => {
+    fc.assert(
+      fc.property(fc.oneof(append, answer), (original) => {
+        const bytes = encodeRaftMessage(original);
+        const record = flotilla.raft.Message.decode(bytes);
+        expect(Buffer.compare(flotilla.raft.Message.encode(record).finish(), bytes)).toBe(0);
+        expect(decodeAnyMessage(bytes)).toEqual(decodeRaftMessage(bytes));
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  test('what is read by hand is what the generated code reads, also of damaged bytes', () => {
+    let byHand = 0;
+    fc.assert(
+      fc.property(
+        fc.oneof(append, answer, success),
+        fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 2 }),
+        fc.nat(),
+        (original, changes, cut) => {
+          const bytes = Buffer.from(encodeRaftMessage(original));
+          for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
+          for (const read of [bytes, bytes.subarray(0, cut % bytes.length)]) {
+            const message = decodeAppend(read) ?? decodeAppendAnswer(read);
+            if (message === undefined) continue;
+            byHand++;
+            expect({ ok: true, message }).toEqual(decodeAnyMessage(read));
+          }
+        },
+      ),
+      { numRuns: 2000 },
+    );
+    expect(byHand).toBeGreaterThan(500);
+  });
+
+  test('refusals and configurations are left to the generated code; successes and commands are not', () => {
+    const ids = {
+      rangeId: toRangeId(7),
+      from: toReplicaId(1),
+      to: toReplicaId(2),
+      term: toTerm(3),
+    };
+    const none = {
+      rejectedIndex: toLogIndex(0),
+      conflictTerm: toTerm(0),
+      conflictIndex: toLogIndex(0),
+    };
+    const said = {
+      matchIndex: toLogIndex(9),
+      sentAtMs: 4.5,
+      readSequence: 2,
+      needsSnapshot: false,
+    };
+    const success: RaftMessage = {
+      ...{ kind: 'appendEntriesResponse', success: true, commitIndex: toLogIndex(8) },
+      ...{ ...ids, ...none, ...said },
+    };
+    expect(decodeAppendAnswer(encodeRaftMessage(success))).toEqual(success);
+    const refusal = { ...success, success: false, conflictIndex: toLogIndex(4) };
+    expect(decodeAppendAnswer(encodeRaftMessage(refusal))).toBeUndefined();
+    expect(decodeRaftMessage(encodeRaftMessage(refusal))).toEqual({ ok: true, message: refusal });
+    const entry = (kind: LogEntry['kind']): RaftMessage => ({
+      ...{
+        kind: 'appendEntriesRequest',
+        ...ids,
+        prevLogIndex: toLogIndex(4),
+        prevLogTerm: toTerm(3),
+      },
+      entries: [{ index: toLogIndex(5), term: toTerm(3), kind, data: Buffer.from('x') }],
+      ...{
+        leaderCommit: toLogIndex(4),
+        sentAtMs: 1,
+        readSequence: 0,
+        replicatedIndex: toLogIndex(2),
+      },
+    });
+    for (const kind of ['command', 'noop'] as const)
+      expect(decodeAppend(encodeRaftMessage(entry(kind)))).toEqual(entry(kind));
+    expect(decodeAppend(encodeRaftMessage(entry('configuration')))).toBeUndefined();
   });
 
   test('entries are slices of the input', () => {

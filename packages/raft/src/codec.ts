@@ -1,7 +1,8 @@
 /**
  * Raft messages as bytes: the generated protobuf code, and the strict border behind it. What comes out of
  * `decodeRaftMessage` is well formed, so that no rule of consensus has to check it again; what is not is refused with a
- * reason. Entries' data are slices of the input: nothing is copied, and the input stays alive with them.
+ * reason. Entries' data are slices of the input: nothing is copied, and the input stays alive with them. Appends and their
+ * answers, as they are as a rule, are written and read in `append-codec.ts`.
  * Called by the driver's network side. Wire version: bumped with the frame's, `proto/raft.proto` says when.
  */
 import {
@@ -16,6 +17,12 @@ import {
   toTerm,
 } from '@flotilla/base';
 import { flotilla } from '../gen/raft.js';
+import {
+  decodeAppend,
+  decodeAppendAnswer,
+  encodeAppend,
+  encodeAppendAnswer,
+} from './append-codec.ts';
 import { decodeConfiguration } from './configuration-codec.ts';
 import type { EntryKind, LogEntry, RaftMessage } from './messages.ts';
 import { findStoreFault, storeFromWire, storeToWire } from './store-codec.ts';
@@ -29,7 +36,12 @@ const kinds = wire.MessageKind;
  * generated code fast. Fields that are 0 do not reach the wire.
  */
 const record = new wire.Message();
-const noEntries: flotilla.raft.Entry.$Properties[] = [];
+
+/** What is encoded by the generated code. */
+type FlatMessage = Exclude<
+  RaftMessage,
+  { readonly kind: 'appendEntriesRequest' | 'appendEntriesResponse' }
+>;
 
 export type DecodeResult =
   | { readonly ok: true; readonly message: PeerMessage }
@@ -37,6 +49,8 @@ export type DecodeResult =
 
 /** @param message whose entries follow each other (the core makes no others) */
 export function encodeRaftMessage(message: PeerMessage): Uint8Array {
+  if (message.kind === 'appendEntriesRequest') return encodeAppend(message);
+  if (message.kind === 'appendEntriesResponse') return encodeAppendAnswer(message);
   if (isStoreMessage(message)) return wire.Message.encode(storeToWire(message)).finish();
   fillRecord(message);
   return wire.Message.encode(record).finish();
@@ -44,6 +58,12 @@ export function encodeRaftMessage(message: PeerMessage): Uint8Array {
 
 /** Never throws. Reasons are for people; callers count and drop. */
 export function decodeRaftMessage(bytes: Uint8Array): DecodeResult {
+  const message = decodeAppend(bytes) ?? decodeAppendAnswer(bytes);
+  return message === undefined ? decodeAnyMessage(bytes) : { ok: true, message };
+}
+
+/** By the generated code: the same for every message, and the reason for what is none. */
+export function decodeAnyMessage(bytes: Uint8Array): DecodeResult {
   let decoded: flotilla.raft.Message;
   try {
     decoded = wire.Message.decode(bytes);
@@ -61,35 +81,13 @@ export function decodeRaftMessage(bytes: Uint8Array): DecodeResult {
   return { ok: true, message: fromWire(decoded) };
 }
 
-function fillRecord(message: RaftMessage): void {
+function fillRecord(message: FlatMessage): void {
   clearRecord();
   record.rangeId = message.rangeId;
   record.from = message.from;
   record.to = message.to;
   record.term = message.term;
   switch (message.kind) {
-    case 'appendEntriesRequest':
-      record.kind = kinds.APPEND_ENTRIES_REQUEST;
-      record.prevLogIndex = message.prevLogIndex;
-      record.prevLogTerm = message.prevLogTerm;
-      record.entries = message.entries.length === 0 ? noEntries : message.entries.map(entryToWire);
-      record.leaderCommit = message.leaderCommit;
-      record.sentAtMs = message.sentAtMs;
-      record.readSequence = message.readSequence;
-      record.replicatedIndex = message.replicatedIndex;
-      return;
-    case 'appendEntriesResponse':
-      record.kind = kinds.APPEND_ENTRIES_RESPONSE;
-      record.success = message.success;
-      record.matchIndex = message.matchIndex;
-      record.rejectedIndex = message.rejectedIndex;
-      record.conflictTerm = message.conflictTerm;
-      record.conflictIndex = message.conflictIndex;
-      record.sentAtMs = message.sentAtMs;
-      record.readSequence = message.readSequence;
-      record.needsSnapshot = message.needsSnapshot;
-      record.commitIndex = message.commitIndex;
-      return;
     case 'requestVoteRequest':
       record.kind = kinds.REQUEST_VOTE_REQUEST;
       record.lastLogIndex = message.lastLogIndex;
@@ -130,47 +128,12 @@ function fillRecord(message: RaftMessage): void {
 }
 
 function clearRecord(): void {
-  record.prevLogIndex = 0;
-  record.prevLogTerm = 0;
-  record.entries = noEntries;
-  record.leaderCommit = 0;
-  record.sentAtMs = 0;
-  record.readSequence = 0;
-  record.replicatedIndex = 0;
   record.success = false;
-  record.matchIndex = 0;
-  record.rejectedIndex = 0;
-  record.conflictTerm = 0;
-  record.conflictIndex = 0;
   record.lastLogIndex = 0;
   record.lastLogTerm = 0;
   record.leadershipTransfer = false;
   record.context = 0;
   record.readIndex = 0;
-  record.needsSnapshot = false;
-  record.commitIndex = 0;
-}
-
-function entryToWire(entry: LogEntry): flotilla.raft.Entry.$Properties {
-  return {
-    index: entry.index,
-    term: entry.term,
-    kind: entryKindToWire(entry.kind),
-    data: entry.data,
-  };
-}
-
-function entryKindToWire(kind: EntryKind): flotilla.raft.EntryKind {
-  switch (kind) {
-    case 'command':
-      return wire.EntryKind.COMMAND;
-    case 'noop':
-      return wire.EntryKind.NOOP;
-    case 'configuration':
-      return wire.EntryKind.CONFIGURATION;
-    default:
-      return assertNever(kind);
-  }
 }
 
 function entryKindFromWire(kind: number): EntryKind | undefined {

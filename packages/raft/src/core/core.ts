@@ -50,7 +50,7 @@ import {
   handleReadIndexResponse,
   readIndex,
 } from './read-index.ts';
-import { takeReady } from './ready.ts';
+import { hasNews, takeReady } from './ready.ts';
 import {
   announceCommit,
   handleAppendEntriesResponse,
@@ -196,7 +196,7 @@ export class RaftMachine implements RaftCore {
     return takeReady(this.state, now);
   }
 
-  advance(ready: Ready, now: number): void {
+  advance(ready: Ready, now: number): boolean {
     const { state } = this;
     const { hardState } = ready;
     const moved = state.persistence.onPersisted(ready);
@@ -204,9 +204,10 @@ export class RaftMachine implements RaftCore {
       onOwnEntriesDurable(state, state.role, state.persistence.persistedIndex, now);
     if (hardState?.currentTerm === state.currentTerm && hardState.votedFor === state.self)
       onOwnVoteDurable(state, now);
+    return hasNews(state);
   }
 
-  appliedTo(index: LogIndex, _now: number): void {
+  appliedTo(index: LogIndex, _now: number): boolean {
     const { state } = this;
     assert(index >= state.lastApplied, 'lastApplied does not fall', { index });
     assert(index <= state.handedOutIndex, 'only handed out entries are applied', { index });
@@ -214,9 +215,14 @@ export class RaftMachine implements RaftCore {
     updateLease(state);
     state.log.setEvictable(index);
     state.log.release(state.replicatedIndex);
-    if (state.role.kind !== 'leader') return;
-    updateReplicatedIndex(state, state.role);
-    if (state.role.commitIndexWanted) state.role.sendWanted = true;
+    const leader = state.role;
+    if (leader.kind !== 'leader') return hasNews(state);
+    const replicatedBefore = state.replicatedIndex;
+    updateReplicatedIndex(state, leader);
+    if (leader.commitIndexWanted) leader.sendWanted = true;
+    // Followers are told of it by a heartbeat, if none is due anyway: `takeReady` sees to that.
+    const untold = state.replicatedIndex > replicatedBefore && leader.heartbeatDueMs === Infinity;
+    return untold || hasNews(state);
   }
 
   compact(index: LogIndex): Term {

@@ -69,10 +69,13 @@ export interface RaftCore {
 
   /** What must be done now, or undefined. May be called again before earlier Readys are advanced: Readys pipeline. */
   takeReady(now: number): Ready | undefined;
-  /** `ready.hardState` and `ready.entries` are durable. Called once per Ready that had either, in order. */
-  advance(ready: Ready, now: number): void;
-  /** The state machine has applied everything up to `index` and reads see it. */
-  appliedTo(index: LogIndex, now: number): void;
+  /**
+   * `ready.hardState` and `ready.entries` are durable. Called once per Ready that had either, in order. False: `takeReady`
+   * has nothing new for that, and `nextDeadline` has not changed.
+   */
+  advance(ready: Ready, now: number): boolean;
+  /** The state machine has applied everything up to `index` and reads see it. Returns as `advance`. */
+  appliedTo(index: LogIndex, now: number): boolean;
   /**
    * Forgets entries up to `index`, at most the last applied one. A member that still needs them gets a snapshot; up to
    * `status().compactableIndex` nobody does. Returns the term at `index`.

@@ -67,6 +67,24 @@ export function takeReady(state: RaftState, now: number): Ready | undefined {
   return ready;
 }
 
+/** False: `takeReady` would find nothing. True if there may be something; never looks at what was handed out already. */
+export function hasNews(state: RaftState): boolean {
+  const { role, outbox, persistence } = state;
+  return (
+    (role.kind === 'leader' && role.sendWanted) ||
+    outbox.ack !== undefined ||
+    outbox.messages.length > 0 ||
+    outbox.messagesAfterPersist.length > 0 ||
+    outbox.reads.length > 0 ||
+    outbox.snapshot !== undefined ||
+    outbox.snapshotsWanted.length > 0 ||
+    persistence.takenIndex !== state.log.lastIndex ||
+    persistence.voteOrTermChanged(state.currentTerm, state.votedFor) ||
+    committedUpTo(state) > state.handedOutIndex ||
+    softStateChanged(state)
+  );
+}
+
 function newEntries(state: RaftState): readonly LogEntry[] {
   const { log, persistence } = state;
   if (persistence.takenIndex === log.lastIndex) return noEntries;
@@ -81,10 +99,8 @@ function newHardState(state: RaftState, withEntries: boolean): HardState | undef
 
 /** Only what is durable here is applied here, so that a state machine never runs ahead of its own log. */
 function newCommitted(state: RaftState): readonly LogEntry[] {
-  // A snapshot comes before everything that follows it.
-  if (state.persistence.pendingSnapshotIndex > 0) return noEntries;
   const from = state.handedOutIndex + 1;
-  const upTo = Math.min(state.commitIndex, state.persistence.persistedIndex);
+  const upTo = committedUpTo(state);
   if (from > upTo) return noEntries;
   const committed = state.log.slice(from, upTo + 1, state.limits.applyBytesMax);
   assert(committed[0]?.index === from, 'entries are applied without a gap');
@@ -92,15 +108,24 @@ function newCommitted(state: RaftState): readonly LogEntry[] {
   return committed;
 }
 
-function newSoftState(state: RaftState): SoftState | undefined {
-  const leader = leaderOf(state);
+/** Up to where entries may be handed out now. */
+function committedUpTo({ persistence, commitIndex }: RaftState): number {
+  // A snapshot comes before everything that follows it.
+  if (persistence.pendingSnapshotIndex > 0) return 0;
+  return Math.min(commitIndex, persistence.persistedIndex);
+}
+
+function softStateChanged(state: RaftState): boolean {
   const before = state.softState;
-  if (
-    before.role === state.role.kind &&
-    before.term === state.currentTerm &&
-    before.leader === leader
-  )
-    return undefined;
-  state.softState = { role: state.role.kind, term: state.currentTerm, leader };
+  return (
+    before.role !== state.role.kind ||
+    before.term !== state.currentTerm ||
+    before.leader !== leaderOf(state)
+  );
+}
+
+function newSoftState(state: RaftState): SoftState | undefined {
+  if (!softStateChanged(state)) return undefined;
+  state.softState = { role: state.role.kind, term: state.currentTerm, leader: leaderOf(state) };
   return state.softState;
 }

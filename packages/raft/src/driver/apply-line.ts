@@ -97,8 +97,7 @@ export class ApplyLine {
       const committed = batch[i];
       if (group === undefined || committed === undefined || group.isRemoved) continue;
       group.onApplied(committed);
-      group.core.appliedTo(group.lastApplied, now);
-      shell.touch(group);
+      if (group.core.appliedTo(group.lastApplied, now)) shell.touch(group);
     }
     const waiters = this.doneWaiters;
     this.doneWaiters = [];

@@ -369,11 +369,12 @@ export class Driver implements MultiRaft, DriverShell {
     }
   }
 
-  /** What a Ready promised is on disk, or it promised nothing. */
-  private settle(group: Group, ready: Ready, now: number): void {
+  /** What a Ready promised is on disk, or it promised nothing. False: there is nothing to look at for that. */
+  private settle(group: Group, ready: Ready, now: number): boolean {
     if (ready.snapshot !== undefined) this.applying.addSnapshot(group, ready.snapshot);
-    if (ready.mustSync) group.core.advance(ready, now);
+    const news = ready.mustSync && group.core.advance(ready, now);
     this.send(group, ready.messagesAfterPersist);
+    return news;
   }
 
   private send(group: Group, messages: readonly RaftMessage[]): void {

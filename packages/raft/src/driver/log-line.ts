@@ -50,8 +50,8 @@ interface CheckpointJob {
 export interface LogLineOptions {
   readonly shell: DriverShell;
   readonly groupOf: (rangeId: RangeId) => Group | undefined;
-  /** The Ready, and every one of its group before it, is durable. */
-  readonly settle: (group: Group, ready: Ready, now: number) => void;
+  /** The Ready, and every one of its group before it, is durable. False: the group need not be looked at for that. */
+  readonly settle: (group: Group, ready: Ready, now: number) => boolean;
 }
 
 export class LogLine {
@@ -184,14 +184,14 @@ export class LogLine {
       this.bytes -= dataBytes(ready);
       if (group.isRemoved) continue;
       const first = group.unpersisted.shift();
-      assert(first === ready, 'Readys become durable in order', { range: group.rangeId });
-      settle(group, ready, now);
+      assert(first === ready, 'Readys become durable in order');
+      const news = settle(group, ready, now);
       for (let next = group.unpersisted[0]; next !== undefined && !next.mustSync; ) {
         group.unpersisted.shift();
-        settle(group, next, now);
+        settle(group, next, now); // nothing was written for it: no news either
         next = group.unpersisted[0];
       }
-      shell.touch(group);
+      if (news) shell.touch(group);
     }
     shell.schedule();
   }

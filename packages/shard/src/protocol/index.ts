@@ -4,6 +4,18 @@
  */
 import { flotilla } from '../../gen/kv.js';
 
+/** Fields written by hand, for both ends. */
+export {
+  bytesFieldSize,
+  optionalBytesSize,
+  varintFieldSize,
+  varintSize,
+  writeBytes,
+  writeBytesField,
+  writeVarint,
+  writeVarintField,
+} from '@flotilla/base';
+
 export { closedTimestampLagMsDefault, followerReadLagMs } from './closed-timestamps.ts';
 
 export {
@@ -43,13 +55,3 @@ export {
   type StoreIntent,
   type StoreReport,
 } from '../placement/cluster-rows.ts';
-export {
-  bytesFieldSize,
-  optionalBytesSize,
-  varintFieldSize,
-  varintSize,
-  writeBytes,
-  writeBytesField,
-  writeVarint,
-  writeVarintField,
-} from './wire-format.ts';
