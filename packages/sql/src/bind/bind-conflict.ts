@@ -2,13 +2,15 @@
 import type { InferClause, OnConflictClause } from 'libpg-query';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { print } from '../plan/explain.ts';
+import { impliedBy } from '../plan/index-path.ts';
 import { assigned, bindAssignments } from './assignments.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import type { BoundConflict } from './bound.ts';
+import { conjuncts } from './conjuncts.ts';
 import type { BindContext } from './context.ts';
 import type { Level } from './level.ts';
 import { Scope, scopeItem, tableColumns, tableItem } from './scope.ts';
-import { tableScope } from './stored-expression.ts';
+import { bindStored, tableScope } from './stored-expression.ts';
 
 /** Throws 42P10, 42704, 42703, 42601. */
 export function bindConflict(
@@ -79,8 +81,9 @@ function arbiters(context: BindContext, table: TableDescriptor, infer: InferClau
     context.access.readsColumn(table.id, column.attributeNumber);
     wanted.add(String(column.attributeNumber));
   }
-  const predicate =
-    whereClause === undefined ? undefined : print(binder.bindBoolean(whereClause, 'WHERE'));
+  const said = whereClause === undefined ? [] : conjuncts(binder.bindBoolean(whereClause, 'WHERE'));
+  const isSaid = (predicate: string) =>
+    impliedBy(conjuncts(bindStored(predicate, 'INDEX WHERE', table)), said) !== undefined;
   const keys = [
     ...(primaryKey === undefined
       ? []
@@ -105,7 +108,7 @@ function arbiters(context: BindContext, table: TableDescriptor, infer: InferClau
     (key) =>
       key.parts.length === wanted.size &&
       key.parts.every((part) => wanted.has(part)) &&
-      (key.predicate === undefined || key.predicate === predicate),
+      (key.predicate === undefined || isSaid(key.predicate)),
   );
   if (matching.length > 0) return matching.map((key) => key.oid);
   throw context.error(

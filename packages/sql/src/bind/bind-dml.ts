@@ -13,7 +13,7 @@ import type {
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { isMaterialized } from '../catalog/relation-word.ts';
 import { SqlError } from '../sql-error.ts';
-import { int8Type } from '../types/type.ts';
+import { int8Type, xidType } from '../types/type.ts';
 import { assigned, bindAssignments, columnByName, type Target } from './assignments.ts';
 import { locationOf, refuseOthers } from './ast.ts';
 import { bindConflict } from './bind-conflict.ts';
@@ -34,7 +34,7 @@ import type {
 import { coerceToColumn, resolveUnknown } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { defaultExpression } from './default.ts';
-import { type Expression, startOf } from './expression.ts';
+import { column as columnOf, type Expression, startOf } from './expression.ts';
 import { bareScope, type Level } from './level.ts';
 import type { Cte } from './relation.ts';
 import { Scope, tableItem } from './scope.ts';
@@ -99,7 +99,10 @@ function bindInsert(context: BindContext, statement: InsertStmt, outer: Level): 
   const written = targets.slice(0, source.width).map(({ column }) => column.attributeNumber);
   context.access.writes(table.id, 'a', written);
   const alias = relation.alias?.aliasname;
-  const scope = new Scope([tableItem(table, alias)], level.frame, { ctes: level.ctes });
+  // Behind the row stands whether it was there (execute/insert-node.ts).
+  const xmax = columnOf(xidType, table.columns.length, { name: 'xmax' });
+  const item = { ...tableItem(table, alias), xmax };
+  const scope = new Scope([item], level.frame, { ctes: level.ctes });
   return {
     kind: 'insert',
     table,

@@ -46,6 +46,8 @@ export interface ScopeItem {
   readonly rowNames?: readonly string[];
   /** It is a side of an outer join that may have no row. */
   readonly maybeMissing?: boolean;
+  /** Of the rows of an INSERT: 0 of those that are new. */
+  readonly xmax?: Expression;
   readonly columns: readonly ScopeColumn[];
   /** Whether bare names reach its columns, and `*` lists them. */
   readonly columnsVisible: boolean;

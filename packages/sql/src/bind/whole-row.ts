@@ -111,13 +111,14 @@ export function recordCall(
   return { kind: 'call', type: recordType, modifier, location, signature, arguments: fields };
 }
 
-/** tableoid, NULL where an outer join found no row. Throws 0A000 for the others. */
+/** tableoid, NULL where an outer join found no row; xmax in RETURNING of INSERT. Throws 0A000 for the others. */
 export function systemColumn(
   context: BindContext,
   item: ScopeItem,
   name: string,
   location: number | undefined,
 ): Expression {
+  if (name === 'xmax' && item.xmax !== undefined) return { ...item.xmax, location };
   const [first] = item.columns;
   const own = first?.expression.kind === 'column' ? first.expression : undefined;
   if (name !== 'tableoid' || own === undefined || own.tableOid === 0)

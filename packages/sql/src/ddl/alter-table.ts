@@ -27,7 +27,7 @@ import { applyWork } from './apply-work.ts';
 import { checkStorage } from './creation.ts';
 import { type DdlContext, missingRelation } from './ddl-context.ts';
 import { objectWord } from './ddl-tag.ts';
-import { dropColumn, dropConstraint } from './drop-parts.ts';
+import { dropColumn, dropConstraint, generatedFrom } from './drop-parts.ts';
 import { lockReferenced } from './locks.ts';
 import { resetRangeParameters, setRangeParameters } from './range-parameters.ts';
 import { changeSequence } from './sequences.ts';
@@ -67,7 +67,7 @@ export async function alterTable(ddl: DdlContext, statement: AlterTableStmt): Pr
   }
   const before = found;
   const draft = new TableDraft(ddl, before);
-  for (const command of commands) await new Alteration(draft, before).apply(command);
+  for (const command of inOrder(commands)) await new Alteration(draft, before).apply(command);
   await draft.finish();
   await lockReferenced(ddl, before);
   await lockReferenced(ddl, draft.table);
@@ -75,6 +75,12 @@ export async function alterTable(ddl: DdlContext, statement: AlterTableStmt): Pr
   if (after.storageId !== before.storageId) ddl.editor.addGarbage(storageSpan(before.storageId));
   ddl.editor.put(after);
   return tag;
+}
+
+/** As PostgreSQL does it: constraints are added when all columns are. */
+function inOrder(commands: readonly AlterTableCmd[]): readonly AlterTableCmd[] {
+  const isConstraint = ({ subtype }: AlterTableCmd) => subtype === 'AT_AddConstraint';
+  return [...commands.filter((one) => !isConstraint(one)), ...commands.filter(isConstraint)];
 }
 
 class Alteration {
@@ -270,6 +276,11 @@ class Alteration {
     const offset = before.columns.findIndex(
       (one) => one.attributeNumber === column.attributeNumber,
     );
+    const [user] = generatedFrom(before, offset);
+    if (user !== undefined)
+      throw new SqlError('0A000', 'cannot alter type of a column used by a generated column', {
+        detail: `Column "${name}" is used by generated column "${user.name}".`,
+      });
     const target = { name, type, modifier };
     const old = columnExpression(column.type, offset, { modifier: column.modifier, name });
     if (using === undefined && tryCoerce(context, old, type, 'assignment', modifier) === undefined)

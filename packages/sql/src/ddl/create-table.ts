@@ -52,6 +52,7 @@ export async function createTable(ddl: DdlContext, statement: CreateStmt): Promi
     else if ('TableLikeClause' in node) likes.push(await copyColumns(draft, node.TableLikeClause));
     else throw context.unsupported(describeKind(kindOf(node)));
   }
+  await draft.finishColumns();
   for (const node of constraints)
     if ('Constraint' in node) await draft.addConstraint(node.Constraint, undefined);
   for (const like of likes) await copyIndexes(draft, like);

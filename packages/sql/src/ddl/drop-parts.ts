@@ -1,7 +1,11 @@
 /** ALTER TABLE … DROP COLUMN and DROP CONSTRAINT, with what goes along. */
 import { markColumns } from '../bind/expression.ts';
 import { bindStored } from '../bind/stored-expression.ts';
-import type { RelationDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
+import type {
+  ColumnDescriptor,
+  RelationDescriptor,
+  TableDescriptor,
+} from '../catalog/descriptor.ts';
 import { wordOf } from '../catalog/relation-word.ts';
 import { SqlError } from '../sql-error.ts';
 import { indexSpan, storageSpan } from '../storage/table-store.ts';
@@ -42,9 +46,7 @@ export function dropColumn(draft: TableDraft, name: string, options: DropOptions
     );
   for (const { foreignKey, table: other } of references)
     dependents.push({ what: `constraint ${foreignKey.name} on table ${other.name}`, on: what });
-  const generated = table.columns.filter(
-    (one) => one.generated !== undefined && reads(table, one.generated, offset),
-  );
+  const generated = generatedFrom(table, offset);
   for (const one of generated)
     if (one !== column)
       dependents.push({ what: `column ${one.name} of table ${table.name}`, on: what });
@@ -123,6 +125,13 @@ function dropWithColumn(draft: TableDraft, attributeNumber: number): void {
       other.ownedBy.attributeNumber === attributeNumber
     )
       context.editor.remove(other.id);
+}
+
+/** The generated columns that are computed from a column. @param offset of the column; less than 0: none is */
+export function generatedFrom(table: TableDescriptor, offset: number): readonly ColumnDescriptor[] {
+  return table.columns.filter(
+    (one) => one.generated !== undefined && reads(table, one.generated, offset),
+  );
 }
 
 function reads(table: TableDescriptor, text: string, offset: number): boolean {

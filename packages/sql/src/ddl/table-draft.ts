@@ -7,7 +7,7 @@ import { nameParts, refuseOthers, stringOf } from '../bind/ast.ts';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
 import { bindDefault } from '../bind/default.ts';
 import { type Expression, markColumns, some } from '../bind/expression.ts';
-import { isMutable, printStored, tableScope } from '../bind/stored-expression.ts';
+import { printStored, tableScope } from '../bind/stored-expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
 import {
   type CheckDescriptor,
@@ -25,6 +25,7 @@ import { isSerialName } from '../types/type.ts';
 import { deferrableField, deferrableOf, withAttributes } from './constraint-attributes.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { foreignKeyOf } from './foreign-key.ts';
+import { generationText } from './generated-column.ts';
 import { chooseName, chooseRelationName, indexNameColumns } from './object-names.ts';
 import { makeColumnSequence, serialTypes } from './sequences.ts';
 
@@ -57,6 +58,11 @@ export class TableDraft {
   /** Values for rows that are rewritten: over the old row. Columns that are not in it keep their own. */
   readonly conversions: Map<number, Expression> = new Map();
   table: TableDescriptor;
+  private readonly laterGenerated: {
+    readonly attributeNumber: number;
+    readonly expression: Node | undefined;
+  }[] = [];
+  private readonly laterChecks: Constraint[] = [];
   private readonly laterForeignKeys: {
     readonly constraint: Constraint;
     readonly column: string | undefined;
@@ -206,10 +212,14 @@ export class TableDraft {
           if (hasDefault) throw twice('both default and generation expression');
           if (constraint.generated_kind === 'v')
             throw context.unsupported('virtual generated column', location);
-          const text = this.generation(column, expression);
-          this.changeColumn(attributeNumber, { generated: text });
+          this.laterGenerated.push({ attributeNumber, expression });
+          if (!this.isNew) await this.finishColumns();
           break;
         }
+        case 'CONSTR_CHECK':
+          if (this.isNew) this.laterChecks.push(constraint);
+          else await this.addConstraint(constraint, column.name);
+          break;
         default:
           await this.addConstraint(constraint, column.name);
       }
@@ -235,25 +245,6 @@ export class TableDraft {
     const column = this.table.columns.find((one) => one.attributeNumber === attributeNumber);
     if (column === undefined) throw new RangeError('the column is there');
     return column;
-  }
-
-  private generation(column: ColumnDescriptor, node: Node | undefined): string {
-    const context = this.context.binder();
-    const bound = new ExpressionBinder(context, tableScope(this.table), 'GENERATED').bind(node);
-    this.refuseQueries(bound, 'column generation expression');
-    const own = some(
-      bound,
-      (one) => one.kind === 'column' && one.attributeNumber === column.attributeNumber,
-    );
-    if (own)
-      throw context.error(
-        '42P17',
-        `cannot use generated column "${column.name}" in column generation expression`,
-        undefined,
-      );
-    if (some(bound, isMutable))
-      throw context.error('42P17', 'generation expression is not immutable', undefined);
-    return printStored(bound, this.table, column);
   }
 
   private refuseQueries(bound: Expression, what: string): void {
@@ -287,6 +278,18 @@ export class TableDraft {
       default:
         throw context.unsupported(constraintWords[contype ?? ''] ?? contype ?? '', location);
     }
+  }
+
+  /** What the columns of a new table say of each other, once all of them are there. */
+  async finishColumns(): Promise<void> {
+    const pending = this.laterGenerated.splice(0);
+    const numbers = pending.map((one) => one.attributeNumber);
+    for (const { attributeNumber, expression } of pending) {
+      const column = this.byNumber(attributeNumber);
+      const generated = generationText(this, column, expression, numbers);
+      this.changeColumn(attributeNumber, { generated });
+    }
+    for (const check of this.laterChecks.splice(0)) await this.addConstraint(check, undefined);
   }
 
   /** The foreign keys that were asked for, once everything else of the statement is there. */

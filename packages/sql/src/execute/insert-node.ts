@@ -35,6 +35,13 @@ export interface InsertOptions extends NodeOptions {
   readonly conflict: CompiledConflict | undefined;
 }
 
+/**
+ * System column xmax in RETURNING, behind the row: by it applications tell rows that were inserted from those that were updated.
+ * In PostgreSQL the second is the id of the transaction that has locked the row; here only that it is not 0 means something.
+ */
+const xmaxOfNew = 0;
+const xmaxOfOld = 1;
+
 export class InsertNode extends WritingNode implements WriteNode {
   readonly inputs: readonly Operator[];
   private readonly options: InsertOptions;
@@ -66,7 +73,7 @@ export class InsertNode extends WritingNode implements WriteNode {
       for (const row of batch) {
         writer.complete(row);
         writer.insert(row);
-        if (this.returning !== undefined) await returned.add(row);
+        if (this.returning !== undefined) await returned.add([...row, xmaxOfNew]);
         count++;
       }
       await run.pour?.();
@@ -97,7 +104,7 @@ export class InsertNode extends WritingNode implements WriteNode {
         if (there === undefined && !twice) {
           writer.insert(row);
           for (const key of own) taken.add(toHex(key));
-          await returned.add(row);
+          await returned.add([...row, xmaxOfNew]);
           count++;
           continue;
         }
@@ -118,7 +125,7 @@ export class InsertNode extends WritingNode implements WriteNode {
         for (const key of [...own, there.key]) taken.add(toHex(key));
         const newKey = store.keyColumns.length > 0 ? store.rowKey(changed) : there.key;
         writer.update(there.key, existing, changed, compareBytes(newKey, there.key) !== 0);
-        await returned.add(changed);
+        await returned.add([...changed, xmaxOfOld]);
         count++;
       }
       if (run.pace.due()) await run.pace.rest();

@@ -178,8 +178,10 @@ function field(moment: Moment, node: PatternNode, keyword: string): string {
       return cased(dayNames[dayOfWeek(moment.days)] ?? '', node, 9);
     case 'DY':
       return cased((dayNames[dayOfWeek(moment.days)] ?? '').slice(0, 3), node, 0);
-    case 'DDD':
-      return padded(dayOfYear(moment), 3, node);
+    case 'DDD': {
+      const days = isInterval ? (year * 12 + month) * 30 + day : dayOfYear(moment);
+      return padded(days, days < 0 ? 2 : 3, node);
+    }
     case 'IDDD': {
       const { week } = isoWeek(moment);
       return padded((week - 1) * 7 + (dayOfWeek(moment.days) || 7), 3, node);

@@ -195,6 +195,9 @@ function changeAt(
   const step = path[depth];
   if (step === undefined || step === null) return value;
   const last = depth === path.length - 1;
+  // As PostgreSQL: a path into nothing is not looked at where nothing is added.
+  const adds = change.kind === 'insert' || (change.kind === 'set' && change.create);
+  if (depth === 0 && !adds && isEmpty(value)) return value;
   if (value instanceof JsonObject) {
     const own = value.get(step);
     if (!last)
@@ -233,6 +236,12 @@ function changeAt(
   if (inside) return value.map((one, i) => (i === at ? change.value : one));
   if (!change.create) return value;
   return at < 0 ? [change.value, ...value] : [...value, change.value];
+}
+
+function isEmpty(value: JsonValue): boolean {
+  return value instanceof JsonObject
+    ? value.members.length === 0
+    : isJsonArray(value) && value.length === 0;
 }
 
 function withMember(object: JsonObject, key: string, value: JsonValue): JsonObject {

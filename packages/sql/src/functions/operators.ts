@@ -44,6 +44,7 @@ import {
   timeType,
   timetzType,
   uuidType,
+  xidType,
 } from '../types/type.ts';
 import * as arithmetic from './arithmetic.ts';
 import { arrayOperators } from './array-functions.ts';
@@ -104,6 +105,14 @@ function compareSignatures(): Signature[] {
       comparison,
     })),
   );
+}
+
+/** Transaction ids are equal or not; they have no order. */
+function xidSignatures(): Signature[] {
+  return [xidType, int4Type].flatMap((right) => [
+    signature('=', [xidType, right], boolType, (a, b) => a === (b as number) >>> 0),
+    signature('<>', [xidType, right], boolType, (a, b) => a !== (b as number) >>> 0),
+  ]);
 }
 
 type Small = (type: SqlType, a: number, b: number) => number;
@@ -245,6 +254,7 @@ const binary: readonly Signature[] = [
     powerNumeric(x as string, y as string),
   ),
   ...compareSignatures(),
+  ...xidSignatures(),
   ...integerSignatures(
     '+',
     (t, x, y) => a.checkSmall(t, x + y),

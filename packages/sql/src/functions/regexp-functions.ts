@@ -104,6 +104,13 @@ function firstMatch(values: readonly Datum[]): Datum {
 }
 
 /** What lies between the matches; an empty match parts nothing at the ends. */
+/** What the first match has in its first parentheses, or as a whole. */
+function found(source: string, pattern: string): Datum {
+  for (const { groups } of matchesOf(source, compileRegexp(pattern, '')))
+    return (groups.length > 1 ? groups[1] : groups[0]) ?? null;
+  return null;
+}
+
 function split(source: string, pattern: string, flags: string, name: string): string[] {
   const compiled = compileRegexp(pattern, noGlobal(flags, name));
   const parts: string[] = [];
@@ -239,11 +246,10 @@ export const regexpFunctions: readonly Signature[] = [
     },
   ),
   unsupportedSignature('regexp_instr', [t, t, int4Type, int4Type, int4Type, t, int4Type], int4Type),
-  signature('substring', [t, t], t, (a, b) => {
-    for (const match of matchesOf(text(a), compileRegexp(text(b), '')))
-      return (match.groups.length > 1 ? match.groups[1] : match.groups[0]) ?? null;
-    return null;
-  }),
+  signature('substring', [t, t], t, (a, b) => found(text(a), text(b))),
+  signature('substring', [t, t, t], t, (a, b, mark) =>
+    found(text(a), similarPattern(text(b), text(mark))),
+  ),
   signature('similar_to_escape', [t], t, (a) => similarPattern(text(a), null)),
   signature('similar_to_escape', [t, t], t, (a, b) => similarPattern(text(a), text(b))),
 ];

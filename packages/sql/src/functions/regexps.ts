@@ -189,7 +189,10 @@ export function* matchesOf(
   }
 }
 
-/** SIMILAR TO's pattern as a regular expression: similar_to_escape. Throws 22019, 22025. */
+/**
+ * SIMILAR TO's pattern as a regular expression: similar_to_escape. Two separators (the escape character and `"`) part it into
+ * what stands before, as little as it can, what is captured, and what follows. Throws 22019, 2200C.
+ */
 export function similarPattern(pattern: string, escapeText: string | null): string {
   if (escapeText !== null && [...escapeText].length > 1)
     throw new SqlError('22019', 'invalid escape string', {
@@ -198,19 +201,30 @@ export function similarPattern(pattern: string, escapeText: string | null): stri
   const mark = escapeText ?? '\\';
   let result = '^(?:';
   let inClass = false;
+  let separators = 0;
+  const parted = mark !== '' && pattern.includes(`${mark}"`);
+  const lazy = () => (parted && separators === 0 ? '?' : '');
   const characters = [...pattern];
   for (let i = 0; i < characters.length; i++) {
     const character = characters[i] ?? '';
     if (character === mark && mark !== '') {
       const next = characters[++i];
-      if (next !== undefined) result += /[A-Za-z0-9]/.test(next) ? next : `\\${next}`;
+      if (next === '"' && !inClass) {
+        if (++separators > 2)
+          throw new SqlError(
+            '2200C',
+            'SQL regular expression may not contain more than two escape-double-quote separators',
+          );
+        result += separators === 1 ? ')(' : ')(?:';
+      } else if (next !== undefined) result += /[A-Za-z0-9]/.test(next) ? next : `\\${next}`;
     } else if (inClass) {
       if (character === ']') inClass = false;
       result += character === '\\' ? '\\\\' : character;
     } else if (character === '[') {
       inClass = true;
       result += character;
-    } else if (character === '%') result += '.*';
+    } else if (character === '%') result += `.*${lazy()}`;
+    else if ('*+?}'.includes(character)) result += `${character}${lazy()}`;
     else if (character === '_') result += '.';
     else if (character === '(') result += '(?:';
     else if ('\\.^$'.includes(character)) result += `\\${character}`;

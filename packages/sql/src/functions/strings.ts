@@ -6,7 +6,7 @@ import { SqlError } from '../sql-error.ts';
 import { trimBlanks } from '../types/strings.ts';
 import { boolType, bpcharType, byteaType, int4Type, int8Type, textType } from '../types/type.ts';
 import { likeEscape } from './like.ts';
-import { type Signature, signature, unsupportedSignature } from './signature.ts';
+import { type Signature, signature } from './signature.ts';
 
 const surrogates = /[\ud800-\udfff]/;
 
@@ -129,7 +129,6 @@ function substrings(): Signature[] {
       signature(name, [t, i], t, (a, b) => substring(text(a), int(b), undefined)),
       signature(name, [t, i, i], t, (a, b, c) => substring(text(a), int(b), int(c))),
     ]),
-    unsupportedSignature('substring', [t, t, t], t),
     signature('left', [t, i], t, (a, b) => left(text(a), int(b))),
     signature('right', [t, i], t, (a, b) => right(text(a), int(b))),
     signature('strpos', [t, t], i, (a, b) => position(text(a), text(b))),
