@@ -126,6 +126,16 @@ describe('a deleted span', () => {
     expect(await scanned(two, 'a', 'e')).toEqual(['d1=stays']);
   });
 
+  it('is discarded no further when that is not wanted any more', async () => {
+    await write(one, { a1: 'x', b1: 'x' });
+    const span = { startKey: bytes('a'), endKey: bytes('d') };
+    const stop = new AbortController();
+    const discarding = one.database.discard(span, stop.signal);
+    stop.abort();
+    expect(await failureOf(kit.run(discarding))).toMatchObject({ code: 'CANCELLED' });
+    expect(await scanned(two, 'a', 'e')).toEqual(['a1=x', 'b1=x']);
+  });
+
   it('is all that there is: a row that comes meanwhile is a conflict', async () => {
     await write(one, { a1: 'x', b1: 'x' });
     const transaction = one.database.begin();

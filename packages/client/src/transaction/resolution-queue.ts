@@ -57,6 +57,8 @@ export class ResolutionQueue {
   private decisions: (() => void)[] = [];
   private queue: Queued[] = [];
   private linger: Timer | undefined;
+  /** The next round is one that somebody may wait for. */
+  private isUrgent = false;
   /** Records to forget. They leave with a round, if one comes. */
   private forgotten: Queued[] = [];
   private forgetting: Timer | undefined;
@@ -161,6 +163,9 @@ export class ResolutionQueue {
         this.linger ??= this.clock.setTimer(lingerMs, () => this.round());
         return;
       }
+      // What comes meanwhile goes along, and does not put it off: otherwise a stream of them would never leave.
+      if (this.isUrgent) return;
+      this.isUrgent = true;
       this.linger?.cancel();
       this.linger = this.clock.setTimer(urgentLingerMs, () => this.round());
     });
@@ -183,6 +188,7 @@ export class ResolutionQueue {
   private round(): void {
     this.linger?.cancel();
     this.linger = undefined;
+    this.isUrgent = false;
     const { queue, decisions } = this;
     this.queue = [];
     this.decisions = [];

@@ -65,9 +65,16 @@ export class DroppedStorage {
   async close(): Promise<void> {
     this.closed = true;
     this.timer?.cancel();
-    const timer = this.options.clock.setTimer(droppedCloseMs, () => this.stop.abort());
-    await this.working;
-    timer.cancel();
+    const { working } = this;
+    if (working === undefined) return;
+    // A command that is under way may take as long as its range is without a leaseholder: nobody waits for that.
+    await new Promise<void>((resolve, reject) => {
+      const timer = this.options.clock.setTimer(droppedCloseMs, () => {
+        this.stop.abort();
+        resolve();
+      });
+      working.finally(() => timer.cancel()).then(resolve, reject);
+    });
   }
 
   private async work(): Promise<void> {
@@ -115,7 +122,8 @@ export class DroppedStorage {
   private note(error: unknown, facts: Readonly<Record<string, unknown>>): void {
     if (!(error instanceof DbError)) throw error;
     const { code, message } = error;
-    if (!this.stop.signal.aborted)
+    // It lost its lock, and another one was quicker: the row is gone, or will be.
+    if (!this.stop.signal.aborted && code !== 'CONFLICT')
       this.options.logger.warn({ ...facts, code, error: message }, 'dropped_storage_not_cleared');
   }
 }
