@@ -431,11 +431,19 @@ export class ClusterNode {
       if (this.context.sabotage.releaseBeforePersist !== true)
         for (const message of ready.messagesAfterPersist) this.context.send(message);
       if (ready.mustSync && core !== undefined) {
-        core.advance(ready, this.localNow());
+        this.checkNews(core, core.advance(ready, this.localNow()));
         this.check(core);
       }
       if (ready.snapshot !== undefined) this.onSnapshotDurable(ready.snapshot);
     }
+  }
+
+  /** Where a core says that there is nothing to look at, there is nothing: the driver does not look. */
+  private checkNews(core: RaftMachine, news: boolean): void {
+    if (news) return;
+    const deadline = core.nextDeadline();
+    assert(core.takeReady(this.localNow()) === undefined, 'no news are no Ready');
+    assert(core.nextDeadline() === deadline, 'no news move no deadline');
   }
 
   private onSnapshotDurable(snapshot: SnapshotPoint): void {
@@ -462,7 +470,8 @@ export class ClusterNode {
         if ('index' in each) this.apply(each);
         else this.flip(each);
       }
-      core.appliedTo(toLogIndex(this.appliedIndex), this.localNow());
+      const news = core.appliedTo(toLogIndex(this.appliedIndex), this.localNow());
+      this.checkNews(core, news);
       this.applying = false;
       if (this.applyQueue.length > 0) this.startApply();
       this.serveReads();

@@ -10,6 +10,7 @@ import {
   fatalDiskError,
   InvariantViolation,
   type LogIndex,
+  present,
   type RangeId,
 } from '@flotilla/base';
 import { firstBatchOffset, type Position, sectorBytes } from './format.ts';
@@ -103,12 +104,14 @@ export class SegmentedLog implements WriteAheadLog {
   // ---- WriteAheadLog
 
   append(writes: readonly GroupWrite[]): Promise<void> {
+    const groups = writes.map(({ rangeId }) => this.state(rangeId));
     return this.commit({
       fill: (writer) => {
-        for (const { rangeId } of writes) this.state(rangeId).beginBatch();
-        for (const [at, write] of writes.entries()) {
+        for (const group of groups) group.beginBatch();
+        for (let at = 0; at < writes.length; at++) {
+          const write = present(writes[at], 'write');
           const { rangeId, snapshot, hardState, entries } = write;
-          this.state(rangeId).stage(writes, at);
+          groups[at]?.stage(writes, at);
           if (write.removed === true) writer.removed(rangeId);
           if (snapshot !== undefined) writer.snapshot({ rangeId, ...snapshot });
           if (hardState !== undefined) writer.hardState(rangeId, hardState);
@@ -118,12 +121,18 @@ export class SegmentedLog implements WriteAheadLog {
       onDurable: (segment, base) => {
         const { entryOffsets, entryLengths } = this.writer;
         let i = 0;
-        for (const { rangeId, removed, snapshot, hardState, entries } of writes) {
-          if (removed === true) {
+        let someRemoved = false;
+        for (let at = 0; at < writes.length; at++) {
+          const write = present(writes[at], 'write');
+          const { rangeId, snapshot, hardState, entries } = write;
+          if (write.removed === true) {
             this.remove(rangeId);
+            someRemoved = true;
             continue;
           }
-          const group = this.state(rangeId);
+          // A group that begins again after its removal is another.
+          const known = someRemoved ? undefined : groups[at];
+          const group = known ?? this.state(rangeId);
           if (snapshot !== undefined) {
             group.installSnapshot(snapshot.index, snapshot.term);
             this.checkpointed = withSnapshot(this.checkpointed, rangeId, snapshot.index);

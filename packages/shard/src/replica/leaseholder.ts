@@ -64,6 +64,8 @@ export class Leaseholder implements LeaseholderCore {
   readonly underWay: CommandsUnderWay = new CommandsUnderWay();
   readonly transactions: TransactionCommands;
   lastTimestamp = 0;
+  /** The store's proposer will come back to it. */
+  awaitsProposal = false;
   private readonly overlay = new Overlay();
   private readonly proposals: Proposals;
   private readonly sessions: SessionCommands;

@@ -3,6 +3,7 @@
  * engine. Never read by clients.
  */
 import { asBuffer, compareBytes, type Span } from '@flotilla/base';
+import { NameTable } from '../state/name-table.ts';
 
 export interface OverlayEntry {
   readonly key: Uint8Array;
@@ -16,9 +17,9 @@ export function overlayKey(key: Uint8Array): string {
 }
 
 export class Overlay {
-  private readonly entries = new Map<string, OverlayEntry>();
+  private readonly entries = new NameTable<OverlayEntry>();
   /** Of keys with several writes under way: timestamps of all but the newest, in order. */
-  private readonly earlier = new Map<string, number[]>();
+  private readonly earlier = new NameTable<number[]>();
 
   get size(): number {
     return this.entries.size;

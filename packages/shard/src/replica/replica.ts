@@ -7,6 +7,7 @@ import {
   asBuffer,
   assert,
   compareBytes,
+  InvariantViolation,
   type LogIndex,
   present,
   probe,
@@ -250,11 +251,7 @@ export class Replica implements LeaseholderReplica {
     if (after?.own !== undefined) batches.push(after.own);
     for (let at = 0; at < entries.length && stoppedAt === undefined; at++) {
       const entry = present(entries[at], 'entry');
-      assert(entry.index === this.appliedIndex + 1, 'entries are applied in order, once each', {
-        rangeId: this.rangeId,
-        index: entry.index,
-        appliedIndex: this.appliedIndex,
-      });
+      if (entry.index !== this.appliedIndex + 1) this.refuseOrder(entry); // facts only then: a hot path
       const own = entry.kind === 'command' ? leaseholder?.takeProposed(entry) : undefined;
       const batch =
         entry.kind === 'command' ? (own?.commands ?? decodeCommandBatch(entry.data)) : undefined;
@@ -274,11 +271,7 @@ export class Replica implements LeaseholderReplica {
       const skipped = this.applyBatch(entry, batch, operations, transactional);
       if (answered === undefined) continue;
       // Later commands were evaluated as if this one took effect.
-      assert(skipped === 0, 'what this leaseholder evaluated takes effect', {
-        rangeId: this.rangeId,
-        index: entry.index,
-        skipped,
-      });
+      assert(skipped === 0, 'what this leaseholder evaluated takes effect');
       batches.push(answered);
     }
     return {
@@ -290,6 +283,12 @@ export class Replica implements LeaseholderReplica {
       before: this.descriptor === before && after === undefined ? undefined : before,
       stoppedAt,
     };
+  }
+
+  private refuseOrder({ index }: LogEntry): never {
+    const { rangeId, appliedIndex } = this;
+    const facts = { rangeId, index, appliedIndex };
+    throw new InvariantViolation('entries are applied in order, once each', facts);
   }
 
   /** A split counts if nothing about the range has changed since it was proposed. */

@@ -6,7 +6,7 @@ import { probe, timestampSpan } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import type { Session } from '../state/session-table.ts';
 import { type Answer, answerOfResult, type Caller, RefusalReason, refusal } from './answers.ts';
-import { emptyCommand } from './command.ts';
+import { makeCommand } from './command.ts';
 import type { Attempt, LeaseholderCore } from './leaseholder-core.ts';
 import type { PendingBatch } from './proposals.ts';
 import type { WriteCommands } from './write-commands.ts';
@@ -77,13 +77,10 @@ export class SessionCommands {
       if (evictedSessionId === 0) return this.core.busy();
     }
     const timestamp = this.core.nextTimestamp();
-    this.core.append(caller, {
-      ...emptyCommand(timestamp),
-      sessionId: timestamp,
-      // The nonce outlives the frame it came in.
-      registerNonce: Buffer.from(nonce),
-      evictedSessionId,
-    });
+    // The nonce outlives the frame it came in.
+    const registerNonce = Buffer.from(nonce);
+    const parts = { sessionId: timestamp, registerNonce, evictedSessionId };
+    this.core.append(caller, makeCommand(timestamp, parts));
     return undefined;
   }
 

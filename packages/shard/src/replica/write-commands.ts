@@ -12,7 +12,7 @@ import { leastTimestamp, lockOwnerOf, waitForOthers } from '../transaction/obsta
 import { bumpReads, checkReadChecks, type ReadCheck } from '../transaction/read-checks.ts';
 import { validateReads } from '../transaction/read-validation.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from './answers.ts';
-import { type Command, commandBytes, emptyCommand } from './command.ts';
+import { type Command, commandBytes, makeCommand } from './command.ts';
 import {
   checkWriteRequest,
   computedKeys,
@@ -199,8 +199,7 @@ export class WriteCommands {
       probe('writeTooLate');
       return refusal(RefusalReason.TOO_LATE, 'the write may not be made any more', { timestamp });
     }
-    const command: Command = {
-      ...emptyCommand(timestamp),
+    const command = makeCommand(timestamp, {
       sessionId: request.sessionId ?? 0,
       serial: request.serial ?? 0,
       ackedUpTo: request.ackedUpTo ?? 0,
@@ -214,7 +213,7 @@ export class WriteCommands {
       failedCondition: failed === undefined ? 0 : failed.index + 1,
       foundTimestamp: failed?.foundTimestamp ?? 0,
       versionTimestamp: demanded,
-    };
+    });
     const { commandBytesMax } = core.context.limits;
     if (commandBytes(command) > commandBytesMax)
       return refusal(

@@ -6,6 +6,7 @@
  */
 import { assert } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
+import { SerialTable } from './serial-table.ts';
 
 export interface SessionResult {
   /** Log index of the entry that took effect. */
@@ -27,7 +28,7 @@ export interface Session {
   /** Of the last command, or of the registration. In the order of the table it only rises. */
   lastTimestamp: number;
   /** By serial. */
-  readonly results: Map<number, SessionResult>;
+  readonly results: SerialTable<SessionResult>;
 }
 
 export class SessionTable {
@@ -69,7 +70,7 @@ export class SessionTable {
       ackedUpTo: 0,
       lastIndex: index,
       lastTimestamp: sessionId,
-      results: new Map(),
+      results: new SerialTable(),
     });
   }
 
@@ -111,7 +112,7 @@ export class SessionTable {
       lastIndex: session.lastIndex,
       lastTimestamp: session.lastTimestamp,
       nonce: session.nonce,
-      results: [...session.results].map(([serial, result]) => ({ serial, ...result })),
+      results: session.results.entries().map(([serial, result]) => ({ serial, ...result })),
     }));
   }
 
@@ -119,7 +120,7 @@ export class SessionTable {
   copy(): SessionTable {
     const table = new SessionTable();
     for (const session of this.sessions.values())
-      table.add({ ...session, results: new Map(session.results) });
+      table.add({ ...session, results: session.results.copy() });
     return table;
   }
 
@@ -127,7 +128,7 @@ export class SessionTable {
     const table = new SessionTable();
     for (const row of rows) {
       assert(row.version === 1, 'session row has a known version', { version: row.version });
-      const results = new Map<number, SessionResult>();
+      const results = new SerialTable<SessionResult>();
       for (const result of row.results ?? [])
         results.set(result.serial ?? 0, {
           index: result.index ?? 0,
@@ -164,12 +165,7 @@ export class SessionTable {
 }
 
 function forget(session: Session, ackedUpTo: number): void {
-  const { results } = session;
-  if (ackedUpTo - session.ackedUpTo <= results.size) {
-    for (let serial = session.ackedUpTo + 1; serial <= ackedUpTo; serial++) results.delete(serial);
-  } else {
-    for (const serial of results.keys()) if (serial <= ackedUpTo) results.delete(serial);
-  }
+  session.results.deleteUpTo(ackedUpTo);
   session.ackedUpTo = ackedUpTo;
 }
 

@@ -24,9 +24,11 @@ const getTag = 0x52; // field 10
 const noBytes = new Uint8Array(0);
 
 export function encodeAnswer(requestId: number, answer: Answer): Uint8Array {
-  return answer.get && !answer.get.evaluated
-    ? encodeValues(requestId, answer.get)
-    : kv.Response.encode({ requestId, ...answer }).finish();
+  const { get, write } = answer;
+  if (get && !get.evaluated) return encodeValues(requestId, get);
+  // The other kind of which there are many: objects of one shape.
+  if (write) return kv.Response.encode({ requestId, write }).finish();
+  return kv.Response.encode({ requestId, ...answer }).finish();
 }
 
 function encodeValues(requestId: number, get: GetResponse): Uint8Array {

@@ -17,7 +17,8 @@ export interface ProposerOptions {
 
 export class Proposer {
   private readonly options: ProposerOptions;
-  private readonly dirty = new Set<Leaseholder>();
+  /** Each once: `Leaseholder.awaitsProposal` says whether it is here. */
+  private dirty: Leaseholder[] = [];
   private scheduled = false;
   private retryArmed = false;
 
@@ -27,7 +28,10 @@ export class Proposer {
 
   /** `leaseholder` has something to propose when this turn ends. */
   onDirty(leaseholder: Leaseholder): void {
-    this.dirty.add(leaseholder);
+    if (!leaseholder.awaitsProposal) {
+      leaseholder.awaitsProposal = true;
+      this.dirty.push(leaseholder);
+    }
     if (this.scheduled) return;
     this.scheduled = true;
     this.options.clock.afterTurn(() => {
@@ -38,21 +42,24 @@ export class Proposer {
 
   /** There may be room in the log again. */
   onApplied(): void {
-    if (this.dirty.size > 0) this.propose();
+    if (this.dirty.length > 0) this.propose();
   }
 
   private propose(): void {
     if (this.options.hasFailed()) return;
     try {
-      for (const leaseholder of this.dirty) {
+      const { dirty } = this;
+      this.dirty = [];
+      for (const leaseholder of dirty) {
         leaseholder.proposeOpen();
-        if (!leaseholder.hasOpen) this.dirty.delete(leaseholder);
+        leaseholder.awaitsProposal = leaseholder.hasOpen;
+        if (leaseholder.hasOpen) this.dirty.push(leaseholder);
       }
     } catch (error) {
       this.options.onFatal(error);
       return;
     }
-    if (this.dirty.size === 0 || this.retryArmed) return;
+    if (this.dirty.length === 0 || this.retryArmed) return;
     this.retryArmed = true;
     this.options.clock.setTimer(retryMs, () => {
       this.retryArmed = false;

@@ -75,7 +75,10 @@ export class StoreStateMachine implements StateMachine {
   async apply(batch: readonly CommittedEntries[]): Promise<void> {
     let bytes = 0;
     for (const { entries } of batch) for (const entry of entries) bytes += entry.data.length;
-    let stopped = await this.take(batch.map((each) => ({ ...each, split: undefined })));
+    const first = batch.map(({ rangeId, snapshot, entries }): Step => {
+      return { rangeId, snapshot, split: undefined, entries };
+    });
+    let stopped = await this.take(first);
     while (stopped.length > 0) {
       const steps: Step[] = [];
       for (const at of stopped) {

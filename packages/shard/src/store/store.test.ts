@@ -357,7 +357,7 @@ describe('a young cluster', () => {
           .find(({ rangeId }) => rangeId === client.rangeOf(key).rangeId)
           ?.sessions(),
       );
-    await cluster.run(300);
+    await cluster.run(800); // followers hear after 750 at the latest that it is committed
     expect(resultsOf(tables())).toEqual([[[3]], [[3]], [[3]]]);
     expect((await cluster.until(other.put(key, '5')))?.refusal?.reason).toBe(
       Reason.SESSION_EXPIRED,

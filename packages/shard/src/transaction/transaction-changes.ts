@@ -4,12 +4,7 @@
  */
 import { asBuffer, keySuccessor, spanContains, timestampSpan } from '@flotilla/base';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
-import {
-  type Command,
-  commandBytes,
-  emptyCommand,
-  type PhysicalWrite,
-} from '../replica/command.ts';
+import { commandBytes, makeCommand, type PhysicalWrite } from '../replica/command.ts';
 import type { RequestCheck } from '../replica/evaluation.ts';
 import type { LeaseholderCore } from '../replica/leaseholder-core.ts';
 import { transactionIdBytes } from '../state/storage-keys.ts';
@@ -65,7 +60,7 @@ export function append(
     );
     if (!touched) records.push({ key, transactionId, stored: noBytes });
   }
-  const command: Command = { ...emptyCommand(timestamp), writes, intents, records };
+  const command = makeCommand(timestamp, { writes, intents, records });
   if (commandBytes(command) > commandBytesMax)
     return refusal(RefusalReason.TOO_LARGE, `the command exceeds ${commandBytesMax} bytes`);
   core.append(caller, command, answer);

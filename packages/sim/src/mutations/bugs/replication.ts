@@ -147,8 +147,8 @@ export const logs: readonly Mutant[] = [
     changes: [
       {
         file: ready,
-        find: 'const upTo = Math.min(state.commitIndex, state.persistence.persistedIndex);',
-        replace: 'const upTo: number = state.persistence.persistedIndex;',
+        find: 'return Math.min(commitIndex, persistence.persistedIndex);',
+        replace: 'return Math.max(0 * commitIndex, persistence.persistedIndex);',
       },
     ],
     hunt: { only: ['isolate', 'partition', 'crash', 'slowLink'] },
