@@ -106,9 +106,9 @@ export const memberships: readonly Mutant[] = [
     changes: [
       {
         file: replica,
-        find: 'this.sessions = state.sessions;\n    this.appliedIndex = state.appliedIndex;\n    this.appliedTerm = state.appliedTerm;\n    this.lastTimestamp = state.lastTimestamp;\n    this.liveBytes = state.liveBytes;\n    this.lastDeletion = state.lastDeletion;\n    this.transactions = state.transactions;\n    this.context.observe(this.lastTimestamp);',
+        find: 'this.sessions = state.sessions;\n    this.appliedIndex = state.appliedIndex;\n    this.appliedTerm = state.appliedTerm;\n    this.lastTimestamp = state.lastTimestamp;\n    this.liveBytes = state.liveBytes;\n    this.lastDeletion = state.lastDeletion;\n    this.transactions = state.transactions;\n    this.noteServed();\n    this.context.observe(this.lastTimestamp);',
         replace:
-          'this.appliedIndex = state.appliedIndex;\n    this.appliedTerm = state.appliedTerm;\n    this.lastTimestamp = state.lastTimestamp;\n    this.liveBytes = state.liveBytes;\n    this.lastDeletion = state.lastDeletion;\n    this.transactions = state.transactions;\n    this.context.observe(this.lastTimestamp);',
+          'this.appliedIndex = state.appliedIndex;\n    this.appliedTerm = state.appliedTerm;\n    this.lastTimestamp = state.lastTimestamp;\n    this.liveBytes = state.liveBytes;\n    this.lastDeletion = state.lastDeletion;\n    this.transactions = state.transactions;\n    this.noteServed();\n    this.context.observe(this.lastTimestamp);',
       },
     ],
     hunt: {
@@ -138,9 +138,9 @@ export const memberships: readonly Mutant[] = [
     changes: [
       {
         file: 'packages/raft/src/driver/reads.ts',
-        find: 'if (this.leaseValid(group)) return Promise.resolve({ ok: true });',
+        find: 'if (this.mayTrustLeases(now) && this.renewedLease(group, now))',
         replace:
-          "if (group.softState?.role === 'follower' || this.leaseValid(group)) return Promise.resolve({ ok: true });",
+          "if (group.softState?.role === 'follower' || (this.mayTrustLeases(now) && this.renewedLease(group, now)))",
       },
     ],
     hunt: { only: ['slowLink', 'isolate', 'slowDisk'], swarm: { followerReadShare: 0.6 } },

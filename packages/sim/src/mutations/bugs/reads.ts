@@ -88,8 +88,8 @@ export const reads: readonly Mutant[] = [
     changes: [
       {
         file: lease,
-        find: 'leader.leaseStartMs + leaseDurationMs - now',
-        replace: 'leader.leaseStartMs + 3 * leaseDurationMs - now',
+        find: 'role.leaseStartMs + timings.leaseDurationMs;',
+        replace: 'role.leaseStartMs + 3 * timings.leaseDurationMs;',
       },
     ],
     hunt: { only: ['pause'] },
@@ -113,7 +113,7 @@ export const reads: readonly Mutant[] = [
     changes: [
       {
         file: lease,
-        find: 'if (state.lastApplied < leader.termStartIndex) return 0;',
+        find: 'if (lastApplied < role.termStartIndex) return -Infinity;',
         replace: '',
       },
     ],
