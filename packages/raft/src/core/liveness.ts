@@ -68,78 +68,34 @@ export function isSpokenFor(state: RaftState, leader: LeaderRole, peer: Progress
       return true;
     case 'covered':
       return (
-        hasEverything(state, leader, peer) &&
+        peer.matchIndex === state.log.lastIndex &&
         peer.commitIndex >= state.commitIndex &&
-        peer.sentReplicatedIndex >= state.replicatedIndex
+        peer.sentReplicatedIndex >= state.replicatedIndex &&
+        (leader.reads.pending.length === 0 || peer.ackedReadSequence >= leader.reads.sentSequence)
       );
   }
 }
 
-/** True if nothing that was sent to a covered peer can have been lost: it only has to hear how far all have come. */
-function hasEverything(state: RaftState, leader: LeaderRole, peer: Progress): boolean {
-  return (
-    peer.matchIndex === state.log.lastIndex &&
-    (leader.reads.pending.length === 0 || peer.ackedReadSequence >= leader.reads.sentSequence)
-  );
-}
-
-/**
- * True if a heartbeat may tell `peer` something now. What is committed is news that waits: the next append tells it for
- * nothing, and a group that is written to a few times a second would spend a third of its messages on it. Who must know
- * earlier asks (`wantedCommitIndex`, `announceCommit`); a change of members does not wait.
- */
-export function isBeatWanted(
-  state: RaftState,
-  leader: LeaderRole,
-  peer: Progress,
-  now: number,
-): boolean {
-  if (isSpokenFor(state, leader, peer)) return false;
-  return !mayWait(state, leader, peer) || now >= commitBeatMs(state, peer);
-}
-
-function mayWait(state: RaftState, leader: LeaderRole, peer: Progress): boolean {
-  return (
-    peer.coverage === 'covered' &&
-    leader.transfer === undefined &&
-    peer.commitIndex >= state.configurations.activeIndex &&
-    hasEverything(state, leader, peer)
-  );
-}
-
-/**
- * When a peer hears what is committed if no append tells it before: at a moment that all groups of the store share, 1.75 to
- * 3.75 intervals after it last heard something.
- */
-function commitBeatMs({ timings }: RaftState, peer: Progress): number {
-  const { heartbeatIntervalMs } = timings;
-  const momentsApartMs = 2 * heartbeatIntervalMs;
-  const least = peer.sentAtMs + 1.75 * heartbeatIntervalMs;
-  return Math.ceil(least / momentsApartMs) * momentsApartMs;
-}
-
 /** Gives the group a heartbeat timer while it has something to say, and takes it away when it has not. */
 export function armHeartbeat(state: RaftState, leader: LeaderRole, now: number): void {
-  let dueMs = Infinity;
-  let soon = leader.transfer !== undefined || leader.reelectionDueMs !== Infinity;
-  for (const peer of leader.peers) {
-    if (isSpokenFor(state, leader, peer)) continue;
-    if (mayWait(state, leader, peer)) dueMs = Math.min(dueMs, commitBeatMs(state, peer));
-    else soon = true;
-  }
-  // One that is due already stays so: writes that follow each other closely do not put it off.
-  leader.heartbeatDueMs = soon
-    ? Math.min(leader.heartbeatDueMs, nextBeatMs(state, leader, now))
-    : dueMs;
+  if (!needsHeartbeat(state, leader)) leader.heartbeatDueMs = Infinity;
+  else if (leader.heartbeatDueMs === Infinity)
+    leader.heartbeatDueMs = nextBeatMs(state, leader, now);
 }
 
 /**
- * When to beat after `now` for followers that may have lost something. Where stores speak for all of them, the groups of a
- * store that were written to within an interval do so in the same turn, in one frame per store, instead of each in a frame
- * of its own. Half an interval to one and a half from now.
+ * When to beat after `now`. Where stores speak for all followers, a heartbeat only says what is committed, after the last
+ * write of a while: the groups of a store that were written to within an interval say so in the same turn, in one frame
+ * per store, instead of each in a frame of its own. Half an interval to one and a half from now.
  */
 export function nextBeatMs(state: RaftState, leader: LeaderRole, now: number): number {
   const { heartbeatIntervalMs } = state.timings;
   for (const peer of leader.peers) if (peer.coverage === 'none') return now + heartbeatIntervalMs;
   return Math.ceil((now + heartbeatIntervalMs / 2) / heartbeatIntervalMs) * heartbeatIntervalMs;
+}
+
+function needsHeartbeat(state: RaftState, leader: LeaderRole): boolean {
+  if (leader.transfer !== undefined || leader.reelectionDueMs !== Infinity) return true;
+  for (const peer of leader.peers) if (!isSpokenFor(state, leader, peer)) return true;
+  return false;
 }

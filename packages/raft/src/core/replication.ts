@@ -6,7 +6,7 @@
 import { assert, type LogIndex, probe, toLogIndex } from '@flotilla/base';
 import type { AppendEntriesResponse, LogEntry } from '../messages.ts';
 import { renewLease } from './lease.ts';
-import { isBeatWanted } from './liveness.ts';
+import { isSpokenFor } from './liveness.ts';
 import { onCommitAdvanced } from './membership.ts';
 import type { Progress } from './progress.ts';
 import { jointQuorumValue } from './quorum.ts';
@@ -37,8 +37,7 @@ export function sendAppends(state: RaftState, leader: LeaderRole, now: number): 
     }
     // Even with a full window: an empty append tells a follower what it misses, so that a loss cannot stall it.
     const roundMissing = round && peer.sentReadSequence < sequenceToSend(leader);
-    const beat =
-      heartbeat && isBeatWanted(state, leader, peer, now) && !hasJustHeard(state, peer, now);
+    const beat = heartbeat && !isSpokenFor(state, leader, peer) && !hasJustHeard(state, peer, now);
     const commitMissing =
       peer.sentCommitIndex < peer.wantedCommitIndex &&
       announcedCommitIndex(state) >= peer.wantedCommitIndex;

@@ -22,7 +22,7 @@ describe('driver', () => {
       for (const id of c.rangeIds) c.propose(id, `${id}-${i}`);
       if (i % 10 === 0) await c.settle();
     }
-    await c.run(800); // what is committed is told after 750 at the latest
+    await c.run(300);
     for (const id of c.rangeIds) {
       const expected = Array.from({ length: 50 }, (_, i) => `${id}-${i}`);
       for (const store of storeIds) expect(c.commands(store, id)).toEqual(expected);
