@@ -1,23 +1,29 @@
 /** What a generated column is computed from: judged when the column is made, over all columns that the table then has. */
 import type { Node } from 'libpg-query';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
+import type { BindContext } from '../bind/context.ts';
 import { type Expression, some } from '../bind/expression.ts';
 import { isMutable, printStored, tableScope } from '../bind/stored-expression.ts';
-import type { ColumnDescriptor } from '../catalog/descriptor.ts';
+import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { SqlError } from '../sql-error.ts';
-import type { TableDraft } from './table-draft.ts';
+
+export interface GenerationPlace {
+  readonly context: BindContext;
+  readonly table: TableDescriptor;
+  /** The table is being made: errors have a place in the statement. */
+  readonly isNew: boolean;
+}
 
 /**
  * The text that the catalog keeps. Throws 42P17, 0A000.
  * @param pending attribute numbers of columns that become generated ones with this one
  */
 export function generationText(
-  { table, context: ddl, isNew }: TableDraft,
+  { context, table, isNew }: GenerationPlace,
   column: ColumnDescriptor,
   node: Node | undefined,
   pending: readonly number[],
 ): string {
-  const context = ddl.binder();
   const bound = new ExpressionBinder(context, tableScope(table), 'GENERATED').bind(node);
   if (some(bound, (one) => one.kind === 'subquery'))
     throw new SqlError('0A000', 'cannot use subquery in column generation expression');

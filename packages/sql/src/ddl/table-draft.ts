@@ -286,7 +286,9 @@ export class TableDraft {
     const numbers = pending.map((one) => one.attributeNumber);
     for (const { attributeNumber, expression } of pending) {
       const column = this.byNumber(attributeNumber);
-      const generated = generationText(this, column, expression, numbers);
+      const context = this.context.binder();
+      const { table, isNew } = this;
+      const generated = generationText({ context, table, isNew }, column, expression, numbers);
       this.changeColumn(attributeNumber, { generated });
     }
     for (const check of this.laterChecks.splice(0)) await this.addConstraint(check, undefined);
