@@ -181,7 +181,7 @@ describe('a follower', () => {
     expect(await rowsAt(self, committed - 1)).toEqual(['b0=before', 'b1=old']);
     expect(await cluster.until(open.outcome(cluster.client()))).toBe(committed);
     // Until the follower hears that this is committed.
-    await cluster.run(500);
+    await cluster.run(800);
     expect(await valueAt(self, committed)).toBe('promised');
   });
 

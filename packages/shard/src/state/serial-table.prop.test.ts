@@ -51,6 +51,6 @@ it('holds what a map holds, in the order of serials', () => {
         table = copy;
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 100 },
   );
 });
