@@ -56,8 +56,9 @@ it('draws a page that needs nothing from elsewhere and can be read in the dark',
   const page = htmlOf(report);
   // Ratios; two pictures of the puts; one of the pauses.
   expect(page.match(/<svg/g)).toHaveLength(4);
-  expect(page).toContain('Puts &amp; gets');
-  expect(page).toContain('CPU &lt;fast&gt;');
+  expect(page.match(/<svg role="img" aria-label="Puts &#38; gets" /g)).toHaveLength(2);
+  expect(page).toContain('Puts &#38; gets');
+  expect(page).toContain('CPU &#60;fast&#62;');
   expect(page).toContain('<td>4,321</td>');
   expect(page).not.toContain('Nothing');
   expect(page).toContain('kept 12 % of the processor time');

@@ -83,8 +83,10 @@ function figureOf(results: readonly Result[]): string {
   return `<figure>${charts}</figure>`;
 }
 
+/** Plots are read out by the heading above them. */
 function section(title: string, body: string): string {
-  return `<h2>${escaped(title)}</h2>\n${body}`;
+  const named = body.replaceAll('<svg ', `<svg role="img" aria-label="${escaped(title)}" `);
+  return `<h2>${escaped(title)}</h2>\n${named}`;
 }
 
 function tableOf({ head, rows }: Cells): string {
@@ -94,7 +96,8 @@ function tableOf({ head, rows }: Cells): string {
   return `<div class="scroll"><table><thead>${line('th', head)}</thead><tbody>\n${body}\n</tbody></table></div>`;
 }
 
+const entities = new Map([...'&<>"'].map((sign) => [sign, `&#${sign.codePointAt(0)};`]));
+
 function escaped(text: string): string {
-  const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
-  return text.replace(/[&<>]/g, (character) => entities[character] ?? '');
+  return text.replace(/[&<>"]/g, (sign) => entities.get(sign) ?? '');
 }
