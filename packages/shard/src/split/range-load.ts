@@ -118,8 +118,5 @@ export class RangeLoad {
 }
 
 function newLoad(): Load {
-  return {
-    ...{ samples: [], homes: [] },
-    ...{ rate: 0, rateBefore: 0, sampled: [], sampledHomes: [] },
-  };
+  return { samples: [], homes: [], rate: 0, rateBefore: 0, sampled: [], sampledHomes: [] };
 }
