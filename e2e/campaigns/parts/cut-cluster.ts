@@ -16,6 +16,14 @@ import type { Campaign } from '../campaign.ts';
 export type Leaders = 'one' | 'all';
 export type Operation = 'read' | 'write';
 
+/** What is asked of a cluster. */
+export interface Load {
+  readonly operation: Operation;
+  readonly clients: number;
+  /** Operations a second by all clients together; Infinity: each begins its next one when the last has ended. */
+  readonly rate: number;
+}
+
 /** CPU of a cluster's processes. */
 export interface Cpu {
   readonly stores: number;
@@ -124,14 +132,18 @@ export class CutCluster {
     });
   }
 
-  /** Keys at random, in a closed loop of so many clients. */
-  async cost(operation: Operation, clients: number, ms: number): Promise<Cost> {
+  /** Keys at random, by so many clients: in a closed loop, or at most so many operations a second by all of them. */
+  async cost({ operation, clients, rate }: Load, ms: number): Promise<Cost> {
     let operations = 0;
+    let begun = 0;
     const startedAt = performance.now();
     const until = startedAt + ms;
     const spent = await this.spent(() =>
       lanes(clients, async () => {
-        while (performance.now() < until) {
+        for (;;) {
+          const due = startedAt + (begun++ * 1000) / rate;
+          if (due >= until || performance.now() >= until) break;
+          if (due > performance.now()) await sleep(due - performance.now());
           const key = keyOf(Math.floor(Math.random() * this.keys));
           if (operation === 'read') await this.client.kv.get(key);
           else await this.client.kv.put(key, this.value);
