@@ -1,5 +1,5 @@
 /** The gateway of a process: finds its cluster, then listens. Called by `start-process.ts`. */
-import { DbError, NodeDisk, type StoreId, systemPrefix } from '@flotilla/base';
+import { ClosingSteps, DbError, NodeDisk, type StoreId, systemPrefix } from '@flotilla/base';
 import { createFlotilla, type Flotilla } from '@flotilla/client';
 import { type Gateway, startGateway } from '@flotilla/gateway';
 import { createRouter, followerReadLagMs } from '@flotilla/router';
@@ -36,20 +36,19 @@ export async function startGatewayRole(
   parts: GatewayParts,
 ): Promise<GatewayRole> {
   const flotilla = await joinCluster(config, parts);
+  const closing = new ClosingSteps();
+  closing.add(() => flotilla.close());
   try {
     const gateway = await listen(config, flotilla, parts);
+    closing.add(() => gateway.stop({ graceMs }));
     return {
       address: { host: gateway.host, port: gateway.port },
       gateway,
       probe: async () => void (await flotilla.kv.get(probeKey, { timeoutMs: probeTimeoutMs })),
-      async stop() {
-        await gateway.stop({ graceMs });
-        await flotilla.close();
-      },
+      stop: () => closing.run(),
     };
   } catch (error) {
-    await flotilla.close();
-    throw error;
+    return closing.runAfter(error);
   }
 }
 

@@ -1,5 +1,5 @@
 /** The SDK's front door: a client of a cluster, given the addresses of its nats-servers, or of a database in this process. */
-import { NodeDisk, osPrng, SystemClock, silentLogger } from '@flotilla/base';
+import { ClosingSteps, NodeDisk, osPrng, SystemClock, silentLogger } from '@flotilla/base';
 import { connectNats, createRouter } from '@flotilla/router';
 import { type ClusterConnectOptions, connectionOf, temporaryFiles } from './cluster-options.ts';
 import { createFlotilla } from './create-flotilla.ts';
@@ -28,9 +28,12 @@ async function connectCluster(options: ClusterConnectOptions): Promise<Flotilla>
     ...{ cluster, name, logger },
     firstConnectTimeoutMs: timeoutMs,
   });
+  const closing = new ClosingSteps();
+  closing.add(() => transport.close());
   const clock = new SystemClock();
   const prng = osPrng();
   const router = createRouter({ transport, clock, prng, logger });
+  closing.add(() => router.close());
   try {
     return await createFlotilla({
       ...{ router, clock, prng, logger },
@@ -39,8 +42,6 @@ async function connectCluster(options: ClusterConnectOptions): Promise<Flotilla>
       onClosed: () => transport.close(),
     });
   } catch (error) {
-    await router.close();
-    await transport.close();
-    throw error;
+    return closing.runAfter(error);
   }
 }

@@ -2,7 +2,7 @@
  * A database of this process's own. The code of stores is loaded here, and only when it is asked for: whoever talks to a
  * cluster never loads it.
  */
-import { type Logger, silentLogger } from '@flotilla/base';
+import { ClosingSteps, type Logger, silentLogger } from '@flotilla/base';
 import { createRouter } from '@flotilla/router';
 import { createStorePrograms } from '@flotilla/sql';
 import { temporaryFiles } from './cluster-options.ts';
@@ -28,9 +28,12 @@ export async function connectEmbedded(options: EmbeddedConnectOptions): Promise<
   const { embedded: _, onOperation, temporaryDirectory, ...rest } = options;
   const { openEmbeddedCluster } = await import('@flotilla/embedded');
   const cluster = await openEmbeddedCluster({ ...rest, programs: createStorePrograms() });
+  const closing = new ClosingSteps();
+  closing.add(() => cluster.close());
   const { clock, prng, transport } = cluster;
   const { logger = silentLogger } = options;
   const router = createRouter({ transport, clock, prng, logger });
+  closing.add(() => router.close());
   try {
     return await createFlotilla({
       ...{ router, clock, prng, logger },
@@ -39,8 +42,6 @@ export async function connectEmbedded(options: EmbeddedConnectOptions): Promise<
       onClosed: () => cluster.close(),
     });
   } catch (error) {
-    await router.close();
-    await cluster.close();
-    throw error;
+    return closing.runAfter(error);
   }
 }

@@ -1,7 +1,7 @@
 /**
  * A transaction over any number of ranges: reads come from a snapshot and are remembered, writes stay here until
- * `commit`, which makes all of them at one instant or none. What is checked then is the isolation level's business. See
- * `snapshot-reader.ts` for reads, `commit.ts` for the protocol.
+ * `commit`, which makes all of them at one instant or none. See `snapshot-reader.ts` for reads, `locked-reads.ts` for those that
+ * lock, `commit-work.ts` for what is checked in the end, `commit.ts` for the protocol.
  */
 import {
   compareBytes,
@@ -12,13 +12,7 @@ import {
   timestampSpan,
   valueBytesMax,
 } from '@flotilla/base';
-import type {
-  KvValue,
-  Router,
-  TransactionContext,
-  WriteCondition,
-  WriteMutation,
-} from '@flotilla/router';
+import type { Router, TransactionContext } from '@flotilla/router';
 import {
   type BeginOptions,
   type EvaluatedKeys,
@@ -37,11 +31,13 @@ import {
 } from '@flotilla/sql/protocol';
 import { type ClaimedMark, ClaimedSpans } from './claimed-spans.ts';
 import { Commit, type CommitParts } from './commit.ts';
+import { mutationsOf, type WorkParts, workOf } from './commit-work.ts';
+import { LockedReads } from './locked-reads.ts';
 import { OwnReads } from './own-reads.ts';
-import { isChanged, ReadSet } from './read-set.ts';
+import { ReadSet } from './read-set.ts';
 import type { SnapshotKeeper } from './snapshot-keeper.ts';
 import { readerParts, SnapshotReader } from './snapshot-reader.ts';
-import { keyText, WriteBuffer } from './write-buffer.ts';
+import { WriteBuffer } from './write-buffer.ts';
 
 /** Largest sum of one transaction's writes. Unit: bytes. Leaves room in a message (16 MiB) for the replaced values. */
 export const transactionBytesMax: number = 64 * 1024 * 1024;
@@ -78,9 +74,8 @@ export class RangeTransaction implements KvTransaction {
   private statement: Mark | undefined;
   /** An earlier statement has read something. */
   private hasRead = false;
-  private hasLocked = false;
-  /** It may hold locks that its reads do not tell of: of a request that failed half-way. */
-  private locksUnknown = false;
+  /** Undefined: nothing has been locked. */
+  private locks: LockedReads | undefined = undefined;
   private finished = false;
 
   constructor(parts: TransactionParts, options: BeginOptions) {
@@ -317,19 +312,21 @@ export class RangeTransaction implements KvTransaction {
     this.checkOpen();
     this.finished = true;
     const { parts, context } = this;
-    let held = this.hasLocked;
+    const hasLocked = this.locks !== undefined;
+    let held = hasLocked;
     try {
       if (this.reader.isBroken) throw new DbError('CONFLICT', 'what was read has changed');
       if (this.claimed?.hasLeft === true) await this.claimed.flush(undefined);
       for (const span of this.buffer.deletedSpans) await this.expand(span);
-      const mutations = this.mutations();
+      const work = this.workParts();
+      const mutations = mutationsOf(work);
       if (mutations.length > 0) {
-        const end = await new Commit(parts, this.work(mutations)).run();
+        const end = await new Commit(parts, workOf(work, mutations)).run();
         // Those of a parallel commit are let go when its intents are resolved.
         held = held && end === 'locks-held';
         if (end === 'ends-later') held = false;
         else if (!held) parts.keeper.leave(context, false);
-      } else if (this.hasLocked && this.isolation !== 'read committed') await this.reader.confirm();
+      } else if (hasLocked && this.isolation !== 'read committed') await this.reader.confirm();
     } finally {
       if (held) parts.keeper.leave(context, true);
     }
@@ -337,10 +334,13 @@ export class RangeTransaction implements KvTransaction {
 
   async commitComputed(key: Uint8Array, program: Uint8Array): Promise<boolean> {
     this.checkWritable();
-    if (!this.buffer.isEmpty || !this.reads.isEmpty || this.hasLocked)
+    if (!this.buffer.isEmpty || !this.reads.isEmpty || this.locks !== undefined)
       throw new DbError('INVALID_ARGUMENT', 'what is computed is all that its transaction does');
     this.finished = true;
-    const written = await new Commit(this.parts, this.work([])).compute({ key, program });
+    const written = await new Commit(this.parts, workOf(this.workParts(), [])).compute({
+      key,
+      program,
+    });
     this.finished = written;
     return written;
   }
@@ -350,7 +350,7 @@ export class RangeTransaction implements KvTransaction {
     this.finished = true;
     this.buffer.clear();
     this.reads.clear();
-    if (this.hasLocked) this.parts.keeper.leave(this.context, true);
+    if (this.locks !== undefined) this.parts.keeper.leave(this.context, true);
   }
 
   /** A deleted span becomes deletions of the keys that the snapshot has there; that there are no others is a read. */
@@ -394,76 +394,20 @@ export class RangeTransaction implements KvTransaction {
     if (keys.length === 0) return [];
     return options.lock === undefined
       ? this.ownReads.get(keys, options.signal)
-      : this.lockMany(keys, options, options.lock);
+      : this.lockMany(keys, options.lock, options);
   }
 
-  private async lockMany(
+  private lockMany(
     keys: readonly Uint8Array[],
-    options: ReadOptions,
     mode: 'share' | 'exclusive',
+    options: ReadOptions,
   ): Promise<readonly LockedValue[]> {
     this.checkWritable();
-    const { wait = 'block', lockTimeoutMs: limitMs, signal } = options;
-    this.hasLocked = true;
-    const lock = { mode, wait, limitMs, ...(signal === undefined ? {} : { signal }) };
-    try {
-      return await this.lockNow(keys, lock, options);
-    } catch (error) {
-      this.locksUnknown = true;
-      throw error;
-    }
-  }
-
-  private async lockNow(
-    keys: readonly Uint8Array[],
-    lock: Parameters<SnapshotReader['lock']>[1],
-    options: ReadOptions,
-  ): Promise<readonly LockedValue[]> {
-    const found = await this.reader.lock(keys, lock);
+    const { reader, reads, buffer: writes, isolation } = this;
     // Nothing in the answer is newer than what its frame has told this clock.
-    if (this.bound !== undefined) await this.checkBound(this.parts.router.now());
-    const skipped = new Set(found.skipped);
-    await this.judge(keys, found.values, skipped, options);
-    return keys.map((key, index) => {
-      if (skipped.has(index)) return lockedByOther;
-      const value = found.values[index];
-      // Nothing can have been written between that version and now. Of absence there is no version to name.
-      const version = value?.timestamp ?? 0;
-      this.reads.addLocked(key, version, version > 0 ? version : found.readTimestamp);
-      const own = this.buffer.lookup(key);
-      return own === undefined ? value?.value : own.value;
-    });
-  }
-
-  /** Whether what the locks have shown goes with what the snapshot has. */
-  private async judge(
-    keys: readonly Uint8Array[],
-    values: readonly (KvValue | undefined)[],
-    skipped: ReadonlySet<number>,
-    { unchanged = false, beside = false }: ReadOptions,
-  ): Promise<void> {
-    const { context, reads, isolation } = this;
-    const snapshot = context.readTimestamp;
-    let newest = 0;
-    for (const [index, key] of keys.entries()) {
-      if (skipped.has(index)) continue;
-      const version = values[index]?.timestamp ?? 0;
-      const before = reads.point(keyText(key));
-      const isOther = before !== undefined && isChanged(before, version);
-      newest = Math.max(newest, version);
-      if (unchanged && snapshot > 0) {
-        // A row that only a scan has seen was there: absent now, it was deleted.
-        const wasThere =
-          before !== undefined || version > 0 || this.buffer.lookup(key) !== undefined;
-        if (version > snapshot || isOther || !wasThere) throw changed(key);
-      } else if (before !== undefined && isOther) {
-        // Under read committed a lock shows what is newest. But what was locked before was to stay as it was, and the lock
-        // is lost; and what was written rests on what had been read.
-        const counts = before.locked || this.buffer.writes(keyText(key));
-        if (isolation !== 'read committed' || counts) throw changed(key);
-      }
-    }
-    if (isolation !== 'read committed' && snapshot > 0 && !beside) await this.reader.moveTo(newest);
+    const onRead = (): Promise<void> | undefined => this.checkBound(this.parts.router.now());
+    this.locks ??= new LockedReads({ reader, reads, writes, isolation, onRead });
+    return this.locks.lock(keys, mode, options);
   }
 
   /** Throws CONFLICT where what was read may not be used. Undefined: it may, at once. */
@@ -503,50 +447,9 @@ export class RangeTransaction implements KvTransaction {
     this.reader.reset(this.parts.router.now() + timestampSpan(uncertaintyMs));
   }
 
-  private mutations(): WriteMutation[] {
-    const mutations: WriteMutation[] = [];
-    const claimed = this.claimed?.waiting() ?? [];
-    for (const writes of [this.buffer.values(), claimed])
-      for (const { key, value } of writes)
-        mutations.push(value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value });
-    return mutations;
-  }
-
-  private work(mutations: readonly WriteMutation[]): ConstructorParameters<typeof Commit>[1] {
-    const { context, reads, buffer } = this;
-    const serializable = this.isolation === 'serializable';
-    const unchanged: WriteCondition[] = [];
-    const absent: WriteCondition[] = [];
-    const readChecks = reads.checksForCommit(serializable, (text) => buffer.writes(text));
-    let readBeforeWritten = false;
-    // What a repeatable read has seen of a deleted span is all there is to delete; of later rows read committed knows nothing.
-    if (this.isolation === 'repeatable read')
-      for (const span of buffer.deletedSpans)
-        readChecks.push({ ...span, since: context.readTimestamp });
-    for (const [text, { key, mustBeAbsent, ofSpan }] of buffer.entries()) {
-      const read = reads.point(text);
-      const scanned = read === undefined ? reads.scannedSince(key) : undefined;
-      if (read !== undefined || scanned !== undefined) readBeforeWritten = true;
-      if (mustBeAbsent) absent.push({ kind: 'absent', key });
-      else if (read?.version !== undefined)
-        unchanged.push({ kind: 'unchanged', key, timestamp: read.version });
-      else if (read !== undefined)
-        readChecks.push({ startKey: key, endKey: undefined, since: read.since });
-      else if (scanned !== undefined && !serializable && ofSpan !== true)
-        readChecks.push({ startKey: key, endKey: undefined, since: scanned });
-    }
-    // A read of a written key is itself what pushes the write above the snapshot.
-    const cheap =
-      serializable && !readBeforeWritten && !this.hasLocked && this.claimed?.hasLeft !== true;
-    return {
-      context,
-      conditions: [...unchanged, ...absent],
-      mutations,
-      readChecks,
-      locksElsewhere: this.locksUnknown || reads.hasLockedBeside((text) => buffer.writes(text)),
-      cheapTimestamp: cheap && readChecks.length > 0 ? context.readTimestamp : 0,
-      bound: this.bound,
-    };
+  private workParts(): WorkParts {
+    const { context, isolation, buffer: writes, reads, locks, claimed, bound } = this;
+    return { context, isolation, writes, reads, locks, claimed, bound };
   }
 
   private checkRoom(growth: number): void {
@@ -565,7 +468,3 @@ export class RangeTransaction implements KvTransaction {
 }
 
 const noBytes = new Uint8Array(0);
-
-function changed(key: Uint8Array): DbError {
-  return new DbError('CONFLICT', 'a key was changed since it was read', { key });
-}

@@ -3,6 +3,7 @@
  */
 import {
   type Clock,
+  ClosingSteps,
   type Disk,
   ExitCode,
   FatalError,
@@ -52,12 +53,14 @@ export async function openWriteAheadLog(options: WriteAheadLogOptions): Promise<
     throw new FatalError(ExitCode.locked, `${directory} is in use by another process`, {
       directory,
     });
-  let segments: Segments | undefined;
+  const closing = new ClosingSteps();
+  closing.add(() => lock.release());
   try {
     const manifest = await findManifest(options);
     const segmentBytes = options.segmentBytes ?? defaultSegmentBytes;
     const prng = options.prng ?? osPrng();
-    segments = new Segments({ disk, directory, prng, segmentBytes }, manifest);
+    const segments = new Segments({ disk, directory, prng, segmentBytes }, manifest);
+    closing.add(() => segments.close());
     if (manifest.lastSegment < manifest.firstSegment) await segments.prepare(async () => true);
     const recovered = await recover(segments);
     const logger = options.logger ?? silentLogger;
@@ -65,10 +68,10 @@ export async function openWriteAheadLog(options: WriteAheadLogOptions): Promise<
     logger.info({ ...end, tornBytes, copiedBytes, closedCleanly }, 'wal_recovered');
     return new SegmentedLog({ clock: options.clock, segments, recovered, lock });
   } catch (error) {
-    await segments?.close();
-    await lock.release();
-    if (error instanceof FatalError || error instanceof InvariantViolation) throw error;
-    throw fatalDiskError(`opening the write-ahead log in ${directory}`, error);
+    const isKnown = error instanceof FatalError || error instanceof InvariantViolation;
+    return closing.runAfter(
+      isKnown ? error : fatalDiskError(`opening the write-ahead log in ${directory}`, error),
+    );
   }
 }
 

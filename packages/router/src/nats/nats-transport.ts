@@ -6,6 +6,7 @@ import {
   type Address,
   addressKey,
   assert,
+  ClosingSteps,
   DbError,
   type FrameHandler,
   frameBytesMax,
@@ -61,11 +62,12 @@ export async function connectNats(options: NatsOptions): Promise<Transport> {
   const { credentialsFile } = options;
   if (credentialsFile !== undefined) await readCredentials(new NodeDisk(), credentialsFile);
   const transport = new NatsTransport(options);
+  const closing = new ClosingSteps();
+  closing.add(() => transport.close());
   try {
     await transport.start();
   } catch (error) {
-    await transport.close();
-    throw error;
+    return closing.runAfter(error);
   }
   return transport;
 }

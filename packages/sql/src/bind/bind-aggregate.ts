@@ -17,14 +17,9 @@ import {
   tryCoerce,
 } from './coerce.ts';
 import type { BindContext } from './context.ts';
-import {
-  type AggregateExpression,
-  type Expression,
-  expressionKey,
-  mapChildren,
-  type OrderItem,
-  some,
-} from './expression.ts';
+import type { AggregateExpression, Expression, OrderItem } from './expression.ts';
+import { expressionKey } from './expression-key.ts';
+import { mapChildren, some } from './expression-tree.ts';
 
 const ambiguityHint =
   'Could not choose a best candidate function. You might need to add explicit type casts.';

@@ -34,7 +34,8 @@ import {
   tryCoerce,
 } from './coerce.ts';
 import type { BindContext } from './context.ts';
-import { column, constant, type Expression, isRowIndependent, startOf } from './expression.ts';
+import { column, constant, type Expression } from './expression.ts';
+import { isRowIndependent, startOf } from './expression-tree.ts';
 import { fold } from './fold.ts';
 import { bindList } from './star.ts';
 import { fieldsOf, recordField } from './whole-row.ts';

@@ -34,7 +34,8 @@ import type {
 import { coerceToColumn, resolveUnknown } from './coerce.ts';
 import type { BindContext } from './context.ts';
 import { defaultExpression } from './default.ts';
-import { column as columnOf, type Expression, startOf } from './expression.ts';
+import { column as columnOf, type Expression } from './expression.ts';
+import { startOf } from './expression-tree.ts';
 import { bareScope, type Level } from './level.ts';
 import type { Cte } from './relation.ts';
 import { Scope, tableItem } from './scope.ts';

@@ -36,10 +36,9 @@ import {
   type ComparisonExpression,
   constant,
   type Expression,
-  isRowIndependent,
   type LogicalExpression,
-  startOf,
 } from './expression.ts';
+import { isRowIndependent, startOf } from './expression-tree.ts';
 import { fold } from './fold.ts';
 import { qualifierOf, type Scope } from './scope.ts';
 import { bindList, starQualifier } from './star.ts';

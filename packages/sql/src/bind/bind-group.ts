@@ -2,7 +2,8 @@
 import type { GroupingSet, Node, SelectStmt } from 'libpg-query';
 import { groupingSetsMax } from '../limits.ts';
 import type { BindContext } from './context.ts';
-import { type Expression, expressionKey } from './expression.ts';
+import type { Expression } from './expression.ts';
+import { expressionKey } from './expression-key.ts';
 
 export interface GroupClause {
   /** Whether there was one. */

@@ -7,14 +7,9 @@ import { recordType, type SqlType } from '../types/type.ts';
 import { bindSetCall } from './bind-table-function.ts';
 import { type Binder, type Clause, clauseWord } from './binder.ts';
 import type { BindContext } from './context.ts';
-import {
-  column,
-  type Expression,
-  expressionKey,
-  mapChildren,
-  type SetExpression,
-  some,
-} from './expression.ts';
+import { column, type Expression, type SetExpression } from './expression.ts';
+import { expressionKey } from './expression-key.ts';
+import { mapChildren, some } from './expression-tree.ts';
 import type { ProjectSet, Relation } from './relation.ts';
 import { recordCall } from './whole-row.ts';
 

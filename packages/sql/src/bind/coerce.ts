@@ -17,7 +17,8 @@ import {
 } from '../types/type.ts';
 import type { BindContext } from './context.ts';
 import { domainCall } from './domain-call.ts';
-import { constant, type Expression, startOf } from './expression.ts';
+import { constant, type Expression } from './expression.ts';
+import { startOf } from './expression-tree.ts';
 import { fold } from './fold.ts';
 
 /** The expression as a value of `target`, or undefined where no cast of this context leads there. */

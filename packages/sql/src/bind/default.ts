@@ -11,7 +11,8 @@ import { int8Type, regclassType, timestamptzType } from '../types/type.ts';
 import { ExpressionBinder } from './bind-expression.ts';
 import { type AssignmentTarget, coerceToColumn } from './coerce.ts';
 import type { BindContext } from './context.ts';
-import { constant, type Expression, some } from './expression.ts';
+import { constant, type Expression } from './expression.ts';
+import { some } from './expression-tree.ts';
 import { emptyScope } from './scope.ts';
 import { bindStored, printStored } from './stored-expression.ts';
 

@@ -5,7 +5,8 @@
 import { evaluatorOf } from '../execute/evaluate.ts';
 import { SqlError } from '../sql-error.ts';
 import type { BindContext } from './context.ts';
-import { children, constant, type Expression, startOf } from './expression.ts';
+import { constant, type Expression } from './expression.ts';
+import { children, startOf } from './expression-tree.ts';
 
 export function fold(context: BindContext, expression: Expression): Expression {
   if (!foldable(expression)) return expression;

@@ -12,10 +12,10 @@ import {
   column,
   constant,
   type Expression,
-  expressionKey,
   type GroupingExpression,
-  mapChildren,
 } from './expression.ts';
+import { expressionKey } from './expression-key.ts';
+import { mapChildren } from './expression-tree.ts';
 import type { FromTree, Relation } from './relation.ts';
 
 /** Aggregates follow the keys, whose number is known only at the end: till then they count from here. */

@@ -12,8 +12,8 @@ import {
   type ColumnExpression,
   column,
   type Expression,
-  expressionKey,
 } from './expression.ts';
+import { expressionKey } from './expression-key.ts';
 import type { Cte } from './relation.ts';
 import { recordOf, systemColumn } from './whole-row.ts';
 

@@ -21,7 +21,8 @@ import type { Clause } from './binder.ts';
 import { type AssignmentTarget, coerceToColumn } from './coerce.ts';
 import { BindContext } from './context.ts';
 import { type DomainJudge, domainCall } from './domain-call.ts';
-import { type Expression, some } from './expression.ts';
+import type { Expression } from './expression.ts';
+import { some } from './expression-tree.ts';
 import { emptyScope, Frame, Scope, scopeItem, tableItem } from './scope.ts';
 
 const parser = new Parser();

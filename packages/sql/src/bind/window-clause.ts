@@ -18,15 +18,13 @@ import type { BindContext } from './context.ts';
 import {
   column,
   type Expression,
-  expressionKey,
   type FrameBound,
-  mapChildren,
-  some,
-  startOf,
   type WindowDefinition,
   type WindowExpression,
   type WindowFrame,
 } from './expression.ts';
+import { expressionKey } from './expression-key.ts';
+import { mapChildren, some, startOf } from './expression-tree.ts';
 import type { Relation } from './relation.ts';
 
 /** Bits of the grammar's `frameOptions`. */

@@ -2,7 +2,8 @@
 import type { IndexElem, IndexStmt, Node } from 'libpg-query';
 import { nameParts } from '../bind/ast.ts';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
-import { type Expression, some } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { some } from '../bind/expression-tree.ts';
 import { isMutable, printStored, tableScope } from '../bind/stored-expression.ts';
 import { columnName } from '../bind/target-list.ts';
 import type { IndexColumn, IndexDescriptor } from '../catalog/descriptor.ts';

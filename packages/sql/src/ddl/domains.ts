@@ -6,7 +6,8 @@ import type { AlterDomainStmt, Constraint, CreateDomainStmt, Node } from 'libpg-
 import { nameParts, refuseOthers } from '../bind/ast.ts';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
 import { bindDefault } from '../bind/default.ts';
-import { type Expression, some } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { some } from '../bind/expression-tree.ts';
 import { bindDomainCheck, printStored, valueScope } from '../bind/stored-expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
 import type { ColumnDefault, DomainDescriptor, TypeDescriptor } from '../catalog/descriptor.ts';
@@ -17,7 +18,8 @@ import { arrayTypeOf, plainType, type SqlType } from '../types/type.ts';
 import { applyWork } from './apply-work.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { chooseName } from './object-names.ts';
-import { TableDraft, type ValueWork } from './table-draft.ts';
+import { TableDraft } from './table-draft.ts';
+import type { ValueWork } from './table-work.ts';
 import { findType, refuseTakenType, requireTypeOwner } from './types.ts';
 
 /** As in PostgreSQL, their errors name no place in the statement. */

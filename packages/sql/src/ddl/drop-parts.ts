@@ -1,5 +1,5 @@
 /** ALTER TABLE … DROP COLUMN and DROP CONSTRAINT, with what goes along. */
-import { markColumns } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import { bindStored } from '../bind/stored-expression.ts';
 import type {
   ColumnDescriptor,

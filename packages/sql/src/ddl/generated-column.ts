@@ -2,7 +2,8 @@
 import type { Node } from 'libpg-query';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
 import type { BindContext } from '../bind/context.ts';
-import { type Expression, some } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { some } from '../bind/expression-tree.ts';
 import { isMutable, printStored, tableScope } from '../bind/stored-expression.ts';
 import type { ColumnDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { SqlError } from '../sql-error.ts';

@@ -1,6 +1,7 @@
 /** ALTER … RENAME: tables, views, materialized or not, sequences, indexes, schemas, columns, constraints. */
 import type { RenameStmt } from 'libpg-query';
-import { type Expression, mapChildren } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { mapChildren } from '../bind/expression-tree.ts';
 import { bindStored } from '../bind/stored-expression.ts';
 import type { RelationDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { isMaterialized, type RelationWord, wordOf } from '../catalog/relation-word.ts';

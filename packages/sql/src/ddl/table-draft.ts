@@ -4,51 +4,27 @@
  */
 import type { ColumnDef, Constraint, Node } from 'libpg-query';
 import { nameParts, refuseOthers, stringOf } from '../bind/ast.ts';
-import { ExpressionBinder } from '../bind/bind-expression.ts';
 import { bindDefault } from '../bind/default.ts';
-import { type Expression, markColumns, some } from '../bind/expression.ts';
-import { printStored, tableScope } from '../bind/stored-expression.ts';
+import type { Expression } from '../bind/expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
-import {
-  type CheckDescriptor,
-  type ColumnDescriptor,
-  type ForeignKeyDescriptor,
-  type Identity,
-  type IndexDescriptor,
-  primaryColumns,
-  type TableDescriptor,
+import type {
+  ColumnDescriptor,
+  Identity,
+  IndexDescriptor,
+  TableDescriptor,
 } from '../catalog/descriptor.ts';
-import { keyColumnsMax, tableColumnsMax } from '../limits.ts';
-import type { Datum } from '../session-api.ts';
+import { tableColumnsMax } from '../limits.ts';
 import { SqlError } from '../sql-error.ts';
 import { isSerialName } from '../types/type.ts';
-import { deferrableField, deferrableOf, withAttributes } from './constraint-attributes.ts';
+import { checkOf } from './check-constraint.ts';
+import { withAttributes } from './constraint-attributes.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { foreignKeyOf } from './foreign-key.ts';
 import { generationText } from './generated-column.ts';
-import { chooseName, chooseRelationName, indexNameColumns } from './object-names.ts';
+import { addPrimaryKey, addUnique } from './key-constraint.ts';
+import { chooseName, chooseRelationName } from './object-names.ts';
 import { makeColumnSequence, serialTypes } from './sequences.ts';
-
-/** What rows that are there already ask for. */
-export type Work =
-  /** Their keys or values change: all of them are written anew. */
-  | { readonly kind: 'rewrite' }
-  | { readonly kind: 'not null'; readonly attributeNumber: number }
-  | { readonly kind: 'check'; readonly check: CheckDescriptor }
-  | { readonly kind: 'index'; readonly index: IndexDescriptor }
-  | ValueWork
-  | { readonly kind: 'foreign key'; readonly foreignKey: ForeignKeyDescriptor };
-
-/** Values of a column are looked at by themselves. */
-export interface ValueWork {
-  readonly kind: 'value';
-  readonly attributeNumber: number;
-  /** Throws what is wrong with the value. */
-  readonly judge: (
-    value: Datum,
-    of: { readonly table: TableDescriptor; readonly column: ColumnDescriptor },
-  ) => void;
-}
+import type { Work } from './table-work.ts';
 
 const systemColumns: readonly string[] = ['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid'];
 
@@ -247,11 +223,6 @@ export class TableDraft {
     return column;
   }
 
-  private refuseQueries(bound: Expression, what: string): void {
-    if (some(bound, (one) => one.kind === 'subquery'))
-      throw new SqlError('0A000', `cannot use subquery in ${what}`);
-  }
-
   /** @param column whose definition it was written behind. Throws 42P16, 42703, 42701, 42710, 0A000. */
   async addConstraint(constraint: Constraint, column: string | undefined): Promise<void> {
     const context = this.context.binder();
@@ -259,11 +230,15 @@ export class TableDraft {
     const names = column === undefined ? undefined : [column];
     switch (contype) {
       case 'CONSTR_PRIMARY':
-        return this.addPrimaryKey(constraint, names ?? nameParts(constraint.keys));
+        return addPrimaryKey(this, constraint, names ?? nameParts(constraint.keys));
       case 'CONSTR_UNIQUE':
-        return this.addUnique(constraint, names ?? nameParts(constraint.keys));
-      case 'CONSTR_CHECK':
-        return this.addCheck(constraint);
+        return addUnique(this, constraint, names ?? nameParts(constraint.keys));
+      case 'CONSTR_CHECK': {
+        const check = await checkOf(this, constraint);
+        this.change({ checks: [...this.table.checks, check] });
+        if (constraint.skip_validation !== true) this.work.push({ kind: 'check', check });
+        return;
+      }
       case 'CONSTR_FOREIGN':
         // Their targets may be keys that this statement only comes to.
         this.laterForeignKeys.push({ constraint, column });
@@ -303,144 +278,9 @@ export class TableDraft {
     }
   }
 
-  private async addPrimaryKey(constraint: Constraint, names: readonly string[]): Promise<void> {
-    const context = this.context.binder();
-    this.checkKeyClause(constraint);
-    if (primaryColumns(this.table) !== undefined)
-      throw context.error(
-        '42P16',
-        `multiple primary keys for table "${this.table.name}" are not allowed`,
-        this.isNew ? constraint.location : undefined,
-      );
-    if (constraint.indexname !== undefined)
-      throw context.unsupported('PRIMARY KEY USING INDEX', constraint.location);
-    const offsets = this.keyOffsets(constraint, names, 'primary key');
-    for (const offset of offsets) {
-      const column = this.table.columns[offset];
-      if (column === undefined) continue;
-      this.changeColumn(column.attributeNumber, { notNull: true });
-      this.work.push({ kind: 'not null', attributeNumber: column.attributeNumber });
-    }
-    const name = this.indexName(constraint.conname, '', 'pkey');
-    const deferrable = deferrableOf(constraint);
-    if (deferrable !== undefined) {
-      this.addIndex({ ...(await this.uniqueIndex(name, offsets)), deferrable, primary: true });
-      return;
-    }
-    const indexOid = await this.context.takeId();
-    const constraintOid = await this.context.takeId();
-    this.change({ primaryKey: { constraint: name, columns: offsets, indexOid, constraintOid } });
-    this.work.push({ kind: 'rewrite' });
-  }
-
-  private async addUnique(constraint: Constraint, names: readonly string[]): Promise<void> {
-    const context = this.context.binder();
-    this.checkKeyClause(constraint);
-    if (constraint.nulls_not_distinct === true)
-      throw context.unsupported('NULLS NOT DISTINCT', constraint.location);
-    if (constraint.indexname !== undefined) {
-      await this.adoptIndex(constraint, constraint.indexname);
-      return;
-    }
-    const offsets = this.keyOffsets(constraint, names, 'unique');
-    const name = this.indexName(constraint.conname, indexNameColumns(names), 'key');
-    this.addIndex({
-      ...(await this.uniqueIndex(name, offsets)),
-      included: nameParts(constraint.including).map((one) => this.column(one).attributeNumber),
-      ...deferrableField(constraint),
-    });
-  }
-
-  /** That of a constraint. */
-  private async uniqueIndex(name: string, offsets: readonly number[]): Promise<IndexDescriptor> {
-    const oid = await this.context.takeId();
-    const constraintOid = await this.context.takeId();
-    const columns = offsets.map((offset) => ({
-      attributeNumber: this.table.columns[offset]?.attributeNumber ?? 0,
-      descending: false,
-      nullsFirst: false,
-    }));
-    return { oid, name, number: oid, unique: true, constraintOid, columns, included: [] };
-  }
-
   addIndex(index: IndexDescriptor): void {
     this.change({ indexes: [...this.table.indexes, index] });
     this.work.push({ kind: 'index', index });
-  }
-
-  /** UNIQUE USING INDEX. */
-  private async adoptIndex(constraint: Constraint, indexName: string): Promise<void> {
-    const index = this.table.indexes.find((one) => one.name === indexName);
-    if (index === undefined) throw new SqlError('42704', `index "${indexName}" does not exist`);
-    if (
-      !index.unique ||
-      index.predicate !== undefined ||
-      index.columns.some((one) => one.expression !== undefined)
-    )
-      throw new SqlError('42809', `"${indexName}" is not a unique index`);
-    const name = constraint.conname ?? indexName;
-    const constraintOid = await this.context.takeId();
-    if (name !== indexName)
-      this.context.notice(
-        '00000',
-        `ALTER TABLE / ADD CONSTRAINT USING INDEX will rename index "${indexName}" to "${name}"`,
-      );
-    this.change({
-      indexes: this.table.indexes.map((one) =>
-        one === index ? { ...one, name, constraintOid, ...deferrableField(constraint) } : one,
-      ),
-    });
-  }
-
-  private checkKeyClause(constraint: Constraint): void {
-    refuseOthers(
-      this.context.binder(),
-      constraint,
-      [
-        'contype',
-        'conname',
-        'keys',
-        'location',
-        'initially_valid',
-        'is_enforced',
-        'options',
-        'indexname',
-        'nulls_not_distinct',
-        'deferrable',
-        'initdeferred',
-        ...(constraint.contype === 'CONSTR_UNIQUE' ? ['including'] : []),
-      ],
-      {
-        including: 'INCLUDE',
-        indexspace: 'USING INDEX TABLESPACE',
-        without_overlaps: 'WITHOUT OVERLAPS',
-      },
-      constraint.location,
-    );
-  }
-
-  private keyOffsets(constraint: Constraint, names: readonly string[], what: string): number[] {
-    const context = this.context.binder();
-    if (names.length > keyColumnsMax)
-      throw new SqlError('54011', `cannot use more than ${keyColumnsMax} columns in an index`);
-    const offsets: number[] = [];
-    for (const name of names) {
-      const offset = this.table.columns.findIndex((column) => column.name === name);
-      if (offset < 0)
-        throw context.error(
-          '42703',
-          `column "${name}" named in key does not exist`,
-          constraint.location,
-        );
-      if (offsets.includes(offset))
-        throw context.error(
-          '42701',
-          `column "${name}" appears twice in ${what} constraint`,
-          constraint.location,
-        );
-      offsets.push(offset);
-    }
-    return offsets;
   }
 
   /** Names of this table's own constraints and indexes, which the catalog may not have yet. */
@@ -495,44 +335,6 @@ export class TableDraft {
           table.schema === this.table.schema &&
           [...table.checks, ...table.foreignKeys].some((one) => one.name === name),
       );
-  }
-
-  private async addCheck(constraint: Constraint): Promise<void> {
-    const context = this.context.binder();
-    refuseOthers(
-      context,
-      constraint,
-      [
-        'contype',
-        'conname',
-        'raw_expr',
-        'location',
-        'initially_valid',
-        'skip_validation',
-        'is_no_inherit',
-        'is_enforced',
-      ],
-      {},
-      constraint.location,
-    );
-    const bound = new ExpressionBinder(context, tableScope(this.table), 'CHECK').bindBoolean(
-      constraint.raw_expr,
-      'CHECK',
-    );
-    this.refuseQueries(bound, 'check constraint');
-    const used: boolean[] = [];
-    markColumns(bound, used);
-    const [only, second] = Object.keys(used).map(Number);
-    const column =
-      only !== undefined && second === undefined ? this.table.columns[only] : undefined;
-    const name = this.constraintName(constraint.conname, column?.name ?? '', 'check');
-    const check: CheckDescriptor = {
-      oid: await this.context.takeId(),
-      name,
-      expression: printStored(bound, this.table),
-    };
-    this.change({ checks: [...this.table.checks, check] });
-    if (constraint.skip_validation !== true) this.work.push({ kind: 'check', check });
   }
 }
 

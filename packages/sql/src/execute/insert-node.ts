@@ -9,14 +9,7 @@ import type { Evaluator, Row } from './evaluate.ts';
 import { assign, assigned, type CompiledAssignments, makeRow, type RowMaker } from './made-rows.ts';
 import { evaluateOnce, type Operator } from './operator.ts';
 import type { Run } from './run.ts';
-import {
-  type NodeOptions,
-  Returned,
-  type WriteNode,
-  WritingNode,
-  type Written,
-  writesOf,
-} from './write-node.ts';
+import { type NodeOptions, Returned, WritingNode, type Written, writesOf } from './write-node.ts';
 
 export type CompiledConflict =
   | { readonly kind: 'nothing'; readonly on: readonly number[] | undefined }
@@ -42,10 +35,7 @@ export interface InsertOptions extends NodeOptions {
 const xmaxOfNew = 0;
 const xmaxOfOld = 1;
 
-export class InsertNode extends WritingNode implements WriteNode {
-  readonly inputs: readonly Operator[];
-  private readonly options: InsertOptions;
-
+export class InsertNode extends WritingNode<InsertOptions> {
   get store(): TableStore {
     return this.options.rows.store;
   }
@@ -57,9 +47,7 @@ export class InsertNode extends WritingNode implements WriteNode {
   }
 
   constructor(options: InsertOptions) {
-    super(options);
-    this.options = options;
-    this.inputs = options.source.kind === 'query' ? [options.source.operator] : [];
+    super(options, options.source.kind === 'query' ? [options.source.operator] : []);
   }
 
   protected async write(run: Run): Promise<Written> {

@@ -2,10 +2,10 @@
 import { SqlError } from '../sql-error.ts';
 import type { Evaluator, Row } from './evaluate.ts';
 import { assign, assigned, type CompiledAssignments, makeRow, type RowMaker } from './made-rows.ts';
-import { evaluateOnce, type Operator } from './operator.ts';
+import { evaluateOnce } from './operator.ts';
 import type { Run } from './run.ts';
 import { isSeen, storeOfTarget, type TargetedOptions, targetRows } from './target-rows.ts';
-import { type WriteNode, WritingNode, type Written, writesOf } from './write-node.ts';
+import { WritingNode, type Written, writesOf } from './write-node.ts';
 
 export interface CompiledMergeAction {
   readonly matched: boolean;
@@ -24,16 +24,7 @@ export interface MergeOptions extends TargetedOptions {
   readonly actions: readonly CompiledMergeAction[];
 }
 
-export class MergeNode extends WritingNode implements WriteNode {
-  readonly inputs: readonly Operator[];
-  private readonly options: MergeOptions;
-
-  constructor(options: MergeOptions, inputs: readonly Operator[]) {
-    super(options);
-    this.options = options;
-    this.inputs = inputs;
-  }
-
+export class MergeNode extends WritingNode<MergeOptions> {
   /** Throws 21000 where two source rows would change one row. */
   protected async write(run: Run): Promise<Written> {
     const { target, actions } = this.options;

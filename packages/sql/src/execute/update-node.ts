@@ -1,26 +1,17 @@
 /** UPDATE and DELETE. */
 
 import { assign, type CompiledAssignments } from './made-rows.ts';
-import { evaluateOnce, type Operator } from './operator.ts';
+import { evaluateOnce } from './operator.ts';
 import type { Run } from './run.ts';
 import { isSeen, storeOfTarget, type TargetedOptions, targetRows } from './target-rows.ts';
-import { Returned, type WriteNode, WritingNode, type Written, writesOf } from './write-node.ts';
+import { Returned, WritingNode, type Written, writesOf } from './write-node.ts';
 
 export interface UpdateOptions extends TargetedOptions {
   readonly assignments: CompiledAssignments;
   readonly changesKey: boolean;
 }
 
-export class UpdateNode extends WritingNode implements WriteNode {
-  readonly inputs: readonly Operator[];
-  private readonly options: UpdateOptions;
-
-  constructor(options: UpdateOptions, inputs: readonly Operator[]) {
-    super(options);
-    this.options = options;
-    this.inputs = inputs;
-  }
-
+export class UpdateNode extends WritingNode<UpdateOptions> {
   protected async write(run: Run): Promise<Written> {
     const { target, assignments, changesKey } = this.options;
     const writer = writesOf(run).writer(storeOfTarget(target), run);
@@ -45,16 +36,7 @@ export class UpdateNode extends WritingNode implements WriteNode {
   }
 }
 
-export class DeleteNode extends WritingNode implements WriteNode {
-  readonly inputs: readonly Operator[];
-  private readonly options: TargetedOptions;
-
-  constructor(options: TargetedOptions, inputs: readonly Operator[]) {
-    super(options);
-    this.options = options;
-    this.inputs = inputs;
-  }
-
+export class DeleteNode extends WritingNode<TargetedOptions> {
   protected async write(run: Run): Promise<Written> {
     const { target } = this.options;
     const writer = writesOf(run).writer(storeOfTarget(target), run);

@@ -92,12 +92,17 @@ export interface NodeOptions {
   readonly text: () => NodeText;
 }
 
-export abstract class WritingNode {
+export abstract class WritingNode<Options extends NodeOptions> implements WriteNode {
+  readonly inputs: readonly Operator[];
   readonly ctes: readonly PlannedCte[];
   readonly text: () => NodeText;
+  protected readonly options: Options;
   protected readonly returning: readonly Evaluator[] | undefined;
 
-  constructor(options: NodeOptions) {
+  /** @param inputs what it reads its rows from, if it reads any */
+  constructor(options: Options, inputs: readonly Operator[]) {
+    this.inputs = inputs;
+    this.options = options;
     this.ctes = options.ctes;
     this.text = options.text;
     this.returning = options.returning;

@@ -4,13 +4,9 @@
  * primary key or that of a secondary index; expressions are over the table's own row.
  */
 import { conjunction, conjuncts } from '../bind/conjuncts.ts';
-import {
-  constant,
-  type Expression,
-  expressionKey,
-  isRowIndependent,
-  some,
-} from '../bind/expression.ts';
+import { constant, type Expression } from '../bind/expression.ts';
+import { expressionKey } from '../bind/expression-key.ts';
+import { isRowIndependent, some } from '../bind/expression-tree.ts';
 import { likePrefix } from '../functions/like.ts';
 import type { ComparisonOperator } from '../functions/signature.ts';
 import { accessPointsMax } from '../limits.ts';

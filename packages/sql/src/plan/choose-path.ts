@@ -4,7 +4,8 @@
  */
 
 import { conjuncts } from '../bind/conjuncts.ts';
-import { type Expression, markColumns } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { StatisticsOf } from '../catalog/statistics.ts';
 import { type AccessPath, isPointAccess, isRestricted, Predicate } from './access-path.ts';

@@ -1,5 +1,6 @@
 /** Expressions on their way into a plan: over the physical row, with the plans of the queries inside them. */
-import { type Expression, isRowIndependent, mapChildren, some } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { isRowIndependent, mapChildren, some } from '../bind/expression-tree.ts';
 import type { Relation } from '../bind/relation.ts';
 import type { IndexDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
 import { type Evaluator, evaluatorOf } from '../execute/evaluate.ts';

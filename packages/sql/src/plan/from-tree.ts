@@ -1,6 +1,7 @@
 /** The tree of FROM: inner joins taken apart into leaves, and which columns of FROM's row a part or an expression touches. */
 import { conjuncts } from '../bind/conjuncts.ts';
-import { type Expression, mapChildren, markColumns } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { mapChildren, markColumns } from '../bind/expression-tree.ts';
 import type { FromTree } from '../bind/relation.ts';
 
 export type Item = Extract<FromTree, { kind: 'item' }>;

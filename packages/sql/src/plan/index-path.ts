@@ -1,6 +1,7 @@
 /** Secondary indexes as the planner sees them: what their keys hold, and for which queries they have all the rows. */
 import { conjuncts } from '../bind/conjuncts.ts';
-import { type Expression, expressionKey } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { expressionKey } from '../bind/expression-key.ts';
 import { bindStored } from '../bind/stored-expression.ts';
 import { columnOffset, type TableDescriptor } from '../catalog/descriptor.ts';
 import { rulesOf } from '../execute/table-rules.ts';

@@ -3,7 +3,8 @@
  * by which method, and which orders of rows are worth a try, because keys of two tables have them.
  */
 import type { ComparisonExpression, Expression } from '../bind/expression.ts';
-import { column, expressionKey } from '../bind/expression.ts';
+import { column } from '../bind/expression.ts';
+import { expressionKey } from '../bind/expression-key.ts';
 import type { SortKey } from '../bind/relation.ts';
 import type { PhysicalJoinType } from '../execute/join.ts';
 import { columnOf, isOn, type KeyPart, keyTest } from './access-path.ts';

@@ -1,6 +1,7 @@
 /** What all joins of two parts have in common: what is asked of them, the columns of their rows, the order that they keep. */
 import { conjunction } from '../bind/conjuncts.ts';
-import { type ComparisonExpression, type Expression, markColumns } from '../bind/expression.ts';
+import type { ComparisonExpression, Expression } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import { sharedHashKey } from '../execute/hash-key.ts';
 import type { JoinShape, PhysicalJoinType } from '../execute/join.ts';
 import type { Compiler } from './compile.ts';

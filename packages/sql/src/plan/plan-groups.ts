@@ -1,5 +1,6 @@
 /** GROUP BY and aggregates over a planned input: in the gateway, and beforehand where the rows are. */
-import { type Expression, mapChildren } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { mapChildren } from '../bind/expression-tree.ts';
 import type { Aggregate } from '../bind/relation.ts';
 import type { AggregatePlan } from '../execute/aggregate-runner.ts';
 import { AggregateOperator } from '../execute/group.ts';

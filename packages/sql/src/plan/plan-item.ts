@@ -1,6 +1,7 @@
 /** One item of FROM by itself: a scan of a table, a query, a function. */
 import { conjunction } from '../bind/conjuncts.ts';
-import { type Expression, markColumns } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import type { TableSource, VirtualSourceTable } from '../bind/relation.ts';
 import type { NodeText, Operator } from '../execute/operator.ts';
 import { FilterOperator } from '../execute/relational.ts';

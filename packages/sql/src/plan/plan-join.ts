@@ -1,6 +1,7 @@
 /** Joins of two parts that are planned, or of a part and a table by a key: a key lookup, a hash join, a lateral or a nested loop. */
 import { conjunction } from '../bind/conjuncts.ts';
-import { type ComparisonExpression, type Expression, markColumns } from '../bind/expression.ts';
+import type { ComparisonExpression, Expression } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import { sharedHashKey } from '../execute/hash-key.ts';
 import {
   HashJoinOperator,

@@ -1,6 +1,7 @@
 /** Merge joins of parts: whether the sides come in one order, or are to, and what then comes out. */
 import { conjunction } from '../bind/conjuncts.ts';
-import { type ComparisonExpression, type Expression, expressionKey } from '../bind/expression.ts';
+import type { ComparisonExpression, Expression } from '../bind/expression.ts';
+import { expressionKey } from '../bind/expression-key.ts';
 import type { PhysicalJoinType } from '../execute/join.ts';
 import { MergeJoinOperator, type MergeKey } from '../execute/merge-join.ts';
 import { SortOperator } from '../execute/relational.ts';

@@ -2,7 +2,8 @@
 
 import type { BoundWrite } from '../bind/bound.ts';
 import { conjunction, conjuncts } from '../bind/conjuncts.ts';
-import { column, type Expression, markColumns } from '../bind/expression.ts';
+import { column, type Expression } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import type {
   Aggregate,
   Cte,

@@ -1,5 +1,6 @@
 /** Tables: their stores, scans along an access path, and the order in which storage gives rows. */
-import { type Expression, mapChildren } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { mapChildren } from '../bind/expression-tree.ts';
 import type { SortKey, TableSource } from '../bind/relation.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import { TableStore } from '../storage/table-store.ts';

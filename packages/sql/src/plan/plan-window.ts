@@ -1,7 +1,8 @@
 /** Window functions: those with one order share an operator. */
 
-import type { Expression } from '../bind/expression.ts';
-import { markColumns, type WindowExpression, windowOrderKey } from '../bind/expression.ts';
+import type { Expression, WindowExpression } from '../bind/expression.ts';
+import { windowOrderKey } from '../bind/expression-key.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import type { Window } from '../bind/relation.ts';
 import { WindowOperator } from '../execute/window.ts';
 import type { FramePlan } from '../execute/window-frames.ts';

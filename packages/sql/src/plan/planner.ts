@@ -9,7 +9,8 @@ import type {
   BoundUpdate,
   BoundWrite,
 } from '../bind/bound.ts';
-import { type Expression, markColumns } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import type { Cte, Relation } from '../bind/relation.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { PlannedCte } from '../execute/cte.ts';

@@ -3,7 +3,8 @@
  * that can go, before they travel. What entries were asked rows are asked once more, so that neither depends on the other.
  */
 import { conjunction } from '../bind/conjuncts.ts';
-import { type Expression, markColumns } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import type { IndexJoin } from '../execute/index-join.ts';
 import { keysCodec, positionForm } from '../execute/push/compile-program.ts';
 import { rowFormOf } from '../execute/push/pushable.ts';

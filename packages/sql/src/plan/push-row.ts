@@ -5,7 +5,8 @@
  * kind to be committed.
  */
 import { conjuncts } from '../bind/conjuncts.ts';
-import { type Expression, markColumns } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import { bindStored } from '../bind/stored-expression.ts';
 import { columnOffset, type IndexDescriptor, type TableDescriptor } from '../catalog/descriptor.ts';
 import { encodeExpression, type Json } from '../execute/push/expression-text.ts';

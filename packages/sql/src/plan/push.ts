@@ -4,7 +4,8 @@
  * an error that it would have been spared. Decides by what expressions are; what they mean is the same code at both ends.
  */
 import { conjunction, conjuncts } from '../bind/conjuncts.ts';
-import { type Expression, markColumns } from '../bind/expression.ts';
+import type { Expression } from '../bind/expression.ts';
+import { markColumns } from '../bind/expression-tree.ts';
 import type { GroupingPlan } from '../execute/group-table.ts';
 import { nameOfAggregate, partialCodec } from '../execute/push/compile-program.ts';
 import { cannotFail, encodeExpression, type Json } from '../execute/push/expression-text.ts';

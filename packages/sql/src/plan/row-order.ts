@@ -2,12 +2,9 @@
  * In which order rows come: what storage, sorts, joins and conditions say about it. Expressions are over one row, FROM's or that of
  * a relation. What is not known is not said: an order that is there decides between plans, one that is missing costs a sort.
  */
-import {
-  column as columnAt,
-  type Expression,
-  expressionKey,
-  mapChildren,
-} from '../bind/expression.ts';
+import { column as columnAt, type Expression } from '../bind/expression.ts';
+import { expressionKey } from '../bind/expression-key.ts';
+import { mapChildren } from '../bind/expression-tree.ts';
 import type { SortKey } from '../bind/relation.ts';
 import type { TableDescriptor } from '../catalog/descriptor.ts';
 import type { SqlType } from '../types/type.ts';

@@ -4,7 +4,8 @@
  * statement, whether or not a row would ever have computed it. Called by the planner, once a statement, before it looks at
  * anything: binding has seen the whole expressions by then, and checked them.
  */
-import { children, constant, type Expression, mapChildren, startOf } from '../bind/expression.ts';
+import { constant, type Expression } from '../bind/expression.ts';
+import { children, mapChildren, startOf } from '../bind/expression-tree.ts';
 import type { Relation } from '../bind/relation.ts';
 import { evaluatorOf } from '../execute/evaluate.ts';
 import type { EvalContext } from '../functions/signature.ts';

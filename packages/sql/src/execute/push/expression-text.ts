@@ -2,7 +2,8 @@
  * Expressions as JSON, and back. Only those whose value is the same wherever it is computed: immutable functions and casts
  * over built-in types. What does not depend on rows is computed once, by whoever asks, and travels as a parameter.
  */
-import { type Expression, isRowIndependent, some } from '../../bind/expression.ts';
+import type { Expression } from '../../bind/expression.ts';
+import { isRowIndependent, some } from '../../bind/expression-tree.ts';
 import type { ComparisonOperator } from '../../functions/signature.ts';
 import { findCast } from '../../types/cast.ts';
 import { type SqlType, timestamptzType } from '../../types/type.ts';
