@@ -4,6 +4,8 @@ import { brisk, calm, leaders, silent, skewed } from './transaction-worlds.ts';
 
 const commit = 'packages/client/src/transaction/commit.ts';
 const transaction = 'packages/client/src/transaction/range-transaction.ts';
+const locks = 'packages/client/src/transaction/locked-reads.ts';
+const work = 'packages/client/src/transaction/commit-work.ts';
 const reader = 'packages/client/src/transaction/snapshot-reader.ts';
 const locating = 'packages/router/src/transaction/locate-operation.ts';
 
@@ -45,9 +47,9 @@ export const coordinators: readonly Mutant[] = [
     breaks: 'a serializable transaction commits where all that it has read still holds',
     changes: [
       {
-        file: transaction,
-        find: 'const readChecks = reads.checksForCommit(serializable, (text) => buffer.writes(text));',
-        replace: 'const readChecks = reads.checksForCommit(false, (text) => buffer.writes(text));',
+        file: work,
+        find: 'const readChecks = reads.checksForCommit(serializable, (text) => writes.writes(text));',
+        replace: 'const readChecks = reads.checksForCommit(false, (text) => writes.writes(text));',
       },
     ],
     hunt: calm,
@@ -99,7 +101,7 @@ export const coordinators: readonly Mutant[] = [
       'what a statement has locked is what it was when a later one locks it again, or the transaction ends',
     changes: [
       {
-        file: transaction,
+        file: locks,
         find: "if (isolation !== 'read committed' || counts) throw changed(key);",
         replace: "if (isolation !== 'read committed') throw changed(key);",
       },
@@ -119,7 +121,7 @@ export const coordinators: readonly Mutant[] = [
     changes: [
       {
         file: transaction,
-        find: "else if (this.hasLocked && this.isolation !== 'read committed') await this.reader.confirm();",
+        find: "else if (hasLocked && this.isolation !== 'read committed') await this.reader.confirm();",
         replace: '',
       },
     ],

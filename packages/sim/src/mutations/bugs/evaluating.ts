@@ -5,7 +5,7 @@ import { brisk, calm } from './transaction-worlds.ts';
 const gets = 'packages/shard/src/reads/transaction-reads.ts';
 const asking = 'packages/router/src/transaction/evaluate-operation.ts';
 const reader = 'packages/client/src/transaction/snapshot-reader.ts';
-const transaction = 'packages/client/src/transaction/range-transaction.ts';
+const work = 'packages/client/src/transaction/commit-work.ts';
 
 export const evaluations: readonly Mutant[] = [
   {
@@ -65,7 +65,7 @@ export const evaluations: readonly Mutant[] = [
     breaks: 'what was read, by a program too, is unchanged when its transaction writes it',
     changes: [
       {
-        file: transaction,
+        file: work,
         find: 'readChecks.push({ startKey: key, endKey: undefined, since: read.since });',
         replace: 'void read.since;',
       },
