@@ -104,6 +104,7 @@ const storeMessage: fc.Arbitrary<PeerMessage> = fc.record({
   toIncarnation: count,
   sentAtMs: time,
   heldVersion: count,
+  logBatch: count,
   delta: fc
     .record({
       base: fc.nat(1000),

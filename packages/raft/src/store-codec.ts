@@ -19,6 +19,7 @@ export function storeToWire(message: StoreMessage): flotilla.raft.Message.$Prope
       incarnation: message.incarnation,
       toIncarnation: message.toIncarnation,
       heldVersion: message.heldVersion,
+      logBatch: message.logBatch,
       baseVersion: delta.base,
       version: delta.version,
       complete: delta.complete,
@@ -42,7 +43,8 @@ export function findStoreFault(m: flotilla.raft.Message): string | undefined {
   const { store } = m;
   if (store === null || store === undefined) return 'no store fields';
   if (!isId(store.incarnation ?? 0)) return 'incarnation is not an incarnation';
-  const versions = [store.toIncarnation, store.heldVersion, store.baseVersion, store.version];
+  const { toIncarnation, heldVersion, baseVersion, logBatch } = store;
+  const versions = [toIncarnation, heldVersion, baseVersion, store.version, logBatch];
   if (!versions.every((n) => isCount(n ?? 0))) return 'a version is negative or not exact';
   if ((store.baseVersion ?? 0) > (store.version ?? 0)) return 'a delta goes backwards';
   const { rangeIds = [], terms = [], leaders = [], followers = [], removedRangeIds = [] } = store;
@@ -71,7 +73,7 @@ export function storeFromWire(m: flotilla.raft.Message): StoreMessage {
     set,
     removed,
   };
-  const { incarnation, toIncarnation, heldVersion } = store;
+  const { incarnation, toIncarnation, heldVersion, logBatch } = store;
   const kind = m.kind === kinds.STORE_HEARTBEAT ? 'storeHeartbeat' : 'storeHeartbeatResponse';
-  return { kind, incarnation, toIncarnation, sentAtMs: m.sentAtMs, delta, heldVersion };
+  return { kind, incarnation, toIncarnation, sentAtMs: m.sentAtMs, logBatch, delta, heldVersion };
 }

@@ -30,6 +30,8 @@ interface StoreEnvelope {
   /** The receiver's as far as the sender knows; 0 = not at all. */
   readonly toIncarnation: number;
   readonly delta: SetDelta;
+  /** The sender's log was durable up to this batch when it was sent. 0: the sender does not tell. */
+  readonly logBatch: number;
   /** The version that the sender holds of the receiver's set. */
   readonly heldVersion: number;
 }
@@ -49,6 +51,12 @@ export interface StoreHeartbeatResponse extends StoreEnvelope {
 }
 
 export type StoreMessage = StoreHeartbeat | StoreHeartbeatResponse;
+
+/** What a store was last heard to have: its start after that finds at least this batch in its log. */
+export interface HeardLog {
+  readonly incarnation: number;
+  readonly logBatch: number;
+}
 
 /** Everything that goes from store to store about consensus. */
 export type PeerMessage = RaftMessage | StoreMessage;

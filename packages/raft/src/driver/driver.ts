@@ -23,7 +23,7 @@ import type {
   TransferResult,
 } from '../core/raft-core.ts';
 import type { RaftMessage, SnapshotPoint } from '../messages.ts';
-import { isStoreMessage, type PeerMessage } from '../store-messages.ts';
+import { type HeardLog, isStoreMessage, type PeerMessage } from '../store-messages.ts';
 import { ApplyLine } from './apply-line.ts';
 import type { DriverOptions, DriverShell } from './driver-options.ts';
 import type { Group } from './group.ts';
@@ -236,6 +236,10 @@ export class Driver implements MultiRaft, DriverShell {
       bytesToApply: this.applying.pendingBytes,
       droppedMessages: this.inbox.dropped,
     };
+  }
+
+  heardOf(storeId: StoreId): HeardLog | undefined {
+    return this.liveness.heardOf(storeId);
   }
 
   announceCommit(rangeId: RangeId): void {

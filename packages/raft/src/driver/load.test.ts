@@ -184,6 +184,7 @@ describe('the inbox', () => {
       incarnation: 1,
       toIncarnation: 0,
       sentAtMs: 1,
+      logBatch: 0,
       heldVersion: 0,
       delta,
     };

@@ -20,7 +20,7 @@ import type {
   TransferResult,
 } from '../core/raft-core.ts';
 import type { Configuration, LogEntry, RaftMessage, SnapshotPoint } from '../messages.ts';
-import type { PeerMessage } from '../store-messages.ts';
+import type { HeardLog, PeerMessage } from '../store-messages.ts';
 
 export interface GroupOptions {
   readonly rangeId: RangeId;
@@ -162,6 +162,8 @@ export interface MultiRaft {
    */
   overload(): Overload;
   health(): DriverHealth;
+  /** What another store told of its log since this one's start: for it to ask when it has started again. */
+  heardOf(storeId: StoreId): HeardLog | undefined;
   /** As `RaftCore.announceCommit`. */
   announceCommit(rangeId: RangeId): void;
   transferLeadership(rangeId: RangeId, target: ReplicaId): TransferResult;

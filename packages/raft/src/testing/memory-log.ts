@@ -89,6 +89,7 @@ class MemoryGroupLog implements GroupLog {
 export class MemoryLog implements WriteAheadLog {
   /** True if the log that this one came from was closed. */
   closedCleanly = false;
+  recoveredBatch = 0;
   lastCheckpoint: Checkpoint | undefined;
   /** Batches of `append`, as they came. */
   readonly batches: (readonly GroupWrite[])[] = [];
@@ -98,6 +99,8 @@ export class MemoryLog implements WriteAheadLog {
   private readonly groups = new Map<RangeId, MemoryGroupLog>();
   private readonly clock: { nowMs(): number };
   private syncCount = 0;
+  /** Opening a log writes a batch too. */
+  private durableNumber = 1;
   private closed = false;
   private pending: { since: number; done: () => void } | undefined;
 
@@ -149,6 +152,8 @@ export class MemoryLog implements WriteAheadLog {
     const survivor = new MemoryLog(this.clock);
     survivor.lastCheckpoint = this.lastCheckpoint;
     survivor.closedCleanly = this.closed;
+    survivor.recoveredBatch = this.durableNumber;
+    survivor.durableNumber = this.durableNumber + 1;
     for (const [rangeId, log] of this.groups) {
       const copy = survivor.of(rangeId);
       copy.entriesHeld = [...log.entriesHeld];
@@ -164,6 +169,9 @@ export class MemoryLog implements WriteAheadLog {
   }
   rangeIds(): readonly RangeId[] {
     return [...this.groups.keys()].sort((a, b) => a - b);
+  }
+  durableBatch(): number {
+    return this.durableNumber;
   }
   sizeBytes(): number {
     return 0;
@@ -188,6 +196,7 @@ export class MemoryLog implements WriteAheadLog {
     return new Promise((resolve, reject) => {
       const done = (): void => {
         this.syncCount++;
+        this.durableNumber++;
         try {
           effect();
           resolve();

@@ -37,7 +37,9 @@ export interface Recovered {
   readonly closedCleanly: boolean;
   /** Where the next batch goes: after the one that opened this life. Everything before it is durable. */
   readonly end: Position;
-  /** Of the batch that opened this life. */
+  /** The last batch of earlier lives that was found, proven or not. 0: none. */
+  readonly recoveredBatch: number;
+  /** Of the batch that opened this life: not less, or what was told of the log would not hold of its next opening. */
   readonly batchNumber: number;
   readonly headerCrc: number;
   /** Bytes of a torn tail, which are never read again. */
@@ -95,6 +97,9 @@ class Recovery {
     if (tornBytes > 0) probe('walTornTail');
     for (const { payload } of unproven) this.noteClosing(payload, end.segment);
     const closedCleanly = this.closed && tornBytes === 0;
+    // A batch says of the one before it that it was synced, so that one at most is not proven.
+    assert(unproven.length <= 1, 'batch numbers never fall', { unproven: unproven.length });
+    const recoveredBatch = this.read?.number ?? 0;
     await segments.secureManifest();
     const opening = await this.writeOpening(end.segment, unproven);
     this.checkNothingMissing();
@@ -103,6 +108,7 @@ class Recovery {
       lastCheckpoint: this.lastCheckpoint,
       closedCleanly,
       end: opening,
+      recoveredBatch,
       batchNumber: this.replayed?.number ?? 0,
       headerCrc: this.replayed?.crc ?? 0,
       tornBytes,

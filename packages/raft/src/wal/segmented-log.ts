@@ -49,6 +49,7 @@ interface Batch {
 
 export class SegmentedLog implements WriteAheadLog {
   readonly closedCleanly: boolean;
+  readonly recoveredBatch: number;
   private readonly clock: Clock;
   private readonly segments: Segments;
   private readonly lock: DirectoryLock;
@@ -62,6 +63,7 @@ export class SegmentedLog implements WriteAheadLog {
   /** Everything before it is durable. */
   private synced: Position;
   private batchNumber: number;
+  private durableNumber: number;
   private headerCrc: number;
 
   private next: Promise<Segment | undefined> | undefined;
@@ -95,7 +97,9 @@ export class SegmentedLog implements WriteAheadLog {
     this.current = segments.get(recovered.end.segment);
     this.offset = recovered.end.offset;
     this.synced = recovered.end;
+    this.recoveredBatch = recovered.recoveredBatch;
     this.batchNumber = recovered.batchNumber;
+    this.durableNumber = recovered.batchNumber;
     this.headerCrc = recovered.headerCrc;
     this.prepareNext();
     this.noteWork();
@@ -198,6 +202,10 @@ export class SegmentedLog implements WriteAheadLog {
     return this.checkpointed;
   }
 
+  durableBatch(): number {
+    return this.durableNumber;
+  }
+
   sizeBytes(): number {
     return this.segments.sizeBytes();
   }
@@ -252,7 +260,7 @@ export class SegmentedLog implements WriteAheadLog {
       const bytes = this.seal();
       await segment.file.writeAndSync(offset, bytes);
       this.syncCount += 1;
-      this.synced = { segment: segment.number, offset: this.offset };
+      this.noteSynced(segment);
       batch.onDurable(segment.number, offset);
       if (opens) this.prepareNext();
     } catch (error) {
@@ -286,6 +294,12 @@ export class SegmentedLog implements WriteAheadLog {
     this.headerCrc = crc;
     this.offset += bytes.length;
     return bytes;
+  }
+
+  /** The batch that was sealed last is durable, and so is everything before it. */
+  private noteSynced(segment: Segment): void {
+    this.synced = { segment: segment.number, offset: this.offset };
+    this.durableNumber = this.batchNumber;
   }
 
   // ---- segments
@@ -386,9 +400,7 @@ export class SegmentedLog implements WriteAheadLog {
     const bytes = this.seal();
     this.markerWrite = current.file
       .writeAndSync(offset, bytes)
-      .then(() => {
-        this.synced = { segment: current.number, offset: this.offset };
-      })
+      .then(() => this.noteSynced(current))
       .catch((error: unknown) => {
         this.fail(error);
       })

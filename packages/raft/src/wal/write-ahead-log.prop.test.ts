@@ -215,10 +215,18 @@ async function runSteps(world: World, steps: readonly Step[]): Promise<void> {
   const expectSame = (): void =>
     expect(describeLog(log, rangeIds)).toEqual(model.describe(rangeIds));
   expectSame();
+  /** What was told of the log is found again, in this life and in all later ones. */
+  let told = 0;
+  const reopen = async (): Promise<void> => {
+    told = Math.max(told, log.durableBatch());
+    log = await open();
+    expect(log.recoveredBatch).toBeGreaterThanOrEqual(told);
+    expect(log.durableBatch()).toBeGreaterThanOrEqual(log.recoveredBatch);
+  };
   const die = async (crash: boolean): Promise<void> => {
     if (crash) memory?.crash();
     else memory?.kill();
-    log = await open();
+    await reopen();
     expect(log.closedCleanly).toBe(false);
   };
   const dieDuring = async (work: Promise<void>, after: ModelLog, ticks: number) => {
@@ -304,7 +312,7 @@ async function runSteps(world: World, steps: readonly Step[]): Promise<void> {
       }
       case 'reopen':
         await log.close();
-        log = await open();
+        await reopen();
         expect(log.closedCleanly).toBe(true);
         break;
       case 'crash':
@@ -319,7 +327,7 @@ async function runSteps(world: World, steps: readonly Step[]): Promise<void> {
     expectSame();
   }
   await log.close();
-  log = await open();
+  await reopen();
   expect(log.closedCleanly).toBe(true);
   expectSame();
   await log.close();

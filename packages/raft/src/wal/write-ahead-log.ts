@@ -70,6 +70,13 @@ export interface WriteAheadLog {
   /** True if the last life ended in `close`: nothing above the checkpoint needs replay. */
   readonly closedCleanly: boolean;
   readonly lastCheckpoint: Checkpoint | undefined;
+  /**
+   * Number of the last batch that is known to be durable. Batches are numbered over the life of the log, whatever its
+   * process: no later opening of it recovers a lower one. A log that does is an old copy, or its disk lost what it had synced.
+   */
+  durableBatch(): number;
+  /** What opening found: everything up to the batch of this number. 0: a new log. */
+  readonly recoveredBatch: number;
   /** Live bytes on disk, all segments. */
   sizeBytes(): number;
   /** Syncs since opening, and the time the current one has been running (0 = none): for the stall watchdog. */

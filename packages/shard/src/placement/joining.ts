@@ -15,6 +15,7 @@ import {
 } from '@flotilla/base';
 import { kv } from '../protocol/index.ts';
 import { checkDescriptor, type RangeDescriptor, replicaOnStore } from '../range-descriptor.ts';
+import { oldCopyError } from '../store/old-copy.ts';
 import { restOfIndex } from './gather.ts';
 import { type OwnRecord, strangerError } from './own-record.ts';
 import type { RangeContact, RangeInfo, StoreClient } from './store-client.ts';
@@ -62,7 +63,8 @@ async function attempt(options: JoiningOptions): Promise<string> {
   for (const { meta } of answers) firstRange.learn(meta);
   const found = await record.find();
   if (found === 'unreachable') return 'the first range does not answer';
-  if (found === 'stranger' || found === 'newer') throw strangerError(storeId, found);
+  if (found === 'stranger') throw strangerError(storeId);
+  if (found === 'newer') throw oldCopyError(storeId);
   if (found === 'none') {
     const rows = await indexRows(options);
     if (rows === undefined) return 'the meta index does not answer';

@@ -1,11 +1,14 @@
 /**
  * A store's own row among the cluster's: who it is, how full it is. Written every few seconds through the first range's
  * leaseholder like any write, so each success also proves that this process reaches a cluster that commits. The row is
- * how a disk is told from another one under the same number: whoever finds a stranger's row under its name must end.
+ * how a disk is told from another one under the same number: whoever finds a stranger's row under its name must end, and so
+ * must a copy of the disk that was made before the row was written.
  */
 import type { Clock, Logger, Prng, StoreId, Timer } from '@flotilla/base';
-import { ExitCode, FatalError, toHex } from '@flotilla/base';
+import { ExitCode, FatalError, present, toHex } from '@flotilla/base';
+import type { DiskCheck } from '../store/disk-check.ts';
 import type { Identity } from '../store/identity.ts';
+import { whatToDo } from '../store/old-copy.ts';
 import { decodeReport, encodeReport, reportKey, type StoreReport } from './cluster-rows.ts';
 import type { Capacity, StoreFigures, WriteHealth } from './settings.ts';
 import type { RangeContact } from './store-client.ts';
@@ -19,6 +22,9 @@ export interface OwnRecordOptions {
   readonly prng: Prng;
   readonly logger: Logger;
   readonly identity: () => Identity;
+  readonly disk: Pick<DiskCheck, 'durableBatch' | 'isOldCopy' | 'confirm' | 'refuse'>;
+  /** No row of this process was committed yet: others are asked who they are. Throws what must end the process. */
+  readonly askAround: () => Promise<void>;
   readonly firstRange: RangeContact;
   readonly figures: () => Pick<StoreFigures, 'replicas' | 'leases' | 'requests'>;
   readonly capacity: () => Promise<Capacity>;
@@ -35,6 +41,7 @@ export class OwnRecord {
   private readonly run: string;
   /** Version of the row that this process knows. Undefined: it must be read first. */
   private rowTimestamp: number | undefined;
+  private outdatedBy: StoreReport | undefined;
   private committedAtMs: number | undefined;
   private reason = 'no write has been tried yet';
   private lastRequests = 0;
@@ -68,7 +75,11 @@ export class OwnRecord {
     if (found === undefined) return 'unreachable';
     this.rowTimestamp = found.timestamp;
     if (found.value === undefined) return 'none';
-    return whose(decodeReport(found.value), identity(), this.run);
+    const report = decodeReport(found.value);
+    if (report?.storeUuid !== identity().storeUuid) return 'stranger';
+    if (report.run === this.run || !this.options.disk.isOldCopy(report)) return 'own';
+    this.outdatedBy = report;
+    return 'newer';
   }
 
   /** Writes the row if it is still as it was read. @returns whether it was */
@@ -81,6 +92,7 @@ export class OwnRecord {
     this.rowTimestamp = undefined;
     if (answer?.applied !== true) return false;
     this.rowTimestamp = answer.timestamp;
+    if (this.committedAtMs === undefined) await this.options.disk.confirm();
     this.committedAtMs = clock.nowMs();
     this.reason = '';
     return true;
@@ -104,6 +116,9 @@ export class OwnRecord {
   }
 
   private async round(): Promise<boolean> {
+    const { storeId, disk, askAround } = this.options;
+    if (this.committedAtMs === undefined) await askAround();
+    if (this.stopped) return false;
     if (this.rowTimestamp === undefined) {
       const found = await this.find();
       if (this.stopped) return false;
@@ -111,7 +126,8 @@ export class OwnRecord {
         this.reason = 'the first range does not answer';
         return false;
       }
-      if (found !== 'none' && found !== 'own') throw strangerError(this.options.storeId, found);
+      if (found === 'newer') await disk.refuse(present(this.outdatedBy, 'row'));
+      if (found === 'stranger') throw strangerError(storeId);
     }
     if (await this.write()) return true;
     this.reason = 'a write was not committed in time';
@@ -132,29 +148,15 @@ export class OwnRecord {
     return {
       ...{ storeId, storeUuid, machine, zone, version, incarnation, run: this.run },
       ...{ replicas, leases, requestsPerSecond, ...capacity },
+      logBatch: this.options.disk.durableBatch(),
     };
   }
 }
 
-function whose(
-  report: StoreReport | undefined,
-  identity: Identity,
-  run: string,
-): 'own' | 'stranger' | 'newer' {
-  if (report?.storeUuid !== identity.storeUuid) return 'stranger';
-  if (report.run !== run && (report.incarnation ?? 0) >= identity.incarnation) return 'newer';
-  return 'own';
-}
-
-export function strangerError(storeId: StoreId, found: 'stranger' | 'newer'): FatalError {
-  const [what, facts] =
-    found === 'stranger'
-      ? [`store ${storeId} of this cluster lives on another disk`, 'another disk']
-      : [`this disk is an older copy of store ${storeId}, which has run since`, 'an older copy'];
+export function strangerError(storeId: StoreId): FatalError {
   return new FatalError(
     ExitCode.identityMismatch,
-    `${what}: start this one with an empty directory under a number that was never used, and ` +
-      `if the other disk is lost, run \`flotilla store decommission ${storeId}\``,
-    { storeId, found: facts },
+    `store ${storeId} of this cluster lives on another disk. ${whatToDo(storeId)}`,
+    { storeId, found: 'another disk' },
   );
 }

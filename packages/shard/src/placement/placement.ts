@@ -11,6 +11,7 @@ import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { rangeInfo } from '../replica/answers.ts';
 import type { StoreContext } from '../store/context.ts';
+import type { DiskCheck } from '../store/disk-check.ts';
 import { Allocator } from './allocator.ts';
 import { joinWhenPossible } from './joining.ts';
 import { OwnRecord } from './own-record.ts';
@@ -28,10 +29,13 @@ const defaults = {
 /** Rows that were missed before a store is suspect. */
 const suspectAfterReports = 3;
 
+const done = Promise.resolve();
+
 export interface PlacementOptions {
   readonly context: StoreContext;
   readonly settings: PlacementSettings;
   readonly clusterId: () => Uint8Array | undefined;
+  readonly disk: DiskCheck;
   /** Where the first range is, as far as this store knows. */
   readonly metaDescriptor: () => RangeDescriptor | undefined;
   /** Of what its leaseholders tell. */
@@ -74,6 +78,9 @@ export class Placement {
     this.record = new OwnRecord({
       ...{ storeId, machine, zone: settings.zone ?? '', version, clock, prng, logger },
       identity: context.identity,
+      disk: options.disk,
+      askAround: () =>
+        options.clusterId() === undefined ? done : options.disk.askAgain(this.client),
       firstRange: this.firstRange,
       figures: () => ({
         replicas: replicas.size,

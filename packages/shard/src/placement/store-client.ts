@@ -29,6 +29,7 @@ export type RequestBody = Omit<flotilla.kv.Request.$Properties, 'requestId' | 't
 export type Response = flotilla.kv.Response;
 export type RangeInfo = flotilla.kv.RangeInfo.$Properties;
 export type Row = flotilla.kv.Row;
+export type Discovery = flotilla.kv.DiscoverResponse;
 
 export interface StoreClientOptions {
   readonly storeId: StoreId;
@@ -107,17 +108,29 @@ export class StoreClient {
     });
   }
 
-  /** What all stores that answer in time say. */
-  discover(timeoutMs: number): Promise<flotilla.kv.DiscoverResponse[]> {
+  /**
+   * What all stores that answer in time say.
+   * @param aboutStoreId they also say what they heard of this store
+   * @param isEnough nobody else is waited for
+   */
+  discover(
+    timeoutMs: number,
+    aboutStoreId = 0,
+    isEnough: (found: readonly Discovery[]) => boolean = () => false,
+  ): Promise<Discovery[]> {
     return new Promise((resolve) => {
-      const found: flotilla.kv.DiscoverResponse[] = [];
-      const requestId = this.send({ kind: 'all-stores' }, { discover: {} }, timeoutMs);
-      this.waiting.set(requestId, ({ discover }) => {
-        if (discover) found.push(discover as flotilla.kv.DiscoverResponse);
-      });
-      this.options.clock.setTimer(timeoutMs, () => {
+      const found: Discovery[] = [];
+      const body = { discover: { aboutStoreId } };
+      const requestId = this.send({ kind: 'all-stores' }, body, timeoutMs);
+      const end = (): void => {
+        timer.cancel();
         this.waiting.delete(requestId);
         resolve(found);
+      };
+      const timer = this.options.clock.setTimer(timeoutMs, end);
+      this.waiting.set(requestId, ({ discover }) => {
+        if (discover) found.push(discover as Discovery);
+        if (isEnough(found)) end();
       });
     });
   }

@@ -15,6 +15,7 @@ import {
   toStoreId,
 } from '@flotilla/base';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
+import type { LogStart } from './old-copy.ts';
 
 const formatVersion = 1;
 
@@ -30,6 +31,10 @@ export interface Identity {
   readonly checkpointHlc: number;
   /** Where ranges are looked up; kept for stores that hold no replica of it. */
   readonly metaDescriptor: RangeDescriptor | undefined;
+  /** The first start since the cluster last agreed that this disk is the newest of its store. Undefined: it has. */
+  readonly unconfirmed?: LogStart | undefined;
+  /** It was proved that this disk is an old copy. It never runs again. */
+  readonly outdated?: boolean | undefined;
 }
 
 export function identityPath(directory: string): string {
@@ -58,6 +63,8 @@ export async function readIdentity(disk: Disk, directory: string): Promise<Ident
     clusterId: raw.clusterId,
     checkpointHlc: raw.checkpointHlc,
     metaDescriptor: raw.meta === undefined ? undefined : fromRawDescriptor(raw.meta),
+    unconfirmed: raw.unconfirmed,
+    outdated: raw.outdated,
   };
 }
 
@@ -98,6 +105,8 @@ interface RawIdentity {
   readonly clusterId: string | undefined;
   readonly checkpointHlc: number;
   readonly meta?: RawDescriptor | undefined;
+  readonly unconfirmed?: LogStart | undefined;
+  readonly outdated?: boolean | undefined;
 }
 
 function fromRawDescriptor(raw: RawDescriptor): RangeDescriptor | undefined {

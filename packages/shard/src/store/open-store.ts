@@ -17,6 +17,7 @@ import { maxClockOffsetMs } from '../limits.ts';
 import { wholeEngine } from '../state/storage-keys.ts';
 import { isOwnEngine } from './bootstrap.ts';
 import { type Identity, identityPath, readIdentity, writeIdentity } from './identity.ts';
+import { oldCopyError } from './old-copy.ts';
 import { recoverContents } from './recovery.ts';
 import { RunningStore } from './running-store.ts';
 import type { Store, StoreOptions } from './store-api.ts';
@@ -38,9 +39,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     opened.push(engine);
     const before = known ?? (await newIdentity(options, engine));
     checkIdentity(options, before, engine);
-    // The new incarnation is on disk before the store says or writes anything.
-    const identity = { ...before, incarnation: before.incarnation + 1 };
-    await writeIdentity(disk, directory, identity);
+    if (before.outdated === true) throw oldCopyError(before.storeId, { directory });
+    // A log without an identity would be nobody's.
+    if (known === undefined) await writeIdentity(disk, directory, before);
     const wal = await openWriteAheadLog({
       disk,
       directory: `${directory}/wal`,
@@ -50,7 +51,16 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
     });
     opened.push(wal);
-    checkLog(options, identity, wal);
+    checkLog(options, before, wal);
+    const incarnation = before.incarnation + 1;
+    const { recoveredBatch } = wal;
+    const identity = {
+      ...before,
+      incarnation,
+      unconfirmed: before.unconfirmed ?? { incarnation, recoveredBatch },
+    };
+    // The new incarnation is on disk before the store says anything.
+    await writeIdentity(disk, directory, identity);
     const hlc = new HybridLogicalClock(options.clock, {
       maxOffsetMs: maxClockOffsetMs,
       floor: toTimestamp(wal.lastCheckpoint?.hlcUpperBound ?? 0),

@@ -51,7 +51,7 @@ export interface RequestServerOptions {
   readonly followerReads: () => FollowerReads | undefined;
   readonly isOurs: (header: FrameHeader) => boolean;
   readonly observeHeader: (header: FrameHeader) => void;
-  readonly discover: () => Answer;
+  readonly discover: (request: flotilla.kv.DiscoverRequest.$Properties) => Answer;
   readonly status: () => Answer;
   readonly bootstrap: (request: flotilla.kv.BootstrapRequest.$Properties) => Promise<Answer>;
   /** Asked of the leaseholder: hands its range to another store. */
@@ -139,7 +139,7 @@ export class RequestServer {
   private serveStore(clientId: string, request: Request): void {
     const { admission, discover, status, bootstrap, onFatal } = this.options;
     const { requestId } = request;
-    if (request.discover) admission.sendUncounted(clientId, requestId, discover());
+    if (request.discover) admission.sendUncounted(clientId, requestId, discover(request.discover));
     else if (request.status) admission.sendUncounted(clientId, requestId, status());
     else
       bootstrap(request.bootstrap ?? {}).then(

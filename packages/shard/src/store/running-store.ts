@@ -29,6 +29,7 @@ import type { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Admission } from './admission.ts';
 import type { StoreContext } from './context.ts';
+import { DiskCheck, storesBeside } from './disk-check.ts';
 import type { StoreFoundation } from './foundation.ts';
 import { handOver } from './hand-over.ts';
 import { type Identity, writeIdentity } from './identity.ts';
@@ -47,6 +48,7 @@ export class RunningStore implements Store {
   private readonly context: StoreContext;
   private readonly server: RequestServer;
   private readonly requests: StoreRequests;
+  private readonly diskCheck: DiskCheck;
   private readonly meta: MetaLink;
   private readonly placement: Placement | undefined;
   private readonly identityWrites = new OneAtATime();
@@ -71,12 +73,14 @@ export class RunningStore implements Store {
       this.markReady = resolve;
     });
     this.context = this.makeContext(options);
+    this.diskCheck = new DiskCheck(this.context, () => this.clusterId);
     this.meta = new MetaLink(this.context);
     this.requests = new StoreRequests({
       context: this.context,
       meta: this.meta,
       clusterId: () => this.clusterId,
       raft: () => this.member?.raft,
+      writeHealth: () => this.writeHealth,
       rateOf: (rangeId) => this.member?.load.rate(rangeId) ?? 0,
       onFounded: (founded, states) => {
         this.clusterId = founded;
@@ -95,7 +99,7 @@ export class RunningStore implements Store {
       followerReads: () => this.member?.followerReads,
       isOurs: this.context.isOurs,
       observeHeader: this.context.observeHeader,
-      discover: () => this.requests.discover(),
+      discover: (request) => this.requests.discover(request),
       status: () => this.requests.status(),
       bootstrap: (request) => this.requests.bootstrap(request),
       transferLease: (replica, request) =>
@@ -115,6 +119,7 @@ export class RunningStore implements Store {
             context: this.context,
             settings: options.placement,
             clusterId: () => this.clusterId,
+            disk: this.diskCheck,
             metaDescriptor: () => this.meta.descriptor(),
             figures: this.meta.figures,
             requestRate: (rangeId) => this.member?.load.steadyRate(rangeId) ?? 0,
@@ -122,14 +127,14 @@ export class RunningStore implements Store {
             tellFigures: (figures) => this.meta.tellFigures(figures),
             join: (clusterId, meta) => this.requests.join(clusterId, meta),
           });
-    if (this.clusterId !== undefined) this.becomeMember(foundation.ranges, false);
-    else this.placement?.lookForCluster();
     const onFrame = (frame: Uint8Array): void => this.server.onFrame(frame);
     const { transport } = options;
     this.kvListeners.push(
       transport.listen({ kind: 'store', storeId: this.storeId, channel: 'kv' }, onFrame),
       transport.listen({ kind: 'all-stores' }, onFrame),
     );
+    if (this.clusterId === undefined) this.placement?.lookForCluster();
+    else this.returnAsMember(foundation.ranges);
   }
 
   get writeHealth(): WriteHealth | undefined {
@@ -211,6 +216,24 @@ export class RunningStore implements Store {
       hasFailed: () => this.failed,
       fail: (cause) => this.fail(cause),
     };
+  }
+
+  /** Asks the stores that it shares ranges with whether this disk is the newest; where there are none, begins at once. */
+  private returnAsMember(states: readonly RangeState[]): void {
+    const descriptors = states.map(({ descriptor }) => descriptor);
+    const peers = storesBeside(this.storeId, [...descriptors, this.identity.metaDescriptor]);
+    if (peers.size === 0) {
+      this.becomeMember(states, false);
+      return;
+    }
+    this.diskCheck.askBeforeStart(peers).then(
+      () => {
+        if (!this.context.isStopping()) this.becomeMember(states, false);
+      },
+      (error: unknown) => {
+        if (!this.context.isStopping()) this.fail(error);
+      },
+    );
   }
 
   private becomeMember(states: readonly RangeState[], fresh: boolean): void {

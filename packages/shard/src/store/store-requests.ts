@@ -2,10 +2,11 @@
  * Requests to the store itself rather than to a range: who is there, how it does, and found yourself. Answered before
  * the store is founded too.
  */
-import { asBuffer, equalBytes, noClusterId } from '@flotilla/base';
+import { asBuffer, equalBytes, noClusterId, toStoreId } from '@flotilla/base';
 import type { MultiRaft } from '@flotilla/raft';
 import type { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
+import type { WriteHealth } from '../placement/settings.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import { type Answer, rangeInfo } from '../replica/answers.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
@@ -20,6 +21,9 @@ import type { StoreContext } from './context.ts';
 import type { MetaLink } from './meta-link.ts';
 import { statusOf } from './status.ts';
 
+/** So long after its last committed row a store says that its cluster commits. Unit: ms. */
+const commitsForMs = 20_000;
+
 export interface StoreRequestsOptions {
   readonly context: StoreContext;
   readonly clusterId: () => Buffer | undefined;
@@ -28,6 +32,7 @@ export interface StoreRequestsOptions {
   readonly rateOf: (rangeId: number) => number;
   /** Undefined before founding. */
   readonly raft: () => MultiRaft | undefined;
+  readonly writeHealth: () => WriteHealth | undefined;
   /** The state is on disk: the store is part of this cluster from now on. */
   readonly onFounded: (clusterId: Buffer, states: readonly RangeState[]) => void;
 }
@@ -42,15 +47,21 @@ export class StoreRequests {
     this.startedAtMs = options.context.options.clock.nowMs();
   }
 
-  discover(): Answer {
+  discover({ aboutStoreId }: flotilla.kv.DiscoverRequest.$Properties): Answer {
     const { storeId, replicas, options } = this.options.context;
     const meta = replicas.get(metaRangeId);
     const descriptor = this.options.meta.descriptor();
     const known = new Set<number>([storeId]);
     for (const replica of replicas.values())
       for (const member of replica.descriptor.replicas) known.add(member.storeId);
+    // Whoever asks may send any number.
+    const isId = Number.isSafeInteger(aboutStoreId) && (aboutStoreId ?? 0) >= 1;
+    const heard = isId ? this.options.raft()?.heardOf(toStoreId(aboutStoreId ?? 0)) : undefined;
     return {
       discover: {
+        heardIncarnation: heard?.incarnation ?? 0,
+        heardLogBatch: heard?.logBatch ?? 0,
+        commits: this.commits(),
         storeId,
         clusterId: this.clusterIdOrNone(),
         meta: meta?.info() ?? (descriptor === undefined ? null : rangeInfo(descriptor, 0, 0)),
@@ -58,6 +69,12 @@ export class StoreRequests {
         version: options.version,
       },
     };
+  }
+
+  private commits(): boolean {
+    const committedAtMs = this.options.writeHealth()?.committedAtMs;
+    const { clock } = this.options.context.options;
+    return committedAtMs !== undefined && clock.nowMs() - committedAtMs <= commitsForMs;
   }
 
   status(): Answer {

@@ -104,6 +104,11 @@ export class MemoryEngine implements Engine {
     return rows;
   }
 
+  /** What a copy of its files holds, taken while it runs. */
+  copy(): MemoryEngine {
+    return new MemoryEngine(this.tree.clone());
+  }
+
   /** Called at the beginning of every write and flush: where a test may crash the machine. */
   onOperation: () => void = () => {};
 

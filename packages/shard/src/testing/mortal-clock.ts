@@ -9,6 +9,10 @@ export class MortalClock implements Clock {
     this.clock = clock;
   }
 
+  get isAlive(): boolean {
+    return this.alive;
+  }
+
   kill(): void {
     this.alive = false;
   }

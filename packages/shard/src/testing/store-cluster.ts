@@ -47,6 +47,12 @@ export interface StoreClusterOptions {
   readonly syncDelayMs?: readonly [number, number];
 }
 
+/** Belongs to the store that it is put back to. */
+export interface DiskCopy {
+  readonly disk: MemoryDisk;
+  readonly engine: MemoryEngine;
+}
+
 interface Machine {
   readonly storeId: StoreId;
   disk: MemoryDisk;
@@ -130,7 +136,7 @@ export class StoreCluster {
       disk: machine.disk.session(),
       openEngine: async () => machine.engine,
       onFatal: (error) => {
-        if (machine.running?.clock === clock) this.fatal.push({ storeId, error });
+        if (clock.isAlive) this.fatal.push({ storeId, error });
       },
       walSegmentBytes: 256 * 1024,
       pid: life,
@@ -208,6 +214,21 @@ export class StoreCluster {
     const machine = this.machine(storeId);
     assert(machine.running === undefined, 'the store is down', { storeId });
     machine.engine = engine;
+  }
+
+  /** What a backup of the machine's disk holds. The store may be running. */
+  copyOf(storeId: StoreId): DiskCopy {
+    const { disk, engine } = this.machine(storeId);
+    const options = { prng: new SeededPrng(this.options.seed, 300 + storeId), clock: this.clock };
+    return { disk: disk.clone(options), engine: engine.copy() };
+  }
+
+  /** The backup is put back. The store must be down. */
+  putBack(storeId: StoreId, copy: DiskCopy): void {
+    const machine = this.machine(storeId);
+    assert(machine.running === undefined, 'the store is down', { storeId });
+    machine.disk = copy.disk;
+    machine.engine = copy.engine;
   }
 
   /** The machine gets a new, empty disk. The store must be down. */

@@ -26,6 +26,8 @@ export class HeartbeatSession {
 
 export interface FollowerSideOptions {
   readonly incarnation: number;
+  /** As \`WriteAheadLog.durableBatch\`. */
+  readonly durableBatch: () => number;
   readonly electionTimeoutMs: number;
   readonly changesPerMessageMax: number;
   readonly send: (message: StoreHeartbeatResponse) => void;
@@ -91,13 +93,14 @@ export class FollowerSide {
   }
 
   private answer(session: HeartbeatSession): void {
-    const { incarnation, changesPerMessageMax, send } = this.options;
+    const { incarnation, changesPerMessageMax, durableBatch, send } = this.options;
     for (const delta of session.supported.deltas(changesPerMessageMax))
       send({
         kind: 'storeHeartbeatResponse',
         incarnation,
         toIncarnation: session.incarnation,
         sentAtMs: session.sentAtMs,
+        logBatch: durableBatch(),
         delta,
         heldVersion: session.led.version,
       });

@@ -22,6 +22,8 @@ export class AnswerSession {
 
 export interface LeaderSideOptions {
   readonly incarnation: number;
+  /** As \`WriteAheadLog.durableBatch\`. */
+  readonly durableBatch: () => number;
   readonly heartbeatIntervalMs: number;
   readonly electionTimeoutMs: number;
   readonly changesPerMessageMax: number;
@@ -118,7 +120,8 @@ export class LeaderSide {
   }
 
   private beat(now: number): void {
-    const { incarnation, heartbeatIntervalMs, changesPerMessageMax, send } = this.options;
+    const { incarnation, heartbeatIntervalMs, changesPerMessageMax, durableBatch, send } =
+      this.options;
     // A store that led nothing and was told so, or cannot be told, is not spoken to.
     if (this.leads.size === 0 && (this.leads.isAcknowledged || this.silent)) {
       this.nextBeatMs = Number.POSITIVE_INFINITY;
@@ -134,6 +137,7 @@ export class LeaderSide {
         incarnation,
         toIncarnation: this.answers?.incarnation ?? 0,
         sentAtMs: now,
+        logBatch: durableBatch(),
         delta,
         heldVersion: this.answers?.supported.version ?? 0,
       });

@@ -15,6 +15,7 @@ const interval = 100;
 function follower(incarnation: number): FollowerSide {
   return new FollowerSide({
     incarnation,
+    durableBatch: () => 7,
     electionTimeoutMs: 1000,
     changesPerMessageMax: 10,
     send: (message) => answers.push(message),
@@ -52,6 +53,7 @@ beforeEach(() => {
   now = 0;
   leader = new LeaderSide({
     incarnation: 1,
+    durableBatch: () => 7,
     heartbeatIntervalMs: interval,
     electionTimeoutMs: 1000,
     changesPerMessageMax: 10,

@@ -471,6 +471,7 @@ describe('messages between stores', () => {
       sentAtMs: c.clock.nowMs() + 10_000,
       delta: { base: 0, version: 1, complete: true, set: [], removed: [range] },
       heldVersion: 1_000_000,
+      logBatch: 5,
     };
     leader.raft.receive(toStoreId(77), [nonsense]);
     await c.run(1000);

@@ -6,7 +6,7 @@
  * heartbeat speaks for all groups as they are at that moment; `arm` at the end.
  */
 import type { RangeId, StoreId } from '@flotilla/base';
-import type { StoreMessage } from '../../store-messages.ts';
+import type { HeardLog, StoreMessage } from '../../store-messages.ts';
 import type { DriverShell } from '../driver-options.ts';
 import type { Group } from '../group.ts';
 import { Timekeeper } from '../timekeeper.ts';
@@ -88,6 +88,11 @@ export class StoreLiveness {
     return group.core.nextDeadline();
   }
 
+  /** What the other store told of its log. Undefined: nothing since this store's start. */
+  heardOf(storeId: StoreId): HeardLog | undefined {
+    return this.peers.get(storeId)?.heard;
+  }
+
   receive(from: StoreId, message: StoreMessage): void {
     this.inbox.push({ from, message });
   }
@@ -99,6 +104,7 @@ export class StoreLiveness {
       this.inbox = [];
       for (const { from, message } of inbox) {
         const peer = this.peer(from);
+        peer.hear(message);
         if (message.kind === 'storeHeartbeat') peer.follower.onHeartbeat(message, now);
         else peer.leader.onAnswer(message, now);
       }
@@ -159,6 +165,7 @@ export class StoreLiveness {
     const { groupOf, maySend } = this.options;
     const common = {
       incarnation: options.incarnation,
+      durableBatch: () => options.wal.durableBatch(),
       heartbeatIntervalMs: options.timings.heartbeatIntervalMs,
       electionTimeoutMs: options.timings.electionTimeoutMs,
       changesPerMessageMax: options.driverLimits.storeChangesPerMessageMax,
