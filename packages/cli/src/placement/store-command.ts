@@ -3,8 +3,8 @@
  * until it is so, saying how far it is.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DbError, type Span, timestampToWallMs, toTimestamp } from '@flotilla/base';
-import type { KvRow, Router } from '@flotilla/router';
+import { DbError, timestampToWallMs, toTimestamp } from '@flotilla/base';
+import type { Router } from '@flotilla/router';
 import {
   decodeIntent,
   decodeReport,
@@ -19,6 +19,7 @@ import type { ProcessConfig } from '../config/settings.ts';
 import type { Output } from '../output.ts';
 import { gatherStatus } from '../status/cluster-status.ts';
 import { borderless, bytesText, durationText } from '../status/status-table.ts';
+import { dutiesOf, placedOn, readIndex, rowsOf, type StoreDuties } from './store-duties.ts';
 import { withCluster } from './with-cluster.ts';
 
 export interface StoreLine {
@@ -28,8 +29,11 @@ export interface StoreLine {
   readonly version: string;
   /** Since its row was written. */
   readonly silentMs: number;
+  /** As it has said itself. */
   readonly replicas: number;
   readonly leases: number;
+  /** Ranges with a replica on it, by the meta index. Undefined: not known just now. */
+  readonly placed: number | undefined;
   readonly capacityBytes: number;
   readonly usedBytes: number;
   readonly requestsPerSecond: number;
@@ -42,6 +46,7 @@ export type StoreWish = 'drain' | 'undrain' | 'decommission';
 /** Unit: ms. */
 const pollMs = 500;
 const askMs = 500;
+const indexTimeoutMs = 5000;
 /** Rows that a store misses before it is shown as silent. */
 const silentAfterMs = 15_000;
 
@@ -84,8 +89,11 @@ export function runStoreWish(
   });
 }
 
-/** Says what is left whenever it has become less. */
-async function waitUntilGone(
+/**
+ * Says what is left, and what is not known of it, whenever that changes.
+ * @throws DbError(TIMEOUT)
+ */
+export async function waitUntilGone(
   router: Router,
   { storeId, wish, timeoutMs }: { storeId: number; wish: StoreWish; timeoutMs: number },
   say: (line: string) => void,
@@ -94,15 +102,10 @@ async function waitUntilGone(
   const forGood = wish === 'decommission';
   let said = '';
   for (;;) {
-    const { ranges } = await gatherStatus(router, askMs);
-    const leases = ranges.filter((range) => range.leaseholderStoreId === storeId).length;
-    const replicas = ranges.filter((range) =>
-      range.replicas.some((replica) => replica.storeId === storeId),
-    ).length;
-    if (ranges.length > 0 && leases === 0 && (!forGood || replicas === 0)) break;
-    const left = forGood
-      ? `s${storeId}: ${replicas} replicas and ${leases} leases are left.`
-      : `s${storeId}: ${leases} leases are left.`;
+    const index = await readIndex(router, indexTimeoutMs);
+    const duties = dutiesOf(storeId, index, await gatherStatus(router, askMs));
+    if (isFree(duties, forGood)) break;
+    const left = leftText(storeId, duties, forGood);
     if (left !== said) say(left);
     said = left;
     if (performance.now() > deadline)
@@ -119,6 +122,17 @@ async function waitUntilGone(
   );
 }
 
+function isFree({ replicas, leases, waitingFor }: StoreDuties, forGood: boolean): boolean {
+  return waitingFor.length === 0 && leases === 0 && (!forGood || replicas === 0);
+}
+
+function leftText(storeId: number, duties: StoreDuties, forGood: boolean): string {
+  const { replicas, leases, waitingFor } = duties;
+  const counts = forGood ? `${replicas} replicas and ${leases} leases` : `${leases} leases`;
+  if (waitingFor.length === 0) return `s${storeId}: ${counts} are left.`;
+  return `s${storeId}: ${counts} are left that are known of; still waiting for ${waitingFor.join('; ')}.`;
+}
+
 export async function storeLines(router: Router, timeoutMs: number): Promise<StoreLine[]> {
   const intents = new Map<number, { draining: boolean; decommissioning: boolean }>();
   for (const { key, value } of await rowsOf(router, intentSpan, timeoutMs)) {
@@ -126,27 +140,23 @@ export async function storeLines(router: Router, timeoutMs: number): Promise<Sto
     const storeId = Buffer.from(key).readUInt32BE(key.length - 4);
     intents.set(storeId, { draining, decommissioning });
   }
+  const index = await readIndex(router, timeoutMs);
   const now = Date.now();
   return (await rowsOf(router, reportSpan, timeoutMs)).flatMap(({ value, timestamp }) => {
     const report = decodeReport(value);
     if (report === undefined) return [];
     const silentMs = Math.max(0, now - timestampToWallMs(toTimestamp(timestamp)));
     const none = { draining: false, decommissioning: false };
-    return [lineOf(report, silentMs, intents.get(report.storeId) ?? none)];
+    const intent = intents.get(report.storeId) ?? none;
+    return [{ ...lineOf(report, silentMs, intent), placed: placedOn(report.storeId, index) }];
   });
-}
-
-async function rowsOf(router: Router, span: Span, timeoutMs: number): Promise<KvRow[]> {
-  const rows: KvRow[] = [];
-  for await (const batch of router.scan(span, { timeoutMs })) rows.push(...batch);
-  return rows;
 }
 
 function lineOf(
   report: StoreReport,
   silentMs: number,
   intent: { readonly draining: boolean; readonly decommissioning: boolean },
-): StoreLine {
+): Omit<StoreLine, 'placed'> {
   const { storeId, machine, zone, version, replicas, leases } = report;
   const { capacityBytes, usedBytes, requestsPerSecond } = report;
   return {
@@ -175,10 +185,10 @@ export function storeText(lines: readonly StoreLine[]): string {
 }
 
 function stateText(line: StoreLine): string {
-  const { silentMs, draining, decommissioning, replicas } = line;
+  const { silentMs, draining, decommissioning, placed } = line;
   const parts: string[] = [];
   if (silentMs > silentAfterMs) parts.push(`silent for ${durationText(silentMs)}`);
-  if (decommissioning) parts.push(replicas === 0 ? 'decommissioned' : 'decommissioning');
+  if (decommissioning) parts.push(placed === 0 ? 'decommissioned' : 'decommissioning');
   else if (draining) parts.push('draining');
   return parts.length === 0 ? 'alive' : parts.join(', ');
 }
