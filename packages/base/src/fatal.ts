@@ -21,7 +21,7 @@ export const ExitCode = {
   diskFull: 73,
   /** Any other write or sync error of the disk. */
   diskFailed: 74,
-  /** The data directory belongs to another cluster or store, or is older than its identity file says. */
+  /** The data directory belongs to another cluster or store, or is older than its identity file or other stores say. */
   identityMismatch: 75,
   /** The disk made no progress for longer than the watchdog allows. */
   diskStalled: 76,

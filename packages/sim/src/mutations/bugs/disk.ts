@@ -30,6 +30,51 @@ export const disk: readonly Mutant[] = [
     hunt: { only: ['powerLoss', 'crashAll', 'checkpoint'] },
   },
   {
+    name: 'old-copy-of-a-disk-is-believed',
+    breaks: 'a start finds at least what the lives before it have told of their log (ADR 0024)',
+    changes: [
+      {
+        file: 'packages/shard/src/store/old-copy.ts',
+        find: 'return told.logBatch > recoveredBatch;',
+        replace: 'return told.logBatch > recoveredBatch + 1e9;',
+      },
+    ],
+    hunt: {
+      test: 'packages/shard/src/store/old-disk.test.ts',
+      because: 'seeds do not put old copies of disks back',
+    },
+  },
+  {
+    name: 'old-copy-fills-its-log-up',
+    breaks: 'what lives write that nobody has confirmed makes no copy good (ADR 0024)',
+    changes: [
+      {
+        file: 'packages/shard/src/store/open-store.ts',
+        find: 'unconfirmed: before.unconfirmed ?? { incarnation, recoveredBatch },',
+        replace: 'unconfirmed: { incarnation, recoveredBatch },',
+      },
+    ],
+    hunt: {
+      test: 'packages/shard/src/store/old-disk.test.ts',
+      because: 'seeds do not put old copies of disks back',
+    },
+  },
+  {
+    name: 'told-before-it-is-durable',
+    breaks: 'a store tells nobody of a batch that is not synced (ADR 0024)',
+    changes: [
+      {
+        file: 'packages/raft/src/wal/segmented-log.ts',
+        find: 'this.batchNumber += 1;',
+        replace: 'this.batchNumber += 1;\n    this.durableNumber = this.batchNumber;',
+      },
+    ],
+    hunt: {
+      test: 'packages/raft/src/wal/write-ahead-log.prop.test.ts',
+      because: 'a crash has to come between the sending of a heartbeat and the end of a sync',
+    },
+  },
+  {
     name: 'silent-after-a-checkpoint-that-hung',
     breaks: 'L8: a store is silent while its disk hangs, and no longer',
     changes: [
