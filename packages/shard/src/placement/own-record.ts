@@ -24,7 +24,7 @@ export interface OwnRecordOptions {
   readonly identity: () => Identity;
   readonly disk: Pick<DiskCheck, 'durableBatch' | 'isOldCopy' | 'confirm' | 'refuse'>;
   /** No row of this process was committed yet: others are asked who they are. Throws what must end the process. */
-  readonly askAround: () => Promise<void>;
+  readonly askAround: (inVainBefore: boolean) => Promise<void>;
   readonly firstRange: RangeContact;
   readonly figures: () => Pick<StoreFigures, 'replicas' | 'leases' | 'requests'>;
   readonly capacity: () => Promise<Capacity>;
@@ -41,6 +41,8 @@ export class OwnRecord {
   private readonly run: string;
   /** Version of the row that this process knows. Undefined: it must be read first. */
   private rowTimestamp: number | undefined;
+  /** The first range was asked in vain. */
+  private inVain = false;
   private outdatedBy: StoreReport | undefined;
   private committedAtMs: number | undefined;
   private reason = 'no write has been tried yet';
@@ -117,13 +119,14 @@ export class OwnRecord {
 
   private async round(): Promise<boolean> {
     const { storeId, disk, askAround } = this.options;
-    if (this.committedAtMs === undefined) await askAround();
+    if (this.committedAtMs === undefined) await askAround(this.inVain);
     if (this.stopped) return false;
     if (this.rowTimestamp === undefined) {
       const found = await this.find();
       if (this.stopped) return false;
       if (found === 'unreachable') {
         this.reason = 'the first range does not answer';
+        this.inVain = true;
         return false;
       }
       if (found === 'newer') await disk.refuse(present(this.outdatedBy, 'row'));

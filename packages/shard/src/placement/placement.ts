@@ -79,8 +79,8 @@ export class Placement {
       ...{ storeId, machine, zone: settings.zone ?? '', version, clock, prng, logger },
       identity: context.identity,
       disk: options.disk,
-      askAround: () =>
-        options.clusterId() === undefined ? done : options.disk.askAgain(this.client),
+      askAround: (inVainBefore) =>
+        options.clusterId() === undefined ? done : options.disk.askAgain(this.client, inVainBefore),
       firstRange: this.firstRange,
       figures: () => ({
         replicas: replicas.size,

@@ -21,6 +21,8 @@ export class DiskCheck {
   private readonly clusterId: () => Uint8Array | undefined;
   private readonly start: LogStart;
   private takesPart = false;
+  /** No other store has replicas of its ranges: it needs nobody to commit. */
+  private isAlone = false;
 
   constructor(context: StoreContext, clusterId: () => Uint8Array | undefined) {
     this.context = context;
@@ -50,9 +52,14 @@ export class DiskCheck {
     throw oldCopyError(this.context.storeId, { told, start: this.start });
   }
 
+  /** The store has replicas, and nobody else has any of these ranges: there is nobody to wait for. */
+  beginAlone(): void {
+    this.isAlone = true;
+  }
+
   /**
    * Before the store takes part. Resolves once all stores that share ranges with it have answered, or after a moment.
-   * @throws FatalError(identityMismatch): old, or of another cluster
+   * @throws FatalError(identityMismatch)
    */
   async askBeforeStart(peers: ReadonlySet<StoreId>): Promise<void> {
     const { storeId, options, hlc, isStopping } = this.context;
@@ -64,11 +71,13 @@ export class DiskCheck {
     });
     try {
       const answers: Discovery[] = [];
-      for (let ask = 1; ask <= asksAtStart && !isStopping(); ask++) {
+      for (let ask = 1; ask <= asksAtStart; ask++) {
         answers.push(
           ...(await client.discover(askMs, storeId, (found) => this.isSettled(peers, found))),
         );
-        await this.judge(answers);
+        // From now on the directory is somebody else's.
+        if (isStopping()) return;
+        await this.refuseIfOld(answers);
         if (haveAnswered(peers, answers, this.self().clusterId)) return;
       }
     } finally {
@@ -76,10 +85,18 @@ export class DiskCheck {
     }
   }
 
-  /** The store takes part, and has not reached its first range yet. @throws as `askBeforeStart` */
-  async askAgain(client: StoreClient): Promise<void> {
+  /**
+   * The store takes part, and has not written its row yet. In vain before: its own cluster had the time to begin.
+   * @throws FatalError(identityMismatch): old, or of another cluster
+   */
+  async askAgain(client: StoreClient, inVainBefore: boolean): Promise<void> {
     this.takesPart = true;
-    await this.judge(await client.discover(askMs, this.context.storeId));
+    const answers = await client.discover(askMs, this.context.storeId);
+    if (this.context.isStopping()) return;
+    await this.refuseIfOld(answers);
+    const self = this.self();
+    const other = inVainBefore || this.isAlone ? otherCluster(answers, self) : undefined;
+    if (other !== undefined) throw otherClusterError(self, other);
   }
 
   private isSettled(peers: ReadonlySet<StoreId>, found: readonly Discovery[]): boolean {
@@ -87,12 +104,9 @@ export class DiskCheck {
     return haveAnswered(peers, found, self.clusterId) || provenOld(found, self) !== undefined;
   }
 
-  private async judge(answers: readonly Discovery[]): Promise<void> {
-    const self = this.self();
-    const told = provenOld(answers, self);
+  private async refuseIfOld(answers: readonly Discovery[]): Promise<void> {
+    const told = provenOld(answers, this.self());
     if (told !== undefined) await this.refuse(told);
-    const other = otherCluster(answers, self.clusterId);
-    if (other !== undefined) throw otherClusterError(self, other);
   }
 
   private self(): Self {

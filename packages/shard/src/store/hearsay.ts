@@ -37,21 +37,27 @@ export function provenOld(answers: readonly Discovery[], self: Self): ToldLog | 
 }
 
 /**
- * Only meant for a store that reaches nobody of its own cluster. A stray store must not drive away those that it strayed
- * to: what counts is who commits.
+ * Only meant for a store that does not reach its own first range. A stray must not drive away those that it strayed to: what
+ * counts is who commits; and where stores of this one's cluster are there too, who is more.
  * @returns id of the cluster that runs here instead
  */
 export function otherCluster(
   answers: readonly Discovery[],
-  own: Uint8Array,
+  self: Pick<Self, 'storeId' | 'clusterId'>,
 ): Uint8Array | undefined {
+  const [own, others] = [new Set<number>(), new Set<number>()];
   let other: Uint8Array | undefined;
-  for (const { clusterId, commits } of answers) {
-    if (!commits || clusterId.length !== clusterIdBytes) continue;
-    if (isSame(clusterId, own)) return undefined;
-    other = clusterId;
+  for (const { storeId, clusterId, commits } of answers) {
+    if (clusterId.length !== clusterIdBytes) continue;
+    if (isSame(clusterId, self.clusterId)) {
+      if (commits) return undefined;
+      if (storeId !== self.storeId) own.add(storeId);
+    } else {
+      others.add(storeId);
+      if (commits) other = clusterId;
+    }
   }
-  return other;
+  return own.size < others.size ? other : undefined;
 }
 
 export function otherClusterError(

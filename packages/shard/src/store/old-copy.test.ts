@@ -111,12 +111,19 @@ describe('what others say', () => {
 
   it('proves another cluster if that one commits, and nobody of this one does', () => {
     const other = answer({ clusterId: theirs, commits: true });
-    expect(otherCluster([answer({}), other], mine)).toEqual(theirs);
-    expect(otherCluster([other, answer({ commits: true })], mine)).toBeUndefined();
-    expect(otherCluster([answer({ clusterId: theirs })], mine)).toBeUndefined();
-    expect(otherCluster([answer({ clusterId: Buffer.alloc(0), commits: true })], mine)).toBe(
-      undefined,
-    );
+    const me = answer({ storeId: 1 });
+    expect(otherCluster([me, other], self)).toEqual(theirs);
+    expect(otherCluster([me, other, answer({ storeId: 3, commits: true })], self)).toBe(undefined);
+    expect(otherCluster([me, answer({ clusterId: theirs })], self)).toBeUndefined();
+    const unfounded = answer({ clusterId: Buffer.alloc(0), commits: true });
+    expect(otherCluster([me, unfounded], self)).toBeUndefined();
+  });
+
+  it('proves nothing by a stray that commits alone, where the own cluster begins', () => {
+    const stray = answer({ storeId: 1, clusterId: theirs, commits: true });
+    expect(otherCluster([stray, answer({ storeId: 2 })], self)).toBeUndefined();
+    const more = [stray, { ...stray, storeId: 3 }] as Discovery[];
+    expect(otherCluster([...more, answer({ storeId: 2 })], self)).toEqual(theirs);
   });
 
   it('is complete when every peer has answered as a store of this cluster', () => {

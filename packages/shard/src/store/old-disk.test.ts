@@ -89,8 +89,10 @@ it('refuses it by its row though it ran, cut off from all, and was started again
   await putBackAfterMore(two);
   cluster.isolate(two);
   for (let life = 0; life < 3; life++) {
-    await cluster.startStore(two);
-    await cluster.run(5000);
+    const store = await cluster.startStore(two);
+    await cluster.run(2000);
+    // Its log becomes longer than the one that it is a copy of.
+    for (let i = 0; i < 40; i++) await cluster.until(store.checkpoint());
     cluster.crash(two, { powerLoss: false });
   }
   cluster.crash(one);
@@ -150,6 +152,23 @@ it('begins though nobody answers, and says so to nobody', async () => {
   await cluster.startStore(two);
   await put('by two of three');
   expect(cluster.fatal).toEqual([]);
+});
+
+it('refuses the only store of another cluster, which needs nobody to commit', async () => {
+  const elsewhere = new StoreCluster({ seed: 12, stores: 1, placement: { reportEveryMs: 1000 } });
+  elsewhere.clusterId.fill(0xe7);
+  await elsewhere.start();
+  await elsewhere.stop(one);
+  const stray = elsewhere.copyOf(one);
+  await elsewhere.stopAll();
+
+  await started({ stores: 4, founding: 3, placement: { reportEveryMs: 1000 } });
+  cluster.crash(one);
+  cluster.putBack(one, stray);
+  await cluster.startStore(one);
+  await cluster.run(2000);
+  expect(cluster.fatal.map(({ storeId }) => storeId)).toEqual([one]);
+  expect(cluster.fatal[0]?.error.message).toContain('c1'.repeat(16));
 });
 
 it('refuses a disk of another cluster where its own is not and that one runs, and no other', async () => {

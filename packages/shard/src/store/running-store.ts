@@ -220,9 +220,14 @@ export class RunningStore implements Store {
 
   /** Asks the stores that it shares ranges with whether this disk is the newest; where there are none, begins at once. */
   private returnAsMember(states: readonly RangeState[]): void {
-    const descriptors = states.map(({ descriptor }) => descriptor);
-    const peers = storesBeside(this.storeId, [...descriptors, this.identity.metaDescriptor]);
+    // One without replicas may have had some since an old copy: those that it found the cluster by are waited for.
+    const descriptors =
+      states.length > 0
+        ? states.map(({ descriptor }) => descriptor)
+        : [this.identity.metaDescriptor];
+    const peers = storesBeside(this.storeId, descriptors);
     if (peers.size === 0) {
+      this.diskCheck.beginAlone();
       this.becomeMember(states, false);
       return;
     }
