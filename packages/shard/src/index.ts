@@ -66,6 +66,7 @@ export type {
   WriteHealth,
 } from './placement/settings.ts';
 export type { RangeDescriptor, ReplicaPlace } from './range-descriptor.ts';
+export { decodeIndexRow, type IndexRow } from './store/meta-index.ts';
 export { openStore } from './store/open-store.ts';
 export type { Store, StoreOptions } from './store/store-api.ts';
 export type { AbandonedTransaction, FinishTransaction } from './transaction/abandoned.ts';

@@ -43,7 +43,8 @@ beforeEach(() => {
 
 function infoOf(rangeId: number, { start, end, stores, leader, generation, term }: Range) {
   const replicas = stores.map((storeId) => ({ replicaId: storeId, storeId }));
-  const descriptor = { rangeId, startKey: start, endKey: end, generation, replicas };
+  const bounds = { startKey: start, endKey: end };
+  const descriptor = { rangeId, ...bounds, generation, replicas, nextReplicaId: 9 };
   return { descriptor, leaseholderStoreId: leader ?? 0, term };
 }
 

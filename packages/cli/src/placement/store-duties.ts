@@ -15,20 +15,8 @@ import {
   toHex,
 } from '@flotilla/base';
 import type { KvRow, Router } from '@flotilla/router';
-import { kv } from '@flotilla/shard/protocol';
+import { decodeIndexRow, type IndexRow } from '@flotilla/shard';
 import type { ClusterStatus, RangeRow } from '../status/cluster-status.ts';
-
-/** A range as its row in the meta index has it. */
-export interface IndexedRange {
-  readonly rangeId: number;
-  readonly startKey: Uint8Array;
-  readonly endKey: Uint8Array;
-  readonly generation: number;
-  readonly term: number;
-  /** 0: nobody has said yet. */
-  readonly leaseholderStoreId: number;
-  readonly storeIds: readonly number[];
-}
 
 export interface StoreDuties {
   /** Ranges that have a replica on the store, and ranges that it leads: as many as are known. */
@@ -45,10 +33,13 @@ const namedMax = 5;
 export async function readIndex(
   router: Router,
   timeoutMs: number,
-): Promise<readonly IndexedRange[] | string> {
-  let ranges: IndexedRange[];
+): Promise<readonly IndexRow[] | string> {
+  const ranges: IndexRow[] = [];
   try {
-    ranges = (await rowsOf(router, prefixSpan(metaPrefix), timeoutMs)).map(rangeOf);
+    for (const { value } of await rowsOf(router, prefixSpan(metaPrefix), timeoutMs)) {
+      const row = decodeIndexRow(value);
+      if (row !== undefined) ranges.push(row);
+    }
   } catch (error) {
     if (!(error instanceof DbError)) throw error;
     return `the meta index (${error.message})`;
@@ -63,23 +54,11 @@ export async function rowsOf(router: Router, span: Span, timeoutMs: number): Pro
   return rows;
 }
 
-function rangeOf({ value }: KvRow): IndexedRange {
-  const { descriptor, leaseholderStoreId, term } = kv.RangeInfo.decode(value);
-  return {
-    rangeId: descriptor?.rangeId ?? 0,
-    startKey: descriptor?.startKey ?? emptyBytes,
-    endKey: descriptor?.endKey ?? emptyBytes,
-    generation: descriptor?.generation ?? 0,
-    term,
-    leaseholderStoreId,
-    storeIds: (descriptor?.replicas ?? []).map(({ storeId }) => storeId ?? 0),
-  };
-}
-
 /** A part of the key space that no row tells of, or several: ranges are being cut just now. */
-function firstHole(ranges: readonly IndexedRange[]): Span | undefined {
+function firstHole(index: readonly IndexRow[]): Span | undefined {
   let from: Uint8Array = emptyBytes;
-  for (const { startKey, endKey } of [...ranges].sort((a, b) => compareBytes(a.endKey, b.endKey))) {
+  const descriptors = index.map(({ descriptor }) => descriptor);
+  for (const { startKey, endKey } of descriptors.sort((a, b) => compareBytes(a.endKey, b.endKey))) {
     if (compareBytes(startKey, from) !== 0) return { startKey: from, endKey };
     from = endKey;
   }
@@ -92,27 +71,28 @@ function firstHole(ranges: readonly IndexedRange[]): Span | undefined {
  */
 export function dutiesOf(
   storeId: number,
-  index: readonly IndexedRange[] | string,
+  index: readonly IndexRow[] | string,
   status: ClusterStatus,
 ): StoreDuties {
   const answered = new Map(status.ranges.map((range) => [range.rangeId, range]));
   const indexed = typeof index === 'string' ? [] : index;
-  const known = new Map(indexed.map((range) => [range.rangeId, range]));
+  const known = new Map(indexed.map((row) => [Number(row.descriptor.rangeId), row]));
   const replicas = new Set<number>();
   const leases = new Set<number>();
   const unconfirmed: number[] = [];
-  for (const range of indexed) {
-    const told = answered.get(range.rangeId);
-    if (told === undefined || told.generation <= range.generation)
-      if (range.storeIds.includes(storeId)) replicas.add(range.rangeId);
-    if (told !== undefined && isConfirmed(range, told)) continue;
-    unconfirmed.push(range.rangeId);
-    if (range.leaseholderStoreId === storeId) leases.add(range.rangeId);
+  for (const row of indexed) {
+    const { rangeId, generation } = row.descriptor;
+    const told = answered.get(rangeId);
+    const isNewest = told === undefined || told.generation <= generation;
+    if (isNewest && isMember(row, storeId)) replicas.add(rangeId);
+    if (told !== undefined && isConfirmed(row, told)) continue;
+    unconfirmed.push(rangeId);
+    if (row.leaseholderStoreId === storeId) leases.add(rangeId);
   }
   for (const told of status.ranges) {
-    const isNewest = told.generation >= (known.get(told.rangeId)?.generation ?? 0);
-    const isMember = told.replicas.some((replica) => replica.storeId === storeId);
-    if (isNewest && isMember) replicas.add(told.rangeId);
+    const isNewest = told.generation >= (known.get(told.rangeId)?.descriptor.generation ?? 0);
+    const isHolder = told.replicas.some((replica) => replica.storeId === storeId);
+    if (isNewest && isHolder) replicas.add(told.rangeId);
     if (told.leaseholderStoreId === storeId) leases.add(told.rangeId);
     if (!known.has(told.rangeId) && !isLed(told)) unconfirmed.push(told.rangeId);
   }
@@ -127,23 +107,24 @@ export function dutiesOf(
 }
 
 /** Ranges with a replica on the store, by the index alone. Undefined: it is not known whole. */
-export function placedOn(
-  storeId: number,
-  index: readonly IndexedRange[] | string,
-): number | undefined {
+export function placedOn(storeId: number, index: readonly IndexRow[] | string): number | undefined {
   if (typeof index === 'string') return undefined;
-  return index.filter(({ storeIds }) => storeIds.includes(storeId)).length;
+  return index.filter((row) => isMember(row, storeId)).length;
 }
 
 /** A store that leads it knows the range as its row does, or newer; if it was cut since, another row is to come. */
-function isConfirmed(range: IndexedRange, told: RangeRow): boolean {
+function isConfirmed({ descriptor, term }: IndexRow, told: RangeRow): boolean {
   return (
     isLed(told) &&
-    told.term >= range.term &&
-    told.generation >= range.generation &&
-    told.startKey === toHex(range.startKey) &&
-    told.endKey === toHex(range.endKey)
+    told.term >= term &&
+    told.generation >= descriptor.generation &&
+    told.startKey === toHex(descriptor.startKey) &&
+    told.endKey === toHex(descriptor.endKey)
   );
+}
+
+function isMember({ descriptor }: IndexRow, storeId: number): boolean {
+  return descriptor.replicas.some((replica) => replica.storeId === storeId);
 }
 
 /** By a lease that nobody else can have meanwhile. */
@@ -152,13 +133,14 @@ function isLed({ leaseholderStoreId, lease }: RangeRow): boolean {
 }
 
 function silentStores(
-  index: readonly IndexedRange[],
+  index: readonly IndexRow[],
   rangeIds: ReadonlySet<number>,
   status: ClusterStatus,
 ): number[] {
   const silent = new Set<number>();
-  for (const { rangeId, storeIds } of index)
-    if (rangeIds.has(rangeId)) for (const storeId of storeIds) silent.add(storeId);
+  for (const { descriptor } of index)
+    if (rangeIds.has(descriptor.rangeId))
+      for (const { storeId } of descriptor.replicas) silent.add(storeId);
   for (const { storeId, answers } of status.stores) if (answers) silent.delete(storeId);
   return [...silent].sort((a, b) => a - b);
 }

@@ -26,6 +26,24 @@ export function metaKey(endKey: Uint8Array): Buffer {
   return Buffer.concat([metaPrefix, endKey]);
 }
 
+export interface IndexRow {
+  readonly descriptor: RangeDescriptor;
+  /** 0: nobody has said yet. */
+  readonly leaseholderStoreId: number;
+  readonly term: number;
+}
+
+/** Undefined: not the row of a range. Whoever may write to the key space may write anything there. */
+export function decodeIndexRow(value: Uint8Array): IndexRow | undefined {
+  try {
+    const { descriptor, leaseholderStoreId, term } = kv.RangeInfo.decode(value);
+    const checked = checkDescriptor(descriptor ?? {});
+    return checked.ok ? { descriptor: checked.descriptor, leaseholderStoreId, term } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The range holds rows of ranges. */
 export function isPartOfIndex({ startKey }: Span): boolean {
   return compareBytes(startKey, systemPrefix) < 0;
