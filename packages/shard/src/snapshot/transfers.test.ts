@@ -61,6 +61,7 @@ function senderState(): RangeState {
     replicaId: 1,
     appliedIndex: 42,
     liveBytes: 0,
+    historyBytes: 0,
     appliedTerm: 4,
     storageId: 9,
     lastTimestamp: 777,

@@ -1,9 +1,10 @@
 import { clientIdAt, SeededPrng, toStoreId } from '@flotilla/base';
 import { describe, expect, it } from 'vitest';
 import { StorageSpace } from '../state/storage-keys.ts';
+import { encodeStored } from '../state/stored-value.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
+import { measure } from './measure.ts';
 import { RangeLoad } from './range-load.ts';
-import { measure } from './split-triggers.ts';
 
 const key = (n: number): Buffer => Buffer.of(0x08, n >> 8, n & 0xff);
 const all = { startKey: Buffer.of(0x08), endKey: Buffer.of(0x09) };
@@ -24,7 +25,7 @@ describe('the middle of a range', () => {
 
   it('is where half of the bytes are on either side', async () => {
     const sizes = Array.from({ length: 3000 }, (_, n) => (n < 1000 ? 3000 : 100));
-    const { bytes, middle } = await middleOf(sizes);
+    const { liveBytes: bytes, middle } = await middleOf(sizes);
     const at = Buffer.from(middle ?? []).readUInt16BE(1);
     const left = sizes.slice(0, at).reduce((sum, size) => sum + size, 0);
     expect(left / bytes).toBeGreaterThan(0.47);
@@ -34,7 +35,37 @@ describe('the middle of a range', () => {
   it('is the beginning of the second of two rows, and nowhere in one', async () => {
     expect((await middleOf([5000, 100])).middle).toEqual(key(1));
     expect((await middleOf([5000])).middle).toBeUndefined();
-    expect(await middleOf([])).toEqual({ bytes: 0, middle: undefined });
+    expect(await middleOf([])).toEqual({ liveBytes: 0, historyBytes: 0, middle: undefined });
+  });
+
+  it('counts old versions, on the side of their key, also of keys that are gone', async () => {
+    const engine = new MemoryEngine();
+    const space = new StorageSpace(7);
+    const old = encodeStored(key(0), 1, Buffer.alloc(1000));
+    await engine.write([
+      ...Array.from({ length: 100 }, (_, n) => ({
+        type: 'put' as const,
+        key: space.dataKey(key(n)),
+        value: Buffer.alloc(10),
+      })),
+      // The 90th row was written again and again; the 200th is gone.
+      ...Array.from({ length: 20 }, (_, n) => ({
+        type: 'put' as const,
+        key: space.historyKey(key(90), 10 + n),
+        value: old,
+      })),
+      ...Array.from({ length: 20 }, (_, n) => ({
+        type: 'put' as const,
+        key: space.historyKey(key(200), 10 + n),
+        value: old,
+      })),
+    ]);
+    const { liveBytes, historyBytes, middle } = await measure(engine, space, all);
+    expect(liveBytes).toBe(100 * 13);
+    expect(historyBytes).toBe(40 * (3 + old.length));
+    const at = Buffer.from(middle ?? []).readUInt16BE(1);
+    expect(at).toBeGreaterThan(90);
+    expect(at).toBeLessThanOrEqual(200);
   });
 });
 

@@ -104,7 +104,7 @@ export class StoreStateMachine implements StateMachine {
   }
 
   stateBytes(rangeId: RangeId): number {
-    return this.hooks.replica(rangeId)?.liveBytes ?? 0;
+    return this.hooks.replica(rangeId)?.storedBytes ?? 0;
   }
 
   sendSnapshot(request: SnapshotRequest): Promise<SnapshotSendResult> {
