@@ -248,6 +248,7 @@ export class Member {
       answers: admission,
       limits,
       programs: this.context.options.programs,
+      load: this.load,
       protectedSnapshots: () => this.options.protectedSnapshots(),
       onFatal: fail,
     };
