@@ -38,6 +38,10 @@ describe('how far a log is compacted', () => {
     expect(compactionIndex({ ...facts, logBytes: 2001, heldBytesMax: 5000 })).toBe(60);
   });
 
+  it('past who is away, not past who catches up, if nothing is kept for members that are away', () => {
+    expect(compactionIndex({ ...facts, retainedLogBytesMax: 0 })).toBe(60);
+  });
+
   it('of the longest logs first when all together are too long', () => {
     const logs = [30, 50, 20].map((logBytes, i) => ({ rangeId: toRangeId(i + 1), logBytes }));
     expect([...groupsToLetGo(logs, 0)]).toEqual([]);
@@ -109,6 +113,25 @@ describe('the log behind a snapshot that is on its way', () => {
     await write(c, long, 60);
     await checkpoint(c, long);
     expect(request.reaches(point)).toBe(false);
+  });
+
+  it('is not kept for who is away where it is longest when the whole log is too long', async () => {
+    const c = new DriverCluster({ ranges: 2, driverLimits: { heldLogBytesMax: 1500 } });
+    await c.elected();
+    const leader = present(c.leader(long), 'leader');
+    c.leader(short)?.raft.transferLeadership(short, toReplicaId(leader.storeId));
+    await c.run(500);
+    const away = c.nodes.find((node) => node !== leader);
+    present(away, 'another store').cut = true;
+    await write(c, short, 5);
+    await write(c, long, 10);
+    await checkpoint(c, long);
+    expect(leader.log.group(short).bytes()).toBe(500);
+    expect(leader.log.group(long).bytes()).toBe(1000);
+    await write(c, long, 10);
+    await checkpoint(c, long);
+    expect(leader.log.group(short).bytes()).toBe(500);
+    expect(leader.log.group(long).bytes()).toBe(0);
   });
 
   it('is let go where it is longest when the whole log is too long', async () => {

@@ -48,7 +48,7 @@ export interface KeptLog {
   readonly logBytes: number;
 }
 
-/** Which groups keep no more than any group may, so that the whole log shrinks by `excessBytes`: the longest first. */
+/** Which groups keep no more than they must, so that the whole log shrinks by `excessBytes`: the longest first. */
 export function groupsToLetGo(logs: readonly KeptLog[], excessBytes: number): Set<RangeId> {
   const letGo = new Set<RangeId>();
   let left = excessBytes;

@@ -20,8 +20,9 @@ export interface DriverLimits {
    */
   readonly retainedLogBytesMax: number;
   /**
-   * Bytes of the store's log on disk within which a group keeps more than twice that for members that are catching up: as
-   * much as its state. Beyond it the longest logs are let go, and their members begin anew. Cruel: 0.
+   * Bytes of the store's log on disk within which a group keeps that for members that are away, and more for those that are
+   * catching up: as much as its state. Beyond it the longest logs are let go: they keep nothing for who is away, and twice
+   * `retainedLogBytesMax` for the others. Cruel: 0.
    */
   readonly heldLogBytesMax: number;
   /** Changes of who leads what per store-level heartbeat: about 10 bytes each. More go in several. Cruel: 1. */

@@ -212,9 +212,8 @@ export class LogLine {
       const status = group.core.status(now);
       const { compactableIndex, firstIndex } = status;
       const { electionTimeoutMs } = shell.options.timings;
-      const stateBytes = letGo.has(rangeId)
-        ? 0
-        : (shell.options.stateMachine.stateBytes?.(rangeId) ?? 0);
+      const isLetGo = letGo.has(rangeId);
+      const stateBytes = isLetGo ? 0 : (shell.options.stateMachine.stateBytes?.(rangeId) ?? 0);
       const index = compactionIndex({
         flushedIndex: appliedIndex,
         replicatedIndex: compactableIndex,
@@ -223,7 +222,7 @@ export class LogLine {
           ...followedIndexes(status, now, electionTimeoutMs),
         ],
         logBytes: group.log.bytes(),
-        retainedLogBytesMax,
+        retainedLogBytesMax: isLetGo ? 0 : retainedLogBytesMax,
         heldBytesMax: Math.max(2 * retainedLogBytesMax, stateBytes),
       });
       if (index < firstIndex) continue;
@@ -244,7 +243,7 @@ export class LogLine {
     );
   }
 
-  /** Groups that keep more than any group may, as far as the whole log is too long. */
+  /** The groups with the longest logs, as far as the whole log is too long: they keep nothing for members that are away. */
   private tooLong(rangeIds: Iterable<RangeId>): ReadonlySet<RangeId> {
     const { wal, driverLimits } = this.shell.options;
     const excessBytes = wal.sizeBytes() - driverLimits.heldLogBytesMax;
@@ -252,10 +251,11 @@ export class LogLine {
     const logs: KeptLog[] = [];
     for (const rangeId of rangeIds) {
       const logBytes = this.options.groupOf(rangeId)?.log.bytes() ?? 0;
-      if (logBytes > 2 * driverLimits.retainedLogBytesMax) logs.push({ rangeId, logBytes });
+      if (logBytes > 0) logs.push({ rangeId, logBytes });
     }
     const letGo = groupsToLetGo(logs, excessBytes);
-    for (const rangeId of letGo) this.shell.logger.warn({ rangeId, excessBytes }, 'log_let_go');
+    const [longest] = letGo;
+    this.shell.logger.warn({ excessBytes, groups: letGo.size, longest }, 'log_let_go');
     return letGo;
   }
 
