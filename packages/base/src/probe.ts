@@ -60,6 +60,7 @@ export const probeNames = [
   // ---- snapshots
   'snapshotInstalled',
   'snapshotRefusedStale',
+  'snapshotOvertaken',
   'snapshotDuringConfigurationChange',
   // ---- splits
   'rangeSplit',

@@ -121,7 +121,7 @@ export interface StoreLimits {
    *  it is being cut. Unit: bytes. */
   readonly splitBytes: number;
   /** A range that is asked more often than this is cut where both sides get about as much; 0 = never. Above what one range
-   *  can do with a log of its own there is nothing to gain. Unit: requests/s. */
+   *  can do with a log of its own there is nothing to gain. Unit: requests of one key per second; `request-work.ts`. */
   readonly splitRequestsPerSecond: number;
 }
 

@@ -1,17 +1,9 @@
 /** Groups that leave and come, and replicas that the driver has never heard of. */
-import {
-  type LogIndex,
-  toLogIndex,
-  toRangeId,
-  toReplicaId,
-  toStoreId,
-  toTerm,
-} from '@flotilla/base';
+import { toLogIndex, toRangeId, toReplicaId, toStoreId, toTerm } from '@flotilla/base';
 import { describe, expect, it } from 'vitest';
 import type { RaftMessage } from '../messages.ts';
 import { isStoreMessage } from '../store-messages.ts';
 import { DriverCluster, type DriverNode } from '../testing/driver-cluster.ts';
-import { compactionIndex } from './compaction.ts';
 import type { InstallResult } from './multi-raft.ts';
 
 const range = toRangeId(1);
@@ -255,30 +247,5 @@ describe('a member that the log does not reach', () => {
     expect(await pending).toEqual({ ok: false, reason: 'noSuchGroup' });
     away.log.manual = false;
     await expect(Promise.all([removed, c.settle()])).rejects.toThrow('disk');
-  });
-});
-
-describe('how far a log is compacted', () => {
-  const at = (index: number): LogIndex => toLogIndex(index);
-  const facts = {
-    flushedIndex: at(100),
-    replicatedIndex: at(40),
-    snapshotIndexes: [at(70), at(60)],
-    logBytes: 1000,
-    retainedLogBytesMax: 1000,
-  };
-
-  it('up to what every member has, while the log is short', () => {
-    expect(compactionIndex(facts)).toBe(40);
-    expect(compactionIndex({ ...facts, replicatedIndex: at(200) })).toBe(100);
-  });
-
-  it('beyond what a member lacks when it is long, but not past a snapshot under way', () => {
-    expect(compactionIndex({ ...facts, logBytes: 1001 })).toBe(60);
-    expect(compactionIndex({ ...facts, logBytes: 1001, snapshotIndexes: [] })).toBe(100);
-  });
-
-  it('past everything but what is flushed when it is twice too long', () => {
-    expect(compactionIndex({ ...facts, logBytes: 2001 })).toBe(100);
   });
 });

@@ -19,6 +19,12 @@ export interface DriverLimits {
    * flushed, and the member gets a snapshot. Cruel: 0.
    */
   readonly retainedLogBytesMax: number;
+  /**
+   * Bytes of the store's log on disk within which a group keeps that for members that are away, and more for those that are
+   * catching up: as much as its state. Beyond it the longest logs are let go: they keep nothing for who is away, and twice
+   * `retainedLogBytesMax` for the others. Cruel: 0.
+   */
+  readonly heldLogBytesMax: number;
   /** Changes of who leads what per store-level heartbeat: about 10 bytes each. More go in several. Cruel: 1. */
   readonly storeChangesPerMessageMax: number;
   /** Groups that store liveness hands to one turn, so that the loss of a store with 10,000 does not stop the loop. Cruel: 1. */
@@ -37,6 +43,8 @@ export const defaultDriverLimits: DriverLimits = {
   loopStallMsMax: 500,
   applyBatchBytesMax: 4 * mib,
   retainedLogBytesMax: 16 * mib,
+  // As much as the four snapshots that a store sends at once, of ranges of 512 MiB.
+  heldLogBytesMax: 2048 * mib,
   storeChangesPerMessageMax: 1024,
   reviewsPerTurnMax: 256,
   ticksPerTurnMax: 256,

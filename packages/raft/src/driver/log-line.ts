@@ -14,7 +14,7 @@ import {
 } from '@flotilla/base';
 import type { Ready } from '../core/raft-core.ts';
 import type { GroupCompaction, GroupLog, GroupWrite } from '../wal/write-ahead-log.ts';
-import { compactionIndex } from './compaction.ts';
+import { compactionIndex, followedIndexes, groupsToLetGo, type KeptLog } from './compaction.ts';
 import type { DriverShell } from './driver-options.ts';
 import type { Group } from './group.ts';
 import type { LogPoint } from './multi-raft.ts';
@@ -201,19 +201,29 @@ export class LogLine {
     const compactions: GroupCompaction[] = [];
     const applied: { rangeId: RangeId; appliedIndex: LogIndex }[] = [];
     const now = shell.clock.nowMs();
+    const { retainedLogBytesMax } = shell.options.driverLimits;
+    const letGo = this.tooLong(job.applied.keys());
     for (const [rangeId, appliedIndex] of job.applied) {
       const group = this.options.groupOf(rangeId);
       // Gone, or flushed by another replica of the range, or a snapshot has overtaken the flush.
       if (group === undefined || appliedIndex > group.lastApplied) continue;
       if (appliedIndex < group.log.checkpointedIndex()) continue;
       applied.push({ rangeId, appliedIndex });
-      const { compactableIndex, firstIndex } = group.core.status(now);
+      const status = group.core.status(now);
+      const { compactableIndex, firstIndex } = status;
+      const { electionTimeoutMs } = shell.options.timings;
+      const isLetGo = letGo.has(rangeId);
+      const stateBytes = isLetGo ? 0 : (shell.options.stateMachine.stateBytes?.(rangeId) ?? 0);
       const index = compactionIndex({
         flushedIndex: appliedIndex,
         replicatedIndex: compactableIndex,
-        snapshotIndexes: group.sendingSnapshots.values(),
+        neededIndexes: [
+          ...group.sendingSnapshots.values(),
+          ...followedIndexes(status, now, electionTimeoutMs),
+        ],
         logBytes: group.log.bytes(),
-        retainedLogBytesMax: shell.options.driverLimits.retainedLogBytesMax,
+        retainedLogBytesMax: isLetGo ? 0 : retainedLogBytesMax,
+        heldBytesMax: Math.max(2 * retainedLogBytesMax, stateBytes),
       });
       if (index < firstIndex) continue;
       compactions.push({ rangeId, index, term: group.core.compact(index) });
@@ -231,6 +241,22 @@ export class LogLine {
         shell.fail(error);
       },
     );
+  }
+
+  /** The groups with the longest logs, as far as the whole log is too long: they keep nothing for members that are away. */
+  private tooLong(rangeIds: Iterable<RangeId>): ReadonlySet<RangeId> {
+    const { wal, driverLimits } = this.shell.options;
+    const excessBytes = wal.sizeBytes() - driverLimits.heldLogBytesMax;
+    if (excessBytes <= 0) return noGroups;
+    const logs: KeptLog[] = [];
+    for (const rangeId of rangeIds) {
+      const logBytes = this.options.groupOf(rangeId)?.log.bytes() ?? 0;
+      if (logBytes > 0) logs.push({ rangeId, logBytes });
+    }
+    const letGo = groupsToLetGo(logs, excessBytes);
+    const [longest] = letGo;
+    this.shell.logger.warn({ excessBytes, groups: letGo.size, longest }, 'log_let_go');
+    return letGo;
   }
 
   /** One timer that looks after a running sync; armed only while there is one. */
@@ -265,6 +291,8 @@ export class LogLine {
     this.armWatchdog();
   }
 }
+
+const noGroups: ReadonlySet<RangeId> = new Set();
 
 function dataBytes({ entries }: Ready): number {
   let bytes = 0;

@@ -57,6 +57,8 @@ export interface SnapshotRequest {
   readonly storeId: StoreId;
   /** In which this store leads. */
   readonly term: Term;
+  /** False: the log behind `index` is gone, and a snapshot of that point is sent in vain. */
+  readonly reaches: (index: LogIndex) => boolean;
 }
 
 export type InstallResult =
@@ -86,6 +88,8 @@ export interface StateMachine {
    * what follows from it (`removeGroup`, `addGroup`) must wait until later.
    */
   onUnknownGroup(from: StoreId, message: RaftMessage): void;
+  /** About how many bytes a snapshot of the group has: as much log is kept rather than sending another. Default: 0. */
+  stateBytes?(rangeId: RangeId): number;
   /** This replica leads and asks another to take over at once. @returns what that one's `onHandOver` is told; 0 = nothing */
   handOver?(rangeId: RangeId): number;
   /** The leader of `term` asks the replica here to take over. It may come too late to count. */

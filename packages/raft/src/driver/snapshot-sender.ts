@@ -31,7 +31,8 @@ export class SnapshotSender {
     }
     const { term } = softState;
     group.sendingSnapshots.set(to, from);
-    shell.options.stateMachine.sendSnapshot({ rangeId, to, storeId, term }).then(
+    const reaches = (index: LogIndex): boolean => group.log.firstIndex() <= index + 1;
+    shell.options.stateMachine.sendSnapshot({ rangeId, to, storeId, term, reaches }).then(
       (result) =>
         shell.guarded(() => {
           group.sendingSnapshots.delete(to);

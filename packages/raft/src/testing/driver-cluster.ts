@@ -44,6 +44,8 @@ export class NotingStateMachine implements StateMachine {
   /** What becomes of a snapshot that is asked for. */
   onSnapshotWanted: (request: SnapshotRequest) => Promise<SnapshotSendResult> = () =>
     Promise.resolve({ ok: false, index: toLogIndex(0) });
+  /** What a snapshot of any group is said to have. */
+  stateSize = 0;
   batches = 0;
   /** Set: apply waits until `finish`. */
   hold = false;
@@ -68,6 +70,10 @@ export class NotingStateMachine implements StateMachine {
 
   onSoftState(rangeId: RangeId, state: SoftState): void {
     this.softStates.set(rangeId, state);
+  }
+
+  stateBytes(): number {
+    return this.stateSize;
   }
 
   sendSnapshot(request: SnapshotRequest): Promise<SnapshotSendResult> {

@@ -174,7 +174,9 @@ export class MemoryLog implements WriteAheadLog {
     return this.durableNumber;
   }
   sizeBytes(): number {
-    return 0;
+    let bytes = 0;
+    for (const group of this.groups.values()) bytes += group.bytes();
+    return bytes;
   }
   syncs(): number {
     return this.syncCount;

@@ -26,7 +26,15 @@ export interface MembershipChangesOptions {
   readonly raft: Pick<MultiRaft, 'status' | 'changeConfiguration' | 'transferLeadership'>;
   /** A snapshot of the range is on its way to somebody. */
   readonly isSending: (rangeId: RangeId) => boolean;
+  /** Snapshots of the range that failed half-way, since the last that arrived. */
+  readonly failedSends: (rangeId: RangeId) => FailedSends | undefined;
   readonly strayLearnerMs: number;
+}
+
+export interface FailedSends {
+  readonly count: number;
+  /** Of the last. */
+  readonly reason: string;
 }
 
 interface UnderWay {
@@ -37,6 +45,8 @@ interface UnderWay {
 /** Unit: ms. */
 const pollMs = 50;
 const sweepMs = 1000;
+/** A change whose snapshots fail so often half-way is given up: what is sent again and again is no progress. */
+const failedSendsMax = 5;
 
 export class MembershipChanges {
   private readonly options: MembershipChangesOptions;
@@ -91,6 +101,7 @@ export class MembershipChanges {
     const log = logger.child({ rangeId });
     log.info({ add: goal.add, remove: goal.remove }, 'change of members begins');
     let lastProgressMs = clock.nowMs();
+    const failedBefore = this.options.failedSends(rangeId)?.count ?? 0;
     let position = '';
     let said = '';
     while (!this.stopped && replica.leaseholder !== undefined) {
@@ -111,6 +122,9 @@ export class MembershipChanges {
       position = now;
       if (clock.nowMs() - lastProgressMs >= strayLearnerMs)
         return this.giveUp(replica, `no progress: ${answer}`);
+      const failed = this.options.failedSends(rangeId);
+      if (failed !== undefined && failed.count - failedBefore >= failedSendsMax)
+        return this.giveUp(replica, `snapshots fail, the last because ${failed.reason}`);
       await new Promise<void>((resolve) => void clock.setTimer(pollMs, resolve));
     }
     return { kind: 'notLeaseholder' };

@@ -85,7 +85,7 @@ async function runSeed(seed: number): Promise<{ moves: number; operations: numbe
       strayLearnerMs: 5000,
       reclaimRows: 5,
     },
-    driverLimits: { retainedLogBytesMax: 3000 },
+    driverLimits: { retainedLogBytesMax: 3000, heldLogBytesMax: 0 },
   });
   await cluster.start();
   const prng = new SeededPrng(seed, 3);

@@ -147,6 +147,57 @@ describe('a move', () => {
     expect((await cluster.until(client.get(key)))?.value).toBe(`w${writes - 1}`);
   });
 
+  /** Writes more during the copy of a range than any member's log may hold, until `during` is over. */
+  async function writtenFast<T>(during: Promise<T>): Promise<T> {
+    const writer = cluster.client();
+    let running = true;
+    const loop = (async () => {
+      while (running) {
+        const wrote = await writer.put(key, 'w'.repeat(400), 20_000);
+        expect(wrote?.write?.applied).toBe(true);
+        await new Promise<void>((resolve) => void cluster.clock.setTimer(5, resolve));
+      }
+    })();
+    const result = await cluster.until(during, 120_000);
+    running = false;
+    await cluster.until(loop, 30_000);
+    return result;
+  }
+
+  it('of a range that is written fast ends: the log waits for the copy', async () => {
+    const limits = { snapshotChunkBytes: 2000, checkpointBytes: 5000 };
+    const client = await started({ limits, driverLimits: { retainedLogBytesMax: 5000 } });
+    await fill(client, 100, 2000);
+    const slow = { delayMsMin: 20, delayMsMax: 20 };
+    for (const storeId of [one, two, three])
+      cluster.network.setLinkFaults(`store-${storeId}`, `store-${four}`, slow);
+    const leader = toStoreId(present(client.leaderOf(key), 'leader'));
+    const leaving = leader === one ? two : one;
+    const before = probes('snapshotInstalled');
+    await writtenFast(move(client, moved, [four], [leaving]));
+    // The log's and the state machine's.
+    expect(probes('snapshotInstalled') - before).toBe(2);
+    await expectMembers(
+      moved,
+      cluster.storeIds.filter((storeId) => storeId !== leaving),
+    );
+  });
+
+  it('that the log cannot wait for is given up, and says why', async () => {
+    const limits = { snapshotChunkBytes: 2000, checkpointBytes: 5000 };
+    const driverLimits = { retainedLogBytesMax: 5000, heldLogBytesMax: 0 };
+    const client = await started({ limits: { ...limits, snapshotIdleMs: 2000 }, driverLimits });
+    await fill(client, 100, 2000);
+    const slow = { delayMsMin: 20, delayMsMax: 20 };
+    for (const storeId of [one, two, three])
+      cluster.network.setLinkFaults(`store-${storeId}`, `store-${four}`, slow);
+    const body = { changeReplicas: { add: [four], remove: [one] } };
+    const answer = await writtenFast(client.ask(rangeOf(moved), body, 110_000));
+    expect(answer?.changeReplicas?.ok).toBe(false);
+    expect(answer?.changeReplicas?.message).toContain('written faster than a copy');
+    expect(probes('snapshotOvertaken')).toBeGreaterThan(0);
+  });
+
   it('survives restarts of everybody', async () => {
     const client = await started();
     await fill(client, 20);
@@ -379,6 +430,8 @@ describe('a replica that was away', () => {
 
   async function fallBehind(client: TestClient, storeId: StoreId): Promise<void> {
     cluster.isolate(storeId);
+    // Who was heard of just now still gets the log.
+    await cluster.run(1500);
     for (let i = 0; i < 40; i++) {
       const at = Buffer.of(0x08, 0x20, i);
       expect((await cluster.until(client.put(at, 'x'.repeat(2000), 20_000)))?.write?.applied).toBe(

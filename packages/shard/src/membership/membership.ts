@@ -3,13 +3,14 @@
  * changes of members, the question whether one is a member still, and the deletion of what is left. Made by
  * `store/member.ts`; has no logic of its own.
  */
-import { type RangeId, type StoreId, toLogIndex } from '@flotilla/base';
+import { probe, type RangeId, type StoreId, toLogIndex } from '@flotilla/base';
 import type { MultiRaft, SnapshotRequest, SnapshotSendResult } from '@flotilla/raft';
 import { flotilla } from '../../gen/kv.js';
 import { type RangeDescriptor, replicaOnStore, toStoreIds } from '../range-descriptor.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import type { Replica } from '../replica/replica.ts';
 import { type BulkMessage, decodeBulk, encodeBulk } from '../snapshot/messages.ts';
+import type { SendResult } from '../snapshot/outgoing.ts';
 import { SnapshotTransfers } from '../snapshot/transfers.ts';
 import { Births } from '../split/births.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
@@ -19,10 +20,13 @@ import type { MetaIndex } from '../store/meta-index.ts';
 import type { OneAtATime } from '../store/one-at-a-time.ts';
 import { PeerChannel } from '../store/peer-channel.ts';
 import { StorageReclaimer, type UnusedStorage } from '../store/storage-reclaimer.ts';
-import { MembershipChanges } from './membership-changes.ts';
+import { type FailedSends, MembershipChanges } from './membership-changes.ts';
 import type { MembershipGoal } from './next-step.ts';
 import { RemovalInquiry } from './removal-inquiry.ts';
 import { ReplicaLifecycle } from './replica-lifecycle.ts';
+
+const leadershipLost = 'leadership was lost';
+const overtaken = 'the log went past it: the range is written faster than a copy of it can be sent';
 
 export interface MembershipOptions {
   readonly context: StoreContext;
@@ -50,6 +54,8 @@ export class Membership {
   private readonly bulkChannel: PeerChannel<BulkMessage>;
   /** Ranges of which a snapshot is on its way, with how many. */
   private readonly sending = new Map<RangeId, number>();
+  /** Since this store leads them, by range; let go when a snapshot arrives, and when the range goes. */
+  private readonly failedSends = new Map<RangeId, FailedSends>();
 
   constructor(options: MembershipOptions) {
     this.options = options;
@@ -126,6 +132,7 @@ export class Membership {
         transferLeadership: (rangeId, target) => raft().transferLeadership(rangeId, target),
       },
       isSending: (rangeId) => this.sending.has(rangeId),
+      failedSends: (rangeId) => this.failedSends.get(rangeId),
       strayLearnerMs: limits.strayLearnerMs,
     });
     this.bulkChannel = new PeerChannel(context, {
@@ -160,7 +167,7 @@ export class Membership {
 
   /** Consensus found that a member cannot be brought up to date from the log. */
   async sendSnapshot(request: SnapshotRequest): Promise<SnapshotSendResult> {
-    const { rangeId, to, storeId, term } = request;
+    const { rangeId, to, storeId, term, reaches } = request;
     const replica = this.options.context.replicas.get(rangeId);
     const leads = (): boolean => replica?.role === 'leader' && replica.term === term;
     // The state that is sent must name its receiver: the entry that does is applied soon.
@@ -176,14 +183,33 @@ export class Membership {
       toReplicaId: to,
       toStore: storeId,
       term,
-      stillWanted: leads,
+      inVain: (index) => {
+        if (!leads()) return leadershipLost;
+        return reaches(toLogIndex(index)) ? undefined : overtaken;
+      },
     });
     const left = (this.sending.get(rangeId) ?? 1) - 1;
     if (left === 0) this.sending.delete(rangeId);
     else this.sending.set(rangeId, left);
     const { ok, index, reason } = result;
-    this.options.context.logger.info({ rangeId, to, storeId, ok, index, reason }, 'snapshot_sent');
+    const { logger } = this.options.context;
+    if (reason === overtaken) {
+      probe('snapshotOvertaken');
+      logger.warn({ rangeId, to, storeId }, 'snapshot_overtaken_by_log');
+    }
+    logger.info({ rangeId, to, storeId, ok, index, reason }, 'snapshot_sent');
+    this.noteSent(rangeId, result);
     return { ok, index: toLogIndex(index) };
+  }
+
+  private noteSent(rangeId: RangeId, { ok, reason, begun }: SendResult): void {
+    if (ok || reason === leadershipLost || !this.options.context.replicas.has(rangeId))
+      this.failedSends.delete(rangeId);
+    else if (begun)
+      this.failedSends.set(rangeId, {
+        count: (this.failedSends.get(rangeId)?.count ?? 0) + 1,
+        reason,
+      });
   }
 
   /** A request of a client to a leaseholder. @returns the answer if there is one at once; otherwise it is sent later */

@@ -59,6 +59,7 @@ function stateAt(appliedIndex: number, storageId: number, replicaId = 3): RangeS
     storageId,
     lastTimestamp: appliedIndex,
     liveBytes: 0,
+    historyBytes: 0,
     sessions: new SessionTable(),
     lastDeletion: 0,
     transactions: new TransactionState(),

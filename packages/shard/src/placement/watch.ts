@@ -74,11 +74,11 @@ export class Watch {
   private async round(): Promise<void> {
     const { firstRange, replicas, requestRate, asker, tell } = this.options;
     const figures: Told[] = [];
-    for (const { leaseholder, rangeId, liveBytes } of replicas.values())
+    for (const { leaseholder, rangeId, storedBytes } of replicas.values())
       if (leaseholder?.isReady === true)
         figures.push({
           rangeId,
-          bytes: Math.max(0, Math.round(liveBytes)),
+          bytes: Math.max(0, Math.round(storedBytes)),
           requestsPerSecond: Math.round(requestRate(rangeId)),
           askerStoreId: asker(rangeId),
         });

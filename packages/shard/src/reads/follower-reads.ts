@@ -11,6 +11,7 @@ import type { ClosedTimestamps } from '../closed/closed-timestamps.ts';
 import { programRefused } from '../evaluation/evaluated-reads.ts';
 import { type Answer, type Caller, RefusalReason, refusal } from '../replica/answers.ts';
 import type { Replica } from '../replica/replica.ts';
+import { scanWorkOf } from '../split/request-work.ts';
 import { namesWithin, orderedByName } from '../state/ordered-by-name.ts';
 import { transactionIdBytes } from '../state/storage-keys.ts';
 import { bytesOfName, nameOf } from '../state/transaction-rows.ts';
@@ -139,6 +140,7 @@ export class FollowerReads {
       withDeleted: replica.lastDeletion > readTimestamp,
       ...scanBounds(request, limits),
       chunkRows: limits.scanChunkRows,
+      work: scanWorkOf(this.options.load, replica.rangeId, caller.clientId),
     });
     this.reads.runScan(caller, async () => {
       const result = await outcomeOf(scan, program, this.reads.evaluation);

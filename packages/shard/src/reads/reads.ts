@@ -31,6 +31,9 @@ import {
 import { blockedBy } from '../replica/leaseholder.ts';
 import { overlayKey } from '../replica/overlay.ts';
 import type { Replica } from '../replica/replica.ts';
+import type { RangeLoad } from '../split/range-load.ts';
+import { scanWorkOf } from '../split/request-work.ts';
+import type { ScanWork } from '../split/scan-work.ts';
 import { dataKeyOf, userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import type { Intent } from '../state/transaction-rows.ts';
@@ -47,6 +50,8 @@ export interface ReadsOptions {
   readonly limits: StoreLimits;
   /** Undefined: none can be run here. */
   readonly programs: ReadPrograms | undefined;
+  /** What ranges are asked: scans add to it what they read. */
+  readonly load: RangeLoad;
   /** Snapshots that are read for long. Undefined: not known. */
   readonly protectedSnapshots: () => ProtectedSnapshots | undefined;
   readonly onFatal: (error: unknown) => void;
@@ -139,7 +144,9 @@ export class Reads {
       );
       if (confirmed || this.options.consensus.leaseValid(replica.rangeId)) {
         this.runScan(caller, async () => {
-          const answer = await this.collect(request, iterator);
+          const { load } = this.options;
+          const work = scanWorkOf(load, replica.rangeId, caller.clientId);
+          const answer = await this.collect(request, iterator, work);
           // Nothing stands before the intent: this read waits for it. Otherwise the next one does.
           if (free.obstacle === undefined || answer.scan?.resumeKey?.length) return answer;
           if ((answer.scan?.rows?.length ?? 0) > 0) return resumeAt(answer, free.obstacle, reverse);
@@ -241,7 +248,11 @@ export class Reads {
   }
 
   /** Rows up to the limits, in chunks between which the loop turns. */
-  private async collect(request: ScanRequest, iterator: EngineIterator): Promise<Answer> {
+  private async collect(
+    request: ScanRequest,
+    iterator: EngineIterator,
+    work: ScanWork,
+  ): Promise<Answer> {
     const { limits } = this.options;
     const { rowsMax, bytesMax } = scanBounds(request, limits);
     const rows: flotilla.kv.Row.$Properties[] = [];
@@ -259,11 +270,13 @@ export class Reads {
           checkStored(key, stored);
           rows.push({ key, value: storedPayload(stored), timestamp: storedTimestamp(stored) });
           bytes += key.length + stored.length;
+          work.add(key, stored.length);
           last = key;
           if (bytes >= bytesMax) break;
         }
       }
     } finally {
+      work.end();
       await iterator.close();
     }
     if (last === undefined) return { scan: { rows, resumeKey: noBytes } };

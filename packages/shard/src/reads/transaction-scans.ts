@@ -3,6 +3,7 @@ import type { flotilla } from '../../gen/kv.js';
 import { programRefused } from '../evaluation/evaluated-reads.ts';
 import type { Answer } from '../replica/answers.ts';
 import type { Leaseholder } from '../replica/leaseholder.ts';
+import { scanWorkOf } from '../split/request-work.ts';
 import { nameOf } from '../state/transaction-rows.ts';
 import { VersionScan } from '../transaction/version-scan.ts';
 import { beforeObstacle, resumeAfter, resumeAt } from './free-part.ts';
@@ -61,6 +62,7 @@ export class TransactionScans {
       withDeleted: memory.lastDeletion > readTimestamp,
       ...scanBounds(request, limits),
       chunkRows: limits.scanChunkRows,
+      work: scanWorkOf(this.options.load, replica.rangeId, caller.clientId),
     });
     const { startKey, endKey } = free.span;
     memory.reads.bumpSpan(nameOf(startKey), nameOf(endKey), readTimestamp, transaction);

@@ -121,6 +121,7 @@ class Harness {
       storageId: 3,
       lastTimestamp: 0,
       liveBytes: 0,
+      historyBytes: 0,
       sessions: new SessionTable(),
       lastDeletion: 0,
       transactions: new TransactionState(),

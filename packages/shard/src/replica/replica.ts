@@ -99,6 +99,7 @@ export class Replica implements LeaseholderReplica {
   /** Commands that found no session, a known serial or another generation. Never counts where all is well. */
   skippedCommands = 0;
   liveBytes: number;
+  historyBytes: number;
   private readonly context: ReplicaContext;
   private gone = false;
   /** What was read and locked before the range was cut off, until somebody has led it. */
@@ -118,6 +119,7 @@ export class Replica implements LeaseholderReplica {
     this.visibleIndex = state.appliedIndex;
     this.lastTimestamp = state.lastTimestamp;
     this.liveBytes = state.liveBytes;
+    this.historyBytes = state.historyBytes;
     this.lastDeletion = state.lastDeletion;
     this.transactions = state.transactions;
     this.waitingRoom = context.newWaitingRoom();
@@ -126,6 +128,21 @@ export class Replica implements LeaseholderReplica {
 
   get rangeId(): RangeId {
     return this.descriptor.rangeId;
+  }
+
+  /** What a copy of it has, about. Unit: bytes. */
+  get storedBytes(): number {
+    return this.liveBytes + this.historyBytes;
+  }
+
+  /** Old versions of so many bytes were deleted here. */
+  forgot(bytes: number): void {
+    this.historyBytes = Math.max(0, this.historyBytes - bytes);
+  }
+
+  onMeasured({ liveBytes, historyBytes }: Pick<RangeState, 'liveBytes' | 'historyBytes'>): void {
+    this.liveBytes = liveBytes;
+    this.historyBytes = historyBytes;
   }
 
   get term(): Term {
@@ -226,6 +243,7 @@ export class Replica implements LeaseholderReplica {
     this.descriptor = state.descriptor;
     this.storageId = state.storageId;
     this.space = new StorageSpace(state.storageId);
+    this.historyBytes = state.historyBytes;
     this.sessions = state.sessions;
     this.appliedIndex = state.appliedIndex;
     this.appliedTerm = state.appliedTerm;
@@ -326,6 +344,8 @@ export class Replica implements LeaseholderReplica {
     this.noteServed();
     const liveBytes = Math.floor(this.liveBytes / 2);
     this.liveBytes -= liveBytes;
+    const historyBytes = Math.floor(this.historyBytes / 2);
+    this.historyBytes -= historyBytes;
     return {
       descriptor: right,
       replicaId,
@@ -334,6 +354,7 @@ export class Replica implements LeaseholderReplica {
       storageId,
       lastTimestamp,
       liveBytes,
+      historyBytes,
       sessions: sessions.copy(),
       lastDeletion: this.lastDeletion,
       transactions,
@@ -448,6 +469,7 @@ export class Replica implements LeaseholderReplica {
       const gone = write.key.length + write.previousValue.length;
       // Half of what both had is a guess: a half may lose more than it was said to have.
       this.liveBytes = Math.max(0, this.liveBytes - gone);
+      this.historyBytes += gone;
       operations.push({
         type: 'put',
         key: this.space.historyKey(write.key, at),

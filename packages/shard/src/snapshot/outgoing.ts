@@ -17,8 +17,8 @@ export interface OutgoingOptions {
   readonly idleMs: number;
   readonly openSource: () => Promise<SnapshotSource>;
   readonly send: (message: BulkMessage) => void;
-  /** False: this replica leads no longer, or not in that term. */
-  readonly stillWanted: () => boolean;
+  /** Why it is sent in vain: this replica leads no longer, or the log behind `index` is gone. Undefined: it is not. */
+  readonly inVain: (index: number) => string | undefined;
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -27,6 +27,8 @@ export interface SendResult {
   /** Installed there. */
   readonly index: number;
   readonly reason: string;
+  /** Some of it had arrived there. */
+  readonly begun: boolean;
 }
 
 /** A receiver that asks for more than this ahead is not ours. */
@@ -81,6 +83,7 @@ export class OutgoingSnapshot {
       ok: end.outcome === SnapshotOutcome.SNAPSHOT_INSTALLED,
       index: end.index,
       reason: end.reason,
+      begun: this.acked > 0,
     });
   }
 
@@ -90,7 +93,7 @@ export class OutgoingSnapshot {
     const { snapshotId } = this.options;
     const outcome = SnapshotOutcome.SNAPSHOT_FAILED;
     this.options.send({ kind: 'end', snapshotId, outcome, index: 0, reason });
-    this.finish({ ok: false, index: 0, reason });
+    this.finish({ ok: false, index: 0, reason, begun: this.acked > 0 });
   }
 
   private finish(result: SendResult): void {
@@ -172,7 +175,9 @@ export class OutgoingSnapshot {
     const { clock, idleMs } = this.options;
     this.timer = clock.setTimer(idleMs / 10, () => {
       if (this.ended) return;
-      if (!this.options.stillWanted()) this.abort('leadership was lost');
+      const { inVain, replica } = this.options;
+      const why = inVain(this.source?.index ?? replica.appliedIndex);
+      if (why !== undefined) this.abort(why);
       else if (clock.nowMs() - this.lastProgressMs >= idleMs) this.abort('no progress');
       else {
         // Whatever was lost, the receiver answers with where it stands.

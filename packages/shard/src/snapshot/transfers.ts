@@ -43,7 +43,8 @@ export interface SendRequest {
   readonly toReplicaId: number;
   readonly toStore: StoreId;
   readonly term: number;
-  readonly stillWanted: () => boolean;
+  /** As in `OutgoingOptions`. */
+  readonly inVain: (index: number) => string | undefined;
 }
 
 /** Ends that are remembered for senders that did not hear them. */
@@ -76,9 +77,9 @@ export class SnapshotTransfers {
   /** Resolves when the receiver has installed it, or it failed. */
   async send(request: SendRequest): Promise<SendResult> {
     const { clock, engine, turns, limits, onFatal } = this.options;
-    if (this.stopped) return { ok: false, index: 0, reason: 'stopping' };
+    if (this.stopped) return { ok: false, index: 0, reason: 'stopping', begun: false };
     if (this.outgoing.size >= limits.snapshotsSendingMax)
-      return { ok: false, index: 0, reason: 'too many are being sent' };
+      return { ok: false, index: 0, reason: 'too many are being sent', begun: false };
     const snapshotId = this.nextNumber++;
     const { replica, toStore } = request;
     const transfer = new OutgoingSnapshot({

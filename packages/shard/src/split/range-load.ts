@@ -1,6 +1,6 @@
 /**
  * How much each range is asked, and for which keys: a count and a few samples per range and window. Fed with every request
- * by the request server, so it costs an addition in a table, and nothing else of the range is looked at but once in a while;
+ * by the request server, and with what scans read (`request-work.ts` says what each weighs), so it costs an addition in a table, and nothing else of the range is looked at but once in a while;
  * read by the split triggers and, for placement, by the watch.
  */
 import {
@@ -17,7 +17,7 @@ interface Load {
   samples: Uint8Array[];
   /** Of the same requests: the stores in whose processes their clients live; 0: none. */
   homes: number[];
-  /** Of the last two windows that are over. Unit: requests/s. */
+  /** Of the last two windows that are over. Unit: requests of one key per second. */
   rate: number;
   rateBefore: number;
   /** Of the last window. */
@@ -34,20 +34,26 @@ const askerSamplesLeast = 8;
 
 export class RangeLoad {
   private readonly prng: Prng;
-  /** Requests of this window. */
+  /** Requests of this window, by weight. */
   private readonly requests = new NumberTable(0);
   private readonly ranges = new Map<number, Load>();
+  private turn = 0;
 
   constructor(prng: Prng) {
     this.prng = prng;
   }
 
-  /** A request was admitted. @param key any that it names; copied if it is kept */
-  note(rangeId: number, key: Uint8Array | undefined, clientId: string): void {
-    const request = this.requests.get(rangeId);
-    this.requests.set(rangeId, request + 1);
+  /**
+   * Something was asked of the range.
+   * @param key any that is read or written; copied if it is kept
+   * @param weight in requests of one key
+   */
+  note(rangeId: number, key: Uint8Array | undefined, clientId: string, weight: number = 1): void {
+    const before = this.requests.get(rangeId);
+    this.requests.set(rangeId, before + weight);
     // One in sixteen: a range that is to be cut has thousands in a window, and those of a thousand calm ranges are not copied.
-    if ((request & 15) !== 0) return;
+    const sample = Math.floor((before + weight) / 16);
+    if (before !== 0 && Math.floor(before / 16) === sample) return;
     let load = this.ranges.get(rangeId);
     if (load === undefined) {
       load = newLoad();
@@ -55,11 +61,17 @@ export class RangeLoad {
     }
     if (key === undefined || key.length === 0) return;
     const { samples, homes } = load;
-    const at =
-      samples.length < samplesMax ? samples.length : this.prng.nextBelow((request >> 4) + 1);
+    const at = samples.length < samplesMax ? samples.length : this.prng.nextBelow(sample + 1);
     if (at >= samplesMax) return;
     samples[at] = new Uint8Array(key);
     homes[at] = homeOfClient(clientId);
+  }
+
+  /** One of `count` places: over many calls all come about as often, in no step with what calls. */
+  place(count: number): number {
+    // Multiples of the golden section, modulo one.
+    this.turn = (this.turn + 0x9e37_79b1) >>> 0;
+    return Math.floor((this.turn / 2 ** 32) * count);
   }
 
   endWindow(lengthMs: number): void {

@@ -1,9 +1,12 @@
 import { clientIdAt, SeededPrng, toStoreId } from '@flotilla/base';
 import { describe, expect, it } from 'vitest';
+import { flotilla } from '../../gen/kv.js';
 import { StorageSpace } from '../state/storage-keys.ts';
+import { encodeStored } from '../state/stored-value.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
+import { measure } from './measure.ts';
 import { RangeLoad } from './range-load.ts';
-import { measure } from './split-triggers.ts';
+import { noteRequest, scanWorkOf } from './request-work.ts';
 
 const key = (n: number): Buffer => Buffer.of(0x08, n >> 8, n & 0xff);
 const all = { startKey: Buffer.of(0x08), endKey: Buffer.of(0x09) };
@@ -24,7 +27,7 @@ describe('the middle of a range', () => {
 
   it('is where half of the bytes are on either side', async () => {
     const sizes = Array.from({ length: 3000 }, (_, n) => (n < 1000 ? 3000 : 100));
-    const { bytes, middle } = await middleOf(sizes);
+    const { liveBytes: bytes, middle } = await middleOf(sizes);
     const at = Buffer.from(middle ?? []).readUInt16BE(1);
     const left = sizes.slice(0, at).reduce((sum, size) => sum + size, 0);
     expect(left / bytes).toBeGreaterThan(0.47);
@@ -34,7 +37,37 @@ describe('the middle of a range', () => {
   it('is the beginning of the second of two rows, and nowhere in one', async () => {
     expect((await middleOf([5000, 100])).middle).toEqual(key(1));
     expect((await middleOf([5000])).middle).toBeUndefined();
-    expect(await middleOf([])).toEqual({ bytes: 0, middle: undefined });
+    expect(await middleOf([])).toEqual({ liveBytes: 0, historyBytes: 0, middle: undefined });
+  });
+
+  it('counts old versions, on the side of their key, also of keys that are gone', async () => {
+    const engine = new MemoryEngine();
+    const space = new StorageSpace(7);
+    const old = encodeStored(key(0), 1, Buffer.alloc(1000));
+    await engine.write([
+      ...Array.from({ length: 100 }, (_, n) => ({
+        type: 'put' as const,
+        key: space.dataKey(key(n)),
+        value: Buffer.alloc(10),
+      })),
+      // The 90th row was written again and again; the 200th is gone.
+      ...Array.from({ length: 20 }, (_, n) => ({
+        type: 'put' as const,
+        key: space.historyKey(key(90), 10 + n),
+        value: old,
+      })),
+      ...Array.from({ length: 20 }, (_, n) => ({
+        type: 'put' as const,
+        key: space.historyKey(key(200), 10 + n),
+        value: old,
+      })),
+    ]);
+    const { liveBytes, historyBytes, middle } = await measure(engine, space, all);
+    expect(liveBytes).toBe(100 * 13);
+    expect(historyBytes).toBe(40 * (3 + old.length));
+    const at = Buffer.from(middle ?? []).readUInt16BE(1);
+    expect(at).toBeGreaterThan(90);
+    expect(at).toBeLessThanOrEqual(200);
   });
 });
 
@@ -88,5 +121,55 @@ describe('what a range is asked', () => {
     const most = Array.from({ length: 500 }, (_, n) => key(n % 50 === 0 ? 1 : 5));
     expect(asked(most).dividingKey(range)).toBeUndefined();
     expect(asked([]).dividingKey(range)).toBeUndefined();
+  });
+
+  it('weighs what is done, and knows keys of every kind of request', () => {
+    type Body = Parameters<typeof flotilla.kv.Request.create>[0];
+    const after = (body: Body, times: number): RangeLoad => {
+      const load = new RangeLoad(new SeededPrng(1));
+      const request = flotilla.kv.Request.create({ rangeId: 3, ...body });
+      for (let time = 0; time < times; time++) noteRequest(load, request, 'r0');
+      load.endWindow(1000);
+      return load;
+    };
+    const keys = Array.from({ length: 41 }, (_, n) => key(n));
+    const rows = keys.map((each) => ({ key: each }));
+    const one = after({ get: { keys: [key(5)] } }, 100);
+    expect(one.rate(3)).toBe(100);
+    expect(one.dividingKey(range)).toBeUndefined();
+    for (const [body, weight] of [
+      [{ get: { keys } }, 6],
+      [{ write: { mutations: rows } }, 11],
+      [{ write: { conditions: rows } }, 11],
+      [{ prepare: { mutations: rows } }, 11],
+    ] as const) {
+      const load = after(body, 100);
+      expect(load.rate(3)).toBeCloseTo(100 * weight);
+      const at = Buffer.from(load.dividingKey(range) ?? []).readUInt16BE(1);
+      expect(at).toBeGreaterThan(8);
+      expect(at).toBeLessThan(33);
+    }
+    const decided = after({ decide: { anchorKey: key(1) } }, 100);
+    expect(decided.rate(3)).toBe(100);
+  });
+
+  it('is more for a scan of many rows, which lie where they lie', () => {
+    const load = new RangeLoad(new SeededPrng(1));
+    for (let scan = 0; scan < 100; scan++) {
+      const work = scanWorkOf(load, 3, 'r0');
+      for (let n = 0; n < 1000; n++) work.add(key(n), 20);
+      work.end();
+      work.end();
+    }
+    load.endWindow(1000);
+    expect(load.rate(3)).toBeCloseTo((100 * 1000) / 32);
+    const at = Buffer.from(load.dividingKey(range) ?? []).readUInt16BE(1);
+    expect(at).toBeGreaterThan(300);
+    expect(at).toBeLessThan(700);
+    const large = scanWorkOf(load, 4, 'r0');
+    for (let n = 0; n < 16; n++) large.add(key(n), 16 * 1024);
+    large.end();
+    load.endWindow(1000);
+    expect(load.rate(4)).toBe(16);
   });
 });

@@ -17,7 +17,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
-import { type StorageSpace, userKeyOf } from '../state/storage-keys.ts';
+import { measure } from './measure.ts';
 import type { RangeLoad } from './range-load.ts';
 import type { SplitResult } from './splits.ts';
 
@@ -41,9 +41,8 @@ export interface SplitTriggersOptions {
 export const triggerWindowMs = 5000;
 /** A range that was cut, or could not be, is left alone for so many windows. */
 const restWindows = 6;
-/** Pieces into which a range is measured: how exactly the middle is found. */
-const pieces = 64;
-const rowsPerRead = 256;
+/** One that was read through and has no middle, because it is the history of one row, is not read through again so soon. */
+const restOfOneRowWindows = 120;
 
 export class SplitTriggers {
   private readonly options: SplitTriggersOptions;
@@ -97,7 +96,7 @@ export class SplitTriggers {
       const bytesMax = this.bytesMaxOf(replica);
       const boundary = configurations().boundaryIn(replica.descriptor);
       if (boundary !== undefined) await this.cut(replica, boundary, 'configuration');
-      else if (bytesMax > 0 && replica.liveBytes > bytesMax) await this.cutBySize(replica);
+      else if (bytesMax > 0 && replica.storedBytes > bytesMax) await this.cutBySize(replica);
       else if (requestsPerSecondMax > 0 && rate > requestsPerSecondMax)
         await this.cut(replica, load.dividingKey(divisible(replica.descriptor)), 'load');
     }
@@ -111,17 +110,21 @@ export class SplitTriggers {
   private async cutBySize(replica: Replica): Promise<void> {
     const { startKey } = replica.descriptor;
     const span = divisible(replica.descriptor);
-    const { bytes, middle } = await measure(this.options.engine, replica.space, span);
+    const measured = await measure(this.options.engine, replica.space, span);
     if (replica.isRemoved || replica.descriptor.startKey !== startKey) return;
     // What was counted drifts: a split only guesses how much goes to which side.
-    replica.liveBytes = bytes;
-    if (bytes > this.bytesMaxOf(replica)) await this.cut(replica, middle, 'size');
+    replica.onMeasured(measured);
+    if (replica.storedBytes > this.bytesMaxOf(replica))
+      await this.cut(replica, measured.middle, 'size');
   }
 
   private async cut(replica: Replica, key: Uint8Array | undefined, why: string): Promise<void> {
     const { rangeId } = replica;
     this.resting.set(rangeId, this.window + restWindows);
-    if (key === undefined) return;
+    if (key === undefined) {
+      if (why === 'size') this.resting.set(rangeId, this.window + restOfOneRowWindows);
+      return;
+    }
     const result = await this.options.split(replica, key);
     this.options.logger.info({ rangeId, why, result: result.kind }, 'range_split_wanted');
     if (result.kind !== 'done') return;
@@ -137,43 +140,4 @@ export class SplitTriggers {
 function divisible(range: RangeDescriptor): RangeDescriptor {
   const isRoot = compareBytes(range.startKey, rootEndKey) < 0;
   return isRoot ? { ...range, startKey: rootEndKey } : range;
-}
-
-/** Reads a span once. @returns its bytes, and the first key of its second half, if it has two keys */
-export async function measure(
-  engine: Engine,
-  space: StorageSpace,
-  span: { readonly startKey: Uint8Array; readonly endKey: Uint8Array },
-): Promise<{ readonly bytes: number; readonly middle: Uint8Array | undefined }> {
-  const iterator = engine.iterate(space.dataSpan(span.startKey, span.endKey));
-  /** Where the pieces begin; halved, and the pieces doubled, whenever there are too many. */
-  let marks: { readonly key: Uint8Array; readonly at: number }[] = [];
-  let pieceBytes = 64;
-  let bytes = 0;
-  try {
-    for (;;) {
-      const rows = await iterator.next(rowsPerRead);
-      if (rows.length === 0) break;
-      for (const { key, value } of rows) {
-        const last = marks.at(-1);
-        if (last === undefined || bytes - last.at >= pieceBytes)
-          marks.push({ key: Buffer.from(userKeyOf(key)), at: bytes });
-        bytes += key.length + value.length;
-        if (marks.length <= 2 * pieces) continue;
-        marks = marks.filter((_mark, i) => i % 2 === 0);
-        pieceBytes *= 2;
-      }
-    }
-  } finally {
-    await iterator.close();
-  }
-  let middle: Uint8Array | undefined;
-  let closest = Number.POSITIVE_INFINITY;
-  for (const { key, at } of marks) {
-    // Nothing would be left of it.
-    if (at === 0 || Math.abs(at - bytes / 2) >= closest) continue;
-    closest = Math.abs(at - bytes / 2);
-    middle = key;
-  }
-  return { bytes, middle };
 }

@@ -80,6 +80,7 @@ export function foundingStates(founding: Founding, storeId: StoreId): RangeState
       storageId: descriptor.rangeId,
       lastTimestamp: descriptor.rangeId === metaRangeId ? foundingTimestamp : 0,
       liveBytes: 0,
+      historyBytes: 0,
       sessions: new SessionTable(),
       lastDeletion: 0,
       transactions: new TransactionState(),

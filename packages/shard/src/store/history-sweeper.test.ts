@@ -22,12 +22,16 @@ it('forgets what was superseded long ago, in bounded steps, and nothing else', a
       { type: 'put' as const, key: space.historyKey(key(i), at(500)), value },
     ]).flat(),
   ]);
+  let forgotten = 0;
   const sweeper = new HistorySweeper({
     engine,
     turns,
     clock,
     horizon: () => timestampFromWallMs(clock.wallMs() - 1000),
     rowsPerStep: 8,
+    onForgotten: (rows) => {
+      forgotten += rows.length;
+    },
     onFatal: (error) => {
       throw error;
     },
@@ -40,6 +44,7 @@ it('forgets what was superseded long ago, in bounded steps, and nothing else', a
   expect(engine.rows().length).toBe(11);
   clock.advance(1000);
   while ((await sweeper.step()).seen > 0);
+  expect(forgotten).toBe(20);
   expect(engine.rows().map((row) => row.key.toString('latin1'))).toEqual([
     space.dataKey(key(0)).toString('latin1'),
   ]);

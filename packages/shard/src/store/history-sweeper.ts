@@ -4,7 +4,7 @@
  * round takes them again. Speeds up while most of what it sees is garbage.
  */
 import { type Clock, keySuccessor, type Timer } from '@flotilla/base';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, EngineRow } from '../engine/engine.ts';
 import type { EngineTurns } from '../engine/engine-turns.ts';
 import { allHistory, supersededAtOf } from '../state/storage-keys.ts';
 
@@ -15,6 +15,8 @@ export interface HistorySweeperOptions {
   /** What was replaced before this timestamp may go. */
   readonly horizon: () => number;
   readonly rowsPerStep: number;
+  /** These rows are deleted. In the order of their keys. */
+  readonly onForgotten: (rows: readonly EngineRow[]) => void;
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -47,14 +49,14 @@ export class HistorySweeper {
     const { engine, turns, rowsPerStep } = this.options;
     const horizon = this.options.horizon();
     const iterator = engine.iterate({ startKey: this.cursor, endKey: allHistory.endKey });
-    const garbage: Buffer[] = [];
+    const garbage: EngineRow[] = [];
     let seen = 0;
     let last: Buffer | undefined;
     try {
       while (seen < rowsPerStep) {
         const rows = await iterator.next(Math.min(500, rowsPerStep - seen));
         if (rows.length === 0) break;
-        for (const { key } of rows) if (supersededAtOf(key) < horizon) garbage.push(key);
+        for (const row of rows) if (supersededAtOf(row.key) < horizon) garbage.push(row);
         seen += rows.length;
         last = rows.at(-1)?.key;
       }
@@ -65,8 +67,10 @@ export class HistorySweeper {
       seen < rowsPerStep || last === undefined
         ? allHistory.startKey
         : Buffer.from(keySuccessor(last));
-    if (garbage.length > 0 && !this.stopped)
-      await turns.write(() => garbage.map((key) => ({ type: 'del', key })));
+    if (garbage.length > 0 && !this.stopped) {
+      await turns.write(() => garbage.map(({ key }) => ({ type: 'del', key })));
+      this.options.onForgotten(garbage);
+    }
     return { seen, deleted: garbage.length };
   }
 

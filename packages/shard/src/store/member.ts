@@ -32,6 +32,7 @@ import { TransactionChecks } from '../reads/transaction-checks.ts';
 import { TransactionReads } from '../reads/transaction-reads.ts';
 import type { Answer, Caller, rangeInfo } from '../replica/answers.ts';
 import { Replica } from '../replica/replica.ts';
+import { countForgotten } from '../split/forgotten.ts';
 import { RangeLoad } from '../split/range-load.ts';
 import { SplitTriggers } from '../split/split-triggers.ts';
 import { Splits } from '../split/splits.ts';
@@ -236,6 +237,7 @@ export class Member {
         clock,
         horizon: () => this.historyHorizon(),
         rowsPerStep: limits.historySweepRows,
+        onForgotten: (rows) => countForgotten(rows, replicas.values()),
         onFatal: fail,
       }),
     ];
@@ -246,6 +248,7 @@ export class Member {
       answers: admission,
       limits,
       programs: this.context.options.programs,
+      load: this.load,
       protectedSnapshots: () => this.options.protectedSnapshots(),
       onFatal: fail,
     };

@@ -65,8 +65,8 @@ export interface RequestServerOptions {
     replica: Replica,
     request: flotilla.kv.ChangeReplicasRequest.$Properties,
   ) => Answer | undefined;
-  /** A request of a range was admitted. @param key one that it names */
-  readonly onRequest: (rangeId: number, key: Uint8Array | undefined, clientId: string) => void;
+  /** A request of a range was admitted. */
+  readonly onRequest: (request: flotilla.kv.Request, clientId: string) => void;
   /** Asked of the leaseholder. Answers later. */
   readonly split: (
     caller: Caller,
@@ -181,7 +181,7 @@ export class RequestServer {
       admission.sendUncounted(clientId, request.requestId, busy);
       return;
     }
-    this.options.onRequest(request.rangeId, keyOf(request), clientId);
+    this.options.onRequest(request, clientId);
     const answer =
       this.getOne(storageId, request) ??
       this.dispatch(caller, target ?? this.targetOf(header, request), request);
@@ -286,12 +286,6 @@ type Target =
     };
 
 const noBytes = Buffer.alloc(0);
-
-function keyOf({ get, scan, write }: Request): Uint8Array | undefined {
-  if (get) return get.keys?.[0];
-  if (write) return write.mutations?.[0]?.key ?? undefined;
-  return scan?.startKey ?? undefined;
-}
 
 /** The least span around what a request names: whoever is refused with old bounds wants to know who has that now. */
 function hullOf(request: Request): Span | undefined {

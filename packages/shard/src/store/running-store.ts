@@ -25,6 +25,7 @@ import type { StoreFigures, WriteHealth } from '../placement/settings.ts';
 import { noConfigurations } from '../protocol/range-configuration.ts';
 import { ServedRanges } from '../reads/served-ranges.ts';
 import type { Replica } from '../replica/replica.ts';
+import { noteRequest } from '../split/request-work.ts';
 import type { Splits } from '../split/splits.ts';
 import type { RangeState } from '../state/range-checkpoint.ts';
 import { Admission } from './admission.ts';
@@ -106,7 +107,9 @@ export class RunningStore implements Store {
         present(this.member, 'membership').transferLease(replica, request),
       changeReplicas: (caller, replica, request) =>
         present(this.member, 'membership').membership.changeReplicas(caller, replica, request),
-      onRequest: (rangeId, key, clientId) => this.member?.load.note(rangeId, key, clientId),
+      onRequest: (request, clientId) => {
+        if (this.member !== undefined) noteRequest(this.member.load, request, clientId);
+      },
       split: (caller, replica, request) =>
         present(this.member, 'membership').split(caller, replica, request),
       onPeerRequest: (from, request) => this.member?.onPeerRequest(from, request),

@@ -103,6 +103,10 @@ export class StoreStateMachine implements StateMachine {
     this.hooks.replica(rangeId)?.onHandOver(term, servedUpTo);
   }
 
+  stateBytes(rangeId: RangeId): number {
+    return this.hooks.replica(rangeId)?.storedBytes ?? 0;
+  }
+
   sendSnapshot(request: SnapshotRequest): Promise<SnapshotSendResult> {
     return this.hooks.sendSnapshot(request);
   }

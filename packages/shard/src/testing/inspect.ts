@@ -28,6 +28,9 @@ export interface ReplicaView {
   /** Of the replicated state in memory; visible to reads a little later. */
   readonly appliedIndex: number;
   readonly skippedCommands: number;
+  /** As counted: of newest versions, and of older ones. */
+  readonly liveBytes: number;
+  readonly historyBytes: number;
   /** The session table as text: equal on replicas at equal positions. */
   readonly sessions: () => string;
   /** Intents and records in memory, as text: equal on replicas at equal positions. */
@@ -48,6 +51,8 @@ export function inspectStore(store: Store): readonly ReplicaView[] {
       raft: status,
       appliedIndex: replica.appliedIndex,
       skippedCommands: replica.skippedCommands,
+      liveBytes: replica.liveBytes,
+      historyBytes: replica.historyBytes,
       sessions: () => JSON.stringify(replica.sessions.toRows()),
       transactions: () => textOf(replica.transactions),
     });

@@ -6,6 +6,7 @@
 import { compareBytes, type Span } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import type { Engine, EngineIterator, EngineRow } from '../engine/engine.ts';
+import type { ScanWork } from '../split/scan-work.ts';
 import { type StorageSpace, supersededAtOf, userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import { checkHistory, keyOfHistory, type OldVersion } from './history.ts';
@@ -27,6 +28,8 @@ export interface VersionScanOptions {
   readonly rowsMax: number;
   readonly bytesMax: number;
   readonly chunkRows: number;
+  /** What was read is told there. */
+  readonly work?: ScanWork;
 }
 
 export type VersionScanResult =
@@ -117,6 +120,7 @@ export class VersionScan {
    * @param pace asked after so many keys: what to wait for before the next
    */
   async each(take: (key: Buffer, stored: Buffer) => boolean, pace?: ScanPace): Promise<ScanEnd> {
+    const { work } = this.options;
     let keys = 0;
     try {
       for (;;) {
@@ -125,13 +129,17 @@ export class VersionScan {
         if (next === undefined) return { kind: 'complete' };
         const { key, visible } = next;
         if (visible.kind === 'uncertain') return visible;
-        if (visible.kind === 'version' && !take(key, visible.stored)) return { kind: 'stopped' };
+        if (visible.kind === 'version') {
+          work?.add(key, visible.stored.length);
+          if (!take(key, visible.stored)) return { kind: 'stopped' };
+        }
         if (pace !== undefined && ++keys % pace.rows === 0) {
           const rest = pace.rest();
           if (rest !== undefined) await rest;
         }
       }
     } finally {
+      work?.end();
       await this.close();
     }
   }

@@ -150,7 +150,11 @@ export class StoreMachine {
       timings: swarm.timings,
       ...(hasPlacement(swarm) ? { placement: placementOf(swarm) } : {}),
       raftLimits: { ...defaultRaftLimits, ...swarm.raftLimits },
-      driverLimits: { retainedLogBytesMax: swarm.retainedLogBytesMax },
+      driverLimits: {
+        retainedLogBytesMax: swarm.retainedLogBytesMax,
+        // 0: whoever lags needs a snapshot, and one that is slow is overtaken.
+        heldLogBytesMax: 1000 * swarm.retainedLogBytesMax,
+      },
       limits: {
         snapshotChunkBytes: swarm.snapshotChunkBytes,
         snapshotIdleMs: 2000,
