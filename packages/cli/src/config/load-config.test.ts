@@ -107,6 +107,18 @@ describe('loadConfig', () => {
     expect(load({ environment: { FLOTILLA_CLUSTER: '' } }).cluster).toBe('main');
   });
 
+  it('refuses to hold stores dead that only have not reported yet', () => {
+    const flags = { 'dead-store-after': '19', 'store-report-every': '5' };
+    expect(() => load({ flags })).toThrow(
+      'dead-store-after is 19 and store-report-every 5: stores that live would be held to be dead between two of their ' +
+        'rows. Set dead-store-after to 20 or more, or store-report-every to 4.',
+    );
+    expect(() => load({ flags: { 'dead-store-after': '5' } })).toThrow('20 or more');
+    expect(load({ flags: { ...flags, 'dead-store-after': '20' } }).placement).toMatchObject({
+      ...{ deadStoreAfterSeconds: 20, storeReportSeconds: 5 },
+    });
+  });
+
   const bad: Readonly<Record<string, readonly unknown[]>> = {
     roles: ['', 'stores', 'store,other', 3],
     'store-id': ['0', '-1', 'one', '1.5', '', 1.5, true],

@@ -13,6 +13,7 @@ import {
   intentSpan,
   reportSpan,
   type StoreReport,
+  suspectAfterReports,
 } from '@flotilla/shard';
 import Table from 'cli-table3';
 import type { ProcessConfig } from '../config/settings.ts';
@@ -28,6 +29,8 @@ export interface StoreLine {
   readonly version: string;
   /** Since its row was written. */
   readonly silentMs: number;
+  /** Between two of its rows. */
+  readonly reportEveryMs: number;
   readonly replicas: number;
   readonly leases: number;
   readonly capacityBytes: number;
@@ -42,8 +45,8 @@ export type StoreWish = 'drain' | 'undrain' | 'decommission';
 /** Unit: ms. */
 const pollMs = 500;
 const askMs = 500;
-/** Rows that a store misses before it is shown as silent. */
-const silentAfterMs = 15_000;
+/** Of stores whose row does not say how often it is written. */
+const reportEveryMs = 5000;
 
 export function runStoreStatus(
   config: ProcessConfig,
@@ -151,6 +154,7 @@ function lineOf(
   const { capacityBytes, usedBytes, requestsPerSecond } = report;
   return {
     ...{ storeId, machine, zone, version, silentMs, replicas, leases },
+    reportEveryMs: report.reportEveryMs || reportEveryMs,
     ...{ capacityBytes, usedBytes, requestsPerSecond, ...intent },
   };
 }
@@ -176,6 +180,7 @@ export function storeText(lines: readonly StoreLine[]): string {
 
 function stateText(line: StoreLine): string {
   const { silentMs, draining, decommissioning, replicas } = line;
+  const silentAfterMs = line.reportEveryMs * suspectAfterReports;
   const parts: string[] = [];
   if (silentMs > silentAfterMs) parts.push(`silent for ${durationText(silentMs)}`);
   if (decommissioning) parts.push(replicas === 0 ? 'decommissioned' : 'decommissioning');

@@ -40,7 +40,8 @@ export interface AllocatorOptions {
   readonly first: () => Replica | undefined;
   readonly replicationFactor: number;
   readonly paces: PlacementPaces;
-  readonly suspectAfterMs: number;
+  /** How often stores report that do not say how often. */
+  readonly reportEveryMs: number;
   readonly deadAfterMs: number;
   readonly onFatal: (error: unknown) => void;
 }

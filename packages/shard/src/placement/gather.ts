@@ -77,11 +77,12 @@ export async function gather(
     const storeId = toStoreId(report.storeId);
     const ageMs = times.wallMs - timestampToWallMs(toTimestamp(row.timestamp));
     const version = row.timestamp;
+    const everyMs = report.reportEveryMs;
     stores.push({
       storeId,
       machine: report.machine,
       zone: report.zone,
-      ...times.sightings.look(storeId, { version, ageMs }, times.nowMs),
+      ...times.sightings.look(storeId, { version, ageMs, everyMs }, times.nowMs),
       ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
     });
   }
@@ -99,7 +100,7 @@ export async function gather(
   }
   for (const storeId of membersWithout(stores, ranges)) {
     // It was lost before it ever wrote its row, or is from before there were rows.
-    const row = { version: 0, ageMs: Number.POSITIVE_INFINITY };
+    const row = { version: 0, ageMs: Number.POSITIVE_INFINITY, everyMs: 0 };
     stores.push({
       ...{ storeId, machine: `of s${storeId}`, zone: '' },
       ...times.sightings.look(storeId, row, times.nowMs),

@@ -49,7 +49,8 @@ export class OwnRecord {
   }
 
   get health(): WriteHealth {
-    return { committedAtMs: this.committedAtMs, reason: this.reason };
+    const { committedAtMs, reason } = this;
+    return { committedAtMs, reason, everyMs: this.options.everyMs };
   }
 
   start(): void {
@@ -132,6 +133,7 @@ export class OwnRecord {
     return {
       ...{ storeId, storeUuid, machine, zone, version, incarnation, run: this.run },
       ...{ replicas, leases, requestsPerSecond, ...capacity },
+      reportEveryMs: this.options.everyMs,
     };
   }
 }

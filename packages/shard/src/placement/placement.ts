@@ -25,8 +25,6 @@ const defaults = {
   reportEveryMs: 5000,
   leaseMovesMax: 4,
 };
-/** Rows that were missed before a store is suspect. */
-const suspectAfterReports = 3;
 
 export interface PlacementOptions {
   readonly context: StoreContext;
@@ -98,7 +96,7 @@ export class Placement {
         receivingMax: context.limits.snapshotsReceivingMax,
         transfersMax: settings.leaseMovesMax ?? defaults.leaseMovesMax,
       },
-      suspectAfterMs: reportEveryMs * suspectAfterReports,
+      reportEveryMs,
       deadAfterMs: settings.deadAfterMs ?? defaults.deadAfterMs,
       onFatal: fail,
     });
