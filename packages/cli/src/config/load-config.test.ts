@@ -42,7 +42,7 @@ describe('loadConfig', () => {
       placement: {
         ...{ deadStoreAfterSeconds: 300, storeReportSeconds: 5 },
         ...{ splitBytes: 512 * 1024 * 1024, splitRequestsPerSecond: 20_000, gcTtlSeconds: 600 },
-        ...{ snapshotsAtOnce: 2, leaseMovesAtOnce: 4, closedTimestampLagSeconds: 3 },
+        ...{ snapshotsAtOnce: 2, leaseMovesAtOnce: 100, closedTimestampLagSeconds: 3 },
       },
       http: undefined,
       listen: { host: '127.0.0.1', port: 26_432 },

@@ -80,7 +80,7 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
       closedTimestampLagSeconds:
         number('closed-timestamp-lag') ?? defaultStoreLimits.closedTimestampLagMs / 1000,
       snapshotsAtOnce: number('snapshots-at-once') ?? defaultStoreLimits.snapshotsReceivingMax,
-      leaseMovesAtOnce: number('lease-moves-at-once') ?? 4,
+      leaseMovesAtOnce: number('lease-moves-at-once') ?? 100,
     },
     listen: (values.get('listen') as ListenAddress | undefined) ?? {
       host: '127.0.0.1',

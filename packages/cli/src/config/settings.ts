@@ -297,7 +297,7 @@ export const settings: readonly Setting[] = [
   {
     key: 'snapshots-at-once',
     argument: '<n>',
-    description: 'copies of ranges that a store receives at once',
+    description: 'copies of large ranges that a store receives at once',
     defaultText: '2',
     expected: 'a whole number from 1 to 64',
     schema: z.preprocess(wholeNumber, z.int().min(1).max(64)),
@@ -306,7 +306,7 @@ export const settings: readonly Setting[] = [
     key: 'lease-moves-at-once',
     argument: '<n>',
     description: 'leases that balancing moves to or from a store at once',
-    defaultText: '4',
+    defaultText: '100',
     expected: 'a whole number from 1 to 1000',
     schema: z.preprocess(wholeNumber, z.int().min(1).max(1000)),
   },

@@ -14,6 +14,7 @@ import type { StoreContext } from '../store/context.ts';
 import { Allocator } from './allocator.ts';
 import { joinWhenPossible } from './joining.ts';
 import { OwnRecord } from './own-record.ts';
+import { pacesOf } from './paces.ts';
 import type { RangeFigures } from './range-figures.ts';
 import type { PlacementSettings, WriteHealth } from './settings.ts';
 import { RangeContact, StoreClient } from './store-client.ts';
@@ -23,9 +24,7 @@ const defaults = {
   replicationFactor: 3,
   deadAfterMs: 5 * 60_000,
   reportEveryMs: 5000,
-  leaseMovesMax: 4,
 };
-
 export interface PlacementOptions {
   readonly context: StoreContext;
   readonly settings: PlacementSettings;
@@ -92,10 +91,7 @@ export class Placement {
       ...{ clock, hlc, logger, engine, client: this.client, figures: options.figures },
       first: () => replicas.get(metaRangeId),
       replicationFactor: settings.replicationFactor ?? defaults.replicationFactor,
-      paces: {
-        receivingMax: context.limits.snapshotsReceivingMax,
-        transfersMax: settings.leaseMovesMax ?? defaults.leaseMovesMax,
-      },
+      paces: pacesOf(context.limits.snapshotsReceivingMax, settings.leaseMovesMax),
       reportEveryMs,
       deadAfterMs: settings.deadAfterMs ?? defaults.deadAfterMs,
       onFatal: fail,

@@ -62,7 +62,7 @@ export interface PlacementSettings {
   readonly deadAfterMs?: number;
   /** Between two writes of a store's row. Default 5 s. Unit: ms. */
   readonly reportEveryMs?: number;
-  /** Leases on their way to, or from, one store. Default 4. */
+  /** Leases on their way to, or from, one store. Default 100. */
   readonly leaseMovesMax?: number;
   /** Of the volume with the data. Default: not known. */
   readonly capacity?: () => Promise<Capacity>;
