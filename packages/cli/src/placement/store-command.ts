@@ -45,6 +45,7 @@ export type StoreWish = 'drain' | 'undrain' | 'decommission';
 /** Unit: ms. */
 const pollMs = 500;
 const askMs = 500;
+const restPerWork = 4;
 /** Of stores whose row does not say how often it is written. */
 const reportEveryMs = 5000;
 
@@ -97,7 +98,9 @@ async function waitUntilGone(
   const forGood = wish === 'decommission';
   let said = '';
   for (;;) {
+    const askedAt = performance.now();
     const { ranges } = await gatherStatus(router, askMs);
+    const tookMs = performance.now() - askedAt - askMs;
     const leases = ranges.filter((range) => range.leaseholderStoreId === storeId).length;
     const replicas = ranges.filter((range) =>
       range.replicas.some((replica) => replica.storeId === storeId),
@@ -113,7 +116,8 @@ async function waitUntilGone(
         'TIMEOUT',
         `${left} It goes on without this command; \`flotilla events\` says what stands in the way`,
       );
-    await sleep(pollMs);
+    // Of thousands of ranges every store tells megabytes.
+    await sleep(Math.max(pollMs, tookMs * restPerWork));
   }
   say(
     forGood
