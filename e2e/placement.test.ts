@@ -33,7 +33,10 @@ let fourth: ChildProcess | undefined;
 
 beforeAll(async () => {
   cluster = await DemoCluster.start({
-    environment: { FLOTILLA_DEAD_STORE_AFTER: String(deadAfterSeconds) },
+    environment: {
+      FLOTILLA_DEAD_STORE_AFTER: String(deadAfterSeconds),
+      FLOTILLA_STORE_REPORT_EVERY: '1',
+    },
   });
   ({ router, close: closeRouter } = await openRouter(cluster));
   client = await openSdk(cluster);
@@ -100,6 +103,7 @@ describe('three stores become four, and one of them dies for good', () => {
         ...['start', '--roles', 'store', '--store-id', '4', '--machine', 'machine-4'],
         ...['--data', join(cluster.data, 'store-4'), '--nats', cluster.natsUrl],
         ...['--cluster', cluster.clusterName, '--dead-store-after', String(deadAfterSeconds)],
+        ...['--store-report-every', '1'],
         ...['--http', '127.0.0.1:0', '--ready-file', readyFile()],
       );
       const balancedMs = await even([1, 2, 3, 4], 90_000);

@@ -115,6 +115,7 @@ function addStatus(program: Command, output: Output, finish: (code: number) => v
     .description('show stores and ranges: who leads, how far each replica is, who does not answer')
     .option('--json', 'one JSON document instead of tables')
     .option('--watch', 'again every two seconds, until Ctrl-C')
+    .option('--all-ranges', 'every range, where there are so many that only what is wrong is shown')
     .option(
       '--timeout <seconds>',
       'how long nats-server, then each store, may take to answer',
@@ -126,10 +127,16 @@ function addStatus(program: Command, output: Output, finish: (code: number) => v
   command.action(async () => {
     const config = configOf(command);
     const { runStatus } = await import('./status/status-command.ts');
-    const options = command.opts<{ json?: boolean; watch?: boolean; timeout: number }>();
+    const options = command.opts<{
+      json?: boolean;
+      watch?: boolean;
+      allRanges?: boolean;
+      timeout: number;
+    }>();
     const request = {
       json: options.json ?? false,
       watch: options.watch ?? false,
+      allRanges: options.allRanges ?? false,
       timeoutMs: options.timeout * 1000,
     };
     finish(await runStatus(config, request, output));

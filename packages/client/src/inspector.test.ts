@@ -113,6 +113,28 @@ describe('the cluster through SQL', () => {
     expect(await query('SELECT n FROM u')).toEqual([[2]]);
   });
 
+  it('asks about one range alone to move its lease', async () => {
+    const asked: (number | undefined)[] = [];
+    const watched: Router = Object.create(router, {
+      status: {
+        value: async (...[storeId, options]: Parameters<Router['status']>) => {
+          asked.push(options?.rangeId);
+          const status = await router.status(storeId, options);
+          expect(status.replicas?.map(({ info }) => info?.descriptor?.rangeId)).toEqual([4]);
+          return status;
+        },
+      },
+    });
+    const inspector = createInspector(watched, cluster.clock);
+    for (const to of [1, 2]) await cluster.until(inspector.moveLease(4, to), 60_000);
+    expect(asked.length).toBeGreaterThan(6);
+    expect(new Set(asked)).toEqual(new Set([4]));
+    const none = createInspector(router, cluster.clock).moveLease(4000, 1);
+    await expect(cluster.until(none, 60_000)).rejects.toThrow(
+      'no store that answers has range 4000',
+    );
+  });
+
   it('does without a store that is silent', async () => {
     cluster.crash(toStoreId(3));
     const inspector = createInspector(router, cluster.clock);

@@ -169,9 +169,10 @@ class RouterInspector implements ClusterInspector {
     const range = await this.range(rangeId);
     if (range.leaseholder === storeId) return;
     const until = this.clock.nowMs() + changeTimeoutMs;
+    const stores = range.replicas.map((replica) => replica.storeId);
     await this.router.transferLease(range.startKey, toStoreId(storeId), changeOptions(signal));
     // What the leaseholder has agreed to has only begun.
-    while ((await this.range(rangeId)).leaseholder !== storeId) {
+    while ((await this.rangeOn(stores, rangeId))?.leaseholder !== storeId) {
       if (signal?.aborted === true) throw new DbError('CANCELLED', 'the caller cancelled');
       if (this.clock.nowMs() > until)
         throw new DbError('TIMEOUT', `s${storeId} was asked to lead r${rangeId} and does not yet`);
@@ -211,10 +212,21 @@ class RouterInspector implements ClusterInspector {
   }
 
   private async range(rangeId: number): Promise<RangeFacts> {
-    const found = (await this.ranges()).find((range) => range.rangeId === rangeId);
+    const known = await this.knownStores();
+    const found = await this.rangeOn([...known.keys()], rangeId);
     if (found === undefined)
       throw new DbError('INVALID_ARGUMENT', `no store that answers has range ${rangeId}`);
     return found;
+  }
+
+  /** As these stores describe it; nothing is asked about other ranges. Undefined: none of them has it, or answers. */
+  private async rangeOn(
+    stores: readonly number[],
+    rangeId: number,
+  ): Promise<RangeFacts | undefined> {
+    const answered = await this.askAll(stores, (id) => this.status(id, rangeId));
+    const statuses = new Map([...answered].map(([id, { status }]) => [id, status]));
+    return rangesOf(statuses).find((range) => range.rangeId === rangeId);
   }
 
   /** By their own rows; where these cannot be read, or there are none, whoever answers and whom they know. */
@@ -258,10 +270,13 @@ class RouterInspector implements ClusterInspector {
     return answers;
   }
 
-  private async status(storeId: number): Promise<Answered> {
+  /** @param rangeId the replica of this range alone; 0: all */
+  private async status(storeId: number, rangeId = 0): Promise<Answered> {
     const askedMs = this.clock.nowMs();
     const askedWallMs = this.clock.wallMs();
-    const status = await this.router.status(toStoreId(storeId), { timeoutMs: askTimeoutMs });
+    const status = await this.router.status(toStoreId(storeId), {
+      ...{ timeoutMs: askTimeoutMs, rangeId },
+    });
     const roundTripMs = this.clock.nowMs() - askedMs;
     const wallMs = status.wallMs ?? 0;
     const clockSkewMs = wallMs === 0 ? undefined : wallMs - askedWallMs - roundTripMs / 2;

@@ -77,8 +77,8 @@ export interface Router {
    * is so. Rejects with INVALID_ARGUMENT where the leaseholder refuses or gives up.
    */
   changeMembers(key: Uint8Array, change: MembersChange, options?: OperationOptions): Promise<void>;
-  /** One store's own account of its replicas. */
-  status(storeId: StoreId, options?: OperationOptions): Promise<StoreStatus>;
+  /** One store's own account of its replicas, or of one of them. */
+  status(storeId: StoreId, options?: StatusOptions): Promise<StoreStatus>;
   /** One store's locks, transactions and contended keys: bounded, waits first. */
   inspect(storeId: StoreId, options?: OperationOptions): Promise<StoreInspection>;
   /**
@@ -103,6 +103,11 @@ export interface Router {
   /** Of all spans, in key order. */
   readConfigurations(options?: OperationOptions): Promise<readonly RangeConfiguration[]>;
   close(): Promise<void>;
+}
+
+export interface StatusOptions extends OperationOptions {
+  /** The replica of this range alone. Default: all, which are megabytes where there are ten thousand. */
+  readonly rangeId?: number;
 }
 
 export interface DiscoveredStore {

@@ -39,6 +39,7 @@ import type {
   RangeConfigurationChange,
   Router,
   ScanOptions,
+  StatusOptions,
   StoreInspection,
   StoreStatus,
   WriteBatch,
@@ -191,8 +192,9 @@ class RouterOfRanges implements Router {
     });
   }
 
-  async status(storeId: StoreId, options?: OperationOptions): Promise<StoreStatus> {
-    return this.askStore(storeId, { status: {} }, (answer) => answer.status, options);
+  async status(storeId: StoreId, options?: StatusOptions): Promise<StoreStatus> {
+    const status = { rangeId: options?.rangeId ?? 0 };
+    return this.askStore(storeId, { status }, (answer) => answer.status, options);
   }
 
   async inspect(storeId: StoreId, options?: OperationOptions): Promise<StoreInspection> {

@@ -59,11 +59,13 @@ export {
   type StoreIntent,
   type StoreReport,
 } from './placement/cluster-rows.ts';
-export type {
-  Capacity,
-  PlacementSettings,
-  StoreFigures,
-  WriteHealth,
+export {
+  type Capacity,
+  deadAfterReports,
+  type PlacementSettings,
+  type StoreFigures,
+  suspectAfterReports,
+  type WriteHealth,
 } from './placement/settings.ts';
 export type { RangeDescriptor, ReplicaPlace } from './range-descriptor.ts';
 export { decodeIndexRow, type IndexRow } from './store/meta-index.ts';

@@ -103,6 +103,10 @@ export interface StoreLimits {
   /** Snapshots being received, and being sent, at once per store. Each holds an iterator or a stream of engine writes. */
   readonly snapshotsReceivingMax: number;
   readonly snapshotsSendingMax: number;
+  /** Snapshots of ranges that hold no more than this, beside those, each way: most of their time goes by in waiting for
+   *  disks and for the log. Unit: bytes. */
+  readonly smallSnapshotBytes: number;
+  readonly smallSnapshotsMax: number;
   /** Bytes of a snapshot's stream per chunk: with its envelope a chunk fits one frame. */
   readonly snapshotChunkBytes: number;
   /** Chunks on their way or waiting to be written. */
@@ -177,6 +181,8 @@ export const defaultStoreLimits: StoreLimits = {
   historySweepRows: 2000,
   snapshotsReceivingMax: 2,
   snapshotsSendingMax: 4,
+  smallSnapshotBytes: 1024 * 1024,
+  smallSnapshotsMax: 16,
   snapshotChunkBytes: 240 * 1024,
   snapshotWindowChunks: 6,
   snapshotIdleMs: 10_000,

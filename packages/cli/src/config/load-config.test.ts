@@ -42,7 +42,7 @@ describe('loadConfig', () => {
       placement: {
         ...{ deadStoreAfterSeconds: 300, storeReportSeconds: 5 },
         ...{ splitBytes: 512 * 1024 * 1024, splitRequestsPerSecond: 20_000, gcTtlSeconds: 600 },
-        ...{ snapshotsAtOnce: 2, leaseMovesAtOnce: 4, closedTimestampLagSeconds: 3 },
+        ...{ snapshotsAtOnce: 2, leaseMovesAtOnce: 100, closedTimestampLagSeconds: 3 },
       },
       http: undefined,
       listen: { host: '127.0.0.1', port: 26_432 },
@@ -105,6 +105,18 @@ describe('loadConfig', () => {
 
   it('treats an empty variable as not set', () => {
     expect(load({ environment: { FLOTILLA_CLUSTER: '' } }).cluster).toBe('main');
+  });
+
+  it('refuses to hold stores dead that only have not reported yet', () => {
+    const flags = { 'dead-store-after': '19', 'store-report-every': '5' };
+    expect(() => load({ flags })).toThrow(
+      'dead-store-after is 19 and store-report-every 5: stores that live would be held to be dead between two of their ' +
+        'rows. Set dead-store-after to 20 or more, or store-report-every to 4.',
+    );
+    expect(() => load({ flags: { 'dead-store-after': '5' } })).toThrow('20 or more');
+    expect(load({ flags: { ...flags, 'dead-store-after': '20' } }).placement).toMatchObject({
+      ...{ deadStoreAfterSeconds: 20, storeReportSeconds: 5 },
+    });
   });
 
   const bad: Readonly<Record<string, readonly unknown[]>> = {

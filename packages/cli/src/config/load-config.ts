@@ -2,7 +2,7 @@
  * Makes one process's configuration from flags, environment, config file and defaults, in this order of precedence.
  * Every value is checked; an error names the key, where its value came from, the value, and what to do instead.
  */
-import { defaultStoreLimits } from '@flotilla/shard';
+import { deadAfterReports, defaultStoreLimits } from '@flotilla/shard';
 import { parse as parseYaml } from 'yaml';
 import { UsageError } from '../usage-error.ts';
 import {
@@ -44,6 +44,11 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
     else problems.push(problem(setting, found));
   }
   if (problems.length > 0) throw new UsageError(problems.join('\n'));
+  const silence = {
+    deadStoreAfterSeconds: (values.get('dead-store-after') as number | undefined) ?? 300,
+    storeReportSeconds: (values.get('store-report-every') as number | undefined) ?? 5,
+  };
+  checkSilence(silence);
   const text = (key: string): string | undefined => values.get(key) as string | undefined;
   const number = (key: string): number | undefined => values.get(key) as number | undefined;
   return {
@@ -67,7 +72,7 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
     machine: text('machine') ?? sources.hostName,
     zone: text('zone'),
     placement: {
-      deadStoreAfterSeconds: number('dead-store-after') ?? 300,
+      ...silence,
       splitBytes: number('split-bytes') ?? defaultStoreLimits.splitBytes,
       splitRequestsPerSecond:
         number('split-requests-per-second') ?? defaultStoreLimits.splitRequestsPerSecond,
@@ -75,8 +80,7 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
       closedTimestampLagSeconds:
         number('closed-timestamp-lag') ?? defaultStoreLimits.closedTimestampLagMs / 1000,
       snapshotsAtOnce: number('snapshots-at-once') ?? defaultStoreLimits.snapshotsReceivingMax,
-      leaseMovesAtOnce: number('lease-moves-at-once') ?? 4,
-      storeReportSeconds: number('store-report-every') ?? 5,
+      leaseMovesAtOnce: number('lease-moves-at-once') ?? 100,
     },
     listen: (values.get('listen') as ListenAddress | undefined) ?? {
       host: '127.0.0.1',
@@ -94,6 +98,21 @@ export function loadConfig(sources: ConfigSources): ProcessConfig {
     logPretty: (values.get('log-pretty') as boolean | undefined) ?? false,
     readyFile: text('ready-file'),
   };
+}
+
+/** A store that lives is silent from one row to the next, and for longer where one of them is late. */
+function checkSilence({
+  deadStoreAfterSeconds,
+  storeReportSeconds,
+}: Pick<ProcessConfig['placement'], 'deadStoreAfterSeconds' | 'storeReportSeconds'>): void {
+  const least = storeReportSeconds * deadAfterReports;
+  if (deadStoreAfterSeconds >= least) return;
+  const most = Math.floor(deadStoreAfterSeconds / deadAfterReports);
+  throw new UsageError(
+    `dead-store-after is ${deadStoreAfterSeconds} and store-report-every ${storeReportSeconds}: stores that live would be ` +
+      `held to be dead between two of their rows. Set dead-store-after to ${least} or more, or ` +
+      `store-report-every to ${Math.max(1, most)}.`,
+  );
 }
 
 interface ConfigFile {

@@ -64,7 +64,7 @@ export interface ProcessConfig {
   readonly natsSecurity: NatsSecurity;
   /** Part of every NATS subject: clusters of different names share servers without hearing each other. */
   readonly cluster: string;
-  /** Stores of one machine never hold two replicas of one range. */
+  /** Stores of one machine hold two replicas of one range only where there are too few machines. */
   readonly machine: string;
   /** Of machines that may fail together. Undefined: not known. */
   readonly zone: string | undefined;
@@ -228,7 +228,8 @@ export const settings: readonly Setting[] = [
   {
     key: 'machine',
     argument: '<name>',
-    description: 'label of this machine; two replicas of a range never share one',
+    description:
+      'label of this machine; replicas of a range share one only where there are too few',
     defaultText: 'the host name',
     expected: 'a name of 1 to 128 printable characters',
     schema: z.string().regex(/^[\x21-\x7e]{1,128}$/),
@@ -245,7 +246,8 @@ export const settings: readonly Setting[] = [
   {
     key: 'dead-store-after',
     argument: '<seconds>',
-    description: 'a store silent for so long has its replicas replaced; the same on every store',
+    description:
+      'a store silent for so long has its replicas replaced; 4 reports at least, the same on every store',
     defaultText: '300',
     expected: 'a whole number of seconds from 5',
     schema: z.preprocess(wholeNumber, z.int().min(5).max(1_000_000)),
@@ -295,7 +297,7 @@ export const settings: readonly Setting[] = [
   {
     key: 'snapshots-at-once',
     argument: '<n>',
-    description: 'copies of ranges that a store receives at once',
+    description: 'copies of large ranges that a store receives at once',
     defaultText: '2',
     expected: 'a whole number from 1 to 64',
     schema: z.preprocess(wholeNumber, z.int().min(1).max(64)),
@@ -304,7 +306,7 @@ export const settings: readonly Setting[] = [
     key: 'lease-moves-at-once',
     argument: '<n>',
     description: 'leases that balancing moves to or from a store at once',
-    defaultText: '4',
+    defaultText: '100',
     expected: 'a whole number from 1 to 1000',
     schema: z.preprocess(wholeNumber, z.int().min(1).max(1000)),
   },

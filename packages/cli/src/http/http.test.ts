@@ -10,12 +10,14 @@ let clock: ManualClock;
 let health: ProcessHealth;
 let server: HttpServer;
 let committedAtMs: number | undefined;
+let everyMs: number;
 
 beforeEach(async () => {
   clock = new ManualClock();
   committedAtMs = undefined;
+  everyMs = 5000;
   health = new ProcessHealth(clock);
-  health.writes = () => ({ committedAtMs, reason: 'the first range does not answer' });
+  health.writes = () => ({ committedAtMs, everyMs, reason: 'the first range does not answer' });
   const metrics = metricsOf({
     nowMs: () => clock.nowMs(),
     gateway: { connectionCount: 3 },
@@ -43,6 +45,15 @@ it('is healthy while a write was committed lately', async () => {
     status: 503,
     text: 'the last write was committed 30 s ago: the first range does not answer\n',
   });
+});
+
+it('is healthy between two rows however seldom they are written', async () => {
+  everyMs = 60_000;
+  committedAtMs = clock.nowMs();
+  clock.advance(66_000);
+  expect((await ask('/health')).status).toBe(200);
+  clock.advance(120_000);
+  expect((await ask('/health')).status).toBe(503);
 });
 
 it('is not healthy where the gateway cannot read', async () => {

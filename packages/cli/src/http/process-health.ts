@@ -11,8 +11,13 @@ export interface HealthVerdict {
   readonly reason: string;
 }
 
-/** Three rows of a store and a bit: one that is late is no illness. Unit: ms. */
-const staleAfterMs = 20_000;
+/**
+ * Three rows of a store and an attempt at one: one that is late is no illness, and neither is an election where rows are
+ * written every second. Unit: ms.
+ */
+const staleRows = 3;
+const attemptMs = 5000;
+const staleLeastMs = 20_000;
 
 export class ProcessHealth {
   private readonly clock: Clock;
@@ -43,10 +48,10 @@ export class ProcessHealth {
   async health(): Promise<HealthVerdict> {
     const writes = this.writes?.();
     if (writes !== undefined) {
-      const { committedAtMs, reason } = writes;
+      const { committedAtMs, reason, everyMs } = writes;
       if (committedAtMs === undefined) return { ok: false, reason: `no write yet: ${reason}` };
       const ageMs = this.clock.nowMs() - committedAtMs;
-      if (ageMs > staleAfterMs)
+      if (ageMs > Math.max(staleLeastMs, everyMs * staleRows + attemptMs))
         return {
           ok: false,
           reason: `the last write was committed ${Math.round(ageMs / 1000)} s ago: ${reason}`,

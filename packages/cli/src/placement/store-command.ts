@@ -13,6 +13,7 @@ import {
   intentSpan,
   reportSpan,
   type StoreReport,
+  suspectAfterReports,
 } from '@flotilla/shard';
 import Table from 'cli-table3';
 import type { ProcessConfig } from '../config/settings.ts';
@@ -29,6 +30,8 @@ export interface StoreLine {
   readonly version: string;
   /** Since its row was written. */
   readonly silentMs: number;
+  /** Between two of its rows. */
+  readonly reportEveryMs: number;
   /** As it has said itself. */
   readonly replicas: number;
   readonly leases: number;
@@ -47,8 +50,9 @@ export type StoreWish = 'drain' | 'undrain' | 'decommission';
 const pollMs = 500;
 const askMs = 500;
 const indexTimeoutMs = 5000;
-/** Rows that a store misses before it is shown as silent. */
-const silentAfterMs = 15_000;
+const restPerWork = 4;
+/** Of stores whose row does not say how often it is written. */
+const reportEveryMs = 5000;
 
 export function runStoreStatus(
   config: ProcessConfig,
@@ -102,8 +106,10 @@ export async function waitUntilGone(
   const forGood = wish === 'decommission';
   let said = '';
   for (;;) {
+    const askedAt = performance.now();
     const index = await readIndex(router, indexTimeoutMs);
     const duties = dutiesOf(storeId, index, await gatherStatus(router, askMs));
+    const tookMs = performance.now() - askedAt - askMs;
     if (isFree(duties, forGood)) break;
     const left = leftText(storeId, duties, forGood);
     if (left !== said) say(left);
@@ -113,7 +119,8 @@ export async function waitUntilGone(
         'TIMEOUT',
         `${left} It goes on without this command; \`flotilla events\` says what stands in the way`,
       );
-    await sleep(pollMs);
+    // Of thousands of ranges every store tells megabytes.
+    await sleep(Math.max(pollMs, tookMs * restPerWork));
   }
   say(
     forGood
@@ -161,6 +168,7 @@ function lineOf(
   const { capacityBytes, usedBytes, requestsPerSecond } = report;
   return {
     ...{ storeId, machine, zone, version, silentMs, replicas, leases },
+    reportEveryMs: report.reportEveryMs || reportEveryMs,
     ...{ capacityBytes, usedBytes, requestsPerSecond, ...intent },
   };
 }
@@ -186,6 +194,7 @@ export function storeText(lines: readonly StoreLine[]): string {
 
 function stateText(line: StoreLine): string {
   const { silentMs, draining, decommissioning, placed } = line;
+  const silentAfterMs = line.reportEveryMs * suspectAfterReports;
   const parts: string[] = [];
   if (silentMs > silentAfterMs) parts.push(`silent for ${durationText(silentMs)}`);
   if (decommissioning) parts.push(placed === 0 ? 'decommissioned' : 'decommissioning');

@@ -14,6 +14,8 @@ const clearScreen = '\u001b[2J\u001b[H';
 export interface StatusRequest {
   readonly json: boolean;
   readonly watch: boolean;
+  /** However many there are. */
+  readonly allRanges: boolean;
   /** How long nats-server may take to answer, and then each store. */
   readonly timeoutMs: number;
 }
@@ -36,7 +38,9 @@ export async function runStatus(
     const paint = process.stdout.isTTY ? colours : plainPaint;
     for (;;) {
       const status = await gatherStatus(connection.router, request.timeoutMs);
-      const text = request.json ? `${JSON.stringify(status)}\n` : statusText(status, paint);
+      const text = request.json
+        ? `${JSON.stringify(status)}\n`
+        : statusText(status, paint, request);
       output.out(request.watch && !request.json ? `${clearScreen}${text}` : text);
       if (!request.watch) {
         return status.stores.some((store) => store.answers) ? ExitCode.ok : ExitCode.failure;

@@ -25,12 +25,22 @@ export const borderless: Table.TableConstructorOptions = {
   style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
 };
 
-export function statusText(status: ClusterStatus, paint: Paint = plainPaint): string {
+/** More ranges are summed up, and only those shown that something is wrong with: as many of them. */
+const rangesShown = 30;
+
+export function statusText(
+  status: ClusterStatus,
+  paint: Paint = plainPaint,
+  { allRanges = false }: { readonly allRanges?: boolean } = {},
+): string {
   const cluster =
     status.clusterId === ''
       ? paint.bad('Not founded yet: run `flotilla init`.')
       : `Cluster ${status.clusterId}`;
-  return [cluster, '', storeTable(status.stores, paint), '', rangeTable(status.ranges, paint), '']
+  const { stores, ranges } = status;
+  const isLong = ranges.length > rangesShown && !allRanges;
+  const rangesText = isLong ? rangeSummary(ranges, paint) : rangeTable(ranges, paint);
+  return [cluster, '', storeTable(stores, paint), '', rangesText, '']
     .map((part) => part.replace(/[ \t]+$/gm, ''))
     .join('\n');
 }
@@ -74,6 +84,34 @@ function rangeTable(ranges: readonly RangeRow[], paint: Paint): string {
     ]);
   }
   return table.toString();
+}
+
+/** What is wrong, the worst first. */
+function rangeSummary(ranges: readonly RangeRow[], paint: Paint): string {
+  const leaderless = ranges.filter(({ leaseholderStoreId }) => leaseholderStoreId === undefined);
+  const silent = ranges.filter(
+    ({ leaseholderStoreId, replicas }) =>
+      leaseholderStoreId !== undefined && replicas.some(({ role }) => role === 'unknown'),
+  );
+  const wrong = [...leaderless, ...silent];
+  const counts = `${ranges.length} ranges: `;
+  if (wrong.length === 0)
+    return `${counts}${paint.good('all of them are led, and all their replicas answer')}. \`--all-ranges\` lists them.`;
+  const parts = [
+    `${ranges.length - leaderless.length} led`,
+    ...(leaderless.length > 0 ? [paint.bad(`${leaderless.length} without a leader`)] : []),
+    ...(silent.length > 0
+      ? [paint.bad(`${silent.length} others with a replica that does not answer`)]
+      : []),
+  ];
+  const shown = wrong.slice(0, rangesShown);
+  const more = wrong.length - shown.length;
+  return [
+    `${counts}${parts.join(', ')}.`,
+    '',
+    rangeTable(shown, paint),
+    ...(more > 0 ? [`… and ${more} more. \`--all-ranges\` lists all.`] : []),
+  ].join('\n');
 }
 
 function leaseText(range: RangeRow, paint: Paint): string {

@@ -171,6 +171,57 @@ describe('gatherStatus', () => {
     expect(status.ranges).toMatchObject([{ span: '[start, kv)', generation: 2 }]);
   });
 
+  it('sums up many ranges and shows what is wrong', async () => {
+    const leader = { role: 'leader', leaseValid: true, leaseRemainingMs: 812 };
+    const many = (storeId: number, led: (id: number) => boolean): ReplicaStatus[] =>
+      Array.from({ length: 10_000 }, (_, i) => {
+        const one = replica(storeId, led(i + 1) ? leader : {});
+        const descriptor = { ...one.info?.descriptor, rangeId: i + 1 };
+        return { ...one, info: { descriptor } };
+      });
+    const all = await gatherStatus(
+      routerOver(
+        new Map(
+          [1, 2, 3].map((id) => [
+            id,
+            store(
+              id,
+              many(id, () => id === 1),
+            ),
+          ]),
+        ),
+      ),
+      100,
+    );
+    const text = statusText(all);
+    expect(text).toContain('10000 ranges: all of them are led, and all their replicas answer.');
+    expect(text.split('\n').length).toBeLessThan(10);
+    expect(statusText(all, undefined, { allRanges: true }).split('\n').length).toBeGreaterThan(
+      10_000,
+    );
+    const some = await gatherStatus(
+      routerOver(
+        new Map(
+          [1, 2].map((id) => [
+            id,
+            store(
+              id,
+              many(id, (at) => id === 1 && at !== 77),
+            ),
+          ]),
+        ),
+      ),
+      100,
+    );
+    const wrong = statusText(some);
+    expect(wrong).toContain(
+      '10000 ranges: 9999 led, 1 without a leader, 9999 others with a replica that does not answer.',
+    );
+    expect(wrong).toMatch(/r77 .*no leader/);
+    expect(wrong).toContain('… and 9970 more.');
+    expect(wrong.split('\n').length).toBeLessThan(45);
+  });
+
   it('shows a cluster of nobody', async () => {
     const text = statusText(await gatherStatus(routerOver(new Map()), 100));
     expect(text).toContain('No store answers.');

@@ -69,6 +69,7 @@ function stateAt(appliedIndex: number, storageId: number, replicaId = 3): RangeS
 function offerOf(state: RangeState): Offer {
   return {
     kind: 'offer',
+    small: false,
     snapshotId: 1,
     rangeId,
     fromReplicaId: 1,

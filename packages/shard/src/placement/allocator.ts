@@ -13,7 +13,7 @@ import {
 } from '@flotilla/base';
 import type { Engine } from '../engine/engine.ts';
 import type { Replica } from '../replica/replica.ts';
-import { decide } from './decide.ts';
+import { decideInSlices } from './decide.ts';
 import { EventLog } from './event-log.ts';
 import { Executor } from './executor.ts';
 import { type Gathered, gather } from './gather.ts';
@@ -25,8 +25,15 @@ import {
   sameStore,
 } from './picture.ts';
 import type { RangeFigures } from './range-figures.ts';
-import { actionText, StoreNews, stuckTexts } from './sentences.ts';
+import {
+  actionEvents,
+  failureEvents,
+  type RangeFailure,
+  StoreNews,
+  stuckTexts,
+} from './sentences.ts';
 import { Sightings } from './sightings.ts';
+import { forEachInTurns, runInTurns } from './slices.ts';
 import type { StoreClient } from './store-client.ts';
 
 export interface AllocatorOptions {
@@ -40,7 +47,8 @@ export interface AllocatorOptions {
   readonly first: () => Replica | undefined;
   readonly replicationFactor: number;
   readonly paces: PlacementPaces;
-  readonly suspectAfterMs: number;
+  /** How often stores report that do not say how often. */
+  readonly reportEveryMs: number;
   readonly deadAfterMs: number;
   readonly onFatal: (error: unknown) => void;
 }
@@ -50,8 +58,8 @@ const calmRoundMs = 1000;
 const activeRoundMs = 250;
 /** Between two looks at the rows of all ranges, while nothing is to be done and no store has changed. */
 const calmIndexMs = 4000;
-/** A round of thousands of ranges takes its time: no more than this share of it is spent on rounds. */
-const restPerWork = 20;
+/** A round of thousands of ranges takes its time: no more than a tenth of it is spent on rounds. */
+const restPerWork = 9;
 /** A range whose row does not show what was done to it, after this long, is decided about again. */
 const settleMs = 5000;
 /** After a failure, and after a transfer of the lease: twice as long each time, up to the longest. */
@@ -85,6 +93,8 @@ export class Allocator {
   /** Who led each range when it was looked at last. */
   private leaders = new Map<RangeId, number>();
   private lastStuck = '';
+  /** Of actions that were told with others. */
+  private failures: RangeFailure[] = [];
   private cache = new IndexCache();
   /** Nothing was to be done about this picture, with nothing under way and nothing at rest. */
   private calm: Gathered | undefined;
@@ -140,8 +150,10 @@ export class Allocator {
     if (gathered === undefined || !this.leads(first)) return false;
     if (gathered !== known) this.calmSinceMs = nowMs;
     for (const event of this.news.of(gathered.stores)) this.events.say(event);
-    this.settle(gathered.ranges);
-    this.act(gathered);
+    for (const event of failureEvents(this.failures)) this.events.say(event);
+    this.failures = [];
+    await this.settle(gathered.ranges);
+    await this.act(gathered, first);
     await this.events.flush(first);
     return this.underWay.size > 0;
   }
@@ -159,6 +171,7 @@ export class Allocator {
     this.leaseRests = new Map();
     this.leaders = new Map();
     this.lastStuck = '';
+    this.failures = [];
     this.cache = new IndexCache();
     this.calm = undefined;
     this.events.forget();
@@ -171,9 +184,10 @@ export class Allocator {
   }
 
   /** Forgets what was done and shows in the rows. */
-  private settle(ranges: readonly RangePicture[]): void {
-    const now = this.options.clock.nowMs();
-    for (const range of ranges) {
+  private async settle(ranges: readonly RangePicture[]): Promise<void> {
+    const { clock } = this.options;
+    const now = clock.nowMs();
+    await forEachInTurns(clock, ranges, (range) => {
       const { rangeId, generation } = range.descriptor;
       const { action, endedAtMs } = this.underWay.get(rangeId) ?? {};
       const { leaseholder = 0 } = range;
@@ -181,21 +195,21 @@ export class Allocator {
       this.leaders.set(rangeId, leaseholder);
       // Somebody may have asked for it to be led there.
       if (ledBefore !== leaseholder && action === undefined) this.rest(this.leaseRests, rangeId);
-      if (action === undefined || endedAtMs === undefined) continue;
+      if (action === undefined || endedAtMs === undefined) return;
       const shows =
         action.kind === 'change' ? generation > action.generation : range.leaseholder === action.to;
       if (shows || now - endedAtMs > settleMs) this.underWay.delete(rangeId);
-    }
+    });
   }
 
-  private act(gathered: Gathered): void {
+  private async act(gathered: Gathered, first: Replica): Promise<void> {
     const { stores, ranges } = gathered;
-    const { replicationFactor, paces } = this.options;
+    const { replicationFactor, paces, clock } = this.options;
     const resting = this.atRest(this.rests);
     const leasesAtRest = this.atRest(this.leaseRests);
     const isUsual = this.underWay.size + resting.size + leasesAtRest.size === 0;
     if (isUsual && this.calm !== undefined && samePicture(gathered, this.calm)) return;
-    const { actions, stuck } = decide({
+    const deciding = decideInSlices({
       stores,
       ranges,
       replicationFactor,
@@ -204,26 +218,31 @@ export class Allocator {
       resting,
       leasesAtRest,
     });
+    const { actions, stuck } = await runInTurns(clock, deciding);
+    if (!this.leads(first)) return;
     this.calm = isUsual && actions.length === 0 ? gathered : undefined;
     const texts = stuckTexts(stuck);
     if (texts.join() !== this.lastStuck)
       for (const text of texts) this.events.say({ kind: 'stuck', text });
     this.lastStuck = texts.join();
     if (actions.length === 0) return;
-    const byId = new Map(ranges.map((range) => [range.descriptor.rangeId, range]));
-    for (const action of actions) {
-      const range = byId.get(action.rangeId);
-      if (range !== undefined) this.carryOut(action, range);
+    const events = actionEvents(actions);
+    const alone = new Set(events.map(({ rangeId }) => rangeId));
+    for (const event of events) this.events.say(event);
+    const byId = new Map(actions.map((action) => [action.rangeId, action]));
+    for (const range of ranges) {
+      const action = byId.get(range.descriptor.rangeId);
+      if (action !== undefined) this.carryOut(action, range, alone.has(action.rangeId));
     }
   }
 
-  private carryOut(action: PlacementAction, range: RangePicture): void {
+  /** @param isTold its end too is an event of its own */
+  private carryOut(action: PlacementAction, range: RangePicture, isTold: boolean): void {
     const { logger, clock, onFatal } = this.options;
     const { rangeId, rule } = action;
     const { term } = this;
     const entry: UnderWay = { action, endedAtMs: undefined };
     this.underWay.set(rangeId, entry);
-    this.events.say({ kind: rule, rangeId, text: actionText(action) });
     if (action.kind === 'transfer') this.rest(this.leaseRests, rangeId);
     const startedAt = clock.nowMs();
     this.executor.run(action, range).then(({ ok, text }) => {
@@ -233,38 +252,42 @@ export class Allocator {
       entry.endedAtMs = clock.nowMs();
       if (ok && action.kind === 'change') {
         this.rests.delete(rangeId);
-        this.events.say({
-          kind: rule,
-          rangeId,
-          text: `r${rangeId}: done in ${seconds} s: ${text}.`,
-        });
+        const said = `r${rangeId}: done in ${seconds} s: ${text}.`;
+        if (isTold) this.events.say({ kind: rule, rangeId, text: said });
       }
       if (ok) return;
       this.underWay.delete(rangeId);
       this.rest(this.rests, rangeId);
-      this.events.say({
-        kind: rule,
-        rangeId,
-        text: `r${rangeId}: nothing came of it after ${seconds} s: ${text}.`,
-      });
+      if (!isTold) {
+        this.failures.push({ kind: rule, rangeId, text });
+        return;
+      }
+      const said = `r${rangeId}: nothing came of it after ${seconds} s: ${text}.`;
+      this.events.say({ kind: rule, rangeId, text: said });
     }, onFatal);
   }
 
   private rest(rests: Map<RangeId, Rest>, rangeId: RangeId): void {
     const now = this.options.clock.nowMs();
     const before = rests.get(rangeId);
-    // Long enough ago: begin anew.
-    const again = before !== undefined && now - before.untilMs < 10 * before.lengthMs;
+    const again = before !== undefined && !isForgotten(before, now);
     const lengthMs = again ? Math.min(longestRestMs, before.lengthMs * 2) : firstRestMs;
     rests.set(rangeId, { untilMs: now + lengthMs, lengthMs });
   }
 
-  private atRest(rests: ReadonlyMap<RangeId, Rest>): Set<RangeId> {
+  private atRest(rests: Map<RangeId, Rest>): Set<RangeId> {
     const now = this.options.clock.nowMs();
     const resting = new Set<RangeId>();
-    for (const [rangeId, { untilMs }] of rests) if (now < untilMs) resting.add(rangeId);
+    for (const [rangeId, rest] of rests)
+      if (now < rest.untilMs) resting.add(rangeId);
+      else if (isForgotten(rest, now)) rests.delete(rangeId);
     return resting;
   }
+}
+
+/** Long enough ago that what comes next is a new beginning. */
+function isForgotten({ untilMs, lengthMs }: Rest, nowMs: number): boolean {
+  return nowMs - untilMs >= 10 * lengthMs;
 }
 
 /** Ranges that have not changed are the same objects (`index-cache.ts`). */

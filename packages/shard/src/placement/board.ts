@@ -16,6 +16,8 @@ import {
   voterStores,
 } from './picture.ts';
 
+/** Ranges looked at between two turns of the event loop: some 1 ms. */
+const looksPerSlice = 512;
 /** What a gateway asks less often does not bring it the lease. Unit: requests/s. */
 const followedLeast = 100;
 
@@ -27,7 +29,9 @@ export interface StoreCell {
   bytes: number;
   /** Of the ranges that it leads. Unit: requests/s. */
   requests: number;
+  /** Moves to it, and what their ranges hold. */
   receiving: number;
+  receivingBytes: number;
   transfers: number;
 }
 
@@ -45,49 +49,66 @@ export interface RangeCell {
 
 export class Board {
   readonly cells: readonly StoreCell[];
-  readonly ranges: readonly RangeCell[];
+  readonly ranges: RangeCell[] = [];
   readonly leasesAtRest: ReadonlySet<RangeId>;
-  private readonly paces: PlacementPaces;
   readonly actions: PlacementAction[] = [];
+  /** Machines and zones that there are. */
+  readonly widest: { readonly machines: number; readonly zones: number };
+  private readonly picture: PlacementPicture;
+  private readonly paces: PlacementPaces;
   private readonly byStore: ReadonlyMap<StoreId, StoreCell>;
+  /** Stores that may be given something. */
+  private readonly givable: readonly StoreCell[];
+  private readonly underWay: ReadonlyMap<RangeId, PlacementAction>;
+  private looks = 0;
 
+  /** Without its ranges: `add` puts them down one by one. */
   constructor(picture: PlacementPicture) {
+    this.picture = picture;
     this.leasesAtRest = picture.leasesAtRest;
     this.paces = picture.paces;
     this.cells = [...picture.stores]
       .sort((a, b) => a.storeId - b.storeId)
       .map((store) => ({ store, ...nothing }));
     this.byStore = new Map(this.cells.map((cell) => [cell.store.storeId, cell]));
-    const underWay = new Map(picture.underWay.map((action) => [action.rangeId, action]));
-    this.ranges = picture.ranges.map((range) => {
-      const { descriptor } = range;
-      const outgoing = descriptor.replicas.some(
-        ({ role }) => role === ReplicaRole.LEARNER_OUTGOING,
-      );
-      return {
-        range,
-        voters: voterStores(descriptor),
-        learners: learnerStores(descriptor),
-        wanted: range.replicas ?? picture.replicationFactor,
-        taken:
-          isJoint(descriptor) ||
-          outgoing ||
-          underWay.has(descriptor.rangeId) ||
-          picture.resting.has(descriptor.rangeId),
-      };
-    });
-    for (const cell of this.ranges) {
-      const { leaseholder, bytes, requests, descriptor } = cell.range;
-      const { rangeId } = descriptor;
-      for (const storeId of [...cell.voters, ...cell.learners]) this.gain(storeId, 1, bytes);
-      const led = leaseholder === undefined ? undefined : this.byStore.get(leaseholder);
-      if (led !== undefined) {
-        led.leases++;
-        led.requests += requests;
-      }
-      const action = underWay.get(rangeId);
-      if (action !== undefined) this.count(cell, action);
+    this.givable = this.cells.filter(({ store }) => maybeGiven(store));
+    this.widest = this.spread(this.cells.map(({ store }) => store.storeId));
+    this.underWay = new Map(picture.underWay.map((action) => [action.rangeId, action]));
+  }
+
+  add(range: RangePicture): void {
+    const { descriptor, leaseholder, bytes, requests } = range;
+    const { rangeId } = descriptor;
+    const outgoing = descriptor.replicas.some(({ role }) => role === ReplicaRole.LEARNER_OUTGOING);
+    const action = this.underWay.get(rangeId);
+    const cell: RangeCell = {
+      range,
+      voters: voterStores(descriptor),
+      learners: learnerStores(descriptor),
+      wanted: range.replicas ?? this.picture.replicationFactor,
+      taken:
+        outgoing ||
+        action !== undefined ||
+        isJoint(descriptor) ||
+        this.picture.resting.has(rangeId),
+    };
+    this.ranges.push(cell);
+    for (const storeId of cell.voters) this.gain(storeId, 1, bytes);
+    for (const storeId of cell.learners) this.gain(storeId, 1, bytes);
+    const led = leaseholder === undefined ? undefined : this.byStore.get(leaseholder);
+    if (led !== undefined) {
+      led.leases++;
+      led.requests += requests;
     }
+    if (action !== undefined) this.count(cell, action);
+  }
+
+  /** A range was looked at. @returns true if so many were that others should have their turn of the event loop */
+  looked(): boolean {
+    this.looks++;
+    if (this.looks < looksPerSlice) return false;
+    this.looks = 0;
+    return true;
   }
 
   cell(storeId: StoreId): StoreCell | undefined {
@@ -107,7 +128,7 @@ export class Board {
 
   /** Stores that may be given something, other than these. */
   takers(but: readonly StoreId[]): StoreCell[] {
-    return this.cells.filter(({ store }) => maybeGiven(store) && !but.includes(store.storeId));
+    return this.givable.filter(({ store }) => !but.includes(store.storeId));
   }
 
   /** The store is where the range should be led, or nobody asks for that. */
@@ -135,31 +156,57 @@ export class Board {
 
   /** On how many machines, and in how many zones, these stores are. */
   spread(storeIds: readonly StoreId[]): { machines: number; zones: number } {
-    const machines = new Set<string>();
-    const zones = new Set<string>();
+    const before: StorePicture[] = [];
+    const seen = { machines: 0, zones: 0 };
+    let strangers = 0;
     for (const storeId of storeIds) {
       const store = this.byStore.get(storeId)?.store;
-      machines.add(store?.machine ?? `?${storeId}`);
-      zones.add(store?.zone ?? '');
+      if (store === undefined) strangers++;
+      else {
+        if (before.every(({ machine }) => machine !== store.machine)) seen.machines++;
+        if (before.every(({ zone }) => zone !== store.zone)) seen.zones++;
+        before.push(store);
+      }
     }
-    return { machines: machines.size, zones: zones.size };
+    // Of stores that nobody knows each is on a machine of its own, all in the zone that is not known.
+    if (strangers > 0 && before.every(({ zone }) => zone !== '')) seen.zones++;
+    return { machines: seen.machines + strangers, zones: seen.zones };
+  }
+
+  /** The store can be sent the range now, beside what is on its way to it. */
+  hasRoom(to: StoreCell, range: RangePicture): boolean {
+    const { receivingMax, receivingBytesMax, receivingSmallMax } = this.paces;
+    if (to.receiving < receivingMax) return true;
+    return (
+      to.receiving < receivingSmallMax &&
+      to.receivingBytes + this.weight(range) <= receivingBytesMax
+    );
+  }
+
+  mayHandOver(store: StoreCell | undefined): boolean {
+    return store === undefined || store.transfers < this.paces.transfersMax;
   }
 
   /** Puts an action down, unless a store has enough to do. @returns false then */
   decide(cell: RangeCell, action: PlacementAction): boolean {
     assert(!cell.taken, 'one action per range', { rangeId: action.rangeId });
-    const { receivingMax, transfersMax } = this.paces;
-    const busy =
+    const fits =
       action.kind === 'change'
-        ? action.add.some((id) => (this.byStore.get(id)?.receiving ?? 0) >= receivingMax)
-        : [action.from, action.to].some(
-            (id) => (this.byStore.get(id)?.transfers ?? 0) >= transfersMax,
-          );
-    if (busy) return false;
+        ? action.add.every((id) => {
+            const store = this.byStore.get(id);
+            return store === undefined || this.hasRoom(store, cell.range);
+          })
+        : [action.from, action.to].every((id) => this.mayHandOver(this.byStore.get(id)));
+    if (!fits) return false;
     cell.taken = true;
     this.actions.push(action);
     this.count(cell, action);
     return true;
+  }
+
+  /** What a move of the range counts for. */
+  private weight({ bytes, unmeasured }: RangePicture): number {
+    return unmeasured === true ? this.paces.receivingBytesMax : bytes;
   }
 
   private count({ range, voters, learners }: RangeCell, action: PlacementAction): void {
@@ -175,7 +222,9 @@ export class Board {
     for (const storeId of action.add) {
       if (!voters.includes(storeId) && !learners.includes(storeId)) this.gain(storeId, 1, bytes);
       const store = this.byStore.get(storeId);
-      if (store !== undefined) store.receiving++;
+      if (store === undefined) continue;
+      store.receiving++;
+      store.receivingBytes += this.weight(range);
     }
     for (const storeId of action.remove)
       if (voters.includes(storeId) || learners.includes(storeId)) this.gain(storeId, -1, -bytes);
@@ -207,7 +256,10 @@ export class Board {
   }
 }
 
-const nothing = { replicas: 0, leases: 0, bytes: 0, requests: 0, receiving: 0, transfers: 0 };
+const nothing = {
+  ...{ replicas: 0, leases: 0, bytes: 0, requests: 0 },
+  ...{ receiving: 0, receivingBytes: 0, transfers: 0 },
+};
 
 /** New replicas and leases may go there. */
 export function maybeGiven({ health, draining, decommissioning }: StorePicture): boolean {

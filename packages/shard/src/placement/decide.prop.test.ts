@@ -7,18 +7,23 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { isVoter } from '../range-descriptor.ts';
 import { decide } from './decide.ts';
+import { pacesOf } from './paces.ts';
 import {
+  type PlacementAction,
+  type PlacementPaces,
   type PlacementPicture,
   type RangePicture,
   type StorePicture,
   voterStores,
 } from './picture.ts';
 import { after, picture, range, store } from './placement.test-kit.ts';
+import { bestExchange } from './uneven.ts';
 
 /** More than any of these clusters needs. */
 const roundsMax = 200;
 
 interface Setting {
+  readonly paces?: PlacementPaces;
   readonly stores: readonly StorePicture[];
   readonly ranges: readonly RangePicture[];
 }
@@ -29,6 +34,7 @@ const setting: fc.Arbitrary<Setting> = fc
     zones: fc.integer({ min: 1, max: 3 }),
     trouble: fc.constantFrom('none', 'dead', 'decommission', 'drain'),
     troubled: fc.nat(),
+    paces: fc.constantFrom(pacesOf(2), pacesOf(1, 2), { ...pacesOf(2), receivingSmallMax: 2 }),
     ranges: fc.array(
       fc.record({
         at: fc.nat(),
@@ -42,7 +48,7 @@ const setting: fc.Arbitrary<Setting> = fc
       { minLength: 1, maxLength: 30 },
     ),
   })
-  .map(({ machines, zones, trouble, troubled, ranges }) => {
+  .map(({ machines, zones, trouble, troubled, ranges, paces }) => {
     const count = machines.length;
     const bad = (troubled % count) + 1;
     const stores = machines.map((machine, i) =>
@@ -57,7 +63,7 @@ const setting: fc.Arbitrary<Setting> = fc
       }),
     );
     return {
-      stores,
+      ...{ stores, paces },
       ranges: ranges.map(({ at, step, bytes, learner, requests, preference, asker: drawn }, i) => {
         const all = Array.from({ length: count }, (_, k) => ((at + k) % count) + 1);
         const rotated = [...all.slice(step % count), ...all.slice(0, step % count)];
@@ -86,13 +92,33 @@ function elect(given: Setting): Setting {
   return { ...given, ranges };
 }
 
+/** No store is sent more than it bears, nor gives or takes more leases at once. */
+function expectPaces({ stores, ranges, paces }: PlacementPicture, actions: PlacementAction[]) {
+  const sizes = new Map(ranges.map(({ descriptor, bytes }) => [descriptor.rangeId, bytes]));
+  for (const { storeId } of stores) {
+    const coming = actions.filter((each) => each.kind === 'change' && each.add.includes(storeId));
+    const bytes = coming.reduce((sum, { rangeId }) => sum + (sizes.get(rangeId) ?? 0), 0);
+    if (coming.length > paces.receivingMax) {
+      expect(coming.length).toBeLessThanOrEqual(paces.receivingSmallMax);
+      expect(bytes).toBeLessThanOrEqual(paces.receivingBytesMax);
+    }
+    const leases = actions.filter(
+      (each) => each.kind === 'transfer' && [each.from, each.to].includes(storeId),
+    );
+    expect(leases.length).toBeLessThanOrEqual(paces.transfersMax);
+  }
+}
+
 /** Everything decided happens, round by round. @returns the end, and how many rounds it took */
 function run(from: Setting, check: (before: RangePicture, now: RangePicture) => void) {
   let { ranges } = from;
   for (let round = 0; round < roundsMax; round++) {
-    const given: PlacementPicture = picture(from.stores, ranges);
-    const { actions } = decide(given);
+    const given: PlacementPicture = picture(from.stores, ranges, {
+      ...(from.paces === undefined ? {} : { paces: from.paces }),
+    });
+    const actions = [...decide(given).actions];
     if (actions.length === 0) return { ranges, rounds: round };
+    expectPaces(given, actions);
     expect(new Set(actions.map(({ rangeId }) => rangeId)).size).toBe(actions.length);
     ranges = ranges.map((before) => {
       const action = actions.find(({ rangeId }) => rangeId === before.descriptor.rangeId);
@@ -222,5 +248,24 @@ it('ends with machines apart where they can be, nothing on who goes, and replica
       }
     }),
     { numRuns: 120 },
+  );
+});
+
+it('exchanges the two whose difference is nearest to half of the gap', () => {
+  const sizes = fc.array(fc.nat(50), { maxLength: 12 });
+  fc.assert(
+    fc.property(sizes, sizes, fc.integer({ min: 1, max: 60 }), (out, back, gap) => {
+      const lefts = out.flatMap((big) =>
+        back
+          .map((small) => big - small)
+          .filter((shift) => shift >= gap / 10 && shift <= (gap * 9) / 10)
+          .map((shift) => Math.abs(gap - 2 * shift)),
+      );
+      const found = bestExchange(out, back, gap);
+      expect(found?.left).toBe(lefts.length === 0 ? undefined : Math.min(...lefts));
+      if (found === undefined) return;
+      const shift = (out[found.big] ?? Number.NaN) - (back[found.small] ?? Number.NaN);
+      expect(Math.abs(gap - 2 * shift)).toBe(found.left);
+    }),
   );
 });

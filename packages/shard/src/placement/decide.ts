@@ -3,14 +3,8 @@
  * with its reason in words. Pure: the same picture gives the same actions. What cannot be helped is said too.
  */
 import type { RangeId } from '@flotilla/base';
-import {
-  balanceBytes,
-  balanceCounts,
-  balanceLeases,
-  balanceLoad,
-  followLoad,
-  preferLeases,
-} from './balance-rules.ts';
+import { balanceLeases, balanceLoad, followLoad, preferLeases } from './balance-leases.ts';
+import { balanceBytes, balanceCounts } from './balance-replicas.ts';
 import { Board } from './board.ts';
 import type { PlacementAction, PlacementPicture } from './picture.ts';
 import { rangeRules } from './range-rules.ts';
@@ -21,11 +15,26 @@ export interface PlacementDecision {
   readonly stuck: readonly { readonly rangeId: RangeId; readonly reason: string }[];
 }
 
+/** All at once: for thousands of ranges it takes tens of milliseconds. */
 export function decide(picture: PlacementPicture): PlacementDecision {
+  const slices = decideInSlices(picture);
+  for (;;) {
+    const { done, value } = slices.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same, in slices of about a millisecond. @returns the decision, after as many yields as it takes */
+export function* decideInSlices(picture: PlacementPicture): Generator<void, PlacementDecision> {
   const board = new Board(picture);
+  for (const range of picture.ranges) {
+    board.add(range);
+    if (board.looked()) yield;
+  }
   const stuck = new Map<RangeId, string>();
   for (const rule of rangeRules)
     for (const cell of board.ranges) {
+      if (board.looked()) yield;
       if (cell.taken) continue;
       const wish = rule(board, cell);
       if (wish?.kind === 'act') {
@@ -34,13 +43,13 @@ export function decide(picture: PlacementPicture): PlacementDecision {
       } else if (wish?.kind === 'stuck') stuck.set(cell.range.descriptor.rangeId, wish.reason);
     }
   if (!board.isUncertain) {
-    balanceCounts(board);
+    yield* balanceCounts(board);
     if (board.actions.every(({ kind }) => kind === 'transfer') && !moving(picture))
-      balanceBytes(board);
-    preferLeases(board);
-    followLoad(board);
-    balanceLeases(board);
-    if (board.actions.length === 0 && picture.underWay.length === 0) balanceLoad(board);
+      yield* balanceBytes(board);
+    yield* preferLeases(board);
+    yield* followLoad(board);
+    yield* balanceLeases(board);
+    if (board.actions.length === 0 && picture.underWay.length === 0) yield* balanceLoad(board);
   }
   return {
     actions: board.actions,

@@ -4,6 +4,7 @@
  */
 import {
   asBuffer,
+  type Clock,
   compareBytes,
   metaPrefix,
   prefixSpan,
@@ -24,9 +25,11 @@ import type { IndexCache, IndexRow, StoredRow } from './index-cache.ts';
 import { type RangePicture, type StorePicture, sameStore, voterStores } from './picture.ts';
 import type { RangeFigures } from './range-figures.ts';
 import type { Sightings } from './sightings.ts';
+import { forEachInTurns } from './slices.ts';
 import { RangeContact, type RangeInfo, type Row, type StoreClient } from './store-client.ts';
 
 export interface GatherOptions {
+  readonly clock: Clock;
   readonly engine: Engine;
   readonly client: StoreClient;
   readonly figures: RangeFigures;
@@ -77,11 +80,12 @@ export async function gather(
     const storeId = toStoreId(report.storeId);
     const ageMs = times.wallMs - timestampToWallMs(toTimestamp(row.timestamp));
     const version = row.timestamp;
+    const everyMs = report.reportEveryMs;
     stores.push({
       storeId,
       machine: report.machine,
       zone: report.zone,
-      ...times.sightings.look(storeId, { version, ageMs }, times.nowMs),
+      ...times.sightings.look(storeId, { version, ageMs, everyMs }, times.nowMs),
       ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
     });
   }
@@ -93,13 +97,18 @@ export async function gather(
   const rows = await metaRows(options, first);
   if (rows === undefined) return undefined;
   const ranges: RangePicture[] = [];
-  for (const row of rows) {
+  const members = new Set<StoreId>();
+  await forEachInTurns(options.clock, rows, (row) => {
     const range = pictureOf(row, configurations, options.figures);
-    if (range !== undefined) ranges.push(range);
-  }
-  for (const storeId of membersWithout(stores, ranges)) {
+    if (range === undefined) return;
+    ranges.push(range);
+    for (const { storeId } of range.descriptor.replicas) members.add(storeId);
+  });
+  for (const { storeId } of stores) members.delete(storeId);
+  // Stores that hold replicas and have no row.
+  for (const storeId of members) {
     // It was lost before it ever wrote its row, or is from before there were rows.
-    const row = { version: 0, ageMs: Number.POSITIVE_INFINITY };
+    const row = { version: 0, ageMs: Number.POSITIVE_INFINITY, everyMs: 0 };
     stores.push({
       ...{ storeId, machine: `of s${storeId}`, zone: '' },
       ...times.sightings.look(storeId, row, times.nowMs),
@@ -133,7 +142,8 @@ export function pictureOf(
     row.configurations === configurations &&
     picture.bytes === bytes &&
     picture.requests === requests &&
-    picture.asker === asker
+    picture.asker === asker &&
+    picture.unmeasured === (figure === undefined)
   )
     return picture;
   const { leaseholderStoreId } = row.info;
@@ -144,6 +154,7 @@ export function pictureOf(
     bytes,
     requests,
     asker,
+    unmeasured: figure === undefined,
     ...wishesFor(configurations, descriptor),
   };
   row.picture = made;
@@ -160,18 +171,6 @@ function wishesFor(
   if (configurations.boundaryIn(descriptor) === undefined) return { replicas, leasePreference };
   const { length } = voterStores(descriptor);
   return { replicas: length % 2 === 1 ? length : undefined };
-}
-
-/** Stores that hold replicas and have no row. */
-function membersWithout(
-  stores: readonly GatheredStore[],
-  ranges: readonly RangePicture[],
-): Set<StoreId> {
-  const members = new Set<StoreId>();
-  for (const { descriptor } of ranges)
-    for (const { storeId } of descriptor.replicas) members.add(storeId);
-  for (const { storeId } of stores) members.delete(storeId);
-  return members;
 }
 
 interface LocalRow {
@@ -207,13 +206,14 @@ async function storedRowsOf(engine: Engine, first: Replica, span: Span): Promise
 }
 
 async function metaRows(options: GatherOptions, first: Replica): Promise<IndexRow[] | undefined> {
-  const { cache, client, engine } = options;
+  const { cache, client, engine, clock } = options;
   const stored = await storedRowsOf(engine, first, prefixSpan(metaPrefix));
-  const rows = stored.map((row) => cache.local(row));
+  const rows: IndexRow[] = [];
+  await forEachInTurns(clock, stored, (row) => rows.push(cache.local(row)));
   const infos = rows.map(({ info }) => info);
   const rest = await restOfIndex(client, infos, first.descriptor.endKey);
   if (rest === undefined) return undefined;
-  for (const { key, value } of rest) rows.push(cache.remote(key, value));
+  await forEachInTurns(clock, rest, ({ key, value }) => rows.push(cache.remote(key, value)));
   cache.endRound();
   return rows;
 }

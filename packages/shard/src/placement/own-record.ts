@@ -58,7 +58,8 @@ export class OwnRecord {
   }
 
   get health(): WriteHealth {
-    return { committedAtMs: this.committedAtMs, reason: this.reason };
+    const { committedAtMs, reason } = this;
+    return { committedAtMs, reason, everyMs: this.options.everyMs };
   }
 
   start(): void {
@@ -152,6 +153,7 @@ export class OwnRecord {
       ...{ storeId, storeUuid, machine, zone, version, incarnation, run: this.run },
       ...{ replicas, leases, requestsPerSecond, ...capacity },
       logBatch: this.options.disk.durableBatch(),
+      reportEveryMs: this.options.everyMs,
     };
   }
 }

@@ -33,8 +33,10 @@ export interface RangePicture {
   readonly descriptor: RangeDescriptor;
   /** Undefined: nobody is known to lead it. */
   readonly leaseholder: StoreId | undefined;
-  /** About. 0: not known. */
+  /** About. 0: nothing, or not known. */
   readonly bytes: number;
+  /** Nobody has said lately how much it holds. */
+  readonly unmeasured?: boolean;
   /** Of its leaseholder. 0: not known. Unit: requests/s. */
   readonly requests: number;
   /** The store whose process asks for most of it: a gateway runs there. */
@@ -84,8 +86,12 @@ export type PlacementRule =
 
 /** How much is done at once. */
 export interface PlacementPaces {
-  /** Snapshots on their way to one store: what it admits at once. */
+  /** Moves to one store at once, whatever the ranges hold: as many snapshots as it admits. */
   readonly receivingMax: number;
+  /** More of them, as long as all together hold no more. Unit: bytes. */
+  readonly receivingBytesMax: number;
+  /** And no more than this. */
+  readonly receivingSmallMax: number;
   /** Leases on their way to, and from, one store: each stops the writes of its range for a moment. */
   readonly transfersMax: number;
 }

@@ -76,7 +76,7 @@ export function picture(
 ): PlacementPicture {
   return {
     ...{ stores, ranges, replicationFactor: 3, underWay: [] },
-    paces: { receivingMax: 2, transfersMax: 4 },
+    paces: { receivingMax: 2, receivingBytesMax: 0, receivingSmallMax: 2, transfersMax: 4 },
     ...{ resting: new Set(), leasesAtRest: new Set() },
     ...rest,
   };

@@ -123,6 +123,36 @@ it('lets a store join by its start alone, and fills it', async () => {
   await cluster.stopAll();
 });
 
+it('fills a store with many small ranges in seconds', async () => {
+  const ranges = initialRanges([1, 2, 3].map(toStoreId), 160);
+  const cluster = await clusterOf({ ranges });
+  await cluster.run(8000);
+  await cluster.startStore(toStoreId(4));
+  const begunMs = cluster.clock.nowMs();
+  await untilSo(cluster, () => (countsOf(cluster).replicas[3] ?? 0) >= 110, 90_000);
+  // Two at a time took 28 s.
+  expect(cluster.clock.nowMs() - begunMs).toBeLessThan(15_000);
+  // They are told as few, so that the log of events keeps what else there is.
+  expect((await eventsOf(cluster)).length).toBeLessThan(60);
+  expect(cluster.fatal).toEqual([]);
+  await cluster.stopAll();
+});
+
+it('separates what its founding has put on one machine', async () => {
+  const machineOf = (storeId: StoreId): string => (storeId <= 2 ? 'both' : `machine-${storeId}`);
+  const ranges = initialRanges([1, 2, 3, 4].map(toStoreId), 12);
+  const cluster = await clusterOf({ founding: 4, ranges, machineOf });
+  const together = (): number =>
+    rangesOf(cluster).filter(({ descriptor }) =>
+      [1, 2].every((id) => descriptor.replicas.some(({ storeId }) => storeId === id)),
+    ).length;
+  expect(together()).toBe(6);
+  await untilSo(cluster, () => together() === 0, 30_000);
+  await untilSo(cluster, () => countsOf(cluster).replicas.reduce((a, b) => a + b) === 36, 30_000);
+  expect(cluster.fatal).toEqual([]);
+  await cluster.stopAll();
+});
+
 it('replaces what a dead store held, and not before the time', async () => {
   const cluster = await clusterOf();
   await cluster.startStore(toStoreId(4));

@@ -15,6 +15,7 @@ import type { DiskCheck } from '../store/disk-check.ts';
 import { Allocator } from './allocator.ts';
 import { joinWhenPossible } from './joining.ts';
 import { OwnRecord } from './own-record.ts';
+import { pacesOf } from './paces.ts';
 import type { RangeFigures } from './range-figures.ts';
 import type { PlacementSettings, WriteHealth } from './settings.ts';
 import { RangeContact, StoreClient } from './store-client.ts';
@@ -24,10 +25,7 @@ const defaults = {
   replicationFactor: 3,
   deadAfterMs: 5 * 60_000,
   reportEveryMs: 5000,
-  leaseMovesMax: 4,
 };
-/** Rows that were missed before a store is suspect. */
-const suspectAfterReports = 3;
 
 const done = Promise.resolve();
 
@@ -101,11 +99,8 @@ export class Placement {
       ...{ clock, hlc, logger, engine, client: this.client, figures: options.figures },
       first: () => replicas.get(metaRangeId),
       replicationFactor: settings.replicationFactor ?? defaults.replicationFactor,
-      paces: {
-        receivingMax: context.limits.snapshotsReceivingMax,
-        transfersMax: settings.leaseMovesMax ?? defaults.leaseMovesMax,
-      },
-      suspectAfterMs: reportEveryMs * suspectAfterReports,
+      paces: pacesOf(context.limits.snapshotsReceivingMax, settings.leaseMovesMax),
+      reportEveryMs,
       deadAfterMs: settings.deadAfterMs ?? defaults.deadAfterMs,
       onFatal: fail,
     });

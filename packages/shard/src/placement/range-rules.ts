@@ -112,7 +112,11 @@ function spreadOut(board: Board, cell: RangeCell): Wish {
   const { voters } = cell;
   if (!voters.every((storeId) => board.isLive(storeId))) return undefined;
   const now = board.spread(voters);
-  if (now.machines === voters.length && now.zones === voters.length) return undefined;
+  const { machines, zones } = board.widest;
+  const widest =
+    now.machines === Math.min(voters.length, machines) &&
+    now.zones === Math.min(voters.length, zones);
+  if (widest) return undefined;
   let best: { taker: StoreCell; victim: StoreId; gain: number } | undefined;
   for (const victim of voters) {
     const taker = bestTaker(board, cell, [victim]);

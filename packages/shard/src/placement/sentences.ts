@@ -23,18 +23,70 @@ export function actionText(action: PlacementAction): string {
   return `r${rangeId}: ${what}, because ${reason}.`;
 }
 
+/** Actions of one rule in one round are told one by one up to here, and beyond as one: the log of events is short. */
+const toldOneByOne = 8;
+
+/**
+ * What is about to be done.
+ * @returns an event each for few of a kind, and one for many
+ */
+export function actionEvents(actions: readonly PlacementAction[]): EventFacts[] {
+  const events: EventFacts[] = [];
+  for (const [kind, some] of grouped(actions, ({ rule }) => rule)) {
+    const [first, ...others] = some;
+    if (first === undefined) continue;
+    if (some.length <= toldOneByOne)
+      for (const action of some)
+        events.push({ kind, rangeId: action.rangeId, text: actionText(action) });
+    else {
+      const like = named(others.map(({ rangeId }) => rangeId));
+      const text = `${actionText(first)} The like is done to ${others.length} others: ${like}.`;
+      events.push({ kind, text });
+    }
+  }
+  return events;
+}
+
+export interface RangeFailure {
+  readonly kind: string;
+  readonly rangeId: RangeId;
+  readonly text: string;
+}
+
+/** What came to nothing and was one of many: one sentence per cause. */
+export function failureEvents(failures: readonly RangeFailure[]): EventFacts[] {
+  return [...grouped(failures, ({ kind, text }) => `${kind} ${text}`).values()].map((some) => {
+    const { kind = '', text = '' } = some[0] ?? {};
+    const ranges = some.map(({ rangeId }) => rangeId);
+    return { kind, text: `${named(ranges)}: nothing came of it: ${text}.` };
+  });
+}
+
 /** One sentence per reason. */
 export function stuckTexts(
   stuck: readonly { readonly rangeId: RangeId; readonly reason: string }[],
 ): string[] {
-  const byReason = new Map<string, RangeId[]>();
-  for (const { rangeId, reason } of stuck)
-    byReason.set(reason, [...(byReason.get(reason) ?? []), rangeId]);
-  return [...byReason].map(([reason, ranges]) => {
-    const named = ranges.slice(0, namedMax).map((rangeId) => `r${rangeId}`);
-    const more = ranges.length - named.length;
-    return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}: nothing can be done: ${reason}.`;
+  return [...grouped(stuck, ({ reason }) => reason)].map(([reason, some]) => {
+    const ranges = some.map(({ rangeId }) => rangeId);
+    return `${named(ranges)}: nothing can be done: ${reason}.`;
   });
+}
+
+function named(ranges: readonly RangeId[]): string {
+  const names = ranges.slice(0, namedMax).map((rangeId) => `r${rangeId}`);
+  const more = ranges.length - names.length;
+  return `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+function grouped<T>(all: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of all) {
+    const key = keyOf(one);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [one]);
+    else group.push(one);
+  }
+  return groups;
 }
 
 /** Stores that came, went, or are wanted to: told once, when it is seen first. */

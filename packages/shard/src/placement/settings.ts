@@ -1,5 +1,25 @@
 /** What the composition root says to placement, and hears of it. */
 
+/** Rows that a store misses before it is suspect: it is given nothing new, and shown as silent. */
+export const suspectAfterReports = 3;
+/** Before it may be held to be dead: not earlier than it is suspect, and one late row is no death. */
+export const deadAfterReports = 4;
+
+/**
+ * Silence after which a store is suspect, and dead.
+ * @param reportEveryMs of the store itself, as its row says
+ * @param deadAfterMs as whoever judges it is set
+ */
+export function silenceLimits(
+  reportEveryMs: number,
+  deadAfterMs: number,
+): { readonly suspectAfterMs: number; readonly deadAfterMs: number } {
+  return {
+    suspectAfterMs: reportEveryMs * suspectAfterReports,
+    deadAfterMs: Math.max(deadAfterMs, reportEveryMs * deadAfterReports),
+  };
+}
+
 export interface Capacity {
   readonly capacityBytes: number;
   readonly usedBytes: number;
@@ -28,6 +48,8 @@ export interface WriteHealth {
   readonly committedAtMs: number | undefined;
   /** Why the last attempt failed; empty: it did not. */
   readonly reason: string;
+  /** Between two of them. */
+  readonly everyMs: number;
 }
 
 /** How a store takes part in placement. */
@@ -36,11 +58,11 @@ export interface PlacementSettings {
   readonly zone?: string;
   /** Voters that a range should have. Default 3. */
   readonly replicationFactor?: number;
-  /** A store silent for so long has its replicas replaced. Default 5 minutes. Unit: ms. */
+  /** A store silent for so long has its replicas replaced: at least `deadAfterReports` reports. Default 5 minutes. Unit: ms. */
   readonly deadAfterMs?: number;
   /** Between two writes of a store's row. Default 5 s. Unit: ms. */
   readonly reportEveryMs?: number;
-  /** Leases on their way to, or from, one store. Default 4. */
+  /** Leases on their way to, or from, one store. Default 100. */
   readonly leaseMovesMax?: number;
   /** Of the volume with the data. Default: not known. */
   readonly capacity?: () => Promise<Capacity>;

@@ -4,13 +4,17 @@
  * it was clearly written just now, its store is waited for and trusted with nothing.
  */
 import type { StoreHealth } from './picture.ts';
+import { silenceLimits } from './settings.ts';
 
 export interface SightingLimits {
-  /** Silent for longer: suspect. Unit: ms. */
-  readonly suspectAfterMs: number;
-  /** Silent for longer: dead. Unit: ms. */
+  /** How often stores report that do not say how often. Unit: ms. */
+  readonly reportEveryMs: number;
+  /** Silent for longer: dead, unless it reports so seldom that this would be no silence. Unit: ms. */
   readonly deadAfterMs: number;
 }
+
+/** Nobody reports less often: a row that says so is not believed. Unit: ms. */
+const reportEveryMostMs = 60_000;
 
 interface Sighting {
   readonly version: number;
@@ -31,13 +35,14 @@ export class Sightings {
    * A look at a store's row.
    * @param version of the row
    * @param ageMs of the row by wall clocks, which may be wrong: only believed at the first look, and only if it is small
+   * @param everyMs how often the store reports, as it says itself. 0: it does not say
    */
   look(
     storeId: number,
-    row: { readonly version: number; readonly ageMs: number },
+    row: { readonly version: number; readonly ageMs: number; readonly everyMs: number },
     nowMs: number,
   ): { readonly health: StoreHealth; readonly silentMs: number } {
-    const { suspectAfterMs, deadAfterMs } = this.limits;
+    const { suspectAfterMs, deadAfterMs } = this.limitsOf(row.everyMs);
     const before = this.seen.get(storeId);
     let now = before;
     if (before === undefined) {
@@ -50,5 +55,11 @@ export class Sightings {
     const silentMs = nowMs - now.atMs;
     if (silentMs > deadAfterMs) return { health: 'dead', silentMs };
     return { health: now.confirmed && silentMs <= suspectAfterMs ? 'live' : 'suspect', silentMs };
+  }
+
+  private limitsOf(saidMs: number): ReturnType<typeof silenceLimits> {
+    const { reportEveryMs, deadAfterMs } = this.limits;
+    const everyMs = saidMs > 0 ? Math.min(saidMs, reportEveryMostMs) : reportEveryMs;
+    return silenceLimits(everyMs, deadAfterMs);
   }
 }

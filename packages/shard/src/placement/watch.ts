@@ -2,7 +2,7 @@
  * What each store does for placement beside its own row, as often: reads what is wanted of spans of the key space and which
  * snapshots are to be kept, and tells how much the ranges that it leads hold and are asked. Both are best effort: repeated, and old until then.
  */
-import type { Clock, Timer } from '@flotilla/base';
+import { type Clock, equalBytes, type Timer } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
 import {
   configurationSpan,
@@ -16,7 +16,7 @@ import {
   protectionSpan,
 } from '../protocol/snapshot-protection.ts';
 import type { Replica } from '../replica/replica.ts';
-import type { RangeContact } from './store-client.ts';
+import type { RangeContact, Row } from './store-client.ts';
 
 type Told = flotilla.kv.RangeFigures.$Properties;
 
@@ -42,6 +42,7 @@ export class Watch {
   /** The same. Undefined: it has not answered yet. */
   protectedSnapshots: ProtectedSnapshots | undefined;
   private readonly options: WatchOptions;
+  private configurationRows: readonly Row[] = [];
   private timer: Timer | undefined;
   private stopped = false;
 
@@ -85,7 +86,8 @@ export class Watch {
     if (figures.length > 0) tell(figures);
     await this.readProtections();
     const rows = await firstRange.scan(configurationSpan, scanTimeoutMs);
-    if (rows === undefined) return;
+    if (rows === undefined || areSame(rows, this.configurationRows)) return;
+    this.configurationRows = rows;
     const found = rows.flatMap(({ value }) => decodeConfigurationRow(value) ?? []);
     this.configurations = found.length === 0 ? noConfigurations : new RangeConfigurations(found);
   }
@@ -98,4 +100,14 @@ export class Watch {
     const found = rows.flatMap((row) => decodeProtection(row) ?? []);
     this.protectedSnapshots = new ProtectedSnapshots(found, readAtMs);
   }
+}
+
+function areSame(some: readonly Row[], others: readonly Row[]): boolean {
+  return (
+    some.length === others.length &&
+    some.every(({ value }, i) => {
+      const other = others[i];
+      return other !== undefined && equalBytes(value, other.value);
+    })
+  );
 }

@@ -17,6 +17,8 @@ export interface Offer {
   readonly index: number;
   readonly indexTerm: number;
   readonly descriptor: RangeDescriptor;
+  /** It holds little, as far as the sender knows. */
+  readonly small: boolean;
 }
 
 export interface Pull {
@@ -95,6 +97,7 @@ function checkOffer(
     term = 0,
     index = 0,
     indexTerm = 0,
+    small = false,
   } = plain(raw);
   if (!checked.ok || checked.descriptor.rangeId !== rangeId) return undefined;
   if (!areCounts(fromReplicaId, toReplicaId, term, index, indexTerm)) return undefined;
@@ -108,6 +111,7 @@ function checkOffer(
     term,
     index,
     indexTerm,
+    small,
     descriptor: checked.descriptor,
   };
 }

@@ -13,6 +13,7 @@ export interface OutgoingOptions {
   readonly toReplicaId: number;
   readonly toStore: StoreId;
   readonly term: number;
+  readonly small: boolean;
   readonly clock: Clock;
   readonly idleMs: number;
   readonly openSource: () => Promise<SnapshotSource>;
@@ -62,6 +63,10 @@ export class OutgoingSnapshot {
     this.arm();
   }
 
+  get small(): boolean {
+    return this.options.small;
+  }
+
   onPull(pull: Pull): void {
     if (this.ended || pull.next > this.produced || pull.upTo > pull.next + windowMax) return;
     this.heardSinceTick = true;
@@ -107,7 +112,7 @@ export class OutgoingSnapshot {
   }
 
   private offer(): void {
-    const { snapshotId, replica, toReplicaId, term, send } = this.options;
+    const { snapshotId, replica, toReplicaId, term, small, send } = this.options;
     const offer: Offer = {
       kind: 'offer',
       snapshotId,
@@ -118,6 +123,7 @@ export class OutgoingSnapshot {
       index: replica.appliedIndex,
       indexTerm: replica.appliedTerm,
       descriptor: replica.descriptor,
+      small,
     };
     send(offer);
   }

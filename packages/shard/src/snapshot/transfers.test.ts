@@ -329,7 +329,7 @@ describe('a snapshot', () => {
   });
 
   it('is refused as busy before the sender has read anything', async () => {
-    world = new World({ snapshotsReceivingMax: 0 });
+    world = new World({ snapshotsReceivingMax: 0, smallSnapshotsMax: 0 });
     await world.fill(10);
     let iterators = 0;
     const iterate = world.one.engine.iterate.bind(world.one.engine);
@@ -344,11 +344,23 @@ describe('a snapshot', () => {
   });
 
   it('is not offered when too many are being sent', async () => {
-    world = new World({ snapshotsSendingMax: 1 });
+    world = new World({ snapshotsSendingMax: 1, smallSnapshotsMax: 0 });
     world.network.cut('store-1', 'store-2');
     const first = world.send();
     expect(await world.send()).toMatchObject({ ok: false, reason: 'too many are being sent' });
     expect((await world.settled(first)).ok).toBe(false);
+  });
+
+  it('of a small range is sent and received beside the large ones', async () => {
+    const none = { snapshotsReceivingMax: 0, snapshotsSendingMax: 0, smallSnapshotsMax: 1 };
+    world = new World(none);
+    await world.fill(10);
+    expect((await world.settled(world.send())).ok).toBe(true);
+    world = new World({ ...none, snapshotsSendingMax: 1, smallSnapshotBytes: -1 });
+    await world.fill(10);
+    expect(await world.settled(world.send())).toMatchObject({
+      ...{ ok: false, reason: 'too many snapshots are being received' },
+    });
   });
 
   it('that is older than what the replica has is refused', async () => {

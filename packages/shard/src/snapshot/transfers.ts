@@ -78,13 +78,15 @@ export class SnapshotTransfers {
   async send(request: SendRequest): Promise<SendResult> {
     const { clock, engine, turns, limits, onFatal } = this.options;
     if (this.stopped) return { ok: false, index: 0, reason: 'stopping', begun: false };
-    if (this.outgoing.size >= limits.snapshotsSendingMax)
+    const small = request.replica.storedBytes <= limits.smallSnapshotBytes;
+    if (isFull(this.outgoing.values(), small, limits.snapshotsSendingMax, limits))
       return { ok: false, index: 0, reason: 'too many are being sent', begun: false };
     const snapshotId = this.nextNumber++;
     const { replica, toStore } = request;
     const transfer = new OutgoingSnapshot({
       ...request,
       snapshotId,
+      small,
       clock,
       idleMs: limits.snapshotIdleMs,
       openSource: () =>
@@ -175,7 +177,9 @@ export class SnapshotTransfers {
         transfer.abort('a newer snapshot is offered');
       return busy('a snapshot of this range is being received');
     }
-    if (this.incoming.size >= this.options.limits.snapshotsReceivingMax)
+    const { limits } = this.options;
+    const offers = [...this.incoming.values()].map(({ options }) => options.offer);
+    if (isFull(offers, offer.small, limits.snapshotsReceivingMax, limits))
       return busy('too many snapshots are being received');
     return undefined;
   }
@@ -207,6 +211,21 @@ export class SnapshotTransfers {
     });
     this.incoming.set(name, transfer);
   }
+}
+
+/** There are enough of this kind. A small one may take the place of a large one, not the other way round. */
+function isFull(
+  underWay: Iterable<{ readonly small: boolean }>,
+  small: boolean,
+  largeMax: number,
+  { smallSnapshotsMax }: StoreLimits,
+): boolean {
+  let [smalls, larges] = [0, 0];
+  for (const one of underWay) {
+    if (one.small) smalls++;
+    else larges++;
+  }
+  return small ? smalls + larges >= largeMax + smallSnapshotsMax : larges >= largeMax;
 }
 
 function nameOf(from: StoreId, snapshotId: number): string {

@@ -1,12 +1,25 @@
-import { clientIdAt, SeededPrng, toStoreId } from '@flotilla/base';
+import {
+  clientIdAt,
+  present,
+  SeededPrng,
+  type Span,
+  silentLogger,
+  toRangeId,
+  toStoreId,
+} from '@flotilla/base';
+import { ManualClock } from '@flotilla/base/testing';
 import { describe, expect, it } from 'vitest';
 import { flotilla } from '../../gen/kv.js';
+import { RangeConfigurations } from '../protocol/range-configuration.ts';
+import type { RangeDescriptor } from '../range-descriptor.ts';
+import type { Replica } from '../replica/replica.ts';
 import { StorageSpace } from '../state/storage-keys.ts';
 import { encodeStored } from '../state/stored-value.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
 import { measure } from './measure.ts';
 import { RangeLoad } from './range-load.ts';
 import { noteRequest, scanWorkOf } from './request-work.ts';
+import { SplitTriggers, triggerWindowMs } from './split-triggers.ts';
 
 const key = (n: number): Buffer => Buffer.of(0x08, n >> 8, n & 0xff);
 const all = { startKey: Buffer.of(0x08), endKey: Buffer.of(0x09) };
@@ -171,5 +184,79 @@ describe('what a range is asked', () => {
     large.end();
     load.endWindow(1000);
     expect(load.rate(4)).toBe(16);
+  });
+});
+
+describe('a range under many wishes', () => {
+  /** Replicas that this store leads, and a clock. Each cut takes 10 ms; `refusals` of them are not possible now. */
+  class World {
+    readonly clock = new ManualClock();
+    readonly replicas = new Map<number, Replica>();
+    readonly triggers: SplitTriggers;
+    cuts = 0;
+    refusals = 0;
+
+    constructor(tables: number) {
+      const wishes = Array.from({ length: tables }, (_, n) => ({
+        ...{ startKey: key(2 * n), endKey: key(2 * n + 1), replicas: 5 },
+      }));
+      const configurations = new RangeConfigurations(wishes);
+      this.add(all);
+      this.triggers = new SplitTriggers({
+        ...{ clock: this.clock, logger: silentLogger, engine: new MemoryEngine() },
+        ...{ replicas: this.replicas, load: new RangeLoad(new SeededPrng(1)) },
+        ...{ bytesMax: 0, requestsPerSecondMax: 0, configurations: () => configurations },
+        onFatal: (error) => {
+          throw error;
+        },
+        split: async (replica, at) => {
+          await new Promise<void>((resolve) => void this.clock.setTimer(10, resolve));
+          if (this.refusals > 0) {
+            this.refusals--;
+            return { kind: 'notNow', reason: 'its members are changing' };
+          }
+          this.cuts++;
+          const { startKey, endKey } = replica.descriptor;
+          const left = this.add({ startKey, endKey: at }, replica.rangeId);
+          return { kind: 'done', left, right: this.add({ startKey: at, endKey }) };
+        },
+      });
+      this.triggers.start();
+    }
+
+    async runUntil(isSo: () => boolean): Promise<void> {
+      while (!isSo()) {
+        expect(this.clock.nowMs()).toBeLessThan(1_000_000);
+        this.clock.advance(10);
+        await new Promise<void>((resolve) => setImmediate(resolve));
+      }
+    }
+
+    private add(span: Span, id = this.replicas.size + 1): RangeDescriptor {
+      const rangeId = toRangeId(id);
+      const descriptor = { ...span, rangeId, generation: 1, replicas: [], nextReplicaId: 1 };
+      const leaseholder = { isReady: true };
+      const replica = { rangeId, descriptor, leaseholder, storedBytes: 0, isRemoved: false };
+      this.replicas.set(id, replica as unknown as Replica);
+      return present(this.replicas.get(id), 'the range').descriptor;
+    }
+  }
+
+  it('is cut at all of them one after the other, in halves', async () => {
+    const world = new World(500);
+    await world.runUntil(() => world.cuts === 1000);
+    // A cut takes 10 ms, and ten looks find more to cut.
+    expect(world.clock.nowMs()).toBeLessThan(triggerWindowMs + 20_000);
+    await world.runUntil(() => world.clock.nowMs() > 100_000);
+    expect(world.cuts).toBe(1000);
+    world.triggers.stop();
+  });
+
+  it('is tried again soon where it cannot be cut now', async () => {
+    const world = new World(1);
+    world.refusals = 2;
+    await world.runUntil(() => world.cuts > 0);
+    expect(world.clock.nowMs()).toBeLessThan(3 * triggerWindowMs + 100);
+    world.triggers.stop();
   });
 });

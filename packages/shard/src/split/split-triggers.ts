@@ -1,7 +1,8 @@
 /**
  * Which ranges this store should cut by itself: those that hold too much, and those that are asked too much. Looks at the
  * ranges that it leads, now and then; at most one is measured and cut at a time, and one that was looked at in vain is
- * left alone for a while, so that neither a range of one huge key nor a row that everybody wants is tried for ever.
+ * left alone for a while, so that neither a range of one huge key nor a row that everybody wants is tried for ever. Where
+ * something was cut it looks again at once: a thousand tables in one range, each with wishes of its own, take a thousand cuts.
  * Decides where; `splits.ts` does it.
  */
 import {
@@ -43,6 +44,8 @@ export const triggerWindowMs = 5000;
 const restWindows = 6;
 /** One that was read through and has no middle, because it is the history of one row, is not read through again so soon. */
 const restOfOneRowWindows = 120;
+/** After a look that cut something; the right halves need a moment to be led. Unit: ms. */
+const lookAgainMs = 200;
 
 export class SplitTriggers {
   private readonly options: SplitTriggersOptions;
@@ -50,7 +53,10 @@ export class SplitTriggers {
   private readonly resting = new Map<RangeId, number>();
   private window = 0;
   private busy = false;
+  /** That were made. */
+  private cuts = 0;
   private timer: Timer | undefined;
+  private pause: Timer | undefined;
   private stopped = false;
 
   constructor(options: SplitTriggersOptions) {
@@ -68,6 +74,7 @@ export class SplitTriggers {
   stop(): void {
     this.stopped = true;
     this.timer?.cancel();
+    this.pause?.cancel();
   }
 
   private look(): void {
@@ -87,9 +94,18 @@ export class SplitTriggers {
   }
 
   private async cutAll(): Promise<void> {
+    while ((await this.cutEach()) > 0 && !this.stopped)
+      await new Promise<void>((resolve) => {
+        this.pause = this.options.clock.setTimer(lookAgainMs, resolve);
+      });
+  }
+
+  /** @returns how many were cut */
+  private async cutEach(): Promise<number> {
     const { requestsPerSecondMax, load, configurations } = this.options;
+    const before = this.cuts;
     for (const replica of [...this.options.replicas.values()]) {
-      if (this.stopped) return;
+      if (this.stopped) return 0;
       const { rangeId } = replica;
       if (replica.leaseholder?.isReady !== true || this.resting.has(rangeId)) continue;
       const rate = load.steadyRate(rangeId);
@@ -100,6 +116,7 @@ export class SplitTriggers {
       else if (requestsPerSecondMax > 0 && rate > requestsPerSecondMax)
         await this.cut(replica, load.dividingKey(divisible(replica.descriptor)), 'load');
     }
+    return this.cuts - before;
   }
 
   private bytesMaxOf({ descriptor }: Replica): number {
@@ -127,7 +144,10 @@ export class SplitTriggers {
     }
     const result = await this.options.split(replica, key);
     this.options.logger.info({ rangeId, why, result: result.kind }, 'range_split_wanted');
+    // Whether it has to be cut there is known without reading it.
+    if (result.kind === 'notNow' && why === 'configuration') this.resting.delete(rangeId);
     if (result.kind !== 'done') return;
+    this.cuts++;
     if (why === 'size') probe('splitBySize');
     else if (why === 'load') probe('splitByLoad');
     // Each half may still be too large, or under two wishes; the load of the halves is not known yet.

@@ -52,7 +52,7 @@ export interface RequestServerOptions {
   readonly isOurs: (header: FrameHeader) => boolean;
   readonly observeHeader: (header: FrameHeader) => void;
   readonly discover: (request: flotilla.kv.DiscoverRequest.$Properties) => Answer;
-  readonly status: () => Answer;
+  readonly status: (request: flotilla.kv.StatusRequest.$Properties) => Answer;
   readonly bootstrap: (request: flotilla.kv.BootstrapRequest.$Properties) => Promise<Answer>;
   /** Asked of the leaseholder: hands its range to another store. */
   readonly transferLease: (
@@ -140,7 +140,7 @@ export class RequestServer {
     const { admission, discover, status, bootstrap, onFatal } = this.options;
     const { requestId } = request;
     if (request.discover) admission.sendUncounted(clientId, requestId, discover(request.discover));
-    else if (request.status) admission.sendUncounted(clientId, requestId, status());
+    else if (request.status) admission.sendUncounted(clientId, requestId, status(request.status));
     else
       bootstrap(request.bootstrap ?? {}).then(
         (answer) => admission.sendUncounted(clientId, requestId, answer),

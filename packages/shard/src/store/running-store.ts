@@ -101,7 +101,7 @@ export class RunningStore implements Store {
       isOurs: this.context.isOurs,
       observeHeader: this.context.observeHeader,
       discover: (request) => this.requests.discover(request),
-      status: () => this.requests.status(),
+      status: (request) => this.requests.status(request),
       bootstrap: (request) => this.requests.bootstrap(request),
       transferLease: (replica, request) =>
         present(this.member, 'membership').transferLease(replica, request),

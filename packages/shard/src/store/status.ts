@@ -20,13 +20,19 @@ export interface StatusFacts {
   readonly rateOf: (rangeId: number) => number;
 }
 
-export function statusOf(facts: StatusFacts): flotilla.kv.StatusResponse.$Properties {
+/** @param rangeId the replica of this range alone; 0: all */
+export function statusOf(
+  facts: StatusFacts,
+  rangeId: number,
+): flotilla.kv.StatusResponse.$Properties {
   const { raft, replicas, rateOf, ...rest } = facts;
+  const one = replicas.get(rangeId);
+  const wanted = rangeId === 0 ? [...replicas.values()] : one === undefined ? [] : [one];
   return {
     ...rest,
     uptimeMs: Math.floor(facts.uptimeMs),
     wallMs: Math.floor(facts.wallMs),
-    replicas: [...replicas.values()].map((replica) => replicaStatus(replica, raft, rateOf)),
+    replicas: wanted.map((replica) => replicaStatus(replica, raft, rateOf)),
   };
 }
 

@@ -77,22 +77,21 @@ export class StoreRequests {
     return committedAtMs !== undefined && clock.nowMs() - committedAtMs <= commitsForMs;
   }
 
-  status(): Answer {
+  status({ rangeId }: flotilla.kv.StatusRequest.$Properties): Answer {
     const { storeId, replicas, options, wal } = this.options.context;
-    return {
-      status: statusOf({
-        storeId,
-        machine: options.machine,
-        version: options.version,
-        uptimeMs: options.clock.nowMs() - this.startedAtMs,
-        pid: options.pid ?? process.pid,
-        walBytes: wal.sizeBytes(),
-        replicas,
-        raft: this.options.raft(),
-        wallMs: options.clock.wallMs(),
-        rateOf: this.options.rateOf,
-      }),
+    const facts = {
+      storeId,
+      machine: options.machine,
+      version: options.version,
+      uptimeMs: options.clock.nowMs() - this.startedAtMs,
+      pid: options.pid ?? process.pid,
+      walBytes: wal.sizeBytes(),
+      replicas,
+      raft: this.options.raft(),
+      wallMs: options.clock.wallMs(),
+      rateOf: this.options.rateOf,
     };
+    return { status: statusOf(facts, rangeId ?? 0) };
   }
 
   /** The cluster knows this store: it becomes a member without replicas. Does nothing if it was founded meanwhile. */
