@@ -4,6 +4,7 @@
  */
 import {
   asBuffer,
+  type Clock,
   compareBytes,
   metaPrefix,
   prefixSpan,
@@ -31,6 +32,9 @@ export interface GatherOptions {
   readonly client: StoreClient;
   readonly figures: RangeFigures;
   readonly cache: IndexCache;
+  readonly clock: Clock;
+  /** Other stores were waited for. Unit: ms. */
+  readonly waited: (ms: number) => void;
 }
 
 /** A store as its row and its operator describe it. */
@@ -207,11 +211,13 @@ async function storedRowsOf(engine: Engine, first: Replica, span: Span): Promise
 }
 
 async function metaRows(options: GatherOptions, first: Replica): Promise<IndexRow[] | undefined> {
-  const { cache, client, engine } = options;
+  const { cache, client, engine, clock } = options;
   const stored = await storedRowsOf(engine, first, prefixSpan(metaPrefix));
   const rows = stored.map((row) => cache.local(row));
   const infos = rows.map(({ info }) => info);
+  const askedAtMs = clock.nowMs();
   const rest = await restOfIndex(client, infos, first.descriptor.endKey);
+  options.waited(clock.nowMs() - askedAtMs);
   if (rest === undefined) return undefined;
   for (const { key, value } of rest) rows.push(cache.remote(key, value));
   cache.endRound();
