@@ -45,7 +45,7 @@ function rowsOf(leaders: ReadonlyMap<number, Leader>): Map<string, string> {
   return rows;
 }
 
-function textOfRow(value: Uint8Array): string {
+export function textOfRow(value: Uint8Array): string {
   const { descriptor, leaseholderStoreId, term } = kv.RangeInfo.decode(value);
   if (!descriptor) return 'nothing';
   const { startKey, endKey, generation, replicas } = descriptor;
