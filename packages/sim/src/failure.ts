@@ -32,6 +32,8 @@ export type FailureKind =
   | 'divergence'
   /** A key is in no range or in two, or a generation means two things. */
   | 'tiling'
+  /** A replica that has left its store is there again. */
+  | 'ghost'
   /** The world is well, the cluster is not. */
   | 'liveness'
   /** A process ended for no reason that a fault gave it. */

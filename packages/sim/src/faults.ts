@@ -3,7 +3,7 @@
  * Stores are numbered from 1, clients from 1; a number beyond what the world has is taken modulo it.
  */
 import { type Prng, SeededPrng } from '@flotilla/base';
-import { type FaultClass, pick, type Swarm } from './swarm.ts';
+import { type FaultClass, pick, placementClasses, type Swarm } from './swarm.ts';
 import { Stream } from './world/world.ts';
 
 interface At {
@@ -216,11 +216,10 @@ export function scheduleOf(swarm: Swarm): readonly Fault[] {
 }
 
 const splitsPerFault = 4;
+const placementsPerFault = 3;
 
 function chooseClass({ faultClasses, weights }: Swarm, prng: Prng): FaultClass {
-  // Ranges of a cluster that grows are cut more often than anything breaks.
-  const weightOf = (name: FaultClass): number =>
-    weights[name] ?? (name === 'splitRange' ? splitsPerFault : 1);
+  const weightOf = (name: FaultClass): number => weights[name] ?? usualWeight(name);
   let total = 0;
   for (const name of faultClasses) total += weightOf(name);
   let at = prng.nextFloat() * total;
@@ -229,6 +228,12 @@ function chooseClass({ faultClasses, weights }: Swarm, prng: Prng): FaultClass {
     if (at < 0) return name;
   }
   return faultClasses[faultClasses.length - 1] as FaultClass;
+}
+
+/** Ranges of a cluster that grows are cut more often than anything breaks; and few worlds have stores that come and go. */
+function usualWeight(name: FaultClass): number {
+  if (name === 'splitRange') return splitsPerFault;
+  return placementClasses.includes(name) ? placementsPerFault : 1;
 }
 
 function faultOf(kind: FaultClass, atMs: number, swarm: Swarm, prng: Prng): Fault {

@@ -11,15 +11,18 @@ import {
   systemPrefix,
 } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
-import { inspectStore } from '@flotilla/shard/testing';
+import { inspectStore, stopPlacement } from '@flotilla/shard/testing';
 import { checkSameState, notConverged } from './check/convergence.ts';
+import { Ghosts } from './check/ghosts.ts';
 import { Invariants } from './check/invariants.ts';
+import { metaFault } from './check/meta-rows.ts';
+import { fleetPicture, placementFault } from './check/placed.ts';
 import { judgeTransactions, leavesNothing } from './check/transactions/judge.ts';
 import { keyOf } from './cluster/ranges.ts';
 import { SimCluster } from './cluster/sim-cluster.ts';
 import { SimFailure } from './failure.ts';
 import { type Fault, scheduleOf } from './faults.ts';
-import { hasPlacement, type Swarm, swarmOf } from './swarm.ts';
+import { placementIn, type Swarm, swarmOf } from './swarm.ts';
 import { Client, nameToKey } from './workload/client.ts';
 import { Record } from './workload/record.ts';
 import { TransactionLoad } from './workload/transactions/load.ts';
@@ -66,7 +69,11 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
   const world = new World(seed, options.onEvent);
   const cluster = new SimCluster(world, swarm);
   const invariants = new Invariants(cluster.machines);
-  cluster.onLook = (machine) => invariants.observe(machine);
+  const ghosts = new Ghosts();
+  cluster.onLook = (machine) => {
+    invariants.observe(machine);
+    ghosts.observe(machine);
+  };
   cluster.onSend = (machine, frame) => invariants.hear(machine, frame);
   cluster.onDamage = (machine) => invariants.forget(machine);
   const record = new Record();
@@ -80,7 +87,10 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
       if (world.nowMs() - lookedAt < lookEveryMs) return;
       lookedAt = world.nowMs();
       invariants.check();
-      for (const machine of cluster.machines) cluster.tiling.observe(machine);
+      for (const machine of cluster.machines) {
+        ghosts.observe(machine);
+        cluster.tiling.observe(machine);
+      }
       if (founded) cluster.tiling.check();
     });
     await cluster.found();
@@ -157,7 +167,8 @@ async function underFaults(
   cluster.schedule(faults);
   await world.run(world.nowMs() + swarm.faultsMs, () => cluster.failure !== undefined);
   cluster.heal();
-  if (!hasPlacement(swarm)) cluster.operator.restore();
+  if (placementIn(swarm) === undefined) cluster.operator.restore();
+  else cluster.operator.rest();
   stopped = true;
   await cluster.until(
     done,
@@ -201,19 +212,39 @@ async function recover(
   checkSameState(cluster.machines);
 }
 
-/** Every range has its number of voters again, on stores that live, and no change is half done; replicas agree. */
+/**
+ * Every range has its number of voters again, on stores that live, and no change is half done; the index says so, and
+ * replicas and leases are where they should be; replicas agree.
+ */
 async function settles(cluster: SimCluster): Promise<void> {
-  const { world, tiling, machines, operator } = cluster;
-  const until = world.nowMs() + settleMsMax;
-  let lookedAt = 0;
-  let missing: string | undefined = 'nothing was looked at';
-  const look = (): string | undefined => {
+  const { tiling, machines, operator, swarm } = cluster;
+  const isPlaced = placementIn(swarm) !== undefined;
+  const look = (atOnePosition: boolean): string | undefined => {
     for (const rangeId of tiling.rangeIds) {
       const left = operator.unfinished(rangeId);
       if (left !== undefined) return `r${rangeId}: ${left}`;
     }
-    return notConverged(machines, tiling.rangeIds.length);
+    return notConverged(machines, tiling.rangeIds.length, atOnePosition);
   };
+  await becomesWell(
+    cluster,
+    () =>
+      look(!isPlaced) ??
+      metaFault(machines, tiling.descriptors) ??
+      (isPlaced ? placementFault(fleetPicture(machines, swarm.replication)) : undefined),
+  );
+  if (!isPlaced) return;
+  // Stores write their rows into the first range for ever: its replicas come to one position when they cease to.
+  for (const { store } of machines) if (store !== undefined) stopPlacement(store);
+  await becomesWell(cluster, () => look(true));
+}
+
+/** @param look says what is missing */
+async function becomesWell(cluster: SimCluster, look: () => string | undefined): Promise<void> {
+  const { world } = cluster;
+  const until = world.nowMs() + settleMsMax;
+  let lookedAt = 0;
+  let missing: string | undefined = 'nothing was looked at';
   await world.run(until, () => {
     if (cluster.failure !== undefined) return true;
     if (world.nowMs() - lookedAt < lookEveryMs) return missing === undefined;

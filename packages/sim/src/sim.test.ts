@@ -2,7 +2,14 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { scheduleOf } from './faults.ts';
 import { runSeed } from './run-seed.ts';
-import { faultClasses, onRequest, swarmOf, transactionWorkloads } from './swarm.ts';
+import {
+  faultClasses,
+  onRequest,
+  placementClasses,
+  placementIn,
+  swarmOf,
+  transactionWorkloads,
+} from './swarm.ts';
 
 const seeds = readFileSync(new URL('../seeds.txt', import.meta.url), 'utf8')
   .split('\n')
@@ -39,6 +46,18 @@ it('seeds differ in what they try, and one in eight tries nothing', () => {
   expect([...tried, ...onRequest].sort()).toEqual([...faultClasses].sort());
   for (const name of onRequest)
     expect(swarmOf(1, { [name]: 20 }).faultClasses.filter((each) => each === name)).toEqual([name]);
+});
+
+it('one seed in four places replicas by itself, and there stores join, drain and are lost', () => {
+  const placed = Array.from({ length: 400 }, (_, seed) => swarmOf(seed)).filter(
+    (swarm) => placementIn(swarm) !== undefined,
+  );
+  expect(placed.length).toBeGreaterThan(70);
+  expect(placed.length).toBeLessThan(130);
+  for (const name of placementClasses) {
+    const seeds = placed.filter((swarm) => scheduleOf(swarm).some((each) => each.class === name));
+    expect(seeds.length).toBeGreaterThan(20);
+  }
 });
 
 it('clients that are cut off from all stores hear of nothing, and of everything afterwards', async () => {

@@ -53,10 +53,10 @@ export const faultClasses = [
 export type FaultClass = (typeof faultClasses)[number];
 
 /** On where they are asked for only: seeds that do not ask keep their worlds. */
-export const onRequest: readonly FaultClass[] = [
-  ...(['bridge', 'lateEchoes', 'stragglers'] as const),
-  ...(['joinStore', 'drainStore', 'loseStore'] as const),
-];
+export const onRequest: readonly FaultClass[] = ['bridge', 'lateEchoes', 'stragglers'];
+
+/** In worlds alone in which stores place replicas and leases themselves. */
+export const placementClasses: readonly FaultClass[] = ['joinStore', 'drainStore', 'loseStore'];
 
 /** Drawn by chances of their own: worlds without them are what they were before there were such classes. */
 const laterClasses: readonly FaultClass[] = ['splitRange', 'crashInSplit'];
@@ -103,6 +103,15 @@ export interface ClosingSwarm {
   readonly intervalMs: number;
   /** As in `RouterTimings`: small, so that replicas are asked for what they have only just heard of, or not yet. */
   readonly followerReadLagMs: number;
+}
+
+/** Of worlds in which stores place replicas and leases themselves. They look and judge quickly: a run is short. */
+export interface PlacementSwarm {
+  /** Stores have the labels of so many machines, in turns. */
+  readonly machines: number;
+  /** As in `PlacementSettings`. Unit: ms. */
+  readonly reportEveryMs: number;
+  readonly deadAfterMs: number;
 }
 
 /** How much more likely than usual a class is, to be on and to happen when it is. 1 where nothing is said. */
@@ -152,6 +161,8 @@ export interface Swarm {
   readonly splitRequestsPerSecond: number;
   /** Undefined: nobody runs any. */
   readonly transactions?: TransactionSwarm | undefined;
+  /** Undefined: an operator does what faults ask for, unless a class of faults needs placement. */
+  readonly placement?: PlacementSwarm | undefined;
 }
 
 /** More than a run writes, and asks. */
@@ -163,6 +174,8 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const later = new SeededPrng(seed, Stream.laterClasses);
   const transactional = new SeededPrng(seed, Stream.transactions);
   const splits = new SeededPrng(seed, Stream.splits);
+  const placing = new SeededPrng(seed, Stream.placement);
+  const isPlaced = placing.nextFloat() < placementChance(weights);
   const transactions =
     transactional.nextBelow(seedsPerTransactional) === 0
       ? transactionsOf(transactional)
@@ -171,11 +184,14 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
   const classes = faultClasses.filter((name) => {
     if (onRequest.includes(name) && weights[name] === undefined) return false;
     if (transactionClasses.includes(name) && transactions === undefined) return false;
+    if (placementClasses.includes(name) && !isPlaced) return false;
     const chance = transactionClasses.includes(name)
       ? transactional
-      : laterClasses.includes(name)
-        ? later
-        : prng;
+      : placementClasses.includes(name)
+        ? placing
+        : laterClasses.includes(name)
+          ? later
+          : prng;
     return chance.nextFloat() < 1 - 0.5 ** (weights[name] ?? 1);
   });
   const stores = pick(prng, [3, 3, 3, 4, 4, 4, 5, 5, 2, 1]);
@@ -228,9 +244,26 @@ export function swarmOf(seed: number, weights: Weights = {}): Swarm {
     splitBytes: pick(splits, [manyBytes, manyBytes, manyBytes, 300]),
     splitRequestsPerSecond: pick(splits, [manyRequests, manyRequests, manyRequests, 30]),
   };
-  if (transactions === undefined) return swarm;
+  const placement = isPlaced ? placementOf(placing, stores) : undefined;
+  const placed = placement === undefined ? swarm : { ...swarm, placement };
+  if (transactions === undefined) return placed;
   const closing = closingOf(new SeededPrng(seed, Stream.closing), swarm);
-  return { ...swarm, transactions: { ...transactions, closing } };
+  return { ...placed, transactions: { ...transactions, closing } };
+}
+
+/** One seed in four, unless one of its classes is more or less likely than usual. */
+function placementChance(weights: Weights): number {
+  const weight = Math.max(...placementClasses.map((name) => weights[name] ?? 1));
+  return 1 - 0.75 ** weight;
+}
+
+function placementOf(prng: Prng, stores: number): PlacementSwarm {
+  return {
+    machines: pick(prng, [storesMax, storesMax, stores, Math.min(3, stores)]),
+    reportEveryMs: pick(prng, [150, 400]),
+    // Below what some faults last: a store is given up for dead, and comes back.
+    deadAfterMs: pick(prng, [1000, 4000]),
+  };
 }
 
 /** One seed in so many runs transactions. */
@@ -283,12 +316,21 @@ export function pick<T>(prng: Prng, choices: readonly [T, ...T[]]): T {
   return choices[prng.nextBelow(choices.length)] ?? choices[0];
 }
 
-/** Stores place replicas and leases themselves; otherwise an operator does what faults ask for. */
-export function hasPlacement({ faultClasses }: Swarm): boolean {
-  return faultClasses.some((name) => placementClasses.includes(name));
-}
+/** No more stores than these join, lost ones included. Those that take the place of a damaged one always do. */
+export const storesMax = 8;
 
-const placementClasses: readonly FaultClass[] = ['joinStore', 'drainStore', 'loseStore'];
+/** Where a class needs placement and the seed has drawn none. */
+const usualPlacement: PlacementSwarm = {
+  machines: storesMax,
+  reportEveryMs: 400,
+  deadAfterMs: 4000,
+};
+
+/** How stores place replicas and leases themselves. Undefined: an operator does what faults ask for. */
+export function placementIn({ faultClasses, placement }: Swarm): PlacementSwarm | undefined {
+  if (placement !== undefined) return placement;
+  return faultClasses.some((name) => placementClasses.includes(name)) ? usualPlacement : undefined;
+}
 
 /** Clocks of any two hosts are then less than 250 ms apart, which transactions rely on. Unit: ms. */
 export const wallErrorMsMax = 120;

@@ -58,7 +58,10 @@ const calmRoundMs = 1000;
 const activeRoundMs = 250;
 /** Between two looks at the rows of all ranges, while nothing is to be done and no store has changed. */
 const calmIndexMs = 4000;
-/** A round of thousands of ranges takes its time: no more than a tenth of it is spent on rounds. */
+/**
+ * A round of thousands of ranges takes its time: no more than a tenth of it is spent on rounds. Waiting for a part of the
+ * index whose leaseholder has just died costs nobody anything, and is when the next round is needed most.
+ */
 const restPerWork = 9;
 /** A range whose row does not show what was done to it, after this long, is decided about again. */
 const settleMs = 5000;
@@ -99,6 +102,8 @@ export class Allocator {
   /** Nothing was to be done about this picture, with nothing under way and nothing at rest. */
   private calm: Gathered | undefined;
   private calmSinceMs = 0;
+  /** In this round, for other stores. */
+  private waitedMs = 0;
 
   constructor(options: AllocatorOptions) {
     this.options = options;
@@ -121,9 +126,10 @@ export class Allocator {
     const { clock, onFatal } = this.options;
     this.timer = clock.setTimer(delayMs, () => {
       const startedAt = clock.nowMs();
+      this.waitedMs = 0;
       this.round().then(
         (active) => {
-          const work = clock.nowMs() - startedAt;
+          const work = clock.nowMs() - startedAt - this.waitedMs;
           this.schedule(Math.max(active ? activeRoundMs : calmRoundMs, work * restPerWork));
         },
         (error: unknown) => {
@@ -145,7 +151,10 @@ export class Allocator {
     const nowMs = this.options.clock.nowMs();
     const times = { nowMs, wallMs: this.wallMs(), sightings: this.sightings };
     const known = nowMs - this.calmSinceMs < calmIndexMs ? this.calm : undefined;
-    const options = { ...this.options, cache: this.cache };
+    const waited = (ms: number): void => {
+      this.waitedMs += ms;
+    };
+    const options = { ...this.options, cache: this.cache, waited };
     const gathered = await gather(options, first, times, known);
     if (gathered === undefined || !this.leads(first)) return false;
     if (gathered !== known) this.calmSinceMs = nowMs;

@@ -34,6 +34,9 @@ export interface GatherOptions {
   readonly client: StoreClient;
   readonly figures: RangeFigures;
   readonly cache: IndexCache;
+  readonly clock: Clock;
+  /** Other stores were waited for. Unit: ms. */
+  readonly waited: (ms: number) => void;
 }
 
 /** A store as its row and its operator describe it. */
@@ -211,7 +214,9 @@ async function metaRows(options: GatherOptions, first: Replica): Promise<IndexRo
   const rows: IndexRow[] = [];
   await forEachInTurns(clock, stored, (row) => rows.push(cache.local(row)));
   const infos = rows.map(({ info }) => info);
+  const askedAtMs = clock.nowMs();
   const rest = await restOfIndex(client, infos, first.descriptor.endKey);
+  options.waited(clock.nowMs() - askedAtMs);
   if (rest === undefined) return undefined;
   await forEachInTurns(clock, rest, ({ key, value }) => rows.push(cache.remote(key, value)));
   cache.endRound();

@@ -1,5 +1,14 @@
 /** Stores that join, balance, heal, drain and are told apart, in one process on a clock moved by hand. */
-import { ExitCode, FatalError, present, type StoreId, toStoreId } from '@flotilla/base';
+import {
+  ExitCode,
+  FatalError,
+  metaPrefix,
+  present,
+  type StoreId,
+  toRangeId,
+  toReplicaId,
+  toStoreId,
+} from '@flotilla/base';
 import { expect, it } from 'vitest';
 import { initialRanges } from '../initial-ranges.ts';
 import type { RangeDescriptor } from '../range-descriptor.ts';
@@ -198,6 +207,28 @@ it('replaces what a store held that died before it ever wrote its row', async ()
     },
     90_000,
   );
+  await cluster.stopAll();
+});
+
+it('looks again soon when it has waited for a part of the index that nobody led', async () => {
+  const [first, ...others] = initialRanges([1, 2, 3].map(toStoreId), 10);
+  const cut = Buffer.of(...metaPrefix, 0x08);
+  const on = (...stores: number[]): RangeDescriptor['replicas'] =>
+    stores.map((id, i) => ({ replicaId: toReplicaId(i + 1), storeId: toStoreId(id) }));
+  const meta = present(first, 'the first range');
+  const ranges: RangeDescriptor[] = [
+    { ...meta, endKey: cut },
+    { ...meta, rangeId: toRangeId(11), startKey: cut, replicas: on(3, 4, 5) },
+    ...others,
+  ];
+  const cluster = await clusterOf({ stores: 6, founding: 5, ranges });
+  await cluster.startStore(toStoreId(6));
+  await cluster.run(3000);
+  for (const storeId of [4, 5]) cluster.crash(toStoreId(storeId));
+  await cluster.run(12_000);
+  await cluster.startStore(toStoreId(4));
+  await untilSo(cluster, () => countsOf(cluster).replicas[4] === 0, 40_000);
+  expect(cluster.fatal).toEqual([]);
   await cluster.stopAll();
 });
 

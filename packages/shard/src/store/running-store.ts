@@ -176,6 +176,7 @@ export class RunningStore implements Store {
     readonly replicas: ReadonlyMap<number, Replica>;
     readonly membership: Membership | undefined;
     readonly splits: Splits | undefined;
+    readonly placement: Placement | undefined;
   } {
     const { member } = this;
     return {
@@ -183,6 +184,7 @@ export class RunningStore implements Store {
       replicas: this.context.replicas,
       membership: member?.membership,
       splits: member?.splits,
+      placement: this.placement,
     };
   }
 

@@ -9,6 +9,7 @@ export {
   type RangeContents,
   type ReplicaView,
   splitRange,
+  stopPlacement,
   type TransactionsView,
   transactionsAt,
   uninitializedOf,

@@ -152,6 +152,11 @@ export async function splitRange(
   return splits.split(replica, key);
 }
 
+/** From now on the store writes no row of its own, and places nothing: the first range can come to rest. */
+export function stopPlacement(store: Store): void {
+  insideOf(store).placement?.stop();
+}
+
 /** The store's consensus driver, to ask for transfers. Undefined before founding. */
 export function consensusOf(store: Store): MultiRaft | undefined {
   return insideOf(store).raft;

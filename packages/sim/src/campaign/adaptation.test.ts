@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { swarmOf } from '../swarm.ts';
+import { onRequest, swarmOf } from '../swarm.ts';
 import { Adaptation } from './adaptation.ts';
 import type { Report } from './job.ts';
 
@@ -40,4 +40,23 @@ it('makes classes likelier that come with rare paths, and leaves common paths ou
   expect(crash).toBeGreaterThan(storm);
   expect(pause).toBeLessThan(1);
   expect(crash).toBeLessThanOrEqual(4);
+});
+
+it('asks for classes that no seed has by itself, and goes on asking', () => {
+  const adaptation = new Adaptation();
+  for (let seed = 1; seed <= 60; seed++) {
+    const probes = seed % 20 === 0 ? { walTornTail: 1 } : {};
+    adaptation.add(reportOf(seed, { faults: { crash: 1 }, probes }));
+  }
+  const asked = adaptation.weights();
+  for (const name of onRequest) expect(asked[name]).toBe(1);
+  const swarms = Array.from({ length: 40 }, (_, seed) => swarmOf(seed, asked));
+  for (const name of onRequest)
+    expect(swarms.some(({ faultClasses }) => faultClasses.includes(name))).toBe(true);
+  // Seen by now, and worth as much as all others.
+  for (let seed = 61; seed <= 120; seed++) {
+    const probes = seed % 20 === 0 ? { walTornTail: 1 } : {};
+    adaptation.add(reportOf(seed, { faults: { crash: 1, bridge: 1 }, probes }));
+  }
+  expect(adaptation.weights().bridge).toBe(1);
 });

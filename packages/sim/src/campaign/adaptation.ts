@@ -2,7 +2,7 @@
  * Which classes of faults a long campaign should try more: those whose seeds reach rare paths. Weight moves on
  * when a path is not rare any more. Pure bookkeeping.
  */
-import { type FaultClass, faultClasses, type Weights } from '../swarm.ts';
+import { type FaultClass, faultClasses, onRequest, type Weights } from '../swarm.ts';
 import type { Report } from './job.ts';
 
 /** Seeds, and how many of them reached each path. */
@@ -28,17 +28,23 @@ export class Adaptation {
     for (const [name, tally] of this.classes) if (faults[name] !== undefined) count(tally, names);
   }
 
-  /** Powers of two from ½ to 4: few, so that replay lines stay short. 1 is left out. */
+  /**
+   * Powers of two from ½ to 4: few, so that replay lines stay short. 1 is left out, but for classes that are on where they
+   * are asked for only: without a weight no seed would ever show what they are worth.
+   */
   weights(): Weights {
     if (this.all.seeds < seedsMin) return {};
     const mean = this.worthPerSeed(this.all);
     if (mean === 0) return {};
     const found: { [Name in FaultClass]?: number } = {};
     for (const [name, tally] of this.classes) {
-      if (tally.seeds < seedsMin / 4) continue;
+      if (tally.seeds < seedsMin / 4) {
+        if (onRequest.includes(name)) found[name] = 1;
+        continue;
+      }
       const lift = Math.log2(Math.max(this.worthPerSeed(tally) / mean, 0.01));
       const weight = 2 ** Math.min(2, Math.max(-1, Math.round(2 * lift)));
-      if (weight !== 1) found[name] = weight;
+      if (weight !== 1 || onRequest.includes(name)) found[name] = weight;
     }
     return found;
   }

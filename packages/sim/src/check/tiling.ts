@@ -8,7 +8,7 @@ import { inspectStore } from '@flotilla/shard/testing';
 import type { StoreMachine } from '../cluster/store-machine.ts';
 import { SimFailure } from '../failure.ts';
 
-type Descriptor = ReturnType<typeof inspectStore>[number]['descriptor'];
+export type Descriptor = ReturnType<typeof inspectStore>[number]['descriptor'];
 
 export class Tiling {
   /** By range, the newest that was seen. */
@@ -20,6 +20,11 @@ export class Tiling {
   /** Ranges that exist, ascending. */
   get rangeIds(): readonly number[] {
     return [...this.newest.keys()].sort((a, b) => a - b);
+  }
+
+  /** The newest of every range. */
+  get descriptors(): readonly Descriptor[] {
+    return [...this.newest.values()];
   }
 
   /** What a machine's replicas have applied. Throws SimFailure. */
@@ -71,7 +76,19 @@ export class Tiling {
   }
 }
 
-function textOf({ startKey, endKey, generation, replicas }: Descriptor): string {
+interface Described {
+  readonly startKey: Uint8Array;
+  readonly endKey: Uint8Array;
+  readonly generation: number;
+  readonly replicas: readonly {
+    readonly replicaId?: number | null;
+    readonly storeId?: number | null;
+    readonly role?: number | null;
+  }[];
+}
+
+/** All but the range's number. */
+export function textOf({ startKey, endKey, generation, replicas }: Described): string {
   const members = replicas.map(
     ({ replicaId, storeId, role }) => `${replicaId}@s${storeId}/${role ?? 0}`,
   );

@@ -100,6 +100,11 @@ export class Operator {
     for (const rangeId of this.options.rangeIds()) this.pursue(rangeId);
   }
 
+  /** Nothing is wished for any more: stores place replicas themselves. */
+  rest(): void {
+    this.goals.clear();
+  }
+
   /**
    * Asks the leader of a range to cut it at a key that begins with `0x08 ‖ at`, or close to its beginning; a range that
    * holds the map, at such a row of it. Numbers are taken modulo. @returns whom it asked
@@ -153,7 +158,7 @@ export class Operator {
   }
 
   private async askUntilDone(rangeId: number): Promise<void> {
-    for (;;) {
+    while (this.restoring || this.goals.has(rangeId)) {
       const found = this.membersOf(rangeId);
       const goal = this.restoring
         ? found && this.neededFor(found.configuration)

@@ -8,7 +8,7 @@ import { consensusOf } from '@flotilla/shard/testing';
 import { Tiling } from '../check/tiling.ts';
 import { SimFailure } from '../failure.ts';
 import type { Fault } from '../faults.ts';
-import { hasPlacement, type Swarm, wallErrorMsMaxOf } from '../swarm.ts';
+import { placementIn, type Swarm, storesMax, wallErrorMsMaxOf } from '../swarm.ts';
 import { DirectClient } from '../workload/direct-client.ts';
 import { Host } from '../world/host.ts';
 import { HostTransport } from '../world/host-transport.ts';
@@ -85,7 +85,9 @@ export class SimCluster {
       clients: this.clients,
       coordinators: this.coordinators,
       operator: this.operator,
-      joinStore: () => void this.addStore(),
+      joinStore: () => {
+        if (this.machines.length < storesMax) void this.addStore();
+      },
     });
   }
 
@@ -195,7 +197,7 @@ export class SimCluster {
   private async replaceSoon(): Promise<void> {
     await this.pause(replaceMs);
     const machine = await this.addStore();
-    if (hasPlacement(this.swarm)) return;
+    if (placementIn(this.swarm) !== undefined) return;
     while (!machine.isMember) {
       await this.pause(replaceMs);
       machine.isMember = (await this.direct[0]?.found(machine.storeId)) ?? false;
@@ -209,7 +211,7 @@ export class SimCluster {
     machine.isMember = false;
     this.machines.push(machine);
     machine.start();
-    while (hasPlacement(this.swarm) && !machine.isMember) {
+    while (placementIn(this.swarm) !== undefined && !machine.isMember) {
       await this.pause(replaceMs);
       machine.isMember = machine.store !== undefined && consensusOf(machine.store) !== undefined;
     }

@@ -17,7 +17,7 @@ import { openStore, type PlacementSettings, type Store } from '@flotilla/shard';
 import { MemoryEngine } from '@flotilla/shard/testing';
 import { createStorePrograms } from '@flotilla/sql';
 import { SimFailure } from '../failure.ts';
-import { hasPlacement, type Swarm, wallErrorMsMaxOf } from '../swarm.ts';
+import { placementIn, type Swarm, wallErrorMsMaxOf } from '../swarm.ts';
 import { withGrowth } from '../workload/transactions/growth.ts';
 import { Host } from '../world/host.ts';
 import { HostTransport, type ReplayFaults } from '../world/host-transport.ts';
@@ -50,10 +50,16 @@ export interface RottenRow {
 
 /** A change of members without progress is given up after this. Unit: ms. */
 const strayLearnerMs = 3000;
+/** Where placement asks for changes: before it asks again, which it does every 3 s, so that it hears of it. */
+const strayLearnerPlacedMs = 2000;
+/** Stores write their rows into the first range all the time: a snapshot that takes seconds must find its log again. */
+const retainedLogBytesPlaced = 20_000;
 
-/** Placement looks and judges quickly: a run is short. */
-function placementOf({ replication }: Swarm): PlacementSettings {
-  return { replicationFactor: replication, reportEveryMs: 400, deadAfterMs: 4000 };
+function settingsOf(swarm: Swarm): PlacementSettings | undefined {
+  const placement = placementIn(swarm);
+  if (placement === undefined) return undefined;
+  const { reportEveryMs, deadAfterMs } = placement;
+  return { replicationFactor: swarm.replication, reportEveryMs, deadAfterMs };
 }
 
 /** How long the supervisor waits after a process ended by itself. Unit: ms. */
@@ -61,6 +67,8 @@ const restartMs = 300;
 
 export class StoreMachine {
   readonly storeId: StoreId;
+  /** Of the machine that it says it is on: no two replicas of a range should be there. */
+  readonly label: string;
   readonly host: Host;
   readonly disk: MemoryDisk;
   engine: MemoryEngine = new MemoryEngine();
@@ -88,6 +96,8 @@ export class StoreMachine {
     const { world, swarm, number } = options;
     this.options = options;
     this.storeId = toStoreId(number);
+    const machines = placementIn(swarm)?.machines ?? number;
+    this.label = `machine-${1 + ((number - 1) % machines)}`;
     const prng = world.stream(Stream.fates + 10 * number);
     this.fates = prng;
     const spread = (): number => prng.nextFloat() * 2 - 1;
@@ -123,6 +133,11 @@ export class StoreMachine {
       },
     });
     this.options.onStart(this);
+    const placement = settingsOf(swarm);
+    const retainedLogBytesMax = Math.max(
+      swarm.retainedLogBytesMax,
+      placement === undefined ? 0 : retainedLogBytesPlaced,
+    );
     const router = createRouter({
       transport: this.transport,
       clock: host.clock(),
@@ -133,7 +148,7 @@ export class StoreMachine {
       programs: withGrowth(createStorePrograms()),
       directory: 'data',
       storeId,
-      machine: `machine-${storeId}`,
+      machine: this.label,
       version: 'sim',
       transport: this.transport,
       clock: host.clock(),
@@ -148,18 +163,18 @@ export class StoreMachine {
         }),
       onFatal: (error) => this.endSoon(life, error),
       timings: swarm.timings,
-      ...(hasPlacement(swarm) ? { placement: placementOf(swarm) } : {}),
+      ...(placement && { placement }),
       raftLimits: { ...defaultRaftLimits, ...swarm.raftLimits },
       driverLimits: {
-        retainedLogBytesMax: swarm.retainedLogBytesMax,
+        retainedLogBytesMax,
         // 0: whoever lags needs a snapshot, and one that is slow is overtaken.
-        heldLogBytesMax: 1000 * swarm.retainedLogBytesMax,
+        heldLogBytesMax: 1000 * retainedLogBytesMax,
       },
       limits: {
         snapshotChunkBytes: swarm.snapshotChunkBytes,
         snapshotIdleMs: 2000,
         leaderlessMs: 2 * swarm.timings.electionTimeoutMs,
-        strayLearnerMs,
+        strayLearnerMs: placement === undefined ? strayLearnerMs : strayLearnerPlacedMs,
         checkpointBytes: swarm.checkpointBytes,
         entryBytesTarget: swarm.entryBytesTarget,
         sessionsMax: swarm.sessionsMax,

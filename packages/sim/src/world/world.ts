@@ -49,6 +49,7 @@ export const Stream = {
   transactions: 9,
   splits: 10,
   closing: 11,
+  placement: 12,
   hosts: 1000,
   disks: 2000,
   engines: 3000,

@@ -59,4 +59,58 @@ export const placements: readonly Mutant[] = [
     ],
     hunt: losesAStore,
   },
+  {
+    name: 'drained-store-keeps-its-leases',
+    breaks: 'a store that drains hands over what it leads',
+    changes: [
+      {
+        file: rules,
+        find: 'if (!from.store.draining && !from.store.decommissioning) return undefined;',
+        replace: 'if (!from.store.decommissioning) return undefined;',
+      },
+    ],
+    hunt: {},
+  },
+  {
+    name: 'decommissioned-store-keeps-its-replicas',
+    breaks: 'what a store holds that is decommissioned goes to others',
+    changes: [{ file: rules, find: '  decommission,\n  drain,', replace: '  drain,' }],
+    hunt: {},
+  },
+  {
+    name: 'replica-goes-to-a-machine-that-has-one',
+    breaks: 'a replica goes to a machine that holds none of its range, while there is one',
+    changes: [
+      {
+        file: rules,
+        find: 'const score = machines * 16 + leads + zones;',
+        replace: 'const score = leads + zones - machines;',
+      },
+    ],
+    hunt: {},
+  },
+  {
+    name: 'row-not-written-after-a-move',
+    breaks: 'the meta index follows every change of members',
+    changes: [
+      {
+        file: 'packages/shard/src/store/range-reports.ts',
+        find: 'return generation > 0 || (generation === 0 &&',
+        replace: 'return (generation === 0 &&',
+      },
+    ],
+    hunt: {},
+  },
+  {
+    name: 'tombstone-forgotten',
+    breaks: 'a replica that was removed is not made again by what was said to it before',
+    changes: [
+      {
+        file: 'packages/shard/src/membership/replica-lifecycle.ts',
+        find: 'return replicaId >= (this.options.tombstones.get(rangeId) ?? 0);',
+        replace: 'return true;',
+      },
+    ],
+    hunt: {},
+  },
 ];
