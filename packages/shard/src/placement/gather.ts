@@ -34,7 +34,6 @@ export interface GatherOptions {
   readonly client: StoreClient;
   readonly figures: RangeFigures;
   readonly cache: IndexCache;
-  readonly clock: Clock;
   /** Other stores were waited for. Unit: ms. */
   readonly waited: (ms: number) => void;
 }
