@@ -83,7 +83,7 @@ export function* balanceBytes(board: Board): Generator<void, void> {
 }
 
 /** A healthy range that may leave one store for the other without coming closer together. */
-function isMovable(board: Board, cell: RangeCell, from: StoreId, to: StoreId): boolean {
+export function isMovable(board: Board, cell: RangeCell, from: StoreId, to: StoreId): boolean {
   const { voters, learners, taken } = cell;
   if (taken || learners.length > 0 || !voters.includes(from) || voters.includes(to)) return false;
   if (!voters.every((storeId) => board.isLive(storeId))) return false;

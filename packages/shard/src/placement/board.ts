@@ -187,6 +187,13 @@ export class Board {
     return store === undefined || store.transfers < this.paces.transfersMax;
   }
 
+  /** A range is on its way from the store to others. */
+  isGiving(storeId: StoreId): boolean {
+    const gives = (action: PlacementAction): boolean =>
+      action.kind === 'change' && action.remove.includes(storeId);
+    return this.picture.underWay.some(gives) || this.actions.some(gives);
+  }
+
   /** Puts an action down, unless a store has enough to do. @returns false then */
   decide(cell: RangeCell, action: PlacementAction): boolean {
     assert(!cell.taken, 'one action per range', { rangeId: action.rangeId });

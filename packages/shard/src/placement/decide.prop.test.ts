@@ -251,6 +251,36 @@ it('ends with machines apart where they can be, nothing on who goes, and replica
   );
 });
 
+it('puts nothing on a full disk, and on one that is filling only what has to go somewhere', () => {
+  const disks = fc.array(fc.constantFrom('roomy', 'filling', 'full', undefined), {
+    minLength: 8,
+    maxLength: 8,
+  });
+  fc.assert(
+    fc.property(setting, disks, (drawn, rooms) => {
+      const stores = drawn.stores.map((each, i) => ({ ...each, disk: rooms[i] }));
+      const given = elect({ ...drawn, stores });
+      const harmless = given.stores.every(
+        ({ health, decommissioning }) => health === 'live' && !decommissioning,
+      );
+      const healthy = given.ranges.every(
+        (each) => machinesOf(given, each) === 3 && each.descriptor.replicas.every(isVoter),
+      );
+      const { rounds } = run(given, (before, now) => {
+        for (const { storeId } of now.descriptor.replicas) {
+          if (before.descriptor.replicas.some((each) => each.storeId === storeId)) continue;
+          const { disk } = stores.find((each) => each.storeId === storeId) ?? {};
+          expect(disk).not.toBe('full');
+          if (harmless && healthy && given.stores.every(({ zone }) => zone === ''))
+            expect(disk).not.toBe('filling');
+        }
+      });
+      expect(rounds).toBeLessThan(roundsMax);
+    }),
+    { numRuns: 120 },
+  );
+});
+
 it('exchanges the two whose difference is nearest to half of the gap', () => {
   const sizes = fc.array(fc.nat(50), { maxLength: 12 });
   fc.assert(

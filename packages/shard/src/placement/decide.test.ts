@@ -244,6 +244,31 @@ const cases: readonly Case[] = [
     expected: [],
   },
   {
+    name: 'takes the largest range off a full disk, to one with room, and evens out nothing onto full or filling ones',
+    given: picture(
+      [store(1), store(2), store(3, { disk: 'full' }), store(4, { disk: 'filling' }), store(5)],
+      [
+        range(1, [1, 2, 3], { bytes: 10 * mebibyte }),
+        range(2, [2, 1, 3], { bytes: 30 * mebibyte }),
+        range(3, [1, 2, 3], { bytes: 20 * mebibyte }),
+      ],
+    ),
+    expected: ['r2 +5 -3 full-disk', 'r3 +5 -1 balance-count'],
+  },
+  {
+    name: 'leaves a full disk as it is where the range would come closer together',
+    given: picture(
+      [
+        store(1, { machine: 'a' }),
+        store(2, { machine: 'b' }),
+        store(3, { machine: 'c', disk: 'full' }),
+        store(4, { machine: 'a' }),
+      ],
+      [range(1, [1, 2, 3], { bytes: 10 * mebibyte })],
+    ),
+    expected: [],
+  },
+  {
     name: 'lets the store lead whose own gateway asks, and keeps it from what evens out leases and requests',
     given: picture(three, [
       range(1, [2, 1, 3], { requests: 3000, asker: 1 }),
@@ -326,6 +351,17 @@ describe('decide', () => {
     const ranges = [range(1, [1, 2, 3]), range(2, [2, 1, 3])];
     const resting = new Set([toRangeId(1)]);
     expect(decided(picture(stores, ranges, { resting }))).toEqual(['r2 +4 -3 repair']);
+  });
+
+  it('says that a disk is in the way of a repair', () => {
+    const stores = [
+      ...[store(1), store(2), store(3, { health: 'dead' }), store(4, { disk: 'full' })],
+    ];
+    const { actions, stuck } = decide(picture(stores, [range(1, [1, 2, 3])]));
+    expect(actions).toEqual([]);
+    expect(stuck[0]?.reason).toBe(
+      's3 is lost and no store can take its place: the disk of s4 is full',
+    );
   });
 
   it('says what cannot be helped', () => {

@@ -8,6 +8,7 @@ import { balanceBytes, balanceCounts } from './balance-replicas.ts';
 import { Board } from './board.ts';
 import type { PlacementAction, PlacementPicture } from './picture.ts';
 import { rangeRules } from './range-rules.ts';
+import { relieveDisks } from './relieve-disks.ts';
 
 export interface PlacementDecision {
   readonly actions: readonly PlacementAction[];
@@ -42,6 +43,7 @@ export function* decideInSlices(picture: PlacementPicture): Generator<void, Plac
         if (!board.decide(cell, wish.action)) cell.taken = true;
       } else if (wish?.kind === 'stuck') stuck.set(cell.range.descriptor.rangeId, wish.reason);
     }
+  yield* relieveDisks(board);
   if (!board.isUncertain) {
     yield* balanceCounts(board);
     if (board.actions.every(({ kind }) => kind === 'transfer') && !moving(picture))

@@ -22,8 +22,15 @@ import { userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
 import { decodeIntent, decodeReport, intentSpan, reportSpan } from './cluster-rows.ts';
 import type { IndexCache, IndexRow, StoredRow } from './index-cache.ts';
-import { type RangePicture, type StorePicture, sameStore, voterStores } from './picture.ts';
+import {
+  type DiskRoom,
+  type RangePicture,
+  type StorePicture,
+  sameStore,
+  voterStores,
+} from './picture.ts';
 import type { RangeFigures } from './range-figures.ts';
+import type { Capacity } from './settings.ts';
 import type { Sightings } from './sightings.ts';
 import { forEachInTurns } from './slices.ts';
 import { RangeContact, type RangeInfo, type Row, type StoreClient } from './store-client.ts';
@@ -37,6 +44,10 @@ export interface GatherOptions {
   /** Other stores were waited for. Unit: ms. */
   readonly waited: (ms: number) => void;
 }
+
+/** Shares of a file system that are in use. A store that has none left stops. */
+const fillingShare = 0.85;
+const fullShare = 0.95;
 
 /** A store as its row and its operator describe it. */
 export interface GatheredStore extends StorePicture {
@@ -87,6 +98,7 @@ export async function gather(
       storeId,
       machine: report.machine,
       zone: report.zone,
+      disk: roomOf(report),
       ...times.sightings.look(storeId, { version, ageMs, everyMs }, times.nowMs),
       ...(intents.get(storeId) ?? { draining: false, decommissioning: false }),
     });
@@ -118,6 +130,13 @@ export async function gather(
     });
   }
   return { stores, storesWithRow, ranges, configurations };
+}
+
+function roomOf({ capacityBytes, usedBytes }: Capacity): DiskRoom | undefined {
+  if (!(capacityBytes > 0)) return undefined;
+  const share = usedBytes / capacityBytes;
+  if (share >= fullShare) return 'full';
+  return share >= fillingShare ? 'filling' : 'roomy';
 }
 
 /** @param stores those that have a row */

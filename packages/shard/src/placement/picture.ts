@@ -16,7 +16,12 @@ export interface StorePicture {
   readonly health: StoreHealth;
   readonly draining: boolean;
   readonly decommissioning: boolean;
+  /** Of the file system that its ranges lie on. Undefined: not known. */
+  readonly disk?: DiskRoom | undefined;
 }
+
+/** `filling`: nothing is put there only to even out. `full`: nothing is put there at all, and some of it goes elsewhere. */
+export type DiskRoom = 'roomy' | 'filling' | 'full';
 
 export function sameStore(one: StorePicture, other: StorePicture | undefined): boolean {
   return (
@@ -25,7 +30,8 @@ export function sameStore(one: StorePicture, other: StorePicture | undefined): b
     one.zone === other.zone &&
     one.health === other.health &&
     one.draining === other.draining &&
-    one.decommissioning === other.decommissioning
+    one.decommissioning === other.decommissioning &&
+    one.disk === other.disk
   );
 }
 
@@ -77,6 +83,7 @@ export type PlacementRule =
   | 'drain'
   | 'spread'
   | 'replication'
+  | 'full-disk'
   | 'balance-count'
   | 'balance-bytes'
   | 'lease-preference'

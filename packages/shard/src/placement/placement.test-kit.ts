@@ -3,6 +3,7 @@ import { type StoreId, toRangeId, toReplicaId, toStoreId } from '@flotilla/base'
 import { nextStep } from '../membership/next-step.ts';
 import { type RangeDescriptor, ReplicaRole } from '../range-descriptor.ts';
 import type {
+  DiskRoom,
   PlacementAction,
   PlacementPicture,
   RangePicture,
@@ -16,6 +17,7 @@ export interface StoreSpec {
   readonly health?: StoreHealth;
   readonly draining?: boolean;
   readonly decommissioning?: boolean;
+  readonly disk?: DiskRoom;
 }
 
 export function store(id: number, spec: StoreSpec = {}): StorePicture {

@@ -43,7 +43,10 @@ function repair(board: Board, cell: RangeCell): Wish {
     return change(cell, 'repair', [], [victim], `s${victim} is lost, and there are enough without`);
   const taker = bestTaker(board, cell, [victim]);
   if (taker === undefined)
-    return { kind: 'stuck', reason: `s${victim} is lost and no store can take its place` };
+    return {
+      kind: 'stuck',
+      reason: `s${victim} is lost and no store can take its place${fullDisks(board)}`,
+    };
   const to = taker.store.storeId;
   return change(cell, 'repair', [to], [victim], `s${victim} is lost`);
 }
@@ -70,7 +73,8 @@ function decommission(board: Board, cell: RangeCell): Wish {
   const reason = `s${leaving} is being decommissioned`;
   if (cell.voters.length > cell.wanted) return change(cell, 'decommission', [], [leaving], reason);
   const taker = bestTaker(board, cell, [leaving]);
-  if (taker === undefined) return { kind: 'stuck', reason: `${reason} and no store can take over` };
+  if (taker === undefined)
+    return { kind: 'stuck', reason: `${reason} and no store can take over${fullDisks(board)}` };
   return change(cell, 'decommission', [taker.store.storeId], [leaving], reason);
 }
 
@@ -193,6 +197,7 @@ export function bestTaker(
   let best: StoreCell | undefined;
   let bestScore = 0;
   for (const taker of board.takers([...cell.voters, ...cell.learners, ...coming])) {
+    if (taker.store.disk === 'full') continue;
     const { machines, zones } = board.spread([...stay, taker.store.storeId]);
     const { storeId } = taker.store;
     // Somebody has to be there who can lead it where it should be led.
@@ -230,6 +235,14 @@ function change(
   reason: string,
 ): Wish {
   return { kind: 'act', action: changeOf(cell, rule, { add, remove }, reason) };
+}
+
+/** Stores that could help if they had room: half a sentence, or nothing. */
+function fullDisks(board: Board): string {
+  const full = board.takers([]).filter(({ store }) => store.disk === 'full');
+  if (full.length === 0) return '';
+  const who = list(full.map(({ store }) => store.storeId));
+  return full.length === 1 ? `: the disk of ${who} is full` : `: the disks of ${who} are full`;
 }
 
 function list(storeIds: readonly StoreId[]): string {

@@ -24,7 +24,9 @@ export function* unevenPairs(board: Board, measure: Measure): Generator<[StoreCe
   const mean = stores.reduce((sum, cell) => sum + measure(cell), 0) / stores.length;
   const slack = Math.max(0.5, mean * slackShare);
   const fullest = [...stores].sort((a, b) => measure(b) - measure(a) || idOf(a) - idOf(b));
-  const emptiest = [...stores].sort((a, b) => measure(a) - measure(b) || idOf(a) - idOf(b));
+  const emptiest = stores
+    .filter(hasRoom)
+    .sort((a, b) => measure(a) - measure(b) || idOf(a) - idOf(b));
   for (const full of fullest)
     for (const empty of emptiest) {
       if (measure(full) - measure(empty) < 2) break;
@@ -41,11 +43,16 @@ export function widestGap(
   const stores = board.cells.filter(({ store }) => maybeGiven(store));
   const mean = stores.reduce((sum, cell) => sum + measure(cell), 0) / stores.length;
   const sorted = [...stores].sort((a, b) => measure(b) - measure(a) || idOf(a) - idOf(b));
-  const [full, empty] = [sorted[0], sorted[sorted.length - 1]];
+  const [full, empty] = [sorted[0], sorted.filter(hasRoom).pop()];
   if (full === undefined || empty === undefined) return undefined;
   const gap = measure(full) - measure(empty);
   if (gap <= Math.max(leftAlone.least, mean * leftAlone.share)) return undefined;
   return { full, empty, gap };
+}
+
+/** Something may be put there that could as well stay where it is. */
+export function hasRoom({ store }: StoreCell): boolean {
+  return store.disk === undefined || store.disk === 'roomy';
 }
 
 /** A list from which ranges are taken at either end, those that will not do for good. */
