@@ -182,13 +182,12 @@ class RouterInspector implements ClusterInspector {
 
   async configure(
     span: Span,
-    { replicas, splitBytes, gcTtlSeconds, leasePreference }: SpanConfiguration,
+    { replicas, splitBytes, leasePreference }: SpanConfiguration,
     signal?: AbortSignal,
   ): Promise<void> {
     const exactly = {
       replicas: replicas ?? null,
       splitBytes: splitBytes ?? null,
-      gcTtlSeconds: gcTtlSeconds ?? null,
       leasePreference: leasePreference ?? null,
     };
     await this.router.configureSpan(span, exactly, changeOptions(signal));

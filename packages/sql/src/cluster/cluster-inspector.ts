@@ -111,7 +111,6 @@ export interface ContendedKeyFacts {
 export interface SpanConfiguration {
   readonly replicas?: number;
   readonly splitBytes?: number;
-  readonly gcTtlSeconds?: number;
   /** Of the store that is to lead. */
   readonly leasePreference?: string;
 }
