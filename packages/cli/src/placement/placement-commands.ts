@@ -130,21 +130,24 @@ export function addConfigure(range: Command, output: Output, finish: Finish): vo
 export function addEvents(program: Command, output: Output, finish: Finish): void {
   const command = program
     .command('events')
-    .description('what placement decided and what came of it, the newest last')
+    .description('what happened and what placement decided, and why, the newest last')
     .option('--limit <n>', 'so many at most', wholeNumber, 50)
+    .option('--before <number>', 'of those before this one, as `--json` numbers them', wholeNumber)
     .option('--json', 'one JSON object per line')
     .option('--timeout <seconds>', 'how long it may take', wholeNumber, 10)
     .addHelpText('after', example('flotilla events --limit 20 --nats nats://10.0.0.1:4222'));
   addSettings(command, connectionKeys);
   command.action(async () => {
     const config = configOf(command);
-    const { limit, json, timeout } = command.opts<{
+    const { limit, before, json, timeout } = command.opts<{
       limit: number;
+      before?: number;
       json?: boolean;
       timeout: number;
     }>();
     const { runEvents } = await import('./events-command.ts');
-    const request = { limit, json: json ?? false, timeoutMs: timeout * 1000 };
+    const page = before === undefined ? { limit } : { limit, before };
+    const request = { ...page, json: json ?? false, timeoutMs: timeout * 1000 };
     finish(await runEvents(config, request, output));
   });
 }

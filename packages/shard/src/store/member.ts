@@ -24,8 +24,10 @@ import { ClosedTimestamps } from '../closed/closed-timestamps.ts';
 import { maxClockOffsetMs } from '../limits.ts';
 import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
+import { splitEvent } from '../placement/sentences.ts';
 import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
+import { checkDescriptor } from '../range-descriptor.ts';
 import { FollowerReads } from '../reads/follower-reads.ts';
 import { Reads, type ReadsOptions } from '../reads/reads.ts';
 import { TransactionChecks } from '../reads/transaction-checks.ts';
@@ -225,7 +227,12 @@ export class Member {
         engine,
         replicas,
         load: this.load,
-        split: (replica, key) => this.splits.split(replica, key),
+        split: async (replica, key, because) => {
+          const result = await this.splits.split(replica, key);
+          if (result.kind === 'done')
+            options.meta.events.say(splitEvent(result.left, result.right, because));
+          return result;
+        },
         configurations: options.configurations,
         bytesMax: limits.splitBytes,
         requestsPerSecondMax: limits.splitRequestsPerSecond,
@@ -348,7 +355,16 @@ export class Member {
   /** Cuts `replica`'s range, which this store leads. Answers later. */
   split(caller: Caller, replica: Replica, request: flotilla.kv.SplitRequest.$Properties): void {
     const { admission, fail } = this.context;
-    this.splits.serve(replica, request).then((answer) => admission.send(caller, answer), fail);
+    this.splits.serve(replica, request).then((answer) => {
+      const { left, right } = answer.split?.ok === true ? answer.split : {};
+      const [one, other] = [left, right].map((said) => checkDescriptor(said ?? {}));
+      // Where a range begins already nothing is cut, and there is no left one.
+      if (one?.ok === true && other?.ok === true)
+        this.options.meta.events.say(
+          splitEvent(one.descriptor, other.descriptor, 'somebody asked for it'),
+        );
+      admission.send(caller, answer);
+    }, fail);
   }
 
   /** Another store says something that needs no answer, or is one. */
@@ -356,8 +372,8 @@ export class Member {
     const { inquiry } = this.membership;
     const { meta } = this.options;
     if (request.rangeReport) {
-      const { ranges, figures, forwarded } = request.rangeReport;
-      if (figures && figures.length > 0) meta.figures.take(figures);
+      const { ranges, forwarded } = request.rangeReport;
+      meta.takeFigures(request.rangeReport);
       meta.absorb(ranges ?? [], forwarded === true);
       this.reporter.onReport(ranges ?? []);
     } else if (request.rangeIdsRequest) meta.grantRangeIds(from);

@@ -127,7 +127,8 @@ export class RunningStore implements Store {
             figures: this.meta.figures,
             requestRate: (rangeId) => this.member?.load.steadyRate(rangeId) ?? 0,
             asker: (rangeId) => this.member?.load.asker(rangeId) ?? 0,
-            tellFigures: (figures) => this.meta.tellFigures(figures),
+            tellFigures: (figures, events) => this.meta.tellFigures(figures, events),
+            events: this.meta.events,
             join: (clusterId, meta) => this.requests.join(clusterId, meta),
           });
     const onFrame = (frame: Uint8Array): void => this.server.onFrame(frame);

@@ -121,7 +121,7 @@ export interface ClusterInspector {
   /** In order of their keys. */
   ranges(): Promise<readonly RangeFacts[]>;
   /** The newest first. */
-  events(): Promise<readonly EventFacts[]>;
+  events(limit?: number): Promise<readonly EventFacts[]>;
   /** The longest first. */
   transactions(): Promise<readonly TransactionFacts[]>;
   /** Those who wait first. */

@@ -1,4 +1,4 @@
-/** `range configure` and `range split` against stores on virtual time: what they say is so, and the stores do it. */
+/** `range configure`, `range split` and `events` against stores on virtual time: what they say is so, and the stores do it. */
 import { kvPrefix, SeededPrng, systemSpan, toStoreId } from '@flotilla/base';
 import { createRouter, type Router } from '@flotilla/router';
 import { initialRanges } from '@flotilla/shard';
@@ -6,6 +6,7 @@ import { StoreCluster } from '@flotilla/shard/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { splitAt } from '../range-command.ts';
 import { UsageError } from '../usage-error.ts';
+import { showEvents } from './events-command.ts';
 import { type ConfigureWishes, configure } from './range-configure.ts';
 
 let cluster: StoreCluster;
@@ -33,17 +34,17 @@ afterEach(async () => {
   await cluster.stopAll();
 });
 
+function listening() {
+  const lines: string[] = [];
+  const out = (text: string): void => void lines.push(text.replace(/\n$/, ''));
+  return { lines, output: { out, err: () => {} } };
+}
+
 /** What the command prints. */
 async function said(wishes: ConfigureWishes): Promise<string> {
-  let text = '';
-  const output = {
-    out: (more: string) => {
-      text += more;
-    },
-    err: () => {},
-  };
+  const { lines, output } = listening();
   await cluster.until(configure(router, { ...wishes, timeoutMs: 10_000 }, output));
-  return text;
+  return lines.map((line) => `${line}\n`).join('');
 }
 
 /** As somebody sees it who has cached nothing. */
@@ -105,6 +106,32 @@ describe('range configure', () => {
       await expect(said(wrong)).rejects.toThrow(UsageError);
     await expect(said({ start: '08', replicas: '4' })).rejects.toThrow(/1, 3, 5 or 7/);
     expect(await said({})).toMatch(/^Nothing/);
+  });
+});
+
+describe('events', () => {
+  beforeEach(() => start(3));
+
+  it('are shown page by page, from the newest back', async () => {
+    for (const replicas of ['1', '3', '1', '3']) {
+      await said({ start: '0840', replicas });
+      await cluster.run(3000);
+    }
+    const shown = async (before?: number): Promise<string[]> => {
+      const { lines, output } = listening();
+      const page = { limit: 2, json: false, timeoutMs: 10_000 };
+      const request = before === undefined ? page : { ...page, before };
+      await cluster.until(showEvents(router, request, output));
+      return lines;
+    };
+    const [, second, more = ''] = await shown();
+    expect(second).toMatch(/Z {2}\S+ +.+\.$/);
+    const before = Number(/^Older ones: --before (\d+)$/.exec(more)?.[1]);
+    expect(before).toBeGreaterThan(2);
+    const older = await shown(before);
+    expect(older).toHaveLength(before > 3 ? 3 : 2);
+    expect(older).not.toContain(second);
+    expect(await shown(1)).toEqual(['Nothing has happened yet.']);
   });
 });
 
