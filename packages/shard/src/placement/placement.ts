@@ -118,6 +118,12 @@ export class Placement {
     return this.watch.configurations;
   }
 
+  /** Voters that a range which begins there should have, as this store knows it. */
+  replicasWanted(startKey: Uint8Array): number {
+    const { replicationFactor = defaults.replicationFactor } = this.options.settings;
+    return this.configurations.at(startKey).replicas ?? replicationFactor;
+  }
+
   /** Snapshots that are read for long, as this store knows them. Undefined: it does not know yet. */
   get protectedSnapshots(): ProtectedSnapshots | undefined {
     return this.watch.protectedSnapshots;

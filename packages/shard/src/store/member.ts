@@ -24,6 +24,7 @@ import { ClosedTimestamps } from '../closed/closed-timestamps.ts';
 import { maxClockOffsetMs } from '../limits.ts';
 import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
+import type { EventFacts } from '../placement/event-post.ts';
 import { splitEvent } from '../placement/sentences.ts';
 import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
@@ -81,6 +82,9 @@ const calmIntentsMax = 1000;
 
 export class Member {
   readonly raft: MultiRaft;
+  /** Since the process began: how often a range came to be led here, and was cut here. */
+  leasesTaken = 0;
+  splitsDone = 0;
   readonly reads: Reads;
   readonly transactions: TransactionRequests;
   readonly followerReads: FollowerReads;
@@ -166,7 +170,11 @@ export class Member {
       completeSplit: (left, state, birth) => births.complete(left, state, birth),
       onApplied: (bytes) => this.onApplied(bytes),
       onSoftState: (rangeId, state) => {
+        const replicaHere = lifecycle.replica(rangeId);
+        const before = replicaHere?.leaseholder;
         lifecycle.onSoftState(rangeId, state);
+        const after = replicaHere?.leaseholder;
+        if (after !== undefined && after !== before) this.leasesTaken++;
         this.reporter.onChange();
       },
       onDescriptor: (replica, before) => {
@@ -229,8 +237,7 @@ export class Member {
         load: this.load,
         split: async (replica, key, because) => {
           const result = await this.splits.split(replica, key);
-          if (result.kind === 'done')
-            options.meta.events.say(splitEvent(result.left, result.right, because));
+          if (result.kind === 'done') this.onCut(splitEvent(result.left, result.right, because));
           return result;
         },
         configurations: options.configurations,
@@ -360,11 +367,14 @@ export class Member {
       const [one, other] = [left, right].map((said) => checkDescriptor(said ?? {}));
       // Where a range begins already nothing is cut, and there is no left one.
       if (one?.ok === true && other?.ok === true)
-        this.options.meta.events.say(
-          splitEvent(one.descriptor, other.descriptor, 'somebody asked for it'),
-        );
+        this.onCut(splitEvent(one.descriptor, other.descriptor, 'somebody asked for it'));
       admission.send(caller, answer);
     }, fail);
+  }
+
+  private onCut(event: EventFacts): void {
+    this.splitsDone++;
+    this.options.meta.events.say(event);
   }
 
   /** Another store says something that needs no answer, or is one. */
