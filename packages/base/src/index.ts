@@ -4,6 +4,7 @@
  * in `@flotilla/base/testing`. Imports nothing of the house.
  */
 export * from './assert.ts';
+export * from './buckets.ts';
 export * from './bytes.ts';
 export * from './clock.ts';
 export * from './closing-steps.ts';

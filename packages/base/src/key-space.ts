@@ -10,7 +10,7 @@
  *   10 ‖ prefix   SQL rows: 4-byte big-endian table prefix, then index id and key columns
  */
 import { prefixEnd } from './bytes.ts';
-import type { Span } from './span.ts';
+import { keyMax, type Span } from './span.ts';
 
 /** Always in the first range, beside the first rows of the meta index. */
 export const clusterPrefix: Uint8Array = Uint8Array.of(0x01);
@@ -24,6 +24,11 @@ export const systemPrefix: Uint8Array = Uint8Array.of(0x03);
 export const kvPrefix: Uint8Array = Uint8Array.of(0x08);
 export const outcomePrefix: Uint8Array = Uint8Array.of(0x09);
 export const tablePrefix: Uint8Array = Uint8Array.of(0x10);
+
+/** What the cluster keeps of itself: what is said of stores and wanted of them, where ranges are, counters, the SQL catalog. */
+export const systemSpan: Span = { startKey: new Uint8Array(0), endKey: kvPrefix };
+/** All keys. */
+export const wholeSpan: Span = { startKey: new Uint8Array(0), endKey: keyMax };
 
 /** Keys longer than this are refused with TOO_LARGE. Unit: bytes. Bounds index rows and frames. */
 export const keyBytesMax: number = 8 * 1024;

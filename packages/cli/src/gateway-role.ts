@@ -5,6 +5,7 @@ import { type Gateway, startGateway } from '@flotilla/gateway';
 import { createRouter, followerReadLagMs } from '@flotilla/router';
 import type { ProcessConfig } from './config/settings.ts';
 import { gatewaySecurity } from './gateway-security.ts';
+import type { GatewaySource } from './http/gateway-metrics.ts';
 import type { RoleParts } from './process-parts.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -25,6 +26,8 @@ type GatewayParts = RoleParts & {
 export interface GatewayRole {
   readonly address: { readonly host: string; readonly port: number };
   readonly gateway: Gateway;
+  /** For metrics. */
+  readonly figures: GatewaySource;
   /** Reads from the cluster. Rejects if it cannot. */
   probe(): Promise<void>;
   stop(): Promise<void>;
@@ -44,6 +47,13 @@ export async function startGatewayRole(
     return {
       address: { host: gateway.host, port: gateway.port },
       gateway,
+      figures: {
+        get connectionCount() {
+          return gateway.connectionCount;
+        },
+        counters: gateway.counters,
+        spilledBytes: () => flotilla.spilledBytes(),
+      },
       probe: async () => void (await flotilla.kv.get(probeKey, { timeoutMs: probeTimeoutMs })),
       stop: () => closing.run(),
     };

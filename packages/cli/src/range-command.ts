@@ -92,10 +92,7 @@ export async function runSplit(
   let connection: ClusterConnection | undefined;
   try {
     connection = await connectToCluster(config, request.timeoutMs);
-    const right = await connection.router.split(key, { timeoutMs: request.timeoutMs });
-    const { startKey = noBytes, endKey = noBytes, rangeId } = right;
-    const span = spanText({ startKey: startKey ?? noBytes, endKey: endKey ?? noBytes });
-    output.out(`r${rangeId} begins at ${keyText(key)}: ${span}.\n`);
+    output.out(`${await splitAt(connection.router, request)}\n`);
     return ExitCode.ok;
   } catch (error) {
     if (!(error instanceof DbError)) throw error;
@@ -104,6 +101,18 @@ export async function runSplit(
   } finally {
     await connection?.close();
   }
+}
+
+/** Over any router. @returns what there is now, for people. Rejects with DbError; throws UsageError. */
+export async function splitAt(
+  router: Pick<Router, 'split'>,
+  request: SplitRequest,
+): Promise<string> {
+  const key = splitKeyOf(request);
+  const right = await router.split(key, { timeoutMs: request.timeoutMs });
+  const { startKey = noBytes, endKey = noBytes, rangeId } = right;
+  const span = spanText({ startKey: startKey ?? noBytes, endKey: endKey ?? noBytes });
+  return `r${rangeId} begins at ${keyText(key)}: ${span}.`;
 }
 
 const noBytes = new Uint8Array(0);

@@ -45,6 +45,7 @@ export async function startProcess(
       closing.add(() => store.stop());
       storeId = store.storeId;
       sources.store = store.store;
+      sources.capacity = () => store.capacity;
       health.writes = () => store.store.writeHealth;
     }
     let gateway: RunningProcess['gateway'];
@@ -53,7 +54,7 @@ export async function startProcess(
       const role = await startGatewayRole(config, { ...roleParts, home: storeId });
       closing.add(() => role.stop());
       gateway = role.address;
-      sources.gateway = role.gateway;
+      sources.gateway = role.figures;
       health.probe = () => role.probe();
     }
     health.markServing();

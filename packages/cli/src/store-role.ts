@@ -2,7 +2,7 @@
 import { statfs } from 'node:fs/promises';
 import { NodeDisk, type StoreId, toStoreId } from '@flotilla/base';
 import { createRouter } from '@flotilla/router';
-import { openLevelEngine, openStore, type Store } from '@flotilla/shard';
+import { type Capacity, openLevelEngine, openStore, type Store } from '@flotilla/shard';
 import { createStorePrograms } from '@flotilla/sql';
 import type { ProcessConfig } from './config/settings.ts';
 import type { RoleParts } from './process-parts.ts';
@@ -14,6 +14,8 @@ const stopTimeoutMs = 2_500;
 export interface StoreRole {
   readonly storeId: StoreId;
   readonly store: Store;
+  /** Of the volume with its data, as it was looked at last. */
+  readonly capacity: Capacity | undefined;
   stop(): Promise<void>;
 }
 
@@ -28,6 +30,7 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
     prng,
     logger: parts.logger.child({ part: 'store-client' }),
   });
+  let capacity: Capacity | undefined;
   const store = await openStore({
     directory: config.data,
     ...(config.storeId === undefined ? {} : { storeId: toStoreId(config.storeId) }),
@@ -54,12 +57,18 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
       deadAfterMs: placement.deadStoreAfterSeconds * 1000,
       reportEveryMs: placement.storeReportSeconds * 1000,
       leaseMovesMax: placement.leaseMovesAtOnce,
-      capacity: () => capacityOf(config.data),
+      capacity: async () => {
+        capacity = await capacityOf(config.data);
+        return capacity;
+      },
     },
   });
   return {
     storeId: store.storeId,
     store,
+    get capacity() {
+      return capacity;
+    },
     async stop() {
       await router.close();
       await store.stop({ timeoutMs: stopTimeoutMs });
@@ -68,9 +77,7 @@ export async function startStoreRole(config: ProcessConfig, parts: RoleParts): P
 }
 
 /** Of the volume that holds the directory. */
-async function capacityOf(
-  directory: string,
-): Promise<{ readonly capacityBytes: number; readonly usedBytes: number }> {
+async function capacityOf(directory: string): Promise<Capacity> {
   const { bsize, blocks, bavail } = await statfs(directory);
   return { capacityBytes: bsize * blocks, usedBytes: bsize * (blocks - bavail) };
 }

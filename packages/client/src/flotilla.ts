@@ -60,6 +60,8 @@ export interface Flotilla {
   readonly logins: Logins;
   /** Takes cancel requests to the process that has the session: for gateways. */
   readonly remoteCancels: RemoteCancels;
+  /** That statements of this process have written to temporary files: for gateways. */
+  spilledBytes(): number;
   /** Hears of every NOTIFY of a channel from now on, until `close`. At most once each. */
   listen(channel: string, handler: (notification: Notification) => void): Promise<Subscription>;
   /** Ends what this client started; operations under way fail. Idempotent. */
@@ -153,6 +155,10 @@ export class ComposedFlotilla implements Flotilla {
 
   get remoteCancels(): RemoteCancels {
     return this.parts.engine.cancels;
+  }
+
+  spilledBytes(): number {
+    return this.parts.engine.spilledBytes();
   }
 
   listen(channel: string, handler: (notification: Notification) => void): Promise<Subscription> {

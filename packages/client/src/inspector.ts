@@ -40,8 +40,6 @@ const askTimeoutMs = 1500;
 const discoverTimeoutMs = 500;
 const changeTimeoutMs = 30_000;
 const pollMs = 50;
-/** As many as are kept. */
-const eventsMax = 1000;
 
 type ReplicaStatus = NonNullable<StoreStatus['replicas']>[number];
 type LockReport = NonNullable<StoreInspection['locks']>[number];
@@ -100,8 +98,8 @@ class RouterInspector implements ClusterInspector {
     return (await this.snapshot()).ranges;
   }
 
-  async events(): Promise<readonly EventFacts[]> {
-    const events = await readEvents(this.router, { limit: eventsMax });
+  async events(limit?: number): Promise<readonly EventFacts[]> {
+    const events = await readEvents(this.router, limit === undefined ? {} : { limit });
     return events.map(({ number, event }) => ({
       number,
       atMs: event.atMs,
@@ -182,13 +180,12 @@ class RouterInspector implements ClusterInspector {
 
   async configure(
     span: Span,
-    { replicas, splitBytes, gcTtlSeconds, leasePreference }: SpanConfiguration,
+    { replicas, splitBytes, leasePreference }: SpanConfiguration,
     signal?: AbortSignal,
   ): Promise<void> {
     const exactly = {
       replicas: replicas ?? null,
       splitBytes: splitBytes ?? null,
-      gcTtlSeconds: gcTtlSeconds ?? null,
       leasePreference: leasePreference ?? null,
     };
     await this.router.configureSpan(span, exactly, changeOptions(signal));

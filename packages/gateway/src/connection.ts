@@ -224,6 +224,7 @@ export class Connection {
     if (this.phase.kind === 'over' || !this.peer.open) return;
     const { address, output } = this.peer;
     this.context.logger.info({ address, code: error.code }, 'gateway_refused');
+    this.context.counters.failed(error.code);
     writeErrorResponse(output, error, 'FATAL');
     this.close(error.code);
   }

@@ -11,6 +11,7 @@ import type { AccessRule } from './access-rules.ts';
 import type { Admission } from './admission.ts';
 import type { AuthenticationMethod } from './authentication.ts';
 import type { CancelRegistry } from './cancel-registry.ts';
+import type { GatewayCounters } from './gateway-counters.ts';
 import type { GatewayLimits } from './limits.ts';
 import type { RoleConnections } from './role-connections.ts';
 import type { TlsUpgrader } from './tls.ts';
@@ -40,6 +41,7 @@ export interface GatewayContext {
   readonly tls: TlsUpgrader | undefined;
   /** Undefined: whoever has authenticated may begin a session. */
   readonly logins: Logins | undefined;
+  readonly counters: GatewayCounters;
   readonly roleConnections: RoleConnections;
   readonly admission: Admission;
   readonly cancels: CancelRegistry;

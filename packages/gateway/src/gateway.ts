@@ -8,6 +8,7 @@ import type { AuthenticationMethod } from './authentication.ts';
 import { CancelRegistry, gatewayOf } from './cancel-registry.ts';
 import { Connection } from './connection.ts';
 import type { CreateSessionOptions, GatewayContext } from './gateway-context.ts';
+import { GatewayCounters } from './gateway-counters.ts';
 import { defaultLimits, type GatewayLimits } from './limits.ts';
 import { writeErrorResponse } from './messages/error-response.ts';
 import { OutputBuffer } from './messages/output-buffer.ts';
@@ -47,6 +48,8 @@ export interface Gateway {
   readonly port: number;
   /** Open sockets, whatever their phase. */
   readonly connectionCount: number;
+  /** Of all connections since it began. */
+  readonly counters: GatewayCounters;
   /**
    * Stops accepting; clients between statements get 57P01 at once, the others when their statement ends or after
    * `graceMs`, whichever is first. Resolves when every socket is closed. Idempotent.
@@ -62,6 +65,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 class GatewayServer implements Gateway {
+  readonly counters: GatewayCounters;
   private readonly context: GatewayContext;
   private readonly server: Server;
   private readonly connections = new Set<Connection>();
@@ -72,6 +76,7 @@ class GatewayServer implements Gateway {
 
   constructor(options: GatewayOptions) {
     const limits = { ...defaultLimits, ...options.limits };
+    this.counters = new GatewayCounters(options.clock);
     const { remoteCancels } = options;
     const cancels = new CancelRegistry(options.gatewayId ?? 0);
     remoteCancels?.onCancel(({ processId, secret }) => {
@@ -86,6 +91,7 @@ class GatewayServer implements Gateway {
       tls:
         options.tls && new TlsUpgrader(options.tls, options.clock, options.logger ?? silentLogger),
       logins: options.logins,
+      counters: this.counters,
       roleConnections: new RoleConnections(),
       admission: new Admission(limits),
       cancels,
@@ -140,6 +146,7 @@ class GatewayServer implements Gateway {
   }
 
   private accept(socket: Socket): void {
+    this.counters.connections++;
     const address = socket.remoteAddress;
     if (address === undefined) {
       socket.on('error', () => {}); // gone before we looked

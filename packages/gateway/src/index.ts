@@ -23,5 +23,6 @@ export { type AccessRule, type ParsedRules, parseAccessRules } from './access-ru
 export type { AuthenticationMethod, ScramSha256Data } from './authentication.ts';
 export { type Gateway, type GatewayOptions, startGateway } from './gateway.ts';
 export type { CreateSessionOptions } from './gateway-context.ts';
+export type { GatewayCounters } from './gateway-counters.ts';
 export { defaultLimits, type GatewayLimits } from './limits.ts';
 export type { TlsMaterial, TlsSource } from './tls.ts';

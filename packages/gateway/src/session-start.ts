@@ -71,6 +71,9 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
     events: {
       onNotice: (notice) => protocol.notice(notice),
       onNotification: (notification) => protocol.notification(notification),
+      onRetry: () => {
+        context.counters.retries++;
+      },
       onCancel: () => protocol.abort(cancelError()),
       onTerminate: (reason) => link.fatal(reason),
       onParameterStatus: (name, value) => {
@@ -82,6 +85,7 @@ export async function startSession(options: SessionStart): Promise<ProtocolSessi
     session,
     link,
     limits: context.limits,
+    counters: context.counters,
     logger: options.logger ?? silentLogger,
   });
   await applySettings(session, settings);

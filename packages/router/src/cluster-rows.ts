@@ -7,6 +7,7 @@ import {
   decodeEvent,
   decodeIntent,
   decodeReport,
+  eventKey,
   eventNumber,
   eventSpan,
   intentSpan,
@@ -55,13 +56,15 @@ export interface NumberedEvent {
   readonly event: PlacementEvent;
 }
 
-/** The newest events, newest first. Rejects as a scan does. */
+/** The newest events, newest first; `before`: of those with a lower number. Rejects as a scan does. */
 export async function readEvents(
   router: Router,
-  options: ScanOptions & { readonly limit: number },
+  options: ScanOptions & { readonly before?: number } = {},
 ): Promise<readonly NumberedEvent[]> {
+  const { before, ...scanOptions } = options;
+  const span = before === undefined ? eventSpan : { ...eventSpan, endKey: eventKey(before) };
   const events: NumberedEvent[] = [];
-  for await (const rows of router.scan(eventSpan, { ...options, reverse: true }))
+  for await (const rows of router.scan(span, { ...scanOptions, reverse: true }))
     for (const { key, value } of rows) {
       const event = decodeEvent(value);
       if (event !== undefined) events.push({ number: eventNumber(key), event });

@@ -10,6 +10,7 @@ import {
   SeededPrng,
   type StoreId,
   systemPrefix,
+  systemSpan,
   toHex,
   toStoreId,
 } from '@flotilla/base';
@@ -373,12 +374,14 @@ describe('what is wanted of a span', () => {
     };
     const votersAt = async (key: Uint8Array): Promise<number> =>
       ((await rangeAt(key))?.replicas ?? []).filter(({ role }) => !role).length;
-    const becomes = async (wanted: number): Promise<void> => {
-      for (let i = 0; i < 60 && (await votersAt(span.startKey)) !== wanted; i++)
-        await cluster.run(1000);
-      expect(await votersAt(span.startKey)).toBe(wanted);
+    const becomes = async (wanted: number, key: Uint8Array = span.startKey): Promise<void> => {
+      for (let i = 0; i < 60 && (await votersAt(key)) !== wanted; i++) await cluster.run(1000);
+      expect(await votersAt(key)).toBe(wanted);
     };
     await becomes(5);
+    // What the cluster keeps of itself is worth as much as what depends on it.
+    await becomes(5, systemSpan.startKey);
+    await becomes(5, systemPrefix);
     expect(await rangeAt(span.startKey)).toMatchObject({
       startKey: span.startKey,
       endKey: span.endKey,
@@ -391,11 +394,11 @@ describe('what is wanted of a span', () => {
         ...span,
         splitBytes: 128 * 1024,
         replicas: undefined,
-        gcTtlSeconds: undefined,
         leasePreference: undefined,
       },
     ]);
     await becomes(3);
+    await becomes(3, systemSpan.startKey);
     for (let n = 0; n < 24; n++) {
       const key = Uint8Array.of(...span.startKey, n);
       const mutations = [{ kind: 'put' as const, key, value: Buffer.alloc(10_000, n) }];

@@ -63,6 +63,8 @@ export interface SqlEngine {
   readonly logins: Logins;
   /** Other processes that have sessions, for a gateway. */
   readonly cancels: RemoteCancels;
+  /** Written to temporary files since it was made. */
+  spilledBytes(): number;
   /** Its sessions go on; but nobody has to wait for this process any more. */
   close(): Promise<void>;
 }
@@ -84,6 +86,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     loading.watch();
     dropped.watch();
   }
+  const spill = options.spill === undefined ? undefined : new SpillSpace(options.spill);
   const shared: SessionShared = {
     database,
     clock,
@@ -106,7 +109,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     autoAnalyze: autoAnalyzeOf(catalog, options),
     runner: new Runner({
       ...{ database, catalog, clock, prng, rowIds: new ClockRowIds(clock, prng) },
-      spill: options.spill === undefined ? undefined : new SpillSpace(options.spill),
+      spill,
       spillAtBytes: options.spillAtBytes,
     }),
   };
@@ -115,6 +118,7 @@ export async function createSqlEngine(options: SqlEngineOptions): Promise<SqlEng
     createSession: (session) => new EngineSession(shared, session),
     logins: new CatalogLogins({ database, catalog, now }),
     cancels: remoteCancels(peers, processes, logger),
+    spilledBytes: () => spill?.written ?? 0,
     async close() {
       await shared.autoAnalyze?.close();
       await shared.temporary.close();

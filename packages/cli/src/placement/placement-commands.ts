@@ -100,14 +100,24 @@ export function addConfigure(range: Command, output: Output, finish: Finish): vo
     .description(
       'what is wanted of the ranges of a span; without a wish: show what is, of all spans',
     )
+    .option(
+      '--system',
+      'the span of what the cluster keeps of itself: where ranges are, SQL catalog',
+    )
+    .option('--default', 'the span of everything: for what no narrower span says otherwise')
     .option('--start <hex>', 'where the span begins, as `status --json` shows keys')
     .option('--end <hex>', 'where it ends; default: with the keys that begin as --start')
     .option('--replicas <n>', 'replicas of each range: 1, 3, 5, 7, or default')
     .option('--split-bytes <size>', 'a range that holds more is cut: 16MiB, or default')
-    .option('--gc-ttl <seconds>', 'how long old versions are kept, or default')
     .option('--lease-zone <name>', 'the zone whose stores should lead, or default')
     .option('--timeout <seconds>', 'how long it may take', wholeNumber, 10)
-    .addHelpText('after', example('flotilla range configure --start 08 --replicas 5'));
+    .addHelpText(
+      'after',
+      example(
+        'flotilla range configure --start 08 --replicas 5',
+        'flotilla range configure --default --replicas 5',
+      ),
+    );
   addSettings(command, connectionKeys);
   command.action(async () => {
     const config = configOf(command);
@@ -120,21 +130,24 @@ export function addConfigure(range: Command, output: Output, finish: Finish): vo
 export function addEvents(program: Command, output: Output, finish: Finish): void {
   const command = program
     .command('events')
-    .description('what placement decided and what came of it, the newest last')
+    .description('what happened and what placement decided, and why, the newest last')
     .option('--limit <n>', 'so many at most', wholeNumber, 50)
+    .option('--before <number>', 'of those before this one, as `--json` numbers them', wholeNumber)
     .option('--json', 'one JSON object per line')
     .option('--timeout <seconds>', 'how long it may take', wholeNumber, 10)
     .addHelpText('after', example('flotilla events --limit 20 --nats nats://10.0.0.1:4222'));
   addSettings(command, connectionKeys);
   command.action(async () => {
     const config = configOf(command);
-    const { limit, json, timeout } = command.opts<{
+    const { limit, before, json, timeout } = command.opts<{
       limit: number;
+      before?: number;
       json?: boolean;
       timeout: number;
     }>();
     const { runEvents } = await import('./events-command.ts');
-    const request = { limit, json: json ?? false, timeoutMs: timeout * 1000 };
+    const page = before === undefined ? { limit } : { limit, before };
+    const request = { ...page, json: json ?? false, timeoutMs: timeout * 1000 };
     finish(await runEvents(config, request, output));
   });
 }

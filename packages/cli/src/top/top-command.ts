@@ -18,6 +18,9 @@ const intervalMs = 2_000;
 const namesTimeoutMs = 1_500;
 const clearScreen = '\u001b[2J\u001b[H';
 
+/** Of the newest events: more than any screen has lines. */
+const eventsShownMax = 200;
+
 export interface TopRequest {
   readonly once: boolean;
   readonly json: boolean;
@@ -72,7 +75,7 @@ export async function gatherTop(router: Router): Promise<TopPicture> {
     part('transactions', inspector.transactions()),
     part('locks', inspector.locks()),
     part('contended keys', inspector.contendedKeys()),
-    part('events', inspector.events()),
+    part('events', inspector.events(eventsShownMax)),
   ]);
   const atMs = clock.wallMs();
   return { atMs, stores, ranges, transactions, locks, contendedKeys, events, missing };

@@ -16,7 +16,6 @@ import type { GatewayLimits } from '../limits.ts';
 import {
   writeBindComplete,
   writeCloseComplete,
-  writeCommandComplete,
   writeEmptyQueryResponse,
   writeNoData,
   writeParameterDescription,
@@ -33,7 +32,7 @@ import {
   Portals,
   PreparedStatements,
 } from './prepared-statements.ts';
-import { RowCursor, type RowTarget, type Sent } from './row-cursor.ts';
+import { completeStatement, RowCursor, type RowTarget, type Sent } from './row-cursor.ts';
 import { encoderOf } from './simple-query.ts';
 import { cursorFormats, sendCursor } from './sql-cursor.ts';
 
@@ -275,7 +274,7 @@ export class ExtendedQuery {
         if (state.columns === undefined || portal.statement.prepared?.readOnly !== true) {
           throw new SqlError('55000', `portal "${portal.name}" cannot be run`);
         }
-        writeCommandComplete(this.target.link.output, 'SELECT 0');
+        completeStatement(this.target, 'SELECT 0');
         return undefined;
     }
   }
@@ -316,7 +315,7 @@ export class ExtendedQuery {
   private opened(portal: Portal, result: StatementResult): Suspended | undefined {
     const { columns, rows } = result;
     if (columns === undefined || rows === undefined) {
-      writeCommandComplete(this.target.link.output, result.commandTag());
+      completeStatement(this.target, result.commandTag());
       return undefined;
     }
     const shape = { columns, formats: portal.resultFormats, encode: this.encode };
@@ -347,7 +346,7 @@ export class ExtendedQuery {
     }
     const tag = state.result.commandTag();
     // Like PostgreSQL, a query's tag counts the rows of this Execute, not those of earlier ones.
-    writeCommandComplete(output, !first && tag.startsWith('SELECT ') ? `SELECT ${sent}` : tag);
+    completeStatement(this.target, !first && tag.startsWith('SELECT ') ? `SELECT ${sent}` : tag);
   }
 }
 

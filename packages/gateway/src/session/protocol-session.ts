@@ -5,6 +5,7 @@
 import { FatalError, InvariantViolation, type Logger } from '@flotilla/base';
 import { type Notice, type Notification, SqlError, type SqlSession } from '@flotilla/sql';
 import { defectFacts } from '../defect-facts.ts';
+import type { GatewayCounters } from '../gateway-counters.ts';
 import type { GatewayLimits } from '../limits.ts';
 import { writeParameterStatus, writeReadyForQuery } from '../messages/backend-messages.ts';
 import { toSqlError, writeErrorResponse, writeNoticeResponse } from '../messages/error-response.ts';
@@ -22,6 +23,7 @@ export interface ProtocolSessionOptions {
   readonly session: SqlSession;
   readonly link: ClientLink;
   readonly limits: GatewayLimits;
+  readonly counters: GatewayCounters;
   readonly logger: Logger;
 }
 
@@ -29,6 +31,7 @@ export class ProtocolSession {
   private readonly session: SqlSession;
   private readonly link: ClientLink;
   private readonly logger: Logger;
+  private readonly counters: GatewayCounters;
   private readonly runner: StatementRunner;
   private readonly target: RowTarget;
   private readonly copyInput: CopyInput;
@@ -46,13 +49,15 @@ export class ProtocolSession {
     this.session = options.session;
     this.link = options.link;
     this.logger = options.logger;
-    this.runner = new StatementRunner(options.session);
+    this.counters = options.counters;
+    this.runner = new StatementRunner(options.session, options.counters);
     this.copyInput = new CopyInput(options.link);
     this.notifications = new Notifications(options.link, options.limits);
     this.target = {
       copyInput: this.copyInput,
       link: options.link,
       runner: this.runner,
+      counters: options.counters,
       flushBytes: options.limits.flushBytes,
     };
     this.extended = new ExtendedQuery(options.session, this.target, options.limits);
@@ -251,6 +256,7 @@ export class ProtocolSession {
       this.link.fatal(error);
       return;
     }
+    this.counters.failed(error.code);
     writeErrorResponse(this.link.output, error);
     this.session.failTransaction();
     this.skipUntilSync = true;

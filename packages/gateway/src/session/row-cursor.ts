@@ -1,5 +1,7 @@
 /** A result on its way to the client: takes row batches as they come, sends up to a number of rows at a time. */
 import type { Datum } from '@flotilla/sql';
+import type { GatewayCounters } from '../gateway-counters.ts';
+import { writeCommandComplete } from '../messages/backend-messages.ts';
 import { type RowShape, writeDataRow } from '../messages/data-row.ts';
 import type { ClientLink } from './client-link.ts';
 import type { CopyInput } from './copy-input.ts';
@@ -11,6 +13,7 @@ export interface RowTarget {
   readonly link: ClientLink;
   readonly runner: StatementRunner;
   readonly copyInput: CopyInput;
+  readonly counters: GatewayCounters;
   /** Bytes at which encoded rows leave. */
   readonly flushBytes: number;
 }
@@ -146,4 +149,10 @@ export class RowCursor {
       throw error;
     }
   }
+}
+
+/** The statement is done: the client is told its tag. */
+export function completeStatement({ link, counters }: RowTarget, tag: string): void {
+  counters.completed(tag);
+  writeCommandComplete(link.output, tag);
 }

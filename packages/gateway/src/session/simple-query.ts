@@ -5,12 +5,11 @@
 import { type ParsedStatement, SqlError, type SqlSession } from '@flotilla/sql';
 import {
   type Format,
-  writeCommandComplete,
   writeEmptyQueryResponse,
   writeRowDescription,
 } from '../messages/backend-messages.ts';
 import { sendCopy } from './copy-output.ts';
-import { RowCursor, type RowTarget } from './row-cursor.ts';
+import { completeStatement, RowCursor, type RowTarget } from './row-cursor.ts';
 
 export async function runSimpleQuery(
   session: SqlSession,
@@ -28,7 +27,7 @@ export async function runSimpleQuery(
     const tag = await runStatement(session, target, statement);
     // As in PostgreSQL, the last statement is not complete before the transaction is.
     if (index === last) await session.endImplicit({ commit: true });
-    writeCommandComplete(target.link.output, tag());
+    completeStatement(target, tag());
   }
 }
 

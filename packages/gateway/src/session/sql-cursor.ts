@@ -1,11 +1,7 @@
 /** A cursor that DECLARE made, executed by name as if it were a portal. */
 import type { NamedPortal, SqlSession } from '@flotilla/sql';
-import {
-  type Format,
-  writeCommandComplete,
-  writePortalSuspended,
-} from '../messages/backend-messages.ts';
-import { RowCursor, type RowTarget } from './row-cursor.ts';
+import { type Format, writePortalSuspended } from '../messages/backend-messages.ts';
+import { completeStatement, RowCursor, type RowTarget } from './row-cursor.ts';
 
 /** Rows that are taken from a cursor at once. */
 const rowsAtOnce = 256;
@@ -29,7 +25,7 @@ export async function sendCursor(
     const rows = await cursor.take(wanted);
     await new RowCursor(rows).send(target, shape, 0);
     sent += rows.length;
-    if (rows.length < wanted) return writeCommandComplete(output, `SELECT ${sent}`);
+    if (rows.length < wanted) return completeStatement(target, `SELECT ${sent}`);
     if (sent === rowsMax) return writePortalSuspended(output);
   }
 }

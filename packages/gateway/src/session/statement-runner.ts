@@ -11,6 +11,8 @@ import {
   type StatementResult,
 } from '@flotilla/sql';
 
+import type { GatewayCounters } from '../gateway-counters.ts';
+
 /** Making an AbortController costs about 3 µs, so statements share one; renewed so that no listener outlives many. */
 const signalUsesMax = 256;
 
@@ -21,9 +23,13 @@ export class StatementRunner {
   /** Set while a message that may be cancelled is being worked on. */
   private active = false;
   private runsReadOnly = false;
+  private readonly counters: GatewayCounters;
+  /** Of the statement that runs. Undefined: none does. */
+  private startedAtMs: number | undefined;
 
-  constructor(session: SqlSession) {
+  constructor(session: SqlSession, counters: GatewayCounters) {
     this.session = session;
+    this.counters = counters;
   }
 
   /** Brackets the work on one message: only within does `abort` reach anything. */
@@ -37,6 +43,7 @@ export class StatementRunner {
   }
 
   end(): void {
+    this.noteTime(undefined);
     this.active = false;
     this.runsReadOnly = false;
   }
@@ -67,9 +74,18 @@ export class StatementRunner {
     this.controller.signal.throwIfAborted();
   }
 
+  /** The statement before has ended; the next one begins. @param nextAtMs undefined: there is none */
+  private noteTime(nextAtMs: number | undefined): void {
+    const { counters, startedAtMs } = this;
+    if (startedAtMs !== undefined)
+      counters.statementTimes.observe((nextAtMs ?? counters.nowMs()) - startedAtMs);
+    this.startedAtMs = nextAtMs;
+  }
+
   execute(prepared: PreparedStatement, parameters: readonly Datum[]): Promise<StatementResult> {
     assert(this.active, 'a statement runs within a message');
     this.uses++;
+    this.noteTime(this.counters.nowMs());
     this.runsReadOnly = prepared.readOnly;
     return this.session.execute(prepared, parameters, { signal: this.controller.signal });
   }

@@ -3,6 +3,7 @@
  * batch at a time and bounded in bytes. Called by the loop; calls `StateMachine.apply` and tells the cores afterwards.
  */
 
+import { Buckets } from '@flotilla/base';
 import type { LogEntry, SnapshotPoint } from '../messages.ts';
 import type { DriverShell } from './driver-options.ts';
 import type { Group } from './group.ts';
@@ -14,6 +15,8 @@ export class ApplyLine {
   private queue: Group[] = [];
   private running = false;
   private bytes = 0;
+  /** Of batches. Unit: ms. */
+  readonly times: Buckets = new Buckets();
   /** The batch that is with the state machine is done. */
   private doneWaiters: (() => void)[] = [];
 
@@ -79,8 +82,10 @@ export class ApplyLine {
     for (const group of taken) if (group.hasCommitted) left.push(group);
     this.queue = left;
     this.running = true;
+    const startedAtMs = shell.clock.nowMs();
     shell.options.stateMachine.apply(batch).then(
       () => {
+        this.times.observe(shell.clock.nowMs() - startedAtMs);
         this.bytes -= batchBytes;
         shell.guarded(() => this.onApplied(batch, taken));
       },

@@ -235,6 +235,8 @@ export class Driver implements MultiRaft, DriverShell {
       bytesToWrite: this.log.pendingBytes,
       bytesToApply: this.applying.pendingBytes,
       droppedMessages: this.inbox.dropped,
+      logWriteTimes: this.log.writeTimes,
+      applyTimes: this.applying.times,
     };
   }
 

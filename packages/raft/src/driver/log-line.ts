@@ -5,6 +5,7 @@
  */
 import {
   assert,
+  Buckets,
   ExitCode,
   FatalError,
   type LogIndex,
@@ -65,6 +66,8 @@ export class LogLine {
   private bytes = 0;
   private silenced = false;
   private watchdog: Timer | undefined;
+  /** Of appends, with their syncs. Unit: ms. */
+  readonly writeTimes: Buckets = new Buckets();
 
   constructor(options: LogLineOptions) {
     this.options = options;
@@ -151,8 +154,10 @@ export class LogLine {
     this.running = true;
     this.armWatchdog();
     const { shell } = this;
+    const startedAtMs = shell.clock.nowMs();
     shell.options.wal.append(records).then(
       () => {
+        this.writeTimes.observe(shell.clock.nowMs() - startedAtMs);
         shell.guarded(() => this.onPersisted(writes));
         for (const { resolve } of removals) resolve();
         for (const { resolve } of beginnings) resolve();

@@ -9,7 +9,7 @@
  * No batching timer: the next batch is what arrived during the current sync. At most one WAL write and one apply are
  * outstanding; both run beside further stepping.
  */
-import type { LogIndex, RangeId, ReplicaId, StoreId, Term } from '@flotilla/base';
+import type { Buckets, LogIndex, RangeId, ReplicaId, StoreId, Term } from '@flotilla/base';
 import type {
   ChangeResult,
   ConfigurationChange,
@@ -119,6 +119,9 @@ export interface DriverHealth {
   readonly bytesToApply: number;
   /** Messages of peers that found no room. */
   readonly droppedMessages: number;
+  /** How long writes to the log took, with their syncs, and batches of entries with the state machine. Unit: ms. */
+  readonly logWriteTimes: Buckets;
+  readonly applyTimes: Buckets;
 }
 
 export interface MultiRaft {

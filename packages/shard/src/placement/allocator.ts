@@ -12,9 +12,11 @@ import {
   timestampToWallMs,
 } from '@flotilla/base';
 import type { Engine } from '../engine/engine.ts';
+import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { Replica } from '../replica/replica.ts';
 import { decideInSlices } from './decide.ts';
 import { EventLog } from './event-log.ts';
+import type { EventPost } from './event-post.ts';
 import { Executor } from './executor.ts';
 import { type Gathered, gather } from './gather.ts';
 import { IndexCache } from './index-cache.ts';
@@ -31,6 +33,7 @@ import {
   type RangeFailure,
   StoreNews,
   stuckTexts,
+  wishTexts,
 } from './sentences.ts';
 import { Sightings } from './sightings.ts';
 import { forEachInTurns, runInTurns } from './slices.ts';
@@ -45,6 +48,8 @@ export interface AllocatorOptions {
   readonly figures: RangeFigures;
   /** The replica of the first range here, if there is one. */
   readonly first: () => Replica | undefined;
+  /** What all stores tell; and what this one has not written when it leads no more. */
+  readonly post: EventPost;
   readonly replicationFactor: number;
   readonly paces: PlacementPaces;
   /** How often stores report that do not say how often. */
@@ -104,6 +109,8 @@ export class Allocator {
   private calmSinceMs = 0;
   /** In this round, for other stores. */
   private waitedMs = 0;
+  /** As it was seen last. */
+  private wishes: RangeConfigurations | undefined;
 
   constructor(options: AllocatorOptions) {
     this.options = options;
@@ -145,9 +152,11 @@ export class Allocator {
     const { leaseholder } = first ?? {};
     if (first === undefined || leaseholder?.isReady !== true) {
       this.term = 0;
+      for (const event of this.events.forget()) this.options.post.say(event);
       return false;
     }
-    if (leaseholder.term !== this.term) this.begin(leaseholder.term);
+    if (leaseholder.term !== this.term) await this.begin(leaseholder.term, first);
+    if (!this.leads(first)) return false;
     const nowMs = this.options.clock.nowMs();
     const times = { nowMs, wallMs: this.wallMs(), sightings: this.sightings };
     const known = nowMs - this.calmSinceMs < calmIndexMs ? this.calm : undefined;
@@ -159,6 +168,8 @@ export class Allocator {
     if (gathered === undefined || !this.leads(first)) return false;
     if (gathered !== known) this.calmSinceMs = nowMs;
     for (const event of this.news.of(gathered.stores)) this.events.say(event);
+    this.sayWishes(gathered);
+    for (const event of this.options.post.takeReceived()) this.events.say(event);
     for (const event of failureEvents(this.failures)) this.events.say(event);
     this.failures = [];
     await this.settle(gathered.ranges);
@@ -171,7 +182,7 @@ export class Allocator {
     return !this.stopped && first.leaseholder?.term === this.term;
   }
 
-  private begin(term: number): void {
+  private async begin(term: number, first: Replica): Promise<void> {
     this.term = term;
     this.sightings = new Sightings(this.options);
     this.news = new StoreNews();
@@ -183,7 +194,18 @@ export class Allocator {
     this.failures = [];
     this.cache = new IndexCache();
     this.calm = undefined;
-    this.events.forget();
+    this.wishes = undefined;
+    // What it had not written in an earlier term it writes now.
+    for (const event of this.events.forget()) this.events.say(event);
+    for await (const { event } of this.events.newest(first)) this.news.recall(event);
+  }
+
+  private sayWishes({ configurations }: Gathered): void {
+    const { wishes } = this;
+    this.wishes = configurations;
+    if (wishes === undefined || wishes === configurations) return;
+    for (const text of wishTexts(wishes.all, configurations.all))
+      this.events.say({ kind: 'configuration', text });
   }
 
   /** The clock that timestamps follow. */

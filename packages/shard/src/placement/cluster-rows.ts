@@ -1,6 +1,6 @@
 /**
  * The rows in which the cluster describes itself, all of them in the first range: what each store reports, what operators
- * want of a store, and what placement did. Keys and codecs only; used by stores, by commands and by tests.
+ * want of a store, and what happened. Keys and codecs only; used by stores, by commands and by tests.
  *
  *   01 's' storeId     StoreReport, written by the store
  *   01 'i' storeId     StoreIntent, written by commands
@@ -24,8 +24,8 @@ export const reportSpan: Span = prefixSpan(reportPrefix);
 export const intentSpan: Span = prefixSpan(intentPrefix);
 export const eventSpan: Span = prefixSpan(eventPrefix);
 
-/** Events that are kept. */
-export const eventsMax = 1000;
+/** Events that are kept: some 2 MB, and more than twice as many as taking all off a store of thousands of replicas makes. */
+export const eventsMax = 10_000;
 
 export function reportKey(storeId: number): Uint8Array {
   return concatBytes(reportPrefix, uint32(storeId));

@@ -13,6 +13,7 @@ import { rangeInfo } from '../replica/answers.ts';
 import type { StoreContext } from '../store/context.ts';
 import type { DiskCheck } from '../store/disk-check.ts';
 import { Allocator } from './allocator.ts';
+import type { DatedEvent, EventPost } from './event-post.ts';
 import { joinWhenPossible } from './joining.ts';
 import { OwnRecord } from './own-record.ts';
 import { pacesOf } from './paces.ts';
@@ -42,7 +43,11 @@ export interface PlacementOptions {
   readonly requestRate: (rangeId: number) => number;
   readonly asker: (rangeId: number) => number;
   /** To the stores of the first range. */
-  readonly tellFigures: (figures: readonly flotilla.kv.RangeFigures.$Properties[]) => void;
+  readonly tellFigures: (
+    figures: readonly flotilla.kv.RangeFigures.$Properties[],
+    events: readonly DatedEvent[],
+  ) => void;
+  readonly events: EventPost;
   readonly join: (clusterId: Uint8Array, meta: RangeDescriptor) => Promise<void>;
 }
 
@@ -94,10 +99,12 @@ export class Placement {
       requestRate: options.requestRate,
       asker: options.asker,
       tell: options.tellFigures,
+      events: options.events,
     });
     this.allocator = new Allocator({
       ...{ clock, hlc, logger, engine, client: this.client, figures: options.figures },
       first: () => replicas.get(metaRangeId),
+      post: options.events,
       replicationFactor: settings.replicationFactor ?? defaults.replicationFactor,
       paces: pacesOf(context.limits.snapshotsReceivingMax, settings.leaseMovesMax),
       reportEveryMs,
@@ -109,6 +116,12 @@ export class Placement {
   /** What is wanted of the key space, as this store knows it. */
   get configurations(): RangeConfigurations {
     return this.watch.configurations;
+  }
+
+  /** Voters that a range which begins there should have, as this store knows it. */
+  replicasWanted(startKey: Uint8Array): number {
+    const { replicationFactor = defaults.replicationFactor } = this.options.settings;
+    return this.configurations.at(startKey).replicas ?? replicationFactor;
   }
 
   /** Snapshots that are read for long, as this store knows them. Undefined: it does not know yet. */

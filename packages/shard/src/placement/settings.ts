@@ -1,4 +1,5 @@
 /** What the composition root says to placement, and hears of it. */
+import type { Buckets } from '@flotilla/base';
 
 /** Rows that a store misses before it is suspect: it is given nothing new, and shown as silent. */
 export const suspectAfterReports = 3;
@@ -40,6 +41,32 @@ export interface StoreFigures {
   /** Snapshots of closed timestamps that followers here have served, and have sent on, since the process began. */
   readonly followerReads: number;
   readonly followerReadsRefused: number;
+  /** Ranges led here that have fewer voters than are wanted. */
+  readonly rangesUnderReplicated: number;
+  /** Replicas that know no leader. */
+  readonly replicasWithoutLeader: number;
+  /** Since the process began: how often this store came to lead a range; ranges that it cut. */
+  readonly leasesTaken: number;
+  readonly splits: number;
+  /** Snapshots under way, and since the process began, those that arrived. */
+  readonly snapshotsSending: number;
+  readonly snapshotsReceiving: number;
+  readonly snapshotsSent: number;
+  readonly snapshotsReceived: number;
+  /** As `DriverHealth`. */
+  readonly loopDelayP99Ms: number;
+  readonly loopStalls: number;
+  readonly droppedMessages: number;
+  readonly bytesToWrite: number;
+  readonly bytesToApply: number;
+  readonly logWriteTimes: Buckets;
+  readonly applyTimes: Buckets;
+  /** Of one request in sixteen, from its arrival to its answer. Unit: ms. */
+  readonly requestTimes: Buckets;
+  /** Admitted since the process began: `get`, `scan`, `write`, `transaction`, `other`. */
+  readonly requestsByKind: Readonly<Record<string, number>>;
+  /** Requests that were refused since then, by reason: `busy`, `not_leaseholder`, … */
+  readonly refusals: Readonly<Record<string, number>>;
 }
 
 /** Whether a write committed lately. */

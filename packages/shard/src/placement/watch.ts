@@ -1,6 +1,6 @@
 /**
  * What each store does for placement beside its own row, as often: reads what is wanted of spans of the key space and which
- * snapshots are to be kept, and tells how much the ranges that it leads hold and are asked. Both are best effort: repeated, and old until then.
+ * snapshots are to be kept, and tells how much the ranges that it leads hold and are asked, and what happened here. Both are best effort: repeated, and old until then.
  */
 import { type Clock, equalBytes, type Timer } from '@flotilla/base';
 import type { flotilla } from '../../gen/kv.js';
@@ -16,6 +16,7 @@ import {
   protectionSpan,
 } from '../protocol/snapshot-protection.ts';
 import type { Replica } from '../replica/replica.ts';
+import type { DatedEvent, EventPost } from './event-post.ts';
 import type { RangeContact, Row } from './store-client.ts';
 
 type Told = flotilla.kv.RangeFigures.$Properties;
@@ -30,7 +31,8 @@ export interface WatchOptions {
   /** The store whose process asks for most of it. 0: none does. */
   readonly asker: (rangeId: number) => number;
   /** To the stores of the first range. */
-  readonly tell: (figures: readonly Told[]) => void;
+  readonly tell: (figures: readonly Told[], events: readonly DatedEvent[]) => void;
+  readonly events: EventPost;
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -73,7 +75,7 @@ export class Watch {
   }
 
   private async round(): Promise<void> {
-    const { firstRange, replicas, requestRate, asker, tell } = this.options;
+    const { firstRange, replicas, requestRate, asker, tell, events } = this.options;
     const figures: Told[] = [];
     for (const { leaseholder, rangeId, storedBytes } of replicas.values())
       if (leaseholder?.isReady === true)
@@ -83,7 +85,8 @@ export class Watch {
           requestsPerSecond: Math.round(requestRate(rangeId)),
           askerStoreId: asker(rangeId),
         });
-    if (figures.length > 0) tell(figures);
+    const told = events.toTell();
+    if (figures.length + told.length > 0) tell(figures, told);
     await this.readProtections();
     const rows = await firstRange.scan(configurationSpan, scanTimeoutMs);
     if (rows === undefined || areSame(rows, this.configurationRows)) return;

@@ -47,6 +47,7 @@ export {
   decodeEvent,
   decodeIntent,
   decodeReport,
+  eventKey,
   eventNumber,
   eventSpan,
   intentSpan,

@@ -1,6 +1,6 @@
 /**
- * What people want of spans of the key space: how often they are replicated, when they are cut, how long old versions are
- * kept, which zone leads them. Rows among the cluster's own, in the first range; a key is under every span that holds it, and
+ * What people want of spans of the key space: how often they are replicated, when they are cut, which zone
+ * leads them. Rows among the cluster's own, in the first range; a key is under every span that holds it, and
  * the narrower span wins, field by field. Codec and rules for both ends; whoever obeys them is not here.
  *
  *   01 'c' u16 ‖ startKey ‖ endKey     RangeConfiguration; u16 is the length of the startKey
@@ -14,8 +14,11 @@ import {
   prefixSpan,
   rootEndKey,
   type Span,
+  spanContainsSpan,
+  systemSpan,
 } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
+import { replicationFactor } from '../initial-ranges.ts';
 
 /** Of a span; what is undefined is as a wider span, or the cluster, has it. */
 export interface RangeWishes {
@@ -23,8 +26,6 @@ export interface RangeWishes {
   readonly replicas?: number | undefined;
   /** A range with more is cut. */
   readonly splitBytes?: number | undefined;
-  /** How long old versions are kept. */
-  readonly gcTtlSeconds?: number | undefined;
   /** The zone whose stores lead its ranges while they can. */
   readonly leasePreference?: string | undefined;
 }
@@ -37,7 +38,6 @@ export type RangeConfigurationChange = {
 };
 
 export const splitBytesLeast: number = 64 * 1024;
-const gcTtlSecondsMax = 10 * 365 * 24 * 3600;
 const zonePattern = /^[\x21-\x7e]{1,128}$/;
 
 const prefix = concatBytes(clusterPrefix, Buffer.from('c'));
@@ -53,8 +53,8 @@ export function encodeConfigurationRow({
   endKey,
   ...wishes
 }: RangeConfiguration): Uint8Array {
-  const { replicas = 0, splitBytes = 0, gcTtlSeconds = 0, leasePreference = '' } = wishes;
-  const row = { startKey, endKey, replicas, splitBytes, gcTtlSeconds, leasePreference };
+  const { replicas = 0, splitBytes = 0, leasePreference = '' } = wishes;
+  const row = { startKey, endKey, replicas, splitBytes, leasePreference };
   return flotilla.kv.RangeConfiguration.encode(row).finish();
 }
 
@@ -67,7 +67,6 @@ export function decodeConfigurationRow(bytes: Uint8Array): RangeConfiguration | 
       endKey: Uint8Array.from(row.endKey ?? []),
       replicas: row.replicas || undefined,
       splitBytes: row.splitBytes || undefined,
-      gcTtlSeconds: row.gcTtlSeconds || undefined,
       leasePreference: row.leasePreference || undefined,
     };
     return configurationFault(configuration) === undefined ? configuration : undefined;
@@ -78,7 +77,7 @@ export function decodeConfigurationRow(bytes: Uint8Array): RangeConfiguration | 
 
 /** Why it cannot be obeyed. */
 export function configurationFault(configuration: RangeConfiguration): string | undefined {
-  const { startKey, endKey, replicas, splitBytes, gcTtlSeconds, leasePreference } = configuration;
+  const { startKey, endKey, replicas, splitBytes, leasePreference } = configuration;
   if (startKey.length > keyBytesMax / 3 || endKey.length > keyBytesMax / 3)
     return 'the bounds of the span are too long';
   if (compareBytes(startKey, endKey) >= 0) return 'the span is empty';
@@ -89,9 +88,6 @@ export function configurationFault(configuration: RangeConfiguration): string | 
     !(Number.isSafeInteger(splitBytes) && splitBytes >= splitBytesLeast)
   )
     return `a range is cut at ${splitBytesLeast} bytes or more`;
-  const ttl = gcTtlSeconds ?? 1;
-  if (!Number.isSafeInteger(ttl) || ttl < 1 || ttl > gcTtlSecondsMax)
-    return 'old versions are kept for 1 second to 10 years';
   if (leasePreference !== undefined && !zonePattern.test(leasePreference))
     return 'a zone is a name of 1 to 128 printable characters';
   return undefined;
@@ -107,10 +103,9 @@ export function changedConfiguration(
   const { startKey, endKey } = before;
   const replicas = of(before.replicas, change.replicas);
   const splitBytes = of(before.splitBytes, change.splitBytes);
-  const gcTtlSeconds = of(before.gcTtlSeconds, change.gcTtlSeconds);
   const leasePreference = of(before.leasePreference, change.leasePreference);
-  if ((replicas ?? splitBytes ?? gcTtlSeconds ?? leasePreference) === undefined) return undefined;
-  return { startKey, endKey, replicas, splitBytes, gcTtlSeconds, leasePreference };
+  if ((replicas ?? splitBytes ?? leasePreference) === undefined) return undefined;
+  return { startKey, endKey, replicas, splitBytes, leasePreference };
 }
 
 /**
@@ -118,14 +113,16 @@ export function changedConfiguration(
  * Made in O(n log n) where spans do not overlap by the dozen; asked in O(log n), by every range again and again.
  */
 export class RangeConfigurations {
+  readonly all: readonly RangeConfiguration[];
   /** Where a span begins or ends, ascending. */
   private readonly boundaries: readonly Uint8Array[];
   /** What is wanted from each boundary up to the next. */
   private readonly wishes: readonly RangeWishes[];
 
   constructor(configurations: readonly RangeConfiguration[]) {
+    this.all = configurations;
     // Wider before narrower.
-    const sorted = [...configurations].sort(
+    const sorted = [...ofSystem(configurations), ...configurations].sort(
       (a, b) => compareBytes(a.startKey, b.startKey) || compareBytes(b.endKey, a.endKey),
     );
     this.boundaries = sorted
@@ -168,6 +165,19 @@ export class RangeConfigurations {
 
 const nothing: RangeWishes = {};
 
+/**
+ * What the cluster keeps of itself has as many replicas as anything else, unless its own span, or a narrower one, says
+ * otherwise: nothing is found without it.
+ */
+function ofSystem(configurations: readonly RangeConfiguration[]): RangeConfiguration[] {
+  const replicas = configurations.reduce((most, one) => Math.max(most, one.replicas ?? 0), 0);
+  const around = configurations
+    .filter((one) => spanContainsSpan(one, systemSpan))
+    .sort((a, b) => (spanContainsSpan(a, b) ? -1 : 1));
+  const anyway = together(around).replicas ?? replicationFactor;
+  return replicas > anyway ? [{ ...systemSpan, replicas }] : [];
+}
+
 /** @param spans wider before narrower */
 function together(spans: readonly RangeConfiguration[]): RangeWishes {
   let found: RangeWishes = nothing;
@@ -175,7 +185,6 @@ function together(spans: readonly RangeConfiguration[]): RangeWishes {
     found = {
       replicas: each.replicas ?? found.replicas,
       splitBytes: each.splitBytes ?? found.splitBytes,
-      gcTtlSeconds: each.gcTtlSeconds ?? found.gcTtlSeconds,
       leasePreference: each.leasePreference ?? found.leasePreference,
     };
   return found;

@@ -17,6 +17,8 @@ export interface Caller {
   readonly bytes: number;
   /** Monotonic ms; nobody waits for the answer after it. */
   readonly deadlineMs: number;
+  /** When it came, if it is one of those that are timed. Monotonic ms. */
+  readonly timedFromMs?: number | undefined;
   /** Set: the asker is this store itself, which hears it here. */
   readonly onAnswer?: (answer: Answer) => void;
 }

@@ -59,6 +59,9 @@ export class SnapshotTransfers {
   private readonly incoming = new Map<string, IncomingSnapshot>();
   private readonly ends = new Map<string, End>();
   private nextNumber: number;
+  /** Installed at their receivers, and here, since the process began. */
+  sent = 0;
+  received = 0;
   private stopped = false;
 
   constructor(options: TransfersOptions) {
@@ -97,6 +100,7 @@ export class SnapshotTransfers {
     this.outgoing.set(snapshotId, transfer);
     this.outgoingTo.set(snapshotId, toStore);
     const result = await transfer.result;
+    if (result.ok) this.sent++;
     this.outgoing.delete(snapshotId);
     this.outgoingTo.delete(snapshotId);
     return result;
@@ -203,6 +207,7 @@ export class SnapshotTransfers {
       reclaim: (storageId) => keeper.reclaim(storageId),
       onEnded: (end) => {
         this.incoming.delete(name);
+        if (end.outcome === SnapshotOutcome.SNAPSHOT_INSTALLED) this.received++;
         this.ends.set(name, end);
         const [oldest] = this.ends.keys();
         if (this.ends.size > rememberedEnds && oldest !== undefined) this.ends.delete(oldest);

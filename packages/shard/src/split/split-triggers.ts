@@ -28,7 +28,7 @@ export interface SplitTriggersOptions {
   readonly engine: Engine;
   readonly replicas: ReadonlyMap<number, Replica>;
   readonly load: RangeLoad;
-  readonly split: (replica: Replica, key: Uint8Array) => Promise<SplitResult>;
+  readonly split: (replica: Replica, key: Uint8Array, because: string) => Promise<SplitResult>;
   /** What is wanted of the key space. A range is cut where something else is wanted. */
   readonly configurations: () => RangeConfigurations;
   /** A range with more than this, or than is wanted of it, is cut in the middle. 0: never. Unit: bytes. */
@@ -124,6 +124,18 @@ export class SplitTriggers {
     return configurations().at(descriptor.startKey).splitBytes ?? bytesMax;
   }
 
+  /** For people. */
+  private reasonOf(replica: Replica, why: string): string {
+    const { load, requestsPerSecondMax } = this.options;
+    if (why === 'size')
+      return `it holds ${Math.round(replica.storedBytes)} bytes, more than ${this.bytesMaxOf(replica)}`;
+    if (why === 'load') {
+      const rate = Math.round(load.steadyRate(replica.rangeId));
+      return `it is asked ${rate} times a second, more than ${requestsPerSecondMax}`;
+    }
+    return 'something else is wanted from there on';
+  }
+
   private async cutBySize(replica: Replica): Promise<void> {
     const { startKey } = replica.descriptor;
     const span = divisible(replica.descriptor);
@@ -142,7 +154,7 @@ export class SplitTriggers {
       if (why === 'size') this.resting.set(rangeId, this.window + restOfOneRowWindows);
       return;
     }
-    const result = await this.options.split(replica, key);
+    const result = await this.options.split(replica, key, this.reasonOf(replica, why));
     this.options.logger.info({ rangeId, why, result: result.kind }, 'range_split_wanted');
     // Whether it has to be cut there is known without reading it.
     if (result.kind === 'notNow' && why === 'configuration') this.resting.delete(rangeId);

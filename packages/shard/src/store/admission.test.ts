@@ -22,7 +22,12 @@ it('takes fewer requests while the store falls behind, but never none', () => {
   const header = () => ({ clusterId: noClusterId, timestamp: toTimestamp(1), sender });
   let busy = false;
   const limits = { ...defaultStoreLimits, requestsInFlightMax: 4, requestsInFlightBusyMax: 2 };
-  const admission = new Admission(new Outbox({ transport, clock, header }), limits, () => busy);
+  const admission = new Admission(
+    clock,
+    new Outbox({ transport, clock, header }),
+    limits,
+    () => busy,
+  );
   const admit = (id: number) => admission.admit('c', id, 10, 1000);
   const admitted = [1, 2, 3].map(admit);
   expect(admitted.every((caller) => caller !== undefined)).toBe(true);

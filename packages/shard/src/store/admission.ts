@@ -2,10 +2,13 @@
  * What is under way on the kv channel, and the way back: admits requests up to a bound and while the store keeps up,
  * encodes answers and hands them to the outbox, which sends all answers of a turn to one client as one frame.
  */
-import { assert, type Outbox } from '@flotilla/base';
+import { assert, Buckets, type Clock, type Outbox } from '@flotilla/base';
 import type { StoreLimits } from '../limits.ts';
 import type { Answer, Answers, Caller } from '../replica/answers.ts';
 import { encodeAnswer } from './answer-encoding.ts';
+
+/** Of so many requests one is timed. A power of two. */
+const timedOneOf = 16;
 
 export class Admission implements Answers {
   private readonly outbox: Outbox;
@@ -13,12 +16,18 @@ export class Admission implements Answers {
   private readonly isBusy: () => boolean;
   /** Requests answered since the process began. */
   answered = 0;
+  /** By number of the reason: answers that were refusals. */
+  readonly refusals: number[] = [];
+  readonly sampledTimes: Buckets = new Buckets();
+  private readonly clock: Clock;
+  private admitted = 0;
   private requests = 0;
   private bytes = 0;
   private readonly idleWaiters: (() => void)[] = [];
 
   /** @param isBusy whether the store falls behind: asked once per request */
-  constructor(outbox: Outbox, limits: StoreLimits, isBusy: () => boolean) {
+  constructor(clock: Clock, outbox: Outbox, limits: StoreLimits, isBusy: () => boolean) {
+    this.clock = clock;
     this.outbox = outbox;
     this.limits = limits;
     this.isBusy = isBusy;
@@ -42,7 +51,9 @@ export class Admission implements Answers {
       return undefined;
     this.requests++;
     this.bytes += bytes;
-    return { clientId, requestId, bytes, deadlineMs };
+    const isTimed = (this.admitted++ & (timedOneOf - 1)) === 0;
+    const timedFromMs = isTimed ? this.clock.nowMs() : undefined;
+    return { clientId, requestId, bytes, deadlineMs, timedFromMs };
   }
 
   send(caller: Caller, answer: Answer): void {
@@ -50,6 +61,8 @@ export class Admission implements Answers {
       caller.onAnswer(answer);
       return;
     }
+    const { timedFromMs } = caller;
+    if (timedFromMs !== undefined) this.sampledTimes.observe(this.clock.nowMs() - timedFromMs);
     this.requests--;
     this.answered++;
     this.bytes -= caller.bytes;
@@ -61,6 +74,8 @@ export class Admission implements Answers {
 
   /** For requests that were never admitted. Nobody waits for the answer to request 0. */
   sendUncounted(clientId: string, requestId: number, answer: Answer): void {
+    const reason = answer.refusal?.reason;
+    if (reason) this.refusals[reason] = (this.refusals[reason] ?? 0) + 1;
     if (requestId === 0) return;
     this.outbox.enqueue({ kind: 'client', clientId }, encodeAnswer(requestId, answer));
   }

@@ -24,8 +24,11 @@ import { ClosedTimestamps } from '../closed/closed-timestamps.ts';
 import { maxClockOffsetMs } from '../limits.ts';
 import { configurationOf } from '../membership/configuration.ts';
 import { Membership } from '../membership/membership.ts';
+import type { EventFacts } from '../placement/event-post.ts';
+import { splitEvent } from '../placement/sentences.ts';
 import type { RangeConfigurations } from '../protocol/range-configuration.ts';
 import type { ProtectedSnapshots } from '../protocol/snapshot-protection.ts';
+import { checkDescriptor } from '../range-descriptor.ts';
 import { FollowerReads } from '../reads/follower-reads.ts';
 import { Reads, type ReadsOptions } from '../reads/reads.ts';
 import { TransactionChecks } from '../reads/transaction-checks.ts';
@@ -79,6 +82,9 @@ const calmIntentsMax = 1000;
 
 export class Member {
   readonly raft: MultiRaft;
+  /** Since the process began: how often a range came to be led here, and was cut here. */
+  leasesTaken = 0;
+  splitsDone = 0;
   readonly reads: Reads;
   readonly transactions: TransactionRequests;
   readonly followerReads: FollowerReads;
@@ -164,7 +170,11 @@ export class Member {
       completeSplit: (left, state, birth) => births.complete(left, state, birth),
       onApplied: (bytes) => this.onApplied(bytes),
       onSoftState: (rangeId, state) => {
+        const replicaHere = lifecycle.replica(rangeId);
+        const before = replicaHere?.leaseholder;
         lifecycle.onSoftState(rangeId, state);
+        const after = replicaHere?.leaseholder;
+        if (after !== undefined && after !== before) this.leasesTaken++;
         this.reporter.onChange();
       },
       onDescriptor: (replica, before) => {
@@ -225,7 +235,11 @@ export class Member {
         engine,
         replicas,
         load: this.load,
-        split: (replica, key) => this.splits.split(replica, key),
+        split: async (replica, key, because) => {
+          const result = await this.splits.split(replica, key);
+          if (result.kind === 'done') this.onCut(splitEvent(result.left, result.right, because));
+          return result;
+        },
         configurations: options.configurations,
         bytesMax: limits.splitBytes,
         requestsPerSecondMax: limits.splitRequestsPerSecond,
@@ -348,7 +362,19 @@ export class Member {
   /** Cuts `replica`'s range, which this store leads. Answers later. */
   split(caller: Caller, replica: Replica, request: flotilla.kv.SplitRequest.$Properties): void {
     const { admission, fail } = this.context;
-    this.splits.serve(replica, request).then((answer) => admission.send(caller, answer), fail);
+    this.splits.serve(replica, request).then((answer) => {
+      const { left, right } = answer.split?.ok === true ? answer.split : {};
+      const [one, other] = [left, right].map((said) => checkDescriptor(said ?? {}));
+      // Where a range begins already nothing is cut, and there is no left one.
+      if (one?.ok === true && other?.ok === true)
+        this.onCut(splitEvent(one.descriptor, other.descriptor, 'somebody asked for it'));
+      admission.send(caller, answer);
+    }, fail);
+  }
+
+  private onCut(event: EventFacts): void {
+    this.splitsDone++;
+    this.options.meta.events.say(event);
   }
 
   /** Another store says something that needs no answer, or is one. */
@@ -356,8 +382,8 @@ export class Member {
     const { inquiry } = this.membership;
     const { meta } = this.options;
     if (request.rangeReport) {
-      const { ranges, figures, forwarded } = request.rangeReport;
-      if (figures && figures.length > 0) meta.figures.take(figures);
+      const { ranges, forwarded } = request.rangeReport;
+      meta.takeFigures(request.rangeReport);
       meta.absorb(ranges ?? [], forwarded === true);
       this.reporter.onReport(ranges ?? []);
     } else if (request.rangeIdsRequest) meta.grantRangeIds(from);

@@ -5,6 +5,7 @@
 import { probe, type StoreId, spanContains, type Timer } from '@flotilla/base';
 import { flotilla } from '../../gen/kv.js';
 import { metaRangeId } from '../initial-ranges.ts';
+import { type DatedEvent, EventPost } from '../placement/event-post.ts';
 import { RangeFigures } from '../placement/range-figures.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 import { grantRangeIds, RangeIds } from '../split/range-ids.ts';
@@ -27,12 +28,15 @@ export class MetaLink {
   readonly index: MetaIndex;
   /** Of ranges of all stores, where the first range is here. */
   readonly figures: RangeFigures;
+  /** What happened here, and where the first range is here, elsewhere. */
+  readonly events: EventPost;
 
   constructor(context: StoreContext) {
     this.context = context;
     const { clock } = context.options;
     this.index = new MetaIndex(context);
     this.figures = new RangeFigures(clock);
+    this.events = new EventPost(clock);
     this.rangeIds = new RangeIds({ clock, ask: () => this.askRangeIds() });
   }
 
@@ -59,18 +63,29 @@ export class MetaLink {
     if (parts.length > 0) outbox.enqueue({ kind: 'all-stores' }, encode(parts));
   }
 
-  /** So much hold, and are asked, the ranges that this store leads. */
-  tellFigures(figures: readonly flotilla.kv.RangeFigures.$Properties[]): void {
+  /** So much hold, and are asked, the ranges that this store leads; and this happened here. */
+  tellFigures(
+    figures: readonly flotilla.kv.RangeFigures.$Properties[],
+    events: readonly DatedEvent[],
+  ): void {
     const { storeId, outbox } = this.context;
-    for (let at = 0; at < figures.length; at += figuresPerMessage) {
+    const told = [...events];
+    for (let at = 0; at < figures.length || at === 0; at += figuresPerMessage) {
       const slice = figures.slice(at, at + figuresPerMessage);
-      const request = { requestId: 0, rangeReport: { figures: slice } };
+      const news = told.splice(0);
+      const request = { requestId: 0, rangeReport: { figures: slice, events: news } };
       const bytes = flotilla.kv.Request.encode(request).finish();
       for (const member of this.descriptor()?.replicas ?? []) {
-        if (member.storeId === storeId) this.figures.take(slice);
+        if (member.storeId === storeId) this.takeFigures({ figures: slice, events: news });
         else outbox.enqueue({ kind: 'store', storeId: member.storeId, channel: 'kv' }, bytes);
       }
     }
+  }
+
+  /** A leaseholder says what its ranges hold and are asked, and what happened. */
+  takeFigures({ figures, events }: flotilla.kv.RangeReport.$Properties): void {
+    this.figures.take(figures ?? []);
+    this.events.take(events ?? []);
   }
 
   /** Somebody leads these ranges: where their rows are led here, the rows follow. @param forwarded not to be sent on */

@@ -87,6 +87,14 @@ export class RequestServer {
   private stopping = false;
   /** Frames and messages that did not decode. */
   refusedBytes = 0;
+  /** Admitted ones. */
+  readonly requestsByKind: Record<RequestKind, number> = {
+    get: 0,
+    scan: 0,
+    write: 0,
+    transaction: 0,
+    other: 0,
+  };
   /** Copies of writes that were delivered before. */
   doubledWrites = 0;
 
@@ -181,6 +189,7 @@ export class RequestServer {
       admission.sendUncounted(clientId, request.requestId, busy);
       return;
     }
+    this.requestsByKind[kindOf(request)]++;
     this.options.onRequest(request, clientId);
     const answer =
       this.getOne(storageId, request) ??
@@ -286,6 +295,19 @@ type Target =
     };
 
 const noBytes = Buffer.alloc(0);
+
+export type RequestKind = 'get' | 'scan' | 'write' | 'transaction' | 'other';
+
+/** `transaction`: what only transactions that span ranges ask. */
+function kindOf(request: Request): RequestKind {
+  if (request.get) return 'get';
+  if (request.write) return 'write';
+  if (request.scan) return 'scan';
+  const { prepare, refresh, queryTransaction, decide, prevent, resolve } = request;
+  return prepare || refresh || queryTransaction || decide || prevent || resolve
+    ? 'transaction'
+    : 'other';
+}
 
 /** The least span around what a request names: whoever is refused with old bounds wants to know who has that now. */
 function hullOf(request: Request): Span | undefined {

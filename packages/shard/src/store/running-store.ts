@@ -14,13 +14,12 @@ import {
   type StoreId,
   silentLogger,
   TurnEnd,
-  timestampSpan,
 } from '@flotilla/base';
 import type { MultiRaft } from '@flotilla/raft';
 import { EngineTurns } from '../engine/engine-turns.ts';
 import { defaultStoreLimits } from '../limits.ts';
 import type { Membership } from '../membership/membership.ts';
-import { leasesOf, Placement } from '../placement/placement.ts';
+import { Placement } from '../placement/placement.ts';
 import type { StoreFigures, WriteHealth } from '../placement/settings.ts';
 import { noConfigurations } from '../protocol/range-configuration.ts';
 import { ServedRanges } from '../reads/served-ranges.ts';
@@ -39,6 +38,7 @@ import { MetaLink } from './meta-link.ts';
 import { OneAtATime } from './one-at-a-time.ts';
 import { RequestServer } from './request-server.ts';
 import type { Store, StoreOptions } from './store-api.ts';
+import { figuresOf } from './store-figures.ts';
 import { StoreRequests } from './store-requests.ts';
 
 export class RunningStore implements Store {
@@ -127,7 +127,8 @@ export class RunningStore implements Store {
             figures: this.meta.figures,
             requestRate: (rangeId) => this.member?.load.steadyRate(rangeId) ?? 0,
             asker: (rangeId) => this.member?.load.asker(rangeId) ?? 0,
-            tellFigures: (figures) => this.meta.tellFigures(figures),
+            tellFigures: (figures, events) => this.meta.tellFigures(figures, events),
+            events: this.meta.events,
             join: (clusterId, meta) => this.requests.join(clusterId, meta),
           });
     const onFrame = (frame: Uint8Array): void => this.server.onFrame(frame);
@@ -145,20 +146,8 @@ export class RunningStore implements Store {
   }
 
   figures(): StoreFigures {
-    const { replicas, admission, wal } = this.context;
-    const { closed, followerReads } = this.member ?? {};
-    const lag = closed?.lag();
-    return {
-      closedLagMs: (lag?.spanMax ?? 0) / timestampSpan(1),
-      replicasNothingClosed: lag?.unknown ?? 0,
-      followerReads: followerReads?.served ?? 0,
-      followerReadsRefused: followerReads?.refused ?? 0,
-      replicas: replicas.size,
-      leases: leasesOf(replicas.values()),
-      requests: admission.answered,
-      requestsInFlight: admission.inFlight,
-      walBytes: wal.sizeBytes(),
-    };
+    const wanted = (startKey: Uint8Array): number => this.placement?.replicasWanted(startKey) ?? 0;
+    return figuresOf(this.context, this.server, this.member, wanted);
   }
 
   async checkpoint(): Promise<void> {
@@ -206,7 +195,12 @@ export class RunningStore implements Store {
       wal,
       hlc,
       outbox,
-      admission: new Admission(outbox, limits, () => this.member?.raft.overload() === 'busy'),
+      admission: new Admission(
+        clock,
+        outbox,
+        limits,
+        () => this.member?.raft.overload() === 'busy',
+      ),
       replicas: new Map(),
       served: new ServedRanges(),
       identity: () => this.identity,

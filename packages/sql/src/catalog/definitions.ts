@@ -190,11 +190,10 @@ export function allIndexes(table: TableDescriptor): IndexDescriptor[] {
 
 /** As `pg_class.reloptions` shows them. */
 export function rangeOptionTexts(ranges: SpanConfiguration): string[] {
-  const { replicas, splitBytes, gcTtlSeconds, leasePreference } = ranges;
+  const { replicas, splitBytes, leasePreference } = ranges;
   const shown: [string, number | string | undefined][] = [
     ['replicas', replicas],
     ['split_bytes', splitBytes],
-    ['gc_ttl', gcTtlSeconds],
     ['lease_preference', leasePreference],
   ];
   return shown.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));

@@ -4,7 +4,6 @@
  * written there, so that of two changes at once one conflicts.
  */
 import { DbError, type Span, timestampToWallMs, toTimestamp } from '@flotilla/base';
-import type { SpanConfiguration } from '../cluster/cluster-inspector.ts';
 import { droppedKey, encodeDropped } from '../dropped/dropped-rows.ts';
 import type { KvTransaction } from '../kv-transaction.ts';
 import { storedText } from '../types/stored-text.ts';
@@ -51,13 +50,6 @@ export interface EditorMark {
   readonly garbage: readonly Span[];
 }
 
-export interface RangeChange {
-  /** Its name. */
-  readonly table: string;
-  readonly storageId: number;
-  readonly ranges: SpanConfiguration | undefined;
-}
-
 export class CatalogEditor {
   private readonly base: CatalogSnapshot;
   private current: CatalogSnapshot;
@@ -66,6 +58,11 @@ export class CatalogEditor {
   constructor(base: CatalogSnapshot) {
     this.base = base;
     this.current = base;
+  }
+
+  /** The catalog that is changed, as it was. */
+  get before(): CatalogSnapshot {
+    return this.base;
   }
 
   /** The catalog with the changes so far. */
@@ -213,29 +210,6 @@ export class CatalogEditor {
     this.spans = [...this.spans, span];
   }
 
-  /** Spans of tables whose ranges are to obey something else than before, and what; undefined: what all obey. */
-  rangeChanges(): readonly RangeChange[] {
-    const changes: RangeChange[] = [];
-    const [before, after] = [this.base, this.current];
-    for (const database of databasesIn(before.contents)) {
-      const now = contentsOf(after.contents, database).relations;
-      for (const table of contentsOf(before.contents, database).relations.values()) {
-        if (table.kind !== 'table' || table.ranges === undefined) continue;
-        if (tableIn(now, table.id)?.storageId !== table.storageId)
-          changes.push({ table: table.name, storageId: table.storageId, ranges: undefined });
-      }
-    }
-    // Nobody gives parameters to tables of other databases.
-    for (const table of after.contents.relations.values()) {
-      if (table.kind !== 'table') continue;
-      const old = before.table(table.id);
-      const told = old?.storageId === table.storageId ? old.ranges : undefined;
-      if (told !== table.ranges)
-        changes.push({ table: table.name, storageId: table.storageId, ranges: table.ranges });
-    }
-    return changes;
-  }
-
   /** Whether the rows of this table are seen by this change alone: nothing of it was there before. */
   isFresh(table: TableDescriptor): boolean {
     return this.base.table(table.id)?.storageId !== table.storageId;
@@ -302,14 +276,6 @@ export class CatalogEditor {
     for (const name of before.schemas.keys())
       if (!after.schemas.has(name)) transaction.delete(schemaKey(name, database));
   }
-}
-
-function tableIn(
-  relations: ReadonlyMap<number, RelationDescriptor>,
-  id: number,
-): TableDescriptor | undefined {
-  const found = relations.get(id);
-  return found?.kind === 'table' ? found : undefined;
 }
 
 /** The same relation where none of its columns is of one of the types. */

@@ -2,6 +2,7 @@
  * Roles as the catalog holds them, and the few that are always there. Immutable values, by name: a role that anything refers
  * to is not dropped, so that a name never comes to mean somebody else.
  */
+import type { SpanConfiguration } from '../cluster/cluster-inspector.ts';
 import type { Acl } from './acl.ts';
 import {
   bootstrapRole,
@@ -65,6 +66,8 @@ export interface DatabaseDescriptor {
   readonly dropped?: boolean;
   /** Absent: the default. */
   readonly acl?: Acl;
+  /** What the ranges of its tables obey, where these say nothing of it. */
+  readonly ranges?: SpanConfiguration | undefined;
   /** ALTER DEFAULT PRIVILEGES. */
   readonly defaults?: readonly DefaultPrivileges[];
   /**

@@ -111,7 +111,6 @@ export interface ContendedKeyFacts {
 export interface SpanConfiguration {
   readonly replicas?: number;
   readonly splitBytes?: number;
-  readonly gcTtlSeconds?: number;
   /** Of the store that is to lead. */
   readonly leasePreference?: string;
 }
@@ -122,7 +121,7 @@ export interface ClusterInspector {
   /** In order of their keys. */
   ranges(): Promise<readonly RangeFacts[]>;
   /** The newest first. */
-  events(): Promise<readonly EventFacts[]>;
+  events(limit?: number): Promise<readonly EventFacts[]>;
   /** The longest first. */
   transactions(): Promise<readonly TransactionFacts[]>;
   /** Those who wait first. */

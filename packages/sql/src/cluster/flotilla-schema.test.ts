@@ -1,6 +1,6 @@
 import { DbError, emptyBytes, keyMax, kvPrefix, type Span, toHex } from '@flotilla/base';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { createHarness, type Harness } from '../testing/harness.ts';
+import { allRows, createHarness, type Harness } from '../testing/harness.ts';
 import type {
   ClusterInspector,
   LockFacts,
@@ -16,10 +16,13 @@ class PretendedCluster implements ClusterInspector {
   refusal: DbError | undefined;
 
   readonly configured: [string, SpanConfiguration][] = [];
+  /** The bounds of each. */
+  readonly spans: string[] = [];
 
-  async configure({ startKey }: Span, configuration: SpanConfiguration): Promise<void> {
+  async configure({ startKey, endKey }: Span, configuration: SpanConfiguration): Promise<void> {
     if (this.refusal !== undefined) throw this.refusal;
     this.configured.push([toHex(startKey), configuration]);
+    this.spans.push(`${toHex(startKey)} ${toHex(endKey)}`);
   }
 
   async stores(): Promise<readonly StoreFacts[]> {
@@ -133,20 +136,20 @@ describe('storage parameters that ranges obey', () => {
     const first = cluster.configured[0]?.[0];
     const made = { replicas: 5, splitBytes: 2 ** 26 };
     expect(cluster.configured).toEqual([[first, made]]);
-    await query(`alter table t set (gc_ttl = '2 hours', lease_preference = east, fillfactor = 70)`);
-    const all = { ...made, gcTtlSeconds: 7200, leasePreference: 'east' };
+    await query(`alter table t set (lease_preference = east, fillfactor = 70)`);
+    const all = { ...made, leasePreference: 'east' };
     expect(cluster.configured.slice(1)).toEqual([[first, all]]);
     expect(await query(`select reloptions::text from pg_class where relname = 't'`)).toEqual([
-      ['{replicas=5,split_bytes=67108864,gc_ttl=7200,lease_preference=east}'],
+      ['{replicas=5,split_bytes=67108864,lease_preference=east}'],
     ]);
     await query('truncate t');
-    const second = cluster.configured[3]?.[0];
+    const second = cluster.configured[2]?.[0];
     expect(second).not.toBe(first);
     expect(cluster.configured.slice(2)).toEqual([
-      [first, {}],
       [second, all],
+      [first, {}],
     ]);
-    await query('begin; alter table t reset (replicas, gc_ttl); alter table t add b int; commit');
+    await query('begin; alter table t reset (replicas); alter table t add b int; commit');
     const left = { splitBytes: 2 ** 26, leasePreference: 'east' };
     expect(cluster.configured.slice(4)).toEqual([[second, left]]);
     await query('begin; alter table t set (replicas = 1); rollback');
@@ -155,16 +158,74 @@ describe('storage parameters that ranges obey', () => {
   });
 
   it('are refused where they cannot be obeyed, and where nothing obeys them', async () => {
-    for (const wrong of ['replicas = 2', "split_bytes = '1kB'", "gc_ttl = '0'", "gc_ttl = '-1 h'"])
-      expect(await failure(`alter table accounts set (${wrong})`)).toMatchObject({ code: '22023' });
-    expect(await failure("alter table accounts set (gc_ttl = 'soon')")).toMatchObject({
-      code: '22007',
-    });
+    for (const wrong of ['replicas = 2', "split_bytes = '1kB'", "lease_preference = ''"])
+      for (const what of ['table accounts', 'database flotilla'])
+        expect(await failure(`alter ${what} set (${wrong})`)).toMatchObject({ code: '22023' });
+    for (const what of ['table accounts', 'database flotilla'])
+      expect(await failure(`alter ${what} set (gc_ttl = '1 hour')`)).toMatchObject({
+        code: '0A000',
+      });
     expect(await failure('create index on accounts (owner) with (replicas = 3)')).toMatchObject({
       code: '22023',
       message: 'unrecognized parameter "replicas"',
     });
     expect(cluster.configured).toEqual([]);
+  });
+
+  it('are given to databases too, whose new tables have them, and which tables say otherwise of', async () => {
+    await query('alter database flotilla set (replicas = 5, lease_preference = east)');
+    const ranges = { replicas: 5, leasePreference: 'east' };
+    // All that the slice of the only database in it holds, and will hold.
+    const slice = cluster.configured[0]?.[0];
+    expect(cluster.configured).toEqual([[slice, ranges]]);
+    expect(await query('select * from flotilla.databases order by name')).toEqual([
+      ['flotilla', 5, null, 'east'],
+      ['postgres', null, null, null],
+    ]);
+    await query('create table t (a int primary key); truncate t; drop table t');
+    expect(cluster.configured).toHaveLength(1);
+    await query('alter table accounts set (replicas = 1)');
+    expect(cluster.configured.slice(1).map(([, one]) => one)).toEqual([{ replicas: 1 }]);
+    await query('begin; alter database flotilla reset (lease_preference); rollback');
+    await query('select 1; alter /* not a table */ database flotilla reset (lease_preference)');
+    expect(cluster.configured.slice(2)).toEqual([[slice, { replicas: 5 }]]);
+    await query('alter database flotilla with replicas = 7');
+    await query('alter database flotilla reset (replicas)');
+    expect(cluster.configured.slice(3)).toEqual([
+      [slice, { replicas: 7 }],
+      [slice, {}],
+    ]);
+  });
+
+  it('tell databases apart that share a slice, and go with a database', async () => {
+    // One of eight databases shares a slice with another.
+    const shared: string[] = [];
+    for (let i = 0; i < 7; i++) {
+      await query(`create database d${i} with replicas = 5`);
+      const database = `d${i}`;
+      const session = harness.engine.createSession({ user: 'ann', database, events: {} });
+      const before = cluster.spans.length;
+      const [create] = session.parse('create table t (a int)');
+      if (create !== undefined)
+        await allRows(await session.execute(await session.prepare(create, []), []));
+      await session.close();
+      expect(cluster.configured.slice(before).map(([, one]) => one)).toEqual([{ replicas: 5 }]);
+      const [span = ''] = cluster.spans.slice(before);
+      // A slice's bounds are two bytes, a table's five.
+      if (/^\w{10} /.test(span)) shared.push(span);
+    }
+    expect(shared).toHaveLength(1);
+    const [from = '', end = ''] = (shared[0] ?? '').split(' ');
+    expect(end).toHaveLength(4);
+    await query('create table later (a int)');
+    const [until] = cluster.spans.slice(-2).map((span) => span.split(' '));
+    expect(until?.[0]).toBe(from);
+    expect(until?.[1]).toHaveLength(10);
+    expect(cluster.spans.at(-1)).toBe(`${from} ${end}`);
+    expect(cluster.configured.slice(-2).map(([, one]) => one)).toEqual([{ replicas: 5 }, {}]);
+    for (let i = 0; i < 7; i++) await query(`drop database d${i}`);
+    const dropped = cluster.configured.slice(-7).map(([, one]) => one);
+    expect(dropped).toEqual(Array.from({ length: 7 }, () => ({})));
   });
 
   it('are kept and warned of where the cluster does not answer', async () => {
@@ -327,7 +388,7 @@ describe('tables', () => {
         where table_schema = 'flotilla' and table_type = 'VIEW' group by 1 order by 1 limit 2`),
     ).toEqual([
       ['contended_keys', 11n],
-      ['dropped_storage', 5n],
+      ['databases', 4n],
     ]);
     expect(await failure('delete from flotilla.events')).toMatchObject({ code: '42501' });
     expect(await failure('create table flotilla.t (a int)')).toMatchObject({ code: '42501' });

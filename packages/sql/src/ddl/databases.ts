@@ -7,14 +7,17 @@ import type { AlterDatabaseStmt, CreatedbStmt, DropdbStmt, Node } from 'libpg-qu
 import { missingDatabase } from '../catalog/database-catalog.ts';
 import { type DatabaseDescriptor, newDatabase, type SettingValues } from '../catalog/role.ts';
 import { contentsOf } from '../catalog/snapshot.ts';
+import type { SpanConfiguration } from '../cluster/cluster-inspector.ts';
 import type { SessionFacts } from '../cluster/session-facts.ts';
 import { catalogOf } from '../functions/sequences.ts';
 import { databaseEndMs } from '../limits.ts';
+import { bracketedOption } from '../parse/alter-database.ts';
 import { requireOwner } from '../roles/access.ts';
 import { denied, missingRole } from '../roles/role-errors.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageSpan } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
+import { isRangeParameter, resetRangeParameters, setRangeParameters } from './range-parameters.ts';
 
 /** A session that was let in unasked may call its own database by another name. */
 export function findDatabase(ddl: DdlContext, name: string): DatabaseDescriptor | undefined {
@@ -34,14 +37,15 @@ export function databaseNamed(ddl: DdlContext, name: string): DatabaseDescriptor
 export async function createDatabase(ddl: DdlContext, statement: CreatedbStmt): Promise<string> {
   const { dbname: name = '' } = statement;
   let owner = ddl.user;
-  for (const [option, value] of optionsOf(statement.options))
+  const { others, ranges } = rangesIn(statement.options, undefined);
+  for (const [option, value] of optionsOf(others))
     if (option === 'owner') owner = value ?? owner;
     else checkOption(ddl, option, value);
   if (!ddl.isRole(owner)) throw missingRole(owner);
   if (!ddl.authority.createDatabase) throw denied('permission denied to create database');
   if (!ddl.authority.isMemberOf(owner)) throw denied(`must be member of role "${owner}"`);
   refuseTaken(ddl, name);
-  ddl.editor.putAccess(newDatabase(await ddl.takeId(), name, owner));
+  ddl.editor.putAccess({ ...newDatabase(await ddl.takeId(), name, owner), ranges });
   return 'CREATE DATABASE';
 }
 
@@ -94,13 +98,33 @@ function checkOption(ddl: DdlContext, option: string, value: string | undefined)
   throw ddl.binder().unsupported(`${option.toUpperCase().replaceAll('_', ' ')} ${value}`);
 }
 
-/** ALTER DATABASE … CONNECTION LIMIT and the like. */
+/** ALTER DATABASE … CONNECTION LIMIT and the like, and what the ranges of its tables are to obey. */
 export function alterDatabase(ddl: DdlContext, statement: AlterDatabaseStmt): string {
   const { dbname: name = '' } = statement;
   const database = databaseNamed(ddl, name);
-  for (const [option, value] of optionsOf(statement.options)) checkOption(ddl, option, value);
+  const { others, ranges } = rangesIn(statement.options, database.ranges);
+  for (const [option, value] of optionsOf(others)) checkOption(ddl, option, value);
   requireOwner(ddl.authority, database.owner, `database ${name}`);
+  if (ranges !== database.ranges) ddl.editor.putAccess({ ...database, ranges });
   return 'ALTER DATABASE';
+}
+
+/** Takes what ranges obey out of options; one without a value is taken back. Throws 22023. */
+function rangesIn(
+  options: readonly Node[] = [],
+  before: SpanConfiguration | undefined,
+): { readonly others: readonly Node[]; readonly ranges: SpanConfiguration | undefined } {
+  const others: Node[] = [];
+  let ranges = before;
+  for (const option of options) {
+    const { defname = '', defnamespace, arg } = 'DefElem' in option ? option.DefElem : {};
+    if (isRangeParameter(defname))
+      ranges = (arg === undefined ? resetRangeParameters : setRangeParameters)(ranges, [option]);
+    else if (defnamespace === bracketedOption)
+      throw new SqlError('22023', `unrecognized parameter "${defname}"`);
+    else others.push(option);
+  }
+  return { others, ranges };
 }
 
 export async function dropDatabase(ddl: DdlContext, statement: DropdbStmt): Promise<string> {

@@ -1,6 +1,6 @@
 /**
- * Storage parameters of a table that its ranges obey: `WITH (…)`, `SET (…)`, `RESET (…)`. They are kept in the table's
- * descriptor; the cluster is told after the change has committed, for the span of keys that the table has then.
+ * Storage parameters of a table or a database that its ranges obey: `WITH (…)`, `SET (…)`, `RESET (…)`. They are kept in
+ * descriptors; the cluster is told after the change has committed, for the spans of keys that are theirs then.
  */
 import { DbError, type Logger } from '@flotilla/base';
 import type { DefElem, Node } from 'libpg-query';
@@ -8,8 +8,7 @@ import type { CatalogEditor } from '../catalog/editor.ts';
 import type { ClusterInspector, SpanConfiguration } from '../cluster/cluster-inspector.ts';
 import type { Notice } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
-import { storageSpan } from '../storage/table-store.ts';
-import { intervalSpan, parseInterval } from '../types/interval.ts';
+import { rangeChanges } from './range-changes.ts';
 
 const names = ['replicas', 'split_bytes', 'gc_ttl', 'lease_preference'] as const;
 
@@ -47,19 +46,18 @@ export function resetRangeParameters(
   options: readonly Node[],
 ): SpanConfiguration | undefined {
   const named = new Set(options.map((node) => ('DefElem' in node ? node.DefElem.defname : '')));
-  const { replicas, splitBytes, gcTtlSeconds, leasePreference } = before ?? {};
+  const { replicas, splitBytes, leasePreference } = before ?? {};
   const left: SpanConfiguration = {
     ...(replicas !== undefined && !named.has('replicas') && { replicas }),
     ...(splitBytes !== undefined && !named.has('split_bytes') && { splitBytes }),
-    ...(gcTtlSeconds !== undefined && !named.has('gc_ttl') && { gcTtlSeconds }),
     ...(leasePreference !== undefined && !named.has('lease_preference') && { leasePreference }),
   };
   return Object.keys(left).length === 0 ? undefined : left;
 }
 
 /**
- * Tells the cluster, once the editor's changes have committed. A failure is a warning: the table has its parameters, and the
- * next statement that sets one of them tells the cluster again.
+ * Tells the cluster, once the editor's changes have committed. A failure is a warning: the parameters are kept, and the next
+ * statement that sets one of them tells the cluster again.
  */
 export async function configureRanges(
   editor: CatalogEditor,
@@ -73,16 +71,16 @@ export async function configureRanges(
     readonly onNotice: (notice: Notice) => void;
   },
 ): Promise<void> {
-  for (const { table, storageId, ranges } of editor.rangeChanges()) {
+  for (const { whose, span, ranges } of rangeChanges(editor)) {
     try {
-      await cluster?.configure(storageSpan(storageId), ranges ?? {});
+      await cluster?.configure(span, ranges ?? {});
     } catch (error) {
       if (!(error instanceof DbError)) throw error;
-      logger.warn({ table, code: error.code, error: error.message }, 'ranges_not_configured');
+      logger.warn({ whose, code: error.code, error: error.message }, 'ranges_not_configured');
       onNotice({
         severity: 'WARNING',
         code: '01000',
-        message: `the ranges of table "${table}" do not obey its storage parameters; set one of them again: ${error.message}`,
+        message: `the ranges of ${whose} do not obey its storage parameters; set one of them again: ${error.message}`,
       });
     }
   }
@@ -113,14 +111,10 @@ function wish(name: RangeParameter, text: string): SpanConfiguration {
       if (Number.isSafeInteger(splitBytes) && splitBytes >= 65_536) return { splitBytes };
       throw invalid(name, text, 'Ranges are cut at 64kB or more. Units are "B", "kB", "MB", "GB".');
     }
-    case 'gc_ttl': {
-      const seconds = /^\d{1,12}$/.test(text)
-        ? Number(text)
-        : Number(intervalSpan(parseInterval(text, -1))) / 1e6;
-      const gcTtlSeconds = Math.ceil(seconds);
-      if (gcTtlSeconds >= 1 && gcTtlSeconds <= 315_360_000) return { gcTtlSeconds };
-      throw invalid(name, text, 'Old versions are kept for 1 second to 10 years.');
-    }
+    case 'gc_ttl':
+      throw new SqlError('0A000', 'parameter "gc_ttl" is not supported', {
+        hint: 'Old versions are kept for as long everywhere: the setting gc-ttl of the stores.',
+      });
     case 'lease_preference':
       if (/^[\x21-\x7e]{1,128}$/.test(text)) return { leasePreference: text };
       throw invalid(name, text, 'A zone is a name of 1 to 128 printable characters.');

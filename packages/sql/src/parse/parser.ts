@@ -3,6 +3,7 @@ import type { Node, RawStmt } from 'libpg-query';
 import { parseCacheEntries, parseCacheTextMax, statementCharactersMax } from '../limits.ts';
 import type { ParsedStatement } from '../session-api.ts';
 import { SqlError } from '../sql-error.ts';
+import { parseAlterDatabase } from './alter-database.ts';
 import { takeAsOfClauses } from './as-of-clause.ts';
 import { parseWithGrammar } from './grammar.ts';
 import { SourceText } from './position.ts';
@@ -54,8 +55,10 @@ function parseRaw(text: string, source: SourceText): readonly RawStmt[] {
   } catch (error) {
     if (!(error instanceof SqlError) || error.code !== '42601') throw error;
     const split = parseSplitAt(source);
-    if (split === undefined) throw error;
-    return [split];
+    if (split !== undefined) return [split];
+    const altered = parseAlterDatabase(source);
+    if (altered !== undefined) return altered;
+    throw error;
   }
 }
 

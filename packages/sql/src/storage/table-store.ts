@@ -47,6 +47,18 @@ export function tableKeyPrefix(storageId: number): Uint8Array {
   return concatBytes(tablePrefix, bytes);
 }
 
+/** The slice of the table space that a key of it lies in. */
+export function sliceOf(key: Uint8Array): Span {
+  const [, first = 0] = key;
+  const slice = first >> (sliceBits - 24);
+  const startKey = concatBytes(tablePrefix, Uint8Array.of(slice << (sliceBits - 24)));
+  if (slice === slices - 1) return { startKey, endKey: prefixSpan(tablePrefix).endKey };
+  return {
+    startKey,
+    endKey: concatBytes(tablePrefix, Uint8Array.of((slice + 1) << (sliceBits - 24))),
+  };
+}
+
 /** All that is stored under an id. */
 export function storageSpan(id: number): Span {
   return prefixSpan(tableKeyPrefix(id));

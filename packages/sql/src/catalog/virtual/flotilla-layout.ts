@@ -3,6 +3,8 @@ export const flotillaLayout: string = `
   contended_keys 15901 v
     store_id int4, range_id int8, key bytea, key_text text, schema_name text, table_name text,
     index_name text, waits int8, waited_ms int8, conflicts int8, last_at timestamptz
+  databases 15909 v
+    name text, replicas int4, split_bytes int8, lease_preference text
   dropped_storage 15908 v
     name text, start_key bytea, end_key bytea, start_text text, dropped_at timestamptz
   events 15902 v

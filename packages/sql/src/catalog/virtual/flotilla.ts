@@ -185,8 +185,20 @@ async function* droppedStorage(source: VirtualSource): AsyncIterable<SystemRow> 
     };
 }
 
+/** What the ranges of each are to obey. */
+async function* databases({ snapshot }: VirtualSource): AsyncIterable<SystemRow> {
+  for (const { name, ranges = {} } of snapshot.databases.values())
+    yield {
+      name,
+      replicas: ranges.replicas ?? null,
+      split_bytes: whole(ranges.splitBytes),
+      lease_preference: ranges.leasePreference ?? null,
+    };
+}
+
 export const flotillaTables: Readonly<Record<string, RowsOf>> = {
   contended_keys: contendedKeys,
+  databases,
   dropped_storage: droppedStorage,
   events,
   locks,

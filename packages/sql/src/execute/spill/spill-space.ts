@@ -27,6 +27,7 @@ export class SpillSpace {
   private made: Promise<void> | undefined;
   private files = 0;
   private bytes = 0;
+  private writtenBytes = 0;
 
   constructor({
     disk,
@@ -45,6 +46,11 @@ export class SpillSpace {
   /** Unit: bytes. */
   get used(): number {
     return this.bytes;
+  }
+
+  /** Since the process began. Unit: bytes. */
+  get written(): number {
+    return this.writtenBytes;
   }
 
   /** Throws 53100, 58030. */
@@ -67,6 +73,7 @@ export class SpillSpace {
         `temporary files of this process would hold more than ${this.bytesMax} bytes`,
       );
     this.bytes += bytes;
+    this.writtenBytes += bytes;
   }
 
   release(bytes: number): void {
