@@ -47,8 +47,9 @@ export class DiskCheck {
   }
 
   /** Nothing runs on this disk any more. @throws always */
-  async refuse(told: ToldLog): Promise<never> {
+  async refuse({ incarnation, logBatch }: ToldLog): Promise<never> {
     await this.context.saveIdentity({ outdated: true });
+    const told = { incarnation, logBatch };
     throw oldCopyError(this.context.storeId, { told, start: this.start });
   }
 
