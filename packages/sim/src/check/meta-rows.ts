@@ -16,18 +16,27 @@ export function metaFault(
   descriptors: readonly Descriptor[],
 ): string | undefined {
   const leaders = leadersOf(machines);
-  const rows = rowsOf(leaders);
+  const wanted = new Map<string, string>();
   for (const descriptor of descriptors) {
-    const name = `r${descriptor.rangeId}`;
-    const end = toHex(descriptor.endKey);
-    const row = rows.get(end);
-    if (row === undefined) return `${name} has no row`;
-    rows.delete(end);
-    const leader = leaders.get(descriptor.rangeId);
-    const wanted = `${name} ${textOf(descriptor)} led by s${leader?.machine.storeId} in t${leader?.term}`;
-    if (row !== wanted) return `the row of ${wanted} says ${row}`;
+    const { machine, term } = leaders.get(descriptor.rangeId) ?? {};
+    const led = `led by s${machine?.storeId} in t${term}`;
+    wanted.set(toHex(descriptor.endKey), `r${descriptor.rangeId} ${textOf(descriptor)} ${led}`);
   }
-  for (const [end, row] of rows) return `the row at ${end} is of no range: ${row}`;
+  return rowsFault(rowsOf(leaders), wanted);
+}
+
+/** Both by end key: what the rows say, and what the ranges are. */
+export function rowsFault(
+  rows: ReadonlyMap<string, string>,
+  wanted: ReadonlyMap<string, string>,
+): string | undefined {
+  for (const [end, range] of wanted) {
+    const row = rows.get(end);
+    if (row === undefined) return `no row for ${range}`;
+    if (row !== range) return `the row of ${range} says ${row}`;
+  }
+  for (const [end, row] of rows)
+    if (!wanted.has(end)) return `the row at ${end} is of no range: ${row}`;
   return undefined;
 }
 
@@ -45,7 +54,7 @@ function rowsOf(leaders: ReadonlyMap<number, Leader>): Map<string, string> {
   return rows;
 }
 
-export function textOfRow(value: Uint8Array): string {
+function textOfRow(value: Uint8Array): string {
   const { descriptor, leaseholderStoreId, term } = kv.RangeInfo.decode(value);
   if (!descriptor) return 'nothing';
   const { startKey, endKey, generation, replicas } = descriptor;

@@ -164,6 +164,14 @@ export class Operator {
         ? found && this.neededFor(found.configuration)
         : this.goals.get(rangeId);
       const store = found?.machine.store;
+      if (
+        found !== undefined &&
+        goal !== undefined &&
+        this.leavesTooFew(found.configuration, goal)
+      ) {
+        this.goals.delete(rangeId);
+        continue;
+      }
       if (goal !== undefined && store !== undefined) {
         this.asked++;
         const answer = changeReplicas(store, rangeId, goal);
@@ -184,6 +192,14 @@ export class Operator {
       await this.pause(askAgainMs);
     }
     this.waiting.delete(rangeId);
+  }
+
+  /** Placement has changed the range since this was wished for. */
+  private leavesTooFew(configuration: Configuration, { add, remove }: Goal): boolean {
+    if (this.restoring) return false;
+    const after = new Set([...storesOf(configuration), ...add]);
+    for (const storeId of remove) after.delete(storeId);
+    return after.size < this.options.replication;
   }
 
   private neededFor(configuration: Configuration): Goal | undefined {
