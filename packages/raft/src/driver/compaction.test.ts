@@ -79,7 +79,7 @@ describe('the log behind a snapshot that is on its way', () => {
         return new Promise(() => {});
       };
     away.cut = true;
-    await c.run(2000);
+    await c.run(5000);
     for (const rangeId of [long, short]) await write(c, rangeId, 20);
     for (const rangeId of [long, short]) await checkpoint(c, rangeId);
     away.cut = false;
@@ -123,6 +123,7 @@ describe('the log behind a snapshot that is on its way', () => {
     await c.run(500);
     const away = c.nodes.find((node) => node !== leader);
     present(away, 'another store').cut = true;
+    await c.run(5000);
     await write(c, short, 5);
     await write(c, long, 10);
     await checkpoint(c, long);

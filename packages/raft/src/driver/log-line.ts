@@ -224,7 +224,7 @@ export class LogLine {
         replicatedIndex: compactableIndex,
         neededIndexes: [
           ...group.sendingSnapshots.values(),
-          ...followedIndexes(status, now, electionTimeoutMs),
+          ...followedIndexes(status, now, awayElectionTimeouts * electionTimeoutMs),
         ],
         logBytes: group.log.bytes(),
         retainedLogBytesMax: isLetGo ? 0 : retainedLogBytesMax,
@@ -296,6 +296,9 @@ export class LogLine {
     this.armWatchdog();
   }
 }
+
+/** A member is away, as far as the log goes, when nothing was heard of it for so long: a store that stalls is not yet. */
+const awayElectionTimeouts = 4;
 
 const noGroups: ReadonlySet<RangeId> = new Set();
 

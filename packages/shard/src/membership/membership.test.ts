@@ -431,7 +431,7 @@ describe('a replica that was away', () => {
   async function fallBehind(client: TestClient, storeId: StoreId): Promise<void> {
     cluster.isolate(storeId);
     // Who was heard of just now still gets the log.
-    await cluster.run(1500);
+    await cluster.run(5000);
     for (let i = 0; i < 40; i++) {
       const at = Buffer.of(0x08, 0x20, i);
       expect((await cluster.until(client.put(at, 'x'.repeat(2000), 20_000)))?.write?.applied).toBe(
