@@ -75,7 +75,7 @@ export const placements: readonly Mutant[] = [
     name: 'decommissioned-store-keeps-its-replicas',
     breaks: 'what a store holds that is decommissioned goes to others',
     changes: [{ file: rules, find: '  decommission,\n  drain,', replace: '  drain,' }],
-    hunt: {},
+    hunt: { only: ['drainStore', 'joinStore'], swarm: { stores: 5, replication: 3 } },
   },
   {
     name: 'replica-goes-to-a-machine-that-has-one',
