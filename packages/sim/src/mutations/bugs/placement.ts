@@ -78,18 +78,6 @@ export const placements: readonly Mutant[] = [
     hunt: { only: ['drainStore', 'joinStore'], swarm: { stores: 5, replication: 3 } },
   },
   {
-    name: 'replica-goes-to-a-machine-that-has-one',
-    breaks: 'a replica goes to a machine that holds none of its range, while there is one',
-    changes: [
-      {
-        file: rules,
-        find: 'const score = machines * 16 + leads + zones;',
-        replace: 'const score = leads + zones - machines;',
-      },
-    ],
-    hunt: {},
-  },
-  {
     name: 'row-not-written-after-a-move',
     breaks: 'the meta index follows every change of members',
     changes: [
@@ -97,18 +85,6 @@ export const placements: readonly Mutant[] = [
         file: 'packages/shard/src/store/range-reports.ts',
         find: 'return generation > 0 || (generation === 0 &&',
         replace: 'return (generation === 0 &&',
-      },
-    ],
-    hunt: {},
-  },
-  {
-    name: 'tombstone-forgotten',
-    breaks: 'a replica that was removed is not made again by what was said to it before',
-    changes: [
-      {
-        file: 'packages/shard/src/membership/replica-lifecycle.ts',
-        find: 'return replicaId >= (this.options.tombstones.get(rangeId) ?? 0);',
-        replace: 'return true;',
       },
     ],
     hunt: {},
