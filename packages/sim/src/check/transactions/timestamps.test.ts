@@ -230,4 +230,32 @@ describe('timestamps of transactions', () => {
       'holds',
     );
   });
+
+  it('do not go by answers that nobody was shown, but by those that were', () => {
+    const history = versions('x 5 u 20', 'x 20 t', 'y 20 t');
+    const t = trace('t', { committed: 20, writes: ['x', 'y'] });
+    const shown = (x: string | undefined, seen?: string): string => {
+      const r = trace('r', {});
+      for (const [name, value, version, when] of [
+        ['x', 'u|1', 5, seen === undefined ? 10 : 25],
+        ['x', 't|1', 20, 20],
+        ['y', 't|1', 20, 20],
+      ] as const) {
+        const read = { key: key(name), value, version: at(version), at: at(when) };
+        r.reads.push({ ...read, locked: false, askedAt: 0 });
+      }
+      r.onShown(
+        0,
+        new Map([
+          [key('x'), x],
+          [key('y'), 't|1'],
+        ]),
+      );
+      return judge(history, past, t, r);
+    };
+    expect(shown('t|1')).toBe('holds');
+    // The transaction's own write was shown: of the answers nothing is known.
+    for (const old of ['u|1', 'own']) expect(shown(old)).toMatch(/was no more when/);
+    expect(shown('t|1', 'too late')).toMatch(/read at .* of "x" it saw version/);
+  });
 });

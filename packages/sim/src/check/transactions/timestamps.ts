@@ -186,6 +186,7 @@ class TimestampCheck {
     let last: SeenRead | undefined;
     let first: { readonly read: SeenRead; readonly until: number } | undefined;
     for (const read of this.reads.get(trace) ?? []) {
+      if (read.dropped === true) continue;
       // Of what was absent no version says until when.
       const seen = this.history.of(read.key).find(({ timestamp }) => timestamp === read.version);
       if (seen === undefined) continue;
@@ -263,6 +264,7 @@ class TimestampCheck {
    * statement that read it last.
    */
   private isChecked(trace: TransactionTrace, read: SeenRead): boolean {
+    if (read.dropped === true) return false;
     if (trace.isolation === 'serializable') return true;
     if (!read.locked && !trace.writes.has(read.key)) return false;
     return this.reads.get(trace)?.findLast(({ key }) => key === read.key) === read;

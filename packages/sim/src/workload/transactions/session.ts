@@ -80,18 +80,21 @@ export class Session {
   }
 
   private async evaluated(keys: readonly Buffer[]): Promise<readonly (string | undefined)[]> {
-    const found = keys.map((): string | undefined => undefined);
+    const found = keys.map((): Uint8Array | undefined => undefined);
+    const from = this.trace.reads.length;
     const parts = this.transaction.evaluateKeys(keys, reading);
     if (parts === undefined) return this.getMany(keys);
     for await (const { positions, result, values } of parts) {
       values.forEach((value, i) => {
-        found[positions[i] ?? 0] = payloadOf(value);
+        found[positions[i] ?? 0] = value;
       });
       if (result === undefined) continue;
       for (const { position, value } of valuesRead(result))
-        found[positions[position] ?? 0] = payloadOf(Buffer.from(value));
+        found[positions[position] ?? 0] = Buffer.from(value);
     }
-    return found;
+    const shown = found.map((value) => value && Buffer.from(value).toString());
+    this.trace.onShown(from, new Map(keys.map((key, i) => [keyText(key), shown[i]])));
+    return found.map(payloadOf);
   }
 
   /** Of the keys that nobody else has locked. */

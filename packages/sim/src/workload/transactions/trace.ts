@@ -19,6 +19,11 @@ export interface ReadTrace {
   readonly locked: boolean;
   /** Whatever was acknowledged before must be seen. True time. */
   readonly askedAt: number;
+  /**
+   * Nobody was shown it: the snapshot moved while it was on its way, and it was repeated. It says nothing of the commit, but
+   * it must be what was there at its time.
+   */
+  dropped?: boolean;
 }
 
 export interface SpanTrace {
@@ -70,6 +75,20 @@ export class TransactionTrace {
   /** Reads of a snapshot see what was there when it may have been taken first. */
   get seesFrom(): number {
     return this.isolation === 'read committed' ? this.statementAt : this.beganAt;
+  }
+
+  /**
+   * Of answers since the `from`th that differ about a key, those other than what was shown were dropped.
+   * @param shown texts by key; undefined: absent
+   */
+  onShown(from: number, shown: ReadonlyMap<string, string | undefined>): void {
+    const since = this.reads.slice(from).filter(({ locked }) => !locked);
+    for (const [key, value] of shown) {
+      const answers = since.filter((read) => read.key === key);
+      const others = answers.filter((read) => read.value !== value);
+      // Its own writes are shown in place of what stores have answered.
+      if (others.length < answers.length) for (const read of others) read.dropped = true;
+    }
   }
 
   end(fate: Fate, at: number): void {

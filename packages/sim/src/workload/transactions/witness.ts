@@ -42,6 +42,7 @@ export class Witness {
           trace(context)?.reads.push({
             key: keyText(key),
             version: found.values[i]?.timestamp ?? 0,
+            value: textOf(found.values[i]?.value),
             at: found.readTimestamp,
             locked: false,
             askedAt,
@@ -86,7 +87,7 @@ export class Witness {
           trace(context)?.reads.push({
             key: keyText(evaluation.keys[i] ?? noBytes),
             ...(evaluated === undefined
-              ? { version: values[i]?.timestamp ?? 0 }
+              ? { version: values[i]?.timestamp ?? 0, value: textOf(values[i]?.value) }
               : { version: undefined, value: texts.get(i) }),
             at,
             locked: false,
@@ -127,6 +128,10 @@ export class Witness {
     };
     return overlaid(router, steps);
   }
+}
+
+function textOf(value: Uint8Array | undefined): string | undefined {
+  return value === undefined ? undefined : Buffer.from(value).toString();
 }
 
 /** The object, with some of its members replaced. */
