@@ -9,6 +9,7 @@ import {
   decodeIntent,
   decodeReport,
   encodeIntent,
+  type IndexRow,
   intentKey,
   intentSpan,
   reportSpan,
@@ -62,7 +63,7 @@ export function runStoreStatus(
   const { timeoutMs, json } = request;
   const failed = 'the stores are not known';
   return withCluster(config, { timeoutMs, failed, output }, async (router) => {
-    const lines = await storeLines(router, timeoutMs);
+    const lines = await storeLines(router, timeoutMs, await readIndex(router, timeoutMs));
     output.out(json ? `${JSON.stringify(lines)}\n` : `${storeText(lines)}\n`);
   });
 }
@@ -76,7 +77,7 @@ export function runStoreWish(
   const failed = `s${storeId}: ${wish} is not done`;
   return withCluster(config, { timeoutMs, failed, output }, async (router) => {
     const say = (line: string): void => output.out(`${line}\n`);
-    const lines = await storeLines(router, Math.min(timeoutMs, 10_000));
+    const lines = await storeLines(router, Math.min(timeoutMs, 10_000), 'not asked for');
     if (!lines.some((line) => line.storeId === storeId))
       throw new DbError('INVALID_ARGUMENT', 'no store of that number has ever joined');
     const intent = {
@@ -140,14 +141,18 @@ function leftText(storeId: number, duties: StoreDuties, forGood: boolean): strin
   return `s${storeId}: ${counts} are left that are known of; still waiting for ${waitingFor.join('; ')}.`;
 }
 
-export async function storeLines(router: Router, timeoutMs: number): Promise<StoreLine[]> {
+/** @param index of ranges, or why it is not known */
+async function storeLines(
+  router: Router,
+  timeoutMs: number,
+  index: readonly IndexRow[] | string,
+): Promise<StoreLine[]> {
   const intents = new Map<number, { draining: boolean; decommissioning: boolean }>();
   for (const { key, value } of await rowsOf(router, intentSpan, timeoutMs)) {
     const { draining = false, decommissioning = false } = decodeIntent(value) ?? {};
     const storeId = Buffer.from(key).readUInt32BE(key.length - 4);
     intents.set(storeId, { draining, decommissioning });
   }
-  const index = await readIndex(router, timeoutMs);
   const now = Date.now();
   return (await rowsOf(router, reportSpan, timeoutMs)).flatMap(({ value, timestamp }) => {
     const report = decodeReport(value);
