@@ -4,8 +4,8 @@
  */
 import type { Clock } from '@flotilla/base';
 
-/** Rows, or ranges, between two turns where each takes a microsecond or two. */
-export const itemsPerTurn = 512;
+/** Rows, or ranges, between two turns where each takes some microseconds, or 20 to be decoded first. */
+export const itemsPerTurn = 256;
 
 /** The rest of what is due now runs first. */
 export function nextTurn(clock: Clock): Promise<void> {
