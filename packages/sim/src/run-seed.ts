@@ -197,6 +197,7 @@ async function recover(
   const router = cluster.clients[0]?.router;
   if (router === undefined) throw new SimFailure('simulator', 'there is a client');
   await cluster.until(servesEverywhere(router, cluster), serveMsMax + 1000, 'every range serves');
+  await cluster.until(cluster.endDrains(), serveMsMax, 'wishes for stores are written');
   for (const list of record.lists()) {
     const read = router.get([nameToKey(list)], { timeoutMs: serveMsMax });
     const [found] = await cluster.until(read, serveMsMax + 1000, `${list} is read`);

@@ -48,6 +48,8 @@ export class Nemesis {
   private readonly rot: Rot;
   private readonly disconnected = new Set<Fault & { readonly kind: 'disconnect' }>();
   private ended = false;
+  /** Stores that were to drain for a while. */
+  private readonly drained = new Set<number>();
 
   constructor(options: NemesisOptions) {
     this.world = options.world;
@@ -206,8 +208,9 @@ export class Nemesis {
         this.joinStore();
         break;
       case 'drainStore':
-        this.wish(fault.store, { draining: true, decommissioning: fault.forGood });
-        if (!fault.forGood) this.later(fault.lastsMs, () => this.wish(fault.store, {}));
+        this.drain(fault.store, fault.forGood);
+        if (!fault.forGood)
+          this.later(fault.lastsMs, () => this.wish(fault.store, {}).catch(ignore));
         break;
       case 'loseStore': {
         const machine = this.machine(fault.store);
@@ -237,13 +240,27 @@ export class Nemesis {
     }
   }
 
+  /** Whoever drains a store for a while ends it: a store that drains takes nobody's place. */
+  async endDrains(): Promise<void> {
+    for (const store of this.drained) await this.wish(store, {});
+  }
+
   /** As the command of an operator, who does not look whether it came to pass. */
-  private wish(store: number, intent: { draining?: boolean; decommissioning?: boolean }): void {
+  private drain(store: number, forGood: boolean): void {
+    if (forGood) this.drained.delete(store);
+    else this.drained.add(store);
+    this.wish(store, { draining: true, decommissioning: forGood }).catch(ignore);
+  }
+
+  private async wish(
+    store: number,
+    intent: { draining?: boolean; decommissioning?: boolean },
+  ): Promise<void> {
     const { storeId } = this.machine(store);
     const key = intentKey(storeId);
     const put = { kind: 'put' as const, key, value: encodeIntent(intent) };
     const batch = { conditions: [], mutations: [put], deleteSpans: [] };
-    this.clients[0]?.router.write(batch).catch(() => {});
+    await this.clients[0]?.router.write(batch);
   }
 
   /** Everything of the network, the clocks and the schedule ends; disks and processes are the caller's. */
@@ -388,3 +405,5 @@ function leaderStatus({ store }: StoreMachine, range: number): RaftStatus | unde
   const raft = store && consensusOf(store);
   return raft?.statuses().find((each) => each.rangeId === range && each.role === 'leader');
 }
+
+function ignore(): void {}

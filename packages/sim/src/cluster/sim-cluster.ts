@@ -158,6 +158,11 @@ export class SimCluster {
       });
   }
 
+  /** What operators wished for stores for a while is over. Resolves when the cluster knows. */
+  endDrains(): Promise<void> {
+    return this.nemesis.endDrains();
+  }
+
   /** Everything that was done to the cluster ends; every process is started, but for those whose disks are damaged. */
   heal(): void {
     this.healed = true;
