@@ -1,5 +1,13 @@
 /** Wishes are looked up as they are where all of them are looked at. */
-import { compareBytes, rootEndKey, type Span, spanContains } from '@flotilla/base';
+import {
+  compareBytes,
+  keyMax,
+  rootEndKey,
+  type Span,
+  spanContains,
+  spanContainsSpan,
+  systemSpan,
+} from '@flotilla/base';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
@@ -8,11 +16,11 @@ import {
   type RangeWishes,
 } from './range-configuration.ts';
 
-/** Of people: what the cluster keeps of itself follows rules of its own. */
-const byte = fc.integer({ min: 8, max: 28 });
-const key = fc
-  .tuple(byte, fc.array(byte, { maxLength: 1 }))
-  .map(([first, more]) => Uint8Array.of(first, ...more));
+const byte = fc.integer({ min: 0, max: 20 });
+const key = fc.oneof(
+  fc.array(byte, { maxLength: 2 }).map((bytes) => Uint8Array.from(bytes)),
+  fc.constantFrom(systemSpan.startKey, systemSpan.endKey, keyMax),
+);
 const span: fc.Arbitrary<Span> = fc
   .tuple(key, key)
   .filter(([a, b]) => compareBytes(a, b) !== 0)
@@ -23,7 +31,7 @@ const wish: fc.Arbitrary<RangeConfiguration> = fc
   .record({
     at: span,
     replicas: fc.constantFrom(undefined, 1, 3, 5),
-    splitBytes: fc.constantFrom(undefined, 60, 600),
+    splitBytes: fc.constantFrom(undefined, 65_536, 131_072),
     leasePreference: fc.constantFrom(undefined, 'a', 'b'),
   })
   .map(({ at, ...wishes }) => ({ ...at, ...wishes }));
@@ -42,6 +50,15 @@ function wantedAt(all: readonly RangeConfiguration[], at: Uint8Array): RangeWish
   };
 }
 
+/** With as many replicas of what the cluster keeps of itself as are wanted anywhere, where nobody says otherwise of it. */
+function withSystem(all: readonly RangeConfiguration[]): RangeConfiguration[] {
+  const most = Math.max(0, ...all.map(({ replicas = 0 }) => replicas));
+  const wider = all.filter((each) => spanContainsSpan(each, systemSpan));
+  const { replicas = 3 } = wantedAt(wider, systemSpan.startKey);
+  const isSaid = wider.some((each) => each.replicas && spanContainsSpan(systemSpan, each));
+  return most > replicas && !isSaid ? [...all, { ...systemSpan, replicas: most }] : [...all];
+}
+
 const unique = <T extends RangeConfiguration>(all: T[]): T[] => [
   ...new Map(all.map((each) => [`${each.startKey}/${each.endKey}`, each])).values(),
 ];
@@ -52,17 +69,18 @@ it('knows what is wanted at a key', () => {
       const all = unique(drawn);
       const configurations = new RangeConfigurations(all);
       for (const at of [...keys, ...all.flatMap(({ startKey, endKey }) => [startKey, endKey])])
-        expect(configurations.at(at)).toEqual(wantedAt(all, at));
+        expect(configurations.at(at)).toEqual(wantedAt(withSystem(all), at));
     }),
   );
 });
 
 it('cuts a range in the middle of the places where it has to be cut, until it is cut at all of them', () => {
   fc.assert(
-    fc.property(fc.array(wish, { maxLength: 12 }), span, (all, range) => {
+    fc.property(fc.array(wish, { maxLength: 12 }), span, (drawn, range) => {
+      const all = unique(drawn);
       const configurations = new RangeConfigurations(all);
       const wanted = new Set(
-        all
+        withSystem(all)
           .flatMap(({ startKey, endKey }) => [startKey, endKey])
           .filter((at) => spanContains(range, at) && compareBytes(at, rootEndKey) >= 0)
           .filter((at) => compareBytes(at, range.startKey) > 0)
