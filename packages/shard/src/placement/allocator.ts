@@ -74,6 +74,13 @@ const settleMs = 5000;
 const firstRestMs = 5000;
 const longestRestMs = 5 * 60_000;
 
+/**
+ * Who leads the first range again so soon goes on with what it has seen: a hand-over of that range to a store that is dead, and
+ * not known to be, comes to nothing but a new term, and would be tried for ever by one who had to find out anew. After a longer
+ * while nobody may have been able to write a row, and silence says nothing.
+ */
+const sameEyesMs = 5000;
+
 interface UnderWay {
   readonly action: PlacementAction;
   /** Undefined: not yet. */
@@ -109,6 +116,8 @@ export class Allocator {
   private calmSinceMs = 0;
   /** In this round, for other stores. */
   private waitedMs = 0;
+  /** At the rows of stores. */
+  private lookedAtMs = Number.NEGATIVE_INFINITY;
   /** As it was seen last. */
   private wishes: RangeConfigurations | undefined;
 
@@ -166,6 +175,7 @@ export class Allocator {
     const options = { ...this.options, cache: this.cache, waited };
     const gathered = await gather(options, first, times, known);
     if (gathered === undefined || !this.leads(first)) return false;
+    this.lookedAtMs = nowMs;
     if (gathered !== known) this.calmSinceMs = nowMs;
     for (const event of this.news.of(gathered.stores)) this.events.say(event);
     this.sayWishes(gathered);
@@ -184,11 +194,13 @@ export class Allocator {
 
   private async begin(term: number, first: Replica): Promise<void> {
     this.term = term;
-    this.sightings = new Sightings(this.options);
+    if (this.options.clock.nowMs() - this.lookedAtMs > sameEyesMs) {
+      this.sightings = new Sightings(this.options);
+      this.rests = new Map();
+      this.leaseRests = new Map();
+    }
     this.news = new StoreNews();
     this.underWay = new Map();
-    this.rests = new Map();
-    this.leaseRests = new Map();
     this.leaders = new Map();
     this.lastStuck = '';
     this.failures = [];
