@@ -24,6 +24,10 @@ it.each(seeds)('seed %i holds: %s', async (seed) => {
   expect(leaders).toBeGreaterThan(0);
 });
 
+it('a store that dies is replaced, though it was to lead the first range', async () => {
+  expect((await runSeed(824)).failure?.message).toBeUndefined();
+});
+
 it('a seed is the same twice, and another one is another', async () => {
   const first = await runSeed(1003);
   const again = await runSeed(1003);
