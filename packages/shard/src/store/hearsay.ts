@@ -4,8 +4,8 @@
  */
 import {
   clusterIdBytes,
-  compareBytes,
   ExitCode,
+  equalBytes,
   FatalError,
   type StoreId,
   toHex,
@@ -25,7 +25,7 @@ export interface Self {
 /** What somebody heard of a log that is longer than this one. */
 export function provenOld(answers: readonly Discovery[], self: Self): ToldLog | undefined {
   for (const { clusterId, heardIncarnation, heardLogBatch } of answers) {
-    if (heardLogBatch === 0 || !isSame(clusterId, self.clusterId)) continue;
+    if (heardLogBatch === 0 || !equalBytes(clusterId, self.clusterId)) continue;
     const told = { incarnation: heardIncarnation, logBatch: heardLogBatch };
     const ownWord = heardIncarnation === self.start.incarnation && self.toldBatch !== undefined;
     const isOld = ownWord
@@ -49,7 +49,7 @@ export function otherCluster(
   let other: Uint8Array | undefined;
   for (const { storeId, clusterId, commits } of answers) {
     if (clusterId.length !== clusterIdBytes) continue;
-    if (isSame(clusterId, self.clusterId)) {
+    if (equalBytes(clusterId, self.clusterId)) {
       if (commits) return undefined;
       if (storeId !== self.storeId) own.add(storeId);
     } else {
@@ -81,10 +81,6 @@ export function haveAnswered(
 ): boolean {
   const found = new Set<number>();
   for (const { storeId, clusterId } of answers)
-    if (peers.has(storeId) && isSame(clusterId, own)) found.add(storeId);
+    if (peers.has(storeId) && equalBytes(clusterId, own)) found.add(storeId);
   return found.size === peers.size;
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return compareBytes(one, other) === 0;
 }

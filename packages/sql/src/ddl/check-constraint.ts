@@ -1,7 +1,8 @@
-/** CHECK of a table in the making. Called by `table-draft.ts`. */
+/** CHECK of a table in the making, and what holds for every CHECK. Called by `table-draft.ts` and `domains.ts`. */
 import type { Constraint } from 'libpg-query';
 import { refuseOthers } from '../bind/ast.ts';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
+import type { Expression } from '../bind/expression.ts';
 import { markColumns, some } from '../bind/expression-tree.ts';
 import { printStored, tableScope } from '../bind/stored-expression.ts';
 import type { CheckDescriptor, TableDescriptor } from '../catalog/descriptor.ts';
@@ -38,8 +39,7 @@ export async function checkOf(draft: Checked, constraint: Constraint): Promise<C
     constraint.raw_expr,
     'CHECK',
   );
-  if (some(bound, (one) => one.kind === 'subquery'))
-    throw new SqlError('0A000', 'cannot use subquery in check constraint');
+  refuseQueries(bound);
   const used: boolean[] = [];
   markColumns(bound, used);
   const [only, second] = Object.keys(used).map(Number);
@@ -50,4 +50,10 @@ export async function checkOf(draft: Checked, constraint: Constraint): Promise<C
     name,
     expression: printStored(bound, draft.table),
   };
+}
+
+/** Of a table's CHECK, and of a domain's. Throws 0A000. */
+export function refuseQueries(bound: Expression): void {
+  if (some(bound, (one) => one.kind === 'subquery'))
+    throw new SqlError('0A000', 'cannot use subquery in check constraint');
 }

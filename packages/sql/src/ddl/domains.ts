@@ -6,8 +6,6 @@ import type { AlterDomainStmt, Constraint, CreateDomainStmt, Node } from 'libpg-
 import { nameParts, refuseOthers } from '../bind/ast.ts';
 import { ExpressionBinder } from '../bind/bind-expression.ts';
 import { bindDefault } from '../bind/default.ts';
-import type { Expression } from '../bind/expression.ts';
-import { some } from '../bind/expression-tree.ts';
 import { bindDomainCheck, printStored, valueScope } from '../bind/stored-expression.ts';
 import { bindTypeName } from '../bind/type-name.ts';
 import type { ColumnDefault, DomainDescriptor, TypeDescriptor } from '../catalog/descriptor.ts';
@@ -16,6 +14,7 @@ import { SqlError } from '../sql-error.ts';
 import { baseType, type Domain, type DomainCheck } from '../types/domain.ts';
 import { arrayTypeOf, plainType, type SqlType } from '../types/type.ts';
 import { applyWork } from './apply-work.ts';
+import { refuseQueries } from './check-constraint.ts';
 import type { DdlContext } from './ddl-context.ts';
 import { chooseName } from './object-names.ts';
 import { TableDraft } from './table-draft.ts';
@@ -169,11 +168,6 @@ async function checkOf(
     expression: printStored(bound, undefined, { name: '', type, modifier: -1 }),
     ...(constraint.skip_validation === true ? { notValid: true } : {}),
   };
-}
-
-function refuseQueries(bound: Expression): void {
-  if (some(bound, (one) => one.kind === 'subquery'))
-    throw new SqlError('0A000', 'cannot use subquery in check constraint');
 }
 
 /** Throws 42809, and as `findType`. */
