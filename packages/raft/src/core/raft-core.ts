@@ -205,8 +205,8 @@ export type TransferResult =
   | { readonly ok: true }
   | {
       readonly ok: false;
-      /** `notReady`: the target waits for a snapshot. */
-      readonly reason: 'notLeader' | 'notVoter' | 'self' | 'inProgress' | 'notReady';
+      /** `notReady`: the target waits for a snapshot. `notHeard`: nothing was heard of it within E. */
+      readonly reason: 'notLeader' | 'notVoter' | 'self' | 'inProgress' | 'notReady' | 'notHeard';
     };
 
 export interface RaftStatus {

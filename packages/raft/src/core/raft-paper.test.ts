@@ -1005,6 +1005,21 @@ describe('leadership transfer', () => {
       },
     );
   });
+
+  test('thesis §3.10: nothing is handed to one that was silent for E: the lease stays, and proposals go on', () => {
+    const group = led();
+    for (const silentSince = group.now; group.now < silentSince + E; ) {
+      group.beat(1, [1, 3]);
+      group.drop({ to: 2 });
+    }
+    const to = (id: number): unknown =>
+      group.act(1, (core, now) => core.transferLeadership(toReplicaId(id), now));
+    expect(to(2)).toEqual({ ok: false, reason: 'notHeard' });
+    expect(leaseOf(group, 1)).toBe(true);
+    expect(group.propose(1, 'x').ok).toBe(true);
+    group.settle();
+    expect(to(2)).toEqual({ ok: true });
+  });
 });
 
 describe('clients and limits', () => {

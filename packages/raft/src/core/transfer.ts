@@ -6,7 +6,7 @@
 import { assert, probe, type ReplicaId } from '@flotilla/base';
 import type { TimeoutNow } from '../messages.ts';
 import { campaign } from './election.ts';
-import { updateLease } from './lease.ts';
+import { isHeard, updateLease } from './lease.ts';
 import { isVoter } from './quorum.ts';
 import type { TransferResult } from './raft-core.ts';
 import type { LeaderRole, RaftState } from './state.ts';
@@ -22,7 +22,11 @@ export function transferLeadership(
   // One that only the outgoing configuration has is about to lose its vote.
   if (!state.configuration.voters.includes(target)) return { ok: false, reason: 'notVoter' };
   if (leader.transfer !== undefined) return { ok: false, reason: 'inProgress' };
-  if (leader.progress.get(target)?.state === 'snapshot') return { ok: false, reason: 'notReady' };
+  const peer = leader.progress.get(target);
+  assert(peer !== undefined, 'a voter is a member');
+  if (peer.state === 'snapshot') return { ok: false, reason: 'notReady' };
+  // The lease would be given up, and E without proposals spent, for one that is probably dead.
+  if (!isHeard(state, peer, now)) return { ok: false, reason: 'notHeard' };
   leader.leaseForfeited = true;
   updateLease(state);
   leader.reelectionDueMs = Infinity;

@@ -275,12 +275,17 @@ export class Allocator {
     const byId = new Map(actions.map((action) => [action.rangeId, action]));
     for (const range of ranges) {
       const action = byId.get(range.descriptor.rangeId);
-      if (action !== undefined) this.carryOut(action, range, alone.has(action.rangeId));
+      if (action !== undefined) this.carryOut(action, range, first, alone.has(action.rangeId));
     }
   }
 
   /** @param isTold its end too is an event of its own */
-  private carryOut(action: PlacementAction, range: RangePicture, isTold: boolean): void {
+  private carryOut(
+    action: PlacementAction,
+    range: RangePicture,
+    first: Replica,
+    isTold: boolean,
+  ): void {
     const { logger, clock, onFatal } = this.options;
     const { rangeId, rule } = action;
     const { term } = this;
@@ -288,7 +293,8 @@ export class Allocator {
     this.underWay.set(rangeId, entry);
     if (action.kind === 'transfer') this.rest(this.leaseRests, rangeId);
     const startedAt = clock.nowMs();
-    this.executor.run(action, range).then(({ ok, text }) => {
+    const isVoid = (): boolean => first.leaseholder?.term !== term;
+    this.executor.run(action, range, isVoid).then(({ ok, text }) => {
       const seconds = ((clock.nowMs() - startedAt) / 1000).toFixed(1);
       logger.info({ action, ok, text, seconds }, 'placement_action_ended');
       if (this.term !== term) return;

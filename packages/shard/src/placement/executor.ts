@@ -28,28 +28,35 @@ const betweenMs = 200;
 /** Silences in a row after which the change is left to be decided anew. */
 const silencesMax = 6;
 
+type AskedClient = Pick<StoreClient, 'request' | 'pause' | 'isStopped'>;
+
 export class Executor {
-  private readonly client: StoreClient;
+  private readonly client: AskedClient;
   private readonly clock: Clock;
 
-  constructor(client: StoreClient, clock: Clock) {
+  constructor(client: AskedClient, clock: Clock) {
     this.client = client;
     this.clock = clock;
   }
 
+  /** @param isVoid somebody else decides now: what was decided is asked for no more. A leaseholder may still finish it */
   run(
     action: PlacementAction,
     range: { readonly descriptor: RangeDescriptor; readonly leaseholder: StoreId | undefined },
+    isVoid: () => boolean,
   ): Promise<ActionOutcome> {
     return action.kind === 'change'
-      ? this.change(action, range.descriptor, range.leaseholder)
+      ? this.change(action, range, isVoid)
       : this.transfer(action, range.descriptor);
   }
 
   private async change(
     action: PlacementAction & { readonly kind: 'change' },
-    before: RangeDescriptor,
-    leaseholder: StoreId | undefined,
+    {
+      descriptor: before,
+      leaseholder,
+    }: { readonly descriptor: RangeDescriptor; readonly leaseholder: StoreId | undefined },
+    isVoid: () => boolean,
   ): Promise<ActionOutcome> {
     const { rangeId, add, remove } = action;
     const deadlineAtMs = this.clock.nowMs() + changeTimeoutMs;
@@ -58,6 +65,8 @@ export class Executor {
     let to = leaseholder ?? voterStores(before)[0];
     let silences = 0;
     while (to !== undefined && this.clock.nowMs() < deadlineAtMs && !this.client.isStopped) {
+      if (isVoid())
+        return { ok: false, text: 'another leaseholder of the first range decides now' };
       const changeReplicas = { add: [...add], remove: [...remove], expectedGeneration };
       const { generation } = descriptor;
       const body = { rangeId, generation, changeReplicas };

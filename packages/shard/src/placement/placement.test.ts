@@ -232,6 +232,30 @@ it('looks again soon when it has waited for a part of the index that nobody led'
   await cluster.stopAll();
 });
 
+it('repairs though the lease of the first range comes and goes every few seconds', async () => {
+  const ranges = initialRanges([1, 2, 4].map(toStoreId), 10);
+  const cluster = await clusterOf({ stores: 4, founding: 4, ranges });
+  const client = cluster.client();
+  cluster.crash(toStoreId(4));
+  const deadline = cluster.clock.nowMs() + 4 * settings.deadAfterMs;
+  let terms = 0;
+  while (countsOf(cluster).replicas[3] !== 0) {
+    expect(cluster.clock.nowMs(), `after ${terms} terms`).toBeLessThan(deadline);
+    await cluster.run(2500);
+    const first = rangesOf(cluster).find(({ descriptor }) => descriptor.startKey.length === 0);
+    const { descriptor, leader } = present(first, 'the first range');
+    if (leader === undefined) continue;
+    const { rangeId, generation, replicas } = descriptor;
+    const other = replicas.find(({ storeId }) => storeId !== leader && storeId !== 4);
+    const transferLease = { targetStoreId: present(other, 'another replica').storeId };
+    const asked = client.request(leader, { rangeId, generation, transferLease });
+    if ((await cluster.until(asked))?.transferLease?.ok === true) terms++;
+  }
+  expect(terms).toBeGreaterThan(5);
+  expect(cluster.fatal).toEqual([]);
+  await cluster.stopAll();
+});
+
 it('drains leases, and gives them back', async () => {
   const cluster = await clusterOf({ stores: 3 });
   await intend(cluster, 1, { draining: true });

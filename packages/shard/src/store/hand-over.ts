@@ -27,8 +27,8 @@ export async function handOver(options: HandOverOptions): Promise<void> {
       if (target === undefined) continue;
       left++;
       if (asked.has(replica.rangeId)) continue;
-      asked.add(replica.rangeId);
-      raft.transferLeadership(replica.rangeId, target.replicaId);
+      if (raft.transferLeadership(replica.rangeId, target.replicaId).ok)
+        asked.add(replica.rangeId);
     }
     if (left === 0 || clock.nowMs() >= deadlineMs) return;
     await new Promise<void>((resolve) => void clock.setTimer(pollMs, resolve));
