@@ -27,8 +27,7 @@ export async function handOver(options: HandOverOptions): Promise<void> {
       if (target === undefined) continue;
       left++;
       if (asked.has(replica.rangeId)) continue;
-      if (raft.transferLeadership(replica.rangeId, target.replicaId).ok)
-        asked.add(replica.rangeId);
+      if (raft.transferLeadership(replica.rangeId, target.replicaId).ok) asked.add(replica.rangeId);
     }
     if (left === 0 || clock.nowMs() >= deadlineMs) return;
     await new Promise<void>((resolve) => void clock.setTimer(pollMs, resolve));

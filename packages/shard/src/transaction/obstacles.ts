@@ -144,5 +144,5 @@ function lastChange(core: LeaseholderCore, name: string, key: Buffer): number {
   if (underWay !== undefined) return underWay.timestamp;
   const stored = newestStored(state, name, key);
   if (stored !== undefined) return storedTimestamp(stored);
-  return Math.min(memory.lastDeletion, memory.recent?.floor ?? Infinity);
+  return Math.min(memory.lastDeletion, memory.recent?.missesUpTo(name) ?? Infinity);
 }

@@ -43,6 +43,14 @@ export interface ReadProgress {
   lookUps: number;
 }
 
+/** A walk through data and history on behalf of a check. */
+export interface LookUp {
+  /** As far as it looks. */
+  readonly until: number;
+  /** The timestamp of a write in (since, until], or 0. */
+  readonly found: Promise<number>;
+}
+
 export type Verdict =
   | { readonly kind: 'holds' }
   | { readonly kind: 'failed'; readonly index: number; readonly foundTimestamp: number }
@@ -142,7 +150,7 @@ function judgeKey(context: ReadCheckContext, check: ReadCheck, upTo: number): nu
   const { memory, view } = context;
   const { name, since } = check;
   const recent = memory.recent;
-  if (recent !== undefined && since >= recent.floor) return recent.findKey(name, since, upTo);
+  if (recent?.knowsKey(name, since)) return recent.findKey(name, since, upTo);
   const underWay = view.overlay.get(name);
   const stored = newestStored(view, name, check.startKey);
   if (stored === undefined && underWay === undefined)
@@ -159,8 +167,10 @@ function judgeSpan(
   upTo: number,
 ): number | 'unknown' {
   const { recent } = memory;
-  if (recent === undefined || check.since < recent.floor) return 'unknown';
-  return recent.findSpan(check.name, check.endName, check.since, upTo);
+  const { name, endName, since } = check;
+  return recent?.knowsSpan(name, endName, since)
+    ? recent.findSpan(name, endName, since, upTo)
+    : 'unknown';
 }
 
 /** Raises the read-timestamp cache: nothing is written up to `timestamp` any more to what was read. */

@@ -8,6 +8,7 @@ import type { Attempt, LeaseholderCore } from '../replica/leaseholder-core.ts';
 import {
   bumpReads,
   judge,
+  type LookUp,
   lookUp,
   type ReadCheck,
   type ReadCheckRequest,
@@ -54,25 +55,46 @@ export function validateReads(
         return { kind: 'later', answer: core.busy() };
       const check = checks[verdict.index];
       if (check !== undefined) {
-        // Nothing is written up to here from now on; what comes above is among the recent writes.
-        const until = Math.min(upTo, lastTimestamp);
-        bumpReads(memory, [check], until, transaction);
-        runLookUp(core, attempt, { check, index: verdict.index, until });
+        const lookUp = joinLookUp(core, check, upTo, transaction);
+        afterLookUp(core, attempt, { check, index: verdict.index, lookUp });
       }
       return { kind: 'later', answer: undefined };
     }
   }
 }
 
-function runLookUp(
+/** The one that an earlier attempt of the same request has begun, if it still runs: it may take longer than an attempt. */
+function joinLookUp(
+  core: LeaseholderCore,
+  check: ReadCheck,
+  upTo: number,
+  transaction: string,
+): LookUp {
+  const { memory, lastTimestamp, context } = core;
+  const { name, endName, since } = check;
+  const what = JSON.stringify([transaction, since, upTo, name, endName]);
+  const underWay = memory.lookUps.get(what);
+  if (underWay !== undefined) return underWay;
+  probe('readCheckLookedUp');
+  // Nothing is written up to here from now on; what comes above is among the recent writes.
+  const until = Math.min(upTo, lastTimestamp);
+  bumpReads(memory, [check], until, transaction);
+  const found = lookUp(core.view(), check, until, context.limits.scanChunkRows).finally(() =>
+    memory.lookUps.delete(what),
+  );
+  const begun = { until, found };
+  memory.lookUps.set(what, begun);
+  return begun;
+}
+
+function afterLookUp(
   core: LeaseholderCore,
   attempt: Attempt,
-  { check, index, until }: { check: ReadCheck; index: number; until: number },
+  { check, index, lookUp }: { check: ReadCheck; index: number; lookUp: LookUp },
 ): void {
-  probe('readCheckLookedUp');
-  lookUp(core.view(), check, until, core.context.limits.scanChunkRows)
+  lookUp.found
     .then((foundTimestamp) => {
-      if (foundTimestamp === 0) check.since = until;
+      if (foundTimestamp === 0) check.since = lookUp.until;
       else if (attempt.reads !== undefined) attempt.reads.failed = { index, foundTimestamp };
       core.again(attempt);
     })

@@ -1,14 +1,17 @@
 /**
  * The latest writes of a range that transactions read, so that "was any of this written since?" needs no look at data and
- * history. Complete for every timestamp above `floor`. Belongs to one leaseholder; noted when a write is evaluated. Kept
- * only while somebody asks: a range that nobody reads in transactions pays one comparison per write.
+ * history. The last some thousand are known one by one, of older ones about where they were. Belongs to one leaseholder;
+ * noted when a write is evaluated. Kept only while somebody asks: a range that nobody reads in transactions pays one
+ * comparison per write.
  */
+import { OlderWrites } from './older-writes.ts';
 
 const entriesDefault = 4096;
 
 export class RecentWrites {
   /** Writes at or below it may be missing. */
-  floor: number;
+  private readonly floor: number;
+  private readonly older = new OlderWrites();
   private readonly names: string[] = [];
   private readonly timestamps: number[] = [];
   private readonly newest = new Map<string, number>();
@@ -31,7 +34,7 @@ export class RecentWrites {
     } else {
       const oldName = names[this.next] ?? '';
       const oldTimestamp = timestamps[this.next] ?? 0;
-      this.floor = Math.max(this.floor, oldTimestamp);
+      this.older.add(oldName, oldTimestamp);
       if (newest.get(oldName) === oldTimestamp) newest.delete(oldName);
       names[this.next] = name;
       timestamps[this.next] = timestamp;
@@ -43,6 +46,21 @@ export class RecentWrites {
   /** Of the key's newest write, if it is among these; else 0. */
   newestOf(name: string): number {
     return this.newest.get(name) ?? 0;
+  }
+
+  /** Writes of the key up to here may be missing. */
+  missesUpTo(name: string): number {
+    return Math.max(this.floor, this.older.ofKey(name));
+  }
+
+  /** Whether every write of the key above `since` is among these. */
+  knowsKey(name: string, since: number): boolean {
+    return since >= this.missesUpTo(name);
+  }
+
+  /** Whether every write above `since` to a key in [start, end) is among these. */
+  knowsSpan(start: string, end: string, since: number): boolean {
+    return since >= this.floor && since >= this.older.ofSpan(start, end);
   }
 
   /** @returns the timestamp of a write of the key in (since, upTo], or 0 */

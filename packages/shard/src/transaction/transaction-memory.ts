@@ -16,6 +16,7 @@ import {
   type TransactionRecord,
 } from '../state/transaction-rows.ts';
 import type { IntentChange, RecordChange, TransactionState } from '../state/transaction-state.ts';
+import type { LookUp } from './read-checks.ts';
 import { ReadTimestampCache } from './read-timestamp-cache.ts';
 import { RecentWrites } from './recent-writes.ts';
 
@@ -36,6 +37,8 @@ export class TransactionMemory {
   recent: RecentWrites | undefined;
   /** Not below the timestamp of any deletion that was evaluated. */
   lastDeletion = 0;
+  /** Under way, by what they look for. */
+  readonly lookUps: Map<string, LookUp> = new Map();
   private watchedAt = 0;
   private readonly applied: () => TransactionState;
   /** Of transactions that are committed, as their coordinators say; their records may not say so yet. */
