@@ -98,6 +98,7 @@ class Side {
       }),
     });
     this.transfers = new SnapshotTransfers({
+      storeId,
       clock: world.clock,
       engine: this.engine,
       turns: this.turns,
@@ -435,6 +436,46 @@ describe('a snapshot', () => {
     expect(await world.settled(world.send())).toMatchObject({ ok: true, index: 42 });
     expect(dropped).toBe(3);
     expect(world.two.installed.length).toBe(1);
+  });
+
+  it('is none of the business of one that goes the other way under the same number', async () => {
+    world = new World();
+    await world.fill(200);
+    const there = world.send();
+    const back = world.two.transfers.send({
+      replica: replicaOf({
+        ...senderState(),
+        descriptor: { ...descriptor, rangeId: toRangeId(8) },
+      }),
+      toReplicaId: 1,
+      toStore: toStoreId(1),
+      term: 4,
+      inVain: () => undefined,
+    });
+    // It holds nothing, and ends long before the other.
+    expect(await world.settled(back)).toMatchObject({ ok: true, index: 42 });
+    expect(await world.settled(there)).toMatchObject({ ok: true, index: 42, reason: '' });
+    expectInstalled(21);
+    world.expectNothingHeld();
+  });
+
+  it('is not read from a replica that was removed: its rows are being deleted', async () => {
+    world = new World();
+    await world.fill(50);
+    world.one.filter = (message) => {
+      if (message.kind === 'pull' && !world.replica.isRemoved) {
+        world.replica.retire();
+        const key = new StorageSpace(9).dataKey(Buffer.from('c\x007'));
+        void world.one.turns.write(() => [{ type: 'del', key }]);
+      }
+      return true;
+    };
+    const result = await world.settled(world.send());
+    expect(result).toMatchObject({ ok: false, reason: 'the replica is removed' });
+    await world.run(100);
+    expect(world.two.installed).toEqual([]);
+    expect(world.two.reclaimed).toEqual([21]);
+    world.expectNothingHeld();
   });
 
   it('gives way to a newer one of the same range', async () => {
