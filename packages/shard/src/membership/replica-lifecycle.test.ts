@@ -18,7 +18,7 @@ import { describe, expect, it } from 'vitest';
 import { EngineTurns } from '../engine/engine-turns.ts';
 import { type RangeDescriptor, ReplicaRole } from '../range-descriptor.ts';
 import { Replica } from '../replica/replica.ts';
-import type { Offer } from '../snapshot/messages.ts';
+import { type Offer, SnapshotOutcome } from '../snapshot/messages.ts';
 import { type RangeState, rangeCheckpointRow } from '../state/range-checkpoint.ts';
 import { SessionTable } from '../state/session-table.ts';
 import { storageIdsIn, tombstoneRow } from '../state/storage-census.ts';
@@ -491,6 +491,36 @@ describe('a replica', () => {
     expect(lifecycle.refuseState(offerOf(good), without)).toContain('no member');
     const other = { ...good, descriptor: { ...good.descriptor, rangeId: toRangeId(8) } };
     expect(lifecycle.refuseState({ ...offerOf(good), rangeId: 8 }, other)).toBe('overlaps r7');
+  });
+
+  it('takes no snapshot over a range that came while its rows did', async () => {
+    const machine = new Machine(1);
+    const { lifecycle, replicas, engine } = await machine.open();
+    const left = stateAt(50, lifecycle.newStorageId());
+    // What the left one is to be cut into, on the stores that are ahead.
+    const right: RangeState = {
+      ...stateAt(20, lifecycle.newStorageId()),
+      descriptor: { ...left.descriptor, rangeId: toRangeId(8), startKey: Buffer.from('m') },
+    };
+    const offers = { left: offerOf(left), right: { ...offerOf(right), rangeId: 8 } };
+    for (const { descriptor: wanted } of [left, right])
+      lifecycle.onUnknownGroup(toStoreId(2), {
+        kind: 'appendEntriesRequest',
+        rangeId: wanted.rangeId,
+        to: toReplicaId(3),
+      } as never);
+    await machine.settle();
+    expect(lifecycle.refuseState(offers.right, right)).toBeUndefined();
+    const both = [lifecycle.install(offers.left, left), lifecycle.install(offers.right, right)];
+    expect(await Promise.all(both)).toMatchObject([
+      { ok: true, index: 50 },
+      { ok: false, outcome: SnapshotOutcome.SNAPSHOT_FAILED, reason: 'overlaps r7' },
+    ]);
+    expect([...replicas.keys()]).toEqual([7]);
+    // It can still arise by the split that is to come.
+    expect(lifecycle.isBeingReplaced(toRangeId(8))).toBe(false);
+    expect(lifecycle.expect(toRangeId(8), toReplicaId(3))).toBe(true);
+    expect(engine.rows().filter(({ key }) => key[0] === 0x72).length).toBe(1);
   });
 
   it('whose snapshot the log refuses keeps its state, and one that is undecided keeps both', async () => {

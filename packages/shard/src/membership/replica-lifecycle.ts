@@ -250,8 +250,10 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
       // Above what is applied here, no checkpoint can have, or get, a row of this index.
       const refused = this.refuseOffer({ ...offer, index: state.appliedIndex });
       if (refused !== undefined) return { ok: false, ...refused };
-      if (isStopping())
-        return { ok: false, outcome: SnapshotOutcome.SNAPSHOT_FAILED, reason: 'stopping' };
+      // Another range may have come over these keys since the first chunk: what it is cut into is its own to make.
+      const reason = isStopping() ? 'stopping' : this.refuseState(offer, state);
+      if (reason !== undefined)
+        return { ok: false, outcome: SnapshotOutcome.SNAPSHOT_FAILED, reason };
       if (isJoint(state.descriptor)) probe('snapshotDuringConfigurationChange');
       const staged: Staged = { state, replaced: undefined };
       this.staged.set(rangeId, staged);
