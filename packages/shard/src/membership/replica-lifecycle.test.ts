@@ -13,7 +13,12 @@ import {
   toTerm,
 } from '@flotilla/base';
 import { ManualClock, MemoryDisk } from '@flotilla/base/testing';
-import { type MultiRaft, openWriteAheadLog, type WriteAheadLog } from '@flotilla/raft';
+import {
+  type GroupWrite,
+  type MultiRaft,
+  openWriteAheadLog,
+  type WriteAheadLog,
+} from '@flotilla/raft';
 import { describe, expect, it } from 'vitest';
 import { EngineTurns } from '../engine/engine-turns.ts';
 import { type RangeDescriptor, ReplicaRole } from '../range-descriptor.ts';
@@ -91,6 +96,7 @@ class Life {
   readonly wal: WriteAheadLog;
   private readonly reclaimer: StorageReclaimer;
   groups: number[] = [];
+  settleBirths: () => Promise<void> = async () => {};
   readonly received: unknown[] = [];
 
   constructor(
@@ -153,7 +159,7 @@ class Life {
       createReplica: create,
       tombstones: found.tombstones,
       nextStorageId: found.nextStorageId,
-      births: () => ({ settle: async () => {}, onSettled: () => {} }),
+      births: () => ({ settle: () => this.settleBirths(), onSettled: () => {} }),
       reclaim: (unused) => this.reclaimer.reclaim(unused),
       stopReceiving: () => {},
       isStopping: () => false,
@@ -285,19 +291,7 @@ class Machine {
     await life.turns.write(() => [rangeCheckpointRow(state)]);
     await this.engine.flush();
     life.wal.group(rangeId);
-    const hardState = { currentTerm: toTerm(2), votedFor: undefined, commitIndex: toLogIndex(0) };
-    await life.wal.append([
-      {
-        rangeId,
-        hardState,
-        entries: Array.from({ length: 10 }, (_, i) => ({
-          index: toLogIndex(i + 1),
-          term: toTerm(2),
-          kind: 'noop' as const,
-          data: Buffer.alloc(0),
-        })),
-      },
-    ]);
+    await life.wal.append([noops(1, 10)]);
     await life.wal.checkpoint(
       { applied: [{ rangeId, appliedIndex: toLogIndex(10) }], hlcUpperBound: 1 },
       [],
@@ -306,6 +300,19 @@ class Machine {
     await this.settle();
     await this.open();
   }
+}
+
+function noops(from: number, to: number): GroupWrite {
+  return {
+    rangeId,
+    hardState: { currentTerm: toTerm(2), votedFor: undefined, commitIndex: toLogIndex(0) },
+    entries: Array.from({ length: to - from + 1 }, (_, i) => ({
+      index: toLogIndex(from + i),
+      term: toTerm(2),
+      kind: 'noop' as const,
+      data: Buffer.alloc(0),
+    })),
+  };
 }
 
 /** Crashes at every operation of `work` in turn, and looks at what the next life finds. */
@@ -521,6 +528,33 @@ describe('a replica', () => {
     expect(lifecycle.isBeingReplaced(toRangeId(8))).toBe(false);
     expect(lifecycle.expect(toRangeId(8), toReplicaId(3))).toBe(true);
     expect(engine.rows().filter(({ key }) => key[0] === 0x72).length).toBe(1);
+  });
+
+  it('keeps the row of a checkpoint that was taken where a snapshot stands, while that was being installed', async () => {
+    const machine = new Machine(1);
+    await machine.found();
+    const life = present(machine.life, 'a life');
+    // Another leader had the log that this replica lacked, up to the very entry.
+    life.settleBirths = async () => {
+      await life.wal.append([noops(11, 12)]);
+      const replica = present(life.replicas.get(rangeId), 'the replica');
+      replica.appliedIndex = 12;
+      await life.checkpointer.takeNow();
+    };
+    const raft = { installSnapshot: async () => ({ ok: false, reason: 'stale' }) } as never;
+    (life as unknown as { consensus: () => MultiRaft }).consensus = () => raft;
+    const state = stateAt(12, life.lifecycle.newStorageId());
+    expect(await life.lifecycle.install(offerOf(state), state)).toMatchObject({
+      ok: false,
+      outcome: SnapshotOutcome.SNAPSHOT_STALE,
+    });
+    expect(life.lifecycle.isBeingReplaced(rangeId)).toBe(false);
+    expect(life.lifecycle.isAnyLeaving).toBe(false);
+    await life.engine.flush();
+    machine.crash();
+    const next = await machine.open();
+    expect(next.replicas.get(rangeId)?.appliedIndex).toBe(12);
+    expect(next.marks()).toEqual(['first', 'first', 'first', 'first']);
   });
 
   it('whose snapshot the log refuses keeps its state, and one that is undecided keeps both', async () => {
