@@ -5,6 +5,7 @@ import {
   MemoryNetwork,
   type MemoryTransport,
   Outbox,
+  type RangeId,
   SeededPrng,
   type StoreId,
   toRangeId,
@@ -27,9 +28,10 @@ import { TransactionState } from '../state/transaction-state.ts';
 import { MemoryEngine } from '../testing/memory-engine.ts';
 import { WaitingRoom } from '../transaction/waiting-room.ts';
 import { type BulkMessage, decodeBulk, encodeBulk, SnapshotOutcome } from './messages.ts';
+import type { SendResult } from './outgoing.ts';
 import { SnapshotTransfers } from './transfers.ts';
 
-export const rangeId = toRangeId(7);
+export const rangeId: RangeId = toRangeId(7);
 const clusterId = Buffer.alloc(16, 1);
 export const descriptor: RangeDescriptor = {
   rangeId,
@@ -72,7 +74,7 @@ export function senderState(): RangeState {
 }
 
 export class Side {
-  readonly engine = new MemoryEngine();
+  readonly engine: MemoryEngine = new MemoryEngine();
   readonly turns: EngineTurns = new EngineTurns(this.engine);
   readonly installed: RangeState[] = [];
   readonly reclaimed: number[] = [];
@@ -155,7 +157,7 @@ export class Side {
 }
 
 export class World {
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock = new ManualClock();
   readonly network: MemoryNetwork;
   readonly one: Side;
   readonly two: Side;
@@ -189,7 +191,7 @@ export class World {
     await this.one.turns.write(() => operations);
   }
 
-  send(inVain: () => string | undefined = () => undefined) {
+  send(inVain: () => string | undefined = () => undefined): Promise<SendResult> {
     return this.one.transfers.send({
       replica: this.replica,
       toReplicaId: 2,
