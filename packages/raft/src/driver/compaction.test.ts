@@ -73,10 +73,13 @@ describe('the log behind a snapshot that is on its way', () => {
     );
     for (const node of c.nodes) node.machine.stateSize = stateBytes;
     const requests = new Map<RangeId, SnapshotRequest>();
+    const fail = new Map<RangeId, () => void>();
     for (const node of c.nodes)
       node.machine.onSnapshotWanted = (request) => {
         requests.set(request.rangeId, request);
-        return new Promise(() => {});
+        return new Promise((resolve) => {
+          fail.set(request.rangeId, () => resolve({ ok: false, index: at(0) }));
+        });
       };
     away.cut = true;
     await c.run(5000);
@@ -85,7 +88,7 @@ describe('the log behind a snapshot that is on its way', () => {
     away.cut = false;
     await c.run(2000);
     expect([...requests.keys()].sort()).toEqual([long, short]);
-    return { c, requests };
+    return { c, leader, away, requests, fail };
   }
 
   async function write(c: DriverCluster, rangeId: RangeId, count: number): Promise<void> {
@@ -113,6 +116,27 @@ describe('the log behind a snapshot that is on its way', () => {
     await write(c, long, 60);
     await checkpoint(c, long);
     expect(request.reaches(point)).toBe(false);
+  });
+
+  it('is kept though one of an earlier leadership ends', async () => {
+    const { c, leader, away, requests, fail } = await sending(1_000_000, 6000);
+    const failFirst = present(fail.get(long), 'the first');
+    const other = c.nodes.find((node) => node !== leader && node !== away);
+    away.cut = true;
+    leader.raft.transferLeadership(long, toReplicaId(present(other, 'another store').storeId));
+    await c.run(500);
+    expect(c.leader(long)).toBe(other);
+    other?.raft.transferLeadership(long, toReplicaId(leader.storeId));
+    await c.run(500);
+    away.cut = false;
+    requests.clear();
+    await c.run(2000);
+    expect(c.leader(long)).toBe(leader);
+    const point = leader.machine.of(long).index;
+    failFirst();
+    await write(c, long, 40);
+    await checkpoint(c, long);
+    expect(present(requests.get(long), 'the second').reaches(point)).toBe(true);
   });
 
   it('is not kept for who is away where it is longest when the whole log is too long', async () => {

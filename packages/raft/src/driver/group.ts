@@ -30,6 +30,11 @@ export interface WaitingForApply {
   readonly waiters: readonly Resolve[];
 }
 
+export interface SendingSnapshot {
+  /** What was applied when it was asked for. */
+  readonly from: LogIndex;
+}
+
 export class Group implements Deadlined {
   readonly rangeId: RangeId;
   readonly core: RaftCore;
@@ -67,8 +72,11 @@ export class Group implements Deadlined {
   /** Who waits for a snapshot to be installed, by its index. */
   private installing: { readonly index: LogIndex; readonly resolve: (r: InstallResult) => void }[] =
     [];
-  /** Snapshots on their way to members, with what was applied when they were asked for: the log behind is kept. */
-  readonly sendingSnapshots: Map<ReplicaId, LogIndex> = new Map();
+  /**
+   * Snapshots on their way to members: the log behind each is kept. One of an earlier leadership may still end while another
+   * is on its way to the same member.
+   */
+  readonly sendingSnapshots: Set<SendingSnapshot> = new Set();
 
   /** Barriers that ask for a read point in the next turn; they share one. */
   askingReads: Resolve[] = [];

@@ -223,7 +223,7 @@ export class LogLine {
         flushedIndex: appliedIndex,
         replicatedIndex: compactableIndex,
         neededIndexes: [
-          ...group.sendingSnapshots.values(),
+          ...Array.from(group.sendingSnapshots, ({ from }) => from),
           ...followedIndexes(status, now, awayElectionTimeouts * electionTimeoutMs),
         ],
         logBytes: group.log.bytes(),

@@ -30,12 +30,13 @@ export class SnapshotSender {
       return;
     }
     const { term } = softState;
-    group.sendingSnapshots.set(to, from);
+    const sending = { from };
+    group.sendingSnapshots.add(sending);
     const reaches = (index: LogIndex): boolean => group.log.firstIndex() <= index + 1;
     shell.options.stateMachine.sendSnapshot({ rangeId, to, storeId, term, reaches }).then(
       (result) =>
         shell.guarded(() => {
-          group.sendingSnapshots.delete(to);
+          group.sendingSnapshots.delete(sending);
           // Of an earlier leadership it means nothing to this one.
           if (group.softState?.term === term) this.report(group, to, result);
         }),

@@ -98,6 +98,7 @@ export class Membership {
       replayed: options.replayed,
     });
     this.transfers = new SnapshotTransfers({
+      storeId,
       clock,
       engine,
       turns,

@@ -13,12 +13,17 @@ import {
   toTerm,
 } from '@flotilla/base';
 import { ManualClock, MemoryDisk } from '@flotilla/base/testing';
-import { type MultiRaft, openWriteAheadLog, type WriteAheadLog } from '@flotilla/raft';
+import {
+  type GroupWrite,
+  type MultiRaft,
+  openWriteAheadLog,
+  type WriteAheadLog,
+} from '@flotilla/raft';
 import { describe, expect, it } from 'vitest';
 import { EngineTurns } from '../engine/engine-turns.ts';
 import { type RangeDescriptor, ReplicaRole } from '../range-descriptor.ts';
 import { Replica } from '../replica/replica.ts';
-import type { Offer } from '../snapshot/messages.ts';
+import { type Offer, SnapshotOutcome } from '../snapshot/messages.ts';
 import { type RangeState, rangeCheckpointRow } from '../state/range-checkpoint.ts';
 import { SessionTable } from '../state/session-table.ts';
 import { storageIdsIn, tombstoneRow } from '../state/storage-census.ts';
@@ -91,6 +96,7 @@ class Life {
   readonly wal: WriteAheadLog;
   private readonly reclaimer: StorageReclaimer;
   groups: number[] = [];
+  settleBirths: () => Promise<void> = async () => {};
   readonly received: unknown[] = [];
 
   constructor(
@@ -153,7 +159,7 @@ class Life {
       createReplica: create,
       tombstones: found.tombstones,
       nextStorageId: found.nextStorageId,
-      births: () => ({ settle: async () => {}, onSettled: () => {} }),
+      births: () => ({ settle: () => this.settleBirths(), onSettled: () => {} }),
       reclaim: (unused) => this.reclaimer.reclaim(unused),
       stopReceiving: () => {},
       isStopping: () => false,
@@ -285,19 +291,7 @@ class Machine {
     await life.turns.write(() => [rangeCheckpointRow(state)]);
     await this.engine.flush();
     life.wal.group(rangeId);
-    const hardState = { currentTerm: toTerm(2), votedFor: undefined, commitIndex: toLogIndex(0) };
-    await life.wal.append([
-      {
-        rangeId,
-        hardState,
-        entries: Array.from({ length: 10 }, (_, i) => ({
-          index: toLogIndex(i + 1),
-          term: toTerm(2),
-          kind: 'noop' as const,
-          data: Buffer.alloc(0),
-        })),
-      },
-    ]);
+    await life.wal.append([noops(1, 10)]);
     await life.wal.checkpoint(
       { applied: [{ rangeId, appliedIndex: toLogIndex(10) }], hlcUpperBound: 1 },
       [],
@@ -306,6 +300,19 @@ class Machine {
     await this.settle();
     await this.open();
   }
+}
+
+function noops(from: number, to: number): GroupWrite {
+  return {
+    rangeId,
+    hardState: { currentTerm: toTerm(2), votedFor: undefined, commitIndex: toLogIndex(0) },
+    entries: Array.from({ length: to - from + 1 }, (_, i) => ({
+      index: toLogIndex(from + i),
+      term: toTerm(2),
+      kind: 'noop' as const,
+      data: Buffer.alloc(0),
+    })),
+  };
 }
 
 /** Crashes at every operation of `work` in turn, and looks at what the next life finds. */
@@ -491,6 +498,63 @@ describe('a replica', () => {
     expect(lifecycle.refuseState(offerOf(good), without)).toContain('no member');
     const other = { ...good, descriptor: { ...good.descriptor, rangeId: toRangeId(8) } };
     expect(lifecycle.refuseState({ ...offerOf(good), rangeId: 8 }, other)).toBe('overlaps r7');
+  });
+
+  it('takes no snapshot over a range that came while its rows did', async () => {
+    const machine = new Machine(1);
+    const { lifecycle, replicas, engine } = await machine.open();
+    const left = stateAt(50, lifecycle.newStorageId());
+    // What the left one is to be cut into, on the stores that are ahead.
+    const right: RangeState = {
+      ...stateAt(20, lifecycle.newStorageId()),
+      descriptor: { ...left.descriptor, rangeId: toRangeId(8), startKey: Buffer.from('m') },
+    };
+    const offers = { left: offerOf(left), right: { ...offerOf(right), rangeId: 8 } };
+    for (const { descriptor: wanted } of [left, right])
+      lifecycle.onUnknownGroup(toStoreId(2), {
+        kind: 'appendEntriesRequest',
+        rangeId: wanted.rangeId,
+        to: toReplicaId(3),
+      } as never);
+    await machine.settle();
+    expect(lifecycle.refuseState(offers.right, right)).toBeUndefined();
+    const both = [lifecycle.install(offers.left, left), lifecycle.install(offers.right, right)];
+    expect(await Promise.all(both)).toMatchObject([
+      { ok: true, index: 50 },
+      { ok: false, outcome: SnapshotOutcome.SNAPSHOT_FAILED, reason: 'overlaps r7' },
+    ]);
+    expect([...replicas.keys()]).toEqual([7]);
+    // It can still arise by the split that is to come.
+    expect(lifecycle.isBeingReplaced(toRangeId(8))).toBe(false);
+    expect(lifecycle.expect(toRangeId(8), toReplicaId(3))).toBe(true);
+    expect(engine.rows().filter(({ key }) => key[0] === 0x72).length).toBe(1);
+  });
+
+  it('keeps the row of a checkpoint that was taken where a snapshot stands, while that was being installed', async () => {
+    const machine = new Machine(1);
+    await machine.found();
+    const life = present(machine.life, 'a life');
+    // Another leader had the log that this replica lacked, up to the very entry.
+    life.settleBirths = async () => {
+      await life.wal.append([noops(11, 12)]);
+      const replica = present(life.replicas.get(rangeId), 'the replica');
+      replica.appliedIndex = 12;
+      await life.checkpointer.takeNow();
+    };
+    const raft = { installSnapshot: async () => ({ ok: false, reason: 'stale' }) } as never;
+    (life as unknown as { consensus: () => MultiRaft }).consensus = () => raft;
+    const state = stateAt(12, life.lifecycle.newStorageId());
+    expect(await life.lifecycle.install(offerOf(state), state)).toMatchObject({
+      ok: false,
+      outcome: SnapshotOutcome.SNAPSHOT_STALE,
+    });
+    expect(life.lifecycle.isBeingReplaced(rangeId)).toBe(false);
+    expect(life.lifecycle.isAnyLeaving).toBe(false);
+    await life.engine.flush();
+    machine.crash();
+    const next = await machine.open();
+    expect(next.replicas.get(rangeId)?.appliedIndex).toBe(12);
+    expect(next.marks()).toEqual(['first', 'first', 'first', 'first']);
   });
 
   it('whose snapshot the log refuses keeps its state, and one that is undecided keeps both', async () => {

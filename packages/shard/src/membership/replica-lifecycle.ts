@@ -244,20 +244,24 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
    * tells the log: from then on they are the truth.
    */
   install(offer: Offer, state: RangeState): Promise<Installed> {
-    const { engine, turns, oneAtATime, logger, isStopping } = this.options;
+    const { engine, turns, oneAtATime, logger } = this.options;
     const { rangeId } = state.descriptor;
     return oneAtATime.run(async () => {
-      // Above what is applied here, no checkpoint can have, or get, a row of this index.
-      const refused = this.refuseOffer({ ...offer, index: state.appliedIndex });
+      const refused = this.refuseNow(offer, state);
       if (refused !== undefined) return { ok: false, ...refused };
-      if (isStopping())
-        return { ok: false, outcome: SnapshotOutcome.SNAPSHOT_FAILED, reason: 'stopping' };
       if (isJoint(state.descriptor)) probe('snapshotDuringConfigurationChange');
       const staged: Staged = { state, replaced: undefined };
       this.staged.set(rangeId, staged);
       this.replacing = true;
       // From here on no split of it makes anything here; what one made before must not need its log any more.
       await this.options.births().settle();
+      // That was a checkpoint: if what is applied has come up to this index meanwhile, the row of this index is its own.
+      const refusedSince = this.refuseNow(offer, state);
+      if (refusedSince !== undefined) {
+        this.staged.delete(rangeId);
+        this.replacing = false;
+        return { ok: false, ...refusedSince };
+      }
       await turns.write(() => [rangeCheckpointRow(state)]);
       await engine.flush();
       const result = await this.options.raft().installSnapshot(rangeId, pointOf(offer, state));
@@ -270,6 +274,18 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
       logger.info({ rangeId, replicaId, index }, 'snapshot_installed');
       return { ok: true, index: result.appliedIndex };
     });
+  }
+
+  /** Unless it is refused, no checkpoint has a row of this index, and none gets one before the next is taken. */
+  private refuseNow(
+    offer: Offer,
+    state: RangeState,
+  ): { outcome: SnapshotOutcome; reason: string } | undefined {
+    const refused = this.refuseOffer({ ...offer, index: state.appliedIndex });
+    if (refused !== undefined) return refused;
+    // Another range may have come over these keys since the first chunk: what it is cut into is its own to make.
+    const reason = this.options.isStopping() ? 'stopping' : this.refuseState(offer, state);
+    return reason === undefined ? undefined : { outcome: SnapshotOutcome.SNAPSHOT_FAILED, reason };
   }
 
   /** In its place in the line of what is applied. */

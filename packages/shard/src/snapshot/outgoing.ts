@@ -142,7 +142,12 @@ export class OutgoingSnapshot {
   }
 
   private async run(): Promise<void> {
-    this.source ??= await this.options.openSource();
+    if (this.source === undefined) {
+      // Much may have happened since the offer. Deletions that begin from now on take their turn behind the reading.
+      const why = this.whyInVain();
+      if (why !== undefined) return this.abort(why);
+      this.source = await this.options.openSource();
+    }
     while (!this.ended && this.produced < this.credit) {
       const chunk = await this.source.next();
       if (this.ended) return;
@@ -171,6 +176,13 @@ export class OutgoingSnapshot {
     });
   }
 
+  private whyInVain(): string | undefined {
+    const { inVain, replica } = this.options;
+    // Its rows are being deleted; and nobody tells it of later leaders.
+    if (replica.isRemoved) return 'the replica is removed';
+    return inVain(this.source?.index ?? replica.appliedIndex);
+  }
+
   private closeSource(): void {
     const { source } = this;
     this.source = undefined;
@@ -181,8 +193,7 @@ export class OutgoingSnapshot {
     const { clock, idleMs } = this.options;
     this.timer = clock.setTimer(idleMs / 10, () => {
       if (this.ended) return;
-      const { inVain, replica } = this.options;
-      const why = inVain(this.source?.index ?? replica.appliedIndex);
+      const why = this.whyInVain();
       if (why !== undefined) this.abort(why);
       else if (clock.nowMs() - this.lastProgressMs >= idleMs) this.abort('no progress');
       else {

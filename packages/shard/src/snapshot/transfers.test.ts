@@ -1,229 +1,10 @@
 /** Two stores' transfers over a network in memory: loss, damage, silence, limits, and what is left behind. */
-import {
-  crc32c,
-  FrameReader,
-  MemoryNetwork,
-  type MemoryTransport,
-  Outbox,
-  SeededPrng,
-  type StoreId,
-  toRangeId,
-  toReplicaId,
-  toStoreId,
-  toTimestamp,
-} from '@flotilla/base';
-import { ManualClock } from '@flotilla/base/testing';
+import { crc32c, SeededPrng, toRangeId, toStoreId } from '@flotilla/base';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EngineOperation } from '../engine/engine.ts';
-import { EngineTurns } from '../engine/engine-turns.ts';
-import { defaultStoreLimits, type StoreLimits } from '../limits.ts';
-import type { RangeDescriptor } from '../range-descriptor.ts';
-import { Replica } from '../replica/replica.ts';
-import type { RangeState } from '../state/range-checkpoint.ts';
-import { SessionTable } from '../state/session-table.ts';
-import { StorageSpace, spansOfStorage } from '../state/storage-keys.ts';
-import { encodeStored } from '../state/stored-value.ts';
-import { TransactionState } from '../state/transaction-state.ts';
-import { MemoryEngine } from '../testing/memory-engine.ts';
-import { WaitingRoom } from '../transaction/waiting-room.ts';
-import { type BulkMessage, decodeBulk, encodeBulk, SnapshotOutcome } from './messages.ts';
-import { SnapshotTransfers } from './transfers.ts';
-
-const rangeId = toRangeId(7);
-const clusterId = Buffer.alloc(16, 1);
-const descriptor: RangeDescriptor = {
-  rangeId,
-  startKey: Buffer.from('b'),
-  endKey: Buffer.from('y'),
-  generation: 3,
-  replicas: [1, 2].map((id) => ({ replicaId: toReplicaId(id), storeId: toStoreId(id) })),
-  nextReplicaId: toReplicaId(3),
-};
-
-function replicaOf(state: RangeState): Replica {
-  return new Replica(state, { newWaitingRoom: () => new WaitingRoom(undefined, 1) } as never);
-}
-
-function senderState(): RangeState {
-  const sessions = new SessionTable();
-  sessions.register(100, Buffer.from('nonce'), 5);
-  const session = sessions.find(100);
-  if (session !== undefined)
-    sessions.record(session, 1, 0, {
-      index: 6,
-      timestamp: 200,
-      failedCondition: 0,
-      foundTimestamp: 0,
-      versionTimestamp: 0,
-    });
-  return {
-    descriptor,
-    replicaId: 1,
-    appliedIndex: 42,
-    liveBytes: 0,
-    historyBytes: 0,
-    appliedTerm: 4,
-    storageId: 9,
-    lastTimestamp: 777,
-    sessions,
-    lastDeletion: 0,
-    transactions: new TransactionState(),
-  };
-}
-
-class Side {
-  readonly engine = new MemoryEngine();
-  readonly turns: EngineTurns = new EngineTurns(this.engine);
-  readonly installed: RangeState[] = [];
-  readonly reclaimed: number[] = [];
-  readonly transport: MemoryTransport;
-  readonly transfers: SnapshotTransfers;
-  readonly failures: unknown[] = [];
-  appliedIndex = 0;
-  installs: 'at once' | 'never' = 'at once';
-  /** Looks at what arrives; false drops it. */
-  filter: (message: BulkMessage) => boolean = () => true;
-  received = 0;
-  private storageIds = 20;
-
-  constructor(world: World, storeId: StoreId, limits: StoreLimits) {
-    this.transport = world.network.connect(`store-${storeId}`);
-    const outbox = new Outbox({
-      transport: this.transport,
-      clock: world.clock,
-      header: () => ({
-        clusterId,
-        timestamp: toTimestamp(0),
-        sender: { kind: 'store', storeId },
-      }),
-    });
-    this.transfers = new SnapshotTransfers({
-      clock: world.clock,
-      engine: this.engine,
-      turns: this.turns,
-      limits,
-      incarnation: 1,
-      send: (to, message) =>
-        outbox.enqueue({ kind: 'store', storeId: to, channel: 'bulk' }, encodeBulk(message)),
-      onFatal: (error) => this.failures.push(error),
-      keeper: {
-        refuseOffer: (offer) =>
-          offer.index > this.appliedIndex
-            ? undefined
-            : { outcome: SnapshotOutcome.SNAPSHOT_STALE, reason: 'old' },
-        refuseState: () => undefined,
-        newStorageId: () => ++this.storageIds,
-        install: async (_offer, state) => {
-          if (this.installs === 'never') return new Promise(() => {});
-          this.installed.push(state);
-          this.appliedIndex = state.appliedIndex;
-          return { ok: true, index: state.appliedIndex };
-        },
-        reclaim: (storageId) => void this.reclaimed.push(storageId),
-      },
-    });
-    const reader = new FrameReader({ clock: world.clock });
-    this.transport.listen({ kind: 'store', storeId, channel: 'bulk' }, (frame) => {
-      const read = reader.read(frame);
-      if (!read.ok || read.header.sender.kind !== 'store') return;
-      for (const bytes of read.messages) {
-        const message = decodeBulk(bytes);
-        if (message === undefined || !this.filter(message)) continue;
-        this.received++;
-        this.transfers.receive(read.header.sender.storeId, [message]);
-      }
-    });
-  }
-
-  rowsOf(storageId: number): string[] {
-    const spans = spansOfStorage(storageId);
-    return this.engine
-      .rows()
-      .filter(({ key }) =>
-        spans.some(
-          (span) => Buffer.compare(key, span.startKey) >= 0 && Buffer.compare(key, span.endKey) < 0,
-        ),
-      )
-      .map(({ key, value }) => `${key[0]} ${key.subarray(5).toString('hex')} ${crc32c(value)}`);
-  }
-}
-
-class World {
-  readonly clock = new ManualClock();
-  readonly network: MemoryNetwork;
-  readonly one: Side;
-  readonly two: Side;
-  readonly replica: Replica;
-
-  constructor(limits: Partial<StoreLimits> = {}) {
-    const all = { ...defaultStoreLimits, snapshotChunkBytes: 100, ...limits };
-    this.network = new MemoryNetwork({ clock: this.clock, prng: new SeededPrng(5) });
-    this.one = new Side(this, toStoreId(1), all);
-    this.two = new Side(this, toStoreId(2), all);
-    this.replica = replicaOf(senderState());
-  }
-
-  async fill(rows: number, valueBytes = 20): Promise<void> {
-    const space = new StorageSpace(9);
-    const operations: EngineOperation[] = [];
-    for (let i = 0; i < rows; i++) {
-      // Zero bytes, so that escaping shows; and rows outside of the range, which must stay at home.
-      const key = Buffer.from(`c\0${i}`);
-      const value = encodeStored(key, 1000 + i, Buffer.alloc(valueBytes, i));
-      operations.push({ type: 'put' as const, key: space.dataKey(key), value });
-      const old = encodeStored(key, 500 + i, Buffer.from('old'));
-      operations.push({ type: 'put' as const, key: space.historyKey(key, 1000 + i), value: old });
-    }
-    for (const outside of ['a', 'y', 'z']) {
-      const key = Buffer.from(outside);
-      const value = encodeStored(key, 1, key);
-      operations.push({ type: 'put' as const, key: space.dataKey(key), value });
-      operations.push({ type: 'put' as const, key: space.historyKey(key, 2), value });
-    }
-    await this.one.turns.write(() => operations);
-  }
-
-  send(inVain: () => string | undefined = () => undefined) {
-    return this.one.transfers.send({
-      replica: this.replica,
-      toReplicaId: 2,
-      toStore: toStoreId(2),
-      term: 4,
-      inVain,
-    });
-  }
-
-  async run(ms: number): Promise<void> {
-    const until = this.clock.nowMs() + ms;
-    for (;;) {
-      for (let quiet = 0; quiet < 6; quiet++) {
-        this.clock.runTurn();
-        await new Promise<void>((resolve) => setImmediate(resolve));
-      }
-      const now = this.clock.nowMs();
-      if (now >= until) return;
-      const next = this.clock.nextTimerAt() ?? Number.POSITIVE_INFINITY;
-      this.clock.advance(Math.max(0.01, Math.min(next, until) - now));
-    }
-  }
-
-  async settled<T>(promise: Promise<T>, ms = 60_000): Promise<T> {
-    let done = false;
-    void promise.finally(() => {
-      done = true;
-    });
-    for (let waited = 0; !done && waited < ms; waited += 50) await this.run(50);
-    expect(done).toBe(true);
-    return promise;
-  }
-
-  /** What a transfer that ended leaves: nothing. */
-  expectNothingHeld(): void {
-    expect([this.one.transfers.sending, this.two.transfers.receiving]).toEqual([0, 0]);
-    expect(this.one.failures).toEqual([]);
-    expect(this.two.failures).toEqual([]);
-  }
-}
+import { StorageSpace } from '../state/storage-keys.ts';
+import { type BulkMessage, decodeBulk, encodeBulk } from './messages.ts';
+import { recordKind, recordPrefix } from './stream.ts';
+import { descriptor, rangeId, replicaOf, senderState, World } from './transfers.test-kit.ts';
 
 let world = new World();
 afterEach(() => {
@@ -437,6 +218,46 @@ describe('a snapshot', () => {
     expect(world.two.installed.length).toBe(1);
   });
 
+  it('is none of the business of one that goes the other way under the same number', async () => {
+    world = new World();
+    await world.fill(200);
+    const there = world.send();
+    const back = world.two.transfers.send({
+      replica: replicaOf({
+        ...senderState(),
+        descriptor: { ...descriptor, rangeId: toRangeId(8) },
+      }),
+      toReplicaId: 1,
+      toStore: toStoreId(1),
+      term: 4,
+      inVain: () => undefined,
+    });
+    // It holds nothing, and ends long before the other.
+    expect(await world.settled(back)).toMatchObject({ ok: true, index: 42 });
+    expect(await world.settled(there)).toMatchObject({ ok: true, index: 42, reason: '' });
+    expectInstalled(21);
+    world.expectNothingHeld();
+  });
+
+  it('is not read from a replica that was removed: its rows are being deleted', async () => {
+    world = new World();
+    await world.fill(50);
+    world.one.filter = (message) => {
+      if (message.kind === 'pull' && !world.replica.isRemoved) {
+        world.replica.retire();
+        const key = new StorageSpace(9).dataKey(Buffer.from('c\x007'));
+        void world.one.turns.write(() => [{ type: 'del', key }]);
+      }
+      return true;
+    };
+    const result = await world.settled(world.send());
+    expect(result).toMatchObject({ ok: false, reason: 'the replica is removed' });
+    await world.run(100);
+    expect(world.two.installed).toEqual([]);
+    expect(world.two.reclaimed).toEqual([21]);
+    world.expectNothingHeld();
+  });
+
   it('gives way to a newer one of the same range', async () => {
     world = new World();
     await world.fill(50);
@@ -468,6 +289,16 @@ describe('a snapshot', () => {
     expect((await world.settled(sent)).reason).toBe('stopping');
   });
 
+  it('that the log may have taken before it stopped stays where it is staged', async () => {
+    world = new World();
+    await world.fill(5);
+    world.two.installs = 'undecided';
+    expect(await world.settled(world.send())).toMatchObject({ ok: false, reason: 'stopped' });
+    expect(world.two.reclaimed).toEqual([]);
+    expect(world.two.rowsOf(21)).toEqual(expected());
+    world.expectNothingHeld();
+  });
+
   it('whose bytes were altered with their checksum is refused by the digest of the whole', async () => {
     world = new World();
     await world.fill(50);
@@ -483,6 +314,63 @@ describe('a snapshot', () => {
     });
     expect(world.two.reclaimed).toEqual([21]);
     expect(world.two.installed).toEqual([]);
+  });
+});
+
+describe('what the other side must not do', () => {
+  const snapshotId = 1_000_000;
+
+  it('a sender that sends more than was asked for is not listened to', async () => {
+    world = new World({ snapshotWindowChunks: 2 });
+    const from = toStoreId(1);
+    const asked: number[] = [];
+    world.one.filter = (message) => {
+      if (message.kind === 'pull') asked.push(message.next);
+      return false;
+    };
+    const offer: BulkMessage = {
+      kind: 'offer',
+      ...{ snapshotId, rangeId, fromReplicaId: 1, toReplicaId: 2, term: 4 },
+      ...{ index: 42, indexTerm: 4, small: true, descriptor },
+    };
+    // The pieces of a long record: nothing is to be written before the last.
+    const pieces = [recordPrefix(recordKind.header, 0, 10_000), ...Array(9).fill(Buffer.alloc(9))];
+    const chunks = pieces.map((bytes, sequence): BulkMessage => {
+      return {
+        kind: 'chunk',
+        ...{ snapshotId, sequence, bytes, crc: crc32c(bytes), summary: undefined },
+      };
+    });
+    world.two.transfers.receive(from, [offer, ...chunks]);
+    await world.run(100);
+    expect(Math.max(...asked)).toBe(2);
+    // As it goes on, it takes what comes.
+    world.two.transfers.receive(from, chunks);
+    await world.run(100);
+    expect(Math.max(...asked)).toBe(4);
+  });
+
+  it('a receiver that asks for everything at once gets nothing', async () => {
+    world = new World();
+    await world.fill(200);
+    const arrived: string[] = [];
+    world.two.filter = ({ kind }) => {
+      arrived.push(kind);
+      return false;
+    };
+    const sent = world.send();
+    const pull = { kind: 'pull', snapshotId, next: 0, again: false, installing: false } as const;
+    world.one.transfers.receive(toStoreId(2), [{ ...pull, upTo: 100_000 }]);
+    await world.run(100);
+    expect(arrived).toEqual(['offer']);
+    // Of another store it is no pull at all.
+    world.one.transfers.receive(toStoreId(3), [{ ...pull, upTo: 3 }]);
+    await world.run(100);
+    expect(arrived).toEqual(['offer']);
+    world.one.transfers.receive(toStoreId(2), [{ ...pull, upTo: 3 }]);
+    await world.run(100);
+    expect(arrived).toEqual(['offer', 'chunk', 'chunk', 'chunk']);
+    expect((await world.settled(sent)).ok).toBe(false);
   });
 });
 

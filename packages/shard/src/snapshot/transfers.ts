@@ -27,6 +27,7 @@ export interface ReplicaKeeper {
 }
 
 export interface TransfersOptions {
+  readonly storeId: StoreId;
   readonly clock: Clock;
   readonly engine: Engine;
   readonly turns: EngineTurns;
@@ -66,7 +67,7 @@ export class SnapshotTransfers {
 
   constructor(options: TransfersOptions) {
     this.options = options;
-    this.nextNumber = options.incarnation * numbersPerLife + 1;
+    this.nextNumber = options.incarnation * numbersPerLife;
   }
 
   get sending(): number {
@@ -84,8 +85,8 @@ export class SnapshotTransfers {
     const small = request.replica.storedBytes <= limits.smallSnapshotBytes;
     if (isFull(this.outgoing.values(), small, limits.snapshotsSendingMax, limits))
       return { ok: false, index: 0, reason: 'too many are being sent', begun: false };
-    const snapshotId = this.nextNumber++;
     const { replica, toStore } = request;
+    const snapshotId = this.takeNumber(toStore);
     const transfer = new OutgoingSnapshot({
       ...request,
       snapshotId,
@@ -140,6 +141,16 @@ export class SnapshotTransfers {
     this.stopped = true;
     for (const transfer of this.outgoing.values()) transfer.abort('stopping');
     for (const transfer of this.incoming.values()) transfer.abort('stopping');
+  }
+
+  /**
+   * Between two stores the one with the lower id uses even numbers, the other odd ones: `end` is said by both sides, and must
+   * not be taken for the end of what goes the other way.
+   */
+  private takeNumber(toStore: StoreId): number {
+    const even = this.nextNumber;
+    this.nextNumber += 2;
+    return this.options.storeId < toStore ? even : even + 1;
   }
 
   private onOffer(from: StoreId, offer: Offer): void {

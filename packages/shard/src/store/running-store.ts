@@ -278,6 +278,8 @@ export class RunningStore implements Store {
     this.server.refuseNewWork();
     this.placement?.stop();
     this.member?.stopServices();
+    // It writes to what is about to be closed.
+    await this.requests.settled();
     const pause = new Promise<void>((resolve) => void clock.setTimer(timeoutMs / 2, resolve));
     await Promise.race([admission.whenIdle(), pause]);
     const { member } = this;

@@ -126,8 +126,14 @@ export class StoreRequests {
     }
   }
 
+  /** Nothing is being founded any more. What went wrong with it is its asker's to report. */
+  async settled(): Promise<void> {
+    await this.founding?.catch(() => {});
+  }
+
   private async found(founding: Founding): Promise<Answer> {
-    const { storeId, engine, turns, hlc, wal, identity, saveIdentity } = this.options.context;
+    const { storeId, engine, turns, hlc, wal, identity, saveIdentity, isStopping } =
+      this.options.context;
     const states = foundingStates(founding, storeId);
     await writeFoundingState(engine, turns, founding, states, identity().storeUuid);
     const bound = hlc.now();
@@ -145,6 +151,8 @@ export class StoreRequests {
       checkpointHlc: bound,
       metaDescriptor: founding.meta,
     });
+    // The next start finds it founded.
+    if (isStopping()) return this.bootstrapped(false, 'stopping');
     this.options.onFounded(founding.clusterId, states);
     return this.bootstrapped(true, '');
   }

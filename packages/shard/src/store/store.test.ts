@@ -557,6 +557,25 @@ describe('founding', () => {
     }
   });
 
+  it('ends right whenever the store is stopped in it and the request is repeated', async () => {
+    for (let stopAt = 0; stopAt <= 60; stopAt += 3) {
+      cluster = new StoreCluster({ seed: stopAt, stores: 1, syncDelayMs: [5, 5] });
+      await cluster.startStore(one);
+      const client = cluster.client();
+      const { clusterId } = cluster;
+      const bootstrap = { clusterId, storeId: one, ranges: [...cluster.ranges] };
+      void client.request(one, { bootstrap });
+      await cluster.run(stopAt);
+      await cluster.stop(one);
+      await cluster.startStore(one);
+      const answer = await cluster.until(client.request(one, { bootstrap }));
+      expect(answer?.bootstrap?.ok).toBe(true);
+      expect((await cluster.until(client.put(key, 'x'), 20_000))?.write?.applied).toBe(true);
+      expectNoFatal();
+      await cluster.stopAll();
+    }
+  });
+
   it('refuses what is not a founding', async () => {
     cluster = new StoreCluster({ seed: 1, stores: 1 });
     await cluster.startStore(one);
