@@ -1,7 +1,10 @@
-/** Scans whose range is cut meanwhile. */
+/** Scans whose range is cut, and moved, while they look for it. */
+import { kv } from '@flotilla/shard/protocol';
 import { describe, expect, it } from 'vitest';
 import { bytes, type Kit, setUp } from './router.test-kit.ts';
+import { refuse } from './testing/fake-cluster.ts';
 
+const { RefusalReason } = kv;
 const span = { startKey: bytes('a'), endKey: bytes('z') };
 
 /** The first characters of the keys, in the order in which they came. */
@@ -43,4 +46,21 @@ describe('a scan', () => {
       expect(await scanned(kit, reverse)).toBe(expected);
       expect(cluster.intercept).toBeUndefined();
     });
+
+  it('in reverse finds the range below its end where only the index tells of it', async () => {
+    const kit = setUp(['z']);
+    const { cluster } = kit;
+    for (const key of ['a', 'n']) cluster.put(bytes(key), bytes('v'));
+    expect(await scanned(kit, true)).toBe('na');
+    // The right half has moved to stores that the whole never had; those of the left half know nothing of it.
+    const left = cluster.rangeOf(bytes('a'));
+    const right = cluster.split(bytes('m'), 4);
+    right.storeIds = [4, 5, 6];
+    for (const storeId of right.storeIds) cluster.startStore(storeId);
+    cluster.intercept = (storeId, request) =>
+      request.rangeId === left.rangeId && request.generation === 1 && storeId === left.leaseholder
+        ? refuse(RefusalReason.RANGE_KEY_MISMATCH, [cluster.infoOf(left)])
+        : undefined;
+    expect(await scanned(kit, true, 5000)).toBe('na');
+  });
 });
