@@ -37,7 +37,10 @@ export function grantRangeIds(
   if (leaseholder === undefined || !leaseholder.isReady) return;
   const stored = newestStored(leaseholder.view(), overlayKey(nextRangeIdKey), nextRangeIdKey);
   if (stored === undefined) return; // not the range that has the counter
-  const first = readU64(storedPayload(asBuffer(stored)), 0);
+  const payload = storedPayload(asBuffer(stored));
+  const first = payload.length === 8 ? readU64(payload, 0) : 0;
+  // Somebody has overwritten it: which ids are free is not known any more.
+  if (!isCounter(first)) return;
   const value = rangeIdValue(first + blockSize);
   leaseholder.internalWrite(
     { mutations: [{ key: nextRangeIdKey, value, isDelete: false }] },
@@ -45,6 +48,10 @@ export function grantRangeIds(
       if (answer.write?.applied === true) granted(first, blockSize);
     }),
   );
+}
+
+function isCounter(next: number): boolean {
+  return Number.isSafeInteger(next + blockSize) && next > 0;
 }
 
 export interface RangeIdsOptions {
