@@ -1,9 +1,10 @@
-/** What the meta index says of ranges that are cut, whatever somebody wrote there. */
-import { resetProbes } from '@flotilla/base';
+/** What the meta index says of ranges that are cut, whatever their keys and whatever somebody wrote there. */
+import { keyBytesMax, resetProbes } from '@flotilla/base';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { kv } from '../protocol/index.ts';
 import { decodeIndexRow, metaKey } from '../store/meta-index.ts';
 import { nextRangeIdKey } from './range-ids.ts';
-import { at, data, type Kit, middle, started, stopped } from './split.test-kit.ts';
+import { at, data, type Kit, middle, probes, started, stopped } from './split.test-kit.ts';
 
 beforeEach(resetProbes);
 afterEach(stopped);
@@ -37,4 +38,17 @@ it('a counter of ranges that somebody has overwritten gives no ids, and ends no 
     expect(asked?.split).toMatchObject({ ok: false });
   }
   expect(cluster.fatal).toEqual([]);
+});
+
+it('a range is cut at no key that is too long for its row', async () => {
+  const kit = await started({ limits: { splitBytes: 40_000 } });
+  const { client, cluster, put } = kit;
+  const long = (n: number): Buffer => Buffer.concat([at(n), Buffer.alloc(keyBytesMax - 2, n)]);
+  const asked = await cluster.until(client.ask(data, { split: { splitKey: long(0x50) } }, 5000));
+  expect(asked?.refusal?.reason).toBe(kv.RefusalReason.INVALID);
+  for (let n = 1; n < 10; n++) await put(client, long(n), 'x');
+  await cluster.run(12_000);
+  expect(probes('splitBySize')).toBeGreaterThan(0);
+  const tiles = await kit.expectTiling(2 + probes('splitBySize'));
+  for (const { rangeId, endKey } of tiles) expect(await rowOf(kit, endKey)).toBe(rangeId);
 });
