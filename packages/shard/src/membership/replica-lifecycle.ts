@@ -311,7 +311,7 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
   private async forgetReplaced(rangeId: RangeId, staged: Staged): Promise<void> {
     const before = this.options.checkpointer().moved(rangeId, staged.state.appliedIndex);
     if (before !== undefined) await this.deleteRangeRow(rangeId, before);
-    this.options.births().onSettled([rangeId]);
+    this.options.births().onSettled(rangeId);
     if (staged.replaced !== undefined) this.options.reclaim(staged.replaced);
   }
 
@@ -373,7 +373,7 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
       await this.options.raft().removeGroup(rangeId);
       const position = this.options.checkpointer().moved(rangeId, undefined);
       if (position !== undefined) await this.deleteRangeRow(rangeId, position);
-      this.options.births().onSettled([rangeId]);
+      this.options.births().onSettled(rangeId);
       return true;
     });
     if (!left) return;
