@@ -178,6 +178,8 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
     const known = this.replicaId(rangeId);
     if (this.replica(rangeId) !== undefined || (known ?? 0) > replicaId) return false;
     if (replicaId < (this.options.tombstones.get(rangeId) ?? 0)) return false;
+    // A snapshot is about to give it a state that is no older.
+    if (this.staged.has(rangeId)) return false;
     // It is being forgotten; one that is only about to be made finds it here.
     if (known !== undefined && this.changing.has(rangeId)) return false;
     if (known !== undefined) {
