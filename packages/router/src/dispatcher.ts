@@ -20,8 +20,11 @@ export interface DescriptorFinder {
   /** Dispatches the call again when it has learned something, or has failed to. */
   join(call: RangeCall): void;
   leave(call: RangeCall): void;
-  /** Looks the range of a key up again in the background; what comes of it is in the cache. */
-  refresh(key: Uint8Array): void;
+  /**
+   * Looks the range of a key up again in the background; what comes of it is in the cache.
+   * @param before the range directly below the key
+   */
+  refresh(key: Uint8Array, before: boolean): void;
 }
 
 export interface DispatcherOptions {
@@ -179,7 +182,8 @@ export class Dispatcher {
     const { timings } = this;
     const quick = call.pauses < timings.searchRoundsQuick;
     this.pause(call, this.jittered(quick ? timings.searchPauseMs : timings.searchLaterPauseMs));
-    if (call.pauses % timings.searchRoundsPerRefresh === 0) this.finder?.refresh(call.routeKey);
+    if (call.pauses % timings.searchRoundsPerRefresh === 0)
+      this.finder?.refresh(call.routeKey, call.routeBefore);
   }
 
   onHeard(storeId: number): void {

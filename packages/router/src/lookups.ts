@@ -70,14 +70,14 @@ export class Lookups implements DescriptorFinder {
     if (this.discovering.delete(call) && this.discovering.size === 0) this.discovery.stop();
   }
 
-  refresh(key: Uint8Array): void {
-    if (isRootKey(key, false)) {
+  refresh(key: Uint8Array, before: boolean): void {
+    if (isRootKey(key, before)) {
       if (this.discovering.size === 0) this.discovery.start(() => this.discovery.stop());
       return;
     }
-    const name = `refresh ${toHex(key)}`;
+    const name = `refresh ${before ? 'below' : 'at'} ${toHex(key)}`;
     if (this.underWay.has(name)) return;
-    this.dispatcher.dispatch(this.begin(name, key, false, () => false));
+    this.dispatcher.dispatch(this.begin(name, key, before, () => false));
   }
 
   private begin(

@@ -106,8 +106,10 @@ class ScanCall extends RangeCall {
   private readonly operation: ScanOperation;
   private readonly request: ScanRequest;
   private readonly transaction: ScanTransaction | undefined;
-  /** The part of the span that the latest attempt asked for. */
+  /** The part of the span that the latest attempts ask for. */
   private asked: Span;
+  /** The first of them, by its request id. Attempts before it asked for another part: theirs are other rows. */
+  private askedSince = 0;
 
   constructor(
     operation: ScanOperation,
@@ -131,16 +133,19 @@ class ScanCall extends RangeCall {
 
   override fit(piece: CallPiece): boolean {
     const { startKey, endKey } = this.request.span;
-    this.asked = {
+    const asked = {
       startKey: compareBytes(startKey, piece.startKey) > 0 ? startKey : piece.startKey,
       endKey: compareBytes(endKey, piece.endKey) < 0 ? endKey : piece.endKey,
     };
+    if (!isSameSpan(asked, this.asked)) this.askedSince = Number.POSITIVE_INFINITY;
+    this.asked = asked;
     return true;
   }
 
   override encode(requestId: number, timeoutMs: number, piece: CallPiece): Uint8Array {
     const { rangeId, generation } = piece.range;
     const { maxRows, reverse, program } = this.request;
+    this.askedSince = Math.min(this.askedSince, requestId);
     const rows = { ...this.asked, maxRows, reverse };
     const scan = program === undefined ? rows : { ...rows, program };
     const { transaction, storeId, following: followerRead } = this;
@@ -151,8 +156,8 @@ class ScanCall extends RangeCall {
   }
 
   override accepts(response: Response): boolean {
-    const { scan } = response;
-    if (!scan) return false;
+    const { scan, requestId = 0 } = response;
+    if (!scan || requestId < this.askedSince) return false;
     const resume = scan.resumeKey;
     if (!resume || resume.length === 0) return true;
     // A store that does not move on would keep us here for ever.
@@ -192,6 +197,10 @@ class ScanCall extends RangeCall {
   override failWith(code: ErrorCode, message: string): void {
     this.operation.fail(code, message);
   }
+}
+
+function isSameSpan(a: Span, b: Span): boolean {
+  return compareBytes(a.startKey, b.startKey) === 0 && compareBytes(a.endKey, b.endKey) === 0;
 }
 
 const noBytes = new Uint8Array(0);

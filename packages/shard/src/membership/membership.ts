@@ -95,6 +95,8 @@ export class Membership {
       raft,
       checkpointer: options.checkpointer,
       reclaim: (unused) => this.reclaimer.reclaim(unused),
+      isStopping,
+      onFatal: fail,
       replayed: options.replayed,
     });
     this.transfers = new SnapshotTransfers({

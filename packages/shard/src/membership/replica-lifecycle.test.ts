@@ -481,6 +481,27 @@ describe('a replica', () => {
     expect(life.replicas.get(rangeId)?.replicaId).toBe(replicaId);
   });
 
+  it('whose first snapshot is on its way through the log is not made by a split as well', async () => {
+    const machine = new Machine(1);
+    const life = await machine.open();
+    const { lifecycle, wal } = life;
+    const replicaId = toReplicaId(3);
+    const call = { kind: 'appendEntriesRequest', rangeId, to: replicaId } as never;
+    lifecycle.onUnknownGroup(toStoreId(2), call);
+    await machine.settle();
+    // The left half has come by a snapshot of before the split, and catches up meanwhile.
+    const append = wal.append.bind(wal);
+    let made: boolean | undefined;
+    wal.append = (writes) => {
+      made ??= lifecycle.expect(rangeId, replicaId);
+      return append(writes);
+    };
+    const state = stateAt(50, lifecycle.newStorageId());
+    expect(await lifecycle.install(offerOf(state), state)).toMatchObject({ ok: true });
+    expect(made).toBe(false);
+    expect(life.replicas.get(rangeId)?.appliedIndex).toBe(50);
+  });
+
   it('takes no snapshot for another replica, of an older index, or over another range', async () => {
     const machine = new Machine(1);
     await machine.found();

@@ -178,6 +178,8 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
     const known = this.replicaId(rangeId);
     if (this.replica(rangeId) !== undefined || (known ?? 0) > replicaId) return false;
     if (replicaId < (this.options.tombstones.get(rangeId) ?? 0)) return false;
+    // A snapshot is about to give it a state that is no older.
+    if (this.staged.has(rangeId)) return false;
     // It is being forgotten; one that is only about to be made finds it here.
     if (known !== undefined && this.changing.has(rangeId)) return false;
     if (known !== undefined) {
@@ -327,7 +329,7 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
   private async forgetReplaced(rangeId: RangeId, staged: Staged): Promise<void> {
     const before = this.options.checkpointer().moved(rangeId, staged.state.appliedIndex);
     if (before !== undefined) await this.deleteRangeRow(rangeId, before);
-    this.options.births().onSettled([rangeId]);
+    this.options.births().onSettled(rangeId);
     if (staged.replaced !== undefined) this.options.reclaim(staged.replaced);
   }
 
@@ -389,7 +391,7 @@ export class ReplicaLifecycle implements ReplicaKeeper, Nursery {
       await this.options.raft().removeGroup(rangeId);
       const position = this.options.checkpointer().moved(rangeId, undefined);
       if (position !== undefined) await this.deleteRangeRow(rangeId, position);
-      this.options.births().onSettled([rangeId]);
+      this.options.births().onSettled(rangeId);
       return true;
     });
     if (!left) return;

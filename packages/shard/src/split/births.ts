@@ -48,6 +48,8 @@ export interface BirthsOptions {
   readonly raft: () => MultiRaft;
   readonly checkpointer: () => Checkpointer;
   readonly reclaim: (unused: UnusedStorage) => void;
+  readonly isStopping: () => boolean;
+  readonly onFatal: (error: unknown) => void;
   /** Made again by replaying, when this store was opened. */
   readonly replayed: Iterable<RangeId>;
 }
@@ -57,6 +59,14 @@ export interface Birth {
   readonly fresh: boolean;
 }
 
+/** What the left half has let go of where the right half does not live. */
+interface LeftBehind {
+  readonly left: RangeId;
+  /** Of the split, in the left half's log. */
+  readonly index: number;
+  readonly unused: UnusedStorage;
+}
+
 export class Births {
   private readonly options: BirthsOptions;
   /** Ranges that no checkpoint tells of. */
@@ -64,6 +74,8 @@ export class Births {
   /** Those of them that have no replica yet, and who waits for that. */
   private coming = 0;
   private waiting: (() => void)[] = [];
+  /** A crash would cut the left half again, and the right half may live here then, from these very rows. */
+  private leftBehind: LeftBehind[] = [];
 
   constructor(options: BirthsOptions) {
     this.options = options;
@@ -90,7 +102,7 @@ export class Births {
 
   /** The split takes effect, between two engine writes: `left` has let go of `state`. */
   complete(left: Replica, state: RangeState, birth: Birth | undefined): void {
-    const { nursery, raft, logger, reclaim } = this.options;
+    const { nursery, raft, logger } = this.options;
     const leads = left.leaseholder !== undefined;
     // The candidate's voters must hear of the split before it can be elected.
     if (leads) raft().announceCommit(left.rangeId);
@@ -100,7 +112,9 @@ export class Births {
       probe('splitWithoutRightReplica');
       const other = nursery.replica(rangeId);
       assert(other?.storageId !== storageId, 'a range arises once', { rangeId, storageId });
-      reclaim({ storageId, span: { startKey, endKey } });
+      const unused = { storageId, span: { startKey, endKey } };
+      this.leftBehind.push({ left: left.rangeId, index: left.appliedIndex, unused });
+      if (this.leftBehind.length === 1) this.clearUp().catch(this.options.onFatal);
       return;
     }
     nursery.deliver(state);
@@ -126,9 +140,29 @@ export class Births {
     for (const resolve of waiting) resolve();
   }
 
-  /** These are in a checkpoint, or gone. */
-  onSettled(ranges: Iterable<RangeId>): void {
-    for (const rangeId of ranges) this.unsettled.delete(rangeId);
+  /** A checkpoint is in force that has these ranges, as of these indexes. */
+  onCheckpoint(applied: ReadonlyMap<RangeId, number>): void {
+    for (const rangeId of applied.keys()) this.unsettled.delete(rangeId);
+    this.reclaimIf(({ left, index }) => (applied.get(left) ?? 0) >= index);
+  }
+
+  /** A snapshot has taken its place for good, or it is gone for good. */
+  onSettled(rangeId: RangeId): void {
+    this.unsettled.delete(rangeId);
+    this.reclaimIf(({ left }) => left === rangeId);
+  }
+
+  private reclaimIf(isSettled: (each: LeftBehind) => boolean): void {
+    const settled = this.leftBehind.filter(isSettled);
+    if (settled.length === 0) return;
+    this.leftBehind = this.leftBehind.filter((each) => !settled.includes(each));
+    for (const { unused } of settled) this.options.reclaim(unused);
+  }
+
+  /** One checkpoint may be under way that began before the split. */
+  private async clearUp(): Promise<void> {
+    const { checkpointer, isStopping } = this.options;
+    while (this.leftBehind.length > 0 && !isStopping()) await checkpointer().run();
   }
 
   /** Makes what arose here lately independent of the logs that it was made from. The caller has its turn. */

@@ -1,7 +1,8 @@
 /**
  * Ids for new ranges: a counter in the first meta range, moved on by a block at a time through its log. Two ends: the
  * store that needs ids asks all stores of that range, again and again, until one grants; the leaseholder there writes the
- * counter and answers when that is applied. Blocks that get lost on the way are gaps and nothing else.
+ * counter and answers when that is applied. Blocks that get lost on the way are gaps and nothing else. Copies of a grant are
+ * known by their ids; one that outlives the process it was sent to would not be, but the network keeps nothing for those.
  */
 import { asBuffer, type Clock, clusterPrefix, concatBytes, probe } from '@flotilla/base';
 import { ownCaller } from '../replica/answers.ts';
@@ -36,7 +37,10 @@ export function grantRangeIds(
   if (leaseholder === undefined || !leaseholder.isReady) return;
   const stored = newestStored(leaseholder.view(), overlayKey(nextRangeIdKey), nextRangeIdKey);
   if (stored === undefined) return; // not the range that has the counter
-  const first = readU64(storedPayload(asBuffer(stored)), 0);
+  const payload = storedPayload(asBuffer(stored));
+  const first = payload.length === 8 ? readU64(payload, 0) : 0;
+  // Somebody has overwritten it: which ids are free is not known any more.
+  if (!isCounter(first)) return;
   const value = rangeIdValue(first + blockSize);
   leaseholder.internalWrite(
     { mutations: [{ key: nextRangeIdKey, value, isDelete: false }] },
@@ -44,6 +48,10 @@ export function grantRangeIds(
       if (answer.write?.applied === true) granted(first, blockSize);
     }),
   );
+}
+
+function isCounter(next: number): boolean {
+  return Number.isSafeInteger(next + blockSize) && next > 0;
 }
 
 export interface RangeIdsOptions {
@@ -54,6 +62,7 @@ export interface RangeIdsOptions {
 
 export class RangeIds {
   private readonly options: RangeIdsOptions;
+  /** Every id below it was taken, or will never be. */
   private next = 0;
   private left = 0;
   private asking = false;
@@ -78,6 +87,8 @@ export class RangeIds {
     if (!Number.isSafeInteger(first) || !(first > 0) || !(count > 0)) return;
     // One that nobody waits for any more is as good as lost, unless there are none left.
     if (this.left > 0) return;
+    // The counter only rises: this is a copy of a grant that was used, or one that was overtaken.
+    if (first < this.next) return;
     probe('rangeIdsGranted');
     this.next = first;
     this.left = count;

@@ -20,7 +20,7 @@ import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
 import { measure } from './measure.ts';
 import type { RangeLoad } from './range-load.ts';
-import type { SplitResult } from './splits.ts';
+import { type SplitResult, splitKeyBytesMax } from './splits.ts';
 
 export interface SplitTriggersOptions {
   readonly clock: Clock;
@@ -147,8 +147,9 @@ export class SplitTriggers {
       await this.cut(replica, measured.middle, 'size');
   }
 
-  private async cut(replica: Replica, key: Uint8Array | undefined, why: string): Promise<void> {
-    const { rangeId } = replica;
+  private async cut(replica: Replica, at: Uint8Array | undefined, why: string): Promise<void> {
+    const { rangeId, descriptor } = replica;
+    const key = splitKeyNear(at, descriptor);
     this.resting.set(rangeId, this.window + restWindows);
     if (key === undefined) {
       if (why === 'size') this.resting.set(rangeId, this.window + restOfOneRowWindows);
@@ -166,6 +167,15 @@ export class SplitTriggers {
     if (why !== 'load') this.resting.delete(rangeId);
     else this.resting.set(result.right.rangeId, this.window + restWindows);
   }
+}
+
+/** The key itself; or the greatest one before it that is short enough, if the range does not begin there. */
+function splitKeyNear(
+  key: Uint8Array | undefined,
+  { startKey }: RangeDescriptor,
+): Uint8Array | undefined {
+  const near = key?.subarray(0, splitKeyBytesMax);
+  return near !== undefined && compareBytes(near, startKey) > 0 ? near : undefined;
 }
 
 /** The part of a range that may be cut: all but the root of the meta index. */

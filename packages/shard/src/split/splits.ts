@@ -5,9 +5,11 @@
  */
 import {
   asBuffer,
+  assert,
   compareBytes,
   keyBytesMax,
   type Logger,
+  metaPrefix,
   type RangeId,
   rootEndKey,
   spanContains,
@@ -23,6 +25,9 @@ import type { RangeSplit } from '../replica/command.ts';
 import type { SplitOutcome } from '../replica/proposals.ts';
 import type { Replica } from '../replica/replica.ts';
 import type { RangeIds } from './range-ids.ts';
+
+/** The row of the left half is named by the key that it ends at, and that is a key too. */
+export const splitKeyBytesMax: number = keyBytesMax - metaPrefix.length;
 
 export type SplitResult =
   | { readonly kind: 'done'; readonly left: RangeDescriptor; readonly right: RangeDescriptor }
@@ -82,8 +87,8 @@ export class Splits {
   /** A request of a client to a leaseholder. */
   async serve(replica: Replica, request: flotilla.kv.SplitRequest.$Properties): Promise<Answer> {
     const key = Buffer.from(asBuffer(request.splitKey ?? noBytes));
-    if (key.length === 0 || key.length > keyBytesMax)
-      return refusal(RefusalReason.INVALID, `a split key has 1 to ${keyBytesMax} bytes`);
+    if (key.length === 0 || key.length > splitKeyBytesMax)
+      return refusal(RefusalReason.INVALID, `a split key has 1 to ${splitKeyBytesMax} bytes`);
     // Every look-up begins there: it is where no other look-up is needed to find it.
     if (compareBytes(key, rootEndKey) < 0)
       return refusal(
@@ -147,6 +152,7 @@ export class Splits {
 
 /** What the range becomes: the same members on both sides, and a generation that is newer than all before. */
 function cut(descriptor: RangeDescriptor, key: Uint8Array, rightId: RangeId): RangeSplit {
+  assert(key.length <= splitKeyBytesMax, 'the index can have a row of the left half');
   const generation = descriptor.generation + 1;
   const both = { ...descriptor, generation, boundsGeneration: generation };
   return {

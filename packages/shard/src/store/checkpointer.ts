@@ -26,8 +26,8 @@ export interface CheckpointerOptions {
   ) => Promise<void>;
   /** Notes the checkpoint outside the log. */
   readonly remember: (hlcUpperBound: number) => Promise<void>;
-  /** The checkpoint is in force: it has these ranges. */
-  readonly onTaken: (ranges: Iterable<RangeId>) => void;
+  /** The checkpoint is in force: it has these ranges, as of these indexes. */
+  readonly onTaken: (applied: ReadonlyMap<RangeId, LogIndex>) => void;
   /** Position of the checkpoint in force, by range. */
   readonly checkpointed: ReadonlyMap<RangeId, number>;
   /** Keeps checkpoints apart from what else moves positions. */
@@ -90,7 +90,7 @@ export class Checkpointer {
     const upperBound = hlc.now();
     await this.options.commit(applied, upperBound);
     for (const [rangeId, index] of applied) this.checkpointed.set(rangeId, index);
-    this.options.onTaken(applied.keys());
+    this.options.onTaken(applied);
     await this.options.remember(upperBound);
     await turns.write(() => replaced.map((key) => ({ type: 'del', key })));
   }

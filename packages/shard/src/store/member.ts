@@ -291,7 +291,7 @@ export class Member {
       commit: (applied, bound) => raft.checkpoint(applied, bound),
       remember: (bound) => this.context.saveIdentity({ checkpointHlc: bound }),
       applied: stateMachine,
-      onTaken: (ranges) => births.onSettled(ranges),
+      onTaken: (applied) => births.onCheckpoint(applied),
       checkpointed: options.leftovers.checkpointed,
       oneAtATime,
     });

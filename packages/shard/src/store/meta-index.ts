@@ -105,6 +105,5 @@ export class MetaIndex {
 
 function descriptorOf(key: Uint8Array, stored: Uint8Array): RangeDescriptor | undefined {
   const payload = storedPayload(checkStored(asBuffer(key), asBuffer(stored)));
-  const checked = checkDescriptor(kv.RangeInfo.decode(payload).descriptor ?? {});
-  return checked.ok ? checked.descriptor : undefined;
+  return decodeIndexRow(payload)?.descriptor;
 }

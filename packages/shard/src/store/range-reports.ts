@@ -19,7 +19,7 @@ import { newestStored } from '../replica/evaluation.ts';
 import { overlayKey } from '../replica/overlay.ts';
 import type { Replica } from '../replica/replica.ts';
 import { storedPayload } from '../state/stored-value.ts';
-import { isPartOfIndex, type MetaIndex, metaKey } from './meta-index.ts';
+import { decodeIndexRow, isPartOfIndex, type MetaIndex, metaKey } from './meta-index.ts';
 
 type RangeInfo = flotilla.kv.RangeInfo.$Properties;
 
@@ -56,10 +56,10 @@ export function absorbReport(index: MetaIndex, ranges: readonly RangeInfo[]): Ab
       continue;
     }
     const stored = newestStored(leaseholder.view(), overlayKey(key), key);
-    if (stored !== undefined) {
-      const known = kv.RangeInfo.decode(storedPayload(asBuffer(stored)));
-      if (!isNewer(said, known)) continue;
-    }
+    // What is no row of a range is put right.
+    const known =
+      stored === undefined ? undefined : decodeIndexRow(storedPayload(asBuffer(stored)));
+    if (known !== undefined && !isNewer(said, known)) continue;
     const value = kv.RangeInfo.encode(said).finish();
     if (!leaseholder.internalWrite({ mutations: [{ key, value, isDelete: false }] }))
       unwritten.push(said);
