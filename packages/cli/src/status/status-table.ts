@@ -33,11 +33,13 @@ export function statusText(
   paint: Paint = plainPaint,
   { allRanges = false }: { readonly allRanges?: boolean } = {},
 ): string {
+  const { stores, ranges } = status;
+  // Of a cluster that does not answer nobody knows whether it was founded.
+  if (stores.length === 0) return `${storeTable(stores, paint)}\n`;
   const cluster =
     status.clusterId === ''
-      ? paint.bad('Not founded yet: run `flotilla init`.')
+      ? paint.bad(`Not founded yet: run \`flotilla init --stores ${stores.length}\`.`)
       : `Cluster ${status.clusterId}`;
-  const { stores, ranges } = status;
   const isLong = ranges.length > rangesShown && !allRanges;
   const rangesText = isLong ? rangeSummary(ranges, paint) : rangeTable(ranges, paint);
   return [cluster, '', storeTable(stores, paint), '', rangesText, '']
