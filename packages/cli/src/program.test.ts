@@ -180,9 +180,16 @@ describe('a process', () => {
     expect(existsSync(join(directory, 'ready.json'))).toBe(false);
   });
 
-  it('leaves at once when told to while it waits for the network', async () => {
-    const gateway = start('--roles', 'gateway', '--nats', 'nats://127.0.0.1:1');
-    await gateway.event('starting');
+  it('tells who watches that it waits for the network, and leaves at once when told to', async () => {
+    const nowhere = ['--nats', 'nats://127.0.0.1:1', '--http', '127.0.0.1:0'];
+    const gateway = start('--roles', 'gateway', ...nowhere);
+    const { port } = await gateway.event('http_listening');
+    await gateway.event('nats_unreachable_retrying');
+    for (const path of ['health', 'ready']) {
+      const answer = await fetch(`http://127.0.0.1:${port}/${path}`);
+      expect(answer.status).toBe(503);
+      expect(await answer.text()).toContain('waits for a nats-server at nats://127.0.0.1:1');
+    }
     gateway.child.kill('SIGINT');
     expect(await gateway.ended).toEqual({ code: 0, signal: null });
   });
