@@ -160,6 +160,13 @@ describe('a process', () => {
     expect(await stranger.ended).toEqual({ code: ExitCode.identityMismatch, signal: null });
   });
 
+  it('says how a new store is given its number', async () => {
+    const one = start('--roles', 'store', '--data', join(directory, 'data'), '--nats', nats.url);
+    expect(await one.ended).toEqual({ code: ExitCode.usage, signal: null });
+    expect(one.output).toContain('--store-id');
+    expect(one.output).not.toContain('"stack"');
+  });
+
   it('keeps the bound when the network stands still', async () => {
     const one = start(...store());
     await one.event('ready');
@@ -227,6 +234,7 @@ describe('stores and a gateway in one process, over the in-memory network', () =
     const one = cluster(port);
     expect((await one.ended).code).toBe(ExitCode.usage);
     expect(one.output).toContain(`--listen is \\"127.0.0.1:${port}\\"`);
+    expect(one.output).not.toContain('"stack"');
     await new Promise((resolve) => taken.close(resolve));
   });
 });

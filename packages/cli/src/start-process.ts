@@ -67,7 +67,8 @@ export async function startProcess(
     return { storeId, gateway, ...address, stop: () => closing.run() };
   } catch (error) {
     // Now, since closing may take long, or hang where it is what cannot be reached that is to be closed.
-    if (parts.signal?.aborted !== true) parts.logger.warn({ error }, 'not_started_closing');
+    if (parts.signal?.aborted !== true)
+      parts.logger.warn({ reason: String(error) }, 'not_started_closing');
     return closing.runAfter(error);
   }
 }
