@@ -1,5 +1,12 @@
 /** How commands and processes reach their cluster: NATS by the configuration, and a router over it. */
-import { type Logger, osPrng, SystemClock, silentLogger, type Transport } from '@flotilla/base';
+import {
+  DbError,
+  type Logger,
+  osPrng,
+  SystemClock,
+  silentLogger,
+  type Transport,
+} from '@flotilla/base';
 import { connectNats, createRouter, credentialsOf, type Router } from '@flotilla/router';
 import type { ProcessConfig } from './config/settings.ts';
 
@@ -30,6 +37,21 @@ export function connectToNats(
   });
 }
 
+/** As above, with what to do where there is nobody. */
+export async function connectForCommand(
+  config: ProcessConfig,
+  name: string,
+  timeoutMs: number,
+): Promise<Transport> {
+  try {
+    return await connectToNats(config, { name, firstConnectTimeoutMs: timeoutMs });
+  } catch (error) {
+    if (!(error instanceof DbError) || error.code !== 'UNAVAILABLE') throw error;
+    const advice = 'start nats-server, or say where it is with --nats or FLOTILLA_NATS';
+    throw new DbError('UNAVAILABLE', `${error.message}: ${advice}`, { cause: error });
+  }
+}
+
 export interface ClusterConnection {
   readonly transport: Transport;
   readonly router: Router;
@@ -41,10 +63,7 @@ export async function connectToCluster(
   config: ProcessConfig,
   timeoutMs: number,
 ): Promise<ClusterConnection> {
-  const transport = await connectToNats(config, {
-    name: 'flotilla-command',
-    firstConnectTimeoutMs: timeoutMs,
-  });
+  const transport = await connectForCommand(config, 'flotilla-command', timeoutMs);
   const clock = new SystemClock();
   const router = createRouter({ transport, clock, prng: osPrng(), logger: silentLogger });
   return {

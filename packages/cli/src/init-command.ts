@@ -17,7 +17,7 @@ import {
   foundingRangesMin,
   initialRanges,
 } from '@flotilla/shard';
-import { connectToNats } from './cluster-connection.ts';
+import { connectForCommand } from './cluster-connection.ts';
 import type { ProcessConfig } from './config/settings.ts';
 import type { Output } from './output.ts';
 import { UsageError } from './usage-error.ts';
@@ -50,10 +50,7 @@ export async function runInit(
   try {
     say(`Connecting to NATS at ${config.nats.join(', ')} ...`);
     const timeoutMs = request.timeoutMs;
-    transport = await connectToNats(config, {
-      name: 'flotilla-init',
-      firstConnectTimeoutMs: timeoutMs,
-    });
+    transport = await connectForCommand(config, 'flotilla-init', timeoutMs);
     say(`Looking for ${request.stores} stores of cluster "${config.cluster}" ...`);
     const clock = new SystemClock();
     const { clusterId, storeIds, ranges, founded } = await foundCluster({
@@ -68,7 +65,7 @@ export async function runInit(
     return ExitCode.ok;
   } catch (error) {
     if (!(error instanceof DbError)) throw error;
-    output.err(`flotilla: the cluster is not founded: ${error.message}\n`);
+    output.err(`flotilla: init is not done: ${error.message}\n`);
     return ExitCode.failure;
   } finally {
     await transport?.close();

@@ -160,6 +160,13 @@ describe('a process', () => {
     expect(await stranger.ended).toEqual({ code: ExitCode.identityMismatch, signal: null });
   });
 
+  it('says how a new store is given its number', async () => {
+    const one = start('--roles', 'store', '--data', join(directory, 'data'), '--nats', nats.url);
+    expect(await one.ended).toEqual({ code: ExitCode.usage, signal: null });
+    expect(one.output).toContain('--store-id');
+    expect(one.output).not.toContain('"stack"');
+  });
+
   it('keeps the bound when the network stands still', async () => {
     const one = start(...store());
     await one.event('ready');
@@ -180,9 +187,16 @@ describe('a process', () => {
     expect(existsSync(join(directory, 'ready.json'))).toBe(false);
   });
 
-  it('leaves at once when told to while it waits for the network', async () => {
-    const gateway = start('--roles', 'gateway', '--nats', 'nats://127.0.0.1:1');
-    await gateway.event('starting');
+  it('tells who watches that it waits for the network, and leaves at once when told to', async () => {
+    const nowhere = ['--nats', 'nats://127.0.0.1:1', '--http', '127.0.0.1:0'];
+    const gateway = start('--roles', 'gateway', ...nowhere);
+    const { port } = await gateway.event('http_listening');
+    await gateway.event('nats_unreachable_retrying');
+    for (const path of ['health', 'ready']) {
+      const answer = await fetch(`http://127.0.0.1:${port}/${path}`);
+      expect(answer.status).toBe(503);
+      expect(await answer.text()).toContain('waits for a nats-server at nats://127.0.0.1:1');
+    }
     gateway.child.kill('SIGINT');
     expect(await gateway.ended).toEqual({ code: 0, signal: null });
   });
@@ -220,6 +234,7 @@ describe('stores and a gateway in one process, over the in-memory network', () =
     const one = cluster(port);
     expect((await one.ended).code).toBe(ExitCode.usage);
     expect(one.output).toContain(`--listen is \\"127.0.0.1:${port}\\"`);
+    expect(one.output).not.toContain('"stack"');
     await new Promise((resolve) => taken.close(resolve));
   });
 });

@@ -3,19 +3,11 @@
  * it is so, or say why it is not.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  concatBytes,
-  DbError,
-  ExitCode,
-  keyText,
-  kvPrefix,
-  spanText,
-  toStoreId,
-} from '@flotilla/base';
+import { concatBytes, DbError, keyText, kvPrefix, spanText, toStoreId } from '@flotilla/base';
 import type { Router } from '@flotilla/router';
-import { type ClusterConnection, connectToCluster } from './cluster-connection.ts';
 import type { ProcessConfig } from './config/settings.ts';
 import type { Output } from './output.ts';
+import { withCluster } from './placement/with-cluster.ts';
 import { gatherStatus, type RangeRow } from './status/cluster-status.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -30,23 +22,16 @@ const askMs = 300;
 const pollMs = 20;
 
 /** @returns 0 once `to` leads the range, or did already; 1 otherwise */
-export async function runTransfer(
+export function runTransfer(
   config: ProcessConfig,
   request: TransferRequest,
   output: Output,
 ): Promise<number> {
-  let connection: ClusterConnection | undefined;
-  try {
-    connection = await connectToCluster(config, request.timeoutMs);
-    output.out(`${await transfer(connection.router, request)}\n`);
-    return ExitCode.ok;
-  } catch (error) {
-    if (!(error instanceof DbError)) throw error;
-    output.err(`flotilla: r${request.rangeId} is not handed over: ${error.message}\n`);
-    return ExitCode.failure;
-  } finally {
-    await connection?.close();
-  }
+  const { rangeId, timeoutMs } = request;
+  const failed = `r${rangeId} is not handed over`;
+  return withCluster(config, { timeoutMs, failed, output }, async (router) => {
+    output.out(`${await transfer(router, request)}\n`);
+  });
 }
 
 /** @returns what happened, for people */
@@ -89,18 +74,11 @@ export async function runSplit(
   output: Output,
 ): Promise<number> {
   const key = splitKeyOf(request);
-  let connection: ClusterConnection | undefined;
-  try {
-    connection = await connectToCluster(config, request.timeoutMs);
-    output.out(`${await splitAt(connection.router, request)}\n`);
-    return ExitCode.ok;
-  } catch (error) {
-    if (!(error instanceof DbError)) throw error;
-    output.err(`flotilla: no range was cut at ${keyText(key)}: ${error.message}\n`);
-    return ExitCode.failure;
-  } finally {
-    await connection?.close();
-  }
+  const { timeoutMs } = request;
+  const failed = `no range was cut at ${keyText(key)}`;
+  return withCluster(config, { timeoutMs, failed, output }, async (router) => {
+    output.out(`${await splitAt(router, request)}\n`);
+  });
 }
 
 /** Over any router. @returns what there is now, for people. Rejects with DbError; throws UsageError. */

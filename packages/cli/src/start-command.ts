@@ -117,7 +117,9 @@ function announceReady(config: ProcessConfig, running: RunningProcess): void {
 /** One line that says why, then the exit code that says what to do (docs/operations.md). */
 function die(logger: Logger, error: unknown): never {
   const { exitCode, facts, event } = explain(error);
-  logger.error({ exitCode, ...facts, error }, event);
+  // Of a mistake in what was given the message says all; where in our code it was noticed helps nobody.
+  const cause = exitCode === ExitCode.usage ? {} : { error };
+  logger.error({ exitCode, ...facts, ...cause }, event);
   process.exit(exitCode);
 }
 

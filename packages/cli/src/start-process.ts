@@ -27,17 +27,20 @@ export async function startProcess(
 ): Promise<RunningProcess> {
   const closing = new ClosingSteps();
   try {
+    const clock = parts.clock ?? new SystemClock();
+    const prng = parts.prng ?? osPrng();
+    const health = new ProcessHealth(clock);
+    const sources: MetricSources = { nowMs: () => clock.nowMs() };
+    // First: whoever watches is to hear what a process waits for that cannot start.
+    const http = await maybeStartHttp(config, { health, sources, logger: parts.logger });
+    if (http !== undefined) closing.add(() => http.stop());
+    health.waitsFor = `a nats-server at ${config.nats.join(', ')}`;
     const network = parts.transport ?? (await connect(config, parts));
     if (parts.transport === undefined) closing.add(() => network.close());
     // A gateway speaks to the store of its own process without the network.
     const transport = config.roles.length > 1 ? new LocalTransport(network) : network;
-    const clock = parts.clock ?? new SystemClock();
-    const prng = parts.prng ?? osPrng();
     const roleParts: RoleParts = { ...parts, transport, clock, prng };
-    const health = new ProcessHealth(clock);
-    const sources: MetricSources = { nowMs: () => clock.nowMs() };
-    const http = await maybeStartHttp(config, { health, sources, logger: parts.logger });
-    if (http !== undefined) closing.add(() => http.stop());
+    health.waitsFor = undefined;
     let storeId: StoreId | undefined;
     if (config.roles.includes('store')) {
       const { startStoreRole } = await import('./store-role.ts');
@@ -51,6 +54,7 @@ export async function startProcess(
     let gateway: RunningProcess['gateway'];
     if (config.roles.includes('gateway')) {
       const { startGatewayRole } = await import('./gateway-role.ts');
+      health.waitsFor = `cluster "${config.cluster}", which is not founded or has no majority`;
       const role = await startGatewayRole(config, { ...roleParts, home: storeId });
       closing.add(() => role.stop());
       gateway = role.address;
@@ -63,7 +67,8 @@ export async function startProcess(
     return { storeId, gateway, ...address, stop: () => closing.run() };
   } catch (error) {
     // Now, since closing may take long, or hang where it is what cannot be reached that is to be closed.
-    if (parts.signal?.aborted !== true) parts.logger.warn({ error }, 'not_started_closing');
+    if (parts.signal?.aborted !== true)
+      parts.logger.warn({ reason: String(error) }, 'not_started_closing');
     return closing.runAfter(error);
   }
 }

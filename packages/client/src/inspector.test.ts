@@ -135,6 +135,21 @@ describe('the cluster through SQL', () => {
     );
   });
 
+  it('gives a range no replica on a store that never joined, or does not answer', async () => {
+    await cluster.until(createInspector(router, cluster.clock).stores(), 60_000);
+    const asked: unknown[] = [];
+    const watched: Router = Object.create(router, {
+      changeMembers: { value: async (...change: unknown[]) => void asked.push(change) },
+    });
+    const inspector = createInspector(watched, cluster.clock);
+    const nowhere = inspector.moveReplica(4, { from: 1, to: 9 });
+    await expect(cluster.until(nowhere, 60_000)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: 'no store s9 has ever joined',
+    });
+    expect(asked).toEqual([]);
+  });
+
   it('does without a store that is silent', async () => {
     cluster.crash(toStoreId(3));
     const inspector = createInspector(router, cluster.clock);

@@ -204,8 +204,18 @@ class RouterInspector implements ClusterInspector {
       throw new DbError('INVALID_ARGUMENT', `r${rangeId} has no replica on s${from}`);
     if (holds(to))
       throw new DbError('INVALID_ARGUMENT', `r${rangeId} has a replica on s${to} already`);
+    await this.checkAnswers(to, rangeId);
     const change = { add: [toStoreId(to)], remove: [toStoreId(from)] };
     await this.router.changeMembers(range.startKey, change, changeOptions(signal));
+  }
+
+  /** The range would wait for a store that is not there, with a replica more to its name. */
+  private async checkAnswers(storeId: number, rangeId: number): Promise<void> {
+    if (!(await this.knownStores()).has(storeId))
+      throw new DbError('INVALID_ARGUMENT', `no store s${storeId} has ever joined`);
+    const answered = await this.askAll([storeId], (id) => this.status(id, rangeId));
+    if (!answered.has(storeId))
+      throw new DbError('INVALID_ARGUMENT', `s${storeId} does not answer`);
   }
 
   private async range(rangeId: number): Promise<RangeFacts> {

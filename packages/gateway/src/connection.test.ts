@@ -213,6 +213,31 @@ describe('before start-up', () => {
     expect(gateway.connectionCount).toBe(1);
   });
 
+  test('who waits for the cluster past the deadline is told so, and who has not given a password too', async () => {
+    const never = new Promise<never>(() => {});
+    const logins = { admit: () => never, verifier: () => never };
+    const lastWords = async (...options: Parameters<typeof startTestGateway>) => {
+      const { gateway, clock, logs } = await start(...options);
+      const client = await RawClient.connect(gateway.port);
+      client.send(startup());
+      expect((await client.next())?.type).toBe('R');
+      expect(logs.map(({ event }) => event)).not.toContain('gateway_authentication_timeout');
+      clock.advance(10_000);
+      return fields((await client.untilEnd()).at(-1)?.body ?? Buffer.alloc(0));
+    };
+    expect(await lastWords({ logins })).toMatchObject({
+      S: 'FATAL',
+      C: '57P03',
+      M: 'the cluster did not answer in time to start a session',
+    });
+    const authentication = { method: 'scram-sha-256', lookup: () => never } as const;
+    expect(await lastWords({ authentication })).toMatchObject({
+      S: 'FATAL',
+      C: '57014',
+      M: 'canceling authentication due to timeout',
+    });
+  });
+
   test('an unauthenticated client can not make us hold more than the limit', async () => {
     const never = new Promise<never>(() => {});
     const { gateway } = await start({

@@ -82,7 +82,7 @@ export class Connection {
     this.phase = { kind: 'handshake', handshake };
     this.deadline = clock.setTimer(limits.authenticationDeadlineMs, () => {
       logger.info({ address: this.peer.address }, 'gateway_authentication_timeout');
-      this.peer.destroy('authentication timeout');
+      this.guard(() => this.onDeadline());
     });
   }
 
@@ -98,6 +98,13 @@ export class Connection {
   /** Ends the conversation now; a running statement is stopped. */
   shutDown(): void {
     this.guard(() => this.fatal(shutdownError()));
+  }
+
+  /** Whoever has not said what it wants is dropped without a word; all others are told whom it was that they waited for. */
+  private onDeadline(): void {
+    const error = this.phase.kind === 'handshake' ? this.phase.handshake.overdue() : undefined;
+    if (error === undefined) this.peer.destroy('authentication timeout');
+    else this.fatal(error);
   }
 
   private admit(): CancelKey | undefined {

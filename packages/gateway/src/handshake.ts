@@ -102,6 +102,17 @@ export class Handshake {
     if (step.kind === 'authenticating') step.authenticator.abandon();
   }
 
+  /** What to tell the client now that the time is up. Undefined: it has not sent its start-up packet yet. */
+  overdue(): SqlError | undefined {
+    const { step } = this;
+    if (step.kind === 'authenticating' && step.wanted)
+      return new SqlError('57014', 'canceling authentication due to timeout');
+    if (step.kind !== 'authenticating' && step.kind !== 'starting') return undefined;
+    return new SqlError('57P03', 'the cluster did not answer in time to start a session', {
+      hint: 'Connect again; "flotilla status" shows stores that are silent and ranges without a leader.',
+    });
+  }
+
   private readInitialPacket(refused: ReadonlySet<'ssl' | 'gssenc'>): void {
     const { input } = this.peer;
     const { startupBytesMax } = this.context.limits;

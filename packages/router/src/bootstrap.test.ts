@@ -141,7 +141,15 @@ it('says who is missing when the time is up', async () => {
   await stores.kit.cluster.stopStore(3);
   const error = await errorOf(stores.found());
   expect(error).toMatchObject({ code: 'UNAVAILABLE' });
-  expect(error.message).toMatch(/1, 2/);
+  expect(error.message).toMatch(/^stores 1, 2 answer; 3 expected: start the others/);
+});
+
+it('says that a cluster is founded already where more stores are expected than it has', async () => {
+  const stores = new Unfounded();
+  await stores.found();
+  const error = await errorOf(stores.found({ expectedStores: 4 }));
+  expect(error).toMatchObject({ code: 'UNAVAILABLE' });
+  expect(error.message).toMatch(/1, 2, 3 answer; 4 expected: their cluster is founded already/);
 });
 
 it('waits for a store that comes later', async () => {

@@ -146,20 +146,23 @@ class Founding {
         return false;
       });
     const ids = [...found.keys()].sort((a, b) => a - b);
+    const founded = [...found.values()].some(({ clusterId }) => clusterId.length > 0);
     if (!complete()) {
       const missing =
         wanted === undefined
           ? `${this.options.expectedStores} expected`
           : `missing: ${wanted.filter((id) => !found.has(id)).join(', ')}`;
       const who = ids.length === 0 ? 'no store answers' : `stores ${ids.join(', ')} answer`;
-      throw new DbError('UNAVAILABLE', `${who}; ${missing}`);
+      const advice = founded
+        ? 'their cluster is founded already; a store that is added to it joins when it starts'
+        : 'start the others, or found it with fewer';
+      throw new DbError('UNAVAILABLE', `${who}; ${missing}: ${advice}`);
     }
     // Where a cluster is there already, stores may have joined it since.
-    const founded = [...found.values()].some(({ clusterId }) => clusterId.length > 0);
     if (wanted === undefined && !founded && ids.length > this.options.expectedStores)
       throw new DbError(
         'INVALID_ARGUMENT',
-        `stores ${ids.join(', ')} answer, ${this.options.expectedStores} expected: name the ones to use`,
+        `stores ${ids.join(', ')} answer, ${this.options.expectedStores} expected: ask for ${ids.length}, or stop those that are not to take part`,
       );
     return ids.flatMap((id) => found.get(id) ?? []);
   }

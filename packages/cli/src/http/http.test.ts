@@ -91,12 +91,17 @@ it('is not healthy where the gateway cannot read', async () => {
   expect((await ask('/health')).status).toBe(200);
 });
 
-it('is ready from when it serves until it stops', async () => {
-  expect((await ask('/ready')).status).toBe(503);
+it('is ready from when it serves until it stops, and says what it waits for', async () => {
+  expect(await ask('/ready')).toEqual({ status: 503, text: 'starting, or stopping\n' });
+  health.waitsFor = 'a nats-server';
+  expect(await ask('/ready')).toEqual({
+    status: 503,
+    text: 'starting: waits for a nats-server\n',
+  });
   health.markServing();
   expect(await ask('/ready')).toEqual({ status: 200, text: 'ready\n' });
   health.markStopping();
-  expect((await ask('/ready')).status).toBe(503);
+  expect(await ask('/ready')).toEqual({ status: 503, text: 'starting, or stopping\n' });
 });
 
 it('serves metrics under their names, and nothing else', async () => {
@@ -161,6 +166,27 @@ it('serves metrics under their names, and nothing else', async () => {
   expect((await ask('/metrics')).text).toContain('flotilla_store_requests_total 1002\n');
   expect((await ask('/')).status).toBe(404);
   expect((await ask('/health', 'POST')).status).toBe(405);
+});
+
+it('tells the age of the last committed write, and of the process where there was none', async () => {
+  let committed: number | undefined;
+  clock.advance(70_000);
+  const metrics = metricsOf({
+    nowMs: () => clock.nowMs(),
+    store: {
+      figures: () => figures,
+      get writeHealth() {
+        return { committedAtMs: committed, everyMs, reason: '' };
+      },
+    },
+  });
+  const age = async () =>
+    Number(/^\S+_last_committed_write_age_seconds (\S+)$/m.exec(await metrics.metrics())?.[1]);
+  clock.advance(30_000);
+  expect(await age()).toBe(30);
+  committed = clock.nowMs();
+  clock.advance(4000);
+  expect(await age()).toBe(4);
 });
 
 it('leaves out what there is not', async () => {

@@ -27,6 +27,9 @@ export class ProcessHealth {
   /** Reads from the cluster; rejects if it cannot. Undefined: no gateway here, or not yet. */
   probe: (() => Promise<void>) | undefined;
 
+  /** Without what it cannot start. */
+  waitsFor: string | undefined;
+
   constructor(clock: Clock) {
     this.clock = clock;
   }
@@ -34,6 +37,7 @@ export class ProcessHealth {
   /** Every role serves. */
   markServing(): void {
     this.serves = true;
+    this.waitsFor = undefined;
   }
 
   /** The process is about to stop: nothing new should be sent to it. */
@@ -42,7 +46,11 @@ export class ProcessHealth {
   }
 
   ready(): HealthVerdict {
-    return this.serves ? well : { ok: false, reason: 'starting, or stopping' };
+    if (this.serves) return well;
+    const { waitsFor } = this;
+    const reason =
+      waitsFor === undefined ? 'starting, or stopping' : `starting: waits for ${waitsFor}`;
+    return { ok: false, reason };
   }
 
   async health(): Promise<HealthVerdict> {

@@ -92,6 +92,7 @@ const counters: Names = [
 
 export function addStoreMetrics(to: Instruments, source: StoreSource): void {
   const { figures, capacity } = source;
+  const beganAtMs = source.nowMs();
   const valueOfFigure =
     (figure: NumericFigure, unit = 1) =>
     (): number | undefined => {
@@ -149,10 +150,12 @@ export function addStoreMetrics(to: Instruments, source: StoreSource): void {
   );
   to.gauge(
     'flotilla_store_last_committed_write_age_seconds',
-    "Since the store's own row was committed last.",
+    "Since the store's own row was committed last, or, before that, since the process began.",
     () => {
-      const at = source.writeHealth()?.committedAtMs;
-      return at === undefined ? undefined : (source.nowMs() - at) / 1000;
+      const health = source.writeHealth();
+      if (health === undefined) return undefined;
+      // A store that comes back and reaches nobody would show nothing, and nobody be woken.
+      return (source.nowMs() - (health.committedAtMs ?? beganAtMs)) / 1000;
     },
   );
 }

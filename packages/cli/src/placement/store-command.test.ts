@@ -19,3 +19,12 @@ it('shows a store as silent that has missed three of its own rows', () => {
   expect(state({ silentMs: 3001, reportEveryMs: 1000 })).toBe('silent');
   expect(state({ draining: true })).toBe('draining');
 });
+
+it('shows as many replicas as the index of ranges knows of, which hears of a move first', () => {
+  const replicas = (placed: number | undefined): string | undefined =>
+    storeText([{ ...line, replicas: 14, placed }])
+      .split('\n')[1]
+      ?.split(/ {2,}/)[5];
+  expect(replicas(0)).toBe('0');
+  expect(replicas(undefined)).toBe('14');
+});

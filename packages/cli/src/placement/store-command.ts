@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DbError, timestampToWallMs, toTimestamp } from '@flotilla/base';
-import type { Router } from '@flotilla/router';
+import { type Router, readEvents } from '@flotilla/router';
 import {
   decodeIntent,
   decodeReport,
@@ -52,6 +52,8 @@ const pollMs = 500;
 const askMs = 500;
 const indexTimeoutMs = 5000;
 const restPerWork = 4;
+/** Of the newest events, in search of the one that tells what is in the way. */
+const eventsRead = 200;
 /** Of stores whose row does not say how often it is written. */
 const reportEveryMs = 5000;
 
@@ -63,7 +65,7 @@ export function runStoreStatus(
   const { timeoutMs, json } = request;
   const failed = 'the stores are not known';
   return withCluster(config, { timeoutMs, failed, output }, async (router) => {
-    const lines = await storeLines(router, timeoutMs, await readIndex(router, timeoutMs));
+    const lines = await storeLines(router, timeoutMs, readIndex(router, timeoutMs));
     output.out(json ? `${JSON.stringify(lines)}\n` : `${storeText(lines)}\n`);
   });
 }
@@ -106,6 +108,7 @@ export async function waitUntilGone(
   const deadline = performance.now() + timeoutMs;
   const forGood = wish === 'decommission';
   let said = '';
+  let stuck = '';
   for (;;) {
     const askedAt = performance.now();
     const index = await readIndex(router, indexTimeoutMs);
@@ -115,10 +118,14 @@ export async function waitUntilGone(
     const left = leftText(storeId, duties, forGood);
     if (left !== said) say(left);
     said = left;
+    const why = await obstacleText(router, storeId);
+    if (why !== undefined && why !== stuck) say(why);
+    stuck = why ?? stuck;
     if (performance.now() > deadline)
       throw new DbError(
         'TIMEOUT',
-        `${left} It goes on without this command; \`flotilla events\` says what stands in the way`,
+        `${left} It goes on without this command; \`flotilla events\` says what stands in the way, ` +
+          `\`flotilla store undrain ${storeId}\` takes it back`,
       );
     // Of thousands of ranges every store tells megabytes.
     await sleep(Math.max(pollMs, tookMs * restPerWork));
@@ -128,6 +135,22 @@ export async function waitUntilGone(
       ? `s${storeId} holds nothing any more: it is safe to stop it for good, and to delete its directory.`
       : `s${storeId} leads nothing any more: it is safe to stop it. \`flotilla store undrain ${storeId}\` ends this.`,
   );
+}
+
+/** What placement said last that stands in the way of what is wanted of the store now. Undefined: nothing, or not known. Exported for tests. */
+export async function obstacleText(router: Router, storeId: number): Promise<string | undefined> {
+  try {
+    for (const { event } of await readEvents(router, { limit: eventsRead, timeoutMs: askMs })) {
+      const { kind, text } = event;
+      if (kind === 'store' && event.storeId === storeId) return undefined; // what is older is of another wish
+      if (kind === 'stuck' && new RegExp(`\\bs${storeId} (is being|drains)`).test(text))
+        return text;
+    }
+  } catch (error) {
+    // Who does not answer is said already.
+    if (!(error instanceof DbError) || error.code === 'CLOSED') throw error;
+  }
+  return undefined;
 }
 
 function isFree({ replicas, leases, waitingFor }: StoreDuties, forGood: boolean): boolean {
@@ -141,20 +164,26 @@ function leftText(storeId: number, duties: StoreDuties, forGood: boolean): strin
   return `s${storeId}: ${counts} are left that are known of; still waiting for ${waitingFor.join('; ')}.`;
 }
 
-/** @param index of ranges, or why it is not known */
+/** @param indexRead the index of ranges, or why it is not known */
 async function storeLines(
   router: Router,
   timeoutMs: number,
-  index: readonly IndexRow[] | string,
+  indexRead: Promise<readonly IndexRow[] | string> | string,
 ): Promise<StoreLine[]> {
   const intents = new Map<number, { draining: boolean; decommissioning: boolean }>();
-  for (const { key, value } of await rowsOf(router, intentSpan, timeoutMs)) {
+  // At once: where nobody answers, each waits for as long.
+  const [index, wishes, reports] = await Promise.all([
+    indexRead,
+    rowsOf(router, intentSpan, timeoutMs),
+    rowsOf(router, reportSpan, timeoutMs),
+  ]);
+  for (const { key, value } of wishes) {
     const { draining = false, decommissioning = false } = decodeIntent(value) ?? {};
     const storeId = Buffer.from(key).readUInt32BE(key.length - 4);
     intents.set(storeId, { draining, decommissioning });
   }
   const now = Date.now();
-  return (await rowsOf(router, reportSpan, timeoutMs)).flatMap(({ value, timestamp }) => {
+  return reports.flatMap(({ value, timestamp }) => {
     const report = decodeReport(value);
     if (report === undefined) return [];
     const silentMs = Math.max(0, now - timestampToWallMs(toTimestamp(timestamp)));
@@ -189,7 +218,8 @@ export function storeText(lines: readonly StoreLine[]): string {
   for (const line of lines)
     table.push([
       ...[`s${line.storeId}`, stateText(line), line.machine, line.zone || '-', line.version],
-      ...[line.replicas, line.leases, line.requestsPerSecond],
+      // What a store has said of itself is some seconds old; the index has heard of the last move.
+      ...[line.placed ?? line.replicas, line.leases, line.requestsPerSecond],
       line.capacityBytes === 0
         ? '-'
         : `${bytesText(line.usedBytes)} of ${bytesText(line.capacityBytes)}`,

@@ -5,6 +5,7 @@ import { encodeIntent, intentKey } from '@flotilla/shard';
 import { StoreCluster } from '@flotilla/shard/testing';
 import { afterEach, expect, it } from 'vitest';
 import { gatherStatus } from '../status/cluster-status.ts';
+import { obstacleText } from './store-command.ts';
 import { dutiesOf, readIndex, type StoreDuties } from './store-duties.ts';
 
 const [two, three] = [2, 3].map(toStoreId) as [StoreId, StoreId];
@@ -66,4 +67,31 @@ it('are certain while all answer, go with a drain, and are not known where a maj
   cluster.crash(three);
   await cluster.run(10_000);
   expect((await duties(two)).waitingFor).not.toEqual([]);
+});
+
+it('says what stands in the way of a decommission, and of nothing once it is taken back', async () => {
+  await started(3);
+  const wish = (intent: { readonly draining?: boolean; readonly decommissioning?: boolean }) =>
+    cluster.until(
+      router.write({
+        conditions: [],
+        mutations: [{ kind: 'put', key: intentKey(three), value: encodeIntent(intent) }],
+        deleteSpans: [],
+      }),
+    );
+  const obstacle = () => cluster.until(obstacleText(router, three));
+  const become = async (isSo: (text: string | undefined) => boolean): Promise<void> => {
+    for (let round = 0; round < 60 && !isSo(await obstacle()); round++) await cluster.run(500);
+  };
+  await untilSo(three, ({ waitingFor }) => waitingFor.length === 0);
+  expect(await obstacle()).toBe(undefined);
+  await wish({ draining: true, decommissioning: true });
+  await become((text) => text !== undefined);
+  expect(await obstacle()).toMatch(
+    /^r.*: nothing can be done: s3 is being decommissioned and no store can take over\.$/,
+  );
+  expect(await cluster.until(obstacleText(router, two))).toBe(undefined);
+  await wish({ draining: false, decommissioning: false });
+  await become((text) => text === undefined);
+  expect(await obstacle()).toBe(undefined);
 });

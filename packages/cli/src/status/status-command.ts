@@ -4,6 +4,7 @@ import { DbError, ExitCode } from '@flotilla/base';
 import picocolors from 'picocolors';
 import { type ClusterConnection, connectToCluster } from '../cluster-connection.ts';
 import type { ProcessConfig } from '../config/settings.ts';
+import { hopeless } from '../no-answer.ts';
 import type { Output } from '../output.ts';
 import { gatherStatus } from './cluster-status.ts';
 import { type Paint, plainPaint, statusText } from './status-table.ts';
@@ -31,7 +32,7 @@ export async function runStatus(
     connection = await connectToCluster(config, request.timeoutMs);
   } catch (error) {
     if (!(error instanceof DbError)) throw error;
-    output.err(`flotilla: no nats-server answers at ${config.nats.join(', ')}: ${error.message}\n`);
+    output.err(`flotilla: ${error.message}\n`);
     return ExitCode.failure;
   }
   try {
@@ -42,9 +43,9 @@ export async function runStatus(
         ? `${JSON.stringify(status)}\n`
         : statusText(status, paint, request);
       output.out(request.watch && !request.json ? `${clearScreen}${text}` : text);
-      if (!request.watch) {
-        return status.stores.some((store) => store.answers) ? ExitCode.ok : ExitCode.failure;
-      }
+      const answers = status.stores.some((store) => store.answers);
+      if (status.stores.length === 0) output.err(`flotilla: ${hopeless([], config)}\n`);
+      if (!request.watch) return answers ? ExitCode.ok : ExitCode.failure;
       await sleep(watchIntervalMs);
     }
   } finally {

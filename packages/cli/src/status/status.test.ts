@@ -11,7 +11,7 @@ import {
 import type { Router, StoreStatus } from '@flotilla/router';
 import { describe, expect, it } from 'vitest';
 import { gatherStatus, type ReplicaStatus } from './cluster-status.ts';
-import { bytesText, durationText, statusText } from './status-table.ts';
+import { bytesText, columnsText, durationText, statusText } from './status-table.ts';
 
 const ascii = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 
@@ -225,8 +225,24 @@ describe('gatherStatus', () => {
   it('shows a cluster of nobody', async () => {
     const text = statusText(await gatherStatus(routerOver(new Map()), 100));
     expect(text).toContain('No store answers.');
-    expect(text).toContain('Not founded yet');
+    expect(text).not.toContain('ounded'); // nobody knows
   });
+});
+
+it('lines columns up by what is seen of their cells', () => {
+  const red = (text: string): string => `\u001b[31m${text}\u001b[39m`;
+  const text = columnsText([
+    ['range', 'leader', 'term'],
+    ['r1', red('no leader'), 't4'],
+    ['r10000', 's2', 't10'],
+  ]);
+  expect(text).toBe(
+    [
+      'range   leader     term',
+      `r1      ${red('no leader')}  t4  `,
+      'r10000  s2         t10 ',
+    ].join('\n'),
+  );
 });
 
 describe('figures', () => {

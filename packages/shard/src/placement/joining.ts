@@ -39,12 +39,13 @@ const scanTimeoutMs = 5000;
 
 /** Resolves when the store has joined, was founded or stops. @throws FatalError: the number is another disk's */
 export async function joinWhenPossible(options: JoiningOptions): Promise<void> {
-  const { client, logger } = options;
+  const { client, logger, record } = options;
   let said = '';
   while (!options.isOver()) {
     const outcome = await attempt(options);
     if (outcome === 'joined') return;
     if (outcome !== said) logger.info({ outcome }, 'store_waits_to_join');
+    record.waits(outcome);
     said = outcome;
     await client.pause(pauseMs);
   }
@@ -57,7 +58,7 @@ async function attempt(options: JoiningOptions): Promise<string> {
   );
   const ids = new Set(answers.map(({ clusterId }) => Buffer.from(clusterId).toString('hex')));
   const [clusterId] = answers;
-  if (clusterId === undefined) return 'no cluster is there yet';
+  if (clusterId === undefined) return 'no cluster is there yet, `flotilla init` founds one';
   if (ids.size > 1) return `several clusters answer under one name: ${[...ids].join(', ')}`;
   client.adopt(clusterId.clusterId);
   for (const { meta } of answers) firstRange.learn(meta);

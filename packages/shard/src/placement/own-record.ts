@@ -62,6 +62,11 @@ export class OwnRecord {
     return { committedAtMs, reason, everyMs: this.options.everyMs };
   }
 
+  /** The store is no member yet, and why. */
+  waits(reason: string): void {
+    this.reason = `not part of a cluster yet: ${reason}`;
+  }
+
   start(): void {
     this.schedule(0);
   }

@@ -316,3 +316,14 @@ it('waits for its founding where the cluster was founded with it', async () => {
   expect(cluster.fatal).toEqual([]);
   await cluster.stopAll();
 });
+
+it('says of its health that it waits for a cluster, until it is in one', async () => {
+  const cluster = new StoreCluster({ seed: 1, stores: 1, ranges: founded, placement: settings });
+  const store = await cluster.startStore(toStoreId(1));
+  await cluster.run(3000);
+  expect(store.writeHealth).toMatchObject({
+    committedAtMs: undefined,
+    reason: 'not part of a cluster yet: no cluster is there yet, `flotilla init` founds one',
+  });
+  await cluster.stopAll();
+});

@@ -57,6 +57,7 @@ import { Proposer } from './proposer.ts';
 import { RangeReporter } from './range-reports.ts';
 import { StoreStateMachine } from './store-state-machine.ts';
 import { TransactionRequests } from './transaction-requests.ts';
+import { transferRefusal } from './transfer-refusals.ts';
 
 export interface MemberOptions {
   readonly context: StoreContext;
@@ -354,7 +355,7 @@ export class Member {
       reason = `r${rangeId} is in the middle of a large transaction`;
     else if (target.storeId !== this.context.storeId) {
       const result = this.raft.transferLeadership(rangeId, target.replicaId);
-      if (!result.ok) reason = result.reason;
+      if (!result.ok) reason = transferRefusal(result.reason, target.storeId);
     }
     return { transferLease: { ok: reason === '', message: reason } };
   }

@@ -96,9 +96,13 @@ async function newIdentity(options: StoreOptions, engine: Engine): Promise<Ident
       { directory },
     );
   if (storeId === undefined)
-    throw new FatalError(ExitCode.usage, `${directory} is new: a store id is needed`, {
-      directory,
-    });
+    throw new FatalError(
+      ExitCode.usage,
+      `${directory} is new: give the store a number of its own, --store-id`,
+      {
+        directory,
+      },
+    );
   return {
     storeId,
     storeUuid: randomHex(options.prng, 16),

@@ -446,6 +446,18 @@ describe('a young cluster', () => {
       ok: false,
       message: `r${rangeId} has no replica on s9`,
     });
+    const dead = present(
+      [1, 2, 3].map(toStoreId).find((id) => id !== leader && id !== target),
+      'a third',
+    );
+    cluster.crash(dead);
+    await cluster.run(3000);
+    expect((await cluster.until(ask(leader, dead)))?.transferLease).toMatchObject({
+      ok: false,
+      message: `nothing is heard of s${dead}: start it first`,
+    });
+    await cluster.startStore(dead);
+    await cluster.run(3000);
     const elsewhere = await cluster.until(ask(target, leader));
     expect(elsewhere?.refusal?.reason).toBe(Reason.NOT_LEASEHOLDER);
     expect((await cluster.until(ask(leader, target)))?.transferLease?.ok).toBe(true);

@@ -162,6 +162,12 @@ describe('storage parameters that ranges obey', () => {
       for (const what of ['table accounts', 'database flotilla'])
         expect(await failure(`alter ${what} set (${wrong})`)).toMatchObject({ code: '22023' });
     for (const what of ['table accounts', 'database flotilla'])
+      expect(await failure(`alter ${what} set (replica = 3)`)).toMatchObject({
+        code: '22023',
+        message: 'unrecognized parameter "replica"',
+        fields: { hint: 'Parameters of ranges are replicas, split_bytes and lease_preference.' },
+      });
+    for (const what of ['table accounts', 'database flotilla'])
       expect(await failure(`alter ${what} set (gc_ttl = '1 hour')`)).toMatchObject({
         code: '0A000',
       });

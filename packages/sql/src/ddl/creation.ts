@@ -6,7 +6,7 @@ import { isTemporarySchema } from '../catalog/temporary-schema.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageSpan } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
-import { isRangeParameter } from './range-parameters.ts';
+import { isRangeParameter, unknownParameter } from './range-parameters.ts';
 
 /** Throws 42P07, or notes it and says true. */
 export function refuseTaken(
@@ -105,7 +105,9 @@ export function checkStorage(
       throw new SqlError('22023', `unrecognized parameter namespace "${defnamespace}"`);
     if (of === 'table' && isRangeParameter(defname)) continue;
     if (!storageParameters.test(defname))
-      throw new SqlError('22023', `unrecognized parameter "${defname}"`);
+      throw of === 'table'
+        ? unknownParameter(defname)
+        : new SqlError('22023', `unrecognized parameter "${defname}"`);
   }
 }
 

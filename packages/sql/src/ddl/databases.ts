@@ -17,7 +17,12 @@ import { denied, missingRole } from '../roles/role-errors.ts';
 import { SqlError } from '../sql-error.ts';
 import { storageSpan } from '../storage/table-store.ts';
 import type { DdlContext } from './ddl-context.ts';
-import { isRangeParameter, resetRangeParameters, setRangeParameters } from './range-parameters.ts';
+import {
+  isRangeParameter,
+  resetRangeParameters,
+  setRangeParameters,
+  unknownParameter,
+} from './range-parameters.ts';
 
 /** A session that was let in unasked may call its own database by another name. */
 export function findDatabase(ddl: DdlContext, name: string): DatabaseDescriptor | undefined {
@@ -120,8 +125,7 @@ function rangesIn(
     const { defname = '', defnamespace, arg } = 'DefElem' in option ? option.DefElem : {};
     if (isRangeParameter(defname))
       ranges = (arg === undefined ? resetRangeParameters : setRangeParameters)(ranges, [option]);
-    else if (defnamespace === bracketedOption)
-      throw new SqlError('22023', `unrecognized parameter "${defname}"`);
+    else if (defnamespace === bracketedOption) throw unknownParameter(defname);
     else others.push(option);
   }
   return { others, ranges };

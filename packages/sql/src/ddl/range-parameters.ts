@@ -12,6 +12,13 @@ import { rangeChanges } from './range-changes.ts';
 
 const names = ['replicas', 'split_bytes', 'gc_ttl', 'lease_preference'] as const;
 
+/** @returns SqlError 22023 with the names that there are; `gc_ttl` is known only to be refused */
+export function unknownParameter(name: string): SqlError {
+  return new SqlError('22023', `unrecognized parameter "${name}"`, {
+    hint: 'Parameters of ranges are replicas, split_bytes and lease_preference.',
+  });
+}
+
 type RangeParameter = (typeof names)[number];
 
 const unitBytes = new Map([
