@@ -79,11 +79,13 @@ export function* balanceLoad(board: Board): Generator<void, void> {
   const out: RangeCell[] = [];
   const back: RangeCell[] = [];
   for (const cell of board.ranges) {
-    const { leaseholder, requests } = cell.range;
+    const { leaseholder, requests, unmeasured } = cell.range;
+    if (board.looked()) yield;
+    // It may be asked most of all.
+    if (unmeasured === true) continue;
     if (leaseholder === idOf(full) && requests > 0 && isFreeToLead(board, cell, full, empty))
       out.push(cell);
     if (leaseholder === idOf(empty) && isFreeToLead(board, cell, empty, full)) back.push(cell);
-    if (board.looked()) yield;
   }
   const rates = (cells: readonly RangeCell[]): number[] => cells.map(({ range }) => range.requests);
   const alone = full.leases > empty.leases ? bestExchange(rates(out), [0], gap) : undefined;

@@ -2,7 +2,13 @@
 import { type RangeId, toRangeId, toStoreId } from '@flotilla/base';
 import { describe, expect, it } from 'vitest';
 import { decide } from './decide.ts';
-import type { PlacementAction, PlacementPicture, PlacementRule, Setback } from './picture.ts';
+import type {
+  PlacementAction,
+  PlacementPicture,
+  PlacementRule,
+  RangePicture,
+  Setback,
+} from './picture.ts';
 import { brief, picture, range, store } from './placement.test-kit.ts';
 
 const three = [store(1), store(2), store(3)];
@@ -218,6 +224,18 @@ const cases: readonly Case[] = [
     expected: ['r1 +6 -1 balance-bytes', 'r3 +1 -6 balance-bytes'],
   },
   {
+    name: 'takes a big range off a disk that is filling, and gives it none in exchange',
+    given: picture(
+      [store(1, { disk: 'filling' }), store(2), store(3), store(4), store(5), store(6)],
+      [
+        range(1, [1, 2, 3], { bytes: 900 * mebibyte }),
+        range(2, [1, 2, 3], { bytes: 850 * mebibyte, leader: 3 }),
+        ...[range(3, [4, 5, 6], { bytes: mebibyte }), range(4, [4, 5, 6], { leader: 5 })],
+      ],
+    ),
+    expected: ['r2 +6 -1 balance-bytes'],
+  },
+  {
     name: 'evens out leases',
     given: picture(three, [range(1, [1, 2, 3]), range(2, [1, 2, 3]), range(3, [1, 2, 3])]),
     expected: ['r1 lease 1>2 balance-leases', 'r2 lease 1>3 balance-leases'],
@@ -412,6 +430,25 @@ describe('decide', () => {
     expect(decided(picture(leaving, [range(1, [1, 2, 3], { learners })]))).toEqual([
       'r1 -4 half-done',
     ]);
+  });
+
+  it('exchanges nothing for a range that nobody has measured', () => {
+    const unmeasured = (each: RangePicture): RangePicture => ({ ...each, unmeasured: true });
+    const six = [1, 2, 3, 4, 5, 6].map((id) => store(id));
+    const big = [1, 2].map((id) =>
+      range(id, [1, 2, 3], { bytes: 900 * mebibyte, leader: id === 1 ? 1 : 3 }),
+    );
+    const small = [3, 4].map((id) => range(id, [4, 5, 6], { leader: id === 3 ? 4 : 5 }));
+    expect(decided(picture(six, [...big, ...small]))).toHaveLength(2);
+    expect(decided(picture(six, [...big, ...small.map(unmeasured)]))).toEqual([]);
+
+    const asked = [range(1, [1, 2, 3], { requests: 4000 }), range(2, [2, 1, 3])];
+    const rest = [range(3, [3, 1, 2]), range(4, [1, 2, 3], { requests: 3000 })];
+    const others = [range(5, [2, 1, 3]), range(6, [3, 1, 2])];
+    expect(decided(picture(three, [...asked, ...rest, ...others]))).toHaveLength(2);
+    const [hot, ...calm] = [...asked, ...rest, ...others];
+    const known = calm.map((each) => (each.leaseholder === 1 ? each : unmeasured(each)));
+    expect(decided(picture(three, [...(hot ? [hot] : []), ...known]))).toEqual([]);
   });
 
   it('repairs rather where the disk is not filling', () => {
