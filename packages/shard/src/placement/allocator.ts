@@ -235,7 +235,13 @@ export class Allocator {
       if (action === undefined || endedAtMs === undefined) return;
       const shows =
         action.kind === 'change' ? generation > action.generation : range.leaseholder === action.to;
-      if (shows || now - endedAtMs > settleMs) this.underWay.delete(rangeId);
+      if (!shows && now - endedAtMs <= settleMs) return;
+      this.underWay.delete(rangeId);
+      // It began to hand over, and whoever was to lead was not elected.
+      if (shows || action.kind === 'change') return;
+      this.setbacks.note(action, now);
+      const text = `the index does not show in time that s${action.to} leads`;
+      this.failures.push({ kind: action.rule, rangeId, text });
     });
   }
 

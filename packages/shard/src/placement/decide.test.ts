@@ -412,6 +412,19 @@ describe('decide', () => {
     expect(after({ 4: 1, 5: 1 }, [4])).toEqual(['r1 +4 -1 half-done']);
   });
 
+  it('hands a lease over to another voter than the one that did not come to lead', () => {
+    const zones = [store(1, { draining: true }), store(2, { zone: 'a' }), store(3, { zone: 'a' })];
+    const draining = [range(1, [1, 2, 3], { leasePreference: 'a' })];
+    const setbacks = setback('drain', { 2: 1 }, false);
+    expect(decided(picture(zones, draining))).toEqual(['r1 lease 1>2 drain']);
+    expect(decided(picture(zones, draining, { setbacks }))).toEqual(['r1 lease 1>3 drain']);
+    const well = [store(1), ...zones.slice(1)];
+    expect(decided(picture(well, draining))).toEqual(['r1 lease 1>2 lease-preference']);
+    expect(decided(picture(well, draining, { setbacks }))).toEqual([
+      'r1 lease 1>3 lease-preference',
+    ]);
+  });
+
   it('makes use of a learner for a repair that nobody else can do', () => {
     const stores = [store(1), store(2), store(3, { health: 'dead' }), store(4)];
     const given = picture(stores, [range(1, [1, 2, 3], { learners: [4] })]);

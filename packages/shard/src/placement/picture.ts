@@ -103,7 +103,7 @@ export interface Setback {
   readonly rule: PlacementRule;
   /** The range is left alone for now, except for what is more urgent. */
   readonly isAtRest: boolean;
-  /** How often each store should have got a replica and did not. */
+  /** How often each store should have got a replica, or the lease, and did not. */
   readonly misses: ReadonlyMap<StoreId, number>;
 }
 

@@ -96,6 +96,7 @@ function drain(board: Board, cell: RangeCell): Wish {
     .filter(({ store }) => cell.voters.includes(store.storeId))
     .sort(
       (a, b) =>
+        missesOf(cell, a.store.storeId) - missesOf(cell, b.store.storeId) ||
         Number(board.isPreferred(cell, b.store.storeId)) -
           Number(board.isPreferred(cell, a.store.storeId)) ||
         a.leases - b.leases ||
@@ -226,7 +227,8 @@ export function bestTaker(
   return best?.taker;
 }
 
-function missesOf({ setback }: RangeCell, storeId: StoreId): number {
+/** How often the store failed to get the range, or its lease, of late. */
+export function missesOf({ setback }: RangeCell, storeId: StoreId): number {
   return setback?.misses.get(storeId) ?? 0;
 }
 

@@ -1,6 +1,6 @@
 /**
  * What came to nothing lately, range by range: such a range is left alone for a while, longer each time, except for what is
- * more urgent than what failed; and the stores that did not get their replica come after those that have failed less often.
+ * more urgent than what failed; and the stores that did not get their replica, or lease, come after those that have failed less often.
  * What does not fail again is forgotten in time. Knows no clock: it is told the time.
  */
 import type { RangeId, StoreId } from '@flotilla/base';
@@ -50,8 +50,8 @@ export class Setbacks {
     const before = this.known.get(rangeId);
     const rest = before === undefined ? firstRest(nowMs) : longerRest(before.rest, nowMs);
     const misses = new Map(before?.misses);
-    if (action.kind === 'change')
-      for (const storeId of action.add) misses.set(storeId, (misses.get(storeId) ?? 0) + 1);
+    for (const storeId of action.kind === 'change' ? action.add : [action.to])
+      misses.set(storeId, (misses.get(storeId) ?? 0) + 1);
     this.known.set(rangeId, { rest, rule, misses });
   }
 
