@@ -150,7 +150,7 @@ export class Board {
   }
 
   /** A majority of the voters lives: what changes them can be committed. */
-  hasQuorum({ voters }: RangeCell): boolean {
+  hasQuorum({ voters }: Pick<RangeCell, 'voters'>): boolean {
     return 2 * voters.filter((storeId) => this.isLive(storeId)).length > voters.length;
   }
 

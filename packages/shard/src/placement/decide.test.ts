@@ -126,6 +126,14 @@ const cases: readonly Case[] = [
     expected: ['r1 +4 -1 decommission', 'r2 +4 -1 decommission'],
   },
   {
+    name: 'takes no living replica away that the majority of the others needs',
+    given: picture(
+      [store(1), store(2, { health: 'suspect' }), store(3, { decommissioning: true })],
+      [range(1, [1, 2, 3], { replicas: 1 })],
+    ),
+    expected: ['r1 -2 replication'],
+  },
+  {
     name: 'takes at least the lease where nobody can take the replica',
     given: picture(
       [store(1, { decommissioning: true }), store(2), store(3)],

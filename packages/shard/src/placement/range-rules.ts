@@ -77,7 +77,12 @@ function decommission(board: Board, cell: RangeCell): Wish {
   const leaving = cell.voters.find((storeId) => board.cell(storeId)?.store.decommissioning);
   if (leaving === undefined || !board.hasQuorum(cell)) return undefined;
   const reason = `s${leaving} is being decommissioned`;
-  if (cell.voters.length > cell.wanted) return change(cell, 'decommission', [], [leaving], reason);
+  if (cell.voters.length > cell.wanted) {
+    // Others may be silent: then it is needed until they are back, or have made room (`replicate`).
+    const others = cell.voters.filter((storeId) => storeId !== leaving);
+    if (!board.hasQuorum({ voters: others })) return undefined;
+    return change(cell, 'decommission', [], [leaving], reason);
+  }
   const taker = bestTaker(board, cell, { victims: [leaving] });
   if (taker === undefined)
     return { kind: 'stuck', reason: `${reason} and no store can take over${fullDisks(board)}` };
