@@ -128,7 +128,7 @@ it('forgets what has not failed again, and says so', () => {
   expect(at(14_999)).toEqual({ misses: 2, atRest: 1, forgot: false });
   // What is cleared away helps nobody to what was missed.
   setbacks.clear({ ...action, add: [], remove: [voter] } as PlacementAction);
-  expect(at(114_999)).toEqual({ misses: 2, atRest: 0, forgot: false });
-  expect(at(200_000, true)).toEqual({ misses: 2, atRest: 0, forgot: false });
-  expect(at(115_000)).toEqual({ misses: undefined, atRest: 0, forgot: true });
+  expect(at(614_999)).toEqual({ misses: 2, atRest: 0, forgot: false });
+  expect(at(700_000, true)).toEqual({ misses: 2, atRest: 0, forgot: false });
+  expect(at(615_000)).toEqual({ misses: undefined, atRest: 0, forgot: true });
 });

@@ -9,6 +9,8 @@ import type { PlacementAction, PlacementRule, Setback } from './picture.ts';
 /** Unit: ms. */
 const firstRestMs = 5000;
 const longestRestMs = 5 * 60_000;
+/** Who failed is remembered at least so long: others may hold the places that the next attempt waits for. */
+const missesKeptMs = 10 * 60_000;
 
 export interface Rest {
   readonly untilMs: number;
@@ -18,15 +20,7 @@ export interface Rest {
 /** The rest that comes now: twice as long each time, up to the longest. */
 export function restAfter(before: Rest | undefined, nowMs: number): Rest {
   const again = before !== undefined && !isForgotten(before, nowMs);
-  return again ? longerRest(before, nowMs) : firstRest(nowMs);
-}
-
-function firstRest(nowMs: number): Rest {
-  return { untilMs: nowMs + firstRestMs, lengthMs: firstRestMs };
-}
-
-function longerRest(before: Rest, nowMs: number): Rest {
-  const lengthMs = Math.min(longestRestMs, before.lengthMs * 2);
+  const lengthMs = again ? Math.min(longestRestMs, before.lengthMs * 2) : firstRestMs;
   return { untilMs: nowMs + lengthMs, lengthMs };
 }
 
@@ -48,7 +42,7 @@ export class Setbacks {
   note(action: PlacementAction, nowMs: number): void {
     const { rangeId, rule } = action;
     const before = this.known.get(rangeId);
-    const rest = before === undefined ? firstRest(nowMs) : longerRest(before.rest, nowMs);
+    const rest = restAfter(before?.rest, nowMs);
     const misses = new Map(before?.misses);
     for (const storeId of action.kind === 'change' ? action.add : [action.to])
       misses.set(storeId, (misses.get(storeId) ?? 0) + 1);
@@ -73,7 +67,8 @@ export class Setbacks {
     let atRest = 0;
     let forgot = false;
     for (const [rangeId, { rest, rule, misses }] of this.known) {
-      if (isForgotten(rest, nowMs) && !isTried(rangeId)) {
+      const isOld = nowMs - rest.untilMs >= missesKeptMs;
+      if (isOld && isForgotten(rest, nowMs) && !isTried(rangeId)) {
         this.known.delete(rangeId);
         forgot = true;
         continue;
