@@ -15,6 +15,7 @@ import {
   reportSpan,
   type StoreIntent,
   type StoreReport,
+  storeOfKey,
 } from '@flotilla/shard/protocol';
 import type { ScanOptions } from './kv-types.ts';
 import type { Router } from './router-api.ts';
@@ -36,13 +37,13 @@ export async function readStoreRows(
   for await (const rows of router.scan(intentSpan, options))
     for (const { key, value } of rows) {
       const intent = decodeIntent(value);
-      if (intent !== undefined && key.length >= 4) intents.set(storeNumber(key), intent);
+      if (intent !== undefined) intents.set(storeOfKey(key), intent);
     }
   const stores = new Map<number, StoreRows>();
   for await (const rows of router.scan(reportSpan, options))
-    for (const { value, timestamp } of rows) {
+    for (const { key, value, timestamp } of rows) {
       const report = decodeReport(value);
-      if (report === undefined || !Number.isSafeInteger(report.storeId) || report.storeId < 1)
+      if (report === undefined || report.storeId < 1 || report.storeId !== storeOfKey(key))
         continue;
       const reportedAtMs = timestampToWallMs(toTimestamp(timestamp));
       stores.set(report.storeId, { report, reportedAtMs, intent: intents.get(report.storeId) });
@@ -70,8 +71,4 @@ export async function readEvents(
       if (event !== undefined) events.push({ number: eventNumber(key), event });
     }
   return events;
-}
-
-function storeNumber(key: Uint8Array): number {
-  return Buffer.from(key).readUInt32BE(key.length - 4);
 }

@@ -58,6 +58,7 @@ export {
   reportSpan,
   type StoreIntent,
   type StoreReport,
+  storeOfKey,
 } from './placement/cluster-rows.ts';
 export {
   type Capacity,

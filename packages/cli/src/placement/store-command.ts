@@ -14,6 +14,7 @@ import {
   intentSpan,
   reportSpan,
   type StoreReport,
+  storeOfKey,
   suspectAfterReports,
 } from '@flotilla/shard';
 import Table from 'cli-table3';
@@ -179,13 +180,12 @@ async function storeLines(
   ]);
   for (const { key, value } of wishes) {
     const { draining = false, decommissioning = false } = decodeIntent(value) ?? {};
-    const storeId = Buffer.from(key).readUInt32BE(key.length - 4);
-    intents.set(storeId, { draining, decommissioning });
+    intents.set(storeOfKey(key), { draining, decommissioning });
   }
   const now = Date.now();
-  return reports.flatMap(({ value, timestamp }) => {
+  return reports.flatMap(({ key, value, timestamp }) => {
     const report = decodeReport(value);
-    if (report === undefined) return [];
+    if (report === undefined || report.storeId !== storeOfKey(key)) return [];
     const silentMs = Math.max(0, now - timestampToWallMs(toTimestamp(timestamp)));
     const none = { draining: false, decommissioning: false };
     const intent = intents.get(report.storeId) ?? none;

@@ -138,13 +138,18 @@ export class MembershipChanges {
       case 'change':
         return this.propose(rangeId, step.change);
       case 'handOver': {
-        const best = raft
+        const heirs = raft
           .status(rangeId)
           ?.progress.filter(({ replicaId }) => step.to.includes(replicaId))
-          .sort((a, b) => b.matchIndex - a.matchIndex)[0];
-        if (best === undefined) return 'nobody to lead';
-        const result = raft.transferLeadership(rangeId, best.replicaId);
-        return result.ok ? 'handedOver' : result.reason;
+          .sort((a, b) => b.matchIndex - a.matchIndex);
+        let answer = 'nobody to lead';
+        for (const { replicaId } of heirs ?? []) {
+          // Whoever has the longest log may be silent, or wait for a snapshot.
+          const result = raft.transferLeadership(rangeId, replicaId);
+          if (result.ok) return 'handedOver';
+          answer = result.reason;
+        }
+        return answer;
       }
       case 'wait':
       case 'done':

@@ -35,6 +35,7 @@ import {
   stuckTexts,
   wishTexts,
 } from './sentences.ts';
+import { isForgotten, type Rest, restAfter, Setbacks } from './setbacks.ts';
 import { Sightings } from './sightings.ts';
 import { forEachInTurns, runInTurns } from './slices.ts';
 import type { StoreClient } from './store-client.ts';
@@ -70,9 +71,6 @@ const calmIndexMs = 4000;
 const restPerWork = 9;
 /** A range whose row does not show what was done to it, after this long, is decided about again. */
 const settleMs = 5000;
-/** After a failure, and after a transfer of the lease: twice as long each time, up to the longest. */
-const firstRestMs = 5000;
-const longestRestMs = 5 * 60_000;
 
 /**
  * Who leads the first range again so soon goes on with what it has seen: a hand-over of that range to a store that is dead, and
@@ -87,11 +85,6 @@ interface UnderWay {
   endedAtMs: number | undefined;
 }
 
-interface Rest {
-  readonly untilMs: number;
-  readonly lengthMs: number;
-}
-
 export class Allocator {
   private readonly options: AllocatorOptions;
   private readonly executor: Executor;
@@ -103,7 +96,8 @@ export class Allocator {
   private sightings: Sightings;
   private news = new StoreNews();
   private underWay = new Map<RangeId, UnderWay>();
-  private rests = new Map<RangeId, Rest>();
+  private setbacks = new Setbacks();
+  /** After a transfer. */
   private leaseRests = new Map<RangeId, Rest>();
   /** Who led each range when it was looked at last. */
   private leaders = new Map<RangeId, number>();
@@ -196,7 +190,7 @@ export class Allocator {
     this.term = term;
     if (this.options.clock.nowMs() - this.lookedAtMs > sameEyesMs) {
       this.sightings = new Sightings(this.options);
-      this.rests = new Map();
+      this.setbacks = new Setbacks();
       this.leaseRests = new Map();
     }
     this.news = new StoreNews();
@@ -237,20 +231,30 @@ export class Allocator {
       const ledBefore = this.leaders.get(rangeId) ?? leaseholder;
       this.leaders.set(rangeId, leaseholder);
       // Somebody may have asked for it to be led there.
-      if (ledBefore !== leaseholder && action === undefined) this.rest(this.leaseRests, rangeId);
+      if (ledBefore !== leaseholder && action === undefined) this.restLease(rangeId);
       if (action === undefined || endedAtMs === undefined) return;
       const shows =
         action.kind === 'change' ? generation > action.generation : range.leaseholder === action.to;
-      if (shows || now - endedAtMs > settleMs) this.underWay.delete(rangeId);
+      if (!shows && now - endedAtMs <= settleMs) return;
+      this.underWay.delete(rangeId);
+      // It began to hand over, and whoever was to lead was not elected.
+      if (shows || action.kind === 'change') return;
+      this.setbacks.note(action, now);
+      const text = `the index does not show in time that s${action.to} leads`;
+      this.failures.push({ kind: action.rule, rangeId, text });
     });
   }
 
   private async act(gathered: Gathered, first: Replica): Promise<void> {
     const { stores, ranges } = gathered;
     const { replicationFactor, paces, clock } = this.options;
-    const resting = this.atRest(this.rests);
-    const leasesAtRest = this.atRest(this.leaseRests);
-    const isUsual = this.underWay.size + resting.size + leasesAtRest.size === 0;
+    const { setbacks, atRest, forgot } = this.setbacks.at(clock.nowMs(), (rangeId) =>
+      this.underWay.has(rangeId),
+    );
+    // Stores that failed are as good as others again.
+    if (forgot) this.calm = undefined;
+    const leasesAtRest = this.leasesAtRest();
+    const isUsual = this.underWay.size + atRest + leasesAtRest.size === 0;
     if (isUsual && this.calm !== undefined && samePicture(gathered, this.calm)) return;
     const deciding = decideInSlices({
       stores,
@@ -258,7 +262,7 @@ export class Allocator {
       replicationFactor,
       paces,
       underWay: [...this.underWay.values()].map(({ action }) => action),
-      resting,
+      setbacks,
       leasesAtRest,
     });
     const { actions, stuck } = await runInTurns(clock, deciding);
@@ -291,7 +295,7 @@ export class Allocator {
     const { term } = this;
     const entry: UnderWay = { action, endedAtMs: undefined };
     this.underWay.set(rangeId, entry);
-    if (action.kind === 'transfer') this.rest(this.leaseRests, rangeId);
+    if (action.kind === 'transfer') this.restLease(rangeId);
     const startedAt = clock.nowMs();
     const isVoid = (): boolean => first.leaseholder?.term !== term;
     this.executor.run(action, range, isVoid).then(({ ok, text }) => {
@@ -300,13 +304,13 @@ export class Allocator {
       if (this.term !== term) return;
       entry.endedAtMs = clock.nowMs();
       if (ok && action.kind === 'change') {
-        this.rests.delete(rangeId);
+        this.setbacks.clear(action);
         const said = `r${rangeId}: done in ${seconds} s: ${text}.`;
         if (isTold) this.events.say({ kind: rule, rangeId, text: said });
       }
       if (ok) return;
       this.underWay.delete(rangeId);
-      this.rest(this.rests, rangeId);
+      this.setbacks.note(action, clock.nowMs());
       if (!isTold) {
         this.failures.push({ kind: rule, rangeId, text });
         return;
@@ -316,27 +320,19 @@ export class Allocator {
     }, onFatal);
   }
 
-  private rest(rests: Map<RangeId, Rest>, rangeId: RangeId): void {
-    const now = this.options.clock.nowMs();
-    const before = rests.get(rangeId);
-    const again = before !== undefined && !isForgotten(before, now);
-    const lengthMs = again ? Math.min(longestRestMs, before.lengthMs * 2) : firstRestMs;
-    rests.set(rangeId, { untilMs: now + lengthMs, lengthMs });
+  private restLease(rangeId: RangeId): void {
+    const rest = restAfter(this.leaseRests.get(rangeId), this.options.clock.nowMs());
+    this.leaseRests.set(rangeId, rest);
   }
 
-  private atRest(rests: Map<RangeId, Rest>): Set<RangeId> {
+  private leasesAtRest(): Set<RangeId> {
     const now = this.options.clock.nowMs();
     const resting = new Set<RangeId>();
-    for (const [rangeId, rest] of rests)
+    for (const [rangeId, rest] of this.leaseRests)
       if (now < rest.untilMs) resting.add(rangeId);
-      else if (isForgotten(rest, now)) rests.delete(rangeId);
+      else if (isForgotten(rest, now)) this.leaseRests.delete(rangeId);
     return resting;
   }
-}
-
-/** Long enough ago that what comes next is a new beginning. */
-function isForgotten({ untilMs, lengthMs }: Rest, nowMs: number): boolean {
-  return nowMs - untilMs >= 10 * lengthMs;
 }
 
 /** Ranges that have not changed are the same objects (`index-cache.ts`). */

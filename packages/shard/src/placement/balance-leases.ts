@@ -7,6 +7,7 @@
 import type { StoreId } from '@flotilla/base';
 import type { Board, RangeCell, StoreCell } from './board.ts';
 import type { PlacementRule } from './picture.ts';
+import { missesOf } from './range-rules.ts';
 import { bestExchange, byStore, Candidates, idOf, unevenPairs, widestGap } from './uneven.ts';
 
 /** Requests are worth a hand-over beyond this share of the mean, and this many. Unit: requests/s. */
@@ -21,7 +22,12 @@ export function* preferLeases(board: Board): Generator<void, void> {
     const [to] = board
       .takers([leaseholder])
       .filter((taker) => mayLead(board, cell, taker) && board.isPreferred(cell, idOf(taker)))
-      .sort((a, b) => a.leases - b.leases || idOf(a) - idOf(b));
+      .sort(
+        (a, b) =>
+          missesOf(cell, idOf(a)) - missesOf(cell, idOf(b)) ||
+          a.leases - b.leases ||
+          idOf(a) - idOf(b),
+      );
     if (to !== undefined)
       handOver(board, cell, idOf(to), 'lease-preference', `zone ${leasePreference} should lead it`);
   }
@@ -79,11 +85,13 @@ export function* balanceLoad(board: Board): Generator<void, void> {
   const out: RangeCell[] = [];
   const back: RangeCell[] = [];
   for (const cell of board.ranges) {
-    const { leaseholder, requests } = cell.range;
+    const { leaseholder, requests, unmeasured } = cell.range;
+    if (board.looked()) yield;
+    // It may be asked most of all.
+    if (unmeasured === true) continue;
     if (leaseholder === idOf(full) && requests > 0 && isFreeToLead(board, cell, full, empty))
       out.push(cell);
     if (leaseholder === idOf(empty) && isFreeToLead(board, cell, empty, full)) back.push(cell);
-    if (board.looked()) yield;
   }
   const rates = (cells: readonly RangeCell[]): number[] => cells.map(({ range }) => range.requests);
   const alone = full.leases > empty.leases ? bestExchange(rates(out), [0], gap) : undefined;

@@ -1,12 +1,20 @@
 /**
  * Evening out replicas, when nothing is wrong: by count, then by bytes. Each step makes the sum of squares of what the
  * stores have strictly smaller and nothing that comes before it larger, so that for given figures the steps come to an end
- * and never go round in circles. None of them begins until the difference is worth it. Pure.
+ * and never go round in circles; disks that are filling only give. None of them begins until the difference is worth it. Pure.
  */
 import type { StoreId } from '@flotilla/base';
 import type { Board, RangeCell } from './board.ts';
 import { changeOf } from './range-rules.ts';
-import { bestExchange, byStore, Candidates, idOf, unevenPairs, widestGap } from './uneven.ts';
+import {
+  bestExchange,
+  byStore,
+  Candidates,
+  hasRoom,
+  idOf,
+  unevenPairs,
+  widestGap,
+} from './uneven.ts';
 
 /** Bytes are worth moving beyond this share of the mean, and this many. */
 const bytesLeftAlone = { share: 0.2, least: 64 * 1024 * 1024 };
@@ -58,7 +66,10 @@ function inOrder(held: readonly RangeCell[], from: StoreId): Movable {
   return [sorted.filter((cell) => !leads(cell)), sorted.filter(leads)];
 }
 
-/** Exchanges a big range for a small one, so that counts stay as they are. At most one exchange per round. */
+/**
+ * Exchanges a big range for a small one, so that counts stay as they are; a disk that is filling gets nothing in exchange. At
+ * most one exchange per round.
+ */
 export function* balanceBytes(board: Board): Generator<void, void> {
   const found = widestGap(board, ({ bytes }) => bytes, bytesLeftAlone);
   if (found === undefined) return;
@@ -66,20 +77,24 @@ export function* balanceBytes(board: Board): Generator<void, void> {
   const [from, to] = [idOf(full), idOf(empty)];
   const out: RangeCell[] = [];
   const back: RangeCell[] = [];
+  const takesBack = hasRoom(full);
   for (const cell of board.ranges) {
-    if (isMovable(board, cell, from, to)) out.push(cell);
-    if (isMovable(board, cell, to, from)) back.push(cell);
     if (board.looked()) yield;
+    // It may be the largest of all.
+    if (cell.range.unmeasured === true) continue;
+    if (isMovable(board, cell, from, to)) out.push(cell);
+    if (takesBack && isMovable(board, cell, to, from)) back.push(cell);
   }
   const sizes = (cells: readonly RangeCell[]): number[] => cells.map(({ range }) => range.bytes);
-  const best = bestExchange(sizes(out), sizes(back), gap);
+  const best = bestExchange(sizes(out), takesBack ? sizes(back) : [0], gap);
   const big = out[best?.big ?? -1];
-  const small = back[best?.small ?? -1];
-  if (big === undefined || small === undefined) return;
+  if (big === undefined) return;
   const reason = `s${from} holds ${mebibytes(full.bytes)} and s${to} ${mebibytes(empty.bytes)}`;
   const there = changeOf(big, 'balance-bytes', { add: [to], remove: [from] }, reason);
+  const small = back[best?.small ?? -1];
+  if (!board.decide(big, there) || small === undefined) return;
   const here = changeOf(small, 'balance-bytes', { add: [from], remove: [to] }, reason);
-  if (board.decide(big, there)) board.decide(small, here);
+  board.decide(small, here);
 }
 
 /** A healthy range that may leave one store for the other without coming closer together. */

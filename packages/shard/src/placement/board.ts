@@ -12,6 +12,7 @@ import {
   type PlacementPaces,
   type PlacementPicture,
   type RangePicture,
+  type Setback,
   type StorePicture,
   voterStores,
 } from './picture.ts';
@@ -45,6 +46,8 @@ export interface RangeCell {
   readonly wanted: number;
   /** An action was decided, now or before; or it is in the middle of something that must end first. */
   taken: boolean;
+  /** Undefined: nothing that was decided for it has failed lately. */
+  readonly setback: Setback | undefined;
 }
 
 export class Board {
@@ -86,11 +89,8 @@ export class Board {
       voters: voterStores(descriptor),
       learners: learnerStores(descriptor),
       wanted: range.replicas ?? this.picture.replicationFactor,
-      taken:
-        outgoing ||
-        action !== undefined ||
-        isJoint(descriptor) ||
-        this.picture.resting.has(rangeId),
+      taken: outgoing || action !== undefined || isJoint(descriptor),
+      setback: this.picture.setbacks.get(rangeId),
     };
     this.ranges.push(cell);
     for (const storeId of cell.voters) this.gain(storeId, 1, bytes);
@@ -150,7 +150,7 @@ export class Board {
   }
 
   /** A majority of the voters lives: what changes them can be committed. */
-  hasQuorum({ voters }: RangeCell): boolean {
+  hasQuorum({ voters }: Pick<RangeCell, 'voters'>): boolean {
     return 2 * voters.filter((storeId) => this.isLive(storeId)).length > voters.length;
   }
 

@@ -26,6 +26,8 @@ export const eventSpan: Span = prefixSpan(eventPrefix);
 
 /** Events that are kept: some 2 MB, and more than twice as many as taking all off a store of thousands of replicas makes. */
 export const eventsMax = 10_000;
+/** Nobody counts so far. */
+const eventNumbersEnd = 2 ** 48;
 
 export function reportKey(storeId: number): Uint8Array {
   return concatBytes(reportPrefix, uint32(storeId));
@@ -42,10 +44,17 @@ export function eventKey(number: number): Uint8Array {
   return concatBytes(eventPrefix, bytes);
 }
 
-/** The number in an event's key. */
+/** The number in an event's key. 0: not the key of an event, nor one that others could come after. */
 export function eventNumber(key: Uint8Array): number {
   const bytes = Buffer.from(key.subarray(eventPrefix.length));
-  return bytes.length === 8 ? Number(bytes.readBigUInt64BE()) : 0;
+  const number = bytes.length === 8 ? Number(bytes.readBigUInt64BE()) : 0;
+  return number < eventNumbersEnd ? number : 0;
+}
+
+/** The store whose report, or intent, has this key. 0: of none. */
+export function storeOfKey(key: Uint8Array): number {
+  const bytes = Buffer.from(key.subarray(reportPrefix.length));
+  return bytes.length === 4 ? bytes.readUInt32BE() : 0;
 }
 
 export function encodeReport(report: flotilla.kv.StoreReport.$Properties): Uint8Array {

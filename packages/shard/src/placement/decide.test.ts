@@ -2,7 +2,7 @@
 import { toRangeId, toStoreId } from '@flotilla/base';
 import { describe, expect, it } from 'vitest';
 import { decide } from './decide.ts';
-import type { PlacementAction, PlacementPicture } from './picture.ts';
+import type { PlacementAction, PlacementPicture, RangePicture } from './picture.ts';
 import { brief, picture, range, store } from './placement.test-kit.ts';
 
 const three = [store(1), store(2), store(3)];
@@ -110,6 +110,14 @@ const cases: readonly Case[] = [
     expected: ['r1 +4 -1 decommission', 'r2 +4 -1 decommission'],
   },
   {
+    name: 'takes no living replica away that the majority of the others needs',
+    given: picture(
+      [store(1), store(2, { health: 'suspect' }), store(3, { decommissioning: true })],
+      [range(1, [1, 2, 3], { replicas: 1 })],
+    ),
+    expected: ['r1 -2 replication'],
+  },
+  {
     name: 'takes at least the lease where nobody can take the replica',
     given: picture(
       [store(1, { decommissioning: true }), store(2), store(3)],
@@ -206,6 +214,18 @@ const cases: readonly Case[] = [
       ],
     ),
     expected: ['r1 +6 -1 balance-bytes', 'r3 +1 -6 balance-bytes'],
+  },
+  {
+    name: 'takes a big range off a disk that is filling, and gives it none in exchange',
+    given: picture(
+      [store(1, { disk: 'filling' }), store(2), store(3), store(4), store(5), store(6)],
+      [
+        range(1, [1, 2, 3], { bytes: 900 * mebibyte }),
+        range(2, [1, 2, 3], { bytes: 850 * mebibyte, leader: 3 }),
+        ...[range(3, [4, 5, 6], { bytes: mebibyte }), range(4, [4, 5, 6], { leader: 5 })],
+      ],
+    ),
+    expected: ['r2 +6 -1 balance-bytes'],
   },
   {
     name: 'evens out leases',
@@ -346,11 +366,50 @@ describe('decide', () => {
     expect(decided(picture(stores, ranges, { underWay: [action] }))).toEqual([]);
   });
 
-  it('leaves a range alone whose last action failed', () => {
+  it('makes use of a learner for a repair that nobody else can do', () => {
     const stores = [store(1), store(2), store(3, { health: 'dead' }), store(4)];
-    const ranges = [range(1, [1, 2, 3]), range(2, [2, 1, 3])];
-    const resting = new Set([toRangeId(1)]);
-    expect(decided(picture(stores, ranges, { resting }))).toEqual(['r2 +4 -3 repair']);
+    const given = picture(stores, [range(1, [1, 2, 3], { learners: [4] })]);
+    expect(decided(given)).toEqual(['r1 +4 -3 repair']);
+    expect(decide(given).stuck).toEqual([]);
+  });
+
+  it('makes no voter of a learner on a full disk', () => {
+    const full = store(4, { disk: 'full' });
+    const dead = [store(1), store(2), store(3, { health: 'dead' }), full];
+    const learners = [4];
+    expect(decided(picture(dead, [range(1, [1, 2, 3], { learners })]))).toEqual([
+      'r1 -4 half-done',
+    ]);
+    const leaving = [store(1), store(2), store(3, { decommissioning: true }), full];
+    expect(decided(picture(leaving, [range(1, [1, 2, 3], { learners })]))).toEqual([
+      'r1 -4 half-done',
+    ]);
+  });
+
+  it('exchanges nothing for a range that nobody has measured', () => {
+    const unmeasured = (each: RangePicture): RangePicture => ({ ...each, unmeasured: true });
+    const six = [1, 2, 3, 4, 5, 6].map((id) => store(id));
+    const big = [1, 2].map((id) =>
+      range(id, [1, 2, 3], { bytes: 900 * mebibyte, leader: id === 1 ? 1 : 3 }),
+    );
+    const small = [3, 4].map((id) => range(id, [4, 5, 6], { leader: id === 3 ? 4 : 5 }));
+    expect(decided(picture(six, [...big, ...small]))).toHaveLength(2);
+    expect(decided(picture(six, [...big, ...small.map(unmeasured)]))).toEqual([]);
+
+    const asked = [range(1, [1, 2, 3], { requests: 4000 }), range(2, [2, 1, 3])];
+    const rest = [range(3, [3, 1, 2]), range(4, [1, 2, 3], { requests: 3000 })];
+    const others = [range(5, [2, 1, 3]), range(6, [3, 1, 2])];
+    expect(decided(picture(three, [...asked, ...rest, ...others]))).toHaveLength(2);
+    const [hot, ...calm] = [...asked, ...rest, ...others];
+    const known = calm.map((each) => (each.leaseholder === 1 ? each : unmeasured(each)));
+    expect(decided(picture(three, [...(hot ? [hot] : []), ...known]))).toEqual([]);
+  });
+
+  it('repairs rather where the disk is not filling', () => {
+    const stores = [store(1), store(2), store(3, { health: 'dead' })];
+    const takers = [store(4, { disk: 'filling' }), store(5, { disk: 'roomy' })];
+    const ranges = [range(1, [1, 2, 3]), range(2, [1, 2, 5])];
+    expect(decided(picture([...stores, ...takers], ranges))[0]).toBe('r1 +5 -3 repair');
   });
 
   it('says that a disk is in the way of a repair', () => {

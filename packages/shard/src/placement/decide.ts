@@ -5,8 +5,8 @@
 import type { RangeId } from '@flotilla/base';
 import { balanceLeases, balanceLoad, followLoad, preferLeases } from './balance-leases.ts';
 import { balanceBytes, balanceCounts } from './balance-replicas.ts';
-import { Board } from './board.ts';
-import type { PlacementAction, PlacementPicture } from './picture.ts';
+import { Board, type RangeCell } from './board.ts';
+import { isMoreUrgent, type PlacementAction, type PlacementPicture } from './picture.ts';
 import { rangeRules } from './range-rules.ts';
 import { relieveDisks } from './relieve-disks.ts';
 
@@ -40,9 +40,10 @@ export function* decideInSlices(picture: PlacementPicture): Generator<void, Plac
       const wish = rule(board, cell);
       if (wish?.kind === 'act') {
         // What a store has no room for is decided again when it has; nothing less urgent comes before it.
-        if (!board.decide(cell, wish.action)) cell.taken = true;
+        if (isAtRest(cell, wish.action) || !board.decide(cell, wish.action)) cell.taken = true;
       } else if (wish?.kind === 'stuck') stuck.set(cell.range.descriptor.rangeId, wish.reason);
     }
+  for (const cell of board.ranges) if (cell.setback?.isAtRest === true) cell.taken = true;
   yield* relieveDisks(board);
   if (!board.isUncertain) {
     yield* balanceCounts(board);
@@ -57,6 +58,11 @@ export function* decideInSlices(picture: PlacementPicture): Generator<void, Plac
     actions: board.actions,
     stuck: [...stuck].map(([rangeId, reason]) => ({ rangeId, reason })),
   };
+}
+
+/** What came to nothing is not tried again at once, and nothing less urgent is: what is more urgent does not wait for it. */
+function isAtRest({ setback }: RangeCell, { rule }: PlacementAction): boolean {
+  return setback?.isAtRest === true && !isMoreUrgent(rule, setback.rule);
 }
 
 function moving(picture: PlacementPicture): boolean {

@@ -20,7 +20,7 @@ import type { RangeDescriptor } from '../range-descriptor.ts';
 import type { Replica } from '../replica/replica.ts';
 import { userKeyOf } from '../state/storage-keys.ts';
 import { checkStored, storedPayload, storedTimestamp } from '../state/stored-value.ts';
-import { decodeIntent, decodeReport, intentSpan, reportSpan } from './cluster-rows.ts';
+import { decodeIntent, decodeReport, intentSpan, reportSpan, storeOfKey } from './cluster-rows.ts';
 import type { IndexCache, IndexRow, StoredRow } from './index-cache.ts';
 import {
   type DiskRoom,
@@ -82,13 +82,13 @@ export async function gather(
   for (const { key, value } of await rowsOf(engine, first, intentSpan)) {
     const intent = decodeIntent(value);
     const { draining = false, decommissioning = false } = intent ?? {};
-    if (intent !== undefined)
-      intents.set(key.readUInt32BE(key.length - 4), { draining, decommissioning });
+    if (intent !== undefined) intents.set(storeOfKey(key), { draining, decommissioning });
   }
   const stores: GatheredStore[] = [];
   for (const row of await rowsOf(engine, first, reportSpan)) {
     const report = decodeReport(row.value);
-    if (report === undefined || !Number.isSafeInteger(report.storeId) || report.storeId < 1)
+    // Two rows of one store, seen in turn, would keep it alive for ever.
+    if (report === undefined || report.storeId < 1 || report.storeId !== storeOfKey(row.key))
       continue;
     const storeId = toStoreId(report.storeId);
     const ageMs = times.wallMs - timestampToWallMs(toTimestamp(row.timestamp));

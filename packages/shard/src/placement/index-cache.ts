@@ -3,7 +3,6 @@
  * bytes is not checked, decoded and turned into a picture again. So pictures are equal if they are the same object.
  */
 import { asBuffer } from '@flotilla/base';
-import { kv } from '../protocol/index.ts';
 import {
   decodeConfigurationRow,
   noConfigurations,
@@ -11,6 +10,7 @@ import {
 } from '../protocol/range-configuration.ts';
 import { checkDescriptor, type RangeDescriptor } from '../range-descriptor.ts';
 import { checkStored, storedPayload } from '../state/stored-value.ts';
+import { decodeRangeInfo } from '../store/meta-index.ts';
 import type { RangePicture } from './picture.ts';
 import type { RangeInfo } from './store-client.ts';
 
@@ -69,7 +69,7 @@ export class IndexCache {
     const name = asBuffer(key).toString('latin1');
     let row = this.rows.get(name);
     if (row === undefined || !row.bytes.equals(bytes)) {
-      const info: RangeInfo = kv.RangeInfo.decode(payload());
+      const info: RangeInfo = decodeRangeInfo(payload());
       const checked = checkDescriptor(info.descriptor ?? {});
       // A copy: a view would keep the whole frame that it came with.
       row = {

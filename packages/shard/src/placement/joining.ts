@@ -13,8 +13,8 @@ import {
   prefixSpan,
   type StoreId,
 } from '@flotilla/base';
-import { kv } from '../protocol/index.ts';
 import { checkDescriptor, type RangeDescriptor, replicaOnStore } from '../range-descriptor.ts';
+import { decodeRangeInfo } from '../store/meta-index.ts';
 import { oldCopyError } from '../store/old-copy.ts';
 import { restOfIndex } from './gather.ts';
 import { type OwnRecord, strangerError } from './own-record.ts';
@@ -89,10 +89,10 @@ async function indexRows({ client, firstRange }: JoiningOptions): Promise<RangeI
   const span = { startKey, endKey: compareBytes(firstEnd, endKey) < 0 ? firstEnd : endKey };
   const rows = await firstRange.scan(span, scanTimeoutMs);
   if (rows === undefined) return undefined;
-  const infos = rows.map(({ value }) => kv.RangeInfo.decode(value));
+  const infos = rows.map(({ value }) => decodeRangeInfo(value));
   const rest = await restOfIndex(client, infos, span.endKey);
   if (rest === undefined) return undefined;
-  return [...infos, ...rest.map(({ value }) => kv.RangeInfo.decode(value))];
+  return [...infos, ...rest.map(({ value }) => decodeRangeInfo(value))];
 }
 
 function whereIsMeta(firstRange: RangeContact): RangeDescriptor | undefined {

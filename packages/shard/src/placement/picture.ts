@@ -76,20 +76,36 @@ export type PlacementAction =
     };
 
 /** In order of urgency. */
-export type PlacementRule =
-  | 'repair'
-  | 'half-done'
-  | 'decommission'
-  | 'drain'
-  | 'spread'
-  | 'replication'
-  | 'full-disk'
-  | 'balance-count'
-  | 'balance-bytes'
-  | 'lease-preference'
-  | 'lease-follows'
-  | 'balance-leases'
-  | 'balance-load';
+const rules = [
+  'repair',
+  'half-done',
+  'decommission',
+  'drain',
+  'spread',
+  'replication',
+  'full-disk',
+  'balance-count',
+  'balance-bytes',
+  'lease-preference',
+  'lease-follows',
+  'balance-leases',
+  'balance-load',
+] as const;
+export type PlacementRule = (typeof rules)[number];
+
+export function isMoreUrgent(one: PlacementRule, other: PlacementRule): boolean {
+  return rules.indexOf(one) < rules.indexOf(other);
+}
+
+/** Something that was decided for a range came to nothing lately. */
+export interface Setback {
+  /** By which it was decided. */
+  readonly rule: PlacementRule;
+  /** The range is left alone for now, except for what is more urgent. */
+  readonly isAtRest: boolean;
+  /** How often each store should have got a replica, or the lease, and did not. */
+  readonly misses: ReadonlyMap<StoreId, number>;
+}
 
 /** How much is done at once. */
 export interface PlacementPaces {
@@ -111,8 +127,7 @@ export interface PlacementPicture {
   readonly paces: PlacementPaces;
   /** Being carried out. No other action for these ranges; counted as if done. */
   readonly underWay: readonly PlacementAction[];
-  /** Ranges to be left alone for now: the last attempt failed. */
-  readonly resting: ReadonlySet<RangeId>;
+  readonly setbacks: ReadonlyMap<RangeId, Setback>;
   /** Ranges whose lease should stay for now: it has just moved, or somebody asked for it to be there. */
   readonly leasesAtRest: ReadonlySet<RangeId>;
 }

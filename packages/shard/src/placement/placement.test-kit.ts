@@ -79,7 +79,7 @@ export function picture(
   return {
     ...{ stores, ranges, replicationFactor: 3, underWay: [] },
     paces: { receivingMax: 2, receivingBytesMax: 0, receivingSmallMax: 2, transfersMax: 4 },
-    ...{ resting: new Set(), leasesAtRest: new Set() },
+    ...{ setbacks: new Map(), leasesAtRest: new Set() },
     ...rest,
   };
 }
@@ -122,6 +122,20 @@ export function after(from: RangePicture, action: PlacementAction): RangePicture
         );
     descriptor = { ...descriptor, replicas, nextReplicaId, generation: descriptor.generation + 1 };
   }
+}
+
+/** The same with a learner more, as a change leaves it that gets no further. */
+export function withLearner(from: RangePicture, storeId: StoreId): RangePicture {
+  const { descriptor } = from;
+  if (descriptor.replicas.some((replica) => replica.storeId === storeId)) return from;
+  const { nextReplicaId: replicaId, generation } = descriptor;
+  const learner = { replicaId, storeId, role: ReplicaRole.LEARNER };
+  const replicas = [...descriptor.replicas, learner];
+  const nextReplicaId = toReplicaId(replicaId + 1);
+  return {
+    ...from,
+    descriptor: { ...descriptor, replicas, nextReplicaId, generation: generation + 1 },
+  };
 }
 
 function storeOf(descriptor: RangeDescriptor, replicaId: number | undefined): StoreId | undefined {

@@ -266,6 +266,21 @@ it('drains leases, and gives them back', async () => {
   await cluster.stopAll();
 });
 
+it('drains leases though the store hears nothing of one that could have them', async () => {
+  const cluster = await clusterOf({ stores: 3 });
+  await cluster.run(5000);
+  const first = rangesOf(cluster).find(({ descriptor }) => descriptor.startKey.length === 0);
+  const { leader } = present(first, 'the first range');
+  const [leaving, deaf] = cluster.storeIds.filter((storeId) => storeId !== leader);
+  cluster.network.cut(`store-${leaving}`, `store-${deaf}`);
+  await intend(cluster, present(leaving, 'a store'), { draining: true });
+  await untilSo(cluster, () => countsOf(cluster).leases[(leaving ?? 0) - 1] === 0, 40_000);
+  const events = await eventsOf(cluster);
+  expect(events.some((text) => text.includes('nothing came of it'))).toBe(true);
+  cluster.network.heal();
+  await cluster.stopAll();
+});
+
 it('empties a store that is decommissioned', async () => {
   const cluster = await clusterOf();
   await cluster.startStore(toStoreId(4));

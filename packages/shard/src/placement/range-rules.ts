@@ -41,7 +41,9 @@ function repair(board: Board, cell: RangeCell): Wish {
   if (victim === undefined) return undefined;
   if (cell.voters.length > cell.wanted)
     return change(cell, 'repair', [], [victim], `s${victim} is lost, and there are enough without`);
-  const taker = bestTaker(board, cell, [victim]);
+  const taker =
+    bestTaker(board, cell, { victims: [victim] }) ??
+    cell.learners.map((storeId) => board.cell(storeId)).find(mayBePromoted);
   if (taker === undefined)
     return {
       kind: 'stuck',
@@ -55,9 +57,13 @@ function repair(board: Board, cell: RangeCell): Wish {
 function endHalfDone(board: Board, cell: RangeCell): Wish {
   const [learner] = cell.learners;
   if (learner === undefined || !board.hasQuorum(cell)) return undefined;
-  const place = board.cell(learner);
   const leaving = cell.voters.find((storeId) => board.cell(storeId)?.store.decommissioning);
-  if (place !== undefined && maybeGiven(place.store)) {
+  const victims = leaving === undefined ? [] : [leaving];
+  const other = bestTaker(board, cell, { victims });
+  // What nobody could get to it goes to somebody else.
+  const isBetter =
+    other !== undefined && missesOf(cell, other.store.storeId) < missesOf(cell, learner);
+  if (mayBePromoted(board.cell(learner)) && !isBetter) {
     if (leaving !== undefined)
       return change(cell, 'half-done', [learner], [leaving], `the move to s${learner} was begun`);
     const voters = cell.voters.length + 1;
@@ -71,8 +77,13 @@ function decommission(board: Board, cell: RangeCell): Wish {
   const leaving = cell.voters.find((storeId) => board.cell(storeId)?.store.decommissioning);
   if (leaving === undefined || !board.hasQuorum(cell)) return undefined;
   const reason = `s${leaving} is being decommissioned`;
-  if (cell.voters.length > cell.wanted) return change(cell, 'decommission', [], [leaving], reason);
-  const taker = bestTaker(board, cell, [leaving]);
+  if (cell.voters.length > cell.wanted) {
+    // Others may be silent: then it is needed until they are back, or have made room (`replicate`).
+    const others = cell.voters.filter((storeId) => storeId !== leaving);
+    if (!board.hasQuorum({ voters: others })) return undefined;
+    return change(cell, 'decommission', [], [leaving], reason);
+  }
+  const taker = bestTaker(board, cell, { victims: [leaving] });
   if (taker === undefined)
     return { kind: 'stuck', reason: `${reason} and no store can take over${fullDisks(board)}` };
   return change(cell, 'decommission', [taker.store.storeId], [leaving], reason);
@@ -90,6 +101,7 @@ function drain(board: Board, cell: RangeCell): Wish {
     .filter(({ store }) => cell.voters.includes(store.storeId))
     .sort(
       (a, b) =>
+        missesOf(cell, a.store.storeId) - missesOf(cell, b.store.storeId) ||
         Number(board.isPreferred(cell, b.store.storeId)) -
           Number(board.isPreferred(cell, a.store.storeId)) ||
         a.leases - b.leases ||
@@ -123,7 +135,7 @@ function spreadOut(board: Board, cell: RangeCell): Wish {
   if (widest) return undefined;
   let best: { taker: StoreCell; victim: StoreId; gain: number } | undefined;
   for (const victim of voters) {
-    const taker = bestTaker(board, cell, [victim]);
+    const taker = bestTaker(board, cell, { victims: [victim], spreadFirst: true });
     if (taker === undefined) continue;
     const then = board.spread([...voters.filter((id) => id !== victim), taker.store.storeId]);
     const gain = (then.machines - now.machines) * 16 + (then.zones - now.zones);
@@ -151,7 +163,7 @@ function replicate(board: Board, cell: RangeCell): Wish {
   }
   const add: StoreId[] = [];
   while (voters.length + add.length < wanted) {
-    const taker = bestTaker(board, cell, [], add);
+    const taker = bestTaker(board, cell, { coming: add });
     if (taker === undefined) break;
     add.push(taker.store.storeId);
   }
@@ -183,19 +195,27 @@ function leastUseful(board: Board, cell: RangeCell): StoreId | undefined {
   return ranked[0];
 }
 
+export interface Place {
+  /** Voters that go. */
+  readonly victims?: readonly StoreId[];
+  /** Stores that get one as well. */
+  readonly coming?: readonly StoreId[];
+  /** It is only about being further apart: no store is taken for the reason alone that another one failed. */
+  readonly spreadFirst?: boolean;
+}
+
 /**
- * The store that should get a replica when `victims` go: the one that spreads the range over most machines, then one where
- * it should be led, if no other is there, then over most zones, then the emptiest.
+ * The store that should get a replica: one that has failed least often to get it, then the one that spreads the range over
+ * most machines, then one where it should be led, if no other is there, then over most zones, then one whose disk is not
+ * filling, then the emptiest.
  */
 export function bestTaker(
   board: Board,
   cell: RangeCell,
-  victims: readonly StoreId[],
-  coming: readonly StoreId[] = [],
+  { victims = [], coming = [], spreadFirst = false }: Place,
 ): StoreCell | undefined {
   const stay = [...cell.voters.filter((id) => !victims.includes(id)), ...coming];
-  let best: StoreCell | undefined;
-  let bestScore = 0;
+  let best: { readonly taker: StoreCell; readonly rank: readonly number[] } | undefined;
   for (const taker of board.takers([...cell.voters, ...cell.learners, ...coming])) {
     if (taker.store.disk === 'full') continue;
     const { machines, zones } = board.spread([...stay, taker.store.storeId]);
@@ -204,17 +224,31 @@ export function bestTaker(
     const leads =
       board.isPreferred(cell, storeId) && !stay.some((id) => board.isPreferred(cell, id)) ? 8 : 0;
     const score = machines * 16 + leads + zones;
-    const better =
-      best === undefined ||
-      score > bestScore ||
-      (score === bestScore &&
-        (taker.replicas < best.replicas ||
-          (taker.replicas === best.replicas && taker.bytes < best.bytes)));
-    if (!better) continue;
-    best = taker;
-    bestScore = score;
+    const misses = missesOf(cell, storeId);
+    const order = spreadFirst ? [-score, misses] : [misses, -score];
+    const rank = [...order, Number(taker.store.disk === 'filling'), taker.replicas, taker.bytes];
+    if (best === undefined || isLess(rank, best.rank)) best = { taker, rank };
   }
-  return best;
+  return best?.taker;
+}
+
+/** How often the store failed to get the range, or its lease, of late. */
+export function missesOf({ setback }: RangeCell, storeId: StoreId): number {
+  return setback?.misses.get(storeId) ?? 0;
+}
+
+/** By the first number that differs. */
+function isLess(some: readonly number[], others: readonly number[]): boolean {
+  for (const [i, one] of some.entries()) {
+    const other = others[i] ?? 0;
+    if (one !== other) return one < other;
+  }
+  return false;
+}
+
+/** A replica may come to vote there. */
+function mayBePromoted(place: StoreCell | undefined): place is StoreCell {
+  return place !== undefined && maybeGiven(place.store) && place.store.disk !== 'full';
 }
 
 export function changeOf(

@@ -34,11 +34,26 @@ it('waits for a store that reports seldom as long as it takes, and not for ever'
     ...['live', 'live', 'suspect', 'suspect', 'dead'],
   ]);
   const never = new Sightings(limits);
-  health(never, 1e12, 0);
+  for (let nowMs = 0; nowMs <= 240_000; nowMs += 10_000) health(never, 1e12, nowMs);
   expect(health(never, 1e12, 240_001)).toBe('dead');
   // Settings that contradict each other: it is never dead before it is suspect.
   const hasty = new Sightings({ reportEveryMs: 50, deadAfterMs: 100 });
   expect([0, 150, 151, 200, 201].map((nowMs) => health(hasty, 0, nowMs))).toEqual([
     ...['live', 'live', 'suspect', 'suspect', 'dead'],
   ]);
+});
+
+it('counts no silence in which it did not look itself', () => {
+  const sightings = new Sightings({ reportEveryMs: 5000, deadAfterMs: 300_000 });
+  const look = (storeId: number, version: number, nowMs: number) =>
+    sightings.look(storeId, { version, ageMs: 0, everyMs: 0 }, nowMs);
+  for (const storeId of [1, 2]) look(storeId, 1, 0);
+  // All processes stood still, as virtual machines do. The first of them writes its row already.
+  expect(look(1, 2, 600_000).health).toBe('live');
+  expect(look(2, 1, 600_000)).toEqual({ health: 'suspect', silentMs: 15_000 });
+  for (let nowMs = 610_000; nowMs <= 880_000; nowMs += 10_000)
+    expect(look(2, 1, nowMs).health).toBe('suspect');
+  look(2, 1, 885_000);
+  expect(look(2, 1, 885_001).health).toBe('dead');
+  expect(look(2, 2, 886_000)).toEqual({ health: 'live', silentMs: 0 });
 });

@@ -16,10 +16,18 @@ export interface SightingLimits {
 /** Nobody reports less often: a row that says so is not believed. Unit: ms. */
 const reportEveryMostMs = 60_000;
 
+/**
+ * Silence since the last look counts up to here, or for as long as it takes to be suspect: while whoever looks stood still, all
+ * others may have, and those of them who write their row first would replace what the last ones hold. Unit: ms.
+ */
+const countedMostMs = 10_000;
+
 interface Sighting {
   readonly version: number;
-  /** The row changed, or was looked at first. Monotonic ms. */
-  readonly atMs: number;
+  /** Since the row changed, or was looked at first, as far as somebody looked. */
+  readonly silentMs: number;
+  /** The last look. Monotonic ms. */
+  readonly lookedAtMs: number;
   readonly confirmed: boolean;
 }
 
@@ -44,17 +52,17 @@ export class Sightings {
   ): { readonly health: StoreHealth; readonly silentMs: number } {
     const { suspectAfterMs, deadAfterMs } = this.limitsOf(row.everyMs);
     const before = this.seen.get(storeId);
-    let now = before;
-    if (before === undefined) {
-      const confirmed = Math.abs(row.ageMs) <= suspectAfterMs;
-      now = { version: row.version, atMs: nowMs, confirmed };
-    } else if (before.version !== row.version)
-      now = { version: row.version, atMs: nowMs, confirmed: true };
-    if (now === undefined) return { health: 'suspect', silentMs: 0 };
-    this.seen.set(storeId, now);
-    const silentMs = nowMs - now.atMs;
+    let confirmed = before === undefined ? Math.abs(row.ageMs) <= suspectAfterMs : true;
+    let silentMs = 0;
+    if (before?.version === row.version) {
+      const sinceMs = nowMs - before.lookedAtMs;
+      const countedMs = Math.min(sinceMs, Math.max(suspectAfterMs, countedMostMs));
+      silentMs = before.silentMs + countedMs;
+      confirmed = before.confirmed && countedMs === sinceMs;
+    }
+    this.seen.set(storeId, { version: row.version, silentMs, lookedAtMs: nowMs, confirmed });
     if (silentMs > deadAfterMs) return { health: 'dead', silentMs };
-    return { health: now.confirmed && silentMs <= suspectAfterMs ? 'live' : 'suspect', silentMs };
+    return { health: confirmed && silentMs <= suspectAfterMs ? 'live' : 'suspect', silentMs };
   }
 
   private limitsOf(saidMs: number): ReturnType<typeof silenceLimits> {

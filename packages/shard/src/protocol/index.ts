@@ -55,4 +55,5 @@ export {
   reportSpan,
   type StoreIntent,
   type StoreReport,
+  storeOfKey,
 } from '../placement/cluster-rows.ts';

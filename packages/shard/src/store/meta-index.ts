@@ -13,6 +13,7 @@ import {
   spanContains,
   systemPrefix,
 } from '@flotilla/base';
+import type { flotilla } from '../../gen/kv.js';
 import type { Engine } from '../engine/engine.ts';
 import { metaRangeId } from '../initial-ranges.ts';
 import { kv } from '../protocol/index.ts';
@@ -33,14 +34,19 @@ export interface IndexRow {
   readonly term: number;
 }
 
-/** Undefined: not the row of a range. Whoever may write to the key space may write anything there. */
+/** Undefined: not the row of a range. */
 export function decodeIndexRow(value: Uint8Array): IndexRow | undefined {
+  const { descriptor, leaseholderStoreId, term } = decodeRangeInfo(value);
+  const checked = checkDescriptor(descriptor ?? {});
+  return checked.ok ? { descriptor: checked.descriptor, leaseholderStoreId, term } : undefined;
+}
+
+/** Nothing is in it if it is none: whoever may write to the key space may write anything there. */
+export function decodeRangeInfo(value: Uint8Array): flotilla.kv.RangeInfo {
   try {
-    const { descriptor, leaseholderStoreId, term } = kv.RangeInfo.decode(value);
-    const checked = checkDescriptor(descriptor ?? {});
-    return checked.ok ? { descriptor: checked.descriptor, leaseholderStoreId, term } : undefined;
+    return kv.RangeInfo.decode(value);
   } catch {
-    return undefined;
+    return kv.RangeInfo.decode(new Uint8Array(0));
   }
 }
 

@@ -43,14 +43,6 @@ export interface ReadProgress {
   lookUps: number;
 }
 
-/** A walk through data and history on behalf of a check. */
-export interface LookUp {
-  /** As far as it looks. */
-  readonly until: number;
-  /** The timestamp of a write in (since, until], or 0. */
-  readonly found: Promise<number>;
-}
-
 export type Verdict =
   | { readonly kind: 'holds' }
   | { readonly kind: 'failed'; readonly index: number; readonly foundTimestamp: number }

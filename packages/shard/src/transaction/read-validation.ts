@@ -8,12 +8,12 @@ import type { Attempt, LeaseholderCore } from '../replica/leaseholder-core.ts';
 import {
   bumpReads,
   judge,
-  type LookUp,
   lookUp,
   type ReadCheck,
   type ReadCheckRequest,
   toReadChecks,
 } from './read-checks.ts';
+import type { LookUp } from './transaction-memory.ts';
 
 /** One check may have to be looked up again when much was written meanwhile. More than this is no progress. */
 const lookUpsPerCheck = 4;

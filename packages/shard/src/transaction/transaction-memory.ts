@@ -16,7 +16,6 @@ import {
   type TransactionRecord,
 } from '../state/transaction-rows.ts';
 import type { IntentChange, RecordChange, TransactionState } from '../state/transaction-state.ts';
-import type { LookUp } from './read-checks.ts';
 import { ReadTimestampCache } from './read-timestamp-cache.ts';
 import { RecentWrites } from './recent-writes.ts';
 
@@ -29,6 +28,14 @@ const looksMax = 256;
 interface Pending<Value, Change> {
   readonly value: Value | undefined;
   readonly change: Change;
+}
+
+/** A walk through data and history on behalf of a check. */
+export interface LookUp {
+  /** As far as it looks. */
+  readonly until: number;
+  /** The timestamp of a write in (since, until], or 0. */
+  readonly found: Promise<number>;
 }
 
 export class TransactionMemory {
