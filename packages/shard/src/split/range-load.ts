@@ -20,8 +20,9 @@ interface Load {
   /** Of the last two windows that are over. Unit: requests of one key per second. */
   rate: number;
   rateBefore: number;
-  /** Of the last window. */
+  /** Of the last two windows that are over. */
   sampled: readonly Uint8Array[];
+  sampledBefore: readonly Uint8Array[];
   sampledHomes: readonly number[];
 }
 
@@ -83,6 +84,7 @@ export class RangeLoad {
       }
       load.rateBefore = load.rate;
       load.rate = (requests * 1000) / lengthMs;
+      load.sampledBefore = load.sampled;
       load.sampled = load.samples;
       load.samples = [];
       load.sampledHomes = load.homes;
@@ -112,23 +114,37 @@ export class RangeLoad {
     return 0;
   }
 
-  /** A key such that both sides of it are asked about as much; undefined: one key, or hardly more, is all they want. */
+  /**
+   * A key such that both sides of it are asked about as much, and were in the window before: where new keys are always greater
+   * than all others, what is right of any key is soon as hot as the whole was. Undefined: there is none, or one key, or
+   * hardly more, is all they want.
+   */
   dividingKey(range: Span & { readonly rangeId: number }): Uint8Array | undefined {
-    const sampled = this.ranges.get(range.rangeId)?.sampled ?? [];
+    const { sampled = [], sampledBefore = [] } = this.ranges.get(range.rangeId) ?? {};
     const sorted = sampled.filter((key) => spanContains(range, key)).sort(compareBytes);
-    const least = Math.max(1, Math.ceil(sorted.length * leastShare));
+    const before = sampledBefore.filter((key) => spanContains(range, key)).sort(compareBytes);
     let best: { readonly key: Uint8Array; readonly off: number } | undefined;
-    for (let at = least; at <= sorted.length - least; at++) {
-      const [before, key] = [sorted[at - 1], sorted[at]];
-      if (before === undefined || key === undefined || compareBytes(before, key) === 0) continue;
+    for (const key of sorted) {
       if (compareBytes(key, range.startKey) === 0) continue;
-      const off = Math.abs(at - sorted.length / 2);
+      const off = unevenness(sorted, key);
+      if (off === undefined || unevenness(before, key) === undefined) continue;
       if (best === undefined || off < best.off) best = { key, off };
     }
     return best?.key;
   }
 }
 
+/** By how much more one side of `key` has of the samples than half. Undefined: the other has too few. */
+function unevenness(sorted: readonly Uint8Array[], key: Uint8Array): number | undefined {
+  const count = sorted.length;
+  const left = sorted.filter((each) => compareBytes(each, key) < 0).length;
+  const least = Math.max(1, Math.ceil(count * leastShare));
+  return left < least || count - left < least ? undefined : Math.abs(left - count / 2);
+}
+
 function newLoad(): Load {
-  return { samples: [], homes: [], rate: 0, rateBefore: 0, sampled: [], sampledHomes: [] };
+  return {
+    ...{ samples: [], homes: [], rate: 0, rateBefore: 0 },
+    ...{ sampled: [], sampledBefore: [], sampledHomes: [] },
+  };
 }
