@@ -86,7 +86,9 @@ async function run(session: SqlSession, text: string): Promise<string> {
     return `${tag} ${JSON.stringify(rows, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value))}`;
   } catch (error) {
     if (!(error instanceof SqlError)) throw error;
-    return `${error.code} ${error.message} ${error.fields.detail ?? ''}`;
+    // Which of several duplicates is found first nobody promises, PostgreSQL neither.
+    const detail = error.fields.detail?.replace(/\)=\(.*\) is duplicated/, ') is duplicated');
+    return `${error.code} ${error.message} ${detail ?? ''}`;
   }
 }
 
