@@ -3,18 +3,13 @@
  * until it is so, saying how far it is.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DbError, timestampToWallMs, toTimestamp } from '@flotilla/base';
-import { type Router, readEvents } from '@flotilla/router';
+import { DbError } from '@flotilla/base';
+import { type Router, readEvents, readStoreRows } from '@flotilla/router';
 import {
-  decodeIntent,
-  decodeReport,
   encodeIntent,
   type IndexRow,
   intentKey,
-  intentSpan,
-  reportSpan,
   type StoreReport,
-  storeOfKey,
   suspectAfterReports,
 } from '@flotilla/shard';
 import Table from 'cli-table3';
@@ -22,7 +17,7 @@ import type { ProcessConfig } from '../config/settings.ts';
 import type { Output } from '../output.ts';
 import { gatherStatus } from '../status/cluster-status.ts';
 import { borderless, bytesText, durationText } from '../status/status-table.ts';
-import { dutiesOf, placedOn, readIndex, rowsOf, type StoreDuties } from './store-duties.ts';
+import { dutiesOf, placedOn, readIndex, type StoreDuties } from './store-duties.ts';
 import { withCluster } from './with-cluster.ts';
 
 export interface StoreLine {
@@ -171,25 +166,16 @@ async function storeLines(
   timeoutMs: number,
   indexRead: Promise<readonly IndexRow[] | string> | string,
 ): Promise<StoreLine[]> {
-  const intents = new Map<number, { draining: boolean; decommissioning: boolean }>();
   // At once: where nobody answers, each waits for as long.
-  const [index, wishes, reports] = await Promise.all([
-    indexRead,
-    rowsOf(router, intentSpan, timeoutMs),
-    rowsOf(router, reportSpan, timeoutMs),
-  ]);
-  for (const { key, value } of wishes) {
-    const { draining = false, decommissioning = false } = decodeIntent(value) ?? {};
-    intents.set(storeOfKey(key), { draining, decommissioning });
-  }
+  const [index, rows] = await Promise.all([indexRead, readStoreRows(router, { timeoutMs })]);
   const now = Date.now();
-  return reports.flatMap(({ key, value, timestamp }) => {
-    const report = decodeReport(value);
-    if (report === undefined || report.storeId !== storeOfKey(key)) return [];
-    const silentMs = Math.max(0, now - timestampToWallMs(toTimestamp(timestamp)));
-    const none = { draining: false, decommissioning: false };
-    const intent = intents.get(report.storeId) ?? none;
-    return [{ ...lineOf(report, silentMs, intent), placed: placedOn(report.storeId, index) }];
+  return Array.from(rows.values(), ({ report, reportedAtMs, intent }) => {
+    const { draining = false, decommissioning = false } = intent ?? {};
+    const silentMs = Math.max(0, now - reportedAtMs);
+    return {
+      ...lineOf(report, silentMs, { draining, decommissioning }),
+      placed: placedOn(report.storeId, index),
+    };
   });
 }
 

@@ -48,7 +48,7 @@ export async function readIndex(
   return hole === undefined ? ranges : `the meta index: who has ${spanText(hole)} is not known`;
 }
 
-export async function rowsOf(router: Router, span: Span, timeoutMs: number): Promise<KvRow[]> {
+async function rowsOf(router: Router, span: Span, timeoutMs: number): Promise<KvRow[]> {
   const rows: KvRow[] = [];
   for await (const batch of router.scan(span, { timeoutMs })) rows.push(...batch);
   return rows;

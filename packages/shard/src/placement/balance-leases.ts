@@ -5,9 +5,8 @@
  * never go round in circles. None of them begins until the difference is worth it. Pure.
  */
 import type { StoreId } from '@flotilla/base';
-import type { Board, RangeCell, StoreCell } from './board.ts';
+import { type Board, missesOf, type RangeCell, type StoreCell } from './board.ts';
 import type { PlacementRule } from './picture.ts';
-import { missesOf } from './range-rules.ts';
 import { bestExchange, byStore, Candidates, idOf, unevenPairs, widestGap } from './uneven.ts';
 
 /** Requests are worth a hand-over beyond this share of the mean, and this many. Unit: requests/s. */

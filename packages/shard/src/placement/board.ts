@@ -50,6 +50,11 @@ export interface RangeCell {
   readonly setback: Setback | undefined;
 }
 
+/** How often the store failed to get the range, or its lease, of late. */
+export function missesOf({ setback }: RangeCell, storeId: StoreId): number {
+  return setback?.misses.get(storeId) ?? 0;
+}
+
 export class Board {
   readonly cells: readonly StoreCell[];
   readonly ranges: RangeCell[] = [];

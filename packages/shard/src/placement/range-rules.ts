@@ -7,7 +7,14 @@
  * touches a range whose majority does not live: nothing could be committed there.
  */
 import type { StoreId } from '@flotilla/base';
-import { type Board, isLost, maybeGiven, type RangeCell, type StoreCell } from './board.ts';
+import {
+  type Board,
+  isLost,
+  maybeGiven,
+  missesOf,
+  type RangeCell,
+  type StoreCell,
+} from './board.ts';
 import type { PlacementAction, PlacementRule } from './picture.ts';
 
 export type Wish =
@@ -230,11 +237,6 @@ export function bestTaker(
     if (best === undefined || isLess(rank, best.rank)) best = { taker, rank };
   }
   return best?.taker;
-}
-
-/** How often the store failed to get the range, or its lease, of late. */
-export function missesOf({ setback }: RangeCell, storeId: StoreId): number {
-  return setback?.misses.get(storeId) ?? 0;
 }
 
 /** By the first number that differs. */

@@ -5,7 +5,7 @@
  * voters on stores that live is looked at by whoever changes members (`cluster/operator.ts`).
  */
 import { spanContains } from '@flotilla/base';
-import { decodeIntent, intentSpan, metaRangeId } from '@flotilla/shard';
+import { decodeIntent, intentSpan, metaRangeId, storeOfKey } from '@flotilla/shard';
 import { versionsOf } from '@flotilla/shard/testing';
 import type { StoreMachine } from '../cluster/store-machine.ts';
 import { type Leader, leadersOf } from './leaders.ts';
@@ -88,7 +88,7 @@ function intentsOf(first: Leader | undefined): ReadonlyMap<number, Intent> {
   for (const { key, supersededAt, value } of versionsOf(store, first.machine.engine, metaRangeId)) {
     if (supersededAt !== 0 || !spanContains(intentSpan, key)) continue;
     const { draining = false, decommissioning = false } = decodeIntent(value) ?? {};
-    intents.set(key.readUInt32BE(key.length - 4), { draining, decommissioning });
+    intents.set(storeOfKey(key), { draining, decommissioning });
   }
   return intents;
 }
